@@ -1,0 +1,4 @@
+-- Drops what up.sql made, newest first.
+DROP TABLE transitions;
+DROP TABLE idempotency_keys;
+DROP TABLE jobs;

@@ -1,0 +1,8 @@
+-- Drops what up.sql made, newest first.
+DROP TABLE api_tokens;
+DROP TABLE refresh_tokens;
+DROP TABLE sessions;
+DROP TABLE signing_keys;
+DROP TABLE memberships;
+DROP TABLE users;
+DROP TABLE organisations;

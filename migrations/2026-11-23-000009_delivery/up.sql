@@ -1,0 +1,41 @@
+-- Who may download what, and what was handed out.
+
+CREATE TABLE entitlements (
+    id TEXT NOT NULL PRIMARY KEY,
+    order_id TEXT NOT NULL UNIQUE REFERENCES orders (id),
+    organisation_id TEXT NOT NULL REFERENCES organisations (id),
+    version_id TEXT NOT NULL REFERENCES seals (version_id),
+    terms_id TEXT NOT NULL REFERENCES terms (id),
+    state TEXT NOT NULL CHECK (state IN ('active', 'suspended', 'expired', 'revoked')),
+    statement_id TEXT NOT NULL REFERENCES statements (id),
+    granted_at TIMESTAMP NOT NULL,
+    -- Absent for a perpetual licence.
+    expires_at TIMESTAMP
+);
+CREATE INDEX entitlements_by_holder ON entitlements (organisation_id, version_id);
+CREATE INDEX entitlements_by_version ON entitlements (version_id, id);
+
+-- Receipts that were committed together; the statement signs the root of their Merkle tree.
+CREATE TABLE receipt_batches (
+    id TEXT NOT NULL PRIMARY KEY,
+    root_sha256 TEXT NOT NULL,
+    receipt_count INTEGER NOT NULL CHECK (receipt_count > 0),
+    statement_id TEXT NOT NULL REFERENCES statements (id),
+    committed_at TIMESTAMP NOT NULL
+);
+
+CREATE TABLE receipts (
+    id TEXT NOT NULL PRIMARY KEY,
+    batch_id TEXT NOT NULL REFERENCES receipt_batches (id),
+    batch_index INTEGER NOT NULL,
+    entitlement_id TEXT NOT NULL REFERENCES entitlements (id),
+    user_id TEXT NOT NULL REFERENCES users (id),
+    path TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    -- The canonical JSON whose hash is a leaf of the batch.
+    document TEXT NOT NULL,
+    issued_at TIMESTAMP NOT NULL,
+    UNIQUE (batch_id, batch_index)
+);
+CREATE INDEX receipts_by_entitlement ON receipts (entitlement_id, id);
+CREATE INDEX receipts_by_sha256 ON receipts (sha256, id);

@@ -1,0 +1,106 @@
+//! Settings: command-line flags with environment fallbacks, and their defaults for a laptop.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::types::BASIS_POINTS;
+
+/// How the server runs. Every flag has an environment variable; the flag wins.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Where the embedded database, the local object store and the exchange's keys live
+    #[arg(long, env = "CORPEX_DATA_DIR", default_value = "./corpex-data", value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// The address to serve on
+    #[arg(long, env = "CORPEX_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// The URL under which clients reach this server, when a proxy stands in front
+    #[arg(long, env = "CORPEX_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+    /// postgres://… for a fleet; an SQLite file in the data directory when absent
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Connections per process
+    #[arg(long, env = "CORPEX_DATABASE_CONNECTIONS", default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub database_connections: u32,
+    /// Keep objects in this S3 bucket instead of the data directory
+    #[arg(long, env = "CORPEX_S3_BUCKET", value_name = "BUCKET")]
+    pub s3_bucket: Option<String>,
+    /// An S3 service other than AWS (Garage, Ceph, SeaweedFS)
+    #[arg(long, env = "CORPEX_S3_ENDPOINT", value_name = "URL")]
+    pub s3_endpoint: Option<String>,
+    /// The bucket's region; AWS_REGION when absent
+    #[arg(long, env = "CORPEX_S3_REGION", value_name = "REGION")]
+    pub s3_region: Option<String>,
+    /// Address the bucket as BUCKET.host instead of host/BUCKET
+    #[arg(long, env = "CORPEX_S3_VIRTUAL_HOST")]
+    pub s3_virtual_host: bool,
+    /// The directory of the exchange's keys; `keys` in the data directory when absent
+    #[arg(long, env = "CORPEX_KEYS_DIR", value_name = "DIR")]
+    pub keys_dir: Option<PathBuf>,
+    /// The log's name: the first line of every checkpoint. It can never change once the log has entries
+    #[arg(long, env = "CORPEX_LOG_ORIGIN", default_value = "corpex.localhost/log", value_name = "NAME")]
+    pub log_origin: String,
+    /// The exchange's share of each price, in basis points
+    #[arg(long, env = "CORPEX_FEE_BASIS_POINTS", default_value_t = 300, value_name = "BP", value_parser = clap::value_parser!(i64).range(0..=BASIS_POINTS))]
+    pub fee_basis_points: i64,
+    /// Write logs as JSON lines
+    #[arg(long, env = "CORPEX_LOG_JSON")]
+    pub log_json: bool,
+    /// Run queued jobs and the log's sequencer only in separate `corpex worker` processes
+    #[arg(long, env = "CORPEX_NO_WORKER")]
+    pub no_worker: bool,
+}
+
+/// The largest JSON body.
+pub const MAX_JSON_BYTES: usize = 32 * 1024 * 1024;
+/// The largest shard that one small PUT may carry.
+pub const MAX_SMALL_SHARD_BYTES: u64 = 32 * 1024 * 1024;
+/// The largest shard.
+pub const MAX_SHARD_BYTES: i64 = 5 * 1024 * 1024 * 1024;
+/// The most shards a version may have.
+pub const MAX_SHARDS: usize = 100_000;
+/// How long a signed URL is good for.
+pub const SIGNED_URL_TTL: Duration = Duration::from_secs(300);
+/// How long a client may take to send a request's head, and between two pieces of its body.
+pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Config {
+    /// Everything at its default, below `data_dir`, on a free port: what tests and the demo start from.
+    pub fn embedded(data_dir: &Path) -> Self {
+        Self {
+            data_dir: data_dir.to_path_buf(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            public_url: None,
+            database_url: None,
+            database_connections: 8,
+            s3_bucket: None,
+            s3_endpoint: None,
+            s3_region: None,
+            s3_virtual_host: false,
+            keys_dir: None,
+            log_origin: "corpex.localhost/log".to_string(),
+            fee_basis_points: 300,
+            log_json: false,
+            no_worker: false,
+        }
+    }
+
+    /// Where the database is: the given URL, or the SQLite file in the data directory.
+    pub fn database_url(&self) -> String {
+        self.database_url.clone().unwrap_or_else(|| self.data_dir.join("corpex.sqlite3").display().to_string())
+    }
+
+    /// The directory of the exchange's keys.
+    pub fn keys_dir(&self) -> PathBuf {
+        self.keys_dir.clone().unwrap_or_else(|| self.data_dir.join("keys"))
+    }
+
+    /// The directory of the local object store.
+    pub fn objects_dir(&self) -> PathBuf {
+        self.data_dir.join("objects")
+    }
+}

@@ -1,0 +1,304 @@
+//! The database: SQLite on a laptop, PostgreSQL for a fleet, one code path over both.
+//!
+//! [`Db::read`] and [`Db::write`] are the only ways to a [`Conn`]. Each runs its closure whole on one blocking
+//! thread, so a request that is dropped cannot cut a transaction in two.
+//!
+//! - A write is serialisable. On SQLite it starts with `BEGIN IMMEDIATE` behind an in-process mutex, so that
+//!   writers queue instead of spinning; on PostgreSQL it is `ISOLATION LEVEL SERIALIZABLE`, repeated with
+//!   jitter when the server finds a conflict. Closures are therefore `Fn`, and free of side effects.
+//! - A read sees one snapshot and cannot write.
+//!
+//! Invariant: rows of the [`APPEND_ONLY`] tables are never changed or removed; triggers refuse it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use diesel::Connection;
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
+use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use crate::error::{Error, Kind, Result};
+
+mod conn;
+
+pub use conn::{Conn, MultiBackend};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+
+/// Tables whose rows are facts: corrected by another row, never changed.
+pub const APPEND_ONLY: &[&str] = &[
+    "transitions",
+    "ledger_transactions",
+    "ledger_postings",
+    "log_entries",
+    "log_sequence",
+    "log_checkpoints",
+    "statements",
+    "objects",
+    "seals",
+    "terms",
+    "assessments",
+    "certificates",
+    "contracts",
+    "receipt_batches",
+    "receipts",
+    "audit_reads",
+];
+
+/// Older SQLite can corrupt a database when the write-ahead log is reset.
+const SQLITE_AT_LEAST: i32 = 3_051_003;
+
+/// How often a write is repeated on a serialisation failure before the caller is told to try later.
+const WRITE_ATTEMPTS: u32 = 20;
+const POOL_WAIT: Duration = Duration::from_secs(10);
+
+type ConnPool = Pool<ConnectionManager<Conn>>;
+
+/// The database of one process.
+#[derive(Clone)]
+pub struct Db {
+    readers: ConnPool,
+    writers: ConnPool,
+    /// SQLite takes one writer at a time.
+    sqlite_writer: Option<Arc<std::sync::Mutex<()>>>,
+    retries: Arc<AtomicU64>,
+}
+
+impl Db {
+    /// Opens `postgres://…`, or the SQLite file of any other name, and checks that it can be used.
+    ///
+    /// The schema is not touched; see [`Db::migrate`].
+    pub fn open(url: &str, pool_size: u32) -> Result<Self> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let pool = pool(url, pool_size, Settings::Postgres)?;
+            return Ok(Self { readers: pool.clone(), writers: pool, sqlite_writer: None, retries: Arc::default() });
+        }
+        if let Some(parent) = Path::new(url).parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        let writers = pool(url, 1, Settings::SqliteWriter)?;
+        assert_sqlite_version(&mut *checkout(&writers)?)?;
+        let readers = pool(url, pool_size, Settings::SqliteReader)?;
+        Ok(Self { readers, writers, sqlite_writer: Some(Arc::default()), retries: Arc::default() })
+    }
+
+    /// Brings the schema up to date and installs the guards of append-only tables.
+    pub async fn migrate(&self) -> Result<()> {
+        self.on_blocking_thread(|db| {
+            let mut conn = checkout(&db.writers)?;
+            let failed =
+                |error: Box<dyn std::error::Error + Send + Sync>| Error::internal("a migration failed").because(error);
+            match &mut *conn {
+                Conn::Pg(pg) => {
+                    // Several instances may start at once: one migrates, the others wait for it.
+                    pg.batch_execute("SELECT pg_advisory_lock(4993215467)")?;
+                    let done = pg.run_pending_migrations(MIGRATIONS).map(drop).map_err(failed);
+                    let guarded = done.and_then(|()| Ok(pg.batch_execute(&postgres_guards())?));
+                    pg.batch_execute("SELECT pg_advisory_unlock(4993215467)")?;
+                    guarded
+                }
+                Conn::Sqlite(sqlite) => {
+                    sqlite.run_pending_migrations(MIGRATIONS).map_err(failed)?;
+                    Ok(sqlite.batch_execute(&sqlite_guards())?)
+                }
+            }
+        })
+        .await
+    }
+
+    /// Undoes every migration: tests prove with it that each `down.sql` is real.
+    pub async fn revert_all_migrations(&self) -> Result<()> {
+        self.on_blocking_thread(|db| {
+            let failed =
+                |error: Box<dyn std::error::Error + Send + Sync>| Error::internal("a migration failed").because(error);
+            match &mut *checkout(&db.writers)? {
+                Conn::Pg(pg) => pg.revert_all_migrations(MIGRATIONS).map(drop).map_err(failed),
+                Conn::Sqlite(sqlite) => sqlite.revert_all_migrations(MIGRATIONS).map(drop).map_err(failed),
+            }
+        })
+        .await
+    }
+
+    /// Runs `work` over one consistent snapshot; it cannot write.
+    pub async fn read<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    {
+        self.on_blocking_thread(move |db| {
+            let mut conn = checkout(&db.readers)?;
+            begin(&mut conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "BEGIN DEFERRED")?;
+            finish(&mut conn, work)
+        })
+        .await
+    }
+
+    /// Runs `work` as one serialisable transaction: all of it is durable when this returns `Ok`, none of it otherwise.
+    pub async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Conn) -> Result<T> + Send + 'static,
+    {
+        self.on_blocking_thread(move |db| {
+            for attempt in 1.. {
+                let _one_at_a_time = match &db.sqlite_writer {
+                    Some(mutex) => Some(mutex.lock().map_err(|_| Error::internal("a writer panicked"))?),
+                    None => None,
+                };
+                let mut conn = checkout(&db.writers)?;
+                begin(&mut conn, "BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN IMMEDIATE")?;
+                match finish(&mut conn, &work) {
+                    Err(error) if attempt < WRITE_ATTEMPTS && is_conflict(&error) => {
+                        drop(conn);
+                        db.retries.fetch_add(1, Ordering::Relaxed);
+                        let most = 1_u64 << attempt.min(7);
+                        std::thread::sleep(Duration::from_millis(rand::random_range(0..=most)));
+                    }
+                    outcome => return outcome,
+                }
+            }
+            Err(Error::internal("unreachable: attempts are bounded"))
+        })
+        .await
+    }
+
+    /// How many writes were repeated because of a conflict, since the start.
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
+    }
+
+    async fn on_blocking_thread<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Db) -> Result<T> + Send + 'static,
+    {
+        let db = self.clone();
+        let span = tracing::Span::current();
+        tokio::task::spawn_blocking(move || span.in_scope(|| work(&db)))
+            .await
+            .map_err(|error| Error::internal("database work panicked").because(error))?
+    }
+}
+
+fn pool(url: &str, size: u32, settings: Settings) -> Result<ConnPool> {
+    Pool::builder()
+        .max_size(size)
+        .min_idle(Some(1))
+        .connection_timeout(POOL_WAIT)
+        .test_on_check_out(settings == Settings::Postgres)
+        .connection_customizer(Box::new(settings))
+        .build(ConnectionManager::new(url))
+        .map_err(|error| {
+            Error::new(Kind::Unavailable, "the database cannot be opened")
+                .remedy("check DATABASE_URL and that the server runs")
+                .because(error)
+        })
+}
+
+fn checkout(pool: &ConnPool) -> Result<PooledConnection<ConnectionManager<Conn>>> {
+    pool.get()
+        .map_err(|error| Error::new(Kind::Unavailable, "no database connection became free in time").because(error))
+}
+
+/// What is set on every new connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settings {
+    Postgres,
+    SqliteWriter,
+    SqliteReader,
+}
+
+impl CustomizeConnection<Conn, diesel::r2d2::Error> for Settings {
+    fn on_acquire(&self, conn: &mut Conn) -> Result<(), diesel::r2d2::Error> {
+        let sql = match self {
+            Settings::Postgres => {
+                "SET TIME ZONE 'UTC'; SET lock_timeout = '10s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s'"
+            }
+            Settings::SqliteWriter => {
+                "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON"
+            }
+            Settings::SqliteReader => "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON; PRAGMA query_only = ON",
+        };
+        conn.batch_execute(sql).map_err(diesel::r2d2::Error::QueryError)
+    }
+}
+
+fn assert_sqlite_version(conn: &mut Conn) -> Result<()> {
+    use diesel::prelude::*;
+    if let Conn::Sqlite(sqlite) = conn {
+        let version: String =
+            diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>("sqlite_version()")).get_result(sqlite)?;
+        let number = version.split('.').fold(0, |sum, part| sum * 1000 + part.parse::<i32>().unwrap_or(0));
+        if number < SQLITE_AT_LEAST {
+            return Err(Error::internal(format!(
+                "SQLite {version} is too old: 3.51.3 is the first without a corruption bug in its log reset"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn begin(conn: &mut Conn, postgres: &str, sqlite: &str) -> Result<()> {
+    match conn {
+        Conn::Pg(pg) => AnsiTransactionManager::begin_transaction_sql(pg, postgres)?,
+        Conn::Sqlite(lite) => AnsiTransactionManager::begin_transaction_sql(lite, sqlite)?,
+    }
+    Ok(())
+}
+
+type Manager = <Conn as Connection>::TransactionManager;
+
+#[allow(clippy::disallowed_methods)] // the one home of raw transactions
+fn finish<T>(conn: &mut Conn, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+    match work(conn) {
+        Ok(value) => {
+            Manager::commit_transaction(conn)?;
+            Ok(value)
+        }
+        Err(error) => {
+            if let Err(rollback) = Manager::rollback_transaction(conn) {
+                tracing::warn!(?rollback, "a rollback failed; the connection is dropped");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// True if another transaction got in the way and the same work may succeed when repeated.
+fn is_conflict(error: &Error) -> bool {
+    use diesel::result::{DatabaseErrorKind, Error as Diesel};
+    fn conflict(error: &Diesel) -> bool {
+        match error {
+            Diesel::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => true,
+            Diesel::DatabaseError(DatabaseErrorKind::Unknown, info) => info.message().contains("deadlock detected"),
+            Diesel::RollbackErrorOnCommit { commit_error, .. } => conflict(commit_error),
+            _ => false,
+        }
+    }
+    error.cause::<Diesel>().is_some_and(conflict)
+}
+
+fn sqlite_guards() -> String {
+    let guard = |table: &str, event: &str| {
+        format!(
+            "CREATE TRIGGER IF NOT EXISTS {table}_refuse_{event} BEFORE {event} ON {table} \
+             BEGIN SELECT RAISE(ABORT, '{table} is append-only: correct it with another row'); END;"
+        )
+    };
+    APPEND_ONLY.iter().flat_map(|table| [guard(table, "UPDATE"), guard(table, "DELETE")]).collect()
+}
+
+fn postgres_guards() -> String {
+    let refuse = "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ \
+                  BEGIN RAISE EXCEPTION '% is append-only: correct it with another row', TG_TABLE_NAME; END $$;";
+    let guard = |table: &&str| {
+        format!(
+            "CREATE OR REPLACE TRIGGER {table}_refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} \
+             FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();"
+        )
+    };
+    std::iter::once(refuse.to_string()).chain(APPEND_ONLY.iter().map(guard)).collect()
+}

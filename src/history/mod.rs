@@ -1,0 +1,55 @@
+//! Who moved what from which state to which, when and why: kept for ever, for everything that has a life.
+//!
+//! The state itself is a column that its domain compares and swaps; this is the record beside it.
+
+mod queries;
+
+use std::fmt::Display;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::db::Conn;
+use crate::error::Result;
+use crate::types::{Instant, TransitionId};
+
+/// One step in a life.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Transition {
+    /// The state before; absent for the first.
+    pub from_state: Option<String>,
+    /// The state after.
+    pub to_state: String,
+    /// The user who did it, or `exchange` for a job.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: Instant,
+}
+
+/// Records a step of `subject` (any identifier) in the caller's transaction.
+pub fn record(
+    c: &mut Conn,
+    subject: impl Display,
+    from: Option<&str>,
+    to: &str,
+    actor: impl Display,
+    reason: &str,
+    now: Instant,
+) -> Result<()> {
+    let step = Transition {
+        from_state: from.map(str::to_string),
+        to_state: to.to_string(),
+        actor: actor.to_string(),
+        reason: reason.to_string(),
+        at: now,
+    };
+    queries::insert_transition(c, TransitionId::new(now), &subject.to_string(), &step)?;
+    Ok(())
+}
+
+/// The steps of `subject`, oldest first; at most 1,000.
+pub fn list(c: &mut Conn, subject: impl Display) -> Result<Vec<Transition>> {
+    Ok(queries::list_transitions(c, &subject.to_string())?)
+}

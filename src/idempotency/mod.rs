@@ -1,0 +1,66 @@
+//! One key, one effect (`Idempotency-Key`).
+//!
+//! The answer to an effect is stored under the caller's key in the transaction of the effect itself, so both
+//! exist or neither. The same key with the same request gets the stored answer again; with another request it is refused.
+
+mod queries;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::signing::canonical_json;
+use crate::types::{Digest, Instant, UserId};
+
+const MAX_KEY_LENGTH: usize = 255;
+
+/// A caller's key together with the digest of the request it stands for.
+#[derive(Debug, Clone)]
+pub struct IdempotencyKey {
+    principal: UserId,
+    key: String,
+    request_sha256: Digest,
+}
+
+impl IdempotencyKey {
+    /// Binds the `key` header of a request to what was asked: the operation's name and its whole input.
+    pub fn new<T: Serialize>(principal: UserId, key: Option<&str>, operation: &str, request: &T) -> Result<Self> {
+        let key = key.ok_or_else(|| {
+            Error::new(Kind::IdempotencyKeyRequired, "this request moves money or makes an agreement, and must be safe to repeat")
+                .field("Idempotency-Key")
+                .remedy("send an Idempotency-Key header with a value of your own, and the same value when you repeat the request")
+        })?;
+        if key.is_empty() || key.len() > MAX_KEY_LENGTH || !key.bytes().all(|b| b.is_ascii_graphic()) {
+            let detail = format!("a key is 1 to {MAX_KEY_LENGTH} visible ASCII characters");
+            return Err(Error::invalid("Idempotency-Key", detail));
+        }
+        let request_sha256 = Digest::of([operation.as_bytes(), b"\n", &canonical_json(request)?].concat());
+        Ok(Self { principal, key: key.to_string(), request_sha256 })
+    }
+
+    /// Runs `effect` once per key, in the caller's transaction, and gives its answer every time.
+    pub fn once<T, F>(&self, c: &mut Conn, now: Instant, effect: F) -> Result<T>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnOnce(&mut Conn) -> Result<T>,
+    {
+        if let Some((request_sha256, answer)) = queries::find_answer(c, self.principal, &self.key)? {
+            if request_sha256 != self.request_sha256 {
+                return Err(Error::new(Kind::IdempotencyKeyReused, "this key was used for another request")
+                    .field("Idempotency-Key")
+                    .remedy("use a new key for a new request"));
+            }
+            return Ok(serde_json::from_str(&answer)?);
+        }
+        let answer = effect(c)?;
+        queries::insert_answer(
+            c,
+            self.principal,
+            &self.key,
+            self.request_sha256,
+            &serde_json::to_string(&answer)?,
+            now,
+        )?;
+        Ok(answer)
+    }
+}

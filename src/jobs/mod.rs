@@ -1,0 +1,97 @@
+//! The queue of work that a transaction promised.
+//!
+//! [`enqueue`] inserts a job in the caller's transaction, so the work exists exactly when its cause does. A
+//! worker leases a job, runs it and [`finish`]es it; a worker that dies loses its lease, and another takes
+//! the job. Jobs therefore run at least once, and what they do must bear repetition.
+
+mod queries;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::db::Conn;
+use crate::error::Result;
+use crate::types::{Instant, JobId, Json, UploadId};
+
+/// A job that failed this often is set aside for a person to look at.
+const MAX_ATTEMPTS: i32 = 12;
+/// How long a worker holds a job before another may take it.
+pub const LEASE: Duration = Duration::from_secs(120);
+
+/// Everything that can be queued: data only. [`crate::worker`] says what each one does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "job", rename_all = "snake_case")]
+pub enum Job {
+    /// Read an upload back and compare it with what was declared.
+    VerifyUpload {
+        /// The upload whose parts are complete.
+        upload_id: UploadId,
+    },
+    /// Remove an object of the store that nothing refers to.
+    SweepObject {
+        /// Where it lies.
+        storage_key: String,
+    },
+}
+
+/// A job in a worker's hands.
+#[derive(Debug, Clone)]
+pub struct Leased {
+    /// Which job.
+    pub id: JobId,
+    /// What to do.
+    pub job: Job,
+    /// How often it was tried, this time included.
+    pub attempts: i32,
+    owner: String,
+}
+
+/// Queues a job in the caller's transaction, to run at `run_at` or later.
+pub fn enqueue(c: &mut Conn, job: Job, run_at: Instant) -> Result<JobId> {
+    let id = JobId::new(run_at);
+    queries::insert_job(c, id, &Json(job), run_at)?;
+    Ok(id)
+}
+
+/// Takes the next job that is due, if there is one.
+pub fn lease(c: &mut Conn, owner: &str, now: Instant) -> Result<Option<Leased>> {
+    let Some(row) = queries::find_due_job(c, now)? else {
+        return Ok(None);
+    };
+    queries::set_leased(c, row.id, owner, row.attempts + 1, now.plus(LEASE))?;
+    Ok(Some(Leased { id: row.id, job: row.payload.0, attempts: row.attempts + 1, owner: owner.to_string() }))
+}
+
+/// Removes a job that is done. False if the lease was lost: somebody else has the job now.
+pub fn finish(c: &mut Conn, leased: &Leased) -> Result<bool> {
+    Ok(queries::delete_leased(c, leased.id, &leased.owner)? == 1)
+}
+
+/// Puts a failed job back for later, twice as long each time, or sets it aside when it failed too often.
+pub fn back_off(c: &mut Conn, leased: &Leased, error: &str, now: Instant) -> Result<()> {
+    let wait = Duration::from_millis(500 << leased.attempts.clamp(0, 12));
+    let dead = leased.attempts >= MAX_ATTEMPTS;
+    queries::set_failed(c, leased.id, &leased.owner, dead, error, now.plus(wait))?;
+    Ok(())
+}
+
+/// Hands a job back untouched, at a graceful stop.
+pub fn hand_back(c: &mut Conn, leased: &Leased, now: Instant) -> Result<()> {
+    queries::set_ready(c, leased.id, &leased.owner, leased.attempts - 1, now)?;
+    Ok(())
+}
+
+/// How many jobs wait or run, and how many were set aside.
+pub fn count(c: &mut Conn) -> Result<Count> {
+    Ok(Count { live: queries::count_live(c)?, dead: queries::count_dead(c)? })
+}
+
+/// The size of the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// Waiting or leased.
+    pub live: i64,
+    /// Set aside after too many failures.
+    pub dead: i64,
+}

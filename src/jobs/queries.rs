@@ -1,0 +1,87 @@
+//! The `jobs` table.
+
+use diesel::prelude::*;
+
+use super::Job;
+use crate::db::{Conn, MultiBackend};
+use crate::schema::jobs;
+use crate::types::{Instant, JobId, Json};
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = jobs, check_for_backend(MultiBackend))]
+pub(super) struct DueJob {
+    pub(super) id: JobId,
+    pub(super) payload: Json<Job>,
+    pub(super) attempts: i32,
+}
+
+pub(super) fn insert_job(c: &mut Conn, id: JobId, payload: &Json<Job>, run_at: Instant) -> QueryResult<usize> {
+    diesel::insert_into(jobs::table)
+        .values((
+            jobs::id.eq(id),
+            jobs::payload.eq(payload),
+            jobs::state.eq("ready"),
+            jobs::run_at.eq(run_at),
+            jobs::created_at.eq(run_at),
+        ))
+        .execute(c)
+}
+
+/// The oldest job that is due; a leased one is due when its lease has lapsed.
+pub(super) fn find_due_job(c: &mut Conn, now: Instant) -> QueryResult<Option<DueJob>> {
+    let ready = jobs::state.eq("ready").and(jobs::run_at.le(now));
+    let lapsed = jobs::state.eq("leased").and(jobs::leased_until.assume_not_null().lt(now));
+    jobs::table.filter(ready.or(lapsed)).order((jobs::run_at, jobs::id)).select(DueJob::as_select()).first(c).optional()
+}
+
+pub(super) fn set_leased(c: &mut Conn, id: JobId, owner: &str, attempts: i32, until: Instant) -> QueryResult<usize> {
+    diesel::update(jobs::table.find(id))
+        .set((
+            jobs::state.eq("leased"),
+            jobs::lease_owner.eq(owner),
+            jobs::leased_until.eq(until),
+            jobs::attempts.eq(attempts),
+        ))
+        .execute(c)
+}
+
+pub(super) fn delete_leased(c: &mut Conn, id: JobId, owner: &str) -> QueryResult<usize> {
+    diesel::delete(jobs::table.find(id).filter(jobs::lease_owner.eq(owner))).execute(c)
+}
+
+pub(super) fn set_failed(
+    c: &mut Conn,
+    id: JobId,
+    owner: &str,
+    dead: bool,
+    error: &str,
+    run_at: Instant,
+) -> QueryResult<usize> {
+    diesel::update(jobs::table.find(id).filter(jobs::lease_owner.eq(owner)))
+        .set((
+            jobs::state.eq(if dead { "dead" } else { "ready" }),
+            jobs::lease_owner.eq(None::<String>),
+            jobs::last_error.eq(error),
+            jobs::run_at.eq(run_at),
+        ))
+        .execute(c)
+}
+
+pub(super) fn set_ready(c: &mut Conn, id: JobId, owner: &str, attempts: i32, run_at: Instant) -> QueryResult<usize> {
+    diesel::update(jobs::table.find(id).filter(jobs::lease_owner.eq(owner)))
+        .set((
+            jobs::state.eq("ready"),
+            jobs::lease_owner.eq(None::<String>),
+            jobs::attempts.eq(attempts),
+            jobs::run_at.eq(run_at),
+        ))
+        .execute(c)
+}
+
+pub(super) fn count_live(c: &mut Conn) -> QueryResult<i64> {
+    jobs::table.filter(jobs::state.ne("dead")).count().get_result(c)
+}
+
+pub(super) fn count_dead(c: &mut Conn) -> QueryResult<i64> {
+    jobs::table.filter(jobs::state.eq("dead")).count().get_result(c)
+}

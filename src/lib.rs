@@ -1,0 +1,22 @@
+//! corpex
+pub mod app;
+pub mod assessment;
+pub mod catalog;
+pub mod compliance;
+pub mod config;
+pub mod db;
+pub mod delivery;
+pub mod error;
+pub mod history;
+pub mod idempotency;
+pub mod identity;
+pub mod jobs;
+pub mod keys;
+pub mod ledger;
+pub mod market;
+pub mod provenance;
+pub mod schema;
+pub mod signing;
+pub mod store;
+pub mod terms;
+pub mod types;

@@ -1,0 +1,491 @@
+//! The one diesel schema: the tables of `migrations/`, which explain them.
+
+#![allow(missing_docs)]
+
+diesel::table! {
+    jobs (id) {
+        id -> Text,
+        payload -> Text,
+        state -> Text,
+        run_at -> Timestamp,
+        attempts -> Integer,
+        lease_owner -> Nullable<Text>,
+        leased_until -> Nullable<Timestamp>,
+        last_error -> Nullable<Text>,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (principal, idempotency_key) {
+        principal -> Text,
+        idempotency_key -> Text,
+        request_sha256 -> Text,
+        answer -> Text,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    transitions (id) {
+        id -> Text,
+        subject -> Text,
+        from_state -> Nullable<Text>,
+        to_state -> Text,
+        actor -> Text,
+        reason -> Text,
+        at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    organisations (id) {
+        id -> Text,
+        handle -> Text,
+        legal_name -> Text,
+        registration_number -> Text,
+        country -> Text,
+        affiliations -> Text,
+        state -> Text,
+        created_at -> Timestamp,
+        verified_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    users (id) {
+        id -> Text,
+        email -> Text,
+        password_phc -> Nullable<Text>,
+        platform_role -> Nullable<Text>,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    memberships (organisation_id, user_id) {
+        organisation_id -> Text,
+        user_id -> Text,
+        role -> Text,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    signing_keys (id) {
+        id -> Text,
+        organisation_id -> Text,
+        key_id -> Text,
+        public_key -> Text,
+        registered_at -> Timestamp,
+        revoked_at -> Nullable<Timestamp>,
+        compromised_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    sessions (id) {
+        id -> Text,
+        user_id -> Text,
+        created_at -> Timestamp,
+        expires_at -> Timestamp,
+        revoked_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    refresh_tokens (token_sha256) {
+        token_sha256 -> Text,
+        session_id -> Text,
+        created_at -> Timestamp,
+        used_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    api_tokens (id) {
+        id -> Text,
+        user_id -> Text,
+        name -> Text,
+        token_sha256 -> Text,
+        scope -> Text,
+        created_at -> Timestamp,
+        expires_at -> Timestamp,
+        revoked_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    ledger_accounts (id) {
+        id -> Text,
+        organisation_id -> Nullable<Text>,
+        kind -> Text,
+        currency -> Text,
+        gated_balance_minor -> Nullable<BigInt>,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    ledger_transactions (id) {
+        id -> Text,
+        kind -> Text,
+        reference -> Text,
+        posted_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    ledger_postings (id) {
+        id -> Text,
+        transaction_id -> Text,
+        account_id -> Text,
+        amount_minor -> BigInt,
+    }
+}
+
+diesel::table! {
+    log_entries (id) {
+        id -> Text,
+        leaf -> Text,
+        recorded_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    log_queue (entry_id) {
+        entry_id -> Text,
+    }
+}
+
+diesel::table! {
+    log_sequence (leaf_index) {
+        leaf_index -> BigInt,
+        entry_id -> Text,
+    }
+}
+
+diesel::table! {
+    log_tiles (level, tile_index) {
+        level -> Integer,
+        tile_index -> BigInt,
+        hashes -> Binary,
+    }
+}
+
+diesel::table! {
+    log_checkpoints (tree_size) {
+        tree_size -> BigInt,
+        root_sha256 -> Text,
+        note -> Text,
+        signed_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    log_lease (name) {
+        name -> Text,
+        owner -> Text,
+        epoch -> BigInt,
+        leased_until -> Timestamp,
+    }
+}
+
+diesel::table! {
+    statements (id) {
+        id -> Text,
+        kind -> Text,
+        subject -> Text,
+        envelope -> Text,
+        receipt -> Nullable<Text>,
+        pae_sha256 -> Text,
+        entry_id -> Text,
+        recorded_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    datasets (id) {
+        id -> Text,
+        organisation_id -> Text,
+        name -> Text,
+        title -> Text,
+        modality -> Text,
+        domain -> Text,
+        languages -> Text,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    versions (id) {
+        id -> Text,
+        dataset_id -> Text,
+        number -> Integer,
+        state -> Text,
+        card -> Text,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    objects (id) {
+        id -> Text,
+        sha256 -> Text,
+        size_bytes -> BigInt,
+        storage_key -> Text,
+        etag -> Text,
+        verified_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    uploads (id) {
+        id -> Text,
+        version_id -> Text,
+        path -> Text,
+        media_type -> Text,
+        records -> Nullable<BigInt>,
+        size_bytes -> BigInt,
+        sha256 -> Text,
+        part_size_bytes -> BigInt,
+        storage_key -> Text,
+        multipart_id -> Text,
+        state -> Text,
+        refusal -> Nullable<Text>,
+        created_at -> Timestamp,
+        completed_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    shards (version_id, path) {
+        version_id -> Text,
+        path -> Text,
+        object_id -> Text,
+        sha256 -> Text,
+        size_bytes -> BigInt,
+        media_type -> Text,
+        records -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    seals (version_id) {
+        version_id -> Text,
+        statement_id -> Text,
+        manifest_sha256 -> Text,
+        shard_count -> BigInt,
+        total_bytes -> BigInt,
+        sealed_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    terms (id) {
+        id -> Text,
+        organisation_id -> Text,
+        sha256 -> Text,
+        document -> Text,
+        statement_id -> Text,
+        published_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    assessments (id) {
+        id -> Text,
+        version_id -> Text,
+        checklist -> Text,
+        decision -> Text,
+        assessor_id -> Text,
+        statement_id -> Text,
+        assessed_at -> Timestamp,
+        valid_until -> Timestamp,
+    }
+}
+
+diesel::table! {
+    certificates (id) {
+        id -> Text,
+        number -> Text,
+        version_id -> Text,
+        assessment_id -> Text,
+        statement_id -> Text,
+        issued_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    listings (id) {
+        id -> Text,
+        version_id -> Text,
+        terms_id -> Text,
+        assessment_id -> Text,
+        provider_id -> Text,
+        state -> Text,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    orders (id) {
+        id -> Text,
+        listing_id -> Text,
+        buyer_id -> Text,
+        provider_id -> Text,
+        version_id -> Text,
+        terms_id -> Text,
+        permitted_use -> Text,
+        purpose -> Text,
+        price_minor -> BigInt,
+        fee_minor -> BigInt,
+        currency -> Text,
+        contract_document -> Text,
+        state -> Text,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    contracts (id) {
+        id -> Text,
+        order_id -> Text,
+        sha256 -> Text,
+        statement_id -> Text,
+        agreed_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    entitlements (id) {
+        id -> Text,
+        order_id -> Text,
+        organisation_id -> Text,
+        version_id -> Text,
+        terms_id -> Text,
+        state -> Text,
+        statement_id -> Text,
+        granted_at -> Timestamp,
+        expires_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    receipt_batches (id) {
+        id -> Text,
+        root_sha256 -> Text,
+        receipt_count -> Integer,
+        statement_id -> Text,
+        committed_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    receipts (id) {
+        id -> Text,
+        batch_id -> Text,
+        batch_index -> Integer,
+        entitlement_id -> Text,
+        user_id -> Text,
+        path -> Text,
+        sha256 -> Text,
+        document -> Text,
+        issued_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    audit_reads (id) {
+        id -> Text,
+        user_id -> Text,
+        query -> Text,
+        read_at -> Timestamp,
+    }
+}
+
+diesel::joinable!(memberships -> organisations (organisation_id));
+diesel::joinable!(memberships -> users (user_id));
+diesel::joinable!(signing_keys -> organisations (organisation_id));
+diesel::joinable!(sessions -> users (user_id));
+diesel::joinable!(refresh_tokens -> sessions (session_id));
+diesel::joinable!(api_tokens -> users (user_id));
+diesel::joinable!(ledger_accounts -> organisations (organisation_id));
+diesel::joinable!(ledger_postings -> ledger_transactions (transaction_id));
+diesel::joinable!(ledger_postings -> ledger_accounts (account_id));
+diesel::joinable!(log_queue -> log_entries (entry_id));
+diesel::joinable!(log_sequence -> log_entries (entry_id));
+diesel::joinable!(statements -> log_entries (entry_id));
+diesel::joinable!(datasets -> organisations (organisation_id));
+diesel::joinable!(versions -> datasets (dataset_id));
+diesel::joinable!(uploads -> versions (version_id));
+diesel::joinable!(shards -> versions (version_id));
+diesel::joinable!(shards -> objects (object_id));
+diesel::joinable!(seals -> versions (version_id));
+diesel::joinable!(seals -> statements (statement_id));
+diesel::joinable!(terms -> organisations (organisation_id));
+diesel::joinable!(terms -> statements (statement_id));
+diesel::joinable!(assessments -> seals (version_id));
+diesel::joinable!(assessments -> users (assessor_id));
+diesel::joinable!(assessments -> statements (statement_id));
+diesel::joinable!(certificates -> seals (version_id));
+diesel::joinable!(certificates -> assessments (assessment_id));
+diesel::joinable!(certificates -> statements (statement_id));
+diesel::joinable!(listings -> seals (version_id));
+diesel::joinable!(listings -> terms (terms_id));
+diesel::joinable!(listings -> assessments (assessment_id));
+diesel::joinable!(listings -> organisations (provider_id));
+diesel::joinable!(orders -> listings (listing_id));
+diesel::joinable!(orders -> seals (version_id));
+diesel::joinable!(orders -> terms (terms_id));
+diesel::joinable!(contracts -> orders (order_id));
+diesel::joinable!(contracts -> statements (statement_id));
+diesel::joinable!(entitlements -> orders (order_id));
+diesel::joinable!(entitlements -> organisations (organisation_id));
+diesel::joinable!(entitlements -> seals (version_id));
+diesel::joinable!(entitlements -> terms (terms_id));
+diesel::joinable!(entitlements -> statements (statement_id));
+diesel::joinable!(receipt_batches -> statements (statement_id));
+diesel::joinable!(receipts -> receipt_batches (batch_id));
+diesel::joinable!(receipts -> entitlements (entitlement_id));
+diesel::joinable!(receipts -> users (user_id));
+diesel::joinable!(audit_reads -> users (user_id));
+
+diesel::allow_tables_to_appear_in_same_query!(
+    jobs,
+    idempotency_keys,
+    transitions,
+    organisations,
+    users,
+    memberships,
+    signing_keys,
+    sessions,
+    refresh_tokens,
+    api_tokens,
+    ledger_accounts,
+    ledger_transactions,
+    ledger_postings,
+    log_entries,
+    log_queue,
+    log_sequence,
+    log_tiles,
+    log_checkpoints,
+    log_lease,
+    statements,
+    datasets,
+    versions,
+    objects,
+    uploads,
+    shards,
+    seals,
+    terms,
+    assessments,
+    certificates,
+    listings,
+    orders,
+    contracts,
+    entitlements,
+    receipt_batches,
+    receipts,
+    audit_reads,
+);

@@ -1,0 +1,90 @@
+//! The small values that every domain speaks in: identifiers, digests, money, instants, JSON columns, pages.
+//!
+//! Each validates when it is made, prints one way, and is stored as text (instants as timestamps), so that
+//! the same row reads the same on SQLite and on PostgreSQL.
+//!
+//! Invariant: a value of a type in this file is well formed; nothing downstream checks it again.
+
+mod digest;
+mod id;
+mod instant;
+mod json;
+mod money;
+mod page;
+
+pub use digest::{Digest, Hasher};
+pub use id::*;
+pub use instant::{Clock, Instant};
+pub use json::Json;
+pub use money::{BASIS_POINTS, Currency, Money};
+pub use page::{Cursor, Page, PageQuery};
+
+/// Stores a type in a `TEXT` column through its `Display` and `FromStr`.
+#[macro_export]
+macro_rules! text_column {
+    ($name:ident $(< $t:ident $(: $bound:path)? >)?) => {
+        impl$(<$t $(: $bound)?>)? diesel::serialize::ToSql<diesel::sql_types::Text, diesel::pg::Pg> for $name$(<$t>)? {
+            fn to_sql<'b>(&'b self, out: &mut diesel::serialize::Output<'b, '_, diesel::pg::Pg>) -> diesel::serialize::Result {
+                use std::io::Write as _;
+                write!(out, "{self}")?;
+                Ok(diesel::serialize::IsNull::No)
+            }
+        }
+        impl$(<$t $(: $bound)?>)? diesel::serialize::ToSql<diesel::sql_types::Text, diesel::sqlite::Sqlite> for $name$(<$t>)? {
+            fn to_sql<'b>(&'b self, out: &mut diesel::serialize::Output<'b, '_, diesel::sqlite::Sqlite>) -> diesel::serialize::Result {
+                out.set_value(self.to_string());
+                Ok(diesel::serialize::IsNull::No)
+            }
+        }
+        impl$(<$t $(: $bound)?>)? diesel::serialize::ToSql<diesel::sql_types::Text, $crate::db::MultiBackend> for $name$(<$t>)? {
+            fn to_sql<'b>(&'b self, out: &mut diesel::serialize::Output<'b, '_, $crate::db::MultiBackend>) -> diesel::serialize::Result {
+                out.set_value((diesel::sql_types::Text, self));
+                Ok(diesel::serialize::IsNull::No)
+            }
+        }
+        impl<$($t $(: $bound)?,)? DB> diesel::deserialize::FromSql<diesel::sql_types::Text, DB> for $name$(<$t>)?
+        where
+            DB: diesel::backend::Backend,
+            String: diesel::deserialize::FromSql<diesel::sql_types::Text, DB>,
+        {
+            fn from_sql(bytes: DB::RawValue<'_>) -> diesel::deserialize::Result<Self> {
+                let text = <String as diesel::deserialize::FromSql<diesel::sql_types::Text, DB>>::from_sql(bytes)?;
+                Ok(text.parse()?)
+            }
+        }
+    };
+}
+
+/// Declares an enumeration whose variants have one lower-case spelling, used in JSON, in the database and in
+/// the API description alike.
+#[macro_export]
+macro_rules! text_enum {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$vmeta:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+                 utoipa::ToSchema, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        $vis enum $name { $($(#[$vmeta])* #[serde(rename = $text)] $variant),+ }
+
+        impl $name {
+            /// Every value, in declaration order.
+            pub const ALL: &'static [$name] = &[$($name::$variant),+];
+            /// The one spelling of this value.
+            pub fn as_str(self) -> &'static str { match self { $($name::$variant => $text),+ } }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.pad(self.as_str()) }
+        }
+        impl std::str::FromStr for $name {
+            type Err = $crate::error::Error;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($text => Ok($name::$variant),)+
+                    other => Err($crate::error::Error::invalid("", format!(
+                        "{other:?} is not one of {}", [$($text),+].join(", ")))),
+                }
+            }
+        }
+        $crate::text_column!($name);
+    };
+}

@@ -1,0 +1,196 @@
+//! Typed identifiers in the TypeID format: a prefix that names the noun, and a time-ordered UUID v7.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use diesel::deserialize::FromSqlRow;
+use diesel::expression::AsExpression;
+use serde::{Deserialize, Serialize};
+use type_safe_id::{StaticType, TypeSafeId};
+
+use crate::error::Error;
+use crate::text_column;
+use crate::types::Instant;
+
+/// A kind of thing that has identifiers.
+pub trait Noun: StaticType + 'static {}
+impl<T: StaticType + 'static> Noun for T {}
+
+/// The identifier of one `T`, for example `org_01jd…`. Sorts by the time it was made.
+#[derive(AsExpression, FromSqlRow)]
+#[diesel(sql_type = diesel::sql_types::Text)]
+pub struct Id<T: Noun>(uuid::Uuid, PhantomData<fn() -> T>);
+
+impl<T: Noun> Id<T> {
+    /// A fresh identifier: its time part is `now`, the rest is random.
+    pub fn new(now: Instant) -> Self {
+        let (seconds, nanos) = now.unix();
+        let timestamp = uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos);
+        Self(uuid::Uuid::new_v7(timestamp), PhantomData)
+    }
+}
+
+impl<T: Noun> fmt::Display for Id<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&TypeSafeId::<T>::from_uuid(self.0).to_string())
+    }
+}
+
+impl<T: Noun> fmt::Debug for Id<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<T: Noun> FromStr for Id<T> {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match TypeSafeId::<T>::from_str(text) {
+            Ok(id) if id.to_string() == text => Ok(Self(id.uuid(), PhantomData)),
+            _ => Err(Error::invalid("id", format!("{text:?} is not an identifier of the form {}_…", T::TYPE))),
+        }
+    }
+}
+
+impl<T: Noun> Clone for Id<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T: Noun> Copy for Id<T> {}
+impl<T: Noun> PartialEq for Id<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+impl<T: Noun> Eq for Id<T> {}
+impl<T: Noun> PartialOrd for Id<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<T: Noun> Ord for Id<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+impl<T: Noun> Hash for Id<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+impl<T: Noun> Serialize for Id<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+impl<'de, T: Noun> Deserialize<'de> for Id<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+impl<T: Noun> utoipa::PartialSchema for Id<T> {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .pattern(Some(format!("^{}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$", T::TYPE)))
+            .into()
+    }
+}
+impl<T: Noun> utoipa::ToSchema for Id<T> {
+    fn name() -> std::borrow::Cow<'static, str> {
+        format!("{}_id", T::TYPE).into()
+    }
+}
+text_column!(Id<T: Noun>);
+
+macro_rules! identifiers {
+    ($($(#[$meta:meta])* $alias:ident = $kind:ident $prefix:literal;)+) => {
+        /// The kinds of things that have identifiers; they exist only as type parameters.
+        pub mod kind {
+            $(
+                #[doc = concat!("The kind whose identifiers start with `", $prefix, "_`.")]
+                #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+                pub struct $kind;
+                impl type_safe_id::StaticType for $kind { const TYPE: &'static str = $prefix; }
+            )+
+        }
+        $($(#[$meta])* pub type $alias = Id<kind::$kind>;)+
+    };
+}
+
+identifiers! {
+    /// A company or institution that trades.
+    OrganisationId = Organisation "org";
+    /// A person who signs in.
+    UserId = User "user";
+    /// A signing key registered by an organisation.
+    SigningKeyId = SigningKey "key";
+    /// A sign-in of a user, from password to sign-out.
+    SessionId = Session "session";
+    /// An API token.
+    TokenId = Token "token";
+    /// A named corpus.
+    DatasetId = Dataset "dataset";
+    /// One immutable edition of a dataset.
+    VersionId = Version "version";
+    /// An upload in progress or done.
+    UploadId = Upload "upload";
+    /// Verified bytes in the store.
+    ObjectId = Object "object";
+    /// A licence terms document.
+    TermsId = Terms "terms";
+    /// A compliance assessment.
+    AssessmentId = Assessment "assessment";
+    /// A registration certificate.
+    CertificateId = Certificate "certificate";
+    /// A version offered on the board.
+    ListingId = Listing "listing";
+    /// A purchase.
+    OrderId = Order "order";
+    /// A signed agreement.
+    ContractId = Contract "contract";
+    /// A licensee's right to download a version.
+    EntitlementId = Entitlement "entitlement";
+    /// The record of one delivered link.
+    ReceiptId = Receipt "receipt";
+    /// Receipts that were committed and logged together.
+    ReceiptBatchId = ReceiptBatch "batch";
+    /// A signed statement.
+    StatementId = Statement "statement";
+    /// An entry of the transparency log.
+    EntryId = Entry "entry";
+    /// A ledger account.
+    AccountId = Account "account";
+    /// A balanced ledger transaction.
+    TransactionId = Transaction "txn";
+    /// One line of a ledger transaction.
+    PostingId = Posting "posting";
+    /// A queued job.
+    JobId = Job "job";
+    /// One step in the life of a version, listing, order or entitlement.
+    TransitionId = Transition "step";
+    /// A privileged read, kept for audit.
+    AuditId = Audit "audit";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_prints_with_its_prefix_and_parses_back() {
+        let id = OrganisationId::new(Instant::from_unix_micros(1_700_000_000_000_000));
+        assert!(id.to_string().starts_with("org_"));
+        assert_eq!(id.to_string().parse::<OrganisationId>().unwrap(), id);
+    }
+
+    #[test]
+    fn an_identifier_of_another_kind_is_refused() {
+        let id = OrganisationId::new(Instant::from_unix_micros(0)).to_string();
+        let error = id.parse::<OrderId>().unwrap_err();
+        assert!(error.detail.contains("order_"), "{error}");
+    }
+}

@@ -1,0 +1,84 @@
+//! Cursor pages: every list is bounded, and a page neither repeats nor misses what stood when it began.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::error::{Error, Result};
+
+/// The most rows one page may hold.
+const MAX_LIMIT: i64 = 1000;
+const DEFAULT_LIMIT: i64 = 100;
+
+/// Where the next page begins: the sort key of the last row of this one, opaque to clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Cursor(pub String);
+
+/// The query parameters of a list.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// The `next` of the page before; absent for the first page.
+    pub cursor: Option<String>,
+    /// The most items wanted, 1 to 1000; 100 when absent.
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<i64>,
+}
+
+impl PageQuery {
+    /// The wanted page size, checked.
+    pub fn limit(&self) -> Result<i64> {
+        match self.limit.unwrap_or(DEFAULT_LIMIT) {
+            limit @ 1..=MAX_LIMIT => Ok(limit),
+            other => Err(Error::invalid("limit", format!("{other} is not between 1 and {MAX_LIMIT}"))),
+        }
+    }
+    /// The cursor's key; empty text sorts before every key.
+    pub fn after(&self) -> &str {
+        self.cursor.as_deref().unwrap_or("")
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Page<T> {
+    /// The items, in the list's order.
+    pub items: Vec<T>,
+    /// The `cursor` that asks for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<Cursor>,
+}
+
+impl<T> Page<T> {
+    /// Makes a page from up to `limit + 1` rows: the extra row only tells that there is a next page.
+    pub fn new(mut rows: Vec<T>, limit: i64, key: impl Fn(&T) -> String) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(0);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = if more { rows.last().map(|row| Cursor(key(row))) } else { None };
+        Self { items: rows, next }
+    }
+    /// The same page with each item turned into something else.
+    pub fn map<U>(self, f: impl FnMut(T) -> U) -> Page<U> {
+        Page { items: self.items.into_iter().map(f).collect(), next: self.next }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extra_row_becomes_the_cursor_of_the_next_page() {
+        let page = Page::new(vec!["a", "b", "c"], 2, |row| (*row).to_string());
+        assert_eq!(page.items, ["a", "b"]);
+        assert_eq!(page.next, Some(Cursor("b".into())));
+        assert_eq!(Page::new(vec!["a"], 2, |row| (*row).to_string()).next, None);
+    }
+
+    #[test]
+    fn a_page_size_out_of_bounds_names_the_field() {
+        let error = PageQuery { cursor: None, limit: Some(0) }.limit().unwrap_err();
+        assert_eq!(error.field.as_deref(), Some("limit"));
+    }
+}
