@@ -1,13 +1,30 @@
-//! What a running exchange is made of, and every route it answers.
+//! What a running exchange is made of, how it starts and stops, and every route it answers.
 
+use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
+use actix_web::dev::ServerHandle;
+use actix_web::web::Data;
+use actix_web::middleware::from_fn;
+use actix_web::{App as HttpApp, HttpServer};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use utoipa_actix_web::AppExt as _;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::config::Config;
+use crate::config::{CLIENT_TIMEOUT, Config};
 use crate::db::Db;
+use crate::error::{Error, Result};
 use crate::keys::ExchangeKeys;
+use crate::ops::Metrics;
 use crate::types::Clock;
+use crate::{ops, worker};
+
+mod http;
+
+/// Requests in flight at a stop get this long to finish.
+const SHUTDOWN_SECONDS: u64 = 30;
 
 /// Everything a request handler, a job or a server command works with. Cheap to clone.
 #[derive(Clone)]
@@ -20,20 +37,119 @@ pub struct App {
     pub keys: Arc<ExchangeKeys>,
     /// Where `now` comes from.
     pub clock: Clock,
+    /// What `/metrics` reports.
+    pub metrics: Metrics,
+}
+
+impl App {
+    /// Opens the database (bringing its schema up to date), the object store and the keys.
+    pub async fn open(config: Config) -> Result<Self> {
+        let db = Db::open(&config.database_url(), config.database_connections)?;
+        db.migrate().await?;
+        let keys = ExchangeKeys::load_or_create(&config.keys_dir())?;
+        Ok(Self { config: Arc::new(config), db, keys: Arc::new(keys), clock: Clock::default(), metrics: Metrics::new()? })
+    }
 }
 
 /// The whole route table. A handler's path and method stand above it, in its domain's `routes.rs`.
 #[rustfmt::skip]
 pub fn routes(cfg: &mut ServiceConfig) {
-    let _ = &cfg;
-    // store: signed URLs of the local store
-    // identity
-    // catalog
-    // terms
-    // assessment
-    // ledger
-    // market
-    // delivery
-    // compliance
-    // provenance
+    cfg
+        // store: signed URLs of the local store
+
+        // identity
+
+        // catalog
+
+        // terms
+
+        // assessment
+
+        // ledger
+
+        // market
+
+        // delivery
+
+        // compliance
+
+        // provenance
+
+        // operations
+        .service(ops::routes::get_health)
+        .service(ops::routes::get_readiness)
+        .service(ops::routes::get_metrics);
+}
+
+/// The description of every route, as OpenAPI 3.1.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    HttpApp::new().into_utoipa_app().openapi(http::openapi_head()).configure(routes).split_for_parts().1
+}
+
+/// An exchange that answers requests and works its queue, until it is stopped.
+pub struct Running {
+    /// The exchange itself.
+    pub app: App,
+    /// Where it answers, without a trailing slash.
+    pub url: String,
+    server: ServerHandle,
+    served: JoinHandle<std::io::Result<()>>,
+    stop: CancellationToken,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Starts serving; the address is bound when this returns.
+    pub async fn start(mut config: Config) -> Result<Self> {
+        let listen = config.listen;
+        let listener = TcpListener::bind(listen).map_err(|error| {
+            Error::internal(format!("cannot listen on {listen}: {error}")).remedy("choose another --listen address").because(error)
+        })?;
+        config.listen = listener.local_addr()?;
+        let url = config.public_url();
+        let app = App::open(config).await?;
+        let stop = CancellationToken::new();
+        let worker = (!app.config.no_worker).then(|| tokio::spawn(worker::run(app.clone(), stop.clone())));
+        let data = Data::new(app.clone());
+        let server = HttpServer::new(move || {
+            HttpApp::new()
+                .app_data(data.clone())
+                .wrap(from_fn(http::envelop))
+                .into_utoipa_app()
+                .configure(routes)
+                .into_app()
+                .configure(http::outside_the_api)
+        })
+        .client_request_timeout(CLIENT_TIMEOUT)
+        .keep_alive(Duration::from_secs(75))
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .disable_signals()
+        .listen(listener)?
+        .run();
+        let handle = server.handle();
+        let served = tokio::spawn(server);
+        Ok(Self { app, url, server: handle, served, stop, worker })
+    }
+
+    /// Stops gracefully: requests in flight finish, jobs in hand finish or go back to the queue.
+    pub async fn stop(self) -> Result<()> {
+        self.stop.cancel();
+        self.server.stop(true).await;
+        if let Some(worker) = self.worker {
+            worker.await.map_err(|error| Error::internal("the worker panicked").because(error))?;
+        }
+        self.served.await.map_err(|error| Error::internal("the server panicked").because(error))??;
+        Ok(())
+    }
+}
+
+/// Waits for SIGINT or SIGTERM.
+pub async fn until_signalled() -> Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping: requests in flight finish first");
+    Ok(())
 }
