@@ -16,10 +16,13 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::config::{CLIENT_TIMEOUT, Config};
 use crate::db::Db;
 use crate::error::{Error, Result};
+use crate::delivery::ReceiptDesk;
 use crate::keys::ExchangeKeys;
 use crate::ops::Metrics;
+use crate::store::Store;
 use crate::types::Clock;
-use crate::{ops, worker};
+use crate::provenance::note::VerifierKey;
+use crate::{catalog, compliance, delivery, ops, store, worker};
 
 mod http;
 
@@ -39,6 +42,10 @@ pub struct App {
     pub clock: Clock,
     /// What `/metrics` reports.
     pub metrics: Metrics,
+    /// The objects.
+    pub store: Store,
+    /// Where receipts are committed.
+    pub receipts: ReceiptDesk,
 }
 
 impl App {
@@ -46,8 +53,16 @@ impl App {
     pub async fn open(config: Config) -> Result<Self> {
         let db = Db::open(&config.database_url(), config.database_connections)?;
         db.migrate().await?;
-        let keys = ExchangeKeys::load_or_create(&config.keys_dir())?;
-        Ok(Self { config: Arc::new(config), db, keys: Arc::new(keys), clock: Clock::default(), metrics: Metrics::new()? })
+        let keys = Arc::new(ExchangeKeys::load_or_create(&config.keys_dir())?);
+        let store = Store::open(&config, &keys).await?;
+        let clock = Clock::default();
+        let receipts = ReceiptDesk::open(db.clone(), keys.clone(), clock.clone());
+        Ok(Self { config: Arc::new(config), db, keys, clock, metrics: Metrics::new()?, store, receipts })
+    }
+
+    /// The log's public key in the C2SP form: what a verifier is given.
+    pub fn log_vkey(&self) -> Result<String> {
+        Ok(VerifierKey::new(&self.config.log_origin, self.keys.log.public())?.to_string())
     }
 }
 
@@ -56,11 +71,29 @@ impl App {
 pub fn routes(cfg: &mut ServiceConfig) {
     cfg
         // store: signed URLs of the local store
-
+        .service(store::routes::upload_part)
+        .service(store::routes::download_object)
+        .service(store::routes::head_object)
         // identity
 
         // catalog
-
+        .service(catalog::routes::create_dataset)
+        .service(catalog::routes::list_datasets)
+        .service(catalog::routes::get_dataset)
+        .service(catalog::routes::create_version)
+        .service(catalog::routes::list_versions)
+        .service(catalog::routes::get_version)
+        .service(catalog::routes::get_card)
+        .service(catalog::routes::put_card)
+        .service(catalog::uploads::routes::create_upload)
+        .service(catalog::uploads::routes::get_upload)
+        .service(catalog::uploads::routes::create_upload_urls)
+        .service(catalog::uploads::routes::complete_upload)
+        .service(catalog::uploads::routes::put_shard)
+        .service(catalog::routes::list_shards)
+        .service(catalog::routes::delete_shard)
+        .service(catalog::routes::seal_version)
+        .service(catalog::routes::get_manifest)
         // terms
 
         // assessment
@@ -70,15 +103,21 @@ pub fn routes(cfg: &mut ServiceConfig) {
         // market
 
         // delivery
-
+        .service(delivery::routes::pay_order)
+        .service(delivery::routes::list_entitlements)
+        .service(delivery::routes::get_entitlement)
+        .service(delivery::routes::create_links)
+        .service(delivery::routes::get_passport)
         // compliance
-
+        .service(compliance::routes::get_trace)
         // provenance
 
         // operations
         .service(ops::routes::get_health)
         .service(ops::routes::get_readiness)
-        .service(ops::routes::get_metrics);
+        .service(ops::routes::get_metrics)
+        .service(ops::routes::get_openapi)
+        .service(ops::routes::get_docs);
 }
 
 /// The description of every route, as OpenAPI 3.1.
