@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use crate::catalog;
 use crate::config::Config;
 use crate::db::Db;
 use crate::keys::ExchangeKeys;
@@ -29,6 +30,23 @@ pub fn routes(cfg: &mut ServiceConfig) {
     // store: signed URLs of the local store
     // identity
     // catalog
+    cfg.service(catalog::routes::create_dataset)
+        .service(catalog::routes::list_datasets)
+        .service(catalog::routes::get_dataset)
+        .service(catalog::routes::create_version)
+        .service(catalog::routes::list_versions)
+        .service(catalog::routes::get_version)
+        .service(catalog::routes::get_card)
+        .service(catalog::routes::put_card)
+        .service(catalog::routes::list_shards)
+        .service(catalog::uploads::routes::put_shard)
+        .service(catalog::routes::delete_shard)
+        .service(catalog::routes::seal_version)
+        .service(catalog::routes::get_manifest)
+        .service(catalog::uploads::routes::create_upload)
+        .service(catalog::uploads::routes::get_upload)
+        .service(catalog::uploads::routes::create_upload_urls)
+        .service(catalog::uploads::routes::complete_upload);
     // terms
     // assessment
     // ledger
