@@ -8,6 +8,7 @@ use crate::catalog;
 use crate::config::Config;
 use crate::db::Db;
 use crate::keys::ExchangeKeys;
+use crate::store::{self, Store};
 use crate::types::Clock;
 
 /// Everything a request handler, a job or a server command works with. Cheap to clone.
@@ -17,6 +18,8 @@ pub struct App {
     pub config: Arc<Config>,
     /// The database.
     pub db: Db,
+    /// The objects.
+    pub store: Store,
     /// The exchange's secrets.
     pub keys: Arc<ExchangeKeys>,
     /// Where `now` comes from.
@@ -28,6 +31,9 @@ pub struct App {
 pub fn routes(cfg: &mut ServiceConfig) {
     let _ = &cfg;
     // store: signed URLs of the local store
+    cfg.service(store::routes::upload_part);
+    cfg.service(store::routes::download_object);
+    cfg.service(store::routes::head_object);
     // identity
     // catalog
     cfg.service(catalog::routes::create_dataset)
