@@ -61,8 +61,8 @@ impl App {
     }
 
     /// The log's public key in the C2SP form: what a verifier is given.
-    pub fn log_vkey(&self) -> Result<String> {
-        Ok(VerifierKey::new(&self.config.log_origin, self.keys.log.public())?.to_string())
+    pub fn log_vkey(&self) -> Result<VerifierKey> {
+        VerifierKey::new(&self.config.log_origin, self.keys.log.public())
     }
 }
 

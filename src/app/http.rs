@@ -10,6 +10,7 @@ use actix_web::middleware::Next;
 use actix_web::web::{self, Data, JsonConfig, PathConfig, PayloadConfig, QueryConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
 use tracing::Instrument as _;
+use utoipa_swagger_ui::SwaggerUi;
 
 use super::App;
 use crate::config::{MAX_JSON_BYTES, MAX_SMALL_SHARD_BYTES};
@@ -50,11 +51,15 @@ pub(super) async fn envelop<B: MessageBody + 'static>(
         metrics.request(method.as_str(), &route, status.as_u16(), started.elapsed());
     }
     span.in_scope(|| tracing::info!(status = status.as_u16(), micros = started.elapsed().as_micros(), "answered"));
-    set_headers(response.headers_mut(), &id);
+    set_headers(response.headers_mut(), &id, route.starts_with("/docs/"));
     Ok(response)
 }
 
-fn set_headers(headers: &mut header::HeaderMap, id: &str) {
+/// The documentation page runs its own scripts and styles; nothing else runs anything.
+const DOCS_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+
+fn set_headers(headers: &mut header::HeaderMap, id: &str, is_docs: bool) {
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
     }
@@ -63,7 +68,7 @@ fn set_headers(headers: &mut header::HeaderMap, id: &str) {
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::CACHE_CONTROL, "no-store"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::CONTENT_SECURITY_POLICY, if is_docs { DOCS_POLICY } else { POLICY }),
     ] {
         if !headers.contains_key(&name) {
             headers.insert(name, HeaderValue::from_static(value));
@@ -78,6 +83,7 @@ pub(super) fn outside_the_api(cfg: &mut ServiceConfig) {
         .app_data(PayloadConfig::new(small_shard))
         .app_data(QueryConfig::default().error_handler(refuse_query))
         .app_data(PathConfig::default().error_handler(refuse_path))
+        .service(SwaggerUi::new("/docs/{file:.*}").config(utoipa_swagger_ui::Config::from("../openapi.yaml")))
         .default_service(web::to(no_route));
 }
 

@@ -19,6 +19,7 @@ use super::{buy, download, key, passport, publish, trace, verify};
 use crate::app::{Running, until_signalled};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::provenance::passport::Policy;
 
 const DATASET: &str = "spring-poems";
 
@@ -181,8 +182,8 @@ impl Demo {
     }
 
     async fn verify_and_tamper(&self, story: &mut Story<'_>, running: &Running, target: &Path, downloaded: &download::Downloaded) -> Result<()> {
-        let log_key = running.app.log_vkey();
-        let report = verify::folder(target, Some(&log_key))?;
+        let policy = Policy { log_vkey: Some(running.app.log_vkey()?), exchange_key: None };
+        let report = verify::folder(target, &policy)?;
         story.tell(
             "The lab verifies its passport and its files, offline",
             report.summary(),
@@ -190,11 +191,11 @@ impl Demo {
         )?;
         let victim = target.join("data").join("poems-00001.jsonl");
         corpus::flip_one_byte(&victim)?;
-        let refusal = expect_refusal(verify::folder(target, Some(&log_key)), Kind::DigestMismatch)?;
+        let refusal = expect_refusal(verify::folder(target, &policy), Kind::DigestMismatch)?;
         corpus::flip_one_byte(&victim)?;
         let saved = std::fs::read(&downloaded.passport)?;
         std::fs::write(&downloaded.passport, corpus::with_one_byte_flipped(&saved))?;
-        let second = verify::folder(target, Some(&log_key)).err().map(|error| error.to_string());
+        let second = verify::folder(target, &policy).err().map(|error| error.to_string());
         std::fs::write(&downloaded.passport, saved)?;
         let second = second.ok_or_else(|| Error::internal("a forged passport was accepted"))?;
         story.tell(
@@ -202,7 +203,7 @@ impl Demo {
             format!("shard: {refusal}. Passport: {second}"),
             "both were refused with the reason; put back, both verify again",
         )?;
-        verify::folder(target, Some(&log_key)).map(drop)
+        verify::folder(target, &policy).map(drop)
     }
 
     async fn refuse_the_stranger(&self, story: &mut Story<'_>, people: &People, bought: &buy::Bought) -> Result<()> {

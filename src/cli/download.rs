@@ -73,8 +73,8 @@ struct Link {
 impl Download {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<Downloaded> {
         let entitlement = find_entitlement(client, &self.dataset).await?;
-        let manifest = passport::signed_manifest(client, &self.dataset, entitlement.version).await?;
-        let wanted = manifest.predicate.shards;
+        let signed = passport::signed_manifest(client, &self.dataset, entitlement.version).await?;
+        let wanted = signed.manifest.shards;
         let bytes = wanted.iter().map(|shard| shard.size_bytes).sum();
         let progress = out.progress("downloading", u64::try_from(bytes).unwrap_or(0));
         let fetcher = Arc::new(Fetcher { client: client.clone(), entitlement: entitlement.id, folder: self.to.clone(), progress });
@@ -92,7 +92,7 @@ impl Download {
         drop(running);
         fetcher.progress.finish();
         let saved = self.to.join(".corpex").join("passport.json");
-        passport::save(client, entitlement.id, manifest.pae_sha256, &saved).await?;
+        passport::save(client, entitlement.id, Some(signed.pae_sha256), &saved).await?;
         let _ = tokio::fs::remove_dir(self.to.join(".corpex").join("partial")).await;
         let done = Downloaded {
             dataset: self.dataset.full_name(),

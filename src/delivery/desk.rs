@@ -109,7 +109,7 @@ fn write_batch(c: &mut Conn, keys: &ExchangeKeys, receipts: &[Receipt], now: Ins
     let batch = ReceiptBatchId::new(now);
     let documents = receipts.iter().map(crate::signing::canonical_json).collect::<Result<Vec<_>>>()?;
     let leaves: Vec<_> = documents.iter().map(|document| tree::leaf_hash(document)).collect();
-    let root = tree::root(&leaves);
+    let root = tree::root_of(&leaves);
     let subject = vec![ResourceDescriptor::new(batch.to_string(), root)];
     let predicate = json!({ "root_sha256": root, "count": receipts.len() });
     let statement = provenance::declare(c, keys, StatementKind::ReceiptBatch, batch, subject, &predicate, now)?;

@@ -1,7 +1,7 @@
 //! Paying, entitlements, links and passports over HTTP.
 
 use actix_web::web::{Data, Json, Path, Query};
-use actix_web::{HttpRequest, get, post};
+use actix_web::{HttpRequest, HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -167,7 +167,8 @@ pub(crate) async fn create_links(app: Data<App>, caller: Caller, id: Path<Entitl
         (status = 404, body = Problem, description = "unknown, or not yours"),
         (status = 503, body = Problem, description = "the log has not taken in the newest statements yet")))]
 #[get("/v1/entitlements/{id}/passport")]
-pub(crate) async fn get_passport(app: Data<App>, caller: Caller, id: Path<EntitlementId>) -> Result<Json<crate::provenance::Passport>> {
+pub(crate) async fn get_passport(app: Data<App>, caller: Caller, id: Path<EntitlementId>) -> Result<HttpResponse> {
     let (keys, origin) = (app.keys.clone(), app.config.log_origin.clone());
-    Ok(Json(app.db.read(move |c| super::passport(c, &caller, &keys, &origin, *id)).await?))
+    let passport = app.db.read(move |c| super::passport(c, &caller, &keys, &origin, *id)).await?;
+    Ok(HttpResponse::Ok().content_type("application/json").body(passport.to_bytes()?))
 }

@@ -28,10 +28,8 @@ struct Upload {
     #[serde(default)]
     refusal: Option<String>,
     part_size_bytes: u64,
-    part_count: u32,
-    /// The parts that the store holds.
-    #[serde(default)]
-    stored_parts: Vec<u32>,
+    parts: u32,
+    parts_standing: Vec<u32>,
 }
 
 #[derive(Deserialize)]
@@ -41,7 +39,7 @@ struct PartUrls {
 
 #[derive(Clone, Deserialize)]
 struct PartUrl {
-    part: u32,
+    number: u32,
     url: String,
 }
 
@@ -75,11 +73,11 @@ pub(super) async fn upload(
 
 async fn send_missing_parts(client: &Client, upload: &Upload, file: &LocalShard, bar: &FileProgress) -> Result<()> {
     let current: Upload = client.get(format!("/v1/uploads/{}", upload.id)).send().await?;
-    let stored: HashSet<u32> = current.stored_parts.into_iter().collect();
+    let stored: HashSet<u32> = current.parts_standing.into_iter().collect();
     for part in &stored {
         bar.advance(part_length(upload, file, *part));
     }
-    let missing: Vec<u32> = (1..=upload.part_count).filter(|part| !stored.contains(part)).collect();
+    let missing: Vec<u32> = (1..=upload.parts).filter(|part| !stored.contains(part)).collect();
     let source = Arc::new(std::fs::File::open(&file.file)?);
     for some in missing.chunks(URLS) {
         let wanted = json!({ "parts": some });
@@ -91,7 +89,7 @@ async fn send_missing_parts(client: &Client, upload: &Upload, file: &LocalShard,
                 joined(sending.join_next().await, bar)?;
             }
             let (client, source) = (client.clone(), source.clone());
-            let (offset, length) = (u64::from(url.part - 1) * upload.part_size_bytes, part_length(upload, file, url.part));
+            let (offset, length) = (u64::from(url.number - 1) * upload.part_size_bytes, part_length(upload, file, url.number));
             sending.spawn(async move {
                 let bytes = read_part(source, offset, length).await?;
                 client.put(url.url).bytes(bytes).response().await?;
