@@ -17,6 +17,7 @@ use crate::config::{CLIENT_TIMEOUT, Config};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::delivery::ReceiptDesk;
+use crate::identity::{self, CallerCache};
 use crate::keys::ExchangeKeys;
 use crate::ops::Metrics;
 use crate::store::Store;
@@ -46,6 +47,8 @@ pub struct App {
     pub store: Store,
     /// Where receipts are committed.
     pub receipts: ReceiptDesk,
+    /// Whose credential was checked a moment ago.
+    pub caller_cache: CallerCache,
 }
 
 impl App {
@@ -57,7 +60,7 @@ impl App {
         let store = Store::open(&config, &keys).await?;
         let clock = Clock::default();
         let receipts = ReceiptDesk::open(db.clone(), keys.clone(), clock.clone());
-        Ok(Self { config: Arc::new(config), db, keys, clock, metrics: Metrics::new()?, store, receipts })
+        Ok(Self { config: Arc::new(config), db, keys, clock, metrics: Metrics::new()?, store, receipts, caller_cache: CallerCache::default() })
     }
 
     /// The log's public key in the C2SP form: what a verifier is given.
@@ -75,7 +78,25 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(store::routes::download_object)
         .service(store::routes::head_object)
         // identity
-
+        .service(identity::routes::get_jwks)
+        .service(identity::routes::register_user)
+        .service(identity::routes::create_session)
+        .service(identity::routes::refresh_session)
+        .service(identity::routes::delete_session)
+        .service(identity::routes::get_me)
+        .service(identity::routes::create_token)
+        .service(identity::routes::list_tokens)
+        .service(identity::routes::revoke_token)
+        .service(identity::routes::register_organisation)
+        .service(identity::routes::list_organisations)
+        .service(identity::routes::get_organisation)
+        .service(identity::routes::verify_organisation)
+        .service(identity::routes::put_member)
+        .service(identity::routes::list_members)
+        .service(identity::routes::delete_member)
+        .service(identity::routes::register_key)
+        .service(identity::routes::list_keys)
+        .service(identity::routes::revoke_key)
         // catalog
         .service(catalog::routes::create_dataset)
         .service(catalog::routes::list_datasets)

@@ -5,7 +5,7 @@ use corpex::provenance::StatementKind;
 use corpex::signing::{Bytes, SecretKey};
 use serde_json::{Value, json};
 
-use crate::support::{Actor, TestApp};
+use crate::support::{Actor, TestApp, token_wish};
 
 /// A refusal for this reason and no other, with something to act on.
 #[track_caller]
@@ -217,14 +217,14 @@ async fn strangers_are_not_told_what_exists() {
 async fn tokens_end_when_they_expire_or_are_revoked() {
     let app = TestApp::start().await;
     let lab = app.lab("verse-lab", 0).await;
-    let made = lab.post("/v1/tokens", &json!({ "name": "short", "scope": "read", "valid_days": 1 })).await.unwrap();
+    let made = lab.post("/v1/tokens", &token_wish("read", 1)).await.unwrap();
     let reader = Actor { client: lab.client.with_token(made["token"].as_str().unwrap()), ..lab.clone() };
     reader.get("/v1/me").await.unwrap();
-    refused(reader.post("/v1/tokens", &json!({ "name": "x", "scope": "write", "valid_days": 1 })).await, Kind::Forbidden, None);
+    refused(reader.post("/v1/tokens", &token_wish("write", 1)).await, Kind::Forbidden, None);
     app.clock.advance(std::time::Duration::from_secs(25 * 3600));
     refused(reader.get("/v1/me").await, Kind::Unauthenticated, None);
 
-    let made = lab.post("/v1/tokens", &json!({ "name": "long", "scope": "read", "valid_days": 30 })).await.unwrap();
+    let made = lab.post("/v1/tokens", &token_wish("read", 30)).await.unwrap();
     let reader = Actor { client: lab.client.with_token(made["token"].as_str().unwrap()), ..lab.clone() };
     reader.get("/v1/me").await.unwrap();
     let _: Value = lab.client.delete(format!("/v1/tokens/{}", made["id"].as_str().unwrap())).send().await.unwrap();

@@ -8,6 +8,7 @@ use crate::app::Running;
 use crate::cli::admin;
 use crate::cli::client::Client;
 use crate::cli::key::{self, KeyFile};
+use crate::cli::login::make_token;
 use crate::error::{Error, Kind, Result};
 use crate::identity::PlatformRole;
 use crate::types::{Digest, Money};
@@ -119,9 +120,7 @@ async fn sign_up(anonymous: &Client, operator: &Client, keys: &Path, handle: &st
     anonymous.post("/v1/users").json(&person)?.response().await?;
     let session: Value = anonymous.post("/v1/sessions").json(&person)?.send().await?;
     let signed_in = anonymous.with_token(session["access_token"].as_str().unwrap_or_default());
-    let wanted = json!({ "name": "demo", "scope": "write", "valid_days": TOKEN_DAYS });
-    let made: Value = signed_in.post("/v1/tokens").json(&wanted)?.send().await?;
-    let token = made["token"].as_str().unwrap_or_default().to_string();
+    let token = make_token(&signed_in, "demo", TOKEN_DAYS).await?;
     let client = anonymous.with_token(&token);
     let organisation = json!({
         "handle": handle, "legal_name": format!("{handle} (demonstration)"), "registration_number": format!("DEMO-{handle}"),

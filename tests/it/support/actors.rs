@@ -55,8 +55,7 @@ impl Actor {
         let _: Value = anonymous.post("/v1/users").json(&person).unwrap().send().await.unwrap();
         let session: Value = anonymous.post("/v1/sessions").json(&person).unwrap().send().await.unwrap();
         let signed_in = anonymous.with_token(session["access_token"].as_str().unwrap());
-        let wanted = json!({ "name": "test", "scope": "write", "valid_days": 300 });
-        let token: Value = signed_in.post("/v1/tokens").json(&wanted).unwrap().send().await.unwrap();
+        let token: Value = signed_in.post("/v1/tokens").json(&token_wish("write", 300)).unwrap().send().await.unwrap();
         let client = anonymous.with_token(token["token"].as_str().unwrap());
         let organisation = json!({
             "handle": handle, "legal_name": format!("{handle} Ltd"), "registration_number": format!("91310000{handle}"),
@@ -268,4 +267,10 @@ pub fn provenance() -> Value {
         "collection_method": "other", "source_licence": "public domain", "consent": "not required",
         "personal_data": "none",
     })
+}
+
+/// What to ask for to get an API token that ends after some days.
+pub fn token_wish(scope: &str, days: u64) -> Value {
+    let expires_at = corpex::types::Clock::default().now().plus(std::time::Duration::from_secs(days * 24 * 3600));
+    json!({ "name": "test", "scope": scope, "expires_at": expires_at })
 }

@@ -208,7 +208,7 @@ pub fn organisation(exchange: &Exchange, operator: &Person, handle: &str) -> Per
     };
     anonymous("POST", "/v1/users", &person, None);
     let session = anonymous("POST", "/v1/sessions", &person, None);
-    let wanted = json!({ "name": "command line", "scope": "write", "valid_days": 30 });
+    let wanted = super::actors::token_wish("write", 30);
     let token = anonymous("POST", "/v1/tokens", &wanted, session["access_token"].as_str());
     let admin = exchange.person(handle, token["token"].as_str().unwrap());
     let organisation = json!({
