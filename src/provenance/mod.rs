@@ -1,1 +1,3 @@
 //! provenance
+pub mod tiles;
+pub mod tree;
