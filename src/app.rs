@@ -7,6 +7,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::config::Config;
 use crate::db::Db;
 use crate::keys::ExchangeKeys;
+use crate::provenance;
 use crate::types::Clock;
 
 /// Everything a request handler, a job or a server command works with. Cheap to clone.
@@ -25,7 +26,6 @@ pub struct App {
 /// The whole route table. A handler's path and method stand above it, in its domain's `routes.rs`.
 #[rustfmt::skip]
 pub fn routes(cfg: &mut ServiceConfig) {
-    let _ = &cfg;
     // store: signed URLs of the local store
     // identity
     // catalog
@@ -36,4 +36,8 @@ pub fn routes(cfg: &mut ServiceConfig) {
     // delivery
     // compliance
     // provenance
+    cfg.service(provenance::routes::get_checkpoint)
+        .service(provenance::routes::get_tile)
+        .service(provenance::routes::get_log_proof)
+        .service(provenance::routes::get_exchange_keys);
 }

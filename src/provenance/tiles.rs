@@ -95,8 +95,9 @@ impl FromStr for Resource {
     type Err = Error;
     fn from_str(path: &str) -> Result<Self> {
         let refused = || {
-            Error::not_found(format!("the tile {path:?}"))
-                .remedy("write <level>/<index>, or entries/<index>, as C2SP tlog-tiles has it: 0/x001/x234/067 or 0/000.p/5")
+            Error::not_found(format!("the tile {path:?}")).remedy(
+                "write <level>/<index>, or entries/<index>, as C2SP tlog-tiles has it: 0/x001/x234/067 or 0/000.p/5",
+            )
         };
         let (kind, place) = path.split_once('/').ok_or_else(refused)?;
         let (index, width) = parse_place(place).ok_or_else(refused)?;
@@ -146,9 +147,33 @@ mod tests {
     #[test]
     fn a_second_spelling_of_a_path_is_refused() {
         for bad in [
-            "", "0", "0/", "0/1", "0/01", "0/0001", "00/001", "+0/001", "0/+01", "0/001/002", "0/x000/001", "0/x001/x002",
-            "64/000", "-1/000", "0/000.p/0", "0/000.p/256", "0/000.p/01", "0/000.p/+1", "0/000.p/", "0/000.p", "0/000/",
-            "/0/000", "data/000", "entries/0", "entries/x001", "0/y001/000", "0/000.p/1.p/1",
+            "",
+            "0",
+            "0/",
+            "0/1",
+            "0/01",
+            "0/0001",
+            "00/001",
+            "+0/001",
+            "0/+01",
+            "0/001/002",
+            "0/x000/001",
+            "0/x001/x002",
+            "64/000",
+            "-1/000",
+            "0/000.p/0",
+            "0/000.p/256",
+            "0/000.p/01",
+            "0/000.p/+1",
+            "0/000.p/",
+            "0/000.p",
+            "0/000/",
+            "/0/000",
+            "data/000",
+            "entries/0",
+            "entries/x001",
+            "0/y001/000",
+            "0/000.p/1.p/1",
             "0/x999/x999/x999/x999/x999/x999/999",
         ] {
             assert!(bad.parse::<Resource>().is_err(), "{bad}");
