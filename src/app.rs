@@ -23,7 +23,7 @@ use crate::ops::Metrics;
 use crate::store::Store;
 use crate::types::Clock;
 use crate::provenance::note::VerifierKey;
-use crate::{catalog, compliance, delivery, ops, store, worker};
+use crate::{catalog, compliance, delivery, ops, provenance, store, worker};
 
 mod http;
 
@@ -132,7 +132,10 @@ pub fn routes(cfg: &mut ServiceConfig) {
         // compliance
         .service(compliance::routes::get_trace)
         // provenance
-
+        .service(provenance::routes::get_checkpoint)
+        .service(provenance::routes::get_tile)
+        .service(provenance::routes::get_log_proof)
+        .service(provenance::routes::get_exchange_keys)
         // operations
         .service(ops::routes::get_health)
         .service(ops::routes::get_readiness)
