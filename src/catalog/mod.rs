@@ -36,6 +36,7 @@ use crate::types::{DatasetId, Digest, Instant, Json, ObjectId, OrganisationId, S
 pub use datasets::{Domain, Modality};
 pub use manifest::{Manifest, ManifestShard, Origin};
 pub use paths::check_path;
+pub use queries::StoredObject;
 pub use uploads::verification::{sweep_object, sweep_stale_uploads, verify_upload};
 
 /// Who may change what an organisation offers, beside its admins.
@@ -287,6 +288,47 @@ pub fn find_version(c: &mut Conn, handle: &str, name: &str, number: i32) -> Resu
 /// `NotFound`.
 pub fn version(c: &mut Conn, id: VersionId) -> Result<(Dataset, Version)> {
     queries::find_version_by_id(c, id)?.ok_or_else(|| Error::not_found(format_args!("version {id}")))
+}
+
+/// The dataset of this name, whoever asks: the caller of this function authorises.
+///
+/// # Errors
+/// `NotFound`.
+pub fn find_dataset(c: &mut Conn, handle: &str, name: &str) -> Result<Dataset> {
+    queries::find_dataset(c, handle, name)?.ok_or_else(|| Error::not_found(format_args!("dataset {handle}/{name}")))
+}
+
+/// Up to `limit` versions of a dataset, whatever their state, oldest first.
+///
+/// # Errors
+/// Those of the database.
+pub fn versions_of(c: &mut Conn, dataset: DatasetId, limit: i64) -> Result<Vec<Version>> {
+    Ok(queries::list_versions(c, dataset, false, 0, limit)?.into_iter().map(|(version, _)| version).collect())
+}
+
+/// Objects whose identifiers sort after `after`, with what their records say of them.
+///
+/// # Errors
+/// Those of the database.
+pub fn objects(c: &mut Conn, after: &str, limit: i64) -> Result<Vec<StoredObject>> {
+    Ok(queries::list_objects(c, after, limit)?)
+}
+
+/// The bytes of all objects together.
+///
+/// # Errors
+/// Those of the database.
+pub fn total_object_bytes(c: &mut Conn) -> Result<u64> {
+    let sizes = queries::list_object_sizes(c)?;
+    Ok(sizes.into_iter().filter_map(|size| u64::try_from(size).ok()).sum())
+}
+
+/// The seal of a version, if it has one.
+///
+/// # Errors
+/// Those of the database.
+pub fn find_seal(c: &mut Conn, id: VersionId) -> Result<Option<Seal>> {
+    Ok(queries::find_seal(c, id)?)
 }
 
 /// The seal of a version.

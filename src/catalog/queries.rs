@@ -295,3 +295,30 @@ pub(super) fn insert_object(
         ))
         .execute(c)
 }
+
+/// What the record of an object says of it.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = objects, check_for_backend(crate::db::MultiBackend))]
+pub struct StoredObject {
+    /// The object.
+    pub id: ObjectId,
+    /// The digest its bytes had when they were verified.
+    pub sha256: Digest,
+    /// Its size.
+    pub size_bytes: i64,
+    /// Where it lies.
+    pub storage_key: StorageKey,
+}
+
+pub(super) fn list_objects(c: &mut Conn, after: &str, limit: i64) -> QueryResult<Vec<StoredObject>> {
+    objects::table
+        .filter(objects::id.gt(after))
+        .order(objects::id)
+        .limit(limit)
+        .select(StoredObject::as_select())
+        .load(c)
+}
+
+pub(super) fn list_object_sizes(c: &mut Conn) -> QueryResult<Vec<i64>> {
+    objects::table.select(objects::size_bytes).load(c)
+}

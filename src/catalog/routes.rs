@@ -19,7 +19,8 @@ use super::{
 use crate::app::App;
 use crate::config::CLIENT_TIMEOUT;
 use crate::error::{Error, Kind, Problem, Result};
-use crate::identity::{Caller, MaybeCaller};
+use crate::identity::Caller;
+use crate::identity::routes::MaybeCaller;
 use crate::signing::Envelope;
 use crate::types::{DatasetId, Digest, Instant, Page, PageQuery, VersionId};
 

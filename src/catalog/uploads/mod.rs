@@ -187,7 +187,7 @@ pub struct PartUrl {
     /// The part, counted from 1.
     pub number: u32,
     /// The address, good until `expires_at` of the answer.
-    #[schema(value_type = String, format = Uri)]
+    #[schema(value_type = String, format = "uri")]
     pub url: Url,
 }
 
