@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod market;
 pub mod provenance;
 pub mod schema;
+pub mod schemas;
 pub mod signing;
 pub mod store;
 pub mod terms;
