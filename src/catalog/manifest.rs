@@ -183,10 +183,10 @@ impl Manifest {
     pub fn from_statement(statement: &Statement) -> Result<Self> {
         let manifest = Self::deserialize(&statement.predicate)
             .map_err(|error| Error::invalid("predicate", format!("this is not a manifest: {error}")))?;
-        manifest.check()?;
+        manifest.check().map_err(in_predicate)?;
         if let Some(index) = first_difference(&statement.subject, &manifest.subjects()) {
             return Err(Error::invalid(
-                format!("/subject/{index}"),
+                format!("subject/{index}"),
                 format!("subject {index} is not shard {index}: the subjects are the shards, in the same order"),
             ));
         }
@@ -302,6 +302,14 @@ impl Manifest {
             }
             (_, None) => Ok(()),
         }
+    }
+}
+
+/// Says of a field of the predicate where it stands in the statement.
+pub(super) fn in_predicate(error: Error) -> Error {
+    match error.field.clone() {
+        Some(pointer) => error.field(format!("predicate{pointer}")),
+        None => error,
     }
 }
 

@@ -10,12 +10,14 @@ use std::collections::HashMap;
 use unicode_normalization::is_nfc;
 
 use crate::error::{Error, Kind, Result};
+use crate::provenance::ENVELOPE_SUBJECT;
 
 /// The longest path, in bytes of UTF-8.
 pub const MAX_PATH_BYTES: usize = 1024;
 
-/// What the exchange itself puts at the root of a version, or clients beside it. Compared without regard to case.
-const RESERVED: &[&str] = &["readme.md", "croissant.json"];
+/// What the exchange puts at the root of a version, and the subject that stands for a manifest in its receipt.
+/// Compared without regard to case.
+const RESERVED: &[&str] = &["readme.md", "croissant.json", ENVELOPE_SUBJECT];
 /// Where clients keep what belongs to a download and is not data.
 const RESERVED_DIRECTORY: &str = ".corpex";
 
@@ -103,7 +105,7 @@ mod tests {
 
     #[test]
     fn ordinary_paths_of_all_scripts_are_accepted() {
-        for path in ["a", "data/train-00000-of-00004.jsonl.zst", "语料/唐诗 一.jsonl", "x/README.md", "…", "a:b", ".gitattributes"] {
+        for path in ["a", "data/train-00000-of-00004.jsonl.zst", "语料/唐诗 一.jsonl", "x/README.md", "…", "ab:c", ".gitattributes"] {
             check_path(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
         }
         check_path(&"a".repeat(MAX_PATH_BYTES)).unwrap();
@@ -135,6 +137,7 @@ mod tests {
             ("readme.MD", "reserved"),
             ("croissant.json", "reserved"),
             (".corpex/state", "reserved"),
+            ("_envelope_pae", "reserved"),
         ];
         for (path, reason) in table {
             let error = check_path(path).unwrap_err();

@@ -1,5 +1,6 @@
 //! Sealing: the provider signs what a version consists of, and from then on it never changes.
 
+use super::manifest::in_predicate;
 use super::{
     Manifest, ManifestShard, SEALERS, Seal, Version, VersionRef, VersionState, authorise, move_state, queries,
     require_draft, seal_of, view_version,
@@ -49,7 +50,9 @@ pub fn seal(
     let verified = queries::list_shards(c, version.id, "", most.saturating_add(1))?;
     let mut verified: Vec<ManifestShard> = verified.iter().map(ManifestShard::from).collect();
     verified.sort_by(|one, other| one.path.cmp(&other.path)); // the database may collate otherwise
-    manifest.check_against(&dataset.full_name(), version.number, version.card_sha256(), &verified)?;
+    manifest
+        .check_against(&dataset.full_name(), version.number, version.card_sha256(), &verified)
+        .map_err(in_predicate)?;
     let recorded = provenance::admit(c, keys, StatementKind::Manifest, version.id, envelope, key, now)?;
     let seal = Seal {
         version_id: version.id,

@@ -16,7 +16,7 @@ use crate::identity::Caller;
 use crate::types::{Digest, Instant, UploadId};
 
 /// An upload.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct UploadView {
     id: UploadId,
     path: String,

@@ -143,16 +143,9 @@ pub async fn sweep_object(app: &App, storage_key: &str) -> Result<()> {
         return Ok(());
     }
     if let Some(upload) = upload.filter(Upload::in_parts) {
-        unless_gone(app.store.abort_multipart(&key, &upload.multipart_id).await)?;
+        app.store.abort_multipart(&key, &upload.multipart_id).await?;
     }
-    unless_gone(app.store.delete(&key).await)
-}
-
-fn unless_gone(outcome: Result<()>) -> Result<()> {
-    match outcome {
-        Err(error) if error.kind == Kind::NotFound => Ok(()),
-        outcome => outcome,
-    }
+    app.store.delete(&key).await
 }
 
 /// Gives up uploads that were not completed within [`OPEN_FOR`], up to 100 at a time, and queues the removal of what
