@@ -2,5 +2,6 @@
 
 #![allow(missing_docs)]
 
+mod identity;
 mod support;
 mod tidy;
