@@ -1,5 +1,6 @@
 //! Stories of the exchange, told over HTTP against real servers.
 
+#![cfg(test)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::cast_possible_truncation, clippy::print_stdout)]
 
@@ -7,6 +8,7 @@ mod api_description;
 mod command_line;
 mod crash;
 mod database;
+mod identity;
 mod races;
 mod refusals;
 mod support;
