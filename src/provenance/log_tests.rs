@@ -1,5 +1,6 @@
 //! The log in a database, step by step.
 
+use diesel::connection::SimpleConnection as _;
 use serde_json::json;
 
 use super::note::{Checkpoint, VerifierKey};
@@ -13,6 +14,14 @@ use crate::types::Clock;
 
 const ORIGIN: &str = "corpex.example/log";
 
+/// A PostgreSQL database is shared by all tests: each takes a schema of its own.
+async fn own_schema(url: &str) -> String {
+    let name = format!("log_{:016x}", rand::random::<u64>());
+    let create = format!("CREATE SCHEMA {name}");
+    Db::open(url, 1).unwrap().write(move |c| Ok(c.batch_execute(&create)?)).await.unwrap();
+    format!("{url}{}options=-csearch_path%3D{name}", if url.contains('?') { '&' } else { '?' })
+}
+
 struct Log {
     db: Db,
     keys: ExchangeKeys,
@@ -23,7 +32,11 @@ struct Log {
 impl Log {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let db = Db::open(dir.path().join("corpex.sqlite3").to_str().unwrap(), 2).unwrap();
+        let url = match std::env::var("TEST_DATABASE_URL") {
+            Ok(url) => own_schema(&url).await,
+            Err(_) => dir.path().join("corpex.sqlite3").to_str().unwrap().to_string(),
+        };
+        let db = Db::open(&url, 2).unwrap();
         db.migrate().await.unwrap();
         Self { db, keys: ExchangeKeys::generate(), clock: Clock::default(), _dir: dir }
     }
@@ -47,9 +60,12 @@ impl Log {
     async fn integrate(&self) -> Option<Checkpoint> {
         self.integrate_as("first").await.unwrap()
     }
-    async fn sql(&self, sql: &'static str) {
-        use diesel::connection::SimpleConnection as _;
-        self.db.write(move |c| Ok(c.batch_execute(sql)?)).await.unwrap();
+    async fn sql(&self, sqlite: &'static str, postgres: &'static str) {
+        let sql = move |c: &mut Conn| match c {
+            Conn::Sqlite(c) => c.batch_execute(sqlite),
+            Conn::Pg(c) => c.batch_execute(postgres),
+        };
+        self.db.write(move |c| Ok(sql(c)?)).await.unwrap();
     }
     async fn proof(&self, entry_id: EntryId) -> Option<TlogProof> {
         self.db.read(move |c| proofs::proof_of(c, entry_id)).await.unwrap().map(|text| text.parse().unwrap())
@@ -178,11 +194,19 @@ async fn a_log_whose_tiles_changed_is_not_signed_any_further() {
     log.declare("one").await;
     log.integrate().await.unwrap();
     log.declare("two").await;
-    log.sql("UPDATE log_tiles SET hashes = zeroblob(32)").await;
+    log.sql(
+        "UPDATE log_tiles SET hashes = zeroblob(32)",
+        "UPDATE log_tiles SET hashes = decode(repeat('00', 32), 'hex')",
+    )
+    .await;
     let error = log.integrate_as("first").await.unwrap_err();
     assert_eq!(error.kind, Kind::Unverified);
     assert!(error.detail.contains("another root"), "{error}");
-    log.sql("UPDATE log_tiles SET hashes = zeroblob(31)").await;
+    log.sql(
+        "UPDATE log_tiles SET hashes = zeroblob(31)",
+        "UPDATE log_tiles SET hashes = decode(repeat('00', 31), 'hex')",
+    )
+    .await;
     assert_eq!(log.integrate_as("first").await.unwrap_err().kind, Kind::Unverified);
     assert_eq!(log.status().await, sequencer::LogStatus { tree_size: Some(1), queued: 1 });
 }
@@ -193,9 +217,13 @@ async fn a_log_that_lost_its_checkpoint_or_places_is_not_signed_any_further() {
     log.integrate().await.unwrap();
     log.declare("one").await;
     log.integrate().await.unwrap();
-    log.sql("DROP TRIGGER log_checkpoints_refuse_DELETE; DELETE FROM log_checkpoints WHERE tree_size = 1").await;
+    log.sql(
+        "DROP TRIGGER log_checkpoints_refuse_DELETE; DELETE FROM log_checkpoints WHERE tree_size = 1",
+        "ALTER TABLE log_checkpoints DISABLE TRIGGER USER; DELETE FROM log_checkpoints WHERE tree_size = 1",
+    )
+    .await;
     assert!(log.integrate_as("first").await.unwrap_err().detail.contains("1 entries have places, and 0 are signed"));
-    log.sql("DELETE FROM log_checkpoints").await;
+    log.sql("DELETE FROM log_checkpoints", "DELETE FROM log_checkpoints").await;
     assert_eq!(log.integrate_as("first").await.unwrap_err().kind, Kind::Unverified);
 }
 
@@ -257,7 +285,7 @@ async fn the_entry_of_a_contract_does_not_name_the_trading_party() {
     let (leaf, recorded, stored) = signed.await.unwrap();
     let exchange = log.keys.statement.public();
     assert!(!leaf.contains(&party.key_id().to_string()));
-    assert!(leaf.contains(&exchange.key_id().to_string()) && !leaf.contains("receipt"));
+    assert!(leaf.contains(&exchange.key_id().to_string()) && !leaf.contains("receipt_pae"));
     for key in [party, exchange] {
         parse(&recorded.envelope, key, StatementKind::ReceiptBatch).unwrap();
     }
