@@ -375,6 +375,26 @@ mod tests {
     }
 
     #[test]
+    fn envelopes_are_those_of_the_dsse_test_vectors() {
+        let seed = hex::decode("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").unwrap();
+        let key = SecretKey::from_seed(seed.try_into().unwrap());
+        let payload = br#"{"_type":"https://in-toto.io/Statement/v1"}"#.to_vec();
+        let signature = |payload_type, payload| key.sign_envelope(payload_type, payload).signatures[0].sig.to_string();
+        assert_eq!(
+            signature(IN_TOTO_PAYLOAD_TYPE, payload.clone()),
+            "2WAfaHm5jluo0w+0rk8uVkluELJYWjSmU9x7EUzx+AyteDGJ4/nqyJXfmAUVFIAoQafWm7AxBZNw5M9ixNHiCA=="
+        );
+        assert_eq!(
+            signature("application/vnd.exämple+json", payload),
+            "xmSk/ug66ysT7ayhkCIjhAq42zgZXSsEWuzUaNL7w2eGAdF/NU6/fRXPtmfN+5DNSAs5/i2lUnHjbbjPsu0tAw=="
+        );
+        assert_eq!(
+            signature(IN_TOTO_PAYLOAD_TYPE, Vec::new()),
+            "gSggCAaTLTYyRH6FIDBem6meyIynsYy8RTHVzwx9tnTb7Bg/1jMWnuVgI/gffqmbsC2VX5/jHfkkDqsj7CDbDg=="
+        );
+    }
+
+    #[test]
     fn a_statement_is_canonical_in_toto() {
         insta::assert_snapshot!(String::from_utf8(batch().to_payload().unwrap()).unwrap(), @r#"{"_type":"https://in-toto.io/Statement/v1","predicate":{"count":1,"root_sha256":"4813494d137e1631bba301d5acab6e7bb7aa74ce1185d456565ef51d737677b2"},"predicateType":"urn:corpex:predicate:receipt-batch:v1","subject":[{"digest":{"sha256":"4813494d137e1631bba301d5acab6e7bb7aa74ce1185d456565ef51d737677b2"},"name":"batch"}]}"#);
     }
