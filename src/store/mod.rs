@@ -54,9 +54,10 @@ pub fn part_size_for(size_bytes: u64) -> u64 {
     DEFAULT_PART_BYTES.max(least.div_ceil(MEBIBYTE) * MEBIBYTE)
 }
 
-/// How many parts an object of `size_bytes` has; one empty part when it has no bytes.
+/// How many parts an object of `size_bytes` has: none when it has no bytes, for some S3 services refuse empty
+/// parts.
 pub fn part_count(size_bytes: u64, part_size_bytes: u64) -> u64 {
-    size_bytes.div_ceil(part_size_bytes.max(1)).max(1)
+    size_bytes.div_ceil(part_size_bytes.max(1))
 }
 
 /// The exact size of part `number` (1-based) of an object, or none when the object has no such part.
@@ -215,7 +216,8 @@ impl Store {
     /// Makes the object out of its parts and ends the upload; its URLs are dead from then on. May be repeated
     /// after success, failure or a crash: it finishes what is left to do.
     ///
-    /// `parts`, in any order, must be numbered 1 to their count, and be as [`Store::parts`] told.
+    /// `parts`, in any order, must be numbered 1 to their count, and be as [`Store::parts`] told. No parts make an
+    /// object without bytes.
     pub async fn complete_multipart(&self, key: &StorageKey, multipart_id: &str, parts: &[Part]) -> Result<()> {
         let parts = in_order(parts)?;
         either!(self, store => store.complete_multipart(key, multipart_id, parts).await)
@@ -281,10 +283,17 @@ fn in_order(parts: &[Part]) -> Result<Vec<Part>> {
             return Err(Error::invalid("parts", detail));
         }
     }
-    if parts.is_empty() || parts.len() > usize::try_from(MAX_PARTS).unwrap_or(usize::MAX) {
-        return Err(Error::invalid("parts", format!("an object has 1 to {MAX_PARTS} parts, not {}", parts.len())));
+    if parts.len() > usize::try_from(MAX_PARTS).unwrap_or(usize::MAX) {
+        return Err(Error::invalid("parts", format!("an object has at most {MAX_PARTS} parts, not {}", parts.len())));
     }
     Ok(parts)
+}
+
+/// The refusal to end an upload without parts that stand.
+fn parts_left_out() -> Error {
+    Error::new(Kind::WrongState, "parts of this upload stand that the completion does not name")
+        .field("parts")
+        .remedy("name every part, or abort the upload")
 }
 
 /// The sum of the parts' sizes.
@@ -349,10 +358,9 @@ mod tests {
     }
 
     #[test]
-    fn an_object_without_bytes_has_one_empty_part() {
-        assert_eq!(part_count(0, part_size_for(0)), 1);
-        assert_eq!(size_of_part(0, part_size_for(0), 1), Some(0));
-        assert_eq!(size_of_part(0, part_size_for(0), 2), None);
+    fn an_object_without_bytes_has_no_parts() {
+        assert_eq!(part_count(0, part_size_for(0)), 0);
+        assert_eq!(size_of_part(0, part_size_for(0), 1), None);
     }
 
     proptest! {
@@ -397,7 +405,7 @@ mod tests {
     fn parts_must_be_numbered_one_to_their_count() {
         let part = |number| Part { number, size_bytes: 1, etag: String::new() };
         assert_eq!(in_order(&[part(2), part(1)]).unwrap(), [part(1), part(2)]);
-        for bad in [vec![], vec![part(2)], vec![part(1), part(1)], vec![part(1), part(3)], vec![part(0), part(1)]] {
+        for bad in [vec![part(2)], vec![part(1), part(1)], vec![part(1), part(3)], vec![part(0), part(1)]] {
             assert_eq!(in_order(&bad).unwrap_err().field.as_deref(), Some("parts"));
         }
     }
