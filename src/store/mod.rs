@@ -10,31 +10,28 @@
 //! Invariant: a signed URL permits one part of one upload, of one size, or one object, until it expires. Signed
 //! URLs are never logged.
 
+mod columns;
 mod links;
 mod local;
 pub(crate) mod routes;
 mod s3;
 
-use std::fmt;
 use std::ops::Range;
-use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use diesel::deserialize::FromSqlRow;
-use diesel::expression::AsExpression;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
 
+pub use columns::StorageKey;
 pub use local::LocalStore;
 pub use s3::{S3Credentials, S3Store};
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
-use crate::text_column;
 use crate::types::Instant;
 
 /// The most parts one upload may have (a limit of S3).
@@ -70,48 +67,10 @@ pub fn size_of_part(size_bytes: u64, part_size_bytes: u64, number: u32) -> Optio
     Some(part_size_bytes.min(size_bytes.saturating_sub(start)))
 }
 
-/// The key of one object: `objects/<2 hexadecimal digits>/<32 hexadecimal digits>`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, AsExpression, FromSqlRow)]
-#[diesel(sql_type = diesel::sql_types::Text)]
-pub struct StorageKey(String);
-
-impl StorageKey {
-    /// A fresh key. Its directory is taken from the random end of a UUID v7, so that keys spread evenly.
-    pub fn new(now: Instant) -> Self {
-        let (seconds, nanos) = now.unix();
-        let uuid = uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos));
-        Self(format!("objects/{:02x}/{}", uuid.as_u128() & 0xff, uuid.simple()))
-    }
-    /// The key as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-    /// The last 32 hexadecimal digits, different for every key.
-    fn name(&self) -> &str {
-        self.0.rsplit('/').next().unwrap_or_default()
-    }
-}
-
 /// Whether `text` is exactly `digits` lower-case hexadecimal digits: safe as a file name.
 fn is_hex(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
-
-impl fmt::Display for StorageKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-impl FromStr for StorageKey {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
-        match text.split('/').collect::<Vec<_>>().as_slice() {
-            ["objects", prefix, name] if is_hex(prefix, 2) && is_hex(name, 32) => Ok(Self(text.to_string())),
-            _ => Err(Error::invalid("storage_key", format!("{text:?} is not the key of an object"))),
-        }
-    }
-}
-text_column!(StorageKey);
 
 /// One durable part of an upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
