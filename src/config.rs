@@ -89,6 +89,16 @@ impl Config {
         }
     }
 
+    /// Where clients reach this server, without a trailing slash.
+    pub fn public_url(&self) -> String {
+        match &self.public_url {
+            Some(url) => url.trim_end_matches('/').to_string(),
+            // Nobody can connect to "every address".
+            None if self.listen.ip().is_unspecified() => format!("http://127.0.0.1:{}", self.listen.port()),
+            None => format!("http://{}", self.listen),
+        }
+    }
+
     /// Where the database is: the given URL, or the SQLite file in the data directory.
     pub fn database_url(&self) -> String {
         self.database_url.clone().unwrap_or_else(|| self.data_dir.join("corpex.sqlite3").display().to_string())

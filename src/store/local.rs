@@ -87,11 +87,6 @@ impl LocalStore {
             .await
     }
 
-    /// The same store, whose URLs start with `public_url`.
-    pub(super) fn with_public_url(self, public_url: Url) -> Self {
-        Self { links: self.links.at(public_url), ..self }
-    }
-
     pub(super) async fn begin_multipart(&self, key: &StorageKey) -> Result<String> {
         // One upload per key: the key's own digits name it.
         let multipart_id = key.name().to_string();
@@ -371,13 +366,9 @@ fn take(parameters: &mut Parameters, name: &str) -> Result<String> {
     parameters.remove(name).ok_or_else(|| Error::forbidden(format!("this link has no {name}")))
 }
 
-/// The URL under which clients reach this server: the one in the settings, or the address it listens on.
+/// The URL under which clients reach this server.
 fn public_url(config: &Config) -> Result<Url> {
-    let text = match &config.public_url {
-        Some(url) => url.clone(),
-        None if config.listen.ip().is_unspecified() => format!("http://127.0.0.1:{}", config.listen.port()),
-        None => format!("http://{}", config.listen),
-    };
+    let text = config.public_url();
     let refused = || Error::invalid("public_url", format!("{text:?} is not an http or https URL"));
     let url = text.parse::<Url>().map_err(|error| refused().because(error))?;
     if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(refused()) }

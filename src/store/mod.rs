@@ -133,15 +133,6 @@ impl Store {
         Ok(Self::S3(S3Store::open(config, bucket, Some(credentials)).await?))
     }
 
-    /// The same store, whose signed URLs start with `public_url` where this server answers them itself. For a
-    /// server that learns its address only when it has bound its socket.
-    pub fn with_public_url(self, public_url: Url) -> Self {
-        match self {
-            Self::Local(store) => Self::Local(store.with_public_url(public_url)),
-            Self::S3(store) => Self::S3(store),
-        }
-    }
-
     /// Begins an upload in parts to `key` and gives the store's name for it, the multipart id.
     pub async fn begin_multipart(&self, key: &StorageKey) -> Result<String> {
         either!(self, store => store.begin_multipart(key).await)

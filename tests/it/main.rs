@@ -1,10 +1,7 @@
-//! The tests that need more than one module: a file per domain.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
+//! Stories of the exchange, told over HTTP against real servers.
+
+#![allow(missing_docs)]
 
 mod store;
+mod support;
+mod tidy;

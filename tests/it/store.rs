@@ -4,7 +4,6 @@
 //! `TEST_S3_REGION` and `AWS_*` credentials are set, on a real one.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Data;
@@ -12,7 +11,6 @@ use actix_web::{App as HttpApp, HttpServer};
 use bytes::Bytes;
 use corpex::app::App;
 use corpex::config::Config;
-use corpex::db::Db;
 use corpex::error::Kind;
 use corpex::keys::ExchangeKeys;
 use corpex::store::{Part, S3Credentials, StorageKey, Store, part_count, part_size_for};
@@ -404,7 +402,7 @@ impl<'a> Upload<'a> {
         Self { store, key, id: store.begin_multipart(key).await.unwrap() }
     }
     async fn try_put(&self, number: u32, bytes: Bytes) -> StatusCode {
-        let size_bytes = bytes.len() as u64;
+        let size_bytes = bytes.len().try_into().unwrap();
         let url = self.store.part_url(self.key, &self.id, number, size_bytes, TTL, now()).await.unwrap();
         let answer = http().put(url).body(bytes).send().await.unwrap();
         assert!(!answer.status().is_success() || answer.headers().contains_key(ETAG));
@@ -450,11 +448,13 @@ fn part(number: u32, size_bytes: u64) -> Part {
 /// Bytes of which no two pieces are alike.
 fn content(size: u64) -> Bytes {
     (0..size)
-        .flat_map(|n| (n / 8).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes().into_iter().nth((n % 8) as usize))
+        .flat_map(|n| {
+            (n / 8).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes().into_iter().nth(usize::try_from(n % 8).unwrap())
+        })
         .collect()
 }
 fn slice(bytes: &Bytes, range: std::ops::Range<u64>) -> Bytes {
-    bytes.slice(range.start as usize..range.end as usize)
+    bytes.slice(range.start.try_into().unwrap()..range.end.try_into().unwrap())
 }
 fn embedded() -> Config {
     Config::embedded(std::path::Path::new("/nonexistent"))
@@ -473,21 +473,12 @@ struct LocalServer {
 impl LocalServer {
     async fn start() -> Self {
         let data_dir = tempfile::tempdir().unwrap();
-        let config = Config::embedded(data_dir.path());
-        let keys = ExchangeKeys::generate();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let public_url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let store = Store::open(&config, &keys).await.unwrap().with_public_url(public_url);
-        let db = Db::open(&config.database_url(), 1).unwrap();
-        let app = Data::new(App {
-            config: Arc::new(config),
-            db,
-            store: store.clone(),
-            keys: Arc::new(keys),
-            clock: Clock::default(),
-        });
+        let config = Config { listen: listener.local_addr().unwrap(), ..Config::embedded(data_dir.path()) };
+        let app = App::open(config).await.unwrap();
+        let (store, data) = (app.store.clone(), Data::new(app));
         let routes =
-            move || HttpApp::new().into_utoipa_app().app_data(app.clone()).configure(corpex::app::routes).into_app();
+            move || HttpApp::new().into_utoipa_app().app_data(data.clone()).configure(corpex::app::routes).into_app();
         let server = HttpServer::new(routes).workers(1).disable_signals().listen(listener).unwrap().run();
         let running = server.handle();
         tokio::spawn(server);
