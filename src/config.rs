@@ -93,6 +93,8 @@ impl Config {
     pub fn public_url(&self) -> String {
         match &self.public_url {
             Some(url) => url.trim_end_matches('/').to_string(),
+            // Nobody can connect to "every address".
+            None if self.listen.ip().is_unspecified() => format!("http://127.0.0.1:{}", self.listen.port()),
             None => format!("http://{}", self.listen),
         }
     }

@@ -36,11 +36,6 @@ impl Links {
         Self { key, base }
     }
 
-    /// The same signer for another address.
-    pub(super) fn at(self, base: Url) -> Self {
-        Self { base, ..self }
-    }
-
     /// A URL for `method` on `path` (plain ASCII, starting with a slash) with `parameters`, good until `now + ttl`.
     pub(super) fn sign(
         &self,

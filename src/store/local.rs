@@ -15,26 +15,34 @@
 //! Invariant: the parts of an upload go only after its object is durable under its key.
 //! Invariant: a file below `objects/` or `uploads/` is never written to.
 
+mod disk;
+mod parts;
+mod reading;
+
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Write as _};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use futures_util::Stream;
 use tempfile::NamedTempFile;
-use tokio::task::JoinHandle;
 use url::Url;
 
+use disk::{ensure_directory, finished, parent, sync_directory};
+pub(super) use parts::wrong_size;
+use parts::{Incoming, no_upload, standing_parts, stored_part};
+pub(super) use reading::OpenObject;
+
 use super::links::{Links, Parameters};
-use super::{ByteStream, MAX_PARTS, ObjectInfo, Part, StorageKey, is_hex, range_not_satisfiable, total_bytes};
-use crate::config::{CLIENT_TIMEOUT, Config};
+use super::{ByteStream, ObjectInfo, Part, StorageKey, is_hex, parts_left_out, total_bytes};
+use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
-use crate::types::{Digest, Hasher, Instant};
+use crate::types::Instant;
 
 /// How much is read, or hashed and written, at a time.
 const PIECE_BYTES: u64 = 1024 * 1024;
@@ -77,11 +85,6 @@ impl LocalStore {
                 store.sweep()
             })
             .await
-    }
-
-    /// The same store, whose URLs start with `public_url`.
-    pub(super) fn with_public_url(self, public_url: Url) -> Self {
-        Self { links: self.links.at(public_url), ..self }
     }
 
     pub(super) async fn begin_multipart(&self, key: &StorageKey) -> Result<String> {
@@ -149,37 +152,18 @@ impl LocalStore {
         let incoming = self
             .blocking(move |store| {
                 fs::metadata(&directory).map_err(no_upload)?;
-                Ok(Incoming { file: store.temporary_file()?, hasher: Hasher::default(), size_bytes: 0 })
+                Ok(Incoming::new(store.temporary_file()?))
             })
             .await?;
         let incoming = incoming.receive(body, slot.size_bytes).await?;
-        let (slot, directory) = (slot.clone(), self.upload_directory(&slot.multipart_id)?);
-        self.blocking(move |_| {
-            let digest = incoming.hasher.finish();
-            incoming.file.as_file().sync_all()?;
-            incoming.file.persist(directory.join(part_name(slot.number, digest))).map_err(|e| no_upload(e.error))?;
-            sync_directory(&directory).map_err(no_upload)?;
-            let files = part_files(&directory)?;
-            remove_replaced(&files, slot.number)?;
-            Ok(Part { number: slot.number, size_bytes: incoming.size_bytes, etag: digest.to_string() })
-        })
-        .await
+        let (number, directory) = (slot.number, self.upload_directory(&slot.multipart_id)?);
+        self.blocking(move |_| incoming.keep(&directory, number)).await
     }
 
     pub(super) async fn parts(&self, key: &StorageKey, multipart_id: &str) -> Result<Vec<Part>> {
         belongs(key, multipart_id)?;
         let directory = self.upload_directory(multipart_id)?;
-        self.blocking(move |_| {
-            let mut parts: Vec<Part> = Vec::new();
-            for file in part_files(&directory)? {
-                // Sorted by number and age: the last of a number is the part.
-                parts.pop_if(|last| last.number == file.number);
-                let etag = file.digest.to_string();
-                parts.push(Part { number: file.number, size_bytes: file.size_bytes, etag });
-            }
-            Ok(parts)
-        })
-        .await
+        self.blocking(move |_| standing_parts(&directory)).await
     }
 
     pub(super) async fn complete_multipart(
@@ -249,7 +233,7 @@ impl LocalStore {
                 _ => error.into(),
             })?;
             let info = info(&file.metadata()?);
-            Ok(OpenObject { file: Arc::new(file), info })
+            Ok(OpenObject::new(file, info))
         })
         .await
     }
@@ -302,6 +286,9 @@ impl LocalStore {
 
     /// Makes the object out of its parts, durably but for the sync of its directory.
     fn assemble(&self, object: &Path, uploaded: &Path, parts: &[Part]) -> Result<()> {
+        if parts.is_empty() && !standing_parts(uploaded)?.is_empty() {
+            return Err(parts_left_out());
+        }
         let files = parts.iter().map(|part| stored_part(uploaded, part)).collect::<Result<Vec<_>>>()?;
         ensure_directory(parent(object))?;
         if let [only] = files.as_slice() {
@@ -347,184 +334,9 @@ impl LocalStore {
     }
 }
 
-/// A part on its way to the disk.
-struct Incoming {
-    file: NamedTempFile,
-    hasher: Hasher,
-    size_bytes: u64,
-}
-
-impl Incoming {
-    /// Writes a body to disk, one piece while the next arrives.
-    async fn receive(self, mut body: impl Stream<Item = Result<Bytes>> + Unpin, size_bytes: u64) -> Result<Self> {
-        let (mut received, mut piece, mut piece_bytes) = (0_u64, Vec::new(), 0);
-        let mut writing = self.write(Vec::new());
-        while let Some(chunk) = next_chunk(&mut body).await? {
-            let chunk_bytes = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-            received = received.saturating_add(chunk_bytes);
-            if received > size_bytes {
-                return Err(wrong_size(size_bytes, "more"));
-            }
-            piece.push(chunk);
-            piece_bytes += chunk_bytes;
-            if piece_bytes >= PIECE_BYTES {
-                writing = finished(writing).await?.write(std::mem::take(&mut piece));
-                piece_bytes = 0;
-            }
-        }
-        if received < size_bytes {
-            return Err(wrong_size(size_bytes, "fewer"));
-        }
-        finished(finished(writing).await?.write(piece)).await
-    }
-
-    fn write(mut self, chunks: Vec<Bytes>) -> JoinHandle<Result<Self>> {
-        tokio::task::spawn_blocking(move || {
-            for chunk in chunks {
-                self.hasher.update(&chunk);
-                self.file.write_all(&chunk)?;
-                self.size_bytes += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-            }
-            Ok(self)
-        })
-    }
-}
-
-async fn next_chunk(body: &mut (impl Stream<Item = Result<Bytes>> + Unpin)) -> Result<Option<Bytes>> {
-    match tokio::time::timeout(CLIENT_TIMEOUT, body.try_next()).await {
-        Ok(chunk) => chunk,
-        Err(_) => {
-            Err(Error::new(Kind::Timeout, "no bytes of the part arrived for too long").remedy("send the part again"))
-        }
-    }
-}
-
-/// The refusal of a body that does not have the size its link was signed for.
-pub(super) fn wrong_size(size_bytes: u64, than: &str) -> Error {
-    let kind = if than == "more" { Kind::TooLarge } else { Kind::DigestMismatch };
-    Error::new(kind, format!("the body has {than} than the {size_bytes} bytes that this link is for"))
-        .field("Content-Length")
-        .remedy("send exactly the bytes of this part")
-}
-
-/// An object whose file is open.
-pub(super) struct OpenObject {
-    file: Arc<File>,
-    pub(super) info: ObjectInfo,
-}
-
-impl OpenObject {
-    /// Reads a range, one piece ahead of whoever takes them.
-    pub(super) fn read(self, range: Range<u64>) -> Result<ByteStream> {
-        if range.start > range.end || range.end > self.info.size_bytes {
-            return Err(range_not_satisfiable(self.info.size_bytes));
-        }
-        let ahead = read_piece(&self.file, &range);
-        let next = move |(file, rest, ahead): (Arc<File>, Range<u64>, Option<JoinHandle<Result<Bytes>>>)| async move {
-            let ahead = ahead?;
-            let piece = finished(ahead).await;
-            let start = piece.as_ref().map_or(rest.end, |piece| rest.start.saturating_add(length(piece)));
-            let rest = start..rest.end;
-            let ahead = read_piece(&file, &rest);
-            Some((piece, (file, rest, ahead)))
-        };
-        Ok(stream::unfold((self.file, range, ahead), next).boxed())
-    }
-}
-
-fn read_piece(file: &Arc<File>, rest: &Range<u64>) -> Option<JoinHandle<Result<Bytes>>> {
-    let (file, offset) = (file.clone(), rest.start);
-    let size = usize::try_from(PIECE_BYTES.min(rest.end.saturating_sub(offset))).unwrap_or(0);
-    (size > 0).then(|| {
-        tokio::task::spawn_blocking(move || {
-            let mut piece = vec![0; size];
-            file.read_exact_at(&mut piece, offset)?;
-            Ok(piece.into())
-        })
-    })
-}
-
-fn length(bytes: &Bytes) -> u64 {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
-}
-
-async fn finished<T>(work: JoinHandle<Result<T>>) -> Result<T> {
-    work.await.map_err(|error| Error::internal("file work ended early").because(error))?.map_err(when_full)
-}
-
-/// A full disk is the operator's to mend, and passes: the caller may come again.
-fn when_full(error: Error) -> Error {
-    match error.cause::<io::Error>().map(io::Error::kind) {
-        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
-            Error::new(Kind::Unavailable, "the object store is full").because(error)
-        }
-        _ => error,
-    }
-}
-
-/// One file of an upload.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct PartFile {
-    number: u32,
-    modified_at: (i64, i64),
-    digest: Digest,
-    size_bytes: u64,
-    path: PathBuf,
-}
-
-fn part_name(number: u32, digest: Digest) -> String {
-    format!("{number}.{digest}")
-}
-
 /// The path of a part in its signed link, and in the route.
 fn part_path(multipart_id: &str, number: u32) -> String {
     format!("/objects/parts/{multipart_id}/{number}")
-}
-
-/// The files of an upload by number, the older ones of a number first.
-fn part_files(uploaded: &Path) -> Result<Vec<PartFile>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(uploaded).map_err(no_upload)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let Some((number, digest)) = name.to_str().and_then(|name| name.split_once('.')) else { continue };
-        let (Ok(number), Ok(digest)) = (number.parse(), digest.parse()) else { continue };
-        // A file that goes in this moment was replaced.
-        let Ok(metadata) = entry.metadata() else { continue };
-        let modified_at = (metadata.mtime(), metadata.mtime_nsec());
-        files.push(PartFile { number, modified_at, digest, size_bytes: metadata.len(), path: entry.path() });
-    }
-    files.sort();
-    Ok(files)
-}
-
-/// Removes all but the newest file of a part. The newest stays, however many calls do this at once.
-fn remove_replaced(files: &[PartFile], number: u32) -> Result<()> {
-    let mut files: Vec<_> = files.iter().filter(|file| file.number == number).collect();
-    files.pop();
-    for file in files {
-        match fs::remove_file(&file.path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// The file that holds exactly this part.
-fn stored_part(uploaded: &Path, part: &Part) -> Result<PathBuf> {
-    fs::metadata(uploaded).map_err(no_upload)?;
-    let gone = || {
-        let detail = format!("part {} is not in the store as it was listed", part.number);
-        Error::new(Kind::WrongState, detail)
-            .field("parts")
-            .remedy("list the parts again, and send those that are missing")
-    };
-    let path = uploaded.join(part_name(part.number, part.etag.parse().map_err(|_| gone())?));
-    match fs::metadata(&path) {
-        Ok(metadata) if metadata.len() == part.size_bytes && part.number <= MAX_PARTS => Ok(path),
-        _ => Err(gone()),
-    }
 }
 
 /// Whether the object is there, with the size it must have.
@@ -550,53 +362,120 @@ fn belongs(key: &StorageKey, multipart_id: &str) -> Result<()> {
     if key.name() == multipart_id { Ok(()) } else { Err(Error::not_found("the upload")) }
 }
 
-fn no_upload(error: io::Error) -> Error {
-    match error.kind() {
-        ErrorKind::NotFound => Error::not_found("the upload").remedy("it was completed or aborted; begin a new one"),
-        _ => error.into(),
-    }
-}
-
 fn take(parameters: &mut Parameters, name: &str) -> Result<String> {
     parameters.remove(name).ok_or_else(|| Error::forbidden(format!("this link has no {name}")))
 }
 
-/// The URL under which clients reach this server: the one in the settings, or the address it listens on.
+/// The URL under which clients reach this server.
 fn public_url(config: &Config) -> Result<Url> {
-    let text = match &config.public_url {
-        Some(url) => url.clone(),
-        None if config.listen.ip().is_unspecified() => format!("http://127.0.0.1:{}", config.listen.port()),
-        None => format!("http://{}", config.listen),
-    };
+    let text = config.public_url();
     let refused = || Error::invalid("public_url", format!("{text:?} is not an http or https URL"));
     let url = text.parse::<Url>().map_err(|error| refused().because(error))?;
     if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(refused()) }
 }
 
-fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new("."))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// Makes a directory and its parents, each durable in the one above.
-fn ensure_directory(path: &Path) -> io::Result<()> {
-    match fs::create_dir(path) {
-        // It may be so new that whoever made it has not synced it yet.
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
-        Err(error)
-            if error.kind() == ErrorKind::NotFound && path.parent().is_some_and(|p| !p.as_os_str().is_empty()) =>
-        {
-            ensure_directory(parent(path))?;
-            return ensure_directory(path);
-        }
-        Err(error) => return Err(error),
+    struct Crashed {
+        _dir: tempfile::TempDir,
+        config: Config,
+        keys: ExchangeKeys,
+        store: LocalStore,
+        key: StorageKey,
+        id: String,
     }
-    match path.parent() {
-        Some(above) if !above.as_os_str().is_empty() => sync_directory(above),
-        _ => Ok(()),
+
+    impl Crashed {
+        /// An upload with three parts.
+        async fn before_completion() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let config = Config::embedded(dir.path());
+            let keys = ExchangeKeys::generate();
+            let store = LocalStore::open(&config, &keys).await.unwrap();
+            let key = StorageKey::new(Instant::from_unix_micros(0));
+            let id = store.begin_multipart(&key).await.unwrap();
+            let this = Self { _dir: dir, config, keys, store, key, id };
+            for (number, text) in [(1, "one "), (2, "two "), (3, "three")] {
+                this.put(number, text).await;
+            }
+            this
+        }
+        async fn put(&self, number: u32, text: &'static str) -> Part {
+            let slot = PartSlot { multipart_id: self.id.clone(), number, size_bytes: text.len() as u64 };
+            let body = futures_util::stream::iter([Ok(Bytes::from_static(text.as_bytes()))]);
+            self.store.put_part(&slot, body).await.unwrap()
+        }
+        async fn parts(&self) -> Vec<Part> {
+            self.store.parts(&self.key, &self.id).await.unwrap()
+        }
+        fn uploaded(&self) -> PathBuf {
+            self.store.upload_directory(&self.id).unwrap()
+        }
+        /// Opens the store anew, completes, and finds everything done.
+        async fn complete_after_restart(&self, parts: Vec<Part>) {
+            let store = LocalStore::open(&self.config, &self.keys).await.unwrap();
+            store.complete_multipart(&self.key, &self.id, parts).await.unwrap();
+            assert_eq!(fs::read_to_string(store.object_path(&self.key)).unwrap(), "one two three");
+            assert!(!self.uploaded().exists());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_crash_while_the_parts_are_joined_loses_none() {
+        let crashed = Crashed::before_completion().await;
+        fs::write(crashed.store.temporary().join("half"), "one t").unwrap();
+        crashed.complete_after_restart(crashed.parts().await).await;
+    }
+
+    #[tokio::test]
+    async fn a_crash_after_the_object_stands_is_finished_by_the_next_call() {
+        for parts_left in [3, 1, 0] {
+            let crashed = Crashed::before_completion().await;
+            let parts = crashed.parts().await;
+            let object = crashed.store.object_path(&crashed.key);
+            ensure_directory(parent(&object)).unwrap();
+            crashed.store.assemble(&object, &crashed.uploaded(), &parts).unwrap();
+            for entry in fs::read_dir(crashed.uploaded()).unwrap().skip(parts_left) {
+                fs::remove_file(entry.unwrap().path()).unwrap();
+            }
+            crashed.complete_after_restart(parts).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_crash_while_a_part_is_replaced_leaves_the_newest() {
+        let crashed = Crashed::before_completion().await;
+        let old = File::options()
+            .write(true)
+            .create_new(true)
+            .open(crashed.uploaded().join(format!("3.{}", crate::types::Digest::of("the replaced part"))));
+        old.unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        let parts = crashed.parts().await;
+        assert_eq!(parts.iter().map(|part| part.size_bytes).collect::<Vec<_>>(), [4, 4, 5]);
+        crashed.complete_after_restart(parts).await;
+    }
+
+    #[tokio::test]
+    async fn a_part_that_was_replaced_since_it_was_listed_is_refused() {
+        let crashed = Crashed::before_completion().await;
+        let listed = crashed.parts().await;
+        crashed.put(3, "drei").await;
+        let error = crashed.store.complete_multipart(&crashed.key, &crashed.id, listed).await.unwrap_err();
+        assert_eq!((error.kind, error.field.as_deref()), (Kind::WrongState, Some("parts")));
+        crashed.put(3, "three").await;
+        crashed.complete_after_restart(crashed.parts().await).await;
+    }
+
+    #[tokio::test]
+    async fn what_an_old_crash_left_is_cleared_and_what_is_new_is_kept() {
+        let crashed = Crashed::before_completion().await;
+        let temporary = crashed.store.temporary();
+        let (old, new) = (temporary.join("old"), temporary.join("new"));
+        fs::write(&new, "").unwrap();
+        File::create(&old).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        LocalStore::open(&crashed.config, &crashed.keys).await.unwrap();
+        assert_eq!((old.exists(), new.exists()), (false, true));
     }
 }

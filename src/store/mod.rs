@@ -10,31 +10,28 @@
 //! Invariant: a signed URL permits one part of one upload, of one size, or one object, until it expires. Signed
 //! URLs are never logged.
 
+mod columns;
 mod links;
 mod local;
 pub(crate) mod routes;
 mod s3;
 
-use std::fmt;
 use std::ops::Range;
-use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use diesel::deserialize::FromSqlRow;
-use diesel::expression::AsExpression;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
 
+pub use columns::StorageKey;
 pub use local::LocalStore;
 pub use s3::{S3Credentials, S3Store};
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
-use crate::text_column;
 use crate::types::Instant;
 
 /// The most parts one upload may have (a limit of S3).
@@ -54,9 +51,10 @@ pub fn part_size_for(size_bytes: u64) -> u64 {
     DEFAULT_PART_BYTES.max(least.div_ceil(MEBIBYTE) * MEBIBYTE)
 }
 
-/// How many parts an object of `size_bytes` has; one empty part when it has no bytes.
+/// How many parts an object of `size_bytes` has: none when it has no bytes, for some S3 services refuse empty
+/// parts.
 pub fn part_count(size_bytes: u64, part_size_bytes: u64) -> u64 {
-    size_bytes.div_ceil(part_size_bytes.max(1)).max(1)
+    size_bytes.div_ceil(part_size_bytes.max(1))
 }
 
 /// The exact size of part `number` (1-based) of an object, or none when the object has no such part.
@@ -69,48 +67,10 @@ pub fn size_of_part(size_bytes: u64, part_size_bytes: u64, number: u32) -> Optio
     Some(part_size_bytes.min(size_bytes.saturating_sub(start)))
 }
 
-/// The key of one object: `objects/<2 hexadecimal digits>/<32 hexadecimal digits>`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, AsExpression, FromSqlRow)]
-#[diesel(sql_type = diesel::sql_types::Text)]
-pub struct StorageKey(String);
-
-impl StorageKey {
-    /// A fresh key. Its directory is taken from the random end of a UUID v7, so that keys spread evenly.
-    pub fn new(now: Instant) -> Self {
-        let (seconds, nanos) = now.unix();
-        let uuid = uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos));
-        Self(format!("objects/{:02x}/{}", uuid.as_u128() & 0xff, uuid.simple()))
-    }
-    /// The key as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-    /// The last 32 hexadecimal digits, different for every key.
-    fn name(&self) -> &str {
-        self.0.rsplit('/').next().unwrap_or_default()
-    }
-}
-
 /// Whether `text` is exactly `digits` lower-case hexadecimal digits: safe as a file name.
 fn is_hex(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
-
-impl fmt::Display for StorageKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-impl FromStr for StorageKey {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
-        match text.split('/').collect::<Vec<_>>().as_slice() {
-            ["objects", prefix, name] if is_hex(prefix, 2) && is_hex(name, 32) => Ok(Self(text.to_string())),
-            _ => Err(Error::invalid("storage_key", format!("{text:?} is not the key of an object"))),
-        }
-    }
-}
-text_column!(StorageKey);
 
 /// One durable part of an upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -173,15 +133,6 @@ impl Store {
         Ok(Self::S3(S3Store::open(config, bucket, Some(credentials)).await?))
     }
 
-    /// The same store, whose signed URLs start with `public_url` where this server answers them itself. For a
-    /// server that learns its address only when it has bound its socket.
-    pub fn with_public_url(self, public_url: Url) -> Self {
-        match self {
-            Self::Local(store) => Self::Local(store.with_public_url(public_url)),
-            Self::S3(store) => Self::S3(store),
-        }
-    }
-
     /// Begins an upload in parts to `key` and gives the store's name for it, the multipart id.
     pub async fn begin_multipart(&self, key: &StorageKey) -> Result<String> {
         either!(self, store => store.begin_multipart(key).await)
@@ -215,7 +166,8 @@ impl Store {
     /// Makes the object out of its parts and ends the upload; its URLs are dead from then on. May be repeated
     /// after success, failure or a crash: it finishes what is left to do.
     ///
-    /// `parts`, in any order, must be numbered 1 to their count, and be as [`Store::parts`] told.
+    /// `parts`, in any order, must be numbered 1 to their count, and be as [`Store::parts`] told. No parts make an
+    /// object without bytes.
     pub async fn complete_multipart(&self, key: &StorageKey, multipart_id: &str, parts: &[Part]) -> Result<()> {
         let parts = in_order(parts)?;
         either!(self, store => store.complete_multipart(key, multipart_id, parts).await)
@@ -281,10 +233,17 @@ fn in_order(parts: &[Part]) -> Result<Vec<Part>> {
             return Err(Error::invalid("parts", detail));
         }
     }
-    if parts.is_empty() || parts.len() > usize::try_from(MAX_PARTS).unwrap_or(usize::MAX) {
-        return Err(Error::invalid("parts", format!("an object has 1 to {MAX_PARTS} parts, not {}", parts.len())));
+    if parts.len() > usize::try_from(MAX_PARTS).unwrap_or(usize::MAX) {
+        return Err(Error::invalid("parts", format!("an object has at most {MAX_PARTS} parts, not {}", parts.len())));
     }
     Ok(parts)
+}
+
+/// The refusal to end an upload without parts that stand.
+fn parts_left_out() -> Error {
+    Error::new(Kind::WrongState, "parts of this upload stand that the completion does not name")
+        .field("parts")
+        .remedy("name every part, or abort the upload")
 }
 
 /// The sum of the parts' sizes.
@@ -349,10 +308,9 @@ mod tests {
     }
 
     #[test]
-    fn an_object_without_bytes_has_one_empty_part() {
-        assert_eq!(part_count(0, part_size_for(0)), 1);
-        assert_eq!(size_of_part(0, part_size_for(0), 1), Some(0));
-        assert_eq!(size_of_part(0, part_size_for(0), 2), None);
+    fn an_object_without_bytes_has_no_parts() {
+        assert_eq!(part_count(0, part_size_for(0)), 0);
+        assert_eq!(size_of_part(0, part_size_for(0), 1), None);
     }
 
     proptest! {
@@ -397,7 +355,7 @@ mod tests {
     fn parts_must_be_numbered_one_to_their_count() {
         let part = |number| Part { number, size_bytes: 1, etag: String::new() };
         assert_eq!(in_order(&[part(2), part(1)]).unwrap(), [part(1), part(2)]);
-        for bad in [vec![], vec![part(2)], vec![part(1), part(1)], vec![part(1), part(3)], vec![part(0), part(1)]] {
+        for bad in [vec![part(2)], vec![part(1), part(1)], vec![part(1), part(3)], vec![part(0), part(1)]] {
             assert_eq!(in_order(&bad).unwrap_err().field.as_deref(), Some("parts"));
         }
     }

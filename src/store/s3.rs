@@ -28,7 +28,8 @@ use futures_util::{StreamExt as _, stream};
 use url::Url;
 
 use super::{
-    ByteStream, ObjectInfo, Part, StorageKey, content_disposition, range_not_satisfiable, safe_media_type, total_bytes,
+    ByteStream, ObjectInfo, Part, StorageKey, content_disposition, parts_left_out, range_not_satisfiable,
+    safe_media_type, total_bytes,
 };
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -71,10 +72,12 @@ impl S3Store {
             aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
-            .region(region(config))
             .timeout_config(timeouts(ANSWER_TIMEOUT))
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        if let Some(region) = region(config) {
+            loader = loader.region(region);
+        }
         if let Some(endpoint) = &config.s3_endpoint {
             loader = loader.endpoint_url(endpoint);
         }
@@ -132,6 +135,9 @@ impl S3Store {
         multipart_id: &str,
         parts: Vec<Part>,
     ) -> Result<()> {
+        if parts.is_empty() {
+            return self.complete_empty(key, multipart_id).await;
+        }
         let mut completed = CompletedMultipartUpload::builder();
         for part in &parts {
             let etag = (!part.etag.is_empty()).then(|| format!("\"{}\"", part.etag));
@@ -151,6 +157,21 @@ impl S3Store {
             }
             Err(error) => Err(fault("the upload", error)),
         }
+    }
+
+    /// S3 completes no upload without parts: the upload ends, and an empty object takes its place.
+    async fn complete_empty(&self, key: &StorageKey, multipart_id: &str) -> Result<()> {
+        if self.head(key).await?.is_some_and(|object| object.size_bytes == 0) {
+            return Ok(());
+        }
+        match self.parts(key, multipart_id).await {
+            Ok(parts) if parts.is_empty() => self.abort_multipart(key, multipart_id).await?,
+            Ok(_) => return Err(parts_left_out()),
+            // An earlier call came this far.
+            Err(error) if error.kind == Kind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        self.put(key, Bytes::new()).await
     }
 
     pub(super) async fn abort_multipart(&self, key: &StorageKey, multipart_id: &str) -> Result<()> {
@@ -250,16 +271,17 @@ impl S3Store {
     }
 }
 
-/// The configured region; else AWS's own, or for other services whatever the environment says.
-fn region(config: &Config) -> RegionProviderChain {
-    let configured = RegionProviderChain::first_try(config.s3_region.clone().map(Region::new));
-    if config.s3_endpoint.is_none() {
-        return configured.or_default_provider();
+/// The region to name in signatures, unless it is AWS's own to find.
+fn region(config: &Config) -> Option<RegionProviderChain> {
+    let configured = config.s3_region.clone().map(Region::new);
+    if configured.is_none() && config.s3_endpoint.is_none() {
+        return None;
     }
-    configured
+    let chain = RegionProviderChain::first_try(configured)
         .or_else(EnvironmentVariableRegionProvider::new())
         .or_else(ProfileFileRegionProvider::new())
-        .or_else(Region::new(ANY_REGION))
+        .or_else(Region::new(ANY_REGION));
+    Some(chain)
 }
 
 fn timeouts(answer: Duration) -> TimeoutConfig {

@@ -11,5 +11,6 @@ mod database;
 mod identity;
 mod races;
 mod refusals;
+mod store;
 mod support;
 mod tidy;

@@ -1,0 +1,51 @@
+//! What durability takes: directories that are synced, and file work that runs to its end.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use tokio::task::JoinHandle;
+
+use crate::error::{Error, Kind, Result};
+
+pub(super) async fn finished<T>(work: JoinHandle<Result<T>>) -> Result<T> {
+    work.await.map_err(|error| Error::internal("file work ended early").because(error))?.map_err(when_full)
+}
+
+/// A full disk is the operator's to mend, and passes: the caller may come again.
+fn when_full(error: Error) -> Error {
+    match error.cause::<io::Error>().map(io::Error::kind) {
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            Error::new(Kind::Unavailable, "the object store is full").because(error)
+        }
+        _ => error,
+    }
+}
+
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
+}
+
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Makes a directory and its parents, each durable in the one above.
+pub(super) fn ensure_directory(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        // It may be so new that whoever made it has not synced it yet.
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+        Err(error)
+            if error.kind() == ErrorKind::NotFound && path.parent().is_some_and(|p| !p.as_os_str().is_empty()) =>
+        {
+            ensure_directory(parent(path))?;
+            return ensure_directory(path);
+        }
+        Err(error) => return Err(error),
+    }
+    match path.parent() {
+        Some(above) if !above.as_os_str().is_empty() => sync_directory(above),
+        _ => Ok(()),
+    }
+}
