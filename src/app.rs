@@ -23,7 +23,7 @@ use crate::ops::Metrics;
 use crate::store::Store;
 use crate::types::Clock;
 use crate::provenance::note::VerifierKey;
-use crate::{catalog, compliance, delivery, ops, provenance, store, worker};
+use crate::{assessment, catalog, compliance, delivery, ledger, market, ops, provenance, store, terms, worker};
 
 mod http;
 
@@ -116,13 +116,31 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(catalog::routes::seal_version)
         .service(catalog::routes::get_manifest)
         // terms
-
+        .service(terms::routes::publish_terms)
+        .service(terms::routes::get_terms)
+        .service(terms::routes::list_terms)
         // assessment
-
+        .service(assessment::routes::get_checklist)
+        .service(assessment::routes::create_assessment)
+        .service(assessment::routes::list_assessments)
+        .service(assessment::routes::get_certificate)
         // ledger
-
+        .service(ledger::routes::create_deposit)
+        .service(ledger::routes::list_accounts)
+        .service(ledger::routes::list_postings)
         // market
-
+        .service(market::routes::create_listing)
+        .service(market::routes::list_listings)
+        .service(market::routes::get_listing)
+        .service(market::routes::pause_listing)
+        .service(market::routes::resume_listing)
+        .service(market::routes::withdraw_listing)
+        .service(market::routes::place_order)
+        .service(market::routes::list_orders)
+        .service(market::routes::get_order)
+        .service(market::routes::sign_contract)
+        .service(market::routes::get_contract)
+        .service(market::routes::accept_order)
         // delivery
         .service(delivery::routes::pay_order)
         .service(delivery::routes::list_entitlements)

@@ -17,7 +17,19 @@ macro_rules! schemas {
 }
 
 /// Each document's name and its schema, in the order of the alphabet.
-pub const SCHEMAS: &[(&str, &str)] = schemas!["passport.v1", "receipt-batch.v1",];
+pub const SCHEMAS: &[(&str, &str)] = schemas![
+    "assessment.v1",
+    "certificate.v1",
+    "contract.v1",
+    "entitlement.v1",
+    "key-registration.v1",
+    "key-revocation.v1",
+    "listing.v1",
+    "manifest.v1",
+    "passport.v1",
+    "receipt-batch.v1",
+    "terms.v1",
+];
 
 static VALIDATORS: LazyLock<HashMap<&str, Result<Validator>>> =
     LazyLock::new(|| SCHEMAS.iter().map(|(name, text)| (*name, compile(name, text))).collect());

@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::error::Result;
 use crate::jobs::{self, Job, Leased};
-use crate::{catalog, provenance};
+use crate::catalog;
+use crate::provenance::sequencer;
 
 const JOBS_AT_ONCE: usize = 2;
 /// How often an idle worker looks for work.
@@ -36,7 +37,7 @@ pub async fn run(app: App, stop: CancellationToken) {
 async fn perform(app: &App, job: &Job) -> Result<()> {
     match job.clone() {
         Job::VerifyUpload { upload_id } => catalog::verify_upload(app, upload_id).await,
-        Job::SweepObject { storage_key } => catalog::sweep_object(app, storage_key).await,
+        Job::SweepObject { storage_key } => catalog::sweep_object(app, &storage_key).await,
     }
 }
 
@@ -116,10 +117,10 @@ async fn sequence(app: App, owner: String, stop: CancellationToken) {
 
 /// Integrates waiting entries; true if there were any.
 async fn sequence_once(app: &App, owner: &str) -> Result<bool> {
-    if !app.db.read(provenance::is_sequencing_due).await? {
+    if !app.db.read(sequencer::is_due).await? {
         return Ok(false);
     }
     let (keys, origin, owner) = (app.keys.clone(), app.config.log_origin.clone(), owner.to_string());
     let now = app.clock.now();
-    Ok(app.db.write(move |c| provenance::integrate(c, &keys, &origin, &owner, now)).await?.is_some())
+    Ok(app.db.write(move |c| sequencer::integrate(c, &keys, &origin, &owner, now)).await?.is_some())
 }

@@ -27,7 +27,7 @@ impl Audit {
         let app = App::open(self.config).await?;
         let mut findings = app.db.read(ledger::audit).await?;
         let (keys, origin) = (app.keys.clone(), app.config.log_origin.clone());
-        findings.extend(app.db.read(move |c| provenance::audit(c, &keys, &origin)).await?);
+        findings.extend(app.db.read(move |c| provenance::audit::audit(c, &keys, &origin)).await?);
         let objects = self::objects(&app, out, &mut findings).await?;
         let document = json!({ "findings": findings, "objects": objects });
         out.result(&document, || match findings.as_slice() {

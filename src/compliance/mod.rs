@@ -124,7 +124,7 @@ fn chain(c: &mut Conn, dataset: &Dataset, version: &Version, shards: Vec<Shard>,
         None => None,
     };
     let mut assessments = Vec::new();
-    for assessment in assessment::assessments_of(c, version.id)? {
+    for assessment in assessment::assessments_of(c, version.id, MAX_ROWS)? {
         assessments.push(Assessed { decision: assessment.decision.to_string(), valid_until: assessment.valid_until, logged: fact(c, assessment.statement_id)? });
     }
     let certificate = assessment::certificate_of(c, version.id)?.map(|certificate| certificate.number);

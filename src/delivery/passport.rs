@@ -23,7 +23,8 @@ const PAGE: i64 = 1000;
 pub fn passport(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, origin: &str, id: EntitlementId) -> Result<Passport> {
     let entitlement = super::entitlement(c, caller, id)?;
     let contract = market::contract_of(c, entitlement.order_id)?;
-    let assessed = assessment::assessment_relied_on(c, entitlement.order_id)?;
+    let listing = market::order(c, entitlement.order_id)?.listing_id;
+    let assessed = assessment::assessment(c, market::listings::listing(c, listing)?.assessment_id)?;
     let rests_on = [
         catalog::seal_of(c, entitlement.version_id)?.statement_id,
         terms::terms(c, entitlement.terms_id)?.statement_id,

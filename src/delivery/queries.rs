@@ -1,5 +1,6 @@
 //! The `entitlements`, `receipts` and `receipt_batches` tables.
 
+use diesel::dsl::count;
 use diesel::prelude::*;
 
 use super::{Entitlement, Receipt};
@@ -125,6 +126,5 @@ pub(super) fn find_batch_statement(c: &mut Conn, id: ReceiptBatchId) -> QueryRes
 
 /// How many different shards an entitlement's receipts cover.
 pub(super) fn count_paths(c: &mut Conn, id: EntitlementId) -> QueryResult<i64> {
-    use diesel::dsl::count_distinct;
-    receipts::table.filter(receipts::entitlement_id.eq(id)).select(count_distinct(receipts::path)).first(c)
+    receipts::table.filter(receipts::entitlement_id.eq(id)).select(count(receipts::path).aggregate_distinct()).first(c)
 }

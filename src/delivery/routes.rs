@@ -1,7 +1,7 @@
 //! Paying, entitlements, links and passports over HTTP.
 
 use actix_web::web::{Data, Json, Path, Query};
-use actix_web::{HttpRequest, HttpResponse, get, post};
+use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -11,6 +11,7 @@ use crate::catalog;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::idempotency::IdempotencyKey;
+use crate::idempotency::routes::KeyHeader;
 use crate::identity::{self, Caller};
 use crate::market::routes::{OrderView, order_view};
 use crate::types::{Digest, EntitlementId, Instant, OrderId, Page, PageQuery, ReceiptId, TermsId};
@@ -68,8 +69,8 @@ pub(crate) struct Payment {
         (status = 409, body = Problem, description = "the order does not wait for payment"),
         (status = 422, body = Problem, description = "the wallet does not hold enough")))]
 #[post("/v1/orders/{id}/payment")]
-pub(crate) async fn pay_order(app: Data<App>, caller: Caller, request: HttpRequest, id: Path<OrderId>) -> Result<Json<Payment>> {
-    let key = IdempotencyKey::from_request(&request, caller.user_id, "pay_order", &*id)?;
+pub(crate) async fn pay_order(app: Data<App>, caller: Caller, key: KeyHeader, id: Path<OrderId>) -> Result<Json<Payment>> {
+    let key = IdempotencyKey::new(caller.user_id, key.value(), "pay_order", &*id)?;
     let (keys, id, now) = (app.keys.clone(), *id, app.clock.now());
     let pay = move |c: &mut Conn| {
         key.once(c, now, |c| {

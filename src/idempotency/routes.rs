@@ -1,23 +1,34 @@
-//! The `Idempotency-Key` header.
+//! Reads the `Idempotency-Key` header.
 
-use actix_web::HttpRequest;
-use serde::Serialize;
+use std::future::{Ready, ready};
 
-use super::IdempotencyKey;
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
+
 use crate::error::{Error, Result};
-use crate::types::UserId;
 
-impl IdempotencyKey {
-    /// Reads the header and binds it to the operation and its whole input.
-    pub fn from_request<T: Serialize>(request: &HttpRequest, principal: UserId, operation: &str, input: &T) -> Result<Self> {
-        let mut given = request.headers().get_all("Idempotency-Key");
-        let key = match given.next() {
-            Some(value) => Some(value.to_str().map_err(|_| Error::invalid("Idempotency-Key", "a key is visible ASCII characters"))?),
-            None => None,
-        };
-        if given.next().is_some() {
-            return Err(Error::invalid("Idempotency-Key", "the header was sent twice; send one key"));
-        }
-        Self::new(principal, key, operation, input)
+/// The `Idempotency-Key` header of a request, if it carries one. Whether it must is for
+/// [`IdempotencyKey::new`](super::IdempotencyKey::new) to say.
+#[derive(Debug, Clone)]
+pub struct KeyHeader(Option<String>);
+
+impl KeyHeader {
+    /// The header's value.
+    pub fn value(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}
+
+impl FromRequest for KeyHeader {
+    type Error = Error;
+    type Future = Ready<Result<Self>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let values: Vec<_> = request.headers().get_all("Idempotency-Key").map(|value| value.to_str()).collect();
+        ready(match values.as_slice() {
+            [] => Ok(Self(None)),
+            [Ok(key)] => Ok(Self(Some((*key).to_string()))),
+            [Err(_)] => Err(Error::invalid("Idempotency-Key", "a key is visible ASCII characters only")),
+            _ => Err(Error::invalid("Idempotency-Key", "send one key, not several")),
+        })
     }
 }

@@ -10,7 +10,7 @@
 //! Invariant: an organisation has at least one admin; a key id belongs to one registration for ever.
 
 mod caller;
-mod countries;
+pub mod countries;
 mod jwt;
 mod members;
 mod organisations;

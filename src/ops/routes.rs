@@ -11,7 +11,8 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::error::{Error, Kind, Problem, Result};
-use crate::{app, jobs, provenance};
+use crate::provenance::sequencer;
+use crate::{app, jobs};
 
 /// A dependency that does not answer within this time counts as down.
 const CHECK_LIMIT: Duration = Duration::from_secs(2);
@@ -46,7 +47,7 @@ pub(crate) async fn get_readiness(app: Data<App>) -> HttpResponse {
     let checked = Readiness {
         database: verdict(app.db.read(|c| jobs::count(c).map(drop))).await,
         store: verdict(app.store.check()).await,
-        sequencer: verdict(app.db.read(move |c| provenance::check_sequencer(c, SEQUENCER_LIMIT, now))).await,
+        sequencer: verdict(app.db.read(move |c| sequencer::check(c, SEQUENCER_LIMIT, now))).await,
     };
     let ready = [&checked.database, &checked.store, &checked.sequencer].iter().all(|part| *part == "ok");
     if ready { HttpResponse::Ok().json(checked) } else { HttpResponse::ServiceUnavailable().json(checked) }
@@ -65,13 +66,17 @@ async fn verdict(check: impl Future<Output = Result<()>>) -> String {
     (status = 200, description = "metrics in Prometheus text format", body = String, content_type = "text/plain")))]
 #[get("/metrics")]
 pub(crate) async fn get_metrics(app: Data<App>) -> Result<HttpResponse> {
-    let (jobs, log) = app.db.read(|c| Ok((jobs::count(c)?, provenance::status(c)?))).await?;
+    let (jobs, log) = app.db.read(|c| Ok((jobs::count(c)?, sequencer::status(c)?))).await?;
     app.metrics.set("jobs_live", jobs.live);
     app.metrics.set("jobs_dead", jobs.dead);
-    app.metrics.set("log_tree_size", log.tree_size);
-    app.metrics.set("log_queued", log.queued);
-    app.metrics.set("database_retries", i64::try_from(app.db.retries()).unwrap_or(i64::MAX));
+    app.metrics.set("log_tree_size", gauge(log.tree_size.unwrap_or(0)));
+    app.metrics.set("log_queued", gauge(log.queued));
+    app.metrics.set("database_retries", gauge(app.db.retries()));
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(app.metrics.render()?))
+}
+
+fn gauge(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Describes the API, as OpenAPI 3.1 in YAML.

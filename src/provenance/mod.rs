@@ -8,6 +8,7 @@
 //! Invariant: a statement, its log entry and what it is about are committed together or not at all.
 //! Invariant: these actions trust their callers to have authorised; what they publish is public by design.
 
+pub mod audit;
 pub mod note;
 pub mod passport;
 pub mod proof;

@@ -193,3 +193,39 @@ pub(super) fn set_lease(
         .set((log_lease::owner.eq(owner), log_lease::epoch.eq(epoch), log_lease::leased_until.eq(until)))
         .execute(c)
 }
+
+/// When the entry that has waited longest was recorded.
+pub(super) fn find_oldest_queued(c: &mut Conn) -> QueryResult<Option<Instant>> {
+    log_queue::table
+        .inner_join(log_entries::table)
+        .order(log_queue::entry_id)
+        .select(log_entries::recorded_at)
+        .first(c)
+        .optional()
+}
+
+pub(super) fn count_places(c: &mut Conn) -> QueryResult<i64> {
+    log_sequence::table.count().get_result(c)
+}
+
+pub(super) fn count_entries(c: &mut Conn) -> QueryResult<i64> {
+    log_entries::table.count().get_result(c)
+}
+
+/// Statements with their log entries, in the order of the entries' identifiers.
+pub(super) fn list_statements_with_leaves(
+    c: &mut Conn,
+    after: Option<EntryId>,
+    limit: i64,
+) -> QueryResult<Vec<(StatementRow, String)>> {
+    let mut query = statements::table
+        .inner_join(log_entries::table)
+        .order(statements::entry_id)
+        .limit(limit)
+        .select((StatementRow::as_select(), log_entries::leaf))
+        .into_boxed();
+    if let Some(after) = after {
+        query = query.filter(statements::entry_id.gt(after));
+    }
+    query.load(c)
+}

@@ -63,6 +63,22 @@ pub fn integrate(
     store_checkpoint(c, next, now).map(Some)
 }
 
+/// True if there is something to do: entries wait, or the empty log was not signed yet.
+pub fn is_due(c: &mut Conn) -> Result<bool> {
+    Ok(queries::find_oldest_queued(c)?.is_some() || queries::find_last_checkpoint(c)?.is_none())
+}
+
+/// Refuses when entries have waited for longer than `limit`: no sequencer runs, or none can go on.
+pub fn check(c: &mut Conn, limit: Duration, now: Instant) -> Result<()> {
+    match queries::find_oldest_queued(c)? {
+        Some(since) if since.plus(limit) < now => {
+            Err(Error::new(Kind::Unavailable, format!("entries have waited for their place in the log since {since}"))
+                .remedy("look for the sequencer's error in the log of `corpex serve` or `corpex worker`"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Gives the lease up at a graceful stop, so that another sequencer need not wait for it to lapse.
 pub fn release(c: &mut Conn, owner: &str, now: Instant) -> Result<()> {
     if let Some(lease) = queries::find_lease(c, LEASE_NAME)?
