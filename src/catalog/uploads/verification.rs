@@ -135,7 +135,7 @@ fn sweep_later(c: &mut Conn, key: &StorageKey, now: Instant) -> Result<()> {
 ///
 /// # Errors
 /// Those of the store and the database.
-pub async fn sweep_object(app: &App, storage_key: String) -> Result<()> {
+pub async fn sweep_object(app: &App, storage_key: &str) -> Result<()> {
     let key: StorageKey = storage_key.parse()?;
     let wanted = key.clone();
     let (needed, upload) = app
