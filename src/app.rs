@@ -7,6 +7,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::config::Config;
 use crate::db::Db;
 use crate::keys::ExchangeKeys;
+use crate::ledger;
 use crate::types::Clock;
 
 /// Everything a request handler, a job or a server command works with. Cheap to clone.
@@ -25,13 +26,15 @@ pub struct App {
 /// The whole route table. A handler's path and method stand above it, in its domain's `routes.rs`.
 #[rustfmt::skip]
 pub fn routes(cfg: &mut ServiceConfig) {
-    let _ = &cfg;
     // store: signed URLs of the local store
     // identity
     // catalog
     // terms
     // assessment
     // ledger
+    cfg.service(ledger::routes::create_deposit);
+    cfg.service(ledger::routes::list_accounts);
+    cfg.service(ledger::routes::list_postings);
     // market
     // delivery
     // compliance

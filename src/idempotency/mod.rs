@@ -4,6 +4,7 @@
 //! exist or neither. The same key with the same request gets the stored answer again; with another request it is refused.
 
 mod queries;
+pub mod routes;
 
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -1,0 +1,180 @@
+//! The `ledger_*` tables.
+
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use super::{AccountKind, AccountRef, Posting, TransactionKind};
+use crate::db::Conn;
+use crate::schema::{ledger_accounts as accounts, ledger_postings as postings, ledger_transactions as transactions};
+use crate::types::{AccountId, Currency, Instant, Money, OrganisationId, PostingId, TransactionId};
+
+diesel::allow_columns_to_appear_in_same_group_by_clause!(postings::transaction_id, accounts::currency);
+
+/// How many rows of one kind an audit reports.
+const MAX_FINDINGS: i64 = 1000;
+
+/// A sum of amounts. Both databases widen a sum of BIGINT; the cast brings it back, and fails where it does not fit.
+const SUM: &str = "CAST(COALESCE(SUM(ledger_postings.amount_minor), 0) AS BIGINT)";
+
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = accounts, check_for_backend(crate::db::MultiBackend))]
+pub(super) struct Account {
+    pub(super) id: AccountId,
+    pub(super) organisation_id: Option<OrganisationId>,
+    pub(super) kind: AccountKind,
+    pub(super) currency: Currency,
+    pub(super) gated_balance_minor: Option<i64>,
+    pub(super) created_at: Instant,
+}
+
+pub(super) fn find_account(c: &mut Conn, account: AccountRef, currency: Currency) -> QueryResult<Option<Account>> {
+    let query = accounts::table
+        .filter(accounts::kind.eq(account.kind()))
+        .filter(accounts::currency.eq(currency))
+        .select(Account::as_select())
+        .into_boxed();
+    match account.owner() {
+        Some(owner) => query.filter(accounts::organisation_id.eq(owner)),
+        None => query.filter(accounts::organisation_id.is_null()),
+    }
+    .first(c)
+    .optional()
+}
+
+pub(super) fn insert_account(c: &mut Conn, account: &Account) -> QueryResult<usize> {
+    diesel::insert_into(accounts::table).values(account).execute(c)
+}
+
+pub(super) fn set_gated_balance(c: &mut Conn, id: AccountId, from: i64, to: i64) -> QueryResult<usize> {
+    diesel::update(accounts::table.find(id).filter(accounts::gated_balance_minor.eq(from)))
+        .set(accounts::gated_balance_minor.eq(to))
+        .execute(c)
+}
+
+pub(super) fn list_accounts(
+    c: &mut Conn,
+    organisation: OrganisationId,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Account>> {
+    accounts::table
+        .filter(accounts::organisation_id.eq(organisation))
+        .filter(accounts::id.gt(after))
+        .order(accounts::id)
+        .limit(limit)
+        .select(Account::as_select())
+        .load(c)
+}
+
+pub(super) fn transaction_exists(c: &mut Conn, kind: TransactionKind, reference: &str) -> QueryResult<bool> {
+    let same = transactions::table.filter(transactions::kind.eq(kind)).filter(transactions::reference.eq(reference));
+    Ok(same.select(transactions::id).first::<TransactionId>(c).optional()?.is_some())
+}
+
+pub(super) fn insert_transaction(
+    c: &mut Conn,
+    id: TransactionId,
+    kind: TransactionKind,
+    reference: &str,
+    now: Instant,
+) -> QueryResult<usize> {
+    diesel::insert_into(transactions::table)
+        .values((
+            transactions::id.eq(id),
+            transactions::kind.eq(kind),
+            transactions::reference.eq(reference),
+            transactions::posted_at.eq(now),
+        ))
+        .execute(c)
+}
+
+pub(super) fn insert_posting(
+    c: &mut Conn,
+    id: PostingId,
+    transaction: TransactionId,
+    account: AccountId,
+    amount_minor: i64,
+) -> QueryResult<usize> {
+    diesel::insert_into(postings::table)
+        .values((
+            postings::id.eq(id),
+            postings::transaction_id.eq(transaction),
+            postings::account_id.eq(account),
+            postings::amount_minor.eq(amount_minor),
+        ))
+        .execute(c)
+}
+
+pub(super) fn sum_postings(c: &mut Conn, account: AccountId) -> QueryResult<i64> {
+    postings::table.filter(postings::account_id.eq(account)).select(sql::<BigInt>(SUM)).first(c)
+}
+
+pub(super) fn list_postings(
+    c: &mut Conn,
+    organisation: OrganisationId,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Posting>> {
+    type Row = (PostingId, TransactionId, i64, TransactionKind, String, Instant, AccountKind, Currency);
+    let rows: Vec<Row> = postings::table
+        .inner_join(transactions::table)
+        .inner_join(accounts::table)
+        .filter(accounts::organisation_id.eq(organisation))
+        .filter(postings::id.gt(after))
+        .order(postings::id)
+        .limit(limit)
+        .select((
+            postings::id,
+            postings::transaction_id,
+            postings::amount_minor,
+            transactions::kind,
+            transactions::reference,
+            transactions::posted_at,
+            accounts::kind,
+            accounts::currency,
+        ))
+        .load(c)?;
+    let posting = |(id, transaction_id, minor, transaction_kind, reference, posted_at, account_kind, currency)| {
+        let amount = Money::new(minor, currency);
+        Posting { id, transaction_id, transaction_kind, reference, account_kind, amount, posted_at }
+    };
+    Ok(rows.into_iter().map(posting).collect())
+}
+
+/// Transactions whose postings in a currency do not sum to zero, with that sum.
+pub(super) fn list_unbalanced(c: &mut Conn) -> QueryResult<Vec<(TransactionId, Currency, i64)>> {
+    postings::table
+        .inner_join(accounts::table)
+        .group_by((postings::transaction_id, accounts::currency))
+        .having(sql::<BigInt>(SUM).ne(0))
+        .order(postings::transaction_id)
+        .limit(MAX_FINDINGS)
+        .select((postings::transaction_id, accounts::currency, sql::<BigInt>(SUM)))
+        .load(c)
+}
+
+/// Transactions with fewer than two postings.
+pub(super) fn list_incomplete(c: &mut Conn) -> QueryResult<Vec<TransactionId>> {
+    transactions::table
+        .left_join(postings::table)
+        .group_by(transactions::id)
+        .having(diesel::dsl::count(postings::id.nullable()).lt(2))
+        .order(transactions::id)
+        .limit(MAX_FINDINGS)
+        .select(transactions::id)
+        .load(c)
+}
+
+/// Wallets whose gate differs from the sum of their postings, with both.
+pub(super) fn list_gates_astray(c: &mut Conn) -> QueryResult<Vec<(AccountId, i64, i64)>> {
+    accounts::table
+        .left_join(postings::table)
+        .filter(accounts::gated_balance_minor.is_not_null())
+        .group_by((accounts::id, accounts::gated_balance_minor))
+        .having(sql::<BigInt>(SUM).ne(accounts::gated_balance_minor.assume_not_null()))
+        .order(accounts::id)
+        .limit(MAX_FINDINGS)
+        .select((accounts::id, accounts::gated_balance_minor.assume_not_null(), sql::<BigInt>(SUM)))
+        .load(c)
+}

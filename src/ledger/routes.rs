@@ -1,0 +1,122 @@
+//! The ledger over HTTP: deposits, balances, postings.
+
+use actix_web::web::{Data, Json, Path, Query};
+use actix_web::{HttpResponse, get, post};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{AccountBalance, AccountKind, Deposit, NewDeposit, Posting, TransactionKind};
+use crate::app::App;
+use crate::error::{Problem, Result};
+use crate::idempotency::{IdempotencyKey, routes::KeyHeader};
+use crate::identity::Caller;
+use crate::types::{AccountId, Instant, Money, Page, PageQuery, PostingId, TransactionId};
+
+/// An account and what it holds.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AccountView {
+    /// The account.
+    id: AccountId,
+    /// `wallet`: deposited and not spent; `payable`: earned and not paid out.
+    kind: AccountKind,
+    /// What it holds.
+    balance: Money,
+}
+
+impl From<AccountBalance> for AccountView {
+    fn from(account: AccountBalance) -> Self {
+        Self { id: account.id, kind: account.kind, balance: account.balance }
+    }
+}
+
+/// One movement on an account.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PostingView {
+    /// The posting.
+    id: PostingId,
+    /// The transaction it belongs to.
+    transaction_id: TransactionId,
+    /// Why money moved.
+    kind: TransactionKind,
+    /// What it was for: a bank reference or an order.
+    reference: String,
+    /// Which of the organisation's accounts.
+    account: AccountKind,
+    /// Above zero: credited; below zero: debited.
+    amount: Money,
+    /// When.
+    posted_at: Instant,
+}
+
+impl From<Posting> for PostingView {
+    fn from(posting: Posting) -> Self {
+        Self {
+            id: posting.id,
+            transaction_id: posting.transaction_id,
+            kind: posting.transaction_kind,
+            reference: posting.reference,
+            account: posting.account_kind,
+            amount: posting.amount,
+            posted_at: posting.posted_at,
+        }
+    }
+}
+
+/// Records money that arrived at the bank for an organisation.
+///
+/// For operators. The bank's reference works once, whatever the Idempotency-Key.
+#[utoipa::path(tag = "ledger", params(("Idempotency-Key" = String, Header, description = "Your own key for this deposit; the same key gets the same answer")), responses(
+    (status = 201, body = Deposit),
+    (status = 400, body = Problem, description = "No Idempotency-Key"),
+    (status = 403, body = Problem, description = "Not an operator"),
+    (status = 409, body = Problem, description = "The reference was used before"),
+    (status = 422, body = Problem, description = "A field was refused"),
+))]
+#[post("/v1/deposits")]
+pub(crate) async fn create_deposit(
+    app: Data<App>,
+    caller: Caller,
+    key: KeyHeader,
+    input: Json<NewDeposit>,
+) -> Result<HttpResponse> {
+    let (input, now) = (input.into_inner(), app.clock.now());
+    let key = IdempotencyKey::new(caller.user_id, key.value(), "create_deposit", &input)?;
+    let deposit = app.db.write(move |c| key.once(c, now, |c| super::deposit(c, &caller, &input, now))).await?;
+    Ok(HttpResponse::Created().json(deposit))
+}
+
+/// Lists what an organisation's accounts hold.
+///
+/// For its members, operators and compliance staff.
+#[utoipa::path(tag = "ledger", params(("handle" = String, Path, description = "The organisation's handle"), PageQuery), responses(
+    (status = 200, body = Page<AccountView>),
+    (status = 404, body = Problem, description = "No such organisation, or not yours"),
+))]
+#[get("/v1/organisations/{handle}/accounts")]
+pub(crate) async fn list_accounts(
+    app: Data<App>,
+    caller: Caller,
+    handle: Path<String>,
+    page: Query<PageQuery>,
+) -> Result<Json<Page<AccountView>>> {
+    let accounts = app.db.read(move |c| super::accounts(c, &caller, &handle, &page)).await?;
+    Ok(Json(accounts.map(AccountView::from)))
+}
+
+/// Lists the movements on an organisation's accounts, oldest first.
+///
+/// For its members, operators and compliance staff.
+#[utoipa::path(tag = "ledger", params(("handle" = String, Path, description = "The organisation's handle"), PageQuery), responses(
+    (status = 200, body = Page<PostingView>),
+    (status = 404, body = Problem, description = "No such organisation, or not yours"),
+))]
+#[get("/v1/organisations/{handle}/postings")]
+pub(crate) async fn list_postings(
+    app: Data<App>,
+    caller: Caller,
+    handle: Path<String>,
+    page: Query<PageQuery>,
+) -> Result<Json<Page<PostingView>>> {
+    let postings = app.db.read(move |c| super::postings(c, &caller, &handle, &page)).await?;
+    Ok(Json(postings.map(PostingView::from)))
+}
