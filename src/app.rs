@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::keys::ExchangeKeys;
 use crate::ledger;
+use crate::terms;
 use crate::types::Clock;
 
 /// Everything a request handler, a job or a server command works with. Cheap to clone.
@@ -30,6 +31,9 @@ pub fn routes(cfg: &mut ServiceConfig) {
     // identity
     // catalog
     // terms
+    cfg.service(terms::routes::publish_terms);
+    cfg.service(terms::routes::get_terms);
+    cfg.service(terms::routes::list_terms);
     // assessment
     // ledger
     cfg.service(ledger::routes::create_deposit);

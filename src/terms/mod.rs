@@ -1,1 +1,368 @@
-//! terms
+//! Licence terms: what a provider allows, for how long, where, and at what price.
+//!
+//! Terms are a document that the provider signs; a changed document is another document, with another digest. What a
+//! document permits and costs are pure functions of it, so that a licensee and a court compute the same answer.
+//!
+//! Invariant: what is not mentioned is not permitted, and what is prohibited is not permitted even where it is
+//! mentioned as permitted too.
+
+mod queries;
+pub mod routes;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::identity::{self, Caller, Role, countries};
+use crate::keys::ExchangeKeys;
+use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind};
+use crate::signing::{Envelope, canonical_json};
+use crate::text_enum;
+use crate::types::{Currency, Digest, Instant, Money, OrganisationId, Page, PageQuery, StatementId, TermsId};
+
+/// The longest licence that is not perpetual, in days.
+pub const MAX_DURATION_DAYS: i32 = 36_500;
+/// The highest price, in minor units: the largest integer that canonical JSON (RFC 8785) writes exactly.
+pub const MAX_AMOUNT_MINOR: i64 = (1 << 53) - 1;
+/// The territory that stands for every country.
+const EVERYWHERE: &str = "*";
+/// The name of the document among a statement's subjects.
+const SUBJECT: &str = "terms";
+
+text_enum! {
+    /// What a licensee may do with a corpus.
+    pub enum Use {
+        /// Train a model from the beginning.
+        Pretrain = "pretrain",
+        /// Train an existing model further.
+        Finetune = "finetune",
+        /// Measure a model.
+        Evaluate = "evaluate",
+        /// Look passages up while a model answers.
+        Retrieve = "retrieve",
+        /// Pass the corpus on.
+        Redistribute = "redistribute",
+        /// Make another corpus from it.
+        Derive = "derive",
+    }
+}
+
+/// What a licence costs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "model", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Price {
+    /// Nothing.
+    Free {},
+    /// One amount, paid once.
+    OneOff {
+        /// The amount; above zero.
+        amount: Money,
+    },
+}
+
+/// A licence terms document, version 1 (`schemas/terms.v1.json`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TermsDocument {
+    /// The uses that are permitted; one or more.
+    pub permitted_uses: Vec<Use>,
+    /// The uses that are prohibited, whatever else the document says.
+    pub prohibited_uses: Vec<Use>,
+    /// Where: ISO 3166-1 alpha-2 codes, or `*` alone for everywhere.
+    pub territory: Vec<String>,
+    /// For how long from the grant, 1 to 36,500 days; null for ever.
+    pub duration_days: Option<i32>,
+    /// Whether the licensee must name the provider.
+    pub attribution: bool,
+    /// Whether the licensee's affiliates may use the corpus too.
+    pub affiliates: bool,
+    /// What it costs.
+    pub price: Price,
+}
+
+/// What a provider signs: a document, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TermsPredicate {
+    /// The handle of the provider.
+    pub organisation: String,
+    /// The terms.
+    pub document: TermsDocument,
+}
+
+/// Published terms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// The terms.
+    pub id: TermsId,
+    /// Whose they are.
+    pub organisation_id: OrganisationId,
+    /// The digest of the signed document: of the envelope's pre-authentication encoding.
+    pub sha256: Digest,
+    /// What they say.
+    pub document: TermsDocument,
+    /// The signed statement.
+    pub statement_id: StatementId,
+    /// When they were published.
+    pub published_at: Instant,
+}
+
+/// Whether a document permits a use.
+///
+/// # Errors
+/// `UseNotPermitted`, with the field `use`, when the use is prohibited or not mentioned.
+pub fn permits(document: &TermsDocument, wanted: Use) -> Result<()> {
+    let refused = |why: &str| {
+        let permitted = document.permitted_uses.iter().filter(|u| !document.prohibited_uses.contains(u));
+        let permitted: Vec<&str> = permitted.map(|u| u.as_str()).collect();
+        let remedy = match permitted.is_empty() {
+            true => "look for an offer with other terms".to_string(),
+            false => format!("these terms permit: {}; or look for an offer with other terms", permitted.join(", ")),
+        };
+        Err(Error::new(Kind::UseNotPermitted, format!("the terms {why} {wanted}")).field("use").remedy(remedy))
+    };
+    if document.prohibited_uses.contains(&wanted) {
+        return refused("prohibit the use");
+    }
+    if !document.permitted_uses.contains(&wanted) {
+        return refused("do not mention, and so do not permit, the use");
+    }
+    Ok(())
+}
+
+/// What a licence under a document costs; zero yuan when it is free.
+pub fn price(document: &TermsDocument) -> Money {
+    match &document.price {
+        Price::Free {} => Money::zero(Currency::CNY),
+        Price::OneOff { amount } => *amount,
+    }
+}
+
+/// Checks what a schema cannot say, or says less clearly.
+///
+/// # Errors
+/// `Invalid`, naming the field within the document.
+pub fn check(document: &TermsDocument) -> Result<()> {
+    let refused = |field: &str, detail: String| Err(Error::invalid(format!("document.{field}"), detail));
+    if document.permitted_uses.is_empty() {
+        return refused("permitted_uses", "terms that permit nothing cannot be licensed; name at least one use".into());
+    }
+    for (field, uses) in [("permitted_uses", &document.permitted_uses), ("prohibited_uses", &document.prohibited_uses)] {
+        if let Some(twice) = repeated(uses) {
+            return refused(field, format!("{twice} is named twice"));
+        }
+    }
+    if let Price::OneOff { amount } = &document.price
+        && !(1..=MAX_AMOUNT_MINOR).contains(&amount.amount_minor)
+    {
+        let detail = format!("a price is 1 to {MAX_AMOUNT_MINOR} minor units; for no price use the model \"free\"");
+        return refused("price.amount.amount_minor", detail);
+    }
+    if let Some(days) = document.duration_days
+        && !(1..=MAX_DURATION_DAYS).contains(&days)
+    {
+        return refused("duration_days", format!("{days} is not between 1 and {MAX_DURATION_DAYS}; for ever is null"));
+    }
+    check_territory(&document.territory)
+}
+
+fn check_territory(territory: &[String]) -> Result<()> {
+    let refused = |detail: &str| Err(Error::invalid("document.territory", detail));
+    if territory.is_empty() {
+        return refused("name the countries, or \"*\" for everywhere");
+    }
+    if let Some(twice) = repeated(territory) {
+        return refused(&format!("{twice} is named twice"));
+    }
+    match territory {
+        [everywhere] if everywhere == EVERYWHERE => Ok(()),
+        _ if territory.iter().any(|code| code == EVERYWHERE) => refused("\"*\" stands alone or not at all"),
+        _ => territory.iter().try_for_each(|code| countries::check(code)).map_err(|e| e.field("document.territory")),
+    }
+}
+
+fn repeated<T: PartialEq>(items: &[T]) -> Option<&T> {
+    items.iter().enumerate().find(|(index, item)| items.iter().take(*index).any(|before| before == *item)).map(|(_, item)| item)
+}
+
+/// The statement by which `organisation` publishes a document: what a provider signs, and what [`publish`] expects.
+/// Its one subject is the document itself, by the digest of its canonical JSON.
+///
+/// # Errors
+/// `Invalid` when the document cannot be written as canonical JSON.
+pub fn statement(organisation: &str, document: &TermsDocument) -> Result<Statement> {
+    let subject = ResourceDescriptor::new(SUBJECT, Digest::of(canonical_json(document)?));
+    let predicate = json!({ "organisation": organisation, "document": document });
+    Ok(Statement::new(StatementKind::Terms, vec![subject], predicate))
+}
+
+/// Publishes terms that an active key of the caller's organisation signed. Publishing the same document again gives
+/// the terms that stand already; the flag tells whether they are new.
+///
+/// # Errors
+/// `NotFound` or `Forbidden` unless the caller is an admin or signer of the organisation; `Invalid`; `BadSignature`.
+pub fn publish(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    caller: &Caller,
+    envelope: &Envelope,
+    now: Instant,
+) -> Result<(Terms, bool)> {
+    let organisation = identity::find_organisation(c, &claimed_organisation(envelope)?)?;
+    caller.may(organisation.id, &[Role::Signer])?;
+    identity::require_verified(&organisation)?;
+    if let Some(terms) = queries::find_terms_by_sha256(c, organisation.id, envelope.pae_sha256())? {
+        return Ok((terms, false));
+    }
+    let key = identity::signing_key_for(c, organisation.id, envelope.sole_signature()?.keyid)?;
+    let signed = provenance::parse(envelope, key.public_key, StatementKind::Terms)?;
+    let predicate: TermsPredicate = serde_json::from_value(signed.predicate.clone())
+        .map_err(|error| Error::invalid("envelope.payload", format!("the predicate is not terms: {error}")))?;
+    check(&predicate.document)?;
+    if signed != statement(&organisation.handle, &predicate.document)? {
+        return Err(Error::invalid("subject", "the statement must have one subject: the terms, by their digest")
+            .remedy("name it \"terms\", with the SHA-256 of the document's canonical JSON (RFC 8785)"));
+    }
+    let id = TermsId::new(now);
+    let recorded = provenance::admit(c, keys, StatementKind::Terms, id, envelope, key.public_key, now)?;
+    let terms = Terms {
+        id,
+        organisation_id: organisation.id,
+        sha256: recorded.pae_sha256,
+        document: predicate.document,
+        statement_id: recorded.id,
+        published_at: now,
+    };
+    queries::insert_terms(c, &terms)?;
+    Ok((terms, true))
+}
+
+/// Whose terms an envelope claims to hold: read before anything is verified, to know whose key must have signed.
+fn claimed_organisation(envelope: &Envelope) -> Result<String> {
+    let payload: serde_json::Value = serde_json::from_slice(&envelope.payload.0)
+        .map_err(|error| Error::invalid("envelope.payload", format!("the signed payload is not JSON: {error}")))?;
+    let handle = payload.pointer("/predicate/organisation").and_then(|handle| handle.as_str());
+    handle.map(str::to_string).ok_or_else(|| {
+        Error::invalid("envelope.payload", "the statement does not say whose terms these are")
+            .remedy("sign an in-toto statement whose predicate has \"organisation\" and \"document\"")
+    })
+}
+
+/// The terms with this identifier. Published terms are public.
+///
+/// # Errors
+/// `NotFound`.
+pub fn terms(c: &mut Conn, id: TermsId) -> Result<Terms> {
+    queries::find_terms(c, id)?.ok_or_else(|| Error::not_found(format_args!("terms {id}")))
+}
+
+/// The terms that an organisation published, oldest first. They are public.
+///
+/// # Errors
+/// `NotFound` when there is no such organisation; `Invalid`.
+pub fn list(c: &mut Conn, handle: &str, page: &PageQuery) -> Result<Page<Terms>> {
+    let organisation = identity::find_organisation(c, handle)?;
+    let limit = page.limit()?;
+    let rows = queries::list_terms(c, organisation.id, page.after(), limit.saturating_add(1))?;
+    Ok(Page::new(rows, limit, |terms| terms.id.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schemas;
+
+    fn document(permitted: &[Use], prohibited: &[Use]) -> TermsDocument {
+        TermsDocument {
+            permitted_uses: permitted.to_vec(),
+            prohibited_uses: prohibited.to_vec(),
+            territory: vec!["CN".into()],
+            duration_days: Some(365),
+            attribution: true,
+            affiliates: false,
+            price: Price::OneOff { amount: Money::new(88_800, Currency::CNY) },
+        }
+    }
+
+    #[test]
+    fn a_use_is_permitted_when_it_is_named_and_not_prohibited() {
+        // permitted, prohibited, and whether the use is then allowed: for every use
+        for wanted in Use::ALL.iter().copied() {
+            let others: Vec<Use> = Use::ALL.iter().copied().filter(|other| *other != wanted).collect();
+            for (permitted, prohibited, allowed) in [
+                (vec![], vec![], false),
+                (vec![wanted], vec![], true),
+                (vec![], vec![wanted], false),
+                (vec![wanted], vec![wanted], false),
+                (Use::ALL.to_vec(), vec![], true),
+                (Use::ALL.to_vec(), Use::ALL.to_vec(), false),
+                (Use::ALL.to_vec(), others.clone(), true),
+                (others.clone(), vec![], false),
+                (others, vec![wanted], false),
+            ] {
+                let terms = document(&permitted, &prohibited);
+                match permits(&terms, wanted) {
+                    Ok(()) => assert!(allowed, "{wanted} with {terms:?}"),
+                    Err(error) => {
+                        assert!(!allowed, "{wanted} with {terms:?}: {error}");
+                        assert_eq!((error.kind, error.field.as_deref()), (Kind::UseNotPermitted, Some("use")));
+                        assert!(error.detail.contains(wanted.as_str()) && error.remedy.is_some(), "{error}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn free_terms_cost_nothing_and_others_their_price() {
+        assert_eq!(price(&document(&[Use::Pretrain], &[])), Money::new(88_800, Currency::CNY));
+        let free = TermsDocument { price: Price::Free {}, ..document(&[Use::Pretrain], &[]) };
+        assert_eq!(price(&free), Money::zero(Currency::CNY));
+        assert_eq!(serde_json::to_value(&free).unwrap()["price"], json!({"model": "free"}));
+    }
+
+    #[test]
+    fn a_document_out_of_bounds_names_the_field() {
+        let base = document(&[Use::Pretrain], &[]);
+        check(&base).unwrap();
+        check(&TermsDocument { territory: vec!["*".into()], duration_days: None, ..base.clone() }).unwrap();
+        let priced = |minor| Price::OneOff { amount: Money::new(minor, Currency::CNY) };
+        let placed = |codes: &[&str]| codes.iter().map(|code| (*code).to_string()).collect::<Vec<_>>();
+        for (field, bad) in [
+            ("permitted_uses", document(&[], &[])),
+            ("permitted_uses", document(&[Use::Derive, Use::Derive], &[])),
+            ("prohibited_uses", document(&[Use::Pretrain], &[Use::Derive, Use::Derive])),
+            ("price.amount.amount_minor", TermsDocument { price: priced(0), ..base.clone() }),
+            ("price.amount.amount_minor", TermsDocument { price: priced(-1), ..base.clone() }),
+            ("price.amount.amount_minor", TermsDocument { price: priced(i64::MAX), ..base.clone() }),
+            ("duration_days", TermsDocument { duration_days: Some(0), ..base.clone() }),
+            ("duration_days", TermsDocument { duration_days: Some(36_501), ..base.clone() }),
+            ("territory", TermsDocument { territory: placed(&[]), ..base.clone() }),
+            ("territory", TermsDocument { territory: placed(&["CN", "*"]), ..base.clone() }),
+            ("territory", TermsDocument { territory: placed(&["CN", "CN"]), ..base.clone() }),
+            ("territory", TermsDocument { territory: placed(&["cn"]), ..base.clone() }),
+            ("territory", TermsDocument { territory: placed(&["XX"]), ..base.clone() }),
+        ] {
+            let error = check(&bad).unwrap_err();
+            assert_eq!(error.field, Some(format!("document.{field}")), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_signed_follows_the_schema_and_unknown_fields_do_not() {
+        let signed = statement("lingang-data", &document(&[Use::Pretrain], &[Use::Redistribute])).unwrap();
+        schemas::validate("terms.v1", &signed.predicate).unwrap();
+        let free = TermsDocument { price: Price::Free {}, duration_days: None, ..document(&[Use::Evaluate], &[]) };
+        schemas::validate("terms.v1", &statement("lingang-data", &free).unwrap().predicate).unwrap();
+        for pointer in ["", "/document", "/document/price", "/document/price/amount"] {
+            let mut bad = signed.predicate.clone();
+            bad.pointer_mut(pointer).unwrap().as_object_mut().unwrap().insert("surprise".into(), json!(1));
+            assert!(schemas::validate("terms.v1", &bad).is_err(), "schema, {pointer}");
+            assert!(serde_json::from_value::<TermsPredicate>(bad).is_err(), "serde, {pointer}");
+        }
+        let free = json!({"model": "free", "amount": {"amount_minor": 1, "currency": "CNY"}});
+        assert!(serde_json::from_value::<Price>(free).is_err());
+    }
+}

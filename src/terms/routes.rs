@@ -1,0 +1,118 @@
+//! Licence terms over HTTP: publish, read.
+
+use actix_web::web::{Data, Json, Path, Query};
+use actix_web::{HttpResponse, get, post};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Terms, TermsDocument};
+use crate::app::App;
+use crate::db::Conn;
+use crate::error::{Problem, Result};
+use crate::identity::{self, Caller};
+use crate::provenance;
+use crate::signing::Envelope;
+use crate::types::{Digest, Instant, Page, PageQuery, TermsId};
+
+/// Terms to publish.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewTerms {
+    /// An in-toto statement of kind `terms`, signed by an active key of the provider. Its predicate holds the
+    /// provider's handle and the document; its one subject is the document, named `terms`, by the SHA-256 of its
+    /// canonical JSON.
+    envelope: Envelope,
+}
+
+/// Published terms.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TermsView {
+    /// The terms.
+    id: TermsId,
+    /// The handle of the provider.
+    organisation: String,
+    /// SHA-256 of the signed document: of its DSSE pre-authentication encoding.
+    sha256: Digest,
+    /// What they say.
+    document: TermsDocument,
+    /// When they were published.
+    published_at: Instant,
+}
+
+/// Published terms with the provider's signature.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SignedTermsView {
+    #[serde(flatten)]
+    terms: TermsView,
+    /// What the provider signed.
+    envelope: Envelope,
+}
+
+impl TermsView {
+    fn new(organisation: String, terms: Terms) -> Self {
+        let Terms { id, sha256, document, published_at, .. } = terms;
+        Self { id, organisation, sha256, document, published_at }
+    }
+}
+
+fn signed(c: &mut Conn, terms: Terms) -> Result<SignedTermsView> {
+    let organisation = identity::organisation(c, terms.organisation_id)?.handle;
+    let envelope = provenance::statement(c, terms.statement_id)?.envelope;
+    Ok(SignedTermsView { terms: TermsView::new(organisation, terms), envelope })
+}
+
+/// Publishes licence terms.
+///
+/// For admins and signers of a verified organisation. The same document published again gives the same terms.
+#[utoipa::path(tag = "terms", responses(
+    (status = 201, body = SignedTermsView),
+    (status = 200, body = SignedTermsView, description = "This document was published before"),
+    (status = 404, body = Problem, description = "The organisation is not yours"),
+    (status = 422, body = Problem, description = "The document or its signature was refused"),
+))]
+#[post("/v1/terms")]
+pub(crate) async fn publish_terms(app: Data<App>, caller: Caller, input: Json<NewTerms>) -> Result<HttpResponse> {
+    let (keys, now, envelope) = (app.keys.clone(), app.clock.now(), input.into_inner().envelope);
+    let work = move |c: &mut Conn| {
+        let (terms, new) = super::publish(c, &keys, &caller, &envelope, now)?;
+        Ok((signed(c, terms)?, new))
+    };
+    let (view, new) = app.db.write(work).await?;
+    Ok(if new { HttpResponse::Created() } else { HttpResponse::Ok() }.json(view))
+}
+
+/// Shows licence terms.
+///
+/// Public.
+#[utoipa::path(tag = "terms", params(("id" = TermsId, Path, description = "The terms")), responses(
+    (status = 200, body = SignedTermsView),
+    (status = 404, body = Problem, description = "No such terms"),
+))]
+#[get("/v1/terms/{id}")]
+pub(crate) async fn get_terms(app: Data<App>, id: Path<TermsId>) -> Result<Json<SignedTermsView>> {
+    let id = id.into_inner();
+    let work = move |c: &mut Conn| {
+        let terms = super::terms(c, id)?;
+        signed(c, terms)
+    };
+    Ok(Json(app.db.read(work).await?))
+}
+
+/// Lists the licence terms that an organisation published, oldest first.
+///
+/// Public.
+#[utoipa::path(tag = "terms", params(("handle" = String, Path, description = "The organisation's handle"), PageQuery), responses(
+    (status = 200, body = Page<TermsView>),
+    (status = 404, body = Problem, description = "No such organisation"),
+))]
+#[get("/v1/organisations/{handle}/terms")]
+pub(crate) async fn list_terms(
+    app: Data<App>,
+    handle: Path<String>,
+    page: Query<PageQuery>,
+) -> Result<Json<Page<TermsView>>> {
+    let handle = handle.into_inner();
+    let organisation = handle.clone();
+    let terms = app.db.read(move |c| super::list(c, &handle, &page)).await?;
+    Ok(Json(terms.map(|terms| TermsView::new(organisation.clone(), terms))))
+}
