@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use crate::assessment;
 use crate::config::Config;
 use crate::db::Db;
 use crate::keys::ExchangeKeys;
@@ -35,6 +36,10 @@ pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(terms::routes::get_terms);
     cfg.service(terms::routes::list_terms);
     // assessment
+    cfg.service(assessment::routes::get_checklist);
+    cfg.service(assessment::routes::create_assessment);
+    cfg.service(assessment::routes::list_assessments);
+    cfg.service(assessment::routes::get_certificate);
     // ledger
     cfg.service(ledger::routes::create_deposit);
     cfg.service(ledger::routes::list_accounts);

@@ -1,0 +1,110 @@
+//! The `assessments` and `certificates` tables.
+
+use diesel::prelude::*;
+
+use super::{Answer, Assessment, Certificate, Decision};
+use crate::db::Conn;
+use crate::schema::{assessments, certificates};
+use crate::types::{AssessmentId, CertificateId, Instant, Json, StatementId, UserId, VersionId};
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = assessments, check_for_backend(crate::db::MultiBackend))]
+struct AssessmentRow {
+    id: AssessmentId,
+    version_id: VersionId,
+    checklist: Json<Vec<Answer>>,
+    decision: Decision,
+    assessor_id: UserId,
+    statement_id: StatementId,
+    assessed_at: Instant,
+    valid_until: Instant,
+}
+
+impl From<AssessmentRow> for Assessment {
+    fn from(row: AssessmentRow) -> Self {
+        Self {
+            id: row.id,
+            version_id: row.version_id,
+            checklist: row.checklist.0,
+            decision: row.decision,
+            assessor_id: row.assessor_id,
+            statement_id: row.statement_id,
+            assessed_at: row.assessed_at,
+            valid_until: row.valid_until,
+        }
+    }
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = certificates, check_for_backend(crate::db::MultiBackend))]
+struct CertificateRow {
+    id: CertificateId,
+    number: String,
+    version_id: VersionId,
+    assessment_id: AssessmentId,
+    statement_id: StatementId,
+    issued_at: Instant,
+}
+
+impl From<CertificateRow> for Certificate {
+    fn from(row: CertificateRow) -> Self {
+        let CertificateRow { id, number, version_id, assessment_id, statement_id, issued_at } = row;
+        Self { id, number, version_id, assessment_id, statement_id, issued_at }
+    }
+}
+
+pub(super) fn insert_assessment(c: &mut Conn, new: &Assessment) -> QueryResult<usize> {
+    let row = AssessmentRow {
+        id: new.id,
+        version_id: new.version_id,
+        checklist: Json(new.checklist.clone()),
+        decision: new.decision,
+        assessor_id: new.assessor_id,
+        statement_id: new.statement_id,
+        assessed_at: new.assessed_at,
+        valid_until: new.valid_until,
+    };
+    diesel::insert_into(assessments::table).values(&row).execute(c)
+}
+
+pub(super) fn find_latest_assessment(c: &mut Conn, version: VersionId) -> QueryResult<Option<Assessment>> {
+    assessments::table
+        .filter(assessments::version_id.eq(version))
+        .order((assessments::assessed_at.desc(), assessments::id.desc()))
+        .select(AssessmentRow::as_select())
+        .first(c)
+        .optional()
+        .map(|row| row.map(Assessment::from))
+}
+
+pub(super) fn list_assessments(
+    c: &mut Conn,
+    version: VersionId,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Assessment>> {
+    let rows: Vec<AssessmentRow> = assessments::table
+        .filter(assessments::version_id.eq(version))
+        .filter(assessments::id.gt(after))
+        .order(assessments::id)
+        .limit(limit)
+        .select(AssessmentRow::as_select())
+        .load(c)?;
+    Ok(rows.into_iter().map(Assessment::from).collect())
+}
+
+pub(super) fn insert_certificate(c: &mut Conn, new: &Certificate) -> QueryResult<usize> {
+    let Certificate { id, number, version_id, assessment_id, statement_id, issued_at } = new.clone();
+    let row = CertificateRow { id, number, version_id, assessment_id, statement_id, issued_at };
+    diesel::insert_into(certificates::table).values(&row).execute(c)
+}
+
+pub(super) fn find_certificate(c: &mut Conn, version: VersionId) -> QueryResult<Option<Certificate>> {
+    let query = certificates::table.filter(certificates::version_id.eq(version));
+    Ok(query.select(CertificateRow::as_select()).first(c).optional()?.map(Certificate::from))
+}
+
+pub(super) fn find_certificate_by_number(c: &mut Conn, number: &str) -> QueryResult<Option<Certificate>> {
+    let query = certificates::table.filter(certificates::number.eq(number));
+    Ok(query.select(CertificateRow::as_select()).first(c).optional()?.map(Certificate::from))
+}
