@@ -1,16 +1,34 @@
-//! What a running exchange is made of, and every route it answers.
+//! What a running exchange is made of, how it starts and stops, and every route it answers.
 
+use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
+use actix_web::dev::ServerHandle;
+use actix_web::web::Data;
+use actix_web::middleware::from_fn;
+use actix_web::{App as HttpApp, HttpServer};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use utoipa_actix_web::AppExt as _;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::assessment;
-use crate::config::Config;
+use crate::config::{CLIENT_TIMEOUT, Config};
 use crate::db::Db;
+use crate::error::{Error, Result};
+use crate::delivery::ReceiptDesk;
+use crate::identity::{self, CallerCache};
 use crate::keys::ExchangeKeys;
-use crate::ledger;
-use crate::terms;
+use crate::ops::Metrics;
+use crate::store::Store;
 use crate::types::Clock;
+use crate::provenance::note::VerifierKey;
+use crate::{assessment, catalog, compliance, delivery, ledger, market, ops, provenance, store, terms, worker};
+
+mod http;
+
+/// Requests in flight at a stop get this long to finish.
+const SHUTDOWN_SECONDS: u64 = 30;
 
 /// Everything a request handler, a job or a server command works with. Cheap to clone.
 #[derive(Clone)]
@@ -23,29 +41,196 @@ pub struct App {
     pub keys: Arc<ExchangeKeys>,
     /// Where `now` comes from.
     pub clock: Clock,
+    /// What `/metrics` reports.
+    pub metrics: Metrics,
+    /// The objects.
+    pub store: Store,
+    /// Where receipts are committed.
+    pub receipts: ReceiptDesk,
+    /// Whose credential was checked a moment ago.
+    pub caller_cache: CallerCache,
+}
+
+impl App {
+    /// Opens the database (bringing its schema up to date), the object store and the keys.
+    pub async fn open(config: Config) -> Result<Self> {
+        let db = Db::open(&config.database_url(), config.database_connections)?;
+        db.migrate().await?;
+        let keys = Arc::new(ExchangeKeys::load_or_create(&config.keys_dir())?);
+        let store = Store::open(&config, &keys).await?;
+        let clock = Clock::default();
+        let receipts = ReceiptDesk::open(db.clone(), keys.clone(), clock.clone());
+        Ok(Self { config: Arc::new(config), db, keys, clock, metrics: Metrics::new()?, store, receipts, caller_cache: CallerCache::default() })
+    }
+
+    /// The log's public key in the C2SP form: what a verifier is given.
+    pub fn log_vkey(&self) -> Result<VerifierKey> {
+        VerifierKey::new(&self.config.log_origin, self.keys.log.public())
+    }
 }
 
 /// The whole route table. A handler's path and method stand above it, in its domain's `routes.rs`.
 #[rustfmt::skip]
 pub fn routes(cfg: &mut ServiceConfig) {
-    // store: signed URLs of the local store
-    // identity
-    // catalog
-    // terms
-    cfg.service(terms::routes::publish_terms);
-    cfg.service(terms::routes::get_terms);
-    cfg.service(terms::routes::list_terms);
-    // assessment
-    cfg.service(assessment::routes::get_checklist);
-    cfg.service(assessment::routes::create_assessment);
-    cfg.service(assessment::routes::list_assessments);
-    cfg.service(assessment::routes::get_certificate);
-    // ledger
-    cfg.service(ledger::routes::create_deposit);
-    cfg.service(ledger::routes::list_accounts);
-    cfg.service(ledger::routes::list_postings);
-    // market
-    // delivery
-    // compliance
-    // provenance
+    cfg
+        // store: signed URLs of the local store
+        .service(store::routes::upload_part)
+        .service(store::routes::download_object)
+        .service(store::routes::head_object)
+        // identity
+        .service(identity::routes::get_jwks)
+        .service(identity::routes::register_user)
+        .service(identity::routes::create_session)
+        .service(identity::routes::refresh_session)
+        .service(identity::routes::delete_session)
+        .service(identity::routes::get_me)
+        .service(identity::routes::create_token)
+        .service(identity::routes::list_tokens)
+        .service(identity::routes::revoke_token)
+        .service(identity::routes::register_organisation)
+        .service(identity::routes::list_organisations)
+        .service(identity::routes::get_organisation)
+        .service(identity::routes::verify_organisation)
+        .service(identity::routes::put_member)
+        .service(identity::routes::list_members)
+        .service(identity::routes::delete_member)
+        .service(identity::routes::register_key)
+        .service(identity::routes::list_keys)
+        .service(identity::routes::revoke_key)
+        // catalog
+        .service(catalog::routes::create_dataset)
+        .service(catalog::routes::list_datasets)
+        .service(catalog::routes::get_dataset)
+        .service(catalog::routes::create_version)
+        .service(catalog::routes::list_versions)
+        .service(catalog::routes::get_version)
+        .service(catalog::routes::get_card)
+        .service(catalog::routes::put_card)
+        .service(catalog::uploads::routes::create_upload)
+        .service(catalog::uploads::routes::get_upload)
+        .service(catalog::uploads::routes::create_upload_urls)
+        .service(catalog::uploads::routes::complete_upload)
+        .service(catalog::uploads::routes::put_shard)
+        .service(catalog::routes::list_shards)
+        .service(catalog::routes::delete_shard)
+        .service(catalog::routes::seal_version)
+        .service(catalog::routes::get_manifest)
+        // terms
+        .service(terms::routes::publish_terms)
+        .service(terms::routes::get_terms)
+        .service(terms::routes::list_terms)
+        // assessment
+        .service(assessment::routes::get_checklist)
+        .service(assessment::routes::create_assessment)
+        .service(assessment::routes::list_assessments)
+        .service(assessment::routes::get_certificate)
+        // ledger
+        .service(ledger::routes::create_deposit)
+        .service(ledger::routes::list_accounts)
+        .service(ledger::routes::list_postings)
+        // market
+        .service(market::routes::create_listing)
+        .service(market::routes::list_listings)
+        .service(market::routes::get_listing)
+        .service(market::routes::pause_listing)
+        .service(market::routes::resume_listing)
+        .service(market::routes::withdraw_listing)
+        .service(market::routes::place_order)
+        .service(market::routes::list_orders)
+        .service(market::routes::get_order)
+        .service(market::routes::sign_contract)
+        .service(market::routes::get_contract)
+        .service(market::routes::accept_order)
+        // delivery
+        .service(delivery::routes::pay_order)
+        .service(delivery::routes::list_entitlements)
+        .service(delivery::routes::get_entitlement)
+        .service(delivery::routes::create_links)
+        .service(delivery::routes::get_passport)
+        // compliance
+        .service(compliance::routes::get_trace)
+        // provenance
+        .service(provenance::routes::get_checkpoint)
+        .service(provenance::routes::get_tile)
+        .service(provenance::routes::get_log_proof)
+        .service(provenance::routes::get_exchange_keys)
+        // operations
+        .service(ops::routes::get_health)
+        .service(ops::routes::get_readiness)
+        .service(ops::routes::get_metrics)
+        .service(ops::routes::get_openapi)
+        .service(ops::routes::get_docs);
+}
+
+/// The description of every route, as OpenAPI 3.1.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    HttpApp::new().into_utoipa_app().openapi(http::openapi_head()).configure(routes).split_for_parts().1
+}
+
+/// An exchange that answers requests and works its queue, until it is stopped.
+pub struct Running {
+    /// The exchange itself.
+    pub app: App,
+    /// Where it answers, without a trailing slash.
+    pub url: String,
+    server: ServerHandle,
+    served: JoinHandle<std::io::Result<()>>,
+    stop: CancellationToken,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Starts serving; the address is bound when this returns.
+    pub async fn start(mut config: Config) -> Result<Self> {
+        let listen = config.listen;
+        let listener = TcpListener::bind(listen).map_err(|error| {
+            Error::internal(format!("cannot listen on {listen}: {error}")).remedy("choose another --listen address").because(error)
+        })?;
+        config.listen = listener.local_addr()?;
+        let url = config.public_url();
+        let app = App::open(config).await?;
+        let stop = CancellationToken::new();
+        let worker = (!app.config.no_worker).then(|| tokio::spawn(worker::run(app.clone(), stop.clone())));
+        let data = Data::new(app.clone());
+        let server = HttpServer::new(move || {
+            HttpApp::new()
+                .app_data(data.clone())
+                .wrap(from_fn(http::envelop))
+                .into_utoipa_app()
+                .configure(routes)
+                .into_app()
+                .configure(http::outside_the_api)
+        })
+        .client_request_timeout(CLIENT_TIMEOUT)
+        .keep_alive(Duration::from_secs(75))
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .disable_signals()
+        .listen(listener)?
+        .run();
+        let handle = server.handle();
+        let served = tokio::spawn(server);
+        Ok(Self { app, url, server: handle, served, stop, worker })
+    }
+
+    /// Stops gracefully: requests in flight finish, jobs in hand finish or go back to the queue.
+    pub async fn stop(self) -> Result<()> {
+        self.stop.cancel();
+        self.server.stop(true).await;
+        if let Some(worker) = self.worker {
+            worker.await.map_err(|error| Error::internal("the worker panicked").because(error))?;
+        }
+        self.served.await.map_err(|error| Error::internal("the server panicked").because(error))??;
+        Ok(())
+    }
+}
+
+/// Waits for SIGINT or SIGTERM.
+pub async fn until_signalled() -> Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping: requests in flight finish first");
+    Ok(())
 }

@@ -40,6 +40,11 @@ macro_rules! kinds {
             pub const ALL: &'static [Kind] = &[$(Kind::$kind),+];
             /// The stable name of the kind: the last part of the problem's `type`.
             pub fn slug(self) -> &'static str { match self { $(Kind::$kind => $slug),+ } }
+            /// The kind that a problem's `type` names.
+            pub fn from_problem_type(text: &str) -> Option<Self> {
+                let slug = text.strip_prefix(PROBLEM_TYPE_PREFIX)?;
+                Kind::ALL.iter().copied().find(|kind| kind.slug() == slug)
+            }
             /// The HTTP status.
             pub fn status(self) -> StatusCode { match self { $(Kind::$kind => StatusCode::$status),+ } }
             /// A short title, the same for every problem of the kind.

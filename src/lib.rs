@@ -1,7 +1,43 @@
-//! corpex
+//! Corpus Exchange: a marketplace backend for AI training corpora. Server, worker and client are one program.
+//!
+//! # A walk through the house
+//!
+//! A request enters at [`app`]: the route table, on one screen. Its handler lives in the `routes.rs` of a domain,
+//! which *speaks* HTTP; the domain's `mod.rs` *decides* (nouns, pure rules, actions); its `queries.rs` *remembers*.
+//! Routes, jobs, server commands and tests call the same actions.
+//!
+//! | folder | what it is about |
+//! |---|---|
+//! | [`identity`] | organisations, members, signing keys, sessions, API tokens, and who is calling |
+//! | [`ledger`] | double-entry money |
+//! | [`provenance`] | signed statements, the transparency log, proofs, passports |
+//! | [`catalog`] | datasets, versions, shards, manifests, uploads |
+//! | [`terms`] | licence terms and the uses they permit |
+//! | [`assessment`] | compliance assessments and registration certificates |
+//! | [`market`] | listings, orders, contracts |
+//! | [`delivery`] | entitlements, links, receipts |
+//! | [`compliance`] | traces: where bytes came from and who holds them |
+//! | [`ops`] | health, readiness, metrics, the API's description |
+//! | [`cli`] | the command line, and the client behind it |
+//!
+//! Below the domains lie [`store`] (objects), [`db`] (rows), [`jobs`] (queued work; [`worker`] runs it),
+//! [`history`] (every step of every life), [`idempotency`] (one key, one effect), [`signing`], [`schemas`],
+//! [`keys`] (the exchange's own), [`config`], [`error`] and [`types`].
+//!
+//! # Invariants
+//!
+//! - A state change, its history, its signed statement and its log entry are one transaction.
+//! - A row in `objects` means: these bytes were read back from the store and have this digest. Only sealed versions
+//!   can be listed, and only listed ones bought: foreign keys say so too.
+//! - No link leaves without an active entitlement and a durable receipt.
+//! - Postings sum to zero, and no wallet falls below zero.
+//! - The log only grows, and every checkpoint is consistent with the one before.
+//! - Dependencies point down the table of storeys in `tests/it/tidy.rs`, which executes the house rules.
+
 pub mod app;
 pub mod assessment;
 pub mod catalog;
+pub mod cli;
 pub mod compliance;
 pub mod config;
 pub mod db;
@@ -14,9 +50,12 @@ pub mod jobs;
 pub mod keys;
 pub mod ledger;
 pub mod market;
+pub mod ops;
 pub mod provenance;
 pub mod schema;
+pub mod schemas;
 pub mod signing;
 pub mod store;
 pub mod terms;
 pub mod types;
+pub mod worker;

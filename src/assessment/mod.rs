@@ -25,12 +25,10 @@ use crate::identity::{self, Caller};
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, Recorded, ResourceDescriptor, StatementKind};
 use crate::text_enum;
-use crate::types::{AssessmentId, CertificateId, Digest, Instant, Page, PageQuery, StatementId, UserId, VersionId, kind};
+use crate::types::{AssessmentId, CertificateId, Digest, Instant, Page, PageQuery, StatementId, UserId, VersionId};
 
 /// The longest that an assessment may be good for, in days.
 pub const MAX_VALID_DAYS: i32 = 1095;
-/// No certificate number is longer.
-const MAX_NUMBER_LENGTH: usize = 32;
 const SECONDS_PER_DAY: u64 = 86_400;
 /// The name of the manifest among a statement's subjects.
 const SUBJECT: &str = "manifest";
@@ -305,6 +303,22 @@ fn gate(latest: Option<Assessment>, now: Instant) -> Result<Assessment> {
     }
 }
 
+/// An assessment. Callers authorise.
+///
+/// # Errors
+/// `NotFound`.
+pub fn assessment(c: &mut Conn, id: AssessmentId) -> Result<Assessment> {
+    queries::find_assessment(c, id)?.ok_or_else(|| Error::not_found(format_args!("assessment {id}")))
+}
+
+/// Up to `limit` assessments of a version, oldest first. Callers authorise.
+///
+/// # Errors
+/// Those of the database.
+pub fn assessments_of(c: &mut Conn, version: VersionId, limit: i64) -> Result<Vec<Assessment>> {
+    Ok(queries::list_assessments(c, version, "", limit)?)
+}
+
 /// The certificate of a version, if it was ever registered.
 ///
 /// # Errors
@@ -318,9 +332,8 @@ pub fn certificate_of(c: &mut Conn, version: VersionId) -> Result<Option<Certifi
 /// # Errors
 /// `NotFound`.
 pub fn certificate(c: &mut Conn, number: &str) -> Result<Certificate> {
-    let shaped = number.len() <= MAX_NUMBER_LENGTH && number.bytes().all(|b| b.is_ascii_graphic());
-    let found = if shaped { queries::find_certificate_by_number(c, number)? } else { None };
-    found.ok_or_else(|| Error::not_found(format_args!("certificate {number:?}")))
+    queries::find_certificate_by_number(c, number)?
+        .ok_or_else(|| Error::not_found(format_args!("certificate {number:?}")))
 }
 
 /// The assessments of a version, oldest first. The provider's members and the exchange's staff may read them all;
@@ -335,7 +348,7 @@ pub fn list(c: &mut Conn, caller: &Caller, which: (&str, &str, i32), page: &Page
         return Err(Error::not_found(format_args!("version {} of {}/{}", which.2, which.0, which.1)));
     }
     let limit = page.limit()?;
-    let rows = queries::list_assessments(c, version.id, page.after_id::<kind::Assessment>()?, limit.saturating_add(1))?;
+    let rows = queries::list_assessments(c, version.id, page.after(), limit.saturating_add(1))?;
     Ok(Page::new(rows, limit, |assessment| assessment.id.to_string()))
 }
 

@@ -67,6 +67,11 @@ pub(super) fn insert_assessment(c: &mut Conn, new: &Assessment) -> QueryResult<u
     diesel::insert_into(assessments::table).values(&row).execute(c)
 }
 
+pub(super) fn find_assessment(c: &mut Conn, id: AssessmentId) -> QueryResult<Option<Assessment>> {
+    let row = assessments::table.find(id).select(AssessmentRow::as_select()).first(c).optional()?;
+    Ok(row.map(Assessment::from))
+}
+
 pub(super) fn find_latest_assessment(c: &mut Conn, version: VersionId) -> QueryResult<Option<Assessment>> {
     assessments::table
         .filter(assessments::version_id.eq(version))

@@ -1,1 +1,401 @@
-//! catalog
+//! What is offered: datasets, their versions, and the shards these consist of.
+//!
+//! A dataset belongs to an organisation. A version starts as a draft, whose card and shards may change; sealing it
+//! with the provider's signed manifest ends that for ever. Bytes arrive through [`uploads`] and become shards only
+//! after they were read back from the store and found to have the declared size and digest.
+//!
+//! Invariant: a sealed version's card and shards never change.
+//! Invariant: every shard refers to an object, and every object's bytes were verified.
+//! Invariant: whoever is not an insider of the organisation learns of a version only once it is assessed.
+
+pub mod card;
+pub mod datasets;
+pub mod manifest;
+pub mod paths;
+mod queries;
+pub(crate) mod routes;
+pub mod seal;
+pub mod uploads;
+pub mod versions;
+
+use std::fmt::{self, Display};
+
+use diesel::{Queryable, Selectable};
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
+
+use crate::db::{Conn, MultiBackend};
+use crate::error::{Error, Kind, Result};
+use crate::history;
+use crate::identity::{Caller, Role};
+use crate::schema::{objects, organisations, seals, shards, versions as versions_table};
+use crate::store::StorageKey;
+use crate::text_enum;
+use crate::types::{DatasetId, Digest, Instant, Json, ObjectId, OrganisationId, StatementId, VersionId};
+
+pub use datasets::{Domain, Modality};
+pub use manifest::{Manifest, ManifestShard, Origin};
+pub use paths::check_path;
+pub use queries::StoredObject;
+pub use uploads::verification::{sweep_object, sweep_stale_uploads, verify_upload};
+
+/// Who may change what an organisation offers, beside its admins.
+pub const EDITORS: &[Role] = &[Role::Admin, Role::Signer, Role::Trader];
+/// Who may commit an organisation with its signature.
+pub const SEALERS: &[Role] = &[Role::Admin, Role::Signer];
+/// The most places [`shards_with_digest`] tells of.
+const MAX_PLACES: i64 = 1000;
+
+/// A named corpus.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = crate::schema::datasets, check_for_backend(MultiBackend))]
+pub struct Dataset {
+    /// Which dataset.
+    pub id: DatasetId,
+    /// Whose it is.
+    pub organisation_id: OrganisationId,
+    /// The handle of that organisation.
+    #[diesel(select_expression = organisations::handle)]
+    pub handle: String,
+    /// The name within the organisation.
+    pub name: String,
+    /// The title that people read.
+    pub title: String,
+    /// What kind of data it is.
+    pub modality: Modality,
+    /// What it is about.
+    pub domain: Domain,
+    /// In which languages: BCP 47 tags.
+    #[diesel(deserialize_as = Json<Vec<String>>)]
+    pub languages: Vec<String>,
+    /// When it was registered.
+    pub created_at: Instant,
+}
+
+impl Dataset {
+    /// `organisation/name`: how documents and people refer to it.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.handle, self.name)
+    }
+}
+
+text_enum! {
+    /// The life of a version.
+    pub enum VersionState {
+        /// Its card and shards may change.
+        Draft = "draft",
+        /// The provider signed what it consists of.
+        Sealed = "sealed",
+        /// Compliance looks at it.
+        Assessing = "assessing",
+        /// Compliance found it fit.
+        Assessed = "assessed",
+        /// Compliance found it unfit.
+        Rejected = "rejected",
+    }
+}
+
+/// One edition of a dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = versions_table, check_for_backend(MultiBackend))]
+pub struct Version {
+    /// Which version.
+    pub id: VersionId,
+    /// Of which dataset.
+    pub dataset_id: DatasetId,
+    /// 1, 2, 3 … within the dataset.
+    pub number: i32,
+    /// Where in its life it is.
+    pub state: VersionState,
+    /// The dataset card.
+    pub card: String,
+    /// When it was begun.
+    pub created_at: Instant,
+}
+
+impl Version {
+    /// The SHA-256 of the card: its ETag, and what the manifest names.
+    pub fn card_sha256(&self) -> Digest {
+        Digest::of(&self.card)
+    }
+}
+
+/// The provider's signature under a version.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = seals, check_for_backend(MultiBackend))]
+pub struct Seal {
+    /// Which version.
+    pub version_id: VersionId,
+    /// The signed manifest.
+    pub statement_id: StatementId,
+    /// The digest by which the log knows the manifest.
+    pub manifest_sha256: Digest,
+    /// How many shards it names.
+    pub shard_count: i64,
+    /// The sum of their sizes.
+    pub total_bytes: i64,
+    /// When it was accepted.
+    pub sealed_at: Instant,
+}
+
+/// A file of a version. Its bytes are verified.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = shards, check_for_backend(MultiBackend))]
+pub struct Shard {
+    /// Of which version.
+    pub version_id: VersionId,
+    /// The path, relative to the version's root.
+    pub path: String,
+    /// The verified bytes.
+    pub object_id: ObjectId,
+    /// Their SHA-256.
+    pub sha256: Digest,
+    /// Their number.
+    pub size_bytes: i64,
+    /// The media type.
+    pub media_type: String,
+    /// How many records it holds, if the provider says so.
+    pub records: Option<i64>,
+}
+
+impl From<&Shard> for ManifestShard {
+    fn from(shard: &Shard) -> Self {
+        Self {
+            path: shard.path.clone(),
+            size_bytes: shard.size_bytes,
+            sha256: shard.sha256,
+            media_type: shard.media_type.clone(),
+            records: shard.records,
+        }
+    }
+}
+
+/// Verified bytes in the store.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = objects, check_for_backend(MultiBackend))]
+pub(crate) struct Object {
+    pub(crate) id: ObjectId,
+    pub(crate) storage_key: StorageKey,
+}
+
+/// A dataset as a path names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct DatasetRef {
+    /// The handle of the organisation.
+    pub organisation: String,
+    /// The name of the dataset.
+    pub name: String,
+}
+
+/// A version as a path names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct VersionRef {
+    /// The handle of the organisation.
+    pub organisation: String,
+    /// The name of the dataset.
+    pub name: String,
+    /// The version's number.
+    #[param(minimum = 1)]
+    pub number: i32,
+}
+
+impl fmt::Display for DatasetRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dataset {}/{}", self.organisation, self.name)
+    }
+}
+impl fmt::Display for VersionRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "version {} of dataset {}/{}", self.number, self.organisation, self.name)
+    }
+}
+
+/// True for those who see everything of an organisation: its members, operators and compliance staff.
+pub fn is_insider(caller: Option<&Caller>, organisation: OrganisationId) -> bool {
+    caller.is_some_and(|caller| {
+        caller.member_of(organisation).is_some() || caller.is_operator() || caller.is_compliance()
+    })
+}
+
+/// The visibility rule: insiders see every version, everybody else those that are assessed.
+pub fn may_see(caller: Option<&Caller>, organisation: OrganisationId, state: VersionState) -> bool {
+    state == VersionState::Assessed || is_insider(caller, organisation)
+}
+
+/// A dataset that `caller` may see: an insider any, everybody else one with an assessed version.
+///
+/// # Errors
+/// `NotFound`.
+pub fn view_dataset(c: &mut Conn, caller: Option<&Caller>, which: &DatasetRef) -> Result<Dataset> {
+    let dataset = queries::find_dataset(c, &which.organisation, &which.name)?;
+    let dataset = dataset.ok_or_else(|| Error::not_found(which))?;
+    let seen = is_insider(caller, dataset.organisation_id) || queries::has_assessed_version(c, dataset.id)?;
+    if seen { Ok(dataset) } else { Err(Error::not_found(which)) }
+}
+
+/// A version that `caller` may see; see [`may_see`].
+///
+/// # Errors
+/// `NotFound`.
+pub fn view_version(c: &mut Conn, caller: Option<&Caller>, which: &VersionRef) -> Result<(Dataset, Version)> {
+    match queries::find_version(c, &which.organisation, &which.name, which.number)? {
+        Some((dataset, version)) if may_see(caller, dataset.organisation_id, version.state) => Ok((dataset, version)),
+        _ => Err(Error::not_found(which)),
+    }
+}
+
+/// Checks that `caller` has one of `roles` in the organisation of something that `caller` sees.
+fn authorise(caller: &Caller, organisation: OrganisationId, handle: &str, roles: &[Role]) -> Result<()> {
+    if caller.member_of(organisation).is_none() {
+        return Err(Error::forbidden(format!("only members of {handle} may do this")));
+    }
+    caller.may(organisation, roles).map(drop)
+}
+
+/// A draft that `caller` may change.
+///
+/// # Errors
+/// `NotFound`, `Forbidden`, or `WrongState` when it is sealed.
+fn edit_draft(c: &mut Conn, caller: &Caller, which: &VersionRef) -> Result<(Dataset, Version)> {
+    let (dataset, version) = view_version(c, Some(caller), which)?;
+    authorise(caller, dataset.organisation_id, &dataset.handle, EDITORS)?;
+    require_draft(&version)?;
+    Ok((dataset, version))
+}
+
+fn require_draft(version: &Version) -> Result<()> {
+    if version.state == VersionState::Draft {
+        return Ok(());
+    }
+    let detail = format!("version {} is {}: only a draft can be changed", version.number, version.state);
+    Err(Error::new(Kind::WrongState, detail).remedy("begin a new version"))
+}
+
+/// The version of this name, whoever asks: the caller of this function authorises.
+///
+/// # Errors
+/// `NotFound`.
+pub fn find_version(c: &mut Conn, handle: &str, name: &str, number: i32) -> Result<(Dataset, Version)> {
+    queries::find_version(c, handle, name, number)?
+        .ok_or_else(|| Error::not_found(format_args!("version {number} of dataset {handle}/{name}")))
+}
+
+/// The version of this identifier, whoever asks.
+///
+/// # Errors
+/// `NotFound`.
+pub fn version(c: &mut Conn, id: VersionId) -> Result<(Dataset, Version)> {
+    queries::find_version_by_id(c, id)?.ok_or_else(|| Error::not_found(format_args!("version {id}")))
+}
+
+/// The dataset of this name, whoever asks: the caller of this function authorises.
+///
+/// # Errors
+/// `NotFound`.
+pub fn find_dataset(c: &mut Conn, handle: &str, name: &str) -> Result<Dataset> {
+    queries::find_dataset(c, handle, name)?.ok_or_else(|| Error::not_found(format_args!("dataset {handle}/{name}")))
+}
+
+/// Up to `limit` versions of a dataset, whatever their state, oldest first.
+///
+/// # Errors
+/// Those of the database.
+pub fn versions_of(c: &mut Conn, dataset: DatasetId, limit: i64) -> Result<Vec<Version>> {
+    Ok(queries::list_versions(c, dataset, false, 0, limit)?.into_iter().map(|(version, _)| version).collect())
+}
+
+/// Objects whose identifiers sort after `after`, with what their records say of them.
+///
+/// # Errors
+/// Those of the database.
+pub fn objects(c: &mut Conn, after: &str, limit: i64) -> Result<Vec<StoredObject>> {
+    Ok(queries::list_objects(c, after, limit)?)
+}
+
+/// The bytes of all objects together.
+///
+/// # Errors
+/// Those of the database.
+pub fn total_object_bytes(c: &mut Conn) -> Result<u64> {
+    let sizes = queries::list_object_sizes(c)?;
+    Ok(sizes.into_iter().filter_map(|size| u64::try_from(size).ok()).sum())
+}
+
+/// The seal of a version, if it has one.
+///
+/// # Errors
+/// Those of the database.
+pub fn find_seal(c: &mut Conn, id: VersionId) -> Result<Option<Seal>> {
+    Ok(queries::find_seal(c, id)?)
+}
+
+/// The seal of a version.
+///
+/// # Errors
+/// `WrongState` when it has none.
+pub fn seal_of(c: &mut Conn, id: VersionId) -> Result<Seal> {
+    queries::find_seal(c, id)?.ok_or_else(|| {
+        Error::new(Kind::WrongState, "the version is not sealed")
+            .remedy("the provider seals it with a signed manifest first")
+    })
+}
+
+/// One shard of a version, whoever asks.
+///
+/// # Errors
+/// `NotFound`.
+pub fn shard(c: &mut Conn, version: VersionId, path: &str) -> Result<Shard> {
+    let found = if path.contains('\0') { None } else { queries::find_shard(c, version, path)? };
+    found.ok_or_else(|| Error::not_found(format_args!("shard {path:?}")))
+}
+
+/// Up to `limit` shards of a version whose paths sort after `after`, in the database's order of text: a manifest is
+/// sorted by bytes, and a database may collate otherwise.
+///
+/// # Errors
+/// Those of the database.
+pub fn shards(c: &mut Conn, version: VersionId, after: &str, limit: i64) -> Result<Vec<Shard>> {
+    Ok(queries::list_shards(c, version, after, limit)?)
+}
+
+/// Where the bytes of an object lie.
+///
+/// # Errors
+/// `NotFound`.
+pub fn storage_key_of(c: &mut Conn, object_id: ObjectId) -> Result<StorageKey> {
+    queries::find_object(c, object_id)?
+        .map(|object| object.storage_key)
+        .ok_or_else(|| Error::not_found(format_args!("object {object_id}")))
+}
+
+/// Every place where these bytes are a shard, oldest version first; at most 1,000.
+///
+/// # Errors
+/// Those of the database.
+pub fn shards_with_digest(c: &mut Conn, sha256: Digest) -> Result<Vec<(Dataset, Version, Shard)>> {
+    Ok(queries::list_shards_with_digest(c, sha256, MAX_PLACES)?)
+}
+
+/// Moves a version from one of the states `from` to `to`, and records who did it and why.
+///
+/// # Errors
+/// `NotFound`; `WrongState`, naming the present state.
+pub fn move_state(
+    c: &mut Conn,
+    id: VersionId,
+    from: &[VersionState],
+    to: VersionState,
+    actor: impl Display,
+    reason: &str,
+    now: Instant,
+) -> Result<()> {
+    let (_, version) = version(c, id)?;
+    if !from.contains(&version.state) || queries::set_version_state(c, id, version.state, to)? != 1 {
+        let wanted = from.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(" or ");
+        let detail = format!("version {} is {}: only {wanted} can become {to}", version.number, version.state);
+        return Err(Error::new(Kind::WrongState, detail));
+    }
+    history::record(c, id, Some(version.state.as_str()), to.as_str(), actor, reason, now)
+}

@@ -1,1 +1,226 @@
-//! delivery
+//! Delivery: the right to download, the links that honour it, and the receipts that prove it.
+//!
+//! Paying an order grants its entitlement. Every link is asked for under an entitlement, which is checked in
+//! the same transaction that records the receipt; the link leaves the exchange only after that transaction is durable.
+//!
+//! Receipts are committed in groups: those that arrive while one group is being written form the next. A group
+//! is one statement in the log, over the root of the group's Merkle tree, so a receipt can be proven alone.
+//!
+//! Invariant: no link without an active entitlement and a durable receipt.
+
+mod desk;
+mod passport;
+mod queries;
+pub mod routes;
+
+pub use desk::{Delivered, ReceiptDesk};
+pub use passport::passport;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::catalog::{self, Shard};
+use crate::config::SIGNED_URL_TTL;
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::identity::{Caller, Role};
+use crate::keys::ExchangeKeys;
+use crate::market::{self, Order};
+use crate::provenance::{self, ResourceDescriptor, StatementKind};
+use crate::store::{StorageKey, Store};
+use crate::text_enum;
+use crate::types::{
+    Digest, EntitlementId, Instant, OrderId, OrganisationId, PageQuery, ReceiptId, StatementId, TermsId, UserId,
+    VersionId,
+};
+use crate::{history, terms};
+
+/// The most links one request may ask for.
+pub const MAX_LINKS: usize = 1000;
+
+text_enum! {
+    /// Whether an entitlement may be used.
+    pub enum EntitlementState {
+        /// Links are given.
+        Active = "active",
+        /// Links are refused for now.
+        Suspended = "suspended",
+        /// The licence's term ended.
+        Expired = "expired",
+        /// Withdrawn, for a reason in its history.
+        Revoked = "revoked",
+    }
+}
+
+/// A licensee's right to download one version.
+#[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(table_name = crate::schema::entitlements, check_for_backend(crate::db::MultiBackend))]
+pub struct Entitlement {
+    /// Its identifier.
+    pub id: EntitlementId,
+    /// The order that it was bought with.
+    pub order_id: OrderId,
+    /// The licensee.
+    pub organisation_id: OrganisationId,
+    /// What may be downloaded.
+    pub version_id: VersionId,
+    /// Under which terms.
+    pub terms_id: TermsId,
+    /// Whether it may be used.
+    pub state: EntitlementState,
+    /// The exchange's statement that grants it.
+    pub statement_id: StatementId,
+    /// Since when it holds.
+    pub granted_at: Instant,
+    /// Until when; absent for a perpetual licence.
+    pub expires_at: Option<Instant>,
+}
+
+/// The record of one link: the document whose hash is a leaf of its batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// The version of this format: 1.
+    pub v: u8,
+    /// Its identifier.
+    pub receipt: ReceiptId,
+    /// Under which entitlement.
+    pub entitlement: EntitlementId,
+    /// Who asked.
+    pub user: UserId,
+    /// `org/name`.
+    pub dataset: String,
+    /// The version's number.
+    pub version: i32,
+    /// The shard.
+    pub path: String,
+    /// Its digest.
+    pub sha256: Digest,
+    /// Its size.
+    pub size_bytes: i64,
+    /// When the link was given.
+    pub issued_at: Instant,
+}
+
+/// One shard that is to be delivered, with the receipt for it.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The receipt that will be recorded.
+    pub receipt: Receipt,
+    /// What the link will lead to.
+    pub shard: Shard,
+    /// Where its bytes lie.
+    pub storage_key: StorageKey,
+}
+
+/// Pays an order from the buyer's wallet into escrow, and grants the licence.
+pub fn pay_order(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, order_id: OrderId, now: Instant) -> Result<(Order, Entitlement)> {
+    let order = market::pay(c, caller, order_id, now)?;
+    let entitlement = grant(c, caller, keys, &order, now)?;
+    Ok((order, entitlement))
+}
+
+fn grant(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, order: &Order, now: Instant) -> Result<Entitlement> {
+    let id = EntitlementId::new(now);
+    let contract = market::contract_of(c, order.id)?;
+    let (dataset, version) = catalog::version(c, order.version_id)?;
+    let seal = catalog::seal_of(c, order.version_id)?;
+    let duration = terms::terms(c, order.terms_id)?.document.duration_days;
+    let expires_at = duration.map(|days| now.plus(Duration::from_secs(u64::from(days) * 24 * 60 * 60)));
+    let subjects = vec![
+        ResourceDescriptor::new("contract", contract.sha256),
+        ResourceDescriptor::new("manifest", seal.manifest_sha256),
+    ];
+    let predicate = json!({
+        "entitlement": id, "order": order.id, "contract_sha256": contract.sha256,
+        "dataset": format!("{}/{}", dataset.handle, dataset.name), "version": version.number,
+        "manifest_sha256": seal.manifest_sha256, "granted_at": now, "expires_at": expires_at,
+    });
+    let statement = provenance::declare(c, keys, StatementKind::Entitlement, id, subjects, &predicate, now)?;
+    let entitlement = Entitlement {
+        id,
+        order_id: order.id,
+        organisation_id: order.buyer_id,
+        version_id: order.version_id,
+        terms_id: order.terms_id,
+        state: EntitlementState::Active,
+        statement_id: statement.id,
+        granted_at: now,
+        expires_at,
+    };
+    queries::insert_entitlement(c, &entitlement)?;
+    history::record(c, id, None, "active", caller.user_id, "the order was paid", now)?;
+    Ok(entitlement)
+}
+
+/// One of the caller's entitlements; the platform's roles see every one.
+pub fn entitlement(c: &mut Conn, caller: &Caller, id: EntitlementId) -> Result<Entitlement> {
+    let missing = || Error::not_found(format!("entitlement {id}"));
+    let entitlement = queries::find_entitlement(c, id)?.ok_or_else(missing)?;
+    let sees = caller.is_compliance() || caller.is_operator() || caller.member_of(entitlement.organisation_id).is_some();
+    if sees { Ok(entitlement) } else { Err(missing()) }
+}
+
+/// The entitlements of the caller's organisations, oldest first.
+pub fn entitlements(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Entitlement>> {
+    let holders: Vec<OrganisationId> = caller.memberships.iter().map(|m| m.organisation_id).collect();
+    Ok(queries::list_entitlements(c, &holders, page.after(), page.limit()? + 1)?)
+}
+
+/// Who holds a version: every entitlement to it, oldest first. Callers authorise.
+pub fn holders_of(c: &mut Conn, version_id: VersionId, limit: i64) -> Result<Vec<Entitlement>> {
+    Ok(queries::list_entitlements_of_version(c, version_id, limit)?)
+}
+
+/// The receipts under an entitlement, oldest first. Callers authorise.
+pub fn receipts_of(c: &mut Conn, entitlement_id: EntitlementId, after: &str, limit: i64) -> Result<Vec<Receipt>> {
+    Ok(queries::list_receipts(c, entitlement_id, after, limit)?.into_iter().map(|row| row.document.0).collect())
+}
+
+/// Decides which links a caller gets, and writes the receipts for them. Nothing is recorded yet: see [`ReceiptDesk`].
+pub fn plan(c: &mut Conn, caller: &Caller, id: EntitlementId, paths: &[String], now: Instant) -> Result<Vec<Planned>> {
+    let entitlement = entitlement(c, caller, id)?;
+    caller.may(entitlement.organisation_id, &[Role::Trader, Role::Signer, Role::Reader])?;
+    require_usable(&entitlement, now)?;
+    if paths.is_empty() || paths.len() > MAX_LINKS {
+        return Err(Error::invalid("paths", format!("ask for 1 to {MAX_LINKS} paths at a time, not {}", paths.len())));
+    }
+    let (dataset, version) = catalog::version(c, entitlement.version_id)?;
+    let dataset = format!("{}/{}", dataset.handle, dataset.name);
+    let planned = |path: &String| {
+        let shard = catalog::shard(c, entitlement.version_id, path)?;
+        let receipt = Receipt {
+            v: 1,
+            receipt: ReceiptId::new(now),
+            entitlement: id,
+            user: caller.user_id,
+            dataset: dataset.clone(),
+            version: version.number,
+            path: shard.path.clone(),
+            sha256: shard.sha256,
+            size_bytes: shard.size_bytes,
+            issued_at: now,
+        };
+        let storage_key = catalog::storage_key_of(c, shard.object_id)?;
+        Ok(Planned { receipt, shard, storage_key })
+    };
+    paths.iter().map(planned).collect()
+}
+
+/// Refuses an entitlement that may not be used now.
+fn require_usable(entitlement: &Entitlement, now: Instant) -> Result<()> {
+    let refuse = |why: String| Err(Error::new(Kind::NotEntitled, format!("entitlement {} {why}", entitlement.id)));
+    match (entitlement.state, entitlement.expires_at) {
+        (EntitlementState::Active, Some(end)) if end <= now => refuse(format!("ended at {end}")),
+        (EntitlementState::Active, _) => Ok(()),
+        (state, _) => refuse(format!("is {state}")),
+    }
+}
+
+/// The link to a shard's bytes, good for five minutes.
+pub async fn link(store: &Store, key: &StorageKey, shard: &Shard, now: Instant) -> Result<url::Url> {
+    let file_name = shard.path.rsplit('/').next().unwrap_or("shard");
+    store.url(key, &shard.media_type, file_name, SIGNED_URL_TTL, now).await
+}

@@ -1,1 +1,110 @@
-//! identity
+//! Who acts: organisations, the people and signing keys that act for them, and the credentials people present.
+//!
+//! - An organisation is *registered* by a person, who becomes its first admin, and *verified* by an operator.
+//! - A person signs in with a password and gets a short access token and a rotating refresh token, or presents
+//!   an API token. Either way a handler receives a [`Caller`]: permissions show in handler signatures.
+//! - A signing key is registered with a statement that the key itself signed; private halves never come here.
+//!
+//! Invariant: passwords are kept as Argon2id, every other secret as its SHA-256; none is ever logged or listed.
+//! Invariant: a credential that ended (expired, revoked, signed out) stops working within 5 seconds everywhere.
+//! Invariant: an organisation has at least one admin; a key id belongs to one registration for ever.
+
+mod caller;
+pub mod countries;
+mod jwt;
+mod members;
+mod organisations;
+mod passwords;
+mod queries;
+pub mod routes;
+mod sessions;
+mod signing_keys;
+mod tokens;
+mod users;
+
+pub use caller::{Caller, CallerCache, Membership};
+pub use members::{Member, members, put_member, remove_member};
+pub use organisations::{
+    NewOrganisation, Organisation, OrganisationState, find_organisation, organisation, organisations,
+    register_organisation, require_verified, verify_organisation, visible_organisation,
+};
+pub use signing_keys::{SigningKey, register_key, revoke_key, signing_key, signing_key_for, signing_keys};
+pub use tokens::{ApiToken, TokenText, issue_token, revoke_token, tokens};
+pub use users::{User, create_platform_user, find_user, user};
+
+use crate::error::{Error, Result};
+use crate::text_enum;
+
+text_enum! {
+    /// What a member may do for an organisation.
+    pub enum Role {
+        /// Everything, including who the members are.
+        Admin = "admin",
+        /// Registers keys and publishes what they sign.
+        Signer = "signer",
+        /// Buys and sells.
+        Trader = "trader",
+        /// Looks and downloads.
+        Reader = "reader",
+    }
+}
+
+text_enum! {
+    /// What a person may do for the platform itself.
+    pub enum PlatformRole {
+        /// Verifies organisations, records deposits, keeps the exchange running.
+        Operator = "operator",
+        /// Assesses versions and reads everything; each such read is kept for audit.
+        Compliance = "compliance",
+    }
+}
+
+text_enum! {
+    /// How far a credential reaches.
+    pub enum Scope {
+        /// It may look, not change.
+        Read = "read",
+        /// It may do all that its owner may.
+        Write = "write",
+    }
+}
+
+/// Checks text that people will read: trimmed, 1 to `most` characters, none of them invisible.
+fn readable(field: &str, text: &str, most: usize) -> Result<String> {
+    let text = text.trim();
+    let length = text.chars().count();
+    if length == 0 || length > most {
+        return Err(Error::invalid(field, format!("this is {length} characters long; 1 to {most} are allowed")));
+    }
+    if let Some(hidden) = text.chars().find(|c| is_hidden(*c)) {
+        let detail = format!("the character U+{:04X} is invisible or changes the order of text", u32::from(hidden));
+        return Err(Error::invalid(field, detail).remedy("leave it out"));
+    }
+    Ok(text.to_string())
+}
+
+/// True for characters by which two different texts can look the same.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readable_text_is_trimmed_and_bounded() {
+        assert_eq!(readable("name", "  上海语料科技 ", 10).unwrap(), "上海语料科技");
+        for bad in ["", "   ", "12345678901"] {
+            assert_eq!(readable("name", bad, 10).unwrap_err().field.as_deref(), Some("name"));
+        }
+    }
+
+    #[test]
+    fn text_with_hidden_characters_is_refused() {
+        for bad in ["a\u{202e}b", "a\u{200b}b", "a\nb", "a\0b", "a\u{feff}b"] {
+            assert!(readable("name", bad, 10).unwrap_err().detail.contains("U+"), "{bad:?}");
+        }
+    }
+}

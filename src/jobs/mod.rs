@@ -17,7 +17,7 @@ use crate::types::{Instant, JobId, Json, UploadId};
 /// A job that failed this often is set aside for a person to look at.
 const MAX_ATTEMPTS: i32 = 12;
 /// How long a worker holds a job before another may take it.
-pub const LEASE: Duration = Duration::from_secs(120);
+pub const LEASE: Duration = Duration::from_secs(10);
 
 /// Everything that can be queued: data only. [`crate::worker`] says what each one does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,11 @@ pub fn enqueue(c: &mut Conn, job: Job, run_at: Instant) -> Result<JobId> {
     Ok(id)
 }
 
+/// True if some job waits for a worker now.
+pub fn is_any_due(c: &mut Conn, now: Instant) -> Result<bool> {
+    Ok(queries::find_due_job(c, now)?.is_some())
+}
+
 /// Takes the next job that is due, if there is one.
 pub fn lease(c: &mut Conn, owner: &str, now: Instant) -> Result<Option<Leased>> {
     let Some(row) = queries::find_due_job(c, now)? else {
@@ -61,6 +66,11 @@ pub fn lease(c: &mut Conn, owner: &str, now: Instant) -> Result<Option<Leased>> 
     };
     queries::set_leased(c, row.id, owner, row.attempts + 1, now.plus(LEASE))?;
     Ok(Some(Leased { id: row.id, job: row.payload.0, attempts: row.attempts + 1, owner: owner.to_string() }))
+}
+
+/// Extends the lease of a job that takes long. False if it was lost.
+pub fn renew(c: &mut Conn, leased: &Leased, now: Instant) -> Result<bool> {
+    Ok(queries::set_lease_end(c, leased.id, &leased.owner, now.plus(LEASE))? == 1)
 }
 
 /// Removes a job that is done. False if the lease was lost: somebody else has the job now.

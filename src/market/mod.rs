@@ -1,1 +1,18 @@
-//! market
+//! The market: what is on the board, and the agreements made over it.
+//!
+//! A listing puts an assessed version on the board under terms that its provider signed; no assessment, no
+//! listing. An order declares a use, which the terms must permit; no declared use, no trade. The order's contract
+//! is signed by the buyer and countersigned by the exchange, then paid into escrow; acceptance settles it.
+//!
+//! Invariant: an order pins version, terms, price and fee when it is made; nothing that changes later touches it.
+//! Invariant: a state follows another only as [`OrderState::may_become`] and [`ListingState::may_become`] allow.
+
+pub mod listings;
+pub mod orders;
+mod queries;
+pub mod routes;
+
+pub use listings::{Listing, ListingState};
+pub use orders::{
+    Contract, Order, OrderState, contract_of, mark_delivered, mark_delivering, order, order_of_contract, pay,
+};

@@ -1,1 +1,178 @@
-//! provenance
+//! Signed statements and the public log that commits to them: why the exchange need not be trusted.
+//!
+//! Every claim (who made these bytes, on what terms, who assessed them, who may use them) is a [`Statement`] in a
+//! DSSE envelope. An action of another domain calls [`admit`], [`declare`] or [`countersign`] in its own transaction; that
+//! stores the statement and queues an entry of the log. The [`sequencer`] gives entries their places and signs
+//! checkpoints; [`proofs`] answers what clients and auditors ask; a [`passport`] takes it all offline.
+//!
+//! Invariant: a statement, its log entry and what it is about are committed together or not at all.
+//! Invariant: these actions trust their callers to have authorised; what they publish is public by design.
+
+pub mod audit;
+pub mod note;
+pub mod passport;
+pub mod proof;
+pub mod proofs;
+mod queries;
+pub mod routes;
+pub mod sequencer;
+mod statement;
+pub mod tiles;
+pub mod tree;
+
+use std::fmt::Display;
+
+use serde::Serialize;
+
+pub use self::statement::{
+    BYTES_REHASHED, ENVELOPE_SUBJECT, KEY_ACTIVE, Leaf, ResourceDescriptor, SCHEMA_VALID, STATEMENT_TYPE, SVR_TYPE,
+    Sha256Digest, Signers, Statement, StatementKind, VerificationResult, Verifier, parse, verifier_id,
+};
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::keys::ExchangeKeys;
+use crate::signing::{Envelope, PublicKey};
+use crate::types::{Digest, EntryId, Instant, Json, StatementId};
+
+/// The most statements about one subject that are listed.
+const MAX_ABOUT: i64 = 1000;
+
+/// A statement that was just stored and queued for the log.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// The statement.
+    pub id: StatementId,
+    /// Its entry in the log.
+    pub entry_id: EntryId,
+    /// The digest by which other statements refer to it.
+    pub pae_sha256: Digest,
+    /// The envelope with every signature.
+    pub envelope: Envelope,
+}
+
+/// A statement as it is kept.
+#[derive(Debug, Clone)]
+pub struct StoredStatement {
+    /// The statement.
+    pub id: StatementId,
+    /// What it says.
+    pub kind: StatementKind,
+    /// The identifier of what it is about.
+    pub subject: String,
+    /// The signed document.
+    pub envelope: Envelope,
+    /// The exchange's receipt, where somebody else signed alone.
+    pub receipt: Option<Envelope>,
+    /// Its entry in the log.
+    pub entry_id: EntryId,
+    /// When.
+    pub recorded_at: Instant,
+}
+
+/// Records a statement that an organisation signed with `key`, which the caller found active.
+///
+/// Checks signature, type, kind and schema, adds the exchange's receipt, and queues the log entry. For a manifest
+/// the receipt says that the bytes were re-hashed: the caller admits it only when every shard is verified.
+///
+/// Fails as a bad signature, or as invalid with the field at fault.
+pub fn admit(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    kind: StatementKind,
+    subject_id: impl Display,
+    envelope: &Envelope,
+    key: PublicKey,
+    now: Instant,
+) -> Result<Recorded> {
+    statement::expect_signatures(envelope, 1)?;
+    let statement = parse(envelope, key, kind)?;
+    let receipt = statement::receipt_for(&statement, kind, envelope, &keys.statement, now)?;
+    let entry = NewEntry { kind, envelope: envelope.clone(), signer: key.key_id(), receipt: Some(receipt) };
+    entry.record(c, &subject_id.to_string(), now)
+}
+
+/// Records a statement by the exchange itself: signs it and queues the log entry.
+///
+/// A predicate that does not follow its schema is a fault of the exchange.
+pub fn declare(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    kind: StatementKind,
+    subject_id: impl Display,
+    subjects: Vec<ResourceDescriptor>,
+    predicate: &impl Serialize,
+    now: Instant,
+) -> Result<Recorded> {
+    let envelope = Statement::new(kind, subjects, serde_json::to_value(predicate)?).sign(&keys.statement)?;
+    parse(&envelope, keys.statement.public(), kind).map_err(|error| {
+        Error::internal(format!("the exchange would sign a {kind} that breaks its own schema")).because(error)
+    })?;
+    let signer = keys.statement.public().key_id();
+    NewEntry { kind, envelope, signer, receipt: None }.record(c, &subject_id.to_string(), now)
+}
+
+/// Records a document that both sides sign: checks the other side's signature by `key`, which the caller found
+/// active, adds the exchange's, and queues a log entry that names the exchange's signature only.
+///
+/// Fails as a bad signature, or as invalid with the field at fault.
+pub fn countersign(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    kind: StatementKind,
+    subject_id: impl Display,
+    mut envelope: Envelope,
+    key: PublicKey,
+    now: Instant,
+) -> Result<Recorded> {
+    statement::expect_signatures(&envelope, 1)?;
+    parse(&envelope, key, kind)?;
+    if key == keys.statement.public() {
+        return Err(Error::new(Kind::BadSignature, "the exchange cannot be both sides").field("signatures"));
+    }
+    keys.statement.add_signature(&mut envelope);
+    let signer = keys.statement.public().key_id();
+    NewEntry { kind, envelope, signer, receipt: None }.record(c, &subject_id.to_string(), now)
+}
+
+/// A statement, whole.
+pub fn statement(c: &mut Conn, id: StatementId) -> Result<StoredStatement> {
+    let row = queries::find_statement(c, id)?;
+    Ok(row.ok_or_else(|| Error::not_found(format!("the statement {id}")))?.into())
+}
+
+/// The statements about a thing, oldest first; at most 1,000.
+pub fn statements_about(c: &mut Conn, subject: impl Display) -> Result<Vec<StoredStatement>> {
+    let rows = queries::list_statements(c, &subject.to_string(), MAX_ABOUT)?;
+    Ok(rows.into_iter().map(StoredStatement::from).collect())
+}
+
+struct NewEntry {
+    kind: StatementKind,
+    envelope: Envelope,
+    signer: Digest,
+    receipt: Option<Envelope>,
+}
+
+impl NewEntry {
+    fn record(self, c: &mut Conn, subject: &str, now: Instant) -> Result<Recorded> {
+        let leaf = Leaf::new(self.kind, &self.envelope, self.signer, self.receipt.as_ref(), now)?;
+        let (id, entry_id, pae_sha256) = (StatementId::new(now), EntryId::new(now), leaf.pae_sha256);
+        queries::insert_entry(c, entry_id, &leaf.to_json()?, now)?;
+        queries::insert_queued(c, entry_id)?;
+        let row = queries::StatementRow {
+            id,
+            kind: self.kind,
+            subject: subject.to_string(),
+            envelope: Json(self.envelope.clone()),
+            receipt: self.receipt.map(Json),
+            pae_sha256,
+            entry_id,
+            recorded_at: now,
+        };
+        queries::insert_statement(c, &row)?;
+        Ok(Recorded { id, entry_id, pae_sha256, envelope: self.envelope })
+    }
+}
+
+#[cfg(test)]
+mod log_tests;

@@ -1,0 +1,160 @@
+//! What surrounds every handler: the request's span, deadline and headers, and how unreadable input is refused.
+
+use std::time::{Duration, Instant as Stopwatch};
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::{JsonPayloadError, PathError, QueryPayloadError};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::web::{self, Data, JsonConfig, PathConfig, PayloadConfig, QueryConfig, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
+use tracing::Instrument as _;
+use utoipa_swagger_ui::SwaggerUi;
+
+use super::App;
+use crate::config::{MAX_JSON_BYTES, MAX_SMALL_SHARD_BYTES};
+use crate::error::{Error, Kind};
+
+/// A handler that has not answered by then is given up, but for those that carry file bytes.
+const DEADLINE: Duration = Duration::from_secs(60);
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Wraps a request: gives it an id and a span, bounds its time, counts it, and sets the headers that every answer has.
+///
+/// The span holds the route's pattern, never the query: signed URLs carry their signature there.
+pub(super) async fn envelop<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+    let id = uuid::Uuid::now_v7().simple().to_string();
+    let method = request.method().clone();
+    let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_string());
+    let carries_bytes = route.starts_with("/objects/") || route.contains("/shards/");
+    let metrics = request.app_data::<Data<App>>().map(|app| app.metrics.clone());
+    let http_request = request.request().clone();
+    let span = tracing::info_span!("request", id, %method, route);
+    let started = Stopwatch::now();
+    let answered = async {
+        let limit = if carries_bytes { Duration::MAX } else { DEADLINE };
+        match tokio::time::timeout(limit, next.call(request)).await {
+            Ok(answered) => answered.map(ServiceResponse::map_into_left_body),
+            Err(_) => {
+                let late = Error::new(Kind::Timeout, format!("no answer within {} seconds", DEADLINE.as_secs()));
+                Ok(ServiceResponse::new(http_request, late.error_response()).map_into_right_body())
+            }
+        }
+    };
+    let mut response = answered.instrument(span.clone()).await?;
+    let status = response.status();
+    if let Some(metrics) = metrics {
+        metrics.request(method.as_str(), &route, status.as_u16(), started.elapsed());
+    }
+    span.in_scope(|| tracing::info!(status = status.as_u16(), micros = started.elapsed().as_micros(), "answered"));
+    set_headers(response.headers_mut(), &id, route.starts_with("/docs/"));
+    Ok(response)
+}
+
+/// The documentation page runs its own scripts and styles; nothing else runs anything.
+const DOCS_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+
+fn set_headers(headers: &mut header::HeaderMap, id: &str, is_docs: bool) {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, if is_docs { DOCS_POLICY } else { POLICY }),
+    ] {
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+}
+
+/// The extractors' bounds and refusals, and the answer where no route matches.
+pub(super) fn outside_the_api(cfg: &mut ServiceConfig) {
+    let small_shard = usize::try_from(MAX_SMALL_SHARD_BYTES).unwrap_or(usize::MAX);
+    cfg.app_data(JsonConfig::default().limit(MAX_JSON_BYTES).content_type_required(true).error_handler(refuse_json))
+        .app_data(PayloadConfig::new(small_shard))
+        .app_data(QueryConfig::default().error_handler(refuse_query))
+        .app_data(PathConfig::default().error_handler(refuse_path))
+        .service(SwaggerUi::new("/docs/{file:.*}").config(utoipa_swagger_ui::Config::from("../openapi.yaml")))
+        .default_service(web::to(no_route));
+}
+
+async fn no_route(request: HttpRequest) -> Error {
+    Error::not_found(format!("{} {}", request.method(), request.path())).remedy("the routes are described at /docs")
+}
+
+fn refuse_json(error: JsonPayloadError, _: &HttpRequest) -> actix_web::Error {
+    match error {
+        JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => {
+            Error::new(Kind::TooLarge, format!("the body is larger than {MAX_JSON_BYTES} bytes"))
+        }
+        JsonPayloadError::ContentType => {
+            Error::new(Kind::UnsupportedMediaType, "the body is not declared as JSON").remedy("send Content-Type: application/json")
+        }
+        JsonPayloadError::Deserialize(error) if error.is_data() => unfit(&error.to_string()),
+        other => Error::new(Kind::Malformed, format!("the body is not JSON in UTF-8: {other}")),
+    }
+    .into()
+}
+
+fn refuse_query(error: QueryPayloadError, _: &HttpRequest) -> actix_web::Error {
+    let text = error.to_string();
+    unfit(text.strip_prefix("Query deserialize error: ").unwrap_or(&text)).into()
+}
+
+fn refuse_path(error: PathError, request: &HttpRequest) -> actix_web::Error {
+    Error::not_found(request.path()).because(error.to_string()).into()
+}
+
+/// Well-formed input that does not fit: the decoder names the field between backticks.
+fn unfit(message: &str) -> Error {
+    let field = message.split('`').nth(1).filter(|_| message.contains("field `")).unwrap_or_default();
+    Error::invalid(field, message)
+}
+
+/// What the API description says beside its routes.
+pub(super) fn openapi_head() -> utoipa::openapi::OpenApi {
+    use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+    let mut head = utoipa::openapi::OpenApiBuilder::new()
+        .info(
+            utoipa::openapi::InfoBuilder::new()
+                .title("Corpus Exchange")
+                .version("1")
+                .description(Some(
+                    "Where AI training corpora are listed, licensed, delivered and accounted for. Errors are RFC 9457 \
+                     problems naming the field and the remedy. Lists are paged by `cursor`. Requests that move money \
+                     or make agreements carry an `Idempotency-Key`.",
+                ))
+                .license(Some(utoipa::openapi::LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
+                .build(),
+        )
+        .build();
+    let mut components = utoipa::openapi::Components::new();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("An access token from `POST /v1/sessions`, or an API token (`cpx_…`)"))
+        .build();
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    head.components = Some(components);
+    head
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_field_is_named() {
+        let error = unfit("unknown field `colour`, expected `name` at line 1 column 9");
+        assert_eq!(error.field.as_deref(), Some("colour"));
+        assert_eq!(unfit("invalid type: integer `5`, expected a string").field, None);
+    }
+}

@@ -1,0 +1,128 @@
+//! Dataset cards: Markdown with YAML front matter, as on the Hugging Face Hub.
+//!
+//! The exchange keeps a card byte for byte, because the signed manifest holds its digest; it only checks that the
+//! front matter can be read.
+
+use yaml_serde::Mapping;
+
+use super::manifest::Origin;
+use crate::error::{Error, Kind, Result};
+
+/// The largest card, in bytes.
+pub const MAX_CARD_BYTES: usize = 1024 * 1024;
+
+/// A card taken apart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Card<'a> {
+    /// The YAML between the two `---` lines; empty when there is none.
+    pub front_matter: Mapping,
+    /// The Markdown after it.
+    pub body: &'a str,
+}
+
+impl<'a> Card<'a> {
+    /// Reads a card.
+    ///
+    /// # Errors
+    /// `TooLarge` above [`MAX_CARD_BYTES`]; `Invalid` when the front matter does not end, is not YAML or is not a
+    /// mapping. The field is `card`.
+    pub fn parse(text: &'a str) -> Result<Self> {
+        let invalid = |why: String| Error::invalid("card", why);
+        if text.len() > MAX_CARD_BYTES {
+            let detail = format!("a card of {} bytes is larger than {MAX_CARD_BYTES}", text.len());
+            return Err(Error::new(Kind::TooLarge, detail).field("card"));
+        }
+        if text.contains('\0') {
+            return Err(invalid("the card contains a NUL character".to_string()));
+        }
+        let Some((yaml, body)) = split(text)? else {
+            return Ok(Self { front_matter: Mapping::new(), body: text });
+        };
+        let value: yaml_serde::Value = yaml_serde::from_str(yaml)
+            .map_err(|error| invalid(format!("the front matter is not YAML: {error}")).because(error))?;
+        match value {
+            yaml_serde::Value::Mapping(front_matter) => Ok(Self { front_matter, body }),
+            yaml_serde::Value::Null => Ok(Self { front_matter: Mapping::new(), body }),
+            _ => Err(invalid("the front matter is not a mapping (lines of `name: value`)".to_string())),
+        }
+    }
+
+    /// What the front matter's `provenance` key says about the origin of the data, in the words of the manifest.
+    ///
+    /// # Errors
+    /// `Invalid`, field `card`, when the key is missing or is not an [`Origin`].
+    pub fn origin(&self) -> Result<Origin> {
+        let value = self.front_matter.get("provenance").ok_or_else(|| {
+            Error::invalid("card", "the front matter has no `provenance`").remedy(
+                "add `provenance:` with collection_method, source_licence, consent and personal_data to the card",
+            )
+        })?;
+        yaml_serde::from_value(value.clone())
+            .map_err(|error| Error::invalid("card", format!("`provenance` in the front matter: {error}")))
+    }
+}
+
+/// The front matter and what follows it, if the text starts with a `---` line.
+fn split(text: &str) -> Result<Option<(&str, &str)>> {
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+    let Some(rest) = text.strip_prefix("---\n").or_else(|| text.strip_prefix("---\r\n")) else {
+        return Ok(None);
+    };
+    let mut end = 0;
+    for line in rest.split_inclusive('\n') {
+        let after = end + line.len();
+        if line.trim_end() == "---" {
+            return Ok(rest.get(..end).zip(rest.get(after..)));
+        }
+        end = after;
+    }
+    Err(Error::invalid("card", "the front matter does not end").remedy("close it with a line `---`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn front_matter_and_body_are_told_apart() {
+        for text in ["---\nlicense: mit\n---\n# Tang\n", "---\r\nlicense: mit\r\n---\r\n# Tang\n", "\u{FEFF}---\nlicense: mit\n---\n# Tang\n"] {
+            let card = Card::parse(text).unwrap();
+            assert_eq!(card.front_matter.get("license").and_then(|value| value.as_str()), Some("mit"), "{text:?}");
+            assert_eq!(card.body, "# Tang\n");
+        }
+    }
+
+    #[test]
+    fn a_card_without_front_matter_is_all_body() {
+        for text in ["", "# Tang\n---\nx", "----\n"] {
+            let card = Card::parse(text).unwrap();
+            assert!(card.front_matter.is_empty());
+            assert_eq!(card.body, text);
+        }
+        assert!(Card::parse("---\n---\n").unwrap().front_matter.is_empty());
+    }
+
+    #[test]
+    fn each_unreadable_card_is_refused_with_its_reason() {
+        let bomb = format!("---\na: &a [x,x,x,x,x,x,x,x]\n{}---\n", (0..12).map(|_| "b: &b [*a,*a,*a]\n").collect::<String>());
+        for (text, reason) in [
+            ("---\nlicense: mit\n", "does not end"),
+            ("---\n- a\n- b\n---\n", "not a mapping"),
+            ("---\na: [\n---\n", "not YAML"),
+            ("a\0b", "NUL"),
+            (&bomb, "not YAML"),
+            (&"x".repeat(MAX_CARD_BYTES + 1), "larger"),
+        ] {
+            let error = Card::parse(text).unwrap_err();
+            assert_eq!(error.field.as_deref(), Some("card"));
+            assert!(error.detail.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_origin_of_the_data_can_be_written_in_the_card() {
+        let text = "---\nprovenance:\n  collection_method: feeds\n  source_licence: MIT\n  consent: public domain\n  personal_data: none\n---\n";
+        assert_eq!(Card::parse(text).unwrap().origin().unwrap().source_licence, "MIT");
+        assert!(Card::parse("").unwrap().origin().unwrap_err().remedy.is_some());
+    }
+}

@@ -1,0 +1,324 @@
+//! The `datasets`, `versions`, `shards`, `objects` and `seals` tables.
+
+use diesel::dsl::{exists, max, select};
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+
+use super::{Dataset, Object, Seal, Shard, Version, VersionState};
+use crate::db::Conn;
+use crate::schema::{datasets, objects, organisations, seals, shards, versions};
+use crate::store::StorageKey;
+use crate::types::{DatasetId, Digest, Instant, Json, ObjectId, OrganisationId, VersionId};
+
+diesel::define_sql_function! {
+    /// Lower case as the database knows it.
+    fn lower(text: Text) -> Text;
+}
+
+impl From<Json<Vec<String>>> for Vec<String> {
+    fn from(json: Json<Vec<String>>) -> Self {
+        json.0
+    }
+}
+
+/// Of which organisations unassessed datasets are seen.
+#[derive(Debug, Clone)]
+pub(super) enum Sees {
+    Everything,
+    AllOf(Vec<OrganisationId>),
+}
+
+/// Which datasets are wanted.
+#[derive(Debug, Clone)]
+pub(super) struct DatasetFilter {
+    pub(super) sees: Sees,
+    /// Each must be found in title, name or handle; lower case.
+    pub(super) words: Vec<String>,
+    pub(super) handle: Option<String>,
+    /// Only datasets older than this one.
+    pub(super) before: Option<DatasetId>,
+}
+
+pub(super) fn insert_dataset(c: &mut Conn, dataset: &Dataset) -> QueryResult<usize> {
+    diesel::insert_into(datasets::table)
+        .values((
+            datasets::id.eq(dataset.id),
+            datasets::organisation_id.eq(dataset.organisation_id),
+            datasets::name.eq(&dataset.name),
+            datasets::title.eq(&dataset.title),
+            datasets::modality.eq(dataset.modality),
+            datasets::domain.eq(dataset.domain),
+            datasets::languages.eq(Json(dataset.languages.clone())),
+            datasets::created_at.eq(dataset.created_at),
+        ))
+        .execute(c)
+}
+
+pub(super) fn find_dataset(c: &mut Conn, handle: &str, name: &str) -> QueryResult<Option<Dataset>> {
+    if handle.contains('\0') || name.contains('\0') {
+        return Ok(None); // PostgreSQL refuses such text, and nothing is named so
+    }
+    datasets::table
+        .inner_join(organisations::table)
+        .filter(organisations::handle.eq(handle).and(datasets::name.eq(name)))
+        .select(Dataset::as_select())
+        .first(c)
+        .optional()
+}
+
+/// True if the organisation has a dataset of this name, in whatever case.
+pub(super) fn has_dataset_named(c: &mut Conn, organisation: OrganisationId, name: &str) -> QueryResult<bool> {
+    let same = lower(datasets::name).eq(name.to_ascii_lowercase());
+    select(exists(datasets::table.filter(datasets::organisation_id.eq(organisation).and(same)))).get_result(c)
+}
+
+pub(super) fn has_assessed_version(c: &mut Conn, dataset: DatasetId) -> QueryResult<bool> {
+    let assessed = versions::dataset_id.eq(dataset).and(versions::state.eq(VersionState::Assessed));
+    select(exists(versions::table.filter(assessed))).get_result(c)
+}
+
+pub(super) fn list_datasets(c: &mut Conn, filter: &DatasetFilter, limit: i64) -> QueryResult<Vec<Dataset>> {
+    let mut query = datasets::table
+        .inner_join(organisations::table)
+        .select(Dataset::as_select())
+        .order(datasets::id.desc())
+        .limit(limit)
+        .into_boxed();
+    if let Sees::AllOf(organisations) = &filter.sees {
+        let assessed = versions::table
+            .filter(versions::dataset_id.eq(datasets::id).and(versions::state.eq(VersionState::Assessed)));
+        query = query.filter(exists(assessed).or(datasets::organisation_id.eq_any(organisations.clone())));
+    }
+    for word in &filter.words {
+        let pattern = format!("%{}%", word.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
+        let title = lower(datasets::title).like(pattern.clone()).escape('\\');
+        let name = lower(datasets::name).like(pattern.clone()).escape('\\');
+        let handle = lower(organisations::handle).like(pattern).escape('\\');
+        query = query.filter(title.or(name).or(handle));
+    }
+    if let Some(handle) = &filter.handle {
+        query = query.filter(organisations::handle.eq(handle.clone()));
+    }
+    if let Some(before) = filter.before {
+        query = query.filter(datasets::id.lt(before));
+    }
+    query.load(c)
+}
+
+pub(super) fn find_last_number(c: &mut Conn, dataset: DatasetId) -> QueryResult<Option<i32>> {
+    versions::table.filter(versions::dataset_id.eq(dataset)).select(max(versions::number)).first(c)
+}
+
+pub(super) fn insert_version(c: &mut Conn, version: &Version) -> QueryResult<usize> {
+    diesel::insert_into(versions::table)
+        .values((
+            versions::id.eq(version.id),
+            versions::dataset_id.eq(version.dataset_id),
+            versions::number.eq(version.number),
+            versions::state.eq(version.state),
+            versions::card.eq(&version.card),
+            versions::created_at.eq(version.created_at),
+        ))
+        .execute(c)
+}
+
+pub(super) fn find_version(
+    c: &mut Conn,
+    handle: &str,
+    name: &str,
+    number: i32,
+) -> QueryResult<Option<(Dataset, Version)>> {
+    if handle.contains('\0') || name.contains('\0') {
+        return Ok(None); // PostgreSQL refuses such text, and nothing is named so
+    }
+    versions::table
+        .inner_join(datasets::table.inner_join(organisations::table))
+        .filter(organisations::handle.eq(handle).and(datasets::name.eq(name)).and(versions::number.eq(number)))
+        .select((Dataset::as_select(), Version::as_select()))
+        .first(c)
+        .optional()
+}
+
+pub(super) fn find_version_by_id(c: &mut Conn, id: VersionId) -> QueryResult<Option<(Dataset, Version)>> {
+    versions::table
+        .inner_join(datasets::table.inner_join(organisations::table))
+        .filter(versions::id.eq(id))
+        .select((Dataset::as_select(), Version::as_select()))
+        .first(c)
+        .optional()
+}
+
+pub(super) fn list_versions(
+    c: &mut Conn,
+    dataset: DatasetId,
+    assessed_only: bool,
+    after: i32,
+    limit: i64,
+) -> QueryResult<Vec<(Version, Option<Seal>)>> {
+    let mut query = versions::table
+        .left_join(seals::table)
+        .filter(versions::dataset_id.eq(dataset).and(versions::number.gt(after)))
+        .select((Version::as_select(), Option::<Seal>::as_select()))
+        .order(versions::number)
+        .limit(limit)
+        .into_boxed();
+    if assessed_only {
+        query = query.filter(versions::state.eq(VersionState::Assessed));
+    }
+    query.load(c)
+}
+
+pub(super) fn set_card(c: &mut Conn, id: VersionId, card: &str) -> QueryResult<usize> {
+    let draft = versions::table.find(id).filter(versions::state.eq(VersionState::Draft));
+    diesel::update(draft).set(versions::card.eq(card)).execute(c)
+}
+
+pub(super) fn set_version_state(
+    c: &mut Conn,
+    id: VersionId,
+    from: VersionState,
+    to: VersionState,
+) -> QueryResult<usize> {
+    diesel::update(versions::table.find(id).filter(versions::state.eq(from))).set(versions::state.eq(to)).execute(c)
+}
+
+pub(super) fn insert_seal(c: &mut Conn, seal: &Seal) -> QueryResult<usize> {
+    diesel::insert_into(seals::table)
+        .values((
+            seals::version_id.eq(seal.version_id),
+            seals::statement_id.eq(seal.statement_id),
+            seals::manifest_sha256.eq(seal.manifest_sha256),
+            seals::shard_count.eq(seal.shard_count),
+            seals::total_bytes.eq(seal.total_bytes),
+            seals::sealed_at.eq(seal.sealed_at),
+        ))
+        .execute(c)
+}
+
+pub(super) fn find_seal(c: &mut Conn, version: VersionId) -> QueryResult<Option<Seal>> {
+    seals::table.find(version).select(Seal::as_select()).first(c).optional()
+}
+
+pub(super) fn find_shard(c: &mut Conn, version: VersionId, path: &str) -> QueryResult<Option<Shard>> {
+    shards::table.find((version, path)).select(Shard::as_select()).first(c).optional()
+}
+
+pub(super) fn list_shards(c: &mut Conn, version: VersionId, after: &str, limit: i64) -> QueryResult<Vec<Shard>> {
+    shards::table
+        .filter(shards::version_id.eq(version).and(shards::path.gt(after)))
+        .order(shards::path)
+        .limit(limit)
+        .select(Shard::as_select())
+        .load(c)
+}
+
+pub(super) fn list_shards_with_digest(
+    c: &mut Conn,
+    sha256: Digest,
+    limit: i64,
+) -> QueryResult<Vec<(Dataset, Version, Shard)>> {
+    shards::table
+        .inner_join(versions::table.inner_join(datasets::table.inner_join(organisations::table)))
+        .filter(shards::sha256.eq(sha256))
+        .order((versions::id, shards::path))
+        .limit(limit)
+        .select((Dataset::as_select(), Version::as_select(), Shard::as_select()))
+        .load(c)
+}
+
+/// Adds a shard, or puts it in the place of the one with its path.
+pub(super) fn set_shard(c: &mut Conn, shard: &Shard) -> QueryResult<usize> {
+    delete_shard(c, shard.version_id, &shard.path)?;
+    diesel::insert_into(shards::table)
+        .values((
+            shards::version_id.eq(shard.version_id),
+            shards::path.eq(&shard.path),
+            shards::object_id.eq(shard.object_id),
+            shards::sha256.eq(shard.sha256),
+            shards::size_bytes.eq(shard.size_bytes),
+            shards::media_type.eq(&shard.media_type),
+            shards::records.eq(shard.records),
+        ))
+        .execute(c)
+}
+
+pub(super) fn delete_shard(c: &mut Conn, version: VersionId, path: &str) -> QueryResult<usize> {
+    diesel::delete(shards::table.find((version, path))).execute(c)
+}
+
+/// The verified bytes of this digest, whoever brought them.
+pub(super) fn find_object_by_digest(c: &mut Conn, sha256: Digest) -> QueryResult<Option<Object>> {
+    objects::table.filter(objects::sha256.eq(sha256)).select(Object::as_select()).first(c).optional()
+}
+
+/// The verified bytes of this digest and size, if a version of the organisation holds them.
+pub(super) fn find_object_of(
+    c: &mut Conn,
+    organisation: OrganisationId,
+    sha256: Digest,
+    size_bytes: i64,
+) -> QueryResult<Option<Object>> {
+    shards::table
+        .inner_join(objects::table)
+        .inner_join(versions::table.inner_join(datasets::table))
+        .filter(shards::sha256.eq(sha256).and(shards::size_bytes.eq(size_bytes)))
+        .filter(datasets::organisation_id.eq(organisation))
+        .select(Object::as_select())
+        .first(c)
+        .optional()
+}
+
+pub(super) fn find_object(c: &mut Conn, id: ObjectId) -> QueryResult<Option<Object>> {
+    objects::table.find(id).select(Object::as_select()).first(c).optional()
+}
+
+pub(super) fn has_object_at(c: &mut Conn, key: &StorageKey) -> QueryResult<bool> {
+    select(exists(objects::table.filter(objects::storage_key.eq(key)))).get_result(c)
+}
+
+pub(super) fn insert_object(
+    c: &mut Conn,
+    object: &Object,
+    sha256: Digest,
+    size_bytes: i64,
+    etag: &str,
+    now: Instant,
+) -> QueryResult<usize> {
+    diesel::insert_into(objects::table)
+        .values((
+            objects::id.eq(object.id),
+            objects::sha256.eq(sha256),
+            objects::size_bytes.eq(size_bytes),
+            objects::storage_key.eq(&object.storage_key),
+            objects::etag.eq(etag),
+            objects::verified_at.eq(now),
+        ))
+        .execute(c)
+}
+
+/// What the record of an object says of it.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = objects, check_for_backend(crate::db::MultiBackend))]
+pub struct StoredObject {
+    /// The object.
+    pub id: ObjectId,
+    /// The digest its bytes had when they were verified.
+    pub sha256: Digest,
+    /// Its size.
+    pub size_bytes: i64,
+    /// Where it lies.
+    pub storage_key: StorageKey,
+}
+
+pub(super) fn list_objects(c: &mut Conn, after: &str, limit: i64) -> QueryResult<Vec<StoredObject>> {
+    objects::table
+        .filter(objects::id.gt(after))
+        .order(objects::id)
+        .limit(limit)
+        .select(StoredObject::as_select())
+        .load(c)
+}
+
+pub(super) fn list_object_sizes(c: &mut Conn) -> QueryResult<Vec<i64>> {
+    objects::table.select(objects::size_bytes).load(c)
+}

@@ -1,0 +1,79 @@
+//! Sealing: the provider signs what a version consists of, and from then on it never changes.
+
+use super::manifest::in_predicate;
+use super::{
+    Manifest, ManifestShard, SEALERS, Seal, Version, VersionRef, VersionState, authorise, move_state, queries,
+    require_draft, seal_of, view_version,
+};
+use crate::config::MAX_SHARDS;
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::identity::{self, Caller};
+use crate::keys::ExchangeKeys;
+use crate::provenance::{self, StatementKind};
+use crate::signing::Envelope;
+use crate::types::Instant;
+
+/// The largest signed manifest, in bytes of JSON: 100,000 shards with ordinary paths fit.
+pub const MAX_SEAL_BYTES: usize = 128 * 1024 * 1024;
+
+/// Seals a draft with its manifest, signed by an active key of the organisation. Sealing again with the same
+/// envelope answers with the same seal.
+///
+/// # Errors
+/// `NotFound`, `Forbidden`, `WrongState`; `BadSignature` for a foreign, revoked or unknown key; `Invalid` or
+/// `DigestMismatch`, naming the first place where the manifest differs from what was verified.
+pub fn seal(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    caller: &Caller,
+    which: &VersionRef,
+    envelope: &Envelope,
+    now: Instant,
+) -> Result<(Version, Seal)> {
+    let (dataset, version) = view_version(c, Some(caller), which)?;
+    authorise(caller, dataset.organisation_id, &dataset.handle, SEALERS)?;
+    identity::require_verified(&identity::organisation(c, dataset.organisation_id)?)?;
+    if let Some(seal) = queries::find_seal(c, version.id)?
+        && provenance::statement(c, seal.statement_id)?.envelope == *envelope
+    {
+        return Ok((version, seal));
+    }
+    require_draft(&version)?;
+    let [signature] = envelope.signatures.as_slice() else {
+        return Err(Error::new(Kind::BadSignature, "a manifest carries exactly one signature: the provider's")
+            .field("signatures"));
+    };
+    let key = identity::signing_key_for(c, dataset.organisation_id, signature.keyid)?.public_key;
+    let manifest = Manifest::from_statement(&provenance::parse(envelope, key, StatementKind::Manifest)?)?;
+    let most = i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX);
+    let verified = queries::list_shards(c, version.id, "", most.saturating_add(1))?;
+    let mut verified: Vec<ManifestShard> = verified.iter().map(ManifestShard::from).collect();
+    verified.sort_by(|one, other| one.path.cmp(&other.path)); // the database may collate otherwise
+    manifest
+        .check_against(&dataset.full_name(), version.number, version.card_sha256(), &verified)
+        .map_err(in_predicate)?;
+    let recorded = provenance::admit(c, keys, StatementKind::Manifest, version.id, envelope, key, now)?;
+    let seal = Seal {
+        version_id: version.id,
+        statement_id: recorded.id,
+        manifest_sha256: recorded.pae_sha256,
+        shard_count: i64::try_from(manifest.shards.len()).unwrap_or(i64::MAX),
+        total_bytes: manifest.total_bytes()?,
+        sealed_at: now,
+    };
+    queries::insert_seal(c, &seal)?;
+    let sealed = VersionState::Sealed;
+    move_state(c, version.id, &[VersionState::Draft], sealed, caller.user_id, "sealed by the provider", now)?;
+    Ok((Version { state: sealed, ..version }, seal))
+}
+
+/// The signed manifest of a version that `caller` may see.
+///
+/// # Errors
+/// `NotFound`; `WrongState` when it is not sealed.
+pub fn manifest(c: &mut Conn, caller: Option<&Caller>, which: &VersionRef) -> Result<Envelope> {
+    let (_, version) = view_version(c, caller, which)?;
+    let seal = seal_of(c, version.id)?;
+    Ok(provenance::statement(c, seal.statement_id)?.envelope)
+}

@@ -1,0 +1,196 @@
+//! Whether the bytes are what was declared: every one of them is read back from the store.
+//!
+//! S3 keeps no SHA-256 of an object that was sent in parts, and a claim of the client proves nothing, so this is the
+//! only way to know. What these functions do bears repetition: jobs run at least once.
+
+use futures_util::StreamExt as _;
+
+use super::{OPEN_FOR, Upload, UploadState, catalog_queries, queries};
+use crate::app::App;
+use crate::catalog::{Object, VersionState, version};
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::jobs::{self, Job};
+use crate::store::StorageKey;
+use crate::types::{Digest, Hasher, Instant, ObjectId, UploadId};
+
+/// How many abandoned uploads one sweep gives up.
+const STALE_AT_ONCE: i64 = 100;
+
+/// What the store was found to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Found {
+    size_bytes: u64,
+    /// Absent when the size alone shows that the bytes are others.
+    sha256: Option<Digest>,
+    etag: String,
+}
+
+/// Reads an upload back and makes a shard of it, or refuses it with the reason.
+///
+/// # Errors
+/// Those of the store and the database: the job is to be tried again.
+pub async fn verify_upload(app: &App, upload_id: UploadId) -> Result<()> {
+    let upload = app.db.read(move |c| Ok(queries::find_upload(c, upload_id)?)).await?;
+    let Some(upload) = upload.filter(|upload| upload.state == UploadState::Verifying) else {
+        return Ok(());
+    };
+    let found = measure(app, &upload).await?;
+    let now = app.clock.now();
+    app.db.write(move |c| conclude(c, upload_id, &found, now)).await
+}
+
+async fn measure(app: &App, upload: &Upload) -> Result<Found> {
+    let key = &upload.storage_key;
+    let gone = || Error::internal(format!("the object of upload {} is not in the store", upload.id));
+    let before = app.store.head(key).await?.ok_or_else(gone)?;
+    if i64::try_from(before.size_bytes) != Ok(upload.size_bytes) {
+        return Ok(Found { size_bytes: before.size_bytes, sha256: None, etag: before.etag });
+    }
+    let mut stream = app.store.read(key, None).await?;
+    let mut hasher = Hasher::default();
+    let mut size_bytes = 0_u64;
+    while let Some(piece) = stream.next().await {
+        let piece = piece?;
+        size_bytes = size_bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+        hasher.update(&piece);
+    }
+    let after = app.store.head(key).await?.ok_or_else(gone)?;
+    if after.etag != before.etag || size_bytes != before.size_bytes {
+        return Err(Error::internal(format!("the object of upload {} changed while it was read", upload.id)));
+    }
+    Ok(Found { size_bytes, sha256: Some(hasher.finish()), etag: after.etag })
+}
+
+fn conclude(c: &mut Conn, id: UploadId, found: &Found, now: Instant) -> Result<()> {
+    let upload = queries::find_upload(c, id)?.filter(|upload| upload.state == UploadState::Verifying);
+    let Some(upload) = upload else {
+        return Ok(()); // another worker was faster
+    };
+    let (_, version) = version(c, upload.version_id)?;
+    let refusal = refusal(&upload, found)
+        .or_else(|| (version.state != VersionState::Draft).then(|| "the version was sealed without it".to_string()));
+    match refusal {
+        Some(reason) => {
+            queries::set_refused(c, id, UploadState::Verifying, &reason)?;
+            sweep_later(c, &upload.storage_key, now)
+        }
+        None => settle(c, &upload, &found.etag, now),
+    }
+}
+
+/// Why the bytes are not those that were declared.
+fn refusal(upload: &Upload, found: &Found) -> Option<String> {
+    if i64::try_from(found.size_bytes) != Ok(upload.size_bytes) {
+        return Some(format!("{} bytes were declared, and {} were found", upload.size_bytes, found.size_bytes));
+    }
+    match found.sha256 {
+        Some(sha256) if sha256 == upload.sha256 => None,
+        Some(sha256) => Some(format!("SHA-256 {} was declared, and {sha256} was found", upload.sha256)),
+        None => Some("the bytes could not be read whole".to_string()),
+    }
+}
+
+/// Makes a shard of verified bytes, in the caller's transaction. If the same bytes stand already they are used, and
+/// these are swept.
+///
+/// # Errors
+/// `WrongState` when the upload moved on in the meantime.
+pub(super) fn settle(c: &mut Conn, upload: &Upload, etag: &str, now: Instant) -> Result<()> {
+    let object = match catalog_queries::find_object_by_digest(c, upload.sha256)? {
+        Some(object) => {
+            if object.storage_key != upload.storage_key {
+                sweep_later(c, &upload.storage_key, now)?;
+            }
+            object
+        }
+        None => {
+            let object = Object { id: ObjectId::new(now), storage_key: upload.storage_key.clone() };
+            catalog_queries::insert_object(c, &object, upload.sha256, upload.size_bytes, etag, now)?;
+            object
+        }
+    };
+    if queries::set_verified(c, upload.id, upload.state, upload.completed_at.unwrap_or(now))? != 1 {
+        return Err(Error::new(Kind::WrongState, "the upload was given up in the meantime").remedy("send it again"));
+    }
+    if !queries::is_superseded(c, upload)? {
+        catalog_queries::set_shard(c, &upload.shard(object.id))?;
+    }
+    Ok(())
+}
+
+fn sweep_later(c: &mut Conn, key: &StorageKey, now: Instant) -> Result<()> {
+    jobs::enqueue(c, Job::SweepObject { storage_key: key.to_string() }, now).map(drop)
+}
+
+/// Removes what lies under a key of the store, unless verified bytes or an unfinished upload are kept there. Keys are
+/// never used twice, so what is unneeded now stays so.
+///
+/// # Errors
+/// Those of the store and the database.
+pub async fn sweep_object(app: &App, storage_key: &str) -> Result<()> {
+    let key: StorageKey = storage_key.parse()?;
+    let wanted = key.clone();
+    let (needed, upload) = app
+        .db
+        .read(move |c| {
+            let upload = queries::find_upload_at(c, &wanted)?;
+            let live = |upload: &Upload| matches!(upload.state, UploadState::Open | UploadState::Verifying);
+            Ok((upload.as_ref().is_some_and(live) || catalog_queries::has_object_at(c, &wanted)?, upload))
+        })
+        .await?;
+    if needed {
+        return Ok(());
+    }
+    if let Some(upload) = upload.filter(Upload::in_parts) {
+        app.store.abort_multipart(&key, &upload.multipart_id).await?;
+    }
+    app.store.delete(&key).await
+}
+
+/// Gives up uploads that were not completed within [`OPEN_FOR`], up to 100 at a time, and queues the removal of what
+/// they left. Answers how many there were.
+///
+/// # Errors
+/// Those of the database.
+pub async fn sweep_stale_uploads(app: &App) -> Result<usize> {
+    let now = app.clock.now();
+    let age = i64::try_from(OPEN_FOR.as_micros()).unwrap_or(i64::MAX);
+    let before = Instant::from_unix_micros(now.unix_micros().saturating_sub(age));
+    app.db
+        .write(move |c| {
+            let stale = queries::list_stale(c, before, STALE_AT_ONCE)?;
+            for upload in &stale {
+                queries::set_refused(c, upload.id, UploadState::Open, "it was not completed within 7 days")?;
+                sweep_later(c, &upload.storage_key, now)?;
+            }
+            Ok(stale.len())
+        })
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::uploads::{NewUpload, unknown_media_type};
+    use crate::types::VersionId;
+
+    #[test]
+    fn a_refusal_names_what_was_declared_and_what_was_found() {
+        let input = NewUpload {
+            path: "a".into(),
+            size_bytes: 3,
+            sha256: Digest::of("abc"),
+            media_type: unknown_media_type(),
+            records: None,
+        };
+        let now = Instant::from_unix_micros(0);
+        let upload = Upload::new(VersionId::new(now), &input, StorageKey::new(now), "m".into(), now);
+        let found = |size_bytes, sha256| Found { size_bytes, sha256, etag: "e".into() };
+        assert_eq!(refusal(&upload, &found(3, Some(Digest::of("abc")))), None);
+        let size = refusal(&upload, &found(4, None)).unwrap();
+        assert_eq!(size, "3 bytes were declared, and 4 were found");
+        let digest = refusal(&upload, &found(3, Some(Digest::of("abd")))).unwrap();
+        assert!(digest.contains(&Digest::of("abc").to_string()) && digest.contains(&Digest::of("abd").to_string()));
+    }
+}

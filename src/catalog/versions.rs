@@ -1,0 +1,119 @@
+//! Versions: drafts, their cards, and lists of what a version holds.
+
+use super::card::Card;
+use super::{
+    Dataset, DatasetRef, EDITORS, Seal, Shard, Version, VersionRef, VersionState, authorise, edit_draft, is_insider,
+    queries, view_dataset, view_version,
+};
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::history;
+use crate::identity::{self, Caller};
+use crate::types::{Digest, Instant, Page, PageQuery, VersionId};
+
+/// A version together with its seal, if it has one.
+pub type Sealed = (Version, Option<Seal>);
+
+/// Begins the next version of a dataset as a draft.
+///
+/// # Errors
+/// `NotFound`, `Forbidden`; those of [`Card::parse`].
+pub fn create(c: &mut Conn, caller: &Caller, which: &DatasetRef, card: &str, now: Instant) -> Result<Version> {
+    let dataset = view_dataset(c, Some(caller), which)?;
+    authorise(caller, dataset.organisation_id, &dataset.handle, EDITORS)?;
+    identity::require_verified(&identity::organisation(c, dataset.organisation_id)?)?;
+    Card::parse(card)?;
+    let last = queries::find_last_number(c, dataset.id)?.unwrap_or(0);
+    let number = last.checked_add(1).ok_or_else(|| Error::internal("version numbers are used up"))?;
+    let version = Version {
+        id: VersionId::new(now),
+        dataset_id: dataset.id,
+        number,
+        state: VersionState::Draft,
+        card: card.to_string(),
+        created_at: now,
+    };
+    queries::insert_version(c, &version)?;
+    history::record(c, version.id, None, version.state.as_str(), caller.user_id, "begun", now)?;
+    Ok(version)
+}
+
+/// Replaces the card of a draft; with `if_match`, only if the card's digest is still that one.
+///
+/// # Errors
+/// `NotFound`, `Forbidden`, `WrongState`; `Stale` when the card changed; those of [`Card::parse`].
+pub fn set_card(
+    c: &mut Conn,
+    caller: &Caller,
+    which: &VersionRef,
+    card: &str,
+    if_match: Option<&[Digest]>,
+) -> Result<Version> {
+    let (_, version) = edit_draft(c, caller, which)?;
+    Card::parse(card)?;
+    let present = version.card_sha256();
+    if if_match.is_some_and(|known| !known.contains(&present)) {
+        return Err(Error::new(Kind::Stale, format!("the card is now {present}"))
+            .field("If-Match")
+            .remedy("fetch the card again, and repeat the change with its ETag"));
+    }
+    queries::set_card(c, version.id, card)?;
+    Ok(Version { card: card.to_string(), ..version })
+}
+
+/// A version that `caller` may see, with its seal.
+///
+/// # Errors
+/// `NotFound`.
+pub fn get(c: &mut Conn, caller: Option<&Caller>, which: &VersionRef) -> Result<(Dataset, Sealed)> {
+    let (dataset, version) = view_version(c, caller, which)?;
+    let seal = queries::find_seal(c, version.id)?;
+    Ok((dataset, (version, seal)))
+}
+
+/// The versions of a dataset that `caller` may see, in the order of their numbers.
+///
+/// # Errors
+/// `NotFound`; `Invalid`, naming the parameter.
+pub fn list(c: &mut Conn, caller: Option<&Caller>, which: &DatasetRef, page: &PageQuery) -> Result<Page<Sealed>> {
+    let dataset = view_dataset(c, caller, which)?;
+    let limit = page.limit()?;
+    let after = match page.cursor.as_deref() {
+        Some(cursor) => cursor.parse().map_err(|_| Error::invalid("cursor", "this is not a cursor of this list"))?,
+        None => 0,
+    };
+    let assessed_only = !is_insider(caller, dataset.organisation_id);
+    let rows = queries::list_versions(c, dataset.id, assessed_only, after, limit.saturating_add(1))?;
+    Ok(Page::new(rows, limit, |(version, _)| version.number.to_string()))
+}
+
+/// The shards of a version that `caller` may see, sorted by path.
+///
+/// # Errors
+/// `NotFound`; `Invalid`, naming the parameter.
+pub fn list_shards(
+    c: &mut Conn,
+    caller: Option<&Caller>,
+    which: &VersionRef,
+    page: &PageQuery,
+) -> Result<Page<Shard>> {
+    let (_, version) = view_version(c, caller, which)?;
+    let limit = page.limit()?;
+    if page.after().contains('\0') {
+        return Err(Error::invalid("cursor", "this is not a cursor of this list"));
+    }
+    let rows = queries::list_shards(c, version.id, page.after(), limit.saturating_add(1))?;
+    Ok(Page::new(rows, limit, |shard| shard.path.clone()))
+}
+
+/// Takes a shard out of a draft. Its bytes stay verified, and can be added again without a transfer while another
+/// version of the organisation holds them.
+///
+/// # Errors
+/// `NotFound`, `Forbidden`, `WrongState`.
+pub fn remove_shard(c: &mut Conn, caller: &Caller, which: &VersionRef, path: &str) -> Result<Shard> {
+    let (_, version) = edit_draft(c, caller, which)?;
+    let shard = super::shard(c, version.id, path)?;
+    queries::delete_shard(c, version.id, path)?;
+    Ok(shard)
+}

@@ -1,0 +1,79 @@
+//! `corpex admin`: the platform's own accounts, made directly on the database of the exchange.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::output::Out;
+use crate::app::App;
+use crate::config::Config;
+use crate::error::Result;
+use crate::identity::{self, PlatformRole, Scope};
+
+#[derive(Debug, Args)]
+pub(super) struct Admin {
+    #[command(subcommand)]
+    command: AdminCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum AdminCommand {
+    /// Make an operator or a member of the compliance staff
+    CreateUser {
+        /// The account's e-mail address
+        #[arg(long)]
+        email: String,
+        /// What the account may do
+        #[arg(long, value_parser = parse_role)]
+        role: PlatformRole,
+        #[command(flatten)]
+        config: Config,
+    },
+    /// Issue an API token for an account; it is shown this once
+    IssueToken {
+        /// The account's e-mail address
+        #[arg(long)]
+        email: String,
+        /// Days until the token expires
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=365))]
+        days: u16,
+        #[command(flatten)]
+        config: Config,
+    },
+}
+
+impl Admin {
+    pub(super) async fn run(self, out: &Out) -> Result<()> {
+        match self.command {
+            AdminCommand::CreateUser { email, role, config } => {
+                let app = App::open(config).await?;
+                let user = create_user(&app, &email, role).await?;
+                out.result(&json!({ "id": user.id, "email": user.email, "role": role }), || format!("{} is {role}", user.email))
+            }
+            AdminCommand::IssueToken { email, days, config } => {
+                let app = App::open(config).await?;
+                let token = issue_token(&app, &email, days).await?;
+                out.result(&json!({ "token": token }), || token.clone())
+            }
+        }
+    }
+}
+
+/// Makes a platform account, or finds the one that stands with the same role.
+pub(super) async fn create_user(app: &App, email: &str, role: PlatformRole) -> Result<identity::User> {
+    let (email, now) = (email.to_string(), app.clock.now());
+    app.db.write(move |c| identity::create_platform_user(c, &email, role, now)).await
+}
+
+/// Issues a token with full scope for an account.
+pub(super) async fn issue_token(app: &App, email: &str, days: u16) -> Result<String> {
+    let (email, now) = (email.to_string(), app.clock.now());
+    let expires_at = now.plus(Duration::from_secs(u64::from(days) * 24 * 60 * 60));
+    let issued = app.db.write(move |c| identity::issue_token(c, &email, "corpex admin", Scope::Write, expires_at, now)).await?;
+    Ok(issued.0.reveal().to_string())
+}
+
+fn parse_role(text: &str) -> Result<PlatformRole, String> {
+    text.parse().map_err(|error: crate::error::Error| error.detail)
+}

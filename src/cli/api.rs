@@ -1,0 +1,49 @@
+//! `corpex api`: any request to the exchange, with the saved login and the client's retries.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::client::Client;
+use super::output::Out;
+use crate::error::{Error, Result};
+
+/// For example: corpex api POST /v1/organisations '{"handle": "acme", …}'
+#[derive(Debug, Args)]
+pub(super) struct Api {
+    /// GET, POST, PUT or DELETE
+    #[arg(value_parser = ["GET", "POST", "PUT", "DELETE"], ignore_case = true)]
+    method: String,
+    /// The path, beginning with /
+    path: String,
+    /// The JSON body; - reads it from standard input
+    body: Option<String>,
+    /// The Idempotency-Key of a request that must have one
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+}
+
+impl Api {
+    pub(super) async fn run(self, client: &Client, out: &Out) -> Result<()> {
+        if !self.path.starts_with('/') {
+            return Err(Error::invalid("PATH", format!("{:?} must begin with /", self.path)));
+        }
+        let mut request = match self.method.to_ascii_uppercase().as_str() {
+            "POST" => client.post(self.path),
+            "PUT" => client.put(self.path),
+            "DELETE" => client.delete(self.path),
+            _ => client.get(self.path),
+        };
+        if let Some(body) = self.body {
+            let text = if body == "-" { std::io::read_to_string(std::io::stdin())? } else { body };
+            request = request.json(&serde_json::from_str::<Value>(&text)?)?;
+        }
+        if let Some(key) = self.idempotency_key {
+            request = request.idempotent(key);
+        }
+        let answer = request.text().await?;
+        match serde_json::from_str::<Value>(&answer) {
+            Ok(value) => out.text(&serde_json::to_string_pretty(&value)?),
+            Err(_) => out.text(&answer),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `corpex buy`: order, contract, payment.
+//!
+//! Every step can be repeated: the order carries a key made from what is bought, so a command that was cut off
+//! goes on where it stopped and never buys twice.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::key::KeyFile;
+use super::output::Out;
+use super::reference::DatasetRef;
+use crate::error::{Error, Kind, Result};
+use crate::signing::IN_TOTO_PAYLOAD_TYPE;
+use crate::terms::Use;
+use crate::types::{Digest, EntitlementId, ListingId, OrderId};
+
+#[derive(Debug, Args)]
+pub(super) struct Buy {
+    /// ORG/NAME, or ORG/NAME@VERSION
+    #[arg(value_name = "ORG/NAME[@VERSION]")]
+    pub(super) dataset: DatasetRef,
+    /// The terms to buy under (terms_…), as the listing shows them; may be left out when there is only one choice
+    #[arg(long, value_name = "ID")]
+    pub(super) terms: Option<String>,
+    /// The use you declare, in words: it becomes part of the contract
+    #[arg(long = "use", value_name = "DECLARED USE")]
+    pub(super) purpose: String,
+    /// The kind of use, which the terms must permit
+    #[arg(long, value_name = "KIND", default_value = "pretrain", value_parser = parse_use)]
+    pub(super) kind: Use,
+    /// The buying organisation; yours when you belong to one only
+    #[arg(long, value_name = "HANDLE")]
+    pub(super) organisation: Option<String>,
+    /// Buy again although this purchase was made before
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(super) again: String,
+    #[command(flatten)]
+    pub(super) key: KeyFile,
+}
+
+/// What a purchase came to.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Bought {
+    pub(super) dataset: String,
+    pub(super) version: i32,
+    pub(super) order: OrderId,
+    pub(super) entitlement: EntitlementId,
+    pub(super) price: Value,
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    id: ListingId,
+    terms_id: String,
+    version: i32,
+    state: String,
+}
+
+#[derive(Deserialize)]
+struct Order {
+    id: OrderId,
+    state: String,
+    #[serde(default)]
+    contract_payload: String,
+    price: Value,
+}
+
+impl Buy {
+    pub(super) async fn run(self, client: &Client, out: &Out) -> Result<Bought> {
+        let organisation = own_organisation(client, self.organisation.as_deref()).await?;
+        let key = self.key.read(&organisation)?;
+        let listing = self.listing(client).await?;
+        let wanted = json!({ "listing_id": listing.id, "organisation": organisation, "use": self.kind, "purpose": self.purpose });
+        let once = Digest::of(format!("{wanted}{}", self.again)).to_string();
+        let order: Order = client.post("/v1/orders").idempotent(format!("buy-{once}")).json(&wanted)?.send().await?;
+        out.note(format!("order {} for {}@{}", order.id, self.dataset.full_name(), listing.version));
+        let current: Order = client.get(format!("/v1/orders/{}", order.id)).send().await?;
+        if current.state == "awaiting_signature" {
+            let payload = BASE64
+                .decode(&order.contract_payload)
+                .map_err(|error| Error::new(Kind::Malformed, format!("the contract is not base64: {error}")))?;
+            self.check_contract(&payload, &organisation)?;
+            let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, payload);
+            let path = format!("/v1/orders/{}/contract", order.id);
+            let _: Value = client.post(path).json(&json!({ "envelope": envelope }))?.send().await?;
+            out.note("contract signed, and countersigned by the exchange");
+        }
+        let path = format!("/v1/orders/{}/payment", order.id);
+        let paid: Value = client.post(path).idempotent(format!("pay-{}", order.id)).send().await?;
+        let entitlement = serde_json::from_value(paid["entitlement"]["id"].clone())?;
+        let bought =
+            Bought { dataset: self.dataset.full_name(), version: listing.version, order: order.id, entitlement, price: order.price };
+        out.result(&bought, || format!("bought {}@{}: entitlement {}", bought.dataset, bought.version, bought.entitlement))?;
+        Ok(bought)
+    }
+
+    async fn listing(&self, client: &Client) -> Result<Listing> {
+        let path = format!("/v1/listings?dataset={}&limit=1000", self.dataset.full_name());
+        let listings: Items<Listing> = client.get(path).send().await?;
+        let mut open: Vec<Listing> = listings
+            .items
+            .into_iter()
+            .filter(|l| l.state == "listed")
+            .filter(|l| self.dataset.version.is_none_or(|wanted| wanted == l.version))
+            .filter(|l| self.terms.as_ref().is_none_or(|wanted| *wanted == l.terms_id))
+            .collect();
+        open.sort_by_key(|l| std::cmp::Reverse(l.version));
+        let newest = open.first().map(|l| l.version);
+        open.retain(|l| Some(l.version) == newest);
+        match (open.pop(), open.is_empty()) {
+            (Some(listing), true) => Ok(listing),
+            (None, _) => Err(Error::not_found(format!("an open listing of {} under these terms", self.dataset))),
+            (Some(_), false) => Err(Error::invalid("terms", format!("{} is offered under several terms", self.dataset))
+                .remedy("choose one with --terms; `corpex api GET '/v1/listings?dataset=…'` shows them")),
+        }
+    }
+
+    /// Looks at what is about to be signed: it must be this purchase and no other.
+    fn check_contract(&self, payload: &[u8], organisation: &str) -> Result<()> {
+        let contract: Value = serde_json::from_slice(payload)?;
+        let predicate = &contract["predicate"];
+        let expected = [
+            ("dataset", &predicate["dataset"], self.dataset.full_name()),
+            ("buyer", &predicate["buyer"]["handle"], organisation.to_string()),
+            ("purpose", &predicate["purpose"], self.purpose.clone()),
+            ("use", &predicate["use"], self.kind.to_string()),
+        ];
+        for (field, found, wanted) in expected {
+            if found.as_str() != Some(wanted.as_str()) {
+                return Err(Error::new(Kind::Unverified, format!("the contract says {found} and {wanted:?} was ordered; it was not signed")).field(field));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A page of a list, as a client reads it.
+#[derive(Deserialize)]
+pub(super) struct Items<T> {
+    pub(super) items: Vec<T>,
+}
+
+/// The organisation to act for: the one named, or the only one the caller belongs to.
+pub(super) async fn own_organisation(client: &Client, named: Option<&str>) -> Result<String> {
+    if let Some(named) = named {
+        return Ok(named.to_string());
+    }
+    let me: Value = client.get("/v1/me").send().await?;
+    let handles: Vec<&str> = me["memberships"].as_array().into_iter().flatten().filter_map(|m| m["handle"].as_str()).collect();
+    match handles.as_slice() {
+        [only] => Ok((*only).to_string()),
+        [] => Err(Error::invalid("organisation", "you belong to no organisation").remedy("register one first")),
+        several => Err(Error::invalid("organisation", format!("you belong to {}", several.join(", "))).remedy("choose one with --organisation")),
+    }
+}
+
+fn parse_use(text: &str) -> Result<Use, String> {
+    text.parse().map_err(|error: Error| error.detail)
+}

@@ -1,0 +1,215 @@
+//! The HTTP side of every client command: one place for credentials, retries and what the server's problems mean.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode, header};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Kind, Problem, Result};
+
+/// An unreachable or busy server is tried this often before the command gives up.
+const ATTEMPTS: u32 = 6;
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Between two pieces of an answer.
+const READ_LIMIT: Duration = Duration::from_secs(60);
+
+/// A connection to one exchange, as one caller.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    server: String,
+    token: Option<String>,
+}
+
+/// A request that is being put together.
+pub struct Request<'a> {
+    client: &'a Client,
+    method: Method,
+    path: String,
+    body: Option<Body>,
+    headers: Vec<(&'static str, String)>,
+    repeatable: bool,
+}
+
+enum Body {
+    Json(Vec<u8>),
+    Bytes(bytes::Bytes),
+}
+
+impl Client {
+    /// A client of the exchange at `server`, with the credential to present, if any.
+    pub fn new(server: &str, token: Option<String>) -> Result<Self> {
+        let url = url::Url::parse(server)
+            .map_err(|error| Error::invalid("server", format!("{server:?} is not a URL such as https://exchange.example: {error}")))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(Error::invalid("server", format!("{server:?} must begin with https:// or http://")));
+        }
+        // The first call installs it; a later one finds it there.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_LIMIT)
+            .read_timeout(READ_LIMIT)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("corpex/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| Error::internal("no HTTP client can be made").because(error))?;
+        Ok(Self { http, server: server.trim_end_matches('/').to_string(), token })
+    }
+
+    /// The same server, with another credential.
+    pub fn with_token(&self, token: impl Into<String>) -> Self {
+        Self { token: Some(token.into()), ..self.clone() }
+    }
+
+    /// Where this client's exchange is.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Reads `path`.
+    pub fn get(&self, path: impl Into<String>) -> Request<'_> {
+        self.request(Method::GET, path, true)
+    }
+    /// Creates or does something; repeated only when it cannot have had an effect, unless it has a key.
+    pub fn post(&self, path: impl Into<String>) -> Request<'_> {
+        self.request(Method::POST, path, false)
+    }
+    /// Puts something in its place.
+    pub fn put(&self, path: impl Into<String>) -> Request<'_> {
+        self.request(Method::PUT, path, true)
+    }
+    /// Removes something.
+    pub fn delete(&self, path: impl Into<String>) -> Request<'_> {
+        self.request(Method::DELETE, path, true)
+    }
+
+    fn request(&self, method: Method, path: impl Into<String>, repeatable: bool) -> Request<'_> {
+        Request { client: self, method, path: path.into(), body: None, headers: Vec::new(), repeatable }
+    }
+}
+
+impl Request<'_> {
+    /// Sends `body` as JSON.
+    pub fn json<T: Serialize>(mut self, body: &T) -> Result<Self> {
+        self.body = Some(Body::Json(serde_json::to_vec(body)?));
+        Ok(self)
+    }
+    /// Sends raw bytes.
+    pub fn bytes(mut self, body: impl Into<bytes::Bytes>) -> Self {
+        self.body = Some(Body::Bytes(body.into()));
+        self
+    }
+    /// Adds a header.
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+    /// Makes the request safe to repeat: the server acts once per key.
+    pub fn idempotent(self, key: impl Into<String>) -> Self {
+        self.safe_to_repeat().header("Idempotency-Key", key)
+    }
+    /// Says that doing this twice does no harm.
+    pub fn safe_to_repeat(self) -> Self {
+        Self { repeatable: true, ..self }
+    }
+
+    /// Sends the request and reads a JSON answer.
+    pub async fn send<T: DeserializeOwned>(self) -> Result<T> {
+        let response = self.response().await?;
+        let bytes = response.bytes().await.map_err(|error| broken(&error))?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Error::new(Kind::Malformed, format!("the server's answer is not what this version of corpex expects: {error}"))
+        })
+    }
+
+    /// Sends the request and gives the answer's text.
+    pub async fn text(self) -> Result<String> {
+        self.response().await?.text().await.map_err(|error| broken(&error))
+    }
+
+    /// Sends the request, again where that is safe and may help, and gives a successful answer's head.
+    pub async fn response(self) -> Result<reqwest::Response> {
+        let mut wait = FIRST_WAIT;
+        for attempt in 1..=ATTEMPTS {
+            let failed = match self.once().await {
+                Ok(response) if response.status().is_success() => return Ok(response),
+                Ok(response) => {
+                    let busy = matches!(response.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+                    let gateway = matches!(response.status(), StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
+                    let error = refusal(response).await;
+                    if !busy && !(gateway && self.repeatable) {
+                        return Err(error);
+                    }
+                    error
+                }
+                Err(error) => {
+                    let unsent = error.is_connect();
+                    let error = unreachable(&self.client.server, &error);
+                    if !unsent && !self.repeatable {
+                        return Err(error);
+                    }
+                    error
+                }
+            };
+            if attempt == ATTEMPTS {
+                return Err(failed.remedy(format!("gave up after {ATTEMPTS} attempts; try again later")));
+            }
+            let pause = wait.mul_f64(rand::random_range(0.75..1.25));
+            eprintln!("{failed}; trying again in {:.1} s ({attempt} of {ATTEMPTS})", pause.as_secs_f64());
+            tokio::time::sleep(pause).await;
+            wait *= 2;
+        }
+        Err(Error::internal("attempts are bounded"))
+    }
+
+    async fn once(&self) -> reqwest::Result<reqwest::Response> {
+        // Signed URLs are whole and carry their own permission; the token stays with the exchange's own paths.
+        let own = self.path.starts_with('/');
+        let url = if own { format!("{}{}", self.client.server, self.path) } else { self.path.clone() };
+        let mut request = self.client.http.request(self.method.clone(), url);
+        if let (true, Some(token)) = (own, &self.client.token) {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        request = match &self.body {
+            Some(Body::Json(json)) => request.header(header::CONTENT_TYPE, "application/json").body(json.clone()),
+            Some(Body::Bytes(bytes)) => request.body(bytes.clone()),
+            None if self.method == Method::POST => request.header(header::CONTENT_LENGTH, "0"),
+            None => request,
+        };
+        request.send().await
+    }
+}
+
+/// The server's own words, where it gave a problem document.
+async fn refusal(response: reqwest::Response) -> Error {
+    let status = response.status();
+    let bytes = response.bytes().await.unwrap_or_default();
+    match serde_json::from_slice::<Problem>(&bytes) {
+        Ok(problem) => {
+            let kind = Kind::from_problem_type(&problem.r#type).unwrap_or(Kind::Internal);
+            let error = Error::new(kind, problem.detail).field(problem.field.unwrap_or_default());
+            match problem.remedy {
+                Some(remedy) => error.remedy(remedy),
+                None => error,
+            }
+        }
+        Err(_) => Error::new(Kind::Internal, format!("the server answered {status}")),
+    }
+}
+
+fn unreachable(server: &str, error: &reqwest::Error) -> Error {
+    let mut cause = error as &dyn std::error::Error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    Error::new(Kind::Unavailable, format!("the server {server} cannot be reached: {cause}"))
+}
+
+fn broken(error: &reqwest::Error) -> Error {
+    Error::new(Kind::Unavailable, format!("the connection broke: {}", error.to_string().split(" for url").next().unwrap_or_default()))
+}

@@ -1,0 +1,121 @@
+//! `corpex login`: remembers a server and a credential, readable by the user only.
+
+use std::fs;
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use etcetera::BaseStrategy as _;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Global;
+use super::client::Client;
+use super::output::Out;
+use crate::error::{Error, Kind, Result};
+use crate::types::Clock;
+
+/// The days that a token made at a prompt is good for.
+const TOKEN_DAYS: u16 = 90;
+
+/// Give --server and --token; without a token, e-mail and password are asked for and exchanged for one.
+#[derive(Debug, Args)]
+pub(super) struct Login {
+    /// The e-mail address to sign in with
+    #[arg(long, value_name = "EMAIL")]
+    email: Option<String>,
+}
+
+/// A remembered login.
+#[derive(Serialize, Deserialize)]
+pub struct Saved {
+    /// The exchange.
+    pub server: String,
+    /// An API token.
+    pub token: String,
+}
+
+impl Login {
+    pub(super) async fn run(self, global: &Global, out: &Out) -> Result<()> {
+        let server = global.server.clone().ok_or_else(|| missing("server", "--server URL"))?;
+        let token = match &global.token {
+            Some(token) => token.clone(),
+            None => self.sign_in(&server).await?,
+        };
+        let me: Value = Client::new(&server, Some(token.clone()))?.get("/v1/me").send().await?;
+        save(&Saved { server: server.clone(), token })?;
+        let email = me["email"].as_str().unwrap_or("unknown").to_string();
+        out.result(&json!({ "server": server, "email": email }), || format!("signed in to {server} as {email}"))
+    }
+
+    async fn sign_in(&self, server: &str) -> Result<String> {
+        if !std::io::stdin().is_terminal() {
+            return Err(missing("token", "--token, or run this on a terminal to be asked for a password"));
+        }
+        let email = match &self.email {
+            Some(email) => email.clone(),
+            None => prompt("E-mail: ")?,
+        };
+        let password = rpassword::prompt_password("Password: ")?;
+        let client = Client::new(server, None)?;
+        let session: Value = client.post("/v1/sessions").json(&json!({ "email": email, "password": password }))?.send().await?;
+        let signed_in = client.with_token(session["access_token"].as_str().unwrap_or_default());
+        make_token(&signed_in, "corpex login", TOKEN_DAYS).await
+    }
+}
+
+/// Makes an API token that may do all that its owner may, for some days.
+pub(super) async fn make_token(signed_in: &Client, name: &str, days: u16) -> Result<String> {
+    let expires_at = Clock::default().now().plus(Duration::from_secs(u64::from(days) * 24 * 60 * 60));
+    let wanted = json!({ "name": name, "scope": "write", "expires_at": expires_at });
+    let made: Value = signed_in.post("/v1/tokens").json(&wanted)?.send().await?;
+    made["token"].as_str().map(str::to_string).ok_or_else(|| Error::new(Kind::Malformed, "the server gave no token"))
+}
+
+/// The remembered login, if there is one.
+pub(super) fn saved() -> Result<Option<Saved>> {
+    match fs::read_to_string(config_dir()?.join("login.json")) {
+        Ok(text) => Ok(Some(serde_json::from_str(&text)?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Says that something is missing and where it may come from.
+pub(super) fn missing(what: &str, how: &str) -> Error {
+    Error::new(Kind::Unauthenticated, format!("no {what} is known")).remedy(format!("give {how}, or run `corpex login` once"))
+}
+
+fn save(login: &Saved) -> Result<()> {
+    write_private(&config_dir()?.join("login.json"), &serde_json::to_vec_pretty(login)?)
+}
+
+/// The user's configuration directory of this program (`CORPEX_CONFIG_DIR` overrides it).
+pub(super) fn config_dir() -> Result<PathBuf> {
+    if let Some(dir) = std::env::var_os("CORPEX_CONFIG_DIR") {
+        return Ok(PathBuf::from(dir));
+    }
+    let base = etcetera::choose_base_strategy().map_err(|error| Error::internal("there is no home directory").because(error))?;
+    Ok(base.config_dir().join("corpex"))
+}
+
+/// Writes a file that only the user can read; it replaces the old one whole.
+pub(super) fn write_private(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().ok_or_else(|| Error::internal("a file needs a folder"))?;
+    fs::create_dir_all(folder)?;
+    let temporary = path.with_extension("new");
+    let _ = fs::remove_file(&temporary);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    Ok(fs::rename(temporary, path)?)
+}
+
+fn prompt(question: &str) -> Result<String> {
+    eprint!("{question}");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(answer.trim().to_string())
+}

@@ -1,0 +1,155 @@
+//! The command line: server and client in one program.
+//!
+//! Results go to standard output, as text or (`--json`) as one JSON document; everything else, progress
+//! included, goes to standard error. Exit codes: 0 done, 1 refused or failed, 2 usage.
+
+pub mod client;
+mod admin;
+mod api;
+mod buy;
+mod demo;
+mod download;
+mod inspect;
+mod key;
+pub mod login;
+mod output;
+mod passport;
+mod publish;
+mod reference;
+mod search;
+mod serve;
+mod shards;
+mod trace;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cli::client::Client;
+use crate::cli::output::Out;
+use crate::error::Result;
+
+pub use reference::DatasetRef;
+
+/// Corpus Exchange: list, license, deliver and prove AI training corpora.
+#[derive(Debug, Parser)]
+#[command(name = "corpex", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every client command understands.
+#[derive(Debug, Clone, Args)]
+struct Global {
+    /// The exchange to talk to; the saved login's when absent
+    #[arg(long, global = true, env = "CORPEX_SERVER", value_name = "URL")]
+    server: Option<String>,
+    /// The API token to present; the saved login's when absent
+    #[arg(long, global = true, env = "CORPEX_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the exchange
+    Serve(serve::Serve),
+    /// Run queued jobs and the log's sequencer, without serving requests
+    Worker(serve::Worker),
+    /// Bring the database schema up to date, and exit
+    Migrate(serve::Migrate),
+    /// Show the whole way on real servers: publish, license, buy, download, verify, trace
+    Demo(demo::Demo),
+    /// Manage the platform's own accounts, directly on its database
+    Admin(admin::Admin),
+    /// Remember a server and a credential
+    Login(login::Login),
+    /// Manage the signing keys of an organisation; private keys stay on this computer
+    Key(key::Key),
+    /// Hash, upload, sign and seal a folder as a new version of a dataset
+    Publish(publish::Publish),
+    /// Find datasets
+    Search(search::Search),
+    /// License a version: order, contract, payment
+    Buy(buy::Buy),
+    /// Download a licensed version, every byte checked against its signed manifest
+    Download(download::Download),
+    /// Save the offline proof of a licence
+    Passport(passport::PassportCommand),
+    /// Check a downloaded folder or a passport, without trusting the exchange
+    Verify(verify::Verify),
+    /// Ask where bytes came from and who holds them (compliance staff)
+    Trace(trace::Trace),
+    /// Recompute balances, the log and stored bytes from the records, and report every difference
+    Audit(inspect::Audit),
+    /// Send one request to the exchange's API and print the answer
+    Api(api::Api),
+    /// Print the API description (OpenAPI 3.1, YAML)
+    Openapi,
+}
+
+/// Runs a command to its end and tells how it went.
+pub fn run(cli: Cli) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output::fail(&error.into(), cli.global.json),
+    };
+    let json = cli.global.json;
+    match runtime.block_on(dispatch(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => output::fail(&error, json),
+    }
+}
+
+async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
+    let out = Out::new(global.json);
+    match command {
+        Command::Serve(args) => args.run().await,
+        Command::Worker(args) => args.run().await,
+        Command::Migrate(args) => args.run(&out).await,
+        Command::Demo(args) => args.run(&out).await,
+        Command::Admin(args) => args.run(&out).await,
+        Command::Login(args) => args.run(&global, &out).await,
+        Command::Key(args) => args.run(&global, &out).await,
+        Command::Publish(args) => args.run(&global.client()?, &out).await.map(drop),
+        Command::Search(args) => args.run(&global.anonymous()?, &out).await,
+        Command::Buy(args) => args.run(&global.client()?, &out).await.map(drop),
+        Command::Download(args) => args.run(&global.client()?, &out).await.map(drop),
+        Command::Passport(args) => args.run(&global.client()?, &out).await,
+        Command::Verify(args) => args.run(&global, &out).await,
+        Command::Trace(args) => args.run(&global.client()?, &out).await.map(drop),
+        Command::Audit(args) => args.run(&out).await,
+        Command::Api(args) => args.run(&global.anonymous()?, &out).await,
+        Command::Openapi => out.text(&crate::ops::routes::openapi_yaml()?),
+    }
+}
+
+impl Global {
+    /// A client that presents a credential; an error when there is none.
+    fn client(&self) -> Result<Client> {
+        let saved = login::saved()?;
+        let token = self.token.clone().or_else(|| saved.as_ref().map(|s| s.token.clone()));
+        let token = token.ok_or_else(|| login::missing("token", "--token or CORPEX_TOKEN"))?;
+        Client::new(&self.server_or(saved.as_ref())?, Some(token))
+    }
+
+    /// A client that presents a credential if there is one.
+    fn anonymous(&self) -> Result<Client> {
+        let saved = login::saved()?;
+        let token = self.token.clone().or_else(|| saved.as_ref().map(|s| s.token.clone()));
+        Client::new(&self.server_or(saved.as_ref())?, token)
+    }
+
+    fn server_or(&self, saved: Option<&login::Saved>) -> Result<String> {
+        self.server
+            .clone()
+            .or_else(|| saved.map(|s| s.server.clone()))
+            .ok_or_else(|| login::missing("server", "--server or CORPEX_SERVER"))
+    }
+}

@@ -1,0 +1,134 @@
+//! What a person or a script sees: results, progress and failures.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// How results are written.
+#[derive(Clone)]
+pub(super) struct Out {
+    json: bool,
+    silent: bool,
+}
+
+impl Out {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json, silent: false }
+    }
+
+    /// For a command that is a step of another one, which tells the story itself.
+    pub(super) fn silent() -> Self {
+        Self { json: true, silent: true }
+    }
+
+    /// True when one JSON document is wanted.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Prints a command's result: the document when JSON is wanted, else the text a person reads.
+    pub(super) fn result<T: Serialize>(&self, document: &T, text: impl FnOnce() -> String) -> Result<()> {
+        if self.json { self.text(&serde_json::to_string_pretty(document)?) } else { self.text(&text()) }
+    }
+
+    /// Prints text to standard output as it is, with a newline at its end.
+    pub(super) fn text(&self, text: &str) -> Result<()> {
+        if self.silent {
+            return Ok(());
+        }
+        let mut stdout = std::io::stdout().lock();
+        let newline = if text.ends_with('\n') { "" } else { "\n" };
+        match write!(stdout, "{text}{newline}").and_then(|()| stdout.flush()) {
+            // Whoever reads us has read enough.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    /// Tells a person what happens, on standard error.
+    pub(super) fn note(&self, text: impl AsRef<str>) {
+        if !self.json {
+            eprintln!("{}", text.as_ref());
+        }
+    }
+
+    /// Progress over `total_bytes`: bars on a terminal, a line now and then elsewhere, nothing with `--json`.
+    pub(super) fn progress(&self, what: &'static str, total_bytes: u64) -> Progress {
+        let bars = MultiProgress::new();
+        if self.json || !std::io::stderr().is_terminal() {
+            bars.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        let style = |template: &str| {
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
+        };
+        let total = bars.add(ProgressBar::new(total_bytes));
+        total.set_style(style("{msg:<12} {bar:30} {bytes:>10} of {total_bytes:<10} {bytes_per_sec:>12}  {eta} left"));
+        total.set_message(what);
+        total.enable_steady_tick(Duration::from_millis(200));
+        Progress { what, plain: !self.json && !std::io::stderr().is_terminal(), bars, total, file: style("  {bar:30} {bytes:>10}  {msg}") }
+    }
+}
+
+/// Progress over several files at once.
+#[derive(Clone)]
+pub(super) struct Progress {
+    what: &'static str,
+    plain: bool,
+    bars: MultiProgress,
+    total: ProgressBar,
+    file: ProgressStyle,
+}
+
+impl Progress {
+    /// Begins a file of `size_bytes`.
+    pub(super) fn file(&self, name: &str, size_bytes: u64) -> FileProgress {
+        let bar = self.bars.insert_before(&self.total, ProgressBar::new(size_bytes));
+        bar.set_style(self.file.clone());
+        bar.set_message(name.to_string());
+        FileProgress { all: self.clone(), name: name.to_string(), bar }
+    }
+    /// Ends the whole.
+    pub(super) fn finish(&self) {
+        self.total.finish_and_clear();
+    }
+}
+
+/// Progress over one file.
+pub(super) struct FileProgress {
+    all: Progress,
+    name: String,
+    bar: ProgressBar,
+}
+
+impl FileProgress {
+    /// Counts bytes done.
+    pub(super) fn advance(&self, bytes: u64) {
+        self.bar.inc(bytes);
+        self.all.total.inc(bytes);
+    }
+    /// Ends the file; `how` says what became of it.
+    pub(super) fn finish(&self, how: &str) {
+        self.bar.finish_and_clear();
+        if self.all.plain {
+            let (done, total) = (self.all.total.position(), self.all.total.length().unwrap_or(0));
+            eprintln!("{}: {} {how} ({done} of {total} bytes)", self.all.what, self.name);
+        }
+    }
+}
+
+/// Prints a failure and gives the exit code for it.
+pub(super) fn fail(error: &Error, json: bool) -> ExitCode {
+    tracing::debug!(?error, "failed");
+    if json {
+        eprintln!("{}", serde_json::json!({ "error": {
+            "kind": error.kind.slug(), "detail": error.detail, "field": error.field, "remedy": error.remedy } }));
+    } else {
+        eprintln!("corpex: {error}");
+    }
+    ExitCode::from(1)
+}

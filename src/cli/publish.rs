@@ -1,0 +1,251 @@
+//! `corpex publish`: a folder becomes a sealed version.
+//!
+//! Every step can be repeated: a draft that stands is continued, shards that are verified are not sent again,
+//! parts that arrived are not either, and a version that is sealed already with these very shards is recognised.
+
+mod upload;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use self::upload::upload;
+use super::buy::Items;
+use super::client::Client;
+use super::key::{KeyFile, sign};
+use super::output::Out;
+use super::reference::DatasetRef;
+use super::shards::{self, LocalShard};
+use crate::catalog::card::Card;
+use crate::catalog::{Manifest, ManifestShard, Origin};
+use crate::error::{Error, Kind, Result};
+use crate::provenance::{ResourceDescriptor, StatementKind};
+use crate::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE, SecretKey};
+use crate::types::{Digest, TermsId};
+
+#[derive(Debug, Args)]
+pub(super) struct Publish {
+    /// The folder: its files are the shards, its README.md is the dataset card
+    #[arg(value_name = "DIR")]
+    pub(super) folder: PathBuf,
+    /// The dataset; it is made if it does not exist
+    #[arg(long, value_name = "ORG/NAME")]
+    pub(super) dataset: DatasetRef,
+    /// The licence terms, as JSON (schemas/terms.v1.json); they are signed and published too
+    #[arg(long, value_name = "FILE")]
+    pub(super) terms: PathBuf,
+    /// How the corpus came to be, as JSON (`provenance` in schemas/manifest.v1.json); else `provenance` in the card's front matter
+    #[arg(long, value_name = "FILE")]
+    pub(super) provenance: Option<PathBuf>,
+    /// A title for a new dataset; else `pretty_name` in the card's front matter
+    #[arg(long)]
+    pub(super) title: Option<String>,
+    /// text, image, audio, …; else `modality` in the card's front matter
+    #[arg(long)]
+    pub(super) modality: Option<String>,
+    /// manufacturing, education, finance, …; else `domain` in the card's front matter
+    #[arg(long)]
+    pub(super) domain: Option<String>,
+    /// A language of the corpus (BCP 47), may be repeated; else `language` in the card's front matter
+    #[arg(long = "language", value_name = "TAG")]
+    pub(super) languages: Vec<String>,
+    /// Shards to send at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(super) jobs: u8,
+    #[command(flatten)]
+    pub(super) key: KeyFile,
+}
+
+/// What a publication came to.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Published {
+    pub(super) dataset: String,
+    pub(super) version: i32,
+    pub(super) manifest_sha256: Digest,
+    pub(super) terms_id: TermsId,
+    pub(super) shards: usize,
+    pub(super) bytes: i64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Version {
+    number: i32,
+    state: String,
+}
+
+impl Publish {
+    pub(super) async fn run(self, client: &Client, out: &Out) -> Result<Published> {
+        let key = self.key.read(&self.dataset.organisation)?;
+        let (card, local) = shards::scan(&self.folder)?;
+        let card = card.unwrap_or_else(|| format!("# {}\n", self.dataset.name));
+        let front = Card::parse(&card)?;
+        let provenance = self.origin(&front)?;
+        let terms_id = self.publish_terms(client, &key).await?;
+        self.ensure_dataset(client, &serde_json::to_value(&front.front_matter)?).await?;
+
+        let total = local.iter().map(|shard| shard.size_bytes).sum();
+        let progress = out.progress("hashing", total);
+        let mut described = Vec::with_capacity(local.len());
+        for shard in &local {
+            described.push(describe(shard.clone(), progress.file(&shard.path, shard.size_bytes)).await?);
+        }
+        progress.finish();
+        let bytes = described.iter().map(|shard| shard.size_bytes).sum();
+        let mut manifest = Manifest::new(self.dataset.full_name(), 1, Digest::of(&card), described, provenance);
+        let version = match self.standing_version(client, &manifest).await? {
+            Standing::Sealed(number) => {
+                out.note(format!("version {number} is sealed already with these very shards"));
+                number
+            }
+            Standing::Draft(number) => {
+                out.note(format!("going on with the draft of version {number}"));
+                client.put(format!("{}/card", self.dataset.version_path(number))).json(&json!({ "card": card }))?.response().await?;
+                self.fill_and_seal(client, out, &key, number, &mut manifest, &local).await?;
+                number
+            }
+            Standing::None => {
+                let path = format!("{}/versions", self.dataset.path());
+                let made: Version = client.post(path).json(&json!({ "card": card }))?.send().await?;
+                self.fill_and_seal(client, out, &key, made.number, &mut manifest, &local).await?;
+                made.number
+            }
+        };
+        let envelope: Envelope = client.get(format!("{}/manifest", self.dataset.version_path(version))).send().await?;
+        let done = Published {
+            dataset: self.dataset.full_name(),
+            version,
+            manifest_sha256: envelope.pae_sha256(),
+            terms_id,
+            shards: local.len(),
+            bytes,
+        };
+        out.result(&done, || {
+            format!(
+                "published {}@{}: {} shards, {} bytes\nmanifest {}\nterms {}",
+                done.dataset, done.version, done.shards, done.bytes, done.manifest_sha256, done.terms_id
+            )
+        })?;
+        Ok(done)
+    }
+
+    async fn fill_and_seal(
+        &self,
+        client: &Client,
+        out: &Out,
+        key: &SecretKey,
+        version: i32,
+        manifest: &mut Manifest,
+        local: &[LocalShard],
+    ) -> Result<()> {
+        let total = local.iter().map(|shard| shard.size_bytes).sum();
+        let progress = out.progress("uploading", total);
+        let base = self.dataset.version_path(version);
+        let pairs: Vec<_> = local.iter().cloned().zip(manifest.shards.iter().cloned()).collect();
+        let mut sending = futures_util::stream::iter(pairs)
+            .map(|(file, shard)| {
+                let (client, base) = (client.clone(), base.clone());
+                let bar = progress.file(&shard.path, file.size_bytes);
+                async move { upload(&client, &base, &file, &shard, &bar).await }
+            })
+            .buffer_unordered(usize::from(self.jobs));
+        while let Some(sent) = sending.next().await {
+            sent?;
+        }
+        drop(sending);
+        progress.finish();
+        manifest.version = version;
+        let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, manifest.payload()?);
+        let sealed = client.post(format!("{base}/seal")).safe_to_repeat().json(&json!({ "envelope": envelope }))?;
+        match sealed.response().await {
+            // The answer to an earlier attempt was lost; the version is sealed.
+            Err(error) if error.kind == Kind::WrongState => Ok(()),
+            outcome => outcome.map(drop),
+        }
+    }
+
+    /// The newest version, if this publication can go on with it.
+    async fn standing_version(&self, client: &Client, manifest: &Manifest) -> Result<Standing> {
+        let path = format!("{}/versions?limit=1000", self.dataset.path());
+        let versions: Items<Version> = client.get(path).send().await?;
+        let Some(newest) = versions.items.into_iter().max_by_key(|version| version.number) else { return Ok(Standing::None) };
+        if newest.state == "draft" {
+            return Ok(Standing::Draft(newest.number));
+        }
+        let path = format!("{}/manifest", self.dataset.version_path(newest.number));
+        let envelope: Envelope = client.get(path).send().await?;
+        let statement: Value = serde_json::from_slice(&envelope.payload.0)?;
+        let sealed: Manifest = serde_json::from_value(statement["predicate"].clone())?;
+        let same = sealed.card_sha256 == manifest.card_sha256 && sealed.shards == manifest.shards;
+        Ok(if same { Standing::Sealed(newest.number) } else { Standing::None })
+    }
+
+    async fn publish_terms(&self, client: &Client, key: &SecretKey) -> Result<TermsId> {
+        let text = std::fs::read_to_string(&self.terms)
+            .map_err(|error| Error::invalid("terms", format!("{} cannot be read: {error}", self.terms.display())))?;
+        let document: Value = serde_json::from_str(&text)
+            .map_err(|error| Error::invalid("terms", format!("{} is not JSON: {error}", self.terms.display())))?;
+        let subject = ResourceDescriptor::new("terms", Digest::of(crate::signing::canonical_json(&document)?));
+        let predicate = json!({ "organisation": self.dataset.organisation, "document": document });
+        let envelope = sign(key, StatementKind::Terms, vec![subject], predicate)?;
+        let published: Value = client.post("/v1/terms").safe_to_repeat().json(&json!({ "envelope": envelope }))?.send().await?;
+        Ok(serde_json::from_value(published["id"].clone())?)
+    }
+
+    async fn ensure_dataset(&self, client: &Client, front: &Value) -> Result<()> {
+        match client.get(self.dataset.path()).response().await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind == Kind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let or_front = |given: &Option<String>, name: &str, or: &str| {
+            given.clone().or_else(|| front[name].as_str().map(str::to_string)).unwrap_or_else(|| or.to_string())
+        };
+        let languages = match (&self.languages, &front["language"]) {
+            (given, _) if !given.is_empty() => json!(given),
+            (_, Value::String(one)) => json!([one]),
+            (_, Value::Array(several)) => json!(several),
+            _ => json!([]),
+        };
+        let dataset = json!({
+            "organisation": self.dataset.organisation,
+            "name": self.dataset.name,
+            "title": or_front(&self.title, "pretty_name", &self.dataset.name),
+            "modality": or_front(&self.modality, "modality", "text"),
+            "domain": or_front(&self.domain, "domain", "general"),
+            "languages": languages,
+        });
+        match client.post("/v1/datasets").safe_to_repeat().json(&dataset)?.response().await {
+            Err(error) if error.kind == Kind::AlreadyExists => Ok(()),
+            outcome => outcome.map(drop),
+        }
+    }
+
+    /// How the corpus came to be: from the file given, else from the card.
+    fn origin(&self, card: &Card<'_>) -> Result<Origin> {
+        let Some(file) = &self.provenance else { return card.origin() };
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| Error::invalid("provenance", format!("{} cannot be read: {error}", file.display())))?;
+        serde_json::from_str(&text).map_err(|error| Error::invalid("provenance", format!("{}: {error}", file.display())))
+    }
+}
+
+enum Standing {
+    None,
+    Draft(i32),
+    Sealed(i32),
+}
+
+/// Reads a shard once and tells what the manifest will say of it.
+async fn describe(shard: LocalShard, bar: super::output::FileProgress) -> Result<ManifestShard> {
+    let hashed = tokio::task::spawn_blocking(move || {
+        let (sha256, records) = shards::hash(&shard, |bytes| bar.advance(bytes))?;
+        bar.finish("hashed");
+        let size_bytes = i64::try_from(shard.size_bytes).unwrap_or(i64::MAX);
+        let media_type = shards::media_type(&shard.path).to_string();
+        Ok(ManifestShard { path: shard.path, size_bytes, sha256, media_type, records })
+    });
+    hashed.await.map_err(|error| Error::internal("hashing panicked").because(error))?
+}

@@ -1,0 +1,142 @@
+//! One shard's way into the store: declare, send the parts that are missing, complete, wait for verification.
+
+use std::collections::HashSet;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::catalog::ManifestShard;
+use crate::cli::client::Client;
+use crate::cli::output::FileProgress;
+use crate::cli::shards::LocalShard;
+use crate::error::{Error, Kind, Result};
+use crate::types::UploadId;
+
+/// Parts of one shard that are sent at once.
+const PARTS_AT_ONCE: usize = 2;
+const POLL: Duration = Duration::from_millis(100);
+/// The most URLs asked for at once.
+const URLS: usize = 500;
+
+#[derive(Debug, Deserialize)]
+struct Upload {
+    id: UploadId,
+    state: String,
+    #[serde(default)]
+    refusal: Option<String>,
+    part_size_bytes: u64,
+    parts: u32,
+    parts_standing: Vec<u32>,
+}
+
+#[derive(Deserialize)]
+struct PartUrls {
+    urls: Vec<PartUrl>,
+}
+
+#[derive(Clone, Deserialize)]
+struct PartUrl {
+    number: u32,
+    url: String,
+}
+
+/// Sends a shard; when this returns, its bytes are verified and belong to the draft.
+pub(super) async fn upload(
+    client: &Client,
+    version_path: &str,
+    file: &LocalShard,
+    shard: &ManifestShard,
+    bar: &FileProgress,
+) -> Result<()> {
+    let declared = json!({
+        "path": shard.path, "size_bytes": shard.size_bytes, "sha256": shard.sha256,
+        "media_type": shard.media_type, "records": shard.records,
+    });
+    let path = format!("{version_path}/uploads");
+    let upload: Upload = client.post(path).safe_to_repeat().json(&declared)?.send().await?;
+    if upload.state == "verified" {
+        bar.advance(file.size_bytes);
+        bar.finish("is verified already");
+        return Ok(());
+    }
+    if upload.state == "open" {
+        send_missing_parts(client, &upload, file, bar).await?;
+        client.post(format!("/v1/uploads/{}/complete", upload.id)).safe_to_repeat().response().await?;
+    }
+    until_verified(client, &upload.id, shard).await?;
+    bar.finish("uploaded and verified");
+    Ok(())
+}
+
+async fn send_missing_parts(client: &Client, upload: &Upload, file: &LocalShard, bar: &FileProgress) -> Result<()> {
+    let current: Upload = client.get(format!("/v1/uploads/{}", upload.id)).send().await?;
+    let stored: HashSet<u32> = current.parts_standing.into_iter().collect();
+    for part in &stored {
+        bar.advance(part_length(upload, file, *part));
+    }
+    let missing: Vec<u32> = (1..=upload.parts).filter(|part| !stored.contains(part)).collect();
+    let source = Arc::new(std::fs::File::open(&file.file)?);
+    for some in missing.chunks(URLS) {
+        let wanted = json!({ "parts": some });
+        let path = format!("/v1/uploads/{}/urls", upload.id);
+        let given: PartUrls = client.post(path).safe_to_repeat().json(&wanted)?.send().await?;
+        let mut sending = tokio::task::JoinSet::new();
+        for url in given.urls {
+            if sending.len() >= PARTS_AT_ONCE {
+                joined(sending.join_next().await, bar)?;
+            }
+            let (client, source) = (client.clone(), source.clone());
+            let (offset, length) = (u64::from(url.number - 1) * upload.part_size_bytes, part_length(upload, file, url.number));
+            sending.spawn(async move {
+                let bytes = read_part(source, offset, length).await?;
+                client.put(url.url).bytes(bytes).response().await?;
+                Ok(length)
+            });
+        }
+        while !sending.is_empty() {
+            joined(sending.join_next().await, bar)?;
+        }
+    }
+    Ok(())
+}
+
+fn joined(ended: Option<Result<Result<u64>, tokio::task::JoinError>>, bar: &FileProgress) -> Result<()> {
+    if let Some(ended) = ended {
+        bar.advance(ended.map_err(|error| Error::internal("an upload task panicked").because(error))??);
+    }
+    Ok(())
+}
+
+fn part_length(upload: &Upload, file: &LocalShard, part: u32) -> u64 {
+    let offset = u64::from(part.saturating_sub(1)) * upload.part_size_bytes;
+    file.size_bytes.saturating_sub(offset).min(upload.part_size_bytes)
+}
+
+async fn read_part(source: Arc<std::fs::File>, offset: u64, length: u64) -> Result<bytes::Bytes> {
+    let read = tokio::task::spawn_blocking(move || {
+        let mut buffer = vec![0; usize::try_from(length).unwrap_or(0)];
+        source.read_exact_at(&mut buffer, offset)?;
+        Ok::<_, std::io::Error>(bytes::Bytes::from(buffer))
+    });
+    let read = read.await.map_err(|error| Error::internal("reading panicked").because(error))?;
+    read.map_err(|error| Error::invalid("DIR", format!("a shard changed while it was sent: {error}")))
+}
+
+/// Waits until the exchange has read every byte back and compared it.
+async fn until_verified(client: &Client, id: &UploadId, shard: &ManifestShard) -> Result<()> {
+    loop {
+        let upload: Upload = client.get(format!("/v1/uploads/{id}")).send().await?;
+        match upload.state.as_str() {
+            "verified" => return Ok(()),
+            "refused" => {
+                let why = upload.refusal.unwrap_or_else(|| "no reason was given".to_string());
+                return Err(Error::new(Kind::DigestMismatch, format!("the exchange refused {}: {why}", shard.path))
+                    .remedy("run the command again; the file may have changed while it was sent"));
+            }
+            _ => tokio::time::sleep(POLL).await,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A corpus as a folder: which files are its shards, and what each of them is.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+
+use crate::catalog::check_path;
+use crate::config::MAX_SHARDS;
+use crate::error::{Error, Result};
+use crate::types::{Digest, Hasher};
+
+const BUFFER_BYTES: usize = 1024 * 1024;
+
+/// One file that will be a shard.
+#[derive(Debug, Clone)]
+pub(super) struct LocalShard {
+    /// The path within the dataset, with forward slashes.
+    pub(super) path: String,
+    /// Where it lies.
+    pub(super) file: PathBuf,
+    pub(super) size_bytes: u64,
+}
+
+/// The dataset card of a folder, and its shards in the order of their paths.
+///
+/// Hidden files and folders are passed over; `README.md` at the top is the card. Links are not followed.
+pub(super) fn scan(folder: &Path) -> Result<(Option<String>, Vec<LocalShard>)> {
+    let mut shards = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(current) = folders.pop() {
+        let entries = std::fs::read_dir(&current).map_err(|error| {
+            Error::invalid("DIR", format!("{} cannot be read: {error}", current.display()))
+        })?;
+        for entry in entries {
+            let entry = entry?;
+            let (file, kind) = (entry.path(), entry.file_type()?);
+            if entry.file_name().to_string_lossy().starts_with('.') {
+                continue;
+            }
+            if kind.is_dir() {
+                folders.push(file);
+            } else if kind.is_file() && file != folder.join("README.md") {
+                shards.push(local_shard(folder, file)?);
+            }
+        }
+        if shards.len() > MAX_SHARDS {
+            return Err(Error::invalid("DIR", format!("there are more than {MAX_SHARDS} files; make fewer and larger shards")));
+        }
+    }
+    if shards.is_empty() {
+        return Err(Error::invalid("DIR", format!("{} holds no readable shard", folder.display()))
+            .remedy("point at a folder with the corpus's files, for example data/train-00000.jsonl"));
+    }
+    shards.sort_by(|a, b| a.path.cmp(&b.path));
+    let card = match std::fs::read_to_string(folder.join("README.md")) {
+        Ok(card) => Some(card),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Error::invalid("README.md", format!("the dataset card cannot be read: {error}"))),
+    };
+    Ok((card, shards))
+}
+
+fn local_shard(folder: &Path, file: PathBuf) -> Result<LocalShard> {
+    let unreadable = |why: &dyn std::fmt::Display| Error::invalid("DIR", format!("{} is not a readable shard: {why}", file.display()));
+    let relative = file.strip_prefix(folder).map_err(|error| unreadable(&error))?;
+    let path = relative.to_str().ok_or_else(|| unreadable(&"its name is not UTF-8"))?.to_string();
+    check_path(&path)?;
+    let size_bytes = File::open(&file).and_then(|f| f.metadata()).map_err(|error| unreadable(&error))?.len();
+    Ok(LocalShard { path, file, size_bytes })
+}
+
+/// The media type that a file's name tells.
+pub(super) fn media_type(path: &str) -> &'static str {
+    const TYPES: &[(&str, &str)] = &[
+        (".jsonl.zst", "application/jsonl+zstd"),
+        (".jsonl.gz", "application/jsonl+gzip"),
+        (".jsonl", "application/jsonl"),
+        (".parquet", "application/vnd.apache.parquet"),
+        (".csv", "text/csv"),
+        (".json", "application/json"),
+        (".tar", "application/x-tar"),
+        (".txt", "text/plain"),
+    ];
+    TYPES.iter().find(|(ending, _)| path.ends_with(ending)).map_or("application/octet-stream", |(_, media_type)| media_type)
+}
+
+/// Reads a shard once: its digest, and its number of records where a record is a line.
+pub(super) fn hash(shard: &LocalShard, mut advance: impl FnMut(u64)) -> Result<(Digest, Option<i64>)> {
+    let mut reader = BufReader::with_capacity(BUFFER_BYTES, File::open(&shard.file)?);
+    let mut hasher = Hasher::default();
+    let (mut lines, mut last) = (0_i64, b'\n');
+    loop {
+        let piece = reader.fill_buf()?;
+        let Some(end) = piece.last() else { break };
+        last = *end;
+        hasher.update(piece);
+        lines += i64::try_from(piece.iter().filter(|byte| **byte == b'\n').count()).unwrap_or(0);
+        let length = piece.len();
+        advance(u64::try_from(length).unwrap_or(0));
+        reader.consume(length);
+    }
+    let records = shard.path.ends_with(".jsonl").then_some(lines + i64::from(last != b'\n'));
+    Ok((hasher.finish(), records))
+}
+
+/// The digest of a file on disk, and its size; `advance` is told of each piece.
+pub(super) fn digest_of(file: &Path, advance: impl FnMut(u64)) -> Result<(Digest, u64)> {
+    let (hasher, size) = feed(file, Hasher::default(), advance)?;
+    Ok((hasher.finish(), size))
+}
+
+/// Feeds a file to a hasher that may go on with more, and gives the file's size.
+pub(super) fn hash_into(file: &Path, hasher: Hasher) -> Result<(Hasher, u64)> {
+    feed(file, hasher, |_| {})
+}
+
+fn feed(file: &Path, mut hasher: Hasher, mut advance: impl FnMut(u64)) -> Result<(Hasher, u64)> {
+    let mut reader = File::open(file)?;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut size = 0;
+    loop {
+        let read = reader.read(&mut buffer)?;
+        let Some(piece) = buffer.get(..read).filter(|piece| !piece.is_empty()) else { break };
+        hasher.update(piece);
+        let length = u64::try_from(read).unwrap_or(0);
+        size += length;
+        advance(length);
+    }
+    Ok((hasher, size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_without_shards_is_refused_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("README.md"), "# card").unwrap();
+        let error = scan(folder.path()).unwrap_err();
+        assert!(error.detail.contains("no readable shard"), "{error}");
+        assert!(error.remedy.is_some());
+    }
+
+    #[test]
+    fn a_last_line_without_newline_counts_as_a_record() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.jsonl"), "{}\n{}").unwrap();
+        let (_, shards) = scan(folder.path()).unwrap();
+        assert_eq!(hash(&shards[0], |_| {}).unwrap().1, Some(2));
+    }
+}

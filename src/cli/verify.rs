@@ -1,0 +1,107 @@
+//! `corpex verify`: check a passport, and the files it speaks of, without trusting the exchange.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Global;
+use super::output::Out;
+use super::passport::ExchangeKeys;
+use super::shards;
+use crate::error::{Error, Kind, Result};
+use crate::provenance::note::VerifierKey;
+use crate::provenance::passport::{Policy, Report, verify};
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// A folder made by `corpex download`, or a passport
+    #[arg(value_name = "DIR | PASSPORT")]
+    target: PathBuf,
+    /// Ask no server: the passport, the files and the log's key are all that is looked at
+    #[arg(long)]
+    offline: bool,
+    /// The log's public key (`name+hash+key`), as its operator publishes it; the saved exchange is asked when absent
+    #[arg(long, value_name = "KEY")]
+    log_key: Option<VerifierKey>,
+}
+
+/// What was verified.
+#[derive(Debug, Serialize)]
+pub(super) struct Verified {
+    #[serde(flatten)]
+    report: Report,
+    /// Files whose bytes were compared with the manifest; absent when only a passport was checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<usize>,
+}
+
+impl Verify {
+    pub(super) async fn run(self, global: &Global, out: &Out) -> Result<()> {
+        let policy = match (&self.log_key, self.offline) {
+            (Some(key), _) => Policy { log_vkey: Some(key.clone()), exchange_key: None },
+            (None, true) => Policy::default(),
+            (None, false) => ExchangeKeys::fetch(&global.anonymous()?).await?.policy(),
+        };
+        let verified = if self.target.is_dir() { folder(&self.target, &policy)? } else { passport(&self.target, &policy)? };
+        out.result(&verified, || verified.describe())
+    }
+}
+
+/// Verifies a downloaded folder: its passport, and every file against the manifest in it.
+pub(super) fn folder(folder: &Path, policy: &Policy) -> Result<Verified> {
+    let mut verified = passport(&folder.join(".corpex").join("passport.json"), policy)?;
+    for shard in &verified.report.shards {
+        let file = folder.join(&shard.name);
+        crate::catalog::check_path(&shard.name)?;
+        let (found, _) = shards::digest_of(&file, |_| {})
+            .map_err(|error| Error::new(Kind::DigestMismatch, format!("{} cannot be read: {}", file.display(), error.detail)))?;
+        if found != shard.digest.sha256 {
+            return Err(Error::new(
+                Kind::DigestMismatch,
+                format!("{} has sha256 {found}, and the provider signed {}", shard.name, shard.digest.sha256),
+            )
+            .remedy("this file is not what was licensed: download it again"));
+        }
+    }
+    verified.files = Some(verified.report.shards.len());
+    Ok(verified)
+}
+
+fn passport(file: &Path, policy: &Policy) -> Result<Verified> {
+    let bytes = std::fs::read(file)
+        .map_err(|error| Error::invalid("PASSPORT", format!("{} cannot be read: {error}", file.display())))?;
+    Ok(Verified { report: verify(&bytes, policy)?, files: None })
+}
+
+impl Verified {
+    /// What was checked, in lines for a person.
+    pub(super) fn describe(&self) -> String {
+        let mut lines = Vec::new();
+        for statement in &self.report.statements {
+            lines.push(format!(
+                "ok  {:<14} entry {:>6}  {}  signed by {}",
+                statement.kind.as_str(),
+                statement.log_index,
+                statement.recorded_at,
+                statement.signed_by.join(" and ")
+            ));
+        }
+        lines.push(self.summary());
+        lines.extend(self.report.unchecked.iter().map(|what| format!("not checked: {what}")));
+        lines.join("\n")
+    }
+
+    /// What was checked, in one line.
+    pub(super) fn summary(&self) -> String {
+        let Report { log, statements, deliveries, .. } = &self.report;
+        let files = self.files.map(|count| format!("{count} files equal to the signed manifest, ")).unwrap_or_default();
+        format!(
+            "verified: {files}{} statements and {} deliveries in the log {} at size {}",
+            statements.len(),
+            deliveries.len(),
+            log.origin,
+            log.tree_size
+        )
+    }
+}

@@ -1,0 +1,133 @@
+//! The receipt desk: receipts that arrive together are committed together, each answered after its commit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Planned, Receipt, queries, require_usable};
+use crate::catalog;
+use crate::db::{Conn, Db};
+use crate::error::{Error, Kind, Result};
+use crate::keys::ExchangeKeys;
+use crate::market;
+use crate::provenance::{self, ResourceDescriptor, StatementKind, tree};
+use crate::types::{Clock, EntitlementId, Instant, ReceiptBatchId};
+
+/// Requests that may wait; more are told to come back.
+const QUEUE: usize = 1024;
+/// The most requests in one group.
+const GROUP: usize = 256;
+
+/// A shard whose receipt is durable.
+pub type Delivered = Planned;
+
+type Answer = oneshot::Sender<Result<()>>;
+
+/// Commits receipts in groups. Cheap to clone.
+#[derive(Clone)]
+pub struct ReceiptDesk {
+    requests: mpsc::Sender<(Vec<Receipt>, Answer)>,
+}
+
+impl ReceiptDesk {
+    /// Opens a desk; it closes when every clone of it is gone.
+    pub fn open(db: Db, keys: Arc<ExchangeKeys>, clock: Clock) -> Self {
+        let (requests, mut waiting) = mpsc::channel::<(Vec<Receipt>, Answer)>(QUEUE);
+        tokio::spawn(async move {
+            let mut group = Vec::with_capacity(GROUP);
+            while waiting.recv_many(&mut group, GROUP).await > 0 {
+                commit_group(&db, &keys, clock.now(), std::mem::take(&mut group)).await;
+            }
+        });
+        Self { requests }
+    }
+
+    /// Records receipts; when this returns `Ok`, they are durable and the links may leave.
+    pub async fn record(&self, planned: Vec<Planned>) -> Result<Vec<Delivered>> {
+        let receipts = planned.iter().map(|plan| plan.receipt.clone()).collect();
+        let (answer, answered) = oneshot::channel();
+        let busy = |_| Error::new(Kind::Unavailable, "too many downloads are being started at once");
+        self.requests.try_send((receipts, answer)).map_err(busy)?;
+        answered.await.map_err(|_| Error::new(Kind::Unavailable, "the exchange is stopping"))??;
+        Ok(planned)
+    }
+}
+
+async fn commit_group(db: &Db, keys: &Arc<ExchangeKeys>, now: Instant, group: Vec<(Vec<Receipt>, Answer)>) {
+    let (requests, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+    let keys = keys.clone();
+    let outcome = db.write(move |c| commit(c, &keys, &requests, now)).await;
+    match outcome {
+        Ok(each) => {
+            for (answer, result) in answers.into_iter().zip(each) {
+                // A client that went away meanwhile has its receipt, and no link.
+                let _ = answer.send(result);
+            }
+        }
+        Err(error) => {
+            for answer in answers {
+                let _ = answer.send(Err(Error::new(error.kind, error.detail.clone())));
+            }
+        }
+    }
+}
+
+/// Writes one batch with the receipts of every request whose entitlement still holds; one that no longer does
+/// is refused without harm to the others.
+fn commit(c: &mut Conn, keys: &ExchangeKeys, requests: &[Vec<Receipt>], now: Instant) -> Result<Vec<Result<()>>> {
+    let mut checked = HashMap::new();
+    let mut outcomes = Vec::with_capacity(requests.len());
+    let mut admitted = Vec::new();
+    for receipts in requests {
+        let usable = receipts.iter().map(|r| r.entitlement).try_for_each(|id| check(c, &mut checked, id, now));
+        if usable.is_ok() {
+            admitted.extend_from_slice(receipts);
+        }
+        outcomes.push(usable);
+    }
+    if !admitted.is_empty() {
+        write_batch(c, keys, &admitted, now)?;
+        for id in checked.keys() {
+            note_progress(c, *id, now)?;
+        }
+    }
+    Ok(outcomes)
+}
+
+fn check(c: &mut Conn, checked: &mut HashMap<EntitlementId, ()>, id: EntitlementId, now: Instant) -> Result<()> {
+    if !checked.contains_key(&id) {
+        let entitlement = queries::find_entitlement(c, id)?.ok_or_else(|| Error::not_found(format!("entitlement {id}")))?;
+        require_usable(&entitlement, now)?;
+        checked.insert(id, ());
+    }
+    Ok(())
+}
+
+fn write_batch(c: &mut Conn, keys: &ExchangeKeys, receipts: &[Receipt], now: Instant) -> Result<()> {
+    let batch = ReceiptBatchId::new(now);
+    let documents = receipts.iter().map(crate::signing::canonical_json).collect::<Result<Vec<_>>>()?;
+    let leaves: Vec<_> = documents.iter().map(|document| tree::leaf_hash(document)).collect();
+    let root = tree::root_of(&leaves);
+    let subject = vec![ResourceDescriptor::new(batch.to_string(), root)];
+    let predicate = json!({ "root_sha256": root, "count": receipts.len() });
+    let statement = provenance::declare(c, keys, StatementKind::ReceiptBatch, batch, subject, &predicate, now)?;
+    let count = i32::try_from(receipts.len()).map_err(|_| Error::internal("a receipt batch is bounded"))?;
+    queries::insert_batch(c, batch, root, count, statement.id, now)?;
+    queries::insert_receipts(c, batch, receipts)?;
+    Ok(())
+}
+
+/// Moves the order along: the first link begins its delivery, and the last shard's first link completes it.
+fn note_progress(c: &mut Conn, id: EntitlementId, now: Instant) -> Result<()> {
+    let Some(entitlement) = queries::find_entitlement(c, id)? else { return Ok(()) };
+    let order = market::mark_delivering(c, entitlement.order_id, now)?;
+    if order.state == market::OrderState::Delivering {
+        let seal = catalog::seal_of(c, entitlement.version_id)?;
+        if queries::count_paths(c, id)? >= seal.shard_count {
+            market::mark_delivered(c, entitlement.order_id, now)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! Putting a licensee's passport together: every statement that the licence rests on, each with its proof.
+
+use std::collections::HashMap;
+
+use super::queries;
+use crate::catalog;
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::identity::{self, Caller};
+use crate::keys::ExchangeKeys;
+use crate::provenance::passport::{Delivery, Passport, PassportKey, PassportStatement};
+use crate::provenance::{self, proofs, tree};
+use crate::signing::{Bytes, canonical_json};
+use crate::types::{EntitlementId, ReceiptBatchId, StatementId};
+use crate::{assessment, market, terms};
+
+/// Receipts read at a time.
+const PAGE: i64 = 1000;
+
+/// Issues the passport of one of the caller's licences.
+///
+/// Fails as unavailable while the log has not taken in the newest statements; that takes about a second.
+pub fn passport(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, origin: &str, id: EntitlementId) -> Result<Passport> {
+    let entitlement = super::entitlement(c, caller, id)?;
+    let contract = market::contract_of(c, entitlement.order_id)?;
+    let listing = market::order(c, entitlement.order_id)?.listing_id;
+    let assessed = assessment::assessment(c, market::listings::listing(c, listing)?.assessment_id)?;
+    let rests_on = [
+        catalog::seal_of(c, entitlement.version_id)?.statement_id,
+        terms::terms(c, entitlement.terms_id)?.statement_id,
+        assessed.statement_id,
+        assessment::certificate_of(c, entitlement.version_id)?
+            .ok_or_else(|| Error::internal("a listed version has a certificate"))?
+            .statement_id,
+        contract.statement_id,
+        entitlement.statement_id,
+    ];
+    let mut statements = Vec::new();
+    for id in rests_on {
+        statements.push(logged(c, id)?);
+    }
+    let deliveries = deliveries(c, id, &mut statements)?;
+    let signers = signers(c, &statements)?;
+    Passport::issue(keys, origin, statements, signers, deliveries)
+}
+
+fn logged(c: &mut Conn, id: StatementId) -> Result<PassportStatement> {
+    proofs::logged(c, id)?.ok_or_else(|| {
+        Error::new(Kind::Unavailable, "the log has not taken in the newest statements yet").remedy("ask again in a second")
+    })
+}
+
+/// Every receipt under the licence with its path in its batch; the batches' statements are added to `statements`.
+fn deliveries(c: &mut Conn, id: EntitlementId, statements: &mut Vec<PassportStatement>) -> Result<Vec<Delivery>> {
+    let mut batches: HashMap<ReceiptBatchId, (u32, Vec<crate::types::Digest>)> = HashMap::new();
+    let mut deliveries = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = queries::list_receipts(c, id, &after, PAGE)?;
+        let Some(last) = page.last() else { return Ok(deliveries) };
+        after = last.document.0.receipt.to_string();
+        for row in page {
+            if !batches.contains_key(&row.batch_id) {
+                let place = u32::try_from(statements.len()).map_err(|_| Error::internal("a passport is bounded"))?;
+                let statement = queries::find_batch_statement(c, row.batch_id)?;
+                statements.push(logged(c, statement)?);
+                batches.insert(row.batch_id, (place, batch_leaves(c, row.batch_id)?));
+            }
+            let Some((batch, leaves)) = batches.get(&row.batch_id) else { continue };
+            let wrong = |_| Error::internal("a receipt batch is bounded");
+            let index = usize::try_from(row.batch_index).map_err(wrong)?;
+            deliveries.push(Delivery {
+                receipt: Bytes(canonical_json(&row.document.0)?),
+                batch: *batch,
+                leaf_index: u32::try_from(row.batch_index).map_err(wrong)?,
+                tree_size: u32::try_from(leaves.len()).map_err(wrong)?,
+                path: tree::path_of(leaves, index)?,
+            });
+        }
+    }
+}
+
+fn batch_leaves(c: &mut Conn, id: ReceiptBatchId) -> Result<Vec<crate::types::Digest>> {
+    let receipts = queries::list_batch(c, id)?;
+    receipts.iter().map(|row| Ok(tree::leaf_hash(canonical_json(&row.document.0)?))).collect()
+}
+
+/// The organisations' keys that signed the statements, with when each was good.
+fn signers(c: &mut Conn, statements: &[PassportStatement]) -> Result<Vec<PassportKey>> {
+    let mut signers: Vec<PassportKey> = Vec::new();
+    for signature in statements.iter().flat_map(|statement| &statement.envelope.signatures) {
+        if signers.iter().any(|known| known.key_id == signature.keyid) {
+            continue;
+        }
+        // The exchange's own key is named by the passport itself.
+        if let Some(key) = identity::signing_key(c, signature.keyid)? {
+            signers.push(PassportKey {
+                organisation: identity::organisation(c, key.organisation_id)?.handle,
+                key_id: key.key_id,
+                public_key: key.public_key,
+                registered_at: key.registered_at,
+                revoked_at: key.revoked_at,
+                compromised_at: key.compromised_at,
+            });
+        }
+    }
+    Ok(signers)
+}

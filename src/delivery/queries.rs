@@ -1,0 +1,130 @@
+//! The `entitlements`, `receipts` and `receipt_batches` tables.
+
+use diesel::dsl::count;
+use diesel::prelude::*;
+
+use super::{Entitlement, Receipt};
+use crate::db::{Conn, MultiBackend};
+use crate::schema::{entitlements, receipt_batches, receipts};
+use crate::types::{
+    Digest, EntitlementId, Instant, Json, OrganisationId, ReceiptBatchId, ReceiptId, StatementId, UserId, VersionId,
+};
+
+pub(super) fn insert_entitlement(c: &mut Conn, entitlement: &Entitlement) -> QueryResult<usize> {
+    diesel::insert_into(entitlements::table).values(entitlement).execute(c)
+}
+
+pub(super) fn find_entitlement(c: &mut Conn, id: EntitlementId) -> QueryResult<Option<Entitlement>> {
+    entitlements::table.find(id).select(Entitlement::as_select()).first(c).optional()
+}
+
+pub(super) fn list_entitlements(
+    c: &mut Conn,
+    holders: &[OrganisationId],
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Entitlement>> {
+    entitlements::table
+        .filter(entitlements::organisation_id.eq_any(holders))
+        .filter(entitlements::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
+        .order(entitlements::id)
+        .limit(limit)
+        .select(Entitlement::as_select())
+        .load(c)
+}
+
+pub(super) fn list_entitlements_of_version(c: &mut Conn, id: VersionId, limit: i64) -> QueryResult<Vec<Entitlement>> {
+    entitlements::table
+        .filter(entitlements::version_id.eq(id))
+        .order(entitlements::id)
+        .limit(limit)
+        .select(Entitlement::as_select())
+        .load(c)
+}
+
+pub(super) fn insert_batch(
+    c: &mut Conn,
+    id: ReceiptBatchId,
+    root: Digest,
+    count: i32,
+    statement_id: StatementId,
+    now: Instant,
+) -> QueryResult<usize> {
+    diesel::insert_into(receipt_batches::table)
+        .values((
+            receipt_batches::id.eq(id),
+            receipt_batches::root_sha256.eq(root),
+            receipt_batches::receipt_count.eq(count),
+            receipt_batches::statement_id.eq(statement_id),
+            receipt_batches::committed_at.eq(now),
+        ))
+        .execute(c)
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = receipts)]
+struct NewReceipt<'a> {
+    id: ReceiptId,
+    batch_id: ReceiptBatchId,
+    batch_index: i32,
+    entitlement_id: EntitlementId,
+    user_id: UserId,
+    path: &'a str,
+    sha256: Digest,
+    document: Json<Receipt>,
+    issued_at: Instant,
+}
+
+/// Inserts a batch's receipts in order, a bounded number of rows at a time.
+pub(super) fn insert_receipts(c: &mut Conn, batch_id: ReceiptBatchId, receipts: &[Receipt]) -> QueryResult<()> {
+    let rows: Vec<NewReceipt<'_>> = receipts
+        .iter()
+        .zip(0_i32..)
+        .map(|(receipt, batch_index)| NewReceipt {
+            id: receipt.receipt,
+            batch_id,
+            batch_index,
+            entitlement_id: receipt.entitlement,
+            user_id: receipt.user,
+            path: &receipt.path,
+            sha256: receipt.sha256,
+            document: Json(receipt.clone()),
+            issued_at: receipt.issued_at,
+        })
+        .collect();
+    for row in rows {
+        diesel::insert_into(receipts::table).values(row).execute(c)?;
+    }
+    Ok(())
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = receipts, check_for_backend(MultiBackend))]
+pub(super) struct StoredReceipt {
+    pub(super) batch_id: ReceiptBatchId,
+    pub(super) batch_index: i32,
+    pub(super) document: Json<Receipt>,
+}
+
+pub(super) fn list_receipts(c: &mut Conn, id: EntitlementId, after: &str, limit: i64) -> QueryResult<Vec<StoredReceipt>> {
+    receipts::table
+        .filter(receipts::entitlement_id.eq(id))
+        .filter(receipts::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
+        .order(receipts::id)
+        .limit(limit)
+        .select(StoredReceipt::as_select())
+        .load(c)
+}
+
+pub(super) fn list_batch(c: &mut Conn, id: ReceiptBatchId) -> QueryResult<Vec<StoredReceipt>> {
+    receipts::table.filter(receipts::batch_id.eq(id)).order(receipts::batch_index).select(StoredReceipt::as_select()).load(c)
+}
+
+pub(super) fn find_batch_statement(c: &mut Conn, id: ReceiptBatchId) -> QueryResult<StatementId> {
+    receipt_batches::table.find(id).select(receipt_batches::statement_id).first(c)
+}
+
+/// How many different shards an entitlement's receipts cover.
+pub(super) fn count_paths(c: &mut Conn, id: EntitlementId) -> QueryResult<i64> {
+    receipts::table.filter(receipts::entitlement_id.eq(id)).select(count(receipts::path).aggregate_distinct()).first(c)
+}

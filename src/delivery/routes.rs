@@ -1,0 +1,175 @@
+//! Paying, entitlements, links and passports over HTTP.
+
+use actix_web::web::{Data, Json, Path, Query};
+use actix_web::{HttpResponse, get, post};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Entitlement, EntitlementState};
+use crate::app::App;
+use crate::catalog;
+use crate::db::Conn;
+use crate::error::{Problem, Result};
+use crate::idempotency::IdempotencyKey;
+use crate::idempotency::routes::KeyHeader;
+use crate::identity::{self, Caller};
+use crate::market::routes::{OrderView, order_view};
+use crate::types::{Digest, EntitlementId, Instant, OrderId, Page, PageQuery, ReceiptId, TermsId};
+
+/// A licensee's right to download one version.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct EntitlementView {
+    /// Its identifier.
+    id: EntitlementId,
+    /// The order that it was bought with.
+    order_id: OrderId,
+    /// The licensee's handle.
+    organisation: String,
+    /// `org/name`.
+    dataset: String,
+    /// The version's number.
+    version: i32,
+    /// Under which terms.
+    terms_id: TermsId,
+    /// Whether it may be used.
+    state: EntitlementState,
+    /// Since when it holds.
+    granted_at: Instant,
+    /// Until when; null for a perpetual licence.
+    expires_at: Option<Instant>,
+}
+
+fn view(c: &mut Conn, entitlement: Entitlement) -> Result<EntitlementView> {
+    let (dataset, version) = catalog::version(c, entitlement.version_id)?;
+    Ok(EntitlementView {
+        id: entitlement.id,
+        order_id: entitlement.order_id,
+        organisation: identity::organisation(c, entitlement.organisation_id)?.handle,
+        dataset: format!("{}/{}", dataset.handle, dataset.name),
+        version: version.number,
+        terms_id: entitlement.terms_id,
+        state: entitlement.state,
+        granted_at: entitlement.granted_at,
+        expires_at: entitlement.expires_at,
+    })
+}
+
+/// What paying an order gives.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Payment {
+    /// The order, now in escrow.
+    order: OrderView,
+    /// The licence.
+    entitlement: EntitlementView,
+}
+
+/// Pays an order from the buyer's wallet into escrow and grants the licence.
+#[utoipa::path(tag = "delivery", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
+    responses((status = 200, body = Payment),
+        (status = 409, body = Problem, description = "the order does not wait for payment"),
+        (status = 422, body = Problem, description = "the wallet does not hold enough")))]
+#[post("/v1/orders/{id}/payment")]
+pub(crate) async fn pay_order(app: Data<App>, caller: Caller, key: KeyHeader, id: Path<OrderId>) -> Result<Json<Payment>> {
+    let key = IdempotencyKey::new(caller.user_id, key.value(), "pay_order", &*id)?;
+    let (keys, id, now) = (app.keys.clone(), *id, app.clock.now());
+    let pay = move |c: &mut Conn| {
+        key.once(c, now, |c| {
+            let (order, entitlement) = super::pay_order(c, &caller, &keys, id, now)?;
+            Ok(Payment { order: order_view(c, order)?, entitlement: view(c, entitlement)? })
+        })
+    };
+    Ok(Json(app.db.write(pay).await?))
+}
+
+/// Lists the licences of the caller's organisations.
+#[utoipa::path(tag = "delivery", security(("bearer" = [])), params(PageQuery), responses((status = 200, body = Page<EntitlementView>)))]
+#[get("/v1/entitlements")]
+pub(crate) async fn list_entitlements(app: Data<App>, caller: Caller, page: Query<PageQuery>) -> Result<Json<Page<EntitlementView>>> {
+    let list = move |c: &mut Conn| {
+        let limit = page.limit()?;
+        let rows = super::entitlements(c, &caller, &page)?;
+        let views = rows.into_iter().map(|row| view(c, row)).collect::<Result<Vec<_>>>()?;
+        Ok(Page::new(views, limit, |view| view.id.to_string()))
+    };
+    Ok(Json(app.db.read(list).await?))
+}
+
+/// Shows one licence.
+#[utoipa::path(tag = "delivery", security(("bearer" = [])), responses((status = 200, body = EntitlementView), (status = 404, body = Problem, description = "unknown, or not yours")))]
+#[get("/v1/entitlements/{id}")]
+pub(crate) async fn get_entitlement(app: Data<App>, caller: Caller, id: Path<EntitlementId>) -> Result<Json<EntitlementView>> {
+    let show = move |c: &mut Conn| {
+        let entitlement = super::entitlement(c, &caller, *id)?;
+        view(c, entitlement)
+    };
+    Ok(Json(app.db.read(show).await?))
+}
+
+/// The shards to download.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LinksWanted {
+    /// Shard paths, at most 1,000.
+    paths: Vec<String>,
+}
+
+/// Links to shards, in the order asked for.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Links {
+    /// One per path.
+    links: Vec<Link>,
+}
+
+/// Where to get one shard, for a few minutes.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Link {
+    /// The shard's path.
+    path: String,
+    /// Its digest: check it, the exchange need not be trusted.
+    sha256: Digest,
+    /// Its size.
+    size_bytes: i64,
+    /// The signed URL; it takes Range requests. Keep it out of logs.
+    url: String,
+    /// When the URL stops working; ask for a new one then.
+    expires_at: Instant,
+    /// The receipt that was recorded for it.
+    receipt: ReceiptId,
+}
+
+/// Gives links to shards under a licence. A receipt for each is durable before its link leaves the exchange.
+#[utoipa::path(tag = "delivery", security(("bearer" = [])), request_body = LinksWanted,
+    responses((status = 200, body = Links),
+        (status = 403, body = Problem, description = "the licence ended, or was suspended or revoked"),
+        (status = 404, body = Problem, description = "no such licence or shard")))]
+#[post("/v1/entitlements/{id}/links")]
+pub(crate) async fn create_links(app: Data<App>, caller: Caller, id: Path<EntitlementId>, wanted: Json<LinksWanted>) -> Result<Json<Links>> {
+    let (id, paths, now) = (*id, wanted.into_inner().paths, app.clock.now());
+    let planned = app.db.read(move |c| super::plan(c, &caller, id, &paths, now)).await?;
+    let delivered = app.receipts.record(planned).await?;
+    let mut links = Vec::with_capacity(delivered.len());
+    for one in delivered {
+        let url = super::link(&app.store, &one.storage_key, &one.shard, now).await?;
+        links.push(Link {
+            path: one.shard.path,
+            sha256: one.shard.sha256,
+            size_bytes: one.shard.size_bytes,
+            url: url.to_string(),
+            expires_at: now.plus(crate::config::SIGNED_URL_TTL),
+            receipt: one.receipt.receipt,
+        });
+    }
+    Ok(Json(Links { links }))
+}
+
+/// Gives the licence's passport: every statement it rests on, with proofs, for verification offline.
+#[utoipa::path(tag = "delivery", security(("bearer" = [])),
+    responses((status = 200, description = "the passport (schemas/passport.v1.json)", body = serde_json::Value),
+        (status = 404, body = Problem, description = "unknown, or not yours"),
+        (status = 503, body = Problem, description = "the log has not taken in the newest statements yet")))]
+#[get("/v1/entitlements/{id}/passport")]
+pub(crate) async fn get_passport(app: Data<App>, caller: Caller, id: Path<EntitlementId>) -> Result<HttpResponse> {
+    let (keys, origin) = (app.keys.clone(), app.config.log_origin.clone());
+    let passport = app.db.read(move |c| super::passport(c, &caller, &keys, &origin, *id)).await?;
+    Ok(HttpResponse::Ok().content_type("application/json").body(passport.to_bytes()?))
+}

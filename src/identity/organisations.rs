@@ -1,0 +1,274 @@
+//! Organisations: who trades. Registered by a person, verified by an operator against its papers.
+//!
+//! Invariant: a verified organisation stays verified; a handle and a registration number belong to one organisation.
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{Caller, Role, countries, is_hidden, members, queries, readable};
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::types::{Instant, Json, OrganisationId, PageQuery};
+use crate::{history, text_enum};
+
+const LONGEST_LEGAL_NAME: usize = 200;
+const LONGEST_REGISTRATION_NUMBER: usize = 64;
+const MOST_AFFILIATIONS: usize = 100;
+
+/// Handles that would be mistaken for a path of the exchange, or for the exchange itself.
+const RESERVED: &[&str] = &[
+    "admin", "api", "compliance", "console", "corpex", "datasets", "docs", "exchange", "healthz", "hub", "log", "me",
+    "metrics", "models", "objects", "openapi", "operator", "readyz", "spaces", "v1",
+];
+
+text_enum! {
+    /// How far the exchange knows an organisation.
+    pub enum OrganisationState {
+        /// Somebody registered it.
+        Registered = "registered",
+        /// An operator checked that it exists and that the registrant acts for it.
+        Verified = "verified",
+    }
+}
+
+/// A company or institution that trades.
+#[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(table_name = crate::schema::organisations, check_for_backend(crate::db::MultiBackend))]
+pub struct Organisation {
+    /// The identifier.
+    pub id: OrganisationId,
+    /// Its short name, part of the name of every dataset it publishes.
+    pub handle: String,
+    /// Its name in law.
+    pub legal_name: String,
+    /// Its number in the country's register.
+    pub registration_number: String,
+    /// ISO 3166-1 alpha-2.
+    pub country: String,
+    /// Handles of the organisations that it declares to be affiliated with.
+    pub affiliations: Json<Vec<String>>,
+    /// How far the exchange knows it.
+    pub state: OrganisationState,
+    /// Since when it is registered.
+    pub created_at: Instant,
+    /// Since when it is verified.
+    pub verified_at: Option<Instant>,
+}
+
+/// What is told about an organisation when it is registered.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewOrganisation {
+    /// 2 to 40 of a–z, 0–9 and `-`; begins and ends with a letter or digit; no two dashes in a row.
+    #[schema(min_length = 2, max_length = 40, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$", example = "shanghai-corpora")]
+    pub handle: String,
+    /// The name in law, at most 200 characters.
+    #[schema(min_length = 1, max_length = 200)]
+    pub legal_name: String,
+    /// The number in the country's register (in China the Unified Social Credit Code), at most 64 characters.
+    #[schema(min_length = 1, max_length = 64)]
+    pub registration_number: String,
+    /// ISO 3166-1 alpha-2, in capitals.
+    #[schema(min_length = 2, max_length = 2, example = "CN")]
+    pub country: String,
+    /// Handles of affiliated organisations, at most 100.
+    #[serde(default)]
+    #[schema(max_items = 100)]
+    pub affiliations: Vec<String>,
+}
+
+fn check_handle(field: &str, handle: &str) -> Result<()> {
+    let refused = |why: &str| {
+        Err(Error::invalid(field, format!("{handle:?} is not a handle: {why}"))
+            .remedy("use 2 to 40 of a–z, 0–9 and single dashes inside, such as shanghai-corpora"))
+    };
+    if !(2..=40).contains(&handle.len()) {
+        return refused("it is not 2 to 40 characters long");
+    }
+    if !handle.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+        return refused("it has a character other than a–z, 0–9 and -");
+    }
+    if handle.starts_with('-') || handle.ends_with('-') || handle.contains("--") {
+        return refused("a dash stands at an end or beside another");
+    }
+    if RESERVED.contains(&handle) {
+        return refused("the exchange keeps this name for itself");
+    }
+    Ok(())
+}
+
+fn check_registration_number(number: &str) -> Result<()> {
+    let visible = |c: char| !c.is_whitespace() && !is_hidden(c);
+    if !(1..=LONGEST_REGISTRATION_NUMBER).contains(&number.chars().count()) || !number.chars().all(visible) {
+        let detail = format!("a registration number is 1 to {LONGEST_REGISTRATION_NUMBER} visible characters");
+        return Err(Error::invalid("registration_number", detail).remedy("write it without spaces"));
+    }
+    Ok(())
+}
+
+fn check_affiliations(affiliations: &[String]) -> Result<()> {
+    if affiliations.len() > MOST_AFFILIATIONS {
+        return Err(Error::invalid("affiliations", format!("at most {MOST_AFFILIATIONS} can be declared")));
+    }
+    affiliations.iter().try_for_each(|handle| check_handle("affiliations", handle))
+}
+
+impl NewOrganisation {
+    fn check(self, now: Instant) -> Result<Organisation> {
+        check_handle("handle", &self.handle)?;
+        check_registration_number(&self.registration_number)?;
+        countries::check(&self.country)?;
+        check_affiliations(&self.affiliations)?;
+        let mut affiliations = self.affiliations;
+        affiliations.sort();
+        affiliations.dedup();
+        Ok(Organisation {
+            id: OrganisationId::new(now),
+            legal_name: readable("legal_name", &self.legal_name, LONGEST_LEGAL_NAME)?,
+            handle: self.handle,
+            registration_number: self.registration_number,
+            country: self.country,
+            affiliations: Json(affiliations),
+            state: OrganisationState::Registered,
+            created_at: now,
+            verified_at: None,
+        })
+    }
+}
+
+/// Registers an organisation, with the caller as its first admin.
+///
+/// [`Kind::Invalid`] names the field at fault, [`Kind::AlreadyExists`] the one that is taken.
+pub fn register_organisation(c: &mut Conn, caller: &Caller, input: NewOrganisation, now: Instant) -> Result<Organisation> {
+    let new = input.check(now)?;
+    let taken = |field: &str, detail: String| Err(Error::new(Kind::AlreadyExists, detail).field(field));
+    if queries::find_organisation_by_handle(c, &new.handle)?.is_some() {
+        return taken("handle", format!("the handle {:?} is taken; choose another", new.handle));
+    }
+    if queries::is_registered(c, &new.country, &new.registration_number)? {
+        let detail = "an organisation with this registration number and country is registered; ask one of its admins, or the operator";
+        return taken("registration_number", detail.to_string());
+    }
+    queries::insert_organisation(c, &new)?;
+    history::record(c, new.id, None, new.state.as_str(), caller.user_id, "registered", now)?;
+    members::insert_first_admin(c, new.id, caller.user_id, now)?;
+    Ok(new)
+}
+
+/// Verifies an organisation; operators only. [`Kind::WrongState`] when it is verified already.
+pub fn verify_organisation(c: &mut Conn, caller: &Caller, handle: &str, now: Instant) -> Result<Organisation> {
+    caller.require_operator()?;
+    let organisation = find_organisation(c, handle)?;
+    if queries::set_verified(c, organisation.id, now)? != 1 {
+        return Err(Error::new(Kind::WrongState, format!("{handle} is {} already", organisation.state)));
+    }
+    let (from, to) = (OrganisationState::Registered, OrganisationState::Verified);
+    history::record(c, organisation.id, Some(from.as_str()), to.as_str(), caller.user_id, "verified by an operator", now)?;
+    Ok(Organisation { state: to, verified_at: Some(now), ..organisation })
+}
+
+/// The organisations that the caller may know of, by handle: up to one more than a page.
+///
+/// Operators and compliance see all, others the verified ones and their own.
+pub fn organisations(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Organisation>> {
+    let only_for = (!caller.is_operator() && !caller.is_compliance()).then_some(caller.user_id);
+    Ok(queries::list_organisations(c, only_for, page.after(), page.limit()?.saturating_add(1))?)
+}
+
+/// The organisation with this handle, if the caller (or somebody without credential) may know of it.
+pub fn visible_organisation(c: &mut Conn, caller: Option<&Caller>, handle: &str) -> Result<Organisation> {
+    let organisation = find_organisation(c, handle)?;
+    let trusted = |caller: &Caller| {
+        caller.is_operator() || caller.is_compliance() || caller.member_of(organisation.id).is_some()
+    };
+    if organisation.state == OrganisationState::Verified || caller.is_some_and(trusted) {
+        return Ok(organisation);
+    }
+    Err(unknown(handle))
+}
+
+/// The organisation with this handle; [`Kind::NotFound`] otherwise. Who may know of it is the caller's to check.
+pub fn find_organisation(c: &mut Conn, handle: &str) -> Result<Organisation> {
+    queries::find_organisation_by_handle(c, handle)?.ok_or_else(|| unknown(handle))
+}
+
+/// The organisation with this identifier.
+pub fn organisation(c: &mut Conn, id: OrganisationId) -> Result<Organisation> {
+    queries::find_organisation(c, id)?.ok_or_else(|| Error::not_found(format!("organisation {id}")))
+}
+
+/// Refuses an organisation that no operator has verified: it cannot trade yet.
+pub fn require_verified(organisation: &Organisation) -> Result<()> {
+    match organisation.state {
+        OrganisationState::Verified => Ok(()),
+        OrganisationState::Registered => Err(Error::new(
+            Kind::WrongState,
+            format!("{} is registered, but not verified", organisation.handle),
+        )
+        .remedy("an operator verifies it at POST /v1/organisations/{handle}/verification")),
+    }
+}
+
+/// The organisation behind a handle, for a caller who is a member with one of `roles` (any, when there are none).
+pub(super) fn for_member(c: &mut Conn, caller: &Caller, handle: &str, roles: &[Role]) -> Result<Organisation> {
+    let organisation = visible_organisation(c, Some(caller), handle)?;
+    caller.may(organisation.id, roles)?;
+    Ok(organisation)
+}
+
+fn unknown(handle: &str) -> Error {
+    Error::not_found(format!("organisation {handle:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn valid() -> NewOrganisation {
+        NewOrganisation {
+            handle: "shanghai-corpora".into(),
+            legal_name: "上海语料科技有限公司".into(),
+            registration_number: "91310000MA1K35XXXX".into(),
+            country: "CN".into(),
+            affiliations: vec!["zeta".into(), "alpha".into(), "zeta".into()],
+        }
+    }
+
+    #[test]
+    fn handles_are_short_plain_and_not_reserved() {
+        for good in ["ab", "a1", "shanghai-corpora", "0-0", &"a".repeat(40)] {
+            check_handle("handle", good).unwrap();
+        }
+        let bad = [
+            "", "a", &"a".repeat(41), "-ab", "ab-", "a--b", "Ab", "a_b", "a.b", "a/b", "..", "a b", "é1", "上海", "ab\n",
+            "api", "v1", "datasets",
+        ];
+        for handle in bad {
+            assert_eq!(check_handle("handle", handle).unwrap_err().field.as_deref(), Some("handle"), "{handle:?}");
+        }
+    }
+
+    #[test]
+    fn each_bad_field_is_named() {
+        let now = Instant::from_unix_micros(0);
+        let field = |change: &dyn Fn(&mut NewOrganisation)| {
+            let mut input = valid();
+            change(&mut input);
+            input.check(now).unwrap_err().field.unwrap()
+        };
+        assert_eq!(field(&|o| o.legal_name = " ".into()), "legal_name");
+        assert_eq!(field(&|o| o.legal_name = "a\u{202e}b".into()), "legal_name");
+        assert_eq!(field(&|o| o.registration_number = "9131 0000".into()), "registration_number");
+        assert_eq!(field(&|o| o.registration_number = "9".repeat(65)), "registration_number");
+        assert_eq!(field(&|o| o.country = "cn".into()), "country");
+        assert_eq!(field(&|o| o.affiliations = vec!["Not a handle".into()]), "affiliations");
+        assert_eq!(field(&|o| o.affiliations = vec!["aa".into(); 101]), "affiliations");
+    }
+
+    #[test]
+    fn affiliations_are_kept_once_each_in_order() {
+        let organisation = valid().check(Instant::from_unix_micros(0)).unwrap();
+        assert_eq!(organisation.affiliations.0, ["alpha", "zeta"]);
+        assert_eq!(require_verified(&organisation).unwrap_err().kind, Kind::WrongState);
+    }
+}

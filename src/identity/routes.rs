@@ -1,0 +1,17 @@
+//! People, credentials, organisations and signing keys over HTTP, and the extractors that turn a request's
+//! credential into a [`Caller`].
+
+mod accounts;
+mod extractors;
+mod organisations;
+mod signing_keys;
+mod tokens;
+
+pub(crate) use accounts::*;
+pub use extractors::MaybeCaller;
+pub(crate) use organisations::*;
+pub(crate) use signing_keys::*;
+pub(crate) use tokens::*;
+
+#[allow(unused_imports)] // named in the documentation above
+use super::Caller;

@@ -1,0 +1,203 @@
+//! Registering, signing in and out, and who one is.
+
+use actix_web::http::header;
+use actix_web::web::{Data, Json};
+use actix_web::{HttpResponse, delete, get, post};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::error::{Error, Kind, Problem, Result};
+use crate::identity::caller::{Credential, SignedIn};
+use crate::identity::sessions::{self, Session};
+use crate::identity::tokens::TokenText;
+use crate::identity::{Caller, PlatformRole, Role, Scope, User, jwt, passwords, users};
+use crate::types::{Digest, Instant, OrganisationId, SessionId, UserId};
+
+/// Who registers, or signs in.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EmailAndPassword {
+    /// The e-mail address; upper and lower case are the same.
+    #[schema(example = "li.wei@example.cn", max_length = 254)]
+    email: String,
+    /// 12 to 256 characters.
+    #[schema(min_length = 12, max_length = 256, format = Password)]
+    password: String,
+}
+
+/// A person.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UserView {
+    /// The identifier.
+    id: UserId,
+    /// The e-mail address.
+    email: String,
+    /// Since when the account stands.
+    created_at: Instant,
+}
+
+/// Registers a person, who then signs in with the password.
+#[utoipa::path(tag = "identity", security(()), request_body = EmailAndPassword, responses(
+    (status = 201, body = UserView),
+    (status = 409, body = Problem, description = "the e-mail address is taken"),
+    (status = 422, body = Problem, description = "the e-mail address or the password is not acceptable")))]
+#[post("/v1/users")]
+pub(crate) async fn register_user(app: Data<App>, input: Json<EmailAndPassword>) -> Result<HttpResponse> {
+    let EmailAndPassword { email, password } = input.into_inner();
+    let now = app.clock.now();
+    let phc = passwords::hash(password).await?;
+    let User { id, email, created_at, .. } = app.db.write(move |c| users::register(c, &email, &phc, now)).await?;
+    Ok(HttpResponse::Created().json(UserView { id, email, created_at }))
+}
+
+/// The caller.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Me {
+    /// The caller's identifier.
+    user_id: UserId,
+    /// The caller's e-mail address.
+    email: String,
+    /// What the caller may do for the platform; null for most people.
+    platform_role: Option<PlatformRole>,
+    /// How far the credential of this request reaches.
+    scope: Scope,
+    /// For whom the caller acts.
+    memberships: Vec<MembershipView>,
+}
+
+/// That a person acts for an organisation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MembershipView {
+    /// The organisation's handle.
+    organisation: String,
+    /// The organisation's identifier.
+    organisation_id: OrganisationId,
+    /// What the person may do for it.
+    role: Role,
+    /// Whether an operator has verified the organisation.
+    verified: bool,
+}
+
+/// Tells who the caller is, and for whom the caller acts.
+#[utoipa::path(tag = "identity", security(("bearer" = [])), responses(
+    (status = 200, body = Me),
+    (status = 401, body = Problem, description = "no credential, or one that ended")))]
+#[get("/v1/me")]
+pub(crate) async fn get_me(caller: Caller) -> Json<Me> {
+    let Caller { user_id, email, platform_role, scope, memberships } = caller;
+    let view = |membership: crate::identity::Membership| MembershipView {
+        organisation: membership.handle,
+        organisation_id: membership.organisation_id,
+        role: membership.role,
+        verified: membership.verified,
+    };
+    Json(Me { user_id, email, platform_role, scope, memberships: memberships.into_iter().map(view).collect() })
+}
+
+/// The two tokens of a session.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SessionTokens {
+    /// The session.
+    session_id: SessionId,
+    /// Presented with each request: `Authorization: Bearer …`.
+    access_token: String,
+    /// `Bearer`.
+    token_type: &'static str,
+    /// When the access token ends.
+    expires_at: Instant,
+    /// Good once, for the next pair of tokens.
+    refresh_token: String,
+    /// When the session ends, and a password is needed again.
+    session_expires_at: Instant,
+}
+
+fn session_tokens(app: &App, session: &Session, refresh: &TokenText, now: Instant) -> Result<SessionTokens> {
+    let (access_token, claims) = jwt::issue(&app.keys, &app.config.public_url(), session.user_id, session.id, now)?;
+    Ok(SessionTokens {
+        session_id: session.id,
+        access_token,
+        token_type: "Bearer",
+        expires_at: claims.expires_at(),
+        refresh_token: refresh.reveal().to_string(),
+        session_expires_at: session.expires_at,
+    })
+}
+
+/// Signs in with e-mail address and password.
+#[utoipa::path(tag = "identity", security(()), request_body = EmailAndPassword, responses(
+    (status = 201, body = SessionTokens),
+    (status = 401, body = Problem, description = "no account has this e-mail address and password")))]
+#[post("/v1/sessions")]
+pub(crate) async fn create_session(app: Data<App>, input: Json<EmailAndPassword>) -> Result<HttpResponse> {
+    let EmailAndPassword { email, password } = input.into_inner();
+    let found = app.db.read(move |c| sessions::credentials(c, &email)).await?;
+    let (user, phc) = found.map_or((None, None), |(user, phc)| (Some(user), phc));
+    let right = passwords::matches(phc, password).await?;
+    let user_id = user.filter(|_| right).ok_or_else(sessions::wrong_credentials)?.id;
+    let (refresh, now) = (TokenText::generate_refresh(), app.clock.now());
+    let kept = refresh.clone();
+    let session = app.db.write(move |c| sessions::open(c, user_id, &kept, now)).await?;
+    Ok(HttpResponse::Created().json(session_tokens(&app, &session, &refresh, now)?))
+}
+
+/// A refresh token.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RefreshInput {
+    /// The one that came with the last access token.
+    #[schema(max_length = 43)]
+    refresh_token: String,
+}
+
+/// Trades a refresh token for the next pair of tokens.
+///
+/// Each is good once. One that was used before revokes the session: somebody else may hold it.
+#[utoipa::path(tag = "identity", security(()), request_body = RefreshInput, responses(
+    (status = 200, body = SessionTokens),
+    (status = 401, body = Problem, description = "unknown or used, or its session has ended")))]
+#[post("/v1/sessions/refresh")]
+pub(crate) async fn refresh_session(app: Data<App>, input: Json<RefreshInput>) -> Result<Json<SessionTokens>> {
+    let presented = Digest::of(input.into_inner().refresh_token);
+    let (next, now) = (TokenText::generate_refresh(), app.clock.now());
+    let kept = next.clone();
+    let refreshed = app.db.write(move |c| sessions::refresh(c, presented, &kept, now)).await?;
+    if let sessions::Refreshed::Reused(session) = &refreshed {
+        app.caller_cache.forget_user(session.user_id);
+    }
+    Ok(Json(session_tokens(&app, &refreshed.into_session()?, &next, now)?))
+}
+
+/// A session that has ended.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EndedSession {
+    /// The session.
+    session_id: SessionId,
+    /// When it ended.
+    revoked_at: Instant,
+}
+
+/// Signs out: the session's access and refresh tokens stop working.
+#[utoipa::path(tag = "identity", security(("bearer" = [])), responses(
+    (status = 200, body = EndedSession),
+    (status = 401, body = Problem, description = "no credential, or one that ended"),
+    (status = 409, body = Problem, description = "the credential is an API token, not a session")))]
+#[delete("/v1/sessions/current")]
+pub(crate) async fn delete_session(app: Data<App>, signed_in: SignedIn) -> Result<Json<EndedSession>> {
+    let (user_id, now) = (signed_in.caller.user_id, app.clock.now());
+    let Credential::Session(session_id) = signed_in.credential else {
+        return Err(Error::new(Kind::WrongState, "this request came with an API token, which is not a session")
+            .remedy("revoke the token at DELETE /v1/tokens/{id}"));
+    };
+    app.db.write(move |c| sessions::revoke(c, session_id, user_id, "signed out", now)).await?;
+    app.caller_cache.forget_user(user_id);
+    Ok(Json(EndedSession { session_id, revoked_at: now }))
+}
+
+/// Publishes the keys with which access tokens are verified, as a JSON Web Key Set.
+#[utoipa::path(tag = "identity", security(()), responses((status = 200, body = jwt::KeySet)))]
+#[get("/.well-known/jwks.json")]
+pub(crate) async fn get_jwks(app: Data<App>) -> HttpResponse {
+    let keys = jwt::key_set(&app.keys);
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).json(keys)
+}

@@ -1,0 +1,101 @@
+//! From the `Authorization` header to a [`Caller`] argument.
+
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::{Method, header};
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest};
+
+use crate::app::App;
+use crate::error::{Error, Kind, Result};
+use crate::identity::caller::{self, Presented, SignedIn};
+use crate::identity::{Caller, Scope, jwt};
+
+type Extracting<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
+
+/// The caller, or nobody: for what may be seen without a credential. A bad credential is still refused.
+#[derive(Debug, Clone)]
+pub struct MaybeCaller(pub Option<Caller>);
+
+/// What the headers of a request say about its sender.
+struct Asked {
+    app: Result<App>,
+    presented: Result<Option<Presented>>,
+    changes: bool,
+}
+
+impl Asked {
+    fn of(request: &HttpRequest) -> Self {
+        let app = request.app_data::<Data<App>>().map(|app| App::clone(app));
+        Self {
+            app: app.ok_or_else(|| Error::internal("the server was started without its App")),
+            presented: presented(request),
+            changes: ![Method::GET, Method::HEAD].contains(request.method()),
+        }
+    }
+
+    async fn signed_in(self) -> Result<Option<SignedIn>> {
+        let (app, changes) = (self.app?, self.changes);
+        let Some(presented) = self.presented? else { return Ok(None) };
+        let signed_in = authenticate(&app, presented).await?;
+        if changes && signed_in.caller.scope == Scope::Read {
+            return Err(Error::forbidden("this API token may only read").remedy("use a token with the scope write"));
+        }
+        Ok(Some(signed_in))
+    }
+}
+
+fn presented(request: &HttpRequest) -> Result<Option<Presented>> {
+    let mut headers = request.headers().get_all(header::AUTHORIZATION);
+    match (headers.next(), headers.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => Presented::read(value.as_bytes()).map(Some),
+        (Some(_), Some(_)) => {
+            Err(Error::new(Kind::Malformed, "there is more than one Authorization header").field("Authorization"))
+        }
+    }
+}
+
+async fn authenticate(app: &App, presented: Presented) -> Result<SignedIn> {
+    let (now, sha256) = (app.clock.now(), presented.sha256());
+    if let Some(signed_in) = app.caller_cache.find(sha256, now) {
+        return Ok(signed_in);
+    }
+    let signed_in = match presented {
+        Presented::AccessToken(token) => {
+            let claims = jwt::verify(&app.keys, &app.config.public_url(), &token, now)?;
+            app.db.read(move |c| caller::by_session(c, &claims, now)).await?
+        }
+        Presented::ApiToken(_) => app.db.read(move |c| caller::by_token(c, sha256, now)).await?,
+    };
+    app.caller_cache.remember(sha256, signed_in.clone(), now);
+    Ok(signed_in)
+}
+
+impl FromRequest for SignedIn {
+    type Error = Error;
+    type Future = Extracting<Self>;
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let asked = Asked::of(request);
+        Box::pin(async { asked.signed_in().await?.ok_or_else(caller::missing) })
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = Error;
+    type Future = Extracting<Self>;
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let signed_in = SignedIn::from_request(request, payload);
+        Box::pin(async { Ok(signed_in.await?.caller) })
+    }
+}
+
+impl FromRequest for MaybeCaller {
+    type Error = Error;
+    type Future = Extracting<Self>;
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let asked = Asked::of(request);
+        Box::pin(async { Ok(Self(asked.signed_in().await?.map(|signed_in| signed_in.caller))) })
+    }
+}

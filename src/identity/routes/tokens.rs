@@ -1,0 +1,117 @@
+//! API tokens over HTTP.
+
+use actix_web::web::{Data, Json, Path, Query};
+use actix_web::{HttpResponse, delete, get, post};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::app::App;
+use crate::error::{Error, Problem, Result};
+use crate::identity::caller::{Credential, SignedIn};
+use crate::identity::tokens::{self, MOST_DAYS, NewToken, TokenText};
+use crate::identity::{ApiToken, Caller, Scope};
+use crate::types::{Instant, Page, PageQuery, TokenId};
+
+/// What is wanted of a new API token.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenInput {
+    /// What you call it, at most 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
+    name: String,
+    /// How far it reaches.
+    scope: Scope,
+    /// For how many days it is good, 1 to 365.
+    #[schema(minimum = 1, maximum = 365)]
+    valid_days: u32,
+}
+
+impl TokenInput {
+    fn check(self, now: Instant) -> Result<NewToken> {
+        if !(1..=MOST_DAYS).contains(&self.valid_days) {
+            return Err(Error::invalid("valid_days", format!("{} is not between 1 and {MOST_DAYS}", self.valid_days)));
+        }
+        Ok(NewToken { name: self.name, scope: self.scope, expires_at: now.plus(tokens::days(self.valid_days)) })
+    }
+}
+
+/// An API token, without its text.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TokenView {
+    /// The identifier.
+    id: TokenId,
+    /// What its owner calls it.
+    name: String,
+    /// How far it reaches.
+    scope: Scope,
+    /// When it was issued.
+    created_at: Instant,
+    /// When it ends.
+    expires_at: Instant,
+    /// When it was revoked; null while it was not.
+    revoked_at: Option<Instant>,
+}
+
+impl From<ApiToken> for TokenView {
+    fn from(token: ApiToken) -> Self {
+        let ApiToken { id, name, scope, created_at, expires_at, revoked_at, .. } = token;
+        Self { id, name, scope, created_at, expires_at, revoked_at }
+    }
+}
+
+/// A new API token. Its text is shown this once and cannot be had again.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct IssuedToken {
+    /// `cpx_…`: presented as `Authorization: Bearer cpx_…`.
+    token: String,
+    #[serde(flatten)]
+    about: TokenView,
+}
+
+/// Which token.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct TokenPath {
+    /// The token's identifier.
+    id: TokenId,
+}
+
+/// Issues an API token to the caller.
+///
+/// One that is asked for with another API token ends no later than that one.
+#[utoipa::path(tag = "identity", security(("bearer" = [])), request_body = TokenInput, responses(
+    (status = 201, body = IssuedToken),
+    (status = 403, body = Problem, description = "asked for with a token that may only read"),
+    (status = 422, body = Problem, description = "a field is not acceptable")))]
+#[post("/v1/tokens")]
+pub(crate) async fn create_token(app: Data<App>, signed_in: SignedIn, input: Json<TokenInput>) -> Result<HttpResponse> {
+    let now = app.clock.now();
+    let wanted = input.into_inner().check(now)?;
+    let limit = matches!(signed_in.credential, Credential::Token(_)).then_some(signed_in.expires_at);
+    let (text, caller) = (TokenText::generate(), signed_in.caller);
+    let kept = text.clone();
+    let token = app.db.write(move |c| tokens::create(c, &caller, limit, &kept, &wanted, now)).await?;
+    Ok(HttpResponse::Created().json(IssuedToken { token: text.reveal().to_string(), about: token.into() }))
+}
+
+/// Lists the caller's API tokens, oldest first, without their text.
+#[utoipa::path(tag = "identity", security(("bearer" = [])), params(PageQuery), responses((status = 200, body = Page<TokenView>)))]
+#[get("/v1/tokens")]
+pub(crate) async fn list_tokens(app: Data<App>, caller: Caller, page: Query<PageQuery>) -> Result<Json<Page<TokenView>>> {
+    let limit = page.limit()?;
+    let rows = app.db.read(move |c| tokens::tokens(c, &caller, &page)).await?;
+    Ok(Json(Page::new(rows, limit, |token| token.id.to_string()).map(TokenView::from)))
+}
+
+/// Revokes one of the caller's API tokens.
+#[utoipa::path(tag = "identity", security(("bearer" = [])), params(TokenPath), responses(
+    (status = 200, body = TokenView),
+    (status = 404, body = Problem, description = "unknown, or not yours"),
+    (status = 409, body = Problem, description = "revoked already")))]
+#[delete("/v1/tokens/{id}")]
+pub(crate) async fn revoke_token(app: Data<App>, caller: Caller, path: Path<TokenPath>) -> Result<Json<TokenView>> {
+    let (user_id, now) = (caller.user_id, app.clock.now());
+    let token = app.db.write(move |c| tokens::revoke_token(c, &caller, path.id, now)).await?;
+    app.caller_cache.forget_user(user_id);
+    Ok(Json(token.into()))
+}

@@ -1,0 +1,216 @@
+//! Signing keys: the public halves with which an organisation's statements are verified.
+//!
+//! A key is registered with a `key-registration` statement signed by the key itself, which proves that the
+//! registrant holds the private half. Registration and revocation are both in the log.
+//!
+//! Invariant: a key id is registered once, by one organisation, for ever; a revoked key never becomes active again.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Caller, Organisation, Role, organisations, queries};
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::history;
+use crate::keys::ExchangeKeys;
+use crate::provenance::{self, ResourceDescriptor, StatementKind};
+use crate::signing::{Envelope, PublicKey};
+use crate::types::{Digest, Instant, OrganisationId, PageQuery, SigningKeyId};
+
+/// The name of a key in the subjects of the statements about it.
+const SUBJECT: &str = "key";
+const ACTIVE: &str = "active";
+const REVOKED: &str = "revoked";
+
+/// A public key registered by an organisation.
+#[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(table_name = crate::schema::signing_keys, check_for_backend(crate::db::MultiBackend))]
+pub struct SigningKey {
+    /// The identifier of the registration.
+    pub id: SigningKeyId,
+    /// Whose key it is.
+    pub organisation_id: OrganisationId,
+    /// SHA-256 of the raw public key: the `keyid` of its signatures.
+    pub key_id: Digest,
+    /// The key.
+    pub public_key: PublicKey,
+    /// Since when its signatures are accepted.
+    pub registered_at: Instant,
+    /// Since when they are not.
+    pub revoked_at: Option<Instant>,
+    /// Since when others may have held the private half.
+    pub compromised_at: Option<Instant>,
+}
+
+/// The predicate of a `key-registration` statement (schemas/key-registration.v1.json).
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Registration {
+    organisation: String,
+    public_key: PublicKey,
+}
+
+/// Registers a key with the statement that it signed itself; admins and signers only.
+///
+/// [`Kind::BadSignature`] when the statement does not prove possession of the key it names,
+/// [`Kind::AlreadyExists`] when anyone registered that key before.
+pub fn register_key(
+    c: &mut Conn,
+    caller: &Caller,
+    keys: &ExchangeKeys,
+    handle: &str,
+    envelope: &Envelope,
+    now: Instant,
+) -> Result<SigningKey> {
+    let organisation = organisations::for_member(c, caller, handle, &[Role::Admin, Role::Signer])?;
+    let public_key = proven_key(envelope, handle)?;
+    let key_id = public_key.key_id();
+    if signing_key(c, key_id)?.is_some() {
+        return Err(Error::new(Kind::AlreadyExists, format!("key {key_id} is registered"))
+            .field("envelope")
+            .remedy("make a new key: each is registered once, by one organisation"));
+    }
+    let id = SigningKeyId::new(now);
+    provenance::admit(c, keys, StatementKind::KeyRegistration, id, envelope, public_key, now)?;
+    let key = SigningKey {
+        id,
+        organisation_id: organisation.id,
+        key_id,
+        public_key,
+        registered_at: now,
+        revoked_at: None,
+        compromised_at: None,
+    };
+    queries::insert_key(c, &key)?;
+    history::record(c, id, None, ACTIVE, caller.user_id, "registered with proof of possession", now)?;
+    Ok(key)
+}
+
+/// The key that signed its own registration for the organisation `handle`.
+fn proven_key(envelope: &Envelope, handle: &str) -> Result<PublicKey> {
+    let refused = |field: &str, why: String| Error::new(Kind::BadSignature, why).field(field);
+    // The key stands in the very document that it signs: it is read first, and believed once the signature holds.
+    let claimed: PublicKey = serde_json::from_slice::<serde_json::Value>(&envelope.payload.0)
+        .ok()
+        .and_then(|payload| payload.pointer("/predicate/public_key").and_then(|key| key.as_str().map(str::to_string)))
+        .ok_or_else(|| {
+            refused("payload", "the signed statement names no public key".into())
+                .remedy("sign a key-registration statement with predicate {organisation, public_key}")
+        })?
+        .parse()
+        .map_err(|error: Error| error.field("/predicate/public_key"))?;
+    let statement = provenance::parse(envelope, claimed, StatementKind::KeyRegistration)?;
+    let registration: Registration = serde_json::from_value(statement.predicate)?;
+    if registration.organisation != handle {
+        let why = format!("the statement registers the key for {:?}, not for {handle:?}", registration.organisation);
+        return Err(refused("/predicate/organisation", why));
+    }
+    if statement.subject != [ResourceDescriptor::new(SUBJECT, claimed.key_id())] {
+        let why = format!("the statement's only subject must be {SUBJECT:?} with the key's id {}", claimed.key_id());
+        return Err(refused("/subject", why));
+    }
+    if envelope.signatures.len() != 1 {
+        return Err(refused("signatures", "a key is registered with one signature, its own".into()));
+    }
+    Ok(registration.public_key)
+}
+
+/// Revokes a key of the caller's organisation; admins and signers only. The exchange states it in the log.
+///
+/// A key that was revoked already can still be declared compromised, or compromised since an earlier time;
+/// otherwise [`Kind::WrongState`].
+pub fn revoke_key(
+    c: &mut Conn,
+    caller: &Caller,
+    keys: &ExchangeKeys,
+    handle: &str,
+    id: SigningKeyId,
+    compromised_at: Option<Instant>,
+    now: Instant,
+) -> Result<SigningKey> {
+    let organisation = organisations::for_member(c, caller, handle, &[Role::Admin, Role::Signer])?;
+    let key = queries::find_key(c, id)?
+        .filter(|key| key.organisation_id == organisation.id)
+        .ok_or_else(|| Error::not_found(format!("key {id} of {handle}")))?;
+    if compromised_at.is_some_and(|at| at > now) {
+        return Err(Error::invalid("compromised_at", "this lies in the future").remedy("leave it out if the key is safe"));
+    }
+    let swapped = match (key.revoked_at, compromised_at) {
+        (None, _) => queries::set_key_revoked(c, id, now, compromised_at)?,
+        (Some(_), Some(at)) => queries::set_key_compromised(c, id, at)?,
+        (Some(_), None) => 0,
+    };
+    if swapped != 1 {
+        return Err(Error::new(Kind::WrongState, format!("key {} is revoked already", key.key_id))
+            .remedy("only an earlier compromised_at can still be declared"));
+    }
+    let revoked = SigningKey {
+        revoked_at: key.revoked_at.or(Some(now)),
+        compromised_at: compromised_at.or(key.compromised_at),
+        ..key
+    };
+    declare_revocation(c, keys, &organisation, &revoked, now)?;
+    let from = if key.revoked_at.is_some() { REVOKED } else { ACTIVE };
+    let reason = if compromised_at.is_some() { "revoked as compromised" } else { "revoked" };
+    history::record(c, id, Some(from), REVOKED, caller.user_id, reason, now)?;
+    Ok(revoked)
+}
+
+fn declare_revocation(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    organisation: &Organisation,
+    key: &SigningKey,
+    now: Instant,
+) -> Result<()> {
+    let mut predicate = json!({
+        "organisation": organisation.handle,
+        "key_id": key.key_id,
+        "revoked_at": key.revoked_at.unwrap_or(now),
+    });
+    if let (Some(at), Some(members)) = (key.compromised_at, predicate.as_object_mut()) {
+        members.insert("compromised_at".to_string(), json!(at));
+    }
+    let subjects = vec![ResourceDescriptor::new(SUBJECT, key.key_id)];
+    provenance::declare(c, keys, StatementKind::KeyRevocation, key.id, subjects, &predicate, now)?;
+    Ok(())
+}
+
+/// The keys of an organisation, revoked ones included, oldest first: up to one more than a page.
+///
+/// Verifiers need them, so whoever may know of the organisation may read them, without credential too.
+pub fn signing_keys(
+    c: &mut Conn,
+    caller: Option<&Caller>,
+    handle: &str,
+    page: &PageQuery,
+) -> Result<(Organisation, Vec<SigningKey>)> {
+    let organisation = organisations::visible_organisation(c, caller, handle)?;
+    let keys = queries::list_keys(c, organisation.id, page.after(), page.limit()?.saturating_add(1))?;
+    Ok((organisation, keys))
+}
+
+/// The active key with this key id of the organisation; [`Kind::BadSignature`] says why there is none.
+pub fn signing_key_for(c: &mut Conn, organisation_id: OrganisationId, key_id: Digest) -> Result<SigningKey> {
+    let refused = |why: String| Error::new(Kind::BadSignature, why).field("signatures");
+    match signing_key(c, key_id)? {
+        Some(key) if key.organisation_id == organisation_id => match key.revoked_at {
+            None => Ok(key),
+            Some(at) => Err(refused(format!("key {key_id} was revoked at {at}")).remedy("sign with an active key")),
+        },
+        _ => {
+            let handle = organisations::organisation(c, organisation_id)?.handle;
+            Err(refused(format!("key {key_id} is not registered by {handle}"))
+                .remedy(format!("register it at POST /v1/organisations/{handle}/keys")))
+        }
+    }
+}
+
+/// The key with this key id, whatever its state and whoever registered it.
+pub fn signing_key(c: &mut Conn, key_id: Digest) -> Result<Option<SigningKey>> {
+    Ok(queries::find_key_by_key_id(c, key_id)?)
+}
+
+#[cfg(test)]
+#[path = "signing_keys_tests.rs"]
+mod tests;

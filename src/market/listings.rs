@@ -1,0 +1,177 @@
+//! Listings: versions on the board.
+
+use serde_json::json;
+
+use super::queries;
+use crate::assessment;
+use crate::catalog::{self, Dataset, Version};
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::history;
+use crate::identity::{self, Caller, Role};
+use crate::keys::ExchangeKeys;
+use crate::provenance::{self, ResourceDescriptor, StatementKind};
+use crate::terms;
+use crate::text_enum;
+use crate::types::{AssessmentId, Instant, ListingId, OrganisationId, TermsId, VersionId};
+
+/// Who may offer what an organisation publishes.
+const SELLERS: &[Role] = &[Role::Trader];
+
+text_enum! {
+    /// Where a listing is in its life.
+    pub enum ListingState {
+        /// Being prepared.
+        Draft = "draft",
+        /// Announced, so that others may object.
+        PublicNotice = "public_notice",
+        /// On the board: it can be bought.
+        Listed = "listed",
+        /// Taken off by its provider for a while.
+        Paused = "paused",
+        /// Taken off by the exchange for a while.
+        Suspended = "suspended",
+        /// Withdrawn for ever; it stays to be seen.
+        Delisted = "delisted",
+    }
+}
+
+impl ListingState {
+    /// Whether a listing in this state may next be in that one.
+    pub fn may_become(self, next: Self) -> bool {
+        use ListingState::{Delisted, Draft, Listed, Paused, PublicNotice, Suspended};
+        matches!(
+            (self, next),
+            (Draft, PublicNotice)
+                | (PublicNotice, Listed | Delisted)
+                | (Listed, Paused | Suspended | Delisted)
+                | (Paused, Listed | Suspended | Delisted)
+                | (Suspended, Listed | Paused | Delisted)
+        )
+    }
+}
+
+/// A version offered under terms.
+#[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(table_name = crate::schema::listings, check_for_backend(crate::db::MultiBackend))]
+pub struct Listing {
+    /// Its identifier.
+    pub id: ListingId,
+    /// What is offered.
+    pub version_id: VersionId,
+    /// On which terms.
+    pub terms_id: TermsId,
+    /// The assessment that it was admitted with.
+    pub assessment_id: AssessmentId,
+    /// Who offers it.
+    pub provider_id: OrganisationId,
+    /// Where it is in its life.
+    pub state: ListingState,
+    /// When it was made.
+    pub created_at: Instant,
+}
+
+/// Puts a version on the board under terms of its own provider.
+///
+/// The public notice period has no length yet: the listing passes through it in the same transaction.
+pub fn open(
+    c: &mut Conn,
+    caller: &Caller,
+    keys: &ExchangeKeys,
+    (dataset, version): (&Dataset, &Version),
+    terms_id: TermsId,
+    now: Instant,
+) -> Result<Listing> {
+    caller.may(dataset.organisation_id, SELLERS)?;
+    identity::require_verified(&identity::organisation(c, dataset.organisation_id)?)?;
+    let seal = catalog::seal_of(c, version.id)?;
+    let assessment = assessment::valid_assessment(c, version.id, now)?;
+    let terms = terms::terms(c, terms_id).map_err(|error| error.field("terms_id"))?;
+    if terms.organisation_id != dataset.organisation_id {
+        return Err(Error::not_found(format!("terms {terms_id} of {}", dataset.handle)).field("terms_id"));
+    }
+    if let Some(standing) = queries::find_listing_of(c, version.id, terms_id)? {
+        return Err(Error::new(Kind::AlreadyExists, format!("this version is listed under these terms as {}", standing.id))
+            .remedy("resume that listing if it is paused, or list under other terms"));
+    }
+    let listing = Listing {
+        id: ListingId::new(now),
+        version_id: version.id,
+        terms_id,
+        assessment_id: assessment.id,
+        provider_id: dataset.organisation_id,
+        state: ListingState::Listed,
+        created_at: now,
+    };
+    let subjects =
+        vec![ResourceDescriptor::new("manifest", seal.manifest_sha256), ResourceDescriptor::new("terms", terms.sha256)];
+    let predicate = json!({
+        "listing": listing.id, "dataset": dataset.full_name(), "version": version.number,
+        "manifest_sha256": seal.manifest_sha256, "terms_sha256": terms.sha256, "listed_at": now,
+    });
+    provenance::declare(c, keys, StatementKind::Listing, listing.id, subjects, &predicate, now)?;
+    queries::insert_listing(c, &listing)?;
+    let path = [ListingState::Draft, ListingState::PublicNotice, ListingState::Listed];
+    let mut before = None;
+    for state in path {
+        history::record(c, listing.id, before, state.as_str(), caller.user_id, "listed by its provider", now)?;
+        before = Some(state.as_str());
+    }
+    Ok(listing)
+}
+
+/// A provider takes its listing off the board for a while, puts it back, or withdraws it for ever.
+pub fn change(c: &mut Conn, caller: &Caller, id: ListingId, to: ListingState, now: Instant) -> Result<Listing> {
+    let listing = listing(c, id)?;
+    caller.may(listing.provider_id, SELLERS)?;
+    if !listing.state.may_become(to) || listing.state == ListingState::Suspended && to != ListingState::Delisted {
+        return Err(Error::new(Kind::WrongState, format!("listing {id} is {} and cannot become {to}", listing.state)));
+    }
+    if to == ListingState::Listed {
+        assessment::valid_assessment(c, listing.version_id, now)?;
+    }
+    if queries::set_listing_state(c, id, listing.state, to)? != 1 {
+        return Err(Error::new(Kind::WrongState, format!("listing {id} changed in the meantime")));
+    }
+    history::record(c, id, Some(listing.state.as_str()), to.as_str(), caller.user_id, "by its provider", now)?;
+    Ok(Listing { state: to, ..listing })
+}
+
+/// A listing; everybody may see what is on the board or was.
+pub fn listing(c: &mut Conn, id: ListingId) -> Result<Listing> {
+    queries::find_listing(c, id)?.ok_or_else(|| Error::not_found(format!("listing {id}")))
+}
+
+/// Listings, oldest first; those of one dataset when its versions are given.
+pub fn listings(c: &mut Conn, versions: Option<&[VersionId]>, after: &str, limit: i64) -> Result<Vec<Listing>> {
+    Ok(queries::list_listings(c, versions, after, limit)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_drawn_edges_of_a_listings_life_exist() {
+        use ListingState::{Delisted, Draft, Listed, Paused, PublicNotice, Suspended};
+        let edges = [
+            (Draft, PublicNotice),
+            (PublicNotice, Listed),
+            (PublicNotice, Delisted),
+            (Listed, Paused),
+            (Listed, Suspended),
+            (Listed, Delisted),
+            (Paused, Listed),
+            (Paused, Suspended),
+            (Paused, Delisted),
+            (Suspended, Listed),
+            (Suspended, Paused),
+            (Suspended, Delisted),
+        ];
+        for from in ListingState::ALL {
+            for to in ListingState::ALL {
+                assert_eq!(from.may_become(*to), edges.contains(&(*from, *to)), "{from} to {to}");
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! `/healthz`, `/readyz`, `/metrics`, `/openapi.yaml` and `/docs`.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::web::Data;
+use actix_web::{HttpResponse, get};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::error::{Error, Kind, Problem, Result};
+use crate::provenance::sequencer;
+use crate::{app, jobs};
+
+/// A dependency that does not answer within this time counts as down.
+const CHECK_LIMIT: Duration = Duration::from_secs(2);
+/// A log that has waited longer than this for its sequencer is stuck.
+const SEQUENCER_LIMIT: Duration = Duration::from_secs(30);
+
+/// Whether each thing the exchange stands on answers.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Readiness {
+    /// `ok`, or what is wrong.
+    database: String,
+    /// `ok`, or what is wrong.
+    store: String,
+    /// `ok`, or what is wrong.
+    sequencer: String,
+}
+
+/// Tells that the process is alive.
+#[utoipa::path(tag = "operations", security(()), responses((status = 200, description = "alive", body = String)))]
+#[get("/healthz")]
+pub(crate) async fn get_health() -> &'static str {
+    "ok\n"
+}
+
+/// Tells whether the exchange can do its work: database, object store and log sequencer.
+#[utoipa::path(tag = "operations", security(()), responses(
+    (status = 200, body = Readiness),
+    (status = 503, body = Readiness, description = "something it needs is missing")))]
+#[get("/readyz")]
+pub(crate) async fn get_readiness(app: Data<App>) -> HttpResponse {
+    let now = app.clock.now();
+    let checked = Readiness {
+        database: verdict(app.db.read(|c| jobs::count(c).map(drop))).await,
+        store: verdict(app.store.check()).await,
+        sequencer: verdict(app.db.read(move |c| sequencer::check(c, SEQUENCER_LIMIT, now))).await,
+    };
+    let ready = [&checked.database, &checked.store, &checked.sequencer].iter().all(|part| *part == "ok");
+    if ready { HttpResponse::Ok().json(checked) } else { HttpResponse::ServiceUnavailable().json(checked) }
+}
+
+async fn verdict(check: impl Future<Output = Result<()>>) -> String {
+    match tokio::time::timeout(CHECK_LIMIT, check).await {
+        Ok(Ok(())) => "ok".to_string(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} seconds", CHECK_LIMIT.as_secs()),
+    }
+}
+
+/// Reports counters and gauges to Prometheus.
+#[utoipa::path(tag = "operations", security(()), responses(
+    (status = 200, description = "metrics in Prometheus text format", body = String, content_type = "text/plain")))]
+#[get("/metrics")]
+pub(crate) async fn get_metrics(app: Data<App>) -> Result<HttpResponse> {
+    let (jobs, log) = app.db.read(|c| Ok((jobs::count(c)?, sequencer::status(c)?))).await?;
+    app.metrics.set("jobs_live", jobs.live);
+    app.metrics.set("jobs_dead", jobs.dead);
+    app.metrics.set("log_tree_size", gauge(log.tree_size.unwrap_or(0)));
+    app.metrics.set("log_queued", gauge(log.queued));
+    app.metrics.set("database_retries", gauge(app.db.retries()));
+    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(app.metrics.render()?))
+}
+
+fn gauge(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Describes the API, as OpenAPI 3.1 in YAML.
+#[utoipa::path(tag = "operations", operation_id = "get_openapi", security(()), responses(
+    (status = 200, description = "this document", body = String, content_type = "application/yaml"),
+    (status = 500, body = Problem, description = "the exchange failed")))]
+#[get("/openapi.yaml")]
+pub(crate) async fn get_openapi() -> Result<HttpResponse> {
+    static YAML: OnceLock<Option<String>> = OnceLock::new();
+    match YAML.get_or_init(|| openapi_yaml().ok()) {
+        Some(yaml) => Ok(HttpResponse::Ok().content_type("application/yaml").body(yaml.as_str())),
+        None => Err(Error::new(Kind::Internal, "the API description cannot be written")),
+    }
+}
+
+/// The API description as the repository keeps it in `openapi.yaml`.
+pub fn openapi_yaml() -> Result<String> {
+    app::openapi().to_yaml().map_err(|error| Error::internal("the API description cannot be written").because(error.to_string()))
+}
+
+/// Leads to the documentation page.
+#[utoipa::path(tag = "operations", security(()), responses((status = 307, description = "to /docs/")))]
+#[get("/docs")]
+pub(crate) async fn get_docs() -> HttpResponse {
+    HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, "docs/")).finish()
+}

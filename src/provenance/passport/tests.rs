@@ -1,0 +1,329 @@
+//! Passports of a whole purchase, honest and otherwise.
+
+use serde_json::{Value, json};
+
+use super::verify::verify_with;
+use super::*;
+use crate::provenance::note::Checkpoint;
+use crate::provenance::proof::TlogProof;
+use crate::provenance::statement::{Leaf, ResourceDescriptor, Statement, receipt_for};
+use crate::provenance::tree;
+use crate::signing::SecretKey;
+
+const ORIGIN: &str = "corpex.example/log";
+
+/// Predicates belong to other domains, and have schemas there; here only batches are checked against theirs.
+fn lenient(name: &str, value: &Value) -> Result<()> {
+    if name == "receipt-batch.v1" { schemas::validate(name, value) } else { Ok(()) }
+}
+
+fn check(bytes: &[u8]) -> Result<Report> {
+    verify_with(bytes, &Policy::default(), &lenient)
+}
+
+fn at(seconds: i64) -> Instant {
+    Instant::from_unix_micros(1_700_000_000_000_000 + seconds * 1_000_000)
+}
+
+/// Everything that goes into a passport, still soft.
+struct Story {
+    keys: ExchangeKeys,
+    provider: SecretKey,
+    lab: SecretKey,
+    recorded: Vec<(StatementKind, Envelope, Option<Envelope>, Leaf)>,
+    signers: Vec<PassportKey>,
+    receipts: Vec<Value>,
+}
+
+impl Story {
+    fn new() -> Self {
+        let seed = |byte| SecretKey::from_seed([byte; 32]);
+        let keys =
+            ExchangeKeys { statement: seed(1), log: seed(2), access: seed(3), access_next: seed(4), url: seed(5) };
+        let (provider, lab) = (seed(6), seed(7));
+        let key = |organisation: &str, key: &SecretKey| PassportKey {
+            organisation: organisation.to_string(),
+            key_id: key.public().key_id(),
+            public_key: key.public(),
+            registered_at: at(0),
+            revoked_at: None,
+            compromised_at: None,
+        };
+        let signers = vec![key("provider", &provider), key("lab", &lab)];
+        let receipts = vec![
+            json!({"path": "a.jsonl", "sha256": Digest::of("a"), "entitlement": 1}),
+            json!({"path": "a.jsonl", "sha256": Digest::of("a"), "entitlement": 2}),
+            json!({"path": "a.jsonl", "sha256": Digest::of("a"), "entitlement": 3}),
+        ];
+        Self { keys, provider, lab, recorded: Vec::new(), signers, receipts }
+    }
+
+    /// Records as `admit`, `countersign` and `declare` do, and gives the digest others refer to.
+    fn record(&mut self, kind: StatementKind, party: Option<SecretKey>, predicate: Value) -> Digest {
+        self.record_about(kind, party, vec![ResourceDescriptor::new("a.jsonl", Digest::of("a"))], predicate)
+    }
+
+    fn record_about(
+        &mut self,
+        kind: StatementKind,
+        party: Option<SecretKey>,
+        subject: Vec<ResourceDescriptor>,
+        predicate: Value,
+    ) -> Digest {
+        let now = at(10 + i64::try_from(self.recorded.len()).unwrap());
+        let statement = Statement::new(kind, subject, predicate);
+        let exchange = &self.keys.statement;
+        let (envelope, receipt, signer) = match party {
+            None => (statement.sign(exchange).unwrap(), None, exchange),
+            Some(key) if kind == StatementKind::Contract => {
+                let mut envelope = statement.sign(&key).unwrap();
+                exchange.add_signature(&mut envelope);
+                (envelope, None, exchange)
+            }
+            Some(key) => {
+                let envelope = statement.sign(&key).unwrap();
+                let receipt = receipt_for(&statement, kind, &envelope, exchange, now).unwrap();
+                (envelope, Some(receipt), &key.clone())
+            }
+        };
+        let leaf = Leaf::new(kind, &envelope, signer.public().key_id(), receipt.as_ref(), now).unwrap();
+        let digest = leaf.pae_sha256;
+        self.recorded.push((kind, envelope, receipt, leaf));
+        digest
+    }
+
+    fn bought() -> Self {
+        let mut story = Self::new();
+        let (provider, lab) = (story.provider.clone(), story.lab.clone());
+        let manifest =
+            story.record(StatementKind::Manifest, Some(provider.clone()), json!({"dataset": "provider/poems"}));
+        let terms = story.record(StatementKind::Terms, Some(provider), json!({"uses": ["pretrain"]}));
+        story.record(StatementKind::Assessment, None, json!({"manifest_sha256": manifest}));
+        let contract = json!({"manifest_sha256": manifest, "terms_sha256": terms});
+        let contract = story.record(StatementKind::Contract, Some(lab), contract);
+        story.record(StatementKind::Entitlement, None, json!({"contract_sha256": contract}));
+        story.record_batch();
+        story
+    }
+
+    fn receipt_leaves(&self) -> Vec<Digest> {
+        self.receipts.iter().map(|receipt| tree::leaf_hash(canonical_json(receipt).unwrap())).collect()
+    }
+
+    fn record_batch(&mut self) {
+        let root = tree::root_of(&self.receipt_leaves());
+        self.record(StatementKind::ReceiptBatch, None, json!({"root_sha256": root, "count": self.receipts.len()}));
+    }
+
+    fn statements(&self) -> Vec<PassportStatement> {
+        let leaves: Vec<String> = self.recorded.iter().map(|(_, _, _, leaf)| leaf.to_json().unwrap()).collect();
+        let hashes: Vec<Digest> = leaves.iter().map(tree::leaf_hash).collect();
+        let size = u64::try_from(hashes.len()).unwrap();
+        let checkpoint = Checkpoint::sign(ORIGIN, size, tree::root_of(&hashes), &self.keys.log).unwrap().note;
+        let statement = |index: usize| {
+            let (kind, envelope, receipt, _) = self.recorded[index].clone();
+            let path = tree::path_of(&hashes, index).unwrap();
+            let proof =
+                TlogProof { extra: None, index: u64::try_from(index).unwrap(), path, checkpoint: checkpoint.clone() };
+            PassportStatement {
+                kind,
+                envelope,
+                receipt,
+                leaf: Bytes(leaves[index].clone().into()),
+                proof: proof.to_string(),
+            }
+        };
+        (0..leaves.len()).map(statement).collect()
+    }
+
+    fn deliveries(&self) -> Vec<Delivery> {
+        let Some(batch) = self.recorded.iter().position(|(kind, ..)| *kind == StatementKind::ReceiptBatch) else {
+            return Vec::new();
+        };
+        let leaves = self.receipt_leaves();
+        let small = |n: usize| u32::try_from(n).unwrap();
+        vec![Delivery {
+            receipt: Bytes(canonical_json(&self.receipts[1]).unwrap()),
+            batch: small(batch),
+            leaf_index: 1,
+            tree_size: small(leaves.len()),
+            path: tree::path_of(&leaves, 1).unwrap(),
+        }]
+    }
+
+    fn passport(&self) -> Passport {
+        Passport::issue(&self.keys, ORIGIN, self.statements(), self.signers.clone(), self.deliveries()).unwrap()
+    }
+
+    /// The passport after a change that the exchange itself would have had to make: it is signed again.
+    fn forged(&self, change: impl FnOnce(&mut Passport)) -> Result<Report> {
+        let mut passport = self.passport();
+        change(&mut passport);
+        let Passport { statements, keys, deliveries, .. } = passport;
+        check(&Passport::issue(&self.keys, ORIGIN, statements, keys, deliveries).unwrap().to_bytes().unwrap())
+    }
+}
+
+fn reason(result: Result<Report>) -> String {
+    result.unwrap_err().to_string()
+}
+
+#[test]
+fn a_passport_says_what_was_checked_and_what_was_not() {
+    let story = Story::bought();
+    let report = check(&story.passport().to_bytes().unwrap()).unwrap();
+    assert_eq!(report.log.tree_size, 6);
+    assert_eq!(report.log.origin, ORIGIN);
+    let by: Vec<_> = report.statements.iter().map(|s| (s.kind.as_str(), s.signed_by.join(" "))).collect();
+    assert_eq!(
+        by,
+        [
+            ("manifest", "provider".to_string()),
+            ("terms", "provider".to_string()),
+            ("assessment", "exchange".to_string()),
+            ("contract", "lab exchange".to_string()),
+            ("entitlement", "exchange".to_string()),
+            ("receipt-batch", "exchange".to_string()),
+        ]
+    );
+    assert_eq!(report.statements[3].refers_to, [StatementKind::Manifest, StatementKind::Terms]);
+    assert_eq!(report.shards, [ResourceDescriptor::new("a.jsonl", Digest::of("a"))]);
+    assert_eq!(report.deliveries.len(), 1);
+    assert_eq!(report.unchecked.len(), 5, "{:?}", report.unchecked);
+
+    let trusted =
+        Policy { log_vkey: Some(story.passport().log_vkey), exchange_key: Some(story.keys.statement.public()) };
+    let report = verify_with(&story.passport().to_bytes().unwrap(), &trusted, &lenient).unwrap();
+    assert_eq!(report.unchecked.len(), 3);
+}
+
+#[test]
+fn no_byte_of_a_passport_can_be_changed() {
+    let mut story = Story::new();
+    let provider = story.provider.clone();
+    story.record(StatementKind::Manifest, Some(provider), json!({}));
+    story.record_batch();
+    let good = story.passport().to_bytes().unwrap();
+    check(&good).unwrap();
+    for at in 0..good.len() {
+        for flip in [0x01, 0x20] {
+            let mut bytes = good.clone();
+            bytes[at] ^= flip;
+            assert!(check(&bytes).is_err(), "byte {at} flipped by {flip:#x} was accepted");
+        }
+    }
+    assert!(check(&[good.as_slice(), b"\n"].concat()).is_err());
+    assert!(check(&good[..good.len() - 1]).is_err());
+}
+
+#[test]
+fn a_passport_of_another_log_or_exchange_is_refused() {
+    let bytes = Story::bought().passport().to_bytes().unwrap();
+    let other = SecretKey::from_seed([9; 32]).public();
+    let log = Policy { log_vkey: Some(VerifierKey::new(ORIGIN, other).unwrap()), exchange_key: None };
+    assert!(reason(verify_with(&bytes, &log, &lenient)).starts_with("log_vkey: trusted log"));
+    let exchange = Policy { log_vkey: None, exchange_key: Some(other) };
+    assert!(reason(verify_with(&bytes, &exchange, &lenient)).starts_with("exchange_key: trusted exchange"));
+}
+
+#[test]
+fn each_forgery_is_named_by_document_and_check() {
+    let story = Story::bought();
+    let cases: Vec<(&str, Box<dyn FnOnce(&mut Passport)>)> = vec![
+        ("statements/0 (manifest): signature", Box::new(|p| p.statements[0].envelope.payload.0[20] ^= 1)),
+        ("statements/0 (manifest): signature", Box::new(|p| p.statements[0].envelope.signatures[0].sig.0[5] ^= 1)),
+        ("statements/0 (manifest): receipt", Box::new(|p| p.statements[0].receipt = None)),
+        ("statements/0 (manifest): receipt", Box::new(|p| p.statements[0].receipt = p.statements[1].receipt.clone())),
+        ("statements/1 (terms): log entry", Box::new(|p| p.statements[1].leaf = p.statements[0].leaf.clone())),
+        ("statements/1 (terms): log proof", Box::new(|p| p.statements[1].proof = p.statements[0].proof.clone())),
+        ("statements/1 (manifest): signature", Box::new(|p| p.statements[1].kind = StatementKind::Manifest)),
+        ("statements/3 (contract): signature", Box::new(|p| drop(p.statements[3].envelope.signatures.remove(0)))),
+        ("statements/3 (contract): signature", Box::new(|p| drop(p.statements[3].envelope.signatures.pop()))),
+        ("statements/3 (contract): key validity", Box::new(|p| p.keys[1].revoked_at = Some(at(13)))),
+        ("statements/0 (manifest): key validity", Box::new(|p| p.keys[0].compromised_at = Some(at(1)))),
+        ("statements/0 (manifest): key validity", Box::new(|p| p.keys[0].registered_at = at(11))),
+        ("statements/0 (manifest): signature", Box::new(|p| drop(p.keys.remove(0)))),
+        ("keys/0 (provider): key", Box::new(|p| p.keys[0].key_id = p.keys[1].key_id)),
+        ("keys/1 (provider): key", Box::new(|p| p.keys[1] = p.keys[0].clone())),
+        ("statements/1 (manifest): log proof", Box::new(|p| p.statements[1] = p.statements[0].clone())),
+        ("deliveries/0: receipt", Box::new(|p| p.deliveries[0].receipt.0[3] ^= 1)),
+        ("deliveries/0: receipt", Box::new(|p| p.deliveries[0].leaf_index = 0)),
+        ("deliveries/0: receipt", Box::new(|p| p.deliveries[0].tree_size = 4)),
+        ("deliveries/0: receipt", Box::new(|p| p.deliveries[0].batch = 4)),
+        ("deliveries/0: receipt", Box::new(|p| p.deliveries[0].batch = 99)),
+    ];
+    for (expected, change) in cases {
+        let found = reason(story.forged(change));
+        assert!(found.starts_with(expected), "{found}\n  expected {expected}");
+    }
+    story.forged(|p| p.keys[1].revoked_at = Some(at(14))).unwrap();
+}
+
+#[test]
+fn the_key_table_must_agree_with_the_log() {
+    let mut story = Story::new();
+    let provider = story.provider.clone();
+    let (key, kind) = (provider.public(), StatementKind::KeyRegistration);
+    let subject = |key: PublicKey| vec![ResourceDescriptor::new("key", key.key_id())];
+    story.record_about(kind, Some(provider.clone()), subject(key), json!({"organisation": "provider"}));
+    story.record(StatementKind::Manifest, Some(provider), json!({}));
+    let registered = story.recorded[0].3.recorded_at;
+    assert!(reason(story.forged(|_| {})).starts_with("keys/0 (provider): key"));
+    let report = story.forged(|p| p.keys[0].registered_at = registered).unwrap();
+    assert!(!report.unchecked.iter().any(|line| line.contains("provider's")), "{:?}", report.unchecked);
+    story.forged(|p| (p.keys[0].registered_at, p.keys[0].organisation) = (registered, "other".into())).unwrap_err();
+
+    story.signers[0].registered_at = registered;
+    let revocation = json!({"organisation": "provider", "revoked_at": at(20)});
+    story.record_about(StatementKind::KeyRevocation, None, subject(key), revocation);
+    assert!(reason(story.forged(|_| {})).starts_with("keys/0 (provider): key"));
+    story.forged(|p| p.keys[0].revoked_at = Some(at(20))).unwrap();
+}
+
+#[test]
+fn a_chain_that_leads_elsewhere_is_refused() {
+    let mut story = Story::new();
+    let (provider, lab) = (story.provider.clone(), story.lab.clone());
+    let manifest = story.record(StatementKind::Manifest, Some(provider.clone()), json!({}));
+    story.record(StatementKind::Terms, Some(provider), json!({}));
+    let contract = json!({"manifest_sha256": manifest, "terms_sha256": manifest});
+    story.record(StatementKind::Contract, Some(lab), contract);
+    assert!(reason(story.forged(|_| {})).starts_with("statements/2 (contract): chain: terms_sha256"));
+    assert!(reason(story.forged(|p| drop(p.statements.remove(1)))).contains("chain: it refers to a terms"));
+    assert!(reason(story.forged(|p| drop(p.statements.remove(0)))).contains("no manifest"));
+}
+
+#[test]
+fn a_receipt_for_a_shard_outside_the_manifest_is_refused() {
+    let mut story = Story::new();
+    let provider = story.provider.clone();
+    story.record(StatementKind::Manifest, Some(provider), json!({}));
+    story.receipts[1] = json!({"path": "b.jsonl", "sha256": Digest::of("a")});
+    story.record_batch();
+    assert!(reason(story.forged(|_| {})).starts_with("deliveries/0: chain"));
+}
+
+#[test]
+fn a_log_that_signed_two_histories_is_caught() {
+    let (story, mut other) = (Story::bought(), Story::bought());
+    other.recorded.swap(4, 5);
+    let split = story.forged(|p| p.statements[0] = other.statements()[0].clone());
+    assert!(reason(split).contains("two roots for 6 entries"));
+}
+
+#[test]
+fn an_unknown_member_or_another_spelling_is_refused() {
+    let bytes = Story::bought().passport().to_bytes().unwrap();
+    let mut value: Value = serde_json::from_slice(&bytes).unwrap();
+    assert!(reason(check(serde_json::to_string_pretty(&value).unwrap().as_bytes())).contains("canonical"));
+    value["note"] = json!("hello");
+    assert!(reason(check(&canonical_json(&value).unwrap())).contains("unknown field"));
+}
+
+#[test]
+fn the_real_schemas_are_used_outside_these_tests() {
+    let mut story = Story::new();
+    let provider = story.provider.clone();
+    story.record(StatementKind::Manifest, Some(provider), json!({"not": "a manifest"}));
+    assert!(verify(&story.passport().to_bytes().unwrap(), &Policy::default()).is_err());
+}

@@ -1,0 +1,447 @@
+//! Verification of a passport: pure, offline, and told whom to trust.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Delivery, Passport, PassportKey, PassportStatement, keys};
+use crate::error::{Error, Kind, Result};
+use crate::provenance::note::{Checkpoint, VerifierKey};
+use crate::provenance::proof::TlogProof;
+use crate::provenance::statement::{
+    Leaf, ResourceDescriptor, Signers, Statement, StatementKind, Validate, expect_signatures, parse_with,
+    verify_receipt,
+};
+use crate::provenance::tree;
+use crate::schemas;
+use crate::signing::{PublicKey, canonical_json};
+use crate::types::{Digest, Instant};
+
+/// Whom the verifier trusts. What is absent is taken from the passport itself, and the report says so.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// The log.
+    pub log_vkey: Option<VerifierKey>,
+    /// The exchange's statement key.
+    pub exchange_key: Option<PublicKey>,
+}
+
+/// What was verified, by whom it was signed, and what could not be checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The log that commits to every statement.
+    pub log: CheckedLog,
+    /// The key id of the exchange.
+    pub exchange_key_id: Digest,
+    /// Every statement, in the passport's order.
+    pub statements: Vec<CheckedStatement>,
+    /// Every delivery, in the passport's order.
+    pub deliveries: Vec<CheckedDelivery>,
+    /// The shards that the manifests name: what files can be compared with.
+    pub shards: Vec<ResourceDescriptor>,
+    /// What this passport does not prove, in a sentence each.
+    pub unchecked: Vec<String>,
+}
+
+/// The log as the passport's proofs show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckedLog {
+    /// The log's name.
+    pub origin: String,
+    /// The log's key.
+    pub vkey: VerifierKey,
+    /// The largest tree that a proof leads to.
+    pub tree_size: u64,
+    /// Its root.
+    pub root: Digest,
+}
+
+/// A verified statement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckedStatement {
+    /// What it says.
+    pub kind: StatementKind,
+    /// The digest by which others refer to it.
+    pub pae_sha256: Digest,
+    /// The organisations' handles, and `exchange`.
+    pub signed_by: Vec<String>,
+    /// When the exchange recorded it.
+    pub recorded_at: Instant,
+    /// Its place in the log.
+    pub log_index: u64,
+    /// The tree under which its proof stands.
+    pub tree_size: u64,
+    /// The statements it refers to by digest.
+    pub refers_to: Vec<StatementKind>,
+    /// Which checks passed.
+    pub checks: Vec<&'static str>,
+}
+
+/// A verified delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckedDelivery {
+    /// SHA-256 of the receipt document.
+    pub receipt_sha256: Digest,
+    /// The batch that commits to it.
+    pub batch_sha256: Digest,
+}
+
+/// The members by which a predicate or a receipt refers to another statement: its `pae_sha256`.
+const REFERENCES: &[(&str, StatementKind)] = &[
+    ("manifest_sha256", StatementKind::Manifest),
+    ("terms_sha256", StatementKind::Terms),
+    ("assessment_sha256", StatementKind::Assessment),
+    ("certificate_sha256", StatementKind::Certificate),
+    ("contract_sha256", StatementKind::Contract),
+    ("entitlement_sha256", StatementKind::Entitlement),
+];
+
+/// References without which the chain from the bytes to the licence is broken.
+const CHAIN: &[(StatementKind, StatementKind)] = &[
+    (StatementKind::Assessment, StatementKind::Manifest),
+    (StatementKind::Contract, StatementKind::Manifest),
+    (StatementKind::Contract, StatementKind::Terms),
+    (StatementKind::Entitlement, StatementKind::Contract),
+];
+
+/// Verifies a passport's file, offline.
+///
+/// Fails as unverified at the first fault: the field names the document, the detail the check and why it failed.
+pub fn verify(passport: &[u8], policy: &Policy) -> Result<Report> {
+    verify_with(passport, policy, &schemas::validate)
+}
+
+/// As [`verify`], with the schemas of predicates given.
+pub(super) fn verify_with(passport: &[u8], policy: &Policy, validate: &Validate) -> Result<Report> {
+    let passport = Passport::read(passport)?;
+    let verifier = Verification::begin(&passport, policy, validate)?;
+    let mut opened = Vec::new();
+    for (number, document) in passport.statements.iter().enumerate() {
+        let name = format!("statements/{number} ({})", document.kind);
+        opened.push(verifier.open(document, name)?);
+    }
+    let log = verifier.one_log(&opened)?;
+    let mut unchecked = verifier.assumptions(policy);
+    keys::registrations(&passport.keys, &opened, &mut unchecked)?;
+    let references = chain(&opened, &mut unchecked)?;
+    let mut deliveries = Vec::new();
+    for (number, delivery) in passport.deliveries.iter().enumerate() {
+        deliveries.push(open_delivery(delivery, &opened, &format!("deliveries/{number}"))?);
+    }
+    verifier.whole()?;
+    let shards = opened.iter().filter(|o| o.kind == StatementKind::Manifest).flat_map(|o| o.statement.subject.clone());
+    let shards = shards.collect();
+    let statements = opened.into_iter().zip(references).map(|(opened, refers_to)| opened.checked(refers_to)).collect();
+    let exchange_key_id = passport.exchange_key.key_id();
+    Ok(Report { log, exchange_key_id, statements, deliveries, shards, unchecked })
+}
+
+/// Names the document and the check at which verification failed.
+pub(super) fn failed(document: impl Display, check: &str, why: impl Display) -> Error {
+    Error::new(Kind::Unverified, format!("{check}: {why}")).field(document.to_string())
+}
+
+/// A statement whose own checks have passed.
+pub(super) struct Opened {
+    pub(super) name: String,
+    pub(super) kind: StatementKind,
+    pae_sha256: Digest,
+    pub(super) statement: Statement,
+    signed_by: Vec<String>,
+    pub(super) recorded_at: Instant,
+    log_index: u64,
+    checkpoint: Checkpoint,
+    checks: Vec<&'static str>,
+}
+
+impl Opened {
+    fn checked(self, refers_to: Vec<StatementKind>) -> CheckedStatement {
+        CheckedStatement {
+            kind: self.kind,
+            pae_sha256: self.pae_sha256,
+            signed_by: self.signed_by,
+            recorded_at: self.recorded_at,
+            log_index: self.log_index,
+            tree_size: self.checkpoint.tree_size,
+            refers_to,
+            checks: self.checks,
+        }
+    }
+}
+
+struct Verification<'a> {
+    passport: &'a Passport,
+    keys: HashMap<Digest, &'a PassportKey>,
+    validate: &'a Validate,
+}
+
+impl<'a> Verification<'a> {
+    fn begin(passport: &'a Passport, policy: &Policy, validate: &'a Validate) -> Result<Self> {
+        if policy.log_vkey.as_ref().is_some_and(|trusted| *trusted != passport.log_vkey) {
+            let why = format!("the passport names the log {}, which is not the trusted one", passport.log_vkey);
+            return Err(failed("log_vkey", "trusted log", why));
+        }
+        if policy.exchange_key.is_some_and(|trusted| trusted != passport.exchange_key) {
+            let why = format!("the passport names the key {}, which is not the trusted one", passport.exchange_key);
+            return Err(failed("exchange_key", "trusted exchange", why));
+        }
+        let mut keys = HashMap::new();
+        for (number, key) in passport.keys.iter().enumerate() {
+            let refused = |why: &str| failed(format!("keys/{number} ({})", key.organisation), "key", why);
+            if key.key_id != key.public_key.key_id() {
+                return Err(refused("the key id is not the SHA-256 of the public key"));
+            }
+            if key.public_key == passport.exchange_key || keys.insert(key.key_id, key).is_some() {
+                return Err(refused("the key is named twice"));
+            }
+        }
+        Ok(Self { passport, keys, validate })
+    }
+
+    /// Everything that can be said of one statement alone.
+    fn open(&self, document: &PassportStatement, name: String) -> Result<Opened> {
+        let leaf: Leaf = serde_json::from_slice(&document.leaf.0).map_err(|error| failed(&name, "log entry", error))?;
+        let (statement, signed_by, signer) = self.signatures(document, &leaf, &name)?;
+        let mut checks = vec!["signature", "key validity", "canonical payload", "schema", "log entry", "log proof"];
+        self.receipt(document, &statement, signer, &leaf, &name)?;
+        if document.receipt.is_some() {
+            checks.push("receipt");
+        }
+        let expected =
+            Leaf::new(document.kind, &document.envelope, signer, document.receipt.as_ref(), leaf.recorded_at)
+                .and_then(|leaf| leaf.to_json())
+                .map_err(|error| failed(&name, "log entry", error))?;
+        if expected.as_bytes() != document.leaf.0 {
+            return Err(failed(&name, "log entry", "the entry does not commit to this envelope and receipt"));
+        }
+        let proof: TlogProof = document.proof.parse().map_err(|error| failed(&name, "log proof", error))?;
+        let checkpoint = proof
+            .verify(&document.leaf.0, &self.passport.log_vkey)
+            .map_err(|error| failed(&name, "log proof", error))?;
+        Ok(Opened {
+            name,
+            kind: document.kind,
+            pae_sha256: leaf.pae_sha256,
+            statement,
+            signed_by,
+            recorded_at: leaf.recorded_at,
+            log_index: proof.index,
+            checkpoint,
+            checks,
+        })
+    }
+
+    /// Checks each signature, and that those signed who must for the kind. Gives the signers' names, and whose
+    /// signature the log entry must name.
+    fn signatures(
+        &self,
+        document: &PassportStatement,
+        leaf: &Leaf,
+        name: &str,
+    ) -> Result<(Statement, Vec<String>, Digest)> {
+        let refused = |why: String| failed(name, "signature", why);
+        let exchange = self.passport.exchange_key;
+        let (mut statement, mut names, mut organisation) = (None, Vec::new(), None);
+        for signature in &document.envelope.signatures {
+            let key = if signature.keyid == exchange.key_id() {
+                names.push("exchange".to_string());
+                exchange
+            } else {
+                let key = self.keys.get(&signature.keyid);
+                let key = *key.ok_or_else(|| refused(format!("the passport holds no key {}", signature.keyid)))?;
+                keys::valid_at(key, leaf.recorded_at).map_err(|why| failed(name, "key validity", why))?;
+                names.push(key.organisation.clone());
+                organisation = Some(key.key_id);
+                key.public_key
+            };
+            let read = parse_with(&document.envelope, key, document.kind, self.validate);
+            statement = Some(read.map_err(|error| refused(error.to_string()))?);
+        }
+        let by_exchange = names.iter().any(|name| name == "exchange");
+        let count = match document.kind.signers() {
+            Signers::Organisation if by_exchange => {
+                return Err(refused("the exchange signed in place of an organisation".into()));
+            }
+            Signers::Exchange if organisation.is_some() => {
+                return Err(refused("somebody else signed in place of the exchange".into()));
+            }
+            Signers::Both if !by_exchange || organisation.is_none() => {
+                return Err(refused("one of the two sides did not sign".into()));
+            }
+            Signers::Both => 2,
+            _ => 1,
+        };
+        expect_signatures(&document.envelope, count).map_err(|error| refused(error.to_string()))?;
+        let statement = statement.ok_or_else(|| refused("nobody signed".into()))?;
+        let signer = organisation.filter(|_| !by_exchange).unwrap_or_else(|| exchange.key_id());
+        Ok((statement, names, signer))
+    }
+
+    /// Checks the exchange's receipt: there is one exactly when an organisation signed alone.
+    fn receipt(
+        &self,
+        document: &PassportStatement,
+        statement: &Statement,
+        signer: Digest,
+        leaf: &Leaf,
+        name: &str,
+    ) -> Result<()> {
+        let exchange = self.passport.exchange_key;
+        match (&document.receipt, signer == exchange.key_id()) {
+            (None, true) => Ok(()),
+            (None, false) => Err(failed(name, "receipt", "the exchange's receipt is missing")),
+            (Some(_), true) => Err(failed(name, "receipt", "the exchange does not give a receipt to itself")),
+            (Some(receipt), false) => {
+                let result = verify_receipt(receipt, statement, document.kind, &document.envelope, exchange)
+                    .map_err(|error| failed(name, "receipt", error))?;
+                match result.time_created <= leaf.recorded_at {
+                    true => Ok(()),
+                    false => Err(failed(name, "receipt", "it is of a later time than the log entry")),
+                }
+            }
+        }
+    }
+
+    /// All proofs are of one log: two trees of one size have one root, and no statement is given twice.
+    fn one_log(&self, opened: &[Opened]) -> Result<CheckedLog> {
+        let (mut roots, mut places, mut digests) = (BTreeMap::new(), HashMap::new(), HashMap::new());
+        for document in opened {
+            let checkpoint = &document.checkpoint;
+            if *roots.entry(checkpoint.tree_size).or_insert(checkpoint.root) != checkpoint.root {
+                let why = format!(
+                    "the log signed two roots for {} entries; keep this file as evidence",
+                    checkpoint.tree_size
+                );
+                return Err(failed(&document.name, "log proof", why));
+            }
+            if let Some(other) = places.insert(document.log_index, &document.name) {
+                return Err(failed(&document.name, "log proof", format!("{other} has the same place in the log")));
+            }
+            if let Some(other) = digests.insert(document.pae_sha256, &document.name) {
+                return Err(failed(&document.name, "signature", format!("{other} is the same statement")));
+            }
+        }
+        let (tree_size, root) = roots.pop_last().ok_or_else(|| failed("statements", "format", "there are none"))?;
+        let vkey = self.passport.log_vkey.clone();
+        Ok(CheckedLog { origin: vkey.name.clone(), vkey, tree_size, root })
+    }
+
+    /// What had to be taken from the passport itself.
+    fn assumptions(&self, policy: &Policy) -> Vec<String> {
+        let mut unchecked = Vec::new();
+        if policy.log_vkey.is_none() {
+            let vkey = &self.passport.log_vkey;
+            unchecked.push(format!("the log's key was taken from the passport; compare it with one you trust: {vkey}"));
+        }
+        if policy.exchange_key.is_none() {
+            let key = self.passport.exchange_key;
+            unchecked
+                .push(format!("the exchange's key was taken from the passport; compare it with one you trust: {key}"));
+        }
+        unchecked.push(
+            "whether a licence or a key was revoked after the passport was issued is not in it; ask the exchange"
+                .to_string(),
+        );
+        unchecked
+    }
+
+    /// The exchange's signature over the whole passport.
+    fn whole(&self) -> Result<()> {
+        let signature = &self.passport.signature;
+        if signature.keyid != self.passport.exchange_key.key_id() {
+            return Err(failed("signature", "passport signature", "it is not by the exchange's key"));
+        }
+        let envelope = self.passport.unsigned()?;
+        let verified = self.passport.exchange_key.verify(&envelope.pae(), &signature.sig.0);
+        verified.map_err(|_| failed("signature", "passport signature", "the passport is not what the exchange signed"))
+    }
+}
+
+/// Follows the references between statements: each must lead to a statement of the right kind.
+fn chain(opened: &[Opened], unchecked: &mut Vec<String>) -> Result<Vec<Vec<StatementKind>>> {
+    if !opened.iter().any(|document| document.kind == StatementKind::Manifest) {
+        return Err(failed("statements", "chain", "there is no manifest: nothing says what the data is"));
+    }
+    for kind in [StatementKind::Terms, StatementKind::Assessment, StatementKind::Contract, StatementKind::Entitlement] {
+        if !opened.iter().any(|document| document.kind == kind) {
+            unchecked.push(format!("the passport holds no {kind}"));
+        }
+    }
+    opened.iter().map(|document| refers_to(document, opened, unchecked)).collect()
+}
+
+fn refers_to(document: &Opened, opened: &[Opened], unchecked: &mut Vec<String>) -> Result<Vec<StatementKind>> {
+    let found = references(&document.statement.predicate, opened, &document.name)?;
+    for (_, target) in CHAIN.iter().filter(|(from, _)| *from == document.kind) {
+        match found.iter().find(|(kind, _)| kind == target) {
+            Some((_, true)) => {}
+            Some((_, false)) => {
+                return Err(failed(
+                    &document.name,
+                    "chain",
+                    format!("it refers to a {target} that the passport does not hold"),
+                ));
+            }
+            None => unchecked.push(format!("{} does not say which {target} it is about", document.name)),
+        }
+    }
+    let absent = found.iter().filter(|(_, present)| !present).map(|(kind, _)| kind);
+    for kind in absent.filter(|kind| !CHAIN.contains(&(document.kind, **kind))) {
+        unchecked.push(format!("{} refers to a {kind} that the passport does not hold", document.name));
+    }
+    Ok(found.into_iter().filter(|(_, present)| *present).map(|(kind, _)| kind).collect())
+}
+
+/// The references of a document, and whether the passport holds any statement of that kind. Where it does, the
+/// digest must be of one of them.
+fn references(document: &Value, opened: &[Opened], name: &str) -> Result<Vec<(StatementKind, bool)>> {
+    let mut found = Vec::new();
+    for (member, kind) in REFERENCES {
+        let Some(digest) = document.get(member) else { continue };
+        let mut candidates = opened.iter().filter(|other| other.kind == *kind).peekable();
+        let present = candidates.peek().is_some();
+        let same = |other: &Opened| digest.as_str() == Some(other.pae_sha256.to_string().as_str());
+        if present && !candidates.any(same) {
+            let why = format!("{member} is {digest}, and the passport's {kind} has another digest");
+            return Err(failed(name, "chain", why));
+        }
+        found.push((*kind, present));
+    }
+    Ok(found)
+}
+
+/// Checks a receipt against its batch, and against the manifest where it names a shard.
+fn open_delivery(delivery: &Delivery, opened: &[Opened], name: &str) -> Result<CheckedDelivery> {
+    let refused = |check: &str, why: String| failed(name, check, why);
+    let batch = usize::try_from(delivery.batch).ok().and_then(|batch| opened.get(batch));
+    let batch = batch.filter(|batch| batch.kind == StatementKind::ReceiptBatch);
+    let batch =
+        batch.ok_or_else(|| refused("receipt", format!("statement {} is not a receipt batch", delivery.batch)))?;
+    let predicate = &batch.statement.predicate;
+    let root: Option<Digest> = predicate.get("root_sha256").and_then(Value::as_str).and_then(|root| root.parse().ok());
+    let root = root.ok_or_else(|| refused("receipt", "the batch names no root".into()))?;
+    if predicate.get("count").and_then(Value::as_u64) != Some(u64::from(delivery.tree_size)) {
+        return Err(refused("receipt", "the batch has another number of receipts".into()));
+    }
+    let (leaf, index, size) =
+        (tree::leaf_hash(&delivery.receipt.0), u64::from(delivery.leaf_index), u64::from(delivery.tree_size));
+    tree::verify_inclusion(leaf, index, size, &delivery.path, root)
+        .map_err(|error| refused("receipt", error.to_string()))?;
+
+    let receipt: Value =
+        serde_json::from_slice(&delivery.receipt.0).map_err(|error| refused("receipt", error.to_string()))?;
+    if canonical_json(&receipt)? != delivery.receipt.0 {
+        return Err(refused("receipt", "the receipt is not canonical JSON (RFC 8785)".into()));
+    }
+    references(&receipt, opened, name)?;
+    let text = |member: &str| receipt.get(member).and_then(Value::as_str);
+    if let (Some(path), Some(sha256)) = (text("path"), text("sha256")) {
+        let shards = opened.iter().filter(|o| o.kind == StatementKind::Manifest).flat_map(|o| &o.statement.subject);
+        if !shards.into_iter().any(|shard| shard.name == path && shard.digest.sha256.to_string() == sha256) {
+            return Err(refused("chain", format!("the manifest names no shard {path:?} with the digest {sha256}")));
+        }
+    }
+    Ok(CheckedDelivery { receipt_sha256: Digest::of(&delivery.receipt.0), batch_sha256: batch.pae_sha256 })
+}

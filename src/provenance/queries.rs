@@ -1,0 +1,231 @@
+//! The tables of statements and of the log.
+
+use diesel::prelude::*;
+
+use super::StoredStatement;
+use super::statement::StatementKind;
+use crate::db::{Conn, MultiBackend};
+use crate::schema::{log_checkpoints, log_entries, log_lease, log_queue, log_sequence, log_tiles, statements};
+use crate::signing::Envelope;
+use crate::types::{Digest, EntryId, Instant, Json, StatementId};
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = statements, check_for_backend(MultiBackend))]
+pub(super) struct StatementRow {
+    pub(super) id: StatementId,
+    pub(super) kind: StatementKind,
+    pub(super) subject: String,
+    pub(super) envelope: Json<Envelope>,
+    pub(super) receipt: Option<Json<Envelope>>,
+    pub(super) pae_sha256: Digest,
+    pub(super) entry_id: EntryId,
+    pub(super) recorded_at: Instant,
+}
+
+impl From<StatementRow> for StoredStatement {
+    fn from(row: StatementRow) -> Self {
+        Self {
+            id: row.id,
+            kind: row.kind,
+            subject: row.subject,
+            envelope: row.envelope.0,
+            receipt: row.receipt.map(|receipt| receipt.0),
+            entry_id: row.entry_id,
+            recorded_at: row.recorded_at,
+        }
+    }
+}
+
+pub(super) fn insert_statement(c: &mut Conn, row: &StatementRow) -> QueryResult<usize> {
+    diesel::insert_into(statements::table).values(row).execute(c)
+}
+
+pub(super) fn find_statement(c: &mut Conn, id: StatementId) -> QueryResult<Option<StatementRow>> {
+    statements::table.find(id).select(StatementRow::as_select()).first(c).optional()
+}
+
+pub(super) fn list_statements(c: &mut Conn, subject: &str, limit: i64) -> QueryResult<Vec<StatementRow>> {
+    statements::table
+        .filter(statements::subject.eq(subject))
+        .order(statements::id)
+        .limit(limit)
+        .select(StatementRow::as_select())
+        .load(c)
+}
+
+pub(super) fn insert_entry(c: &mut Conn, id: EntryId, leaf: &str, recorded_at: Instant) -> QueryResult<usize> {
+    diesel::insert_into(log_entries::table)
+        .values((log_entries::id.eq(id), log_entries::leaf.eq(leaf), log_entries::recorded_at.eq(recorded_at)))
+        .execute(c)
+}
+
+pub(super) fn insert_queued(c: &mut Conn, id: EntryId) -> QueryResult<usize> {
+    diesel::insert_into(log_queue::table).values(log_queue::entry_id.eq(id)).execute(c)
+}
+
+pub(super) fn find_leaf(c: &mut Conn, id: EntryId) -> QueryResult<Option<String>> {
+    log_entries::table.find(id).select(log_entries::leaf).first(c).optional()
+}
+
+/// The oldest entries without a place, with their leaves.
+pub(super) fn list_queued(c: &mut Conn, limit: i64) -> QueryResult<Vec<(EntryId, String)>> {
+    log_queue::table
+        .inner_join(log_entries::table)
+        .order(log_queue::entry_id)
+        .limit(limit)
+        .select((log_queue::entry_id, log_entries::leaf))
+        .load(c)
+}
+
+pub(super) fn count_queued(c: &mut Conn) -> QueryResult<i64> {
+    log_queue::table.count().get_result(c)
+}
+
+pub(super) fn delete_queued(c: &mut Conn, ids: &[EntryId]) -> QueryResult<usize> {
+    diesel::delete(log_queue::table.filter(log_queue::entry_id.eq_any(ids))).execute(c)
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = log_sequence)]
+pub(super) struct PlaceRow {
+    pub(super) leaf_index: i64,
+    pub(super) entry_id: EntryId,
+}
+
+/// Gives places to entries, all in one statement where the database can.
+pub(super) fn insert_places(c: &mut Conn, places: &[PlaceRow]) -> QueryResult<usize> {
+    let insert = diesel::insert_into(log_sequence::table).values(places);
+    match c {
+        Conn::Pg(pg) => insert.execute(pg),
+        Conn::Sqlite(sqlite) => insert.execute(sqlite),
+    }
+}
+
+pub(super) fn find_leaf_index(c: &mut Conn, id: EntryId) -> QueryResult<Option<i64>> {
+    log_sequence::table.filter(log_sequence::entry_id.eq(id)).select(log_sequence::leaf_index).first(c).optional()
+}
+
+/// The place of the last entry that has one.
+pub(super) fn find_last_leaf_index(c: &mut Conn) -> QueryResult<Option<i64>> {
+    log_sequence::table.select(diesel::dsl::max(log_sequence::leaf_index)).first(c)
+}
+
+/// The leaves from `from` on, in the log's order.
+pub(super) fn list_leaves(c: &mut Conn, from: i64, limit: i64) -> QueryResult<Vec<String>> {
+    log_sequence::table
+        .inner_join(log_entries::table)
+        .filter(log_sequence::leaf_index.ge(from))
+        .order(log_sequence::leaf_index)
+        .limit(limit)
+        .select(log_entries::leaf)
+        .load(c)
+}
+
+pub(super) fn find_tile(c: &mut Conn, level: i32, index: i64) -> QueryResult<Option<Vec<u8>>> {
+    log_tiles::table.find((level, index)).select(log_tiles::hashes).first(c).optional()
+}
+
+/// Writes a tile: a new one, or an old one that grew.
+pub(super) fn set_tile(c: &mut Conn, level: i32, index: i64, hashes: &[u8]) -> QueryResult<usize> {
+    let grown = diesel::update(log_tiles::table.find((level, index))).set(log_tiles::hashes.eq(hashes)).execute(c)?;
+    if grown > 0 {
+        return Ok(grown);
+    }
+    diesel::insert_into(log_tiles::table)
+        .values((log_tiles::level.eq(level), log_tiles::tile_index.eq(index), log_tiles::hashes.eq(hashes)))
+        .execute(c)
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = log_checkpoints, check_for_backend(MultiBackend))]
+pub(super) struct CheckpointRow {
+    pub(super) tree_size: i64,
+    pub(super) root_sha256: Digest,
+    pub(super) note: String,
+    pub(super) signed_at: Instant,
+}
+
+pub(super) fn find_last_checkpoint(c: &mut Conn) -> QueryResult<Option<CheckpointRow>> {
+    log_checkpoints::table
+        .order(log_checkpoints::tree_size.desc())
+        .select(CheckpointRow::as_select())
+        .first(c)
+        .optional()
+}
+
+pub(super) fn insert_checkpoint(c: &mut Conn, row: &CheckpointRow) -> QueryResult<usize> {
+    diesel::insert_into(log_checkpoints::table).values(row).execute(c)
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = log_lease, check_for_backend(MultiBackend))]
+pub(super) struct LeaseRow {
+    pub(super) owner: String,
+    pub(super) epoch: i64,
+    pub(super) leased_until: Instant,
+}
+
+pub(super) fn find_lease(c: &mut Conn, name: &str) -> QueryResult<Option<LeaseRow>> {
+    log_lease::table.find(name).select(LeaseRow::as_select()).first(c).optional()
+}
+
+pub(super) fn insert_lease(c: &mut Conn, name: &str, owner: &str, until: Instant) -> QueryResult<usize> {
+    diesel::insert_into(log_lease::table)
+        .values((
+            log_lease::name.eq(name),
+            log_lease::owner.eq(owner),
+            log_lease::epoch.eq(1_i64),
+            log_lease::leased_until.eq(until),
+        ))
+        .execute(c)
+}
+
+/// Takes or renews the lease that stood at `seen`; no row if it has moved since.
+pub(super) fn set_lease(
+    c: &mut Conn,
+    name: &str,
+    seen: i64,
+    owner: &str,
+    epoch: i64,
+    until: Instant,
+) -> QueryResult<usize> {
+    diesel::update(log_lease::table.find(name).filter(log_lease::epoch.eq(seen)))
+        .set((log_lease::owner.eq(owner), log_lease::epoch.eq(epoch), log_lease::leased_until.eq(until)))
+        .execute(c)
+}
+
+/// When the entry that has waited longest was recorded.
+pub(super) fn find_oldest_queued(c: &mut Conn) -> QueryResult<Option<Instant>> {
+    log_queue::table
+        .inner_join(log_entries::table)
+        .order(log_queue::entry_id)
+        .select(log_entries::recorded_at)
+        .first(c)
+        .optional()
+}
+
+pub(super) fn count_places(c: &mut Conn) -> QueryResult<i64> {
+    log_sequence::table.count().get_result(c)
+}
+
+pub(super) fn count_entries(c: &mut Conn) -> QueryResult<i64> {
+    log_entries::table.count().get_result(c)
+}
+
+/// Statements with their log entries, in the order of the entries' identifiers.
+pub(super) fn list_statements_with_leaves(
+    c: &mut Conn,
+    after: Option<EntryId>,
+    limit: i64,
+) -> QueryResult<Vec<(StatementRow, String)>> {
+    let mut query = statements::table
+        .inner_join(log_entries::table)
+        .order(statements::entry_id)
+        .limit(limit)
+        .select((StatementRow::as_select(), log_entries::leaf))
+        .into_boxed();
+    if let Some(after) = after {
+        query = query.filter(statements::entry_id.gt(after));
+    }
+    query.load(c)
+}

@@ -1,0 +1,112 @@
+//! The log as C2SP tlog-tiles serves it, proofs of entries, and the exchange's public keys. All of it is public.
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use actix_web::web::{Data, Json, Path};
+use actix_web::{HttpResponse, get};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::note::VerifierKey;
+use super::proofs;
+use super::tiles::Resource;
+use crate::app::App;
+use crate::error::{Error, Problem, Result};
+use crate::signing::PublicKey;
+use crate::types::{Digest, EntryId};
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+const FRESH: &str = "no-cache";
+
+/// The public keys with which everything of this exchange can be verified.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExchangeKeysView {
+    /// Signs the exchange's statements, receipts, contracts and passports.
+    pub statement_key: PublicKeyView,
+    /// Signs the log's checkpoints.
+    pub log: LogView,
+}
+
+/// An Ed25519 public key.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PublicKeyView {
+    /// SHA-256 of the raw key.
+    pub key_id: Digest,
+    /// The raw key.
+    pub public_key: PublicKey,
+}
+
+/// The transparency log.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogView {
+    /// The first line of every checkpoint.
+    pub origin: String,
+    /// The verifier key, as C2SP signed-note writes it.
+    pub vkey: String,
+}
+
+/// Reads the log's last checkpoint.
+///
+/// A C2SP tlog-checkpoint: origin, tree size and root hash, signed by the log.
+#[utoipa::path(tag = "provenance", responses(
+    (status = 200, body = String, content_type = "text/plain", description = "The signed checkpoint"),
+    (status = 503, body = Problem, description = "Nothing is signed yet")))]
+#[get("/log/checkpoint")]
+pub(crate) async fn get_checkpoint(app: Data<App>) -> Result<HttpResponse> {
+    let note = app.db.read(proofs::checkpoint).await?;
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, TEXT)).insert_header((CACHE_CONTROL, FRESH)).body(note))
+}
+
+/// Reads a tile of the log: hashes, or entries.
+///
+/// Paths are those of C2SP tlog-tiles: `<level>/<index>[.p/<width>]` and `entries/<index>[.p/<width>]`.
+#[utoipa::path(tag = "provenance", params(("path" = String, Path, description = "For example 0/x001/x234/067 or entries/000.p/5")),
+    responses(
+    (status = 200, body = [u8], content_type = "application/octet-stream", description = "The tile, which never changes"),
+    (status = 404, body = Problem, description = "No such tile, or the log is not that long yet")))]
+#[get("/log/tile/{path:.*}")]
+pub(crate) async fn get_tile(app: Data<App>, path: Path<String>) -> Result<HttpResponse> {
+    let resource: Resource = path.parse()?;
+    let bytes = match resource {
+        Resource::Hashes(tile) => app.db.read(move |c| proofs::tile(c, tile.level, tile.index, tile.width)).await?,
+        Resource::Entries(tile) => app.db.read(move |c| proofs::entries_tile(c, tile.index, tile.width)).await?,
+    };
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "application/octet-stream"))
+        .insert_header((CACHE_CONTROL, IMMUTABLE))
+        .body(bytes))
+}
+
+/// Reads the proof that an entry is in the log.
+///
+/// A `c2sp.org/tlog-proof@v1` text under the last checkpoint.
+#[utoipa::path(tag = "provenance", responses(
+    (status = 200, body = String, content_type = "text/plain", description = "The proof"),
+    (status = 404, body = Problem, description = "No such entry, or it waits for its place in the log")))]
+#[get("/v1/log/proofs/{entry_id}")]
+pub(crate) async fn get_log_proof(app: Data<App>, entry_id: Path<EntryId>) -> Result<HttpResponse> {
+    let entry_id = entry_id.into_inner();
+    let proof = app.db.read(move |c| proofs::proof_of(c, entry_id)).await?;
+    let proof = proof.ok_or_else(|| {
+        Error::not_found(format!("the proof of {entry_id}"))
+            .remedy("the entry is recorded and waits for its place in the log; ask again in a second")
+    })?;
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, TEXT)).insert_header((CACHE_CONTROL, FRESH)).body(proof))
+}
+
+/// Reads the exchange's public keys.
+///
+/// Keep them from a first, trusted visit: offline verification starts from them.
+#[utoipa::path(tag = "provenance", responses((status = 200, body = ExchangeKeysView)))]
+#[get("/v1/exchange/keys")]
+pub(crate) async fn get_exchange_keys(app: Data<App>) -> Result<Json<ExchangeKeysView>> {
+    let (statement, log) = (app.keys.statement.public(), app.keys.log.public());
+    let vkey = VerifierKey::new(&app.config.log_origin, log)?;
+    Ok(Json(ExchangeKeysView {
+        statement_key: PublicKeyView { key_id: statement.key_id(), public_key: statement },
+        log: LogView { origin: vkey.name.clone(), vkey: vkey.to_string() },
+    }))
+}

@@ -1,0 +1,180 @@
+//! The sequencer: gives queued entries their places in the log and signs the new checkpoint.
+//!
+//! One process at a time, by a lease in the database. Everything of one step (lease, places, tiles, checkpoint,
+//! queue) is one serialisable transaction, so a step is whole or never was, and a sequencer that slept
+//! through its lease cannot write.
+//!
+//! Invariant: a checkpoint is signed only when the stored tiles give exactly the last checkpoint's root at its
+//! size, and a consistency proof leads from it to the new one. Otherwise the log stops, and says so.
+
+use std::time::Duration;
+
+use super::note::{Checkpoint, VerifierKey};
+use super::proofs::{self, DatabaseTiles, counted, stored};
+use super::queries::{self, CheckpointRow, PlaceRow};
+use super::tree::{self, Frontier};
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::keys::ExchangeKeys;
+use crate::types::{EntryId, Instant};
+
+/// How long a sequencer keeps the log without renewing.
+pub const LEASE: Duration = Duration::from_secs(10);
+/// The most entries one step takes.
+const MAX_BATCH: i64 = 1024;
+const LEASE_NAME: &str = "sequencer";
+
+/// How far the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogStatus {
+    /// Entries under the last checkpoint; `None` before the first one is signed.
+    pub tree_size: Option<u64>,
+    /// Entries that wait for their place.
+    pub queued: u64,
+}
+
+/// Does one step of the sequencer as `owner`, in the caller's write transaction: up to 1,024 entries.
+///
+/// Gives the new checkpoint, or `None` when there was nothing to do or another owner holds the lease. The first step signs
+/// the empty log. Fails as unverified, and changes nothing, if the log does not continue its last checkpoint.
+pub fn integrate(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    origin: &str,
+    owner: &str,
+    now: Instant,
+) -> Result<Option<Checkpoint>> {
+    if !hold_lease(c, owner, now)? {
+        return Ok(None);
+    }
+    let Some(last) = last_checkpoint(c, keys, origin)? else {
+        let first = Checkpoint::sign(origin, 0, tree::empty_root(), &keys.log)?;
+        return store_checkpoint(c, first, now).map(Some);
+    };
+    let queued = queries::list_queued(c, MAX_BATCH)?;
+    if queued.is_empty() {
+        return Ok(None);
+    }
+    let mut frontier = verified_frontier(c, &last)?;
+    append(c, &mut frontier, &queued)?;
+    let next = Checkpoint::sign(origin, frontier.size(), frontier.root(), &keys.log)?;
+    let proof = proofs::consistency(c, last.tree_size, &next)?;
+    tree::verify_consistency(last.tree_size, last.root, next.tree_size, next.root, &proof)?;
+    store_checkpoint(c, next, now).map(Some)
+}
+
+/// True if there is something to do: entries wait, or the empty log was not signed yet.
+pub fn is_due(c: &mut Conn) -> Result<bool> {
+    Ok(queries::find_oldest_queued(c)?.is_some() || queries::find_last_checkpoint(c)?.is_none())
+}
+
+/// Refuses when entries have waited for longer than `limit`: no sequencer runs, or none can go on.
+pub fn check(c: &mut Conn, limit: Duration, now: Instant) -> Result<()> {
+    match queries::find_oldest_queued(c)? {
+        Some(since) if since.plus(limit) < now => {
+            Err(Error::new(Kind::Unavailable, format!("entries have waited for their place in the log since {since}"))
+                .remedy("look for the sequencer's error in the log of `corpex serve` or `corpex worker`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives the lease up at a graceful stop, so that another sequencer need not wait for it to lapse.
+pub fn release(c: &mut Conn, owner: &str, now: Instant) -> Result<()> {
+    if let Some(lease) = queries::find_lease(c, LEASE_NAME)?
+        && lease.owner == owner
+    {
+        queries::set_lease(c, LEASE_NAME, lease.epoch, owner, lease.epoch, now)?;
+    }
+    Ok(())
+}
+
+/// How far the log is.
+pub fn status(c: &mut Conn) -> Result<LogStatus> {
+    let last = queries::find_last_checkpoint(c)?;
+    let tree_size = last.map(|row| counted(row.tree_size)).transpose()?;
+    Ok(LogStatus { tree_size, queued: counted(queries::count_queued(c)?)? })
+}
+
+/// Takes the lease or keeps it. The epoch grows with each change of owner.
+fn hold_lease(c: &mut Conn, owner: &str, now: Instant) -> Result<bool> {
+    let until = now.plus(LEASE);
+    let Some(lease) = queries::find_lease(c, LEASE_NAME)? else {
+        return Ok(queries::insert_lease(c, LEASE_NAME, owner, until)? == 1);
+    };
+    let mine = lease.owner == owner;
+    if mine && lease.leased_until > now.plus(LEASE / 2) {
+        return Ok(true); // long enough: an idle log is not written to
+    }
+    if !mine && lease.leased_until > now {
+        return Ok(false);
+    }
+    let epoch = if mine { lease.epoch } else { lease.epoch + 1 };
+    Ok(queries::set_lease(c, LEASE_NAME, lease.epoch, owner, epoch, until)? == 1)
+}
+
+/// The last checkpoint, verified against the key, the origin, its row, and the places given so far.
+fn last_checkpoint(c: &mut Conn, keys: &ExchangeKeys, origin: &str) -> Result<Option<Checkpoint>> {
+    let placed = match queries::find_last_leaf_index(c)? {
+        Some(index) => counted(index)? + 1,
+        None => 0,
+    };
+    let checkpoint = match queries::find_last_checkpoint(c)? {
+        None if placed == 0 => return Ok(None),
+        None => return Err(broken("entries have places and no checkpoint was signed")),
+        Some(row) => {
+            let checkpoint = Checkpoint::open(&row.note, &VerifierKey::new(origin, keys.log.public())?)?;
+            if checkpoint.tree_size != counted(row.tree_size)? || checkpoint.root != row.root_sha256 {
+                return Err(broken("the last checkpoint differs from its own note"));
+            }
+            checkpoint
+        }
+    };
+    match placed == checkpoint.tree_size {
+        true => Ok(Some(checkpoint)),
+        false => Err(broken(&format!("{placed} entries have places, and {} are signed", checkpoint.tree_size))),
+    }
+}
+
+/// The right edge of the tree, if it gives the root that was signed.
+fn verified_frontier(c: &mut Conn, last: &Checkpoint) -> Result<Frontier> {
+    let frontier = Frontier::read(&mut DatabaseTiles(c), last.tree_size)?;
+    match frontier.root() == last.root {
+        true => Ok(frontier),
+        false => Err(broken("the tiles give another root than the one that was signed")),
+    }
+}
+
+fn append(c: &mut Conn, frontier: &mut Frontier, queued: &[(EntryId, String)]) -> Result<()> {
+    let first = frontier.size();
+    let leaves: Vec<_> = queued.iter().map(|(_, leaf)| tree::leaf_hash(leaf)).collect();
+    for (tile, hashes) in frontier.append(&leaves) {
+        let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.0).collect();
+        queries::set_tile(c, i32::from(tile.level), stored(tile.index)?, &bytes)?;
+    }
+    let place = |(index, (entry_id, _)): (u64, &(EntryId, String))| {
+        Ok(PlaceRow { leaf_index: stored(index)?, entry_id: *entry_id })
+    };
+    queries::insert_places(c, &(first..).zip(queued).map(place).collect::<Result<Vec<_>>>()?)?;
+    let ids: Vec<EntryId> = queued.iter().map(|(id, _)| *id).collect();
+    match queries::delete_queued(c, &ids)? == ids.len() {
+        true => Ok(()),
+        false => Err(Error::internal("an entry left the queue while it was given a place")),
+    }
+}
+
+fn store_checkpoint(c: &mut Conn, checkpoint: Checkpoint, now: Instant) -> Result<Checkpoint> {
+    let row = CheckpointRow {
+        tree_size: stored(checkpoint.tree_size)?,
+        root_sha256: checkpoint.root,
+        note: checkpoint.note.clone(),
+        signed_at: now,
+    };
+    queries::insert_checkpoint(c, &row)?;
+    Ok(checkpoint)
+}
+
+fn broken(why: &str) -> Error {
+    Error::new(Kind::Unverified, format!("the log is not signed any further: {why}"))
+        .remedy("restore the database that holds the last signed checkpoint; never start over under the same origin")
+}

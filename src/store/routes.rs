@@ -1,0 +1,230 @@
+//! The local store's side of its signed URLs: parts are PUT here, objects downloaded. With S3, clients go to the
+//! bucket instead, and nothing is found here.
+//!
+//! Invariant: bytes leave exactly as they are kept: no content encoding, no media type that a browser would run.
+
+use std::ops::Range;
+
+use actix_web::body::SizedStream;
+use actix_web::http::header::{self, ByteRangeSpec, HeaderMap, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError as _, get, head, put};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::local::{Download, OpenObject, wrong_size};
+use super::{LocalStore, Store, content_disposition, range_not_satisfiable, safe_media_type};
+use crate::app::App;
+use crate::error::{Error, Kind, Problem, Result};
+
+/// Takes the bytes of one part of an upload, through a signed link.
+///
+/// The part is durable when this answers; sending it again replaces it. The body must have exactly the size the
+/// link was signed for.
+#[utoipa::path(
+    tag = "store",
+    params(
+        ("multipart_id" = String, Path, description = "As in the link"),
+        ("number" = u32, Path, description = "The part's number, from 1"),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, description = "The part is durable; `ETag` is its SHA-256", headers(("ETag" = String))),
+        (status = 403, body = Problem, description = "The link expired or was changed"),
+        (status = 404, body = Problem, description = "The upload was completed or aborted"),
+        (status = 413, body = Problem, description = "The body is longer than the part"),
+        (status = 422, body = Problem, description = "The body is shorter than the part"),
+    ),
+    security(())
+)]
+#[put("/objects/parts/{multipart_id}/{number}")]
+pub(crate) async fn upload_part(
+    app: Data<App>,
+    path: Path<(String, u32)>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse> {
+    let store = local(&app)?;
+    let (multipart_id, number) = path.into_inner();
+    let slot = store.check_part_link(&multipart_id, number, request.query_string(), app.clock.now())?;
+    match declared_length(request.headers()) {
+        Some(length) if length > slot.size_bytes => return Err(wrong_size(slot.size_bytes, "more")),
+        Some(length) if length < slot.size_bytes => return Err(wrong_size(slot.size_bytes, "fewer")),
+        _ => {}
+    }
+    let body = payload.map_err(|error| Error::new(Kind::Malformed, format!("the body broke off: {error}")));
+    let part = store.put_part(&slot, body).await?;
+    Ok(HttpResponse::Ok().insert_header((header::ETAG, quoted(&part.etag))).finish())
+}
+
+/// Downloads an object, whole or by ranges, through a signed link.
+#[utoipa::path(
+    tag = "store",
+    params(
+        ("prefix" = String, Path, description = "As in the link"),
+        ("name" = String, Path, description = "As in the link"),
+        ("Range" = Option<String>, Header, description = "One byte range (RFC 9110); several are answered with the whole object"),
+        ("If-Range" = Option<String>, Header, description = "The object's `ETag`; the range counts only if it still matches"),
+    ),
+    responses(
+        (status = 200, description = "The whole object", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 206, description = "The range", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 403, body = Problem, description = "The link expired or was changed"),
+        (status = 404, body = Problem, description = "There is no such object"),
+        (status = 416, body = Problem, description = "The range is not within the object"),
+    ),
+    security(())
+)]
+#[get("/objects/{prefix}/{name}")]
+pub(crate) async fn download_object(
+    app: Data<App>,
+    path: Path<(String, String)>,
+    request: HttpRequest,
+) -> Result<HttpResponse> {
+    serve(&app, &path, &request).await
+}
+
+/// Tells what a download would answer, without the bytes.
+#[utoipa::path(
+    tag = "store",
+    params(
+        ("prefix" = String, Path, description = "As in the link"),
+        ("name" = String, Path, description = "As in the link"),
+    ),
+    responses(
+        (status = 200, description = "The object is there"),
+        (status = 403, description = "The link expired or was changed"),
+        (status = 404, description = "There is no such object"),
+    ),
+    security(())
+)]
+#[head("/objects/{prefix}/{name}")]
+pub(crate) async fn head_object(
+    app: Data<App>,
+    path: Path<(String, String)>,
+    request: HttpRequest,
+) -> Result<HttpResponse> {
+    serve(&app, &path, &request).await
+}
+
+async fn serve(app: &App, (prefix, name): &(String, String), request: &HttpRequest) -> Result<HttpResponse> {
+    let store = local(app)?;
+    let key = format!("objects/{prefix}/{name}").parse().map_err(|_| Error::not_found("the object"))?;
+    let download = store.check_download_link(key, request.query_string(), app.clock.now())?;
+    let object = store.open_object(&download.key).await?;
+    match wanted(request.headers(), &object) {
+        Wanted::All => answer(StatusCode::OK, &download, object, None, request.method()),
+        Wanted::Part(range) => answer(StatusCode::PARTIAL_CONTENT, &download, object, Some(range), request.method()),
+        Wanted::Nothing => {
+            let mut response = range_not_satisfiable(object.info.size_bytes).error_response();
+            let range = HeaderValue::try_from(format!("bytes */{}", object.info.size_bytes)).map_err(bad_header)?;
+            response.headers_mut().insert(header::CONTENT_RANGE, range);
+            Ok(response)
+        }
+    }
+}
+
+/// What a request's range headers ask for.
+#[derive(Debug, PartialEq, Eq)]
+enum Wanted {
+    All,
+    Part(Range<u64>),
+    Nothing,
+}
+
+/// Reads `Range` and `If-Range` (RFC 9110, sections 13.1.5 and 14.2). What is not one byte range is ignored, as it
+/// may be.
+fn wanted(headers: &HeaderMap, object: &OpenObject) -> Wanted {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    if text(header::IF_RANGE).is_some_and(|mark| mark != quoted(&object.info.etag)) {
+        return Wanted::All;
+    }
+    match text(header::RANGE).and_then(|text| text.parse::<header::Range>().ok()) {
+        Some(header::Range::Bytes(ranges)) => one_range(&ranges, object.info.size_bytes),
+        _ => Wanted::All,
+    }
+}
+
+fn one_range(ranges: &[ByteRangeSpec], size_bytes: u64) -> Wanted {
+    let [range] = ranges else { return Wanted::All };
+    match range.to_satisfiable_range(size_bytes) {
+        Some((first, last)) => Wanted::Part(first..last.saturating_add(1)),
+        None => Wanted::Nothing,
+    }
+}
+
+fn answer(
+    status: StatusCode,
+    download: &Download,
+    object: OpenObject,
+    range: Option<Range<u64>>,
+    method: &Method,
+) -> Result<HttpResponse> {
+    let size_bytes = object.info.size_bytes;
+    let mut response = HttpResponseBuilder::new(status);
+    if let Some(range) = &range {
+        let value = format!("bytes {}-{}/{size_bytes}", range.start, range.end.saturating_sub(1));
+        response.insert_header((header::CONTENT_RANGE, value));
+    }
+    response
+        .insert_header((header::CONTENT_TYPE, safe_media_type(&download.media_type)))
+        .insert_header((header::CONTENT_DISPOSITION, content_disposition(&download.file_name)))
+        .insert_header((header::ACCEPT_RANGES, "bytes"))
+        .insert_header((header::ETAG, quoted(&object.info.etag)))
+        .insert_header((header::CACHE_CONTROL, "private"))
+        .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    let range = range.unwrap_or(0..size_bytes);
+    let length = range.end.saturating_sub(range.start);
+    let bytes = if method == Method::HEAD { stream::empty().boxed() } else { object.read(range)? };
+    Ok(response.body(SizedStream::new(length, bytes)))
+}
+
+fn local(app: &App) -> Result<&LocalStore> {
+    match &app.store {
+        Store::Local(store) => Ok(store),
+        Store::S3(_) => Err(Error::not_found("the object")),
+    }
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn quoted(etag: &str) -> String {
+    format!("\"{etag}\"")
+}
+
+fn bad_header(error: header::InvalidHeaderValue) -> Error {
+    Error::internal("a header value cannot be written").because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_range_counts_and_several_ask_for_all() {
+        let ask = |text: &str, size| match text.parse::<header::Range>() {
+            Ok(header::Range::Bytes(ranges)) => one_range(&ranges, size),
+            _ => Wanted::All,
+        };
+        for (text, size, expected) in [
+            ("bytes=0-0", 10, Wanted::Part(0..1)),
+            ("bytes=2-4", 10, Wanted::Part(2..5)),
+            ("bytes=2-99", 10, Wanted::Part(2..10)),
+            ("bytes=7-", 10, Wanted::Part(7..10)),
+            ("bytes=-3", 10, Wanted::Part(7..10)),
+            ("bytes=-99", 10, Wanted::Part(0..10)),
+            ("bytes=10-", 10, Wanted::Nothing),
+            ("bytes=-0", 10, Wanted::Nothing),
+            ("bytes=0-", 0, Wanted::Nothing),
+            ("bytes=0-18446744073709551615", 10, Wanted::Part(0..10)),
+            ("bytes=0-1,3-4", 10, Wanted::All),
+            ("bytes=4-2", 10, Wanted::All),
+            ("lines=1-2", 10, Wanted::All),
+        ] {
+            assert_eq!(ask(text, size), expected, "{text} of {size}");
+        }
+    }
+}

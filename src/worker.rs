@@ -1,0 +1,126 @@
+//! The background of an exchange: queued jobs, and the sequencer of the transparency log.
+//!
+//! Any number of workers may run, in `corpex serve` and in `corpex worker`; leases keep them apart.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::error::Result;
+use crate::jobs::{self, Job, Leased};
+use crate::catalog;
+use crate::provenance::sequencer;
+
+const JOBS_AT_ONCE: usize = 2;
+/// How often an idle worker looks for work.
+const IDLE: Duration = Duration::from_millis(50);
+/// How long it waits after a failure of the database.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Works until `stop`; then finishes the jobs in hand, or hands them back, and returns.
+pub async fn run(app: App, stop: CancellationToken) {
+    let owner = uuid::Uuid::now_v7().to_string();
+    let mut tasks = tokio::task::JoinSet::new();
+    for lane in 0..JOBS_AT_ONCE {
+        tasks.spawn(work(app.clone(), format!("{owner}/{lane}"), stop.clone()));
+    }
+    tasks.spawn(sequence(app, owner, stop));
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a worker task panicked");
+        }
+    }
+}
+
+/// What each job does: the one place where jobs meet the domains.
+async fn perform(app: &App, job: &Job) -> Result<()> {
+    match job.clone() {
+        Job::VerifyUpload { upload_id } => catalog::verify_upload(app, upload_id).await,
+        Job::SweepObject { storage_key } => catalog::sweep_object(app, &storage_key).await,
+    }
+}
+
+async fn work(app: App, owner: String, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let pause = match next(&app, &owner).await {
+            Ok(Some(leased)) => {
+                run_one(&app, leased, &stop).await;
+                continue;
+            }
+            Ok(None) => IDLE,
+            Err(error) => {
+                tracing::error!(?error, "the job queue cannot be read");
+                PAUSE
+            }
+        };
+        tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => {} }
+    }
+}
+
+async fn next(app: &App, owner: &str) -> Result<Option<Leased>> {
+    let now = app.clock.now();
+    if !app.db.read(move |c| jobs::is_any_due(c, now)).await? {
+        return Ok(None);
+    }
+    let owner = owner.to_string();
+    app.db.write(move |c| jobs::lease(c, &owner, now)).await
+}
+
+/// Runs a job while keeping its lease, and settles what became of it.
+async fn run_one(app: &App, leased: Leased, stop: &CancellationToken) {
+    let performed = tokio::select! {
+        outcome = perform(app, &leased.job) => Some(outcome),
+        () = keep_lease(app, &leased) => None,
+        () = stop.cancelled() => None,
+    };
+    let now = app.clock.now();
+    let settled = match performed {
+        Some(Ok(())) => app.db.write(move |c| jobs::finish(c, &leased).map(drop)).await,
+        Some(Err(error)) => {
+            tracing::warn!(?error, job = ?leased.job, attempts = leased.attempts, "a job failed and will be tried again");
+            let text = error.to_string();
+            app.db.write(move |c| jobs::back_off(c, &leased, &text, now)).await
+        }
+        None => app.db.write(move |c| jobs::hand_back(c, &leased, now)).await,
+    };
+    if let Err(error) = settled {
+        tracing::error!(?error, "a job's outcome was not recorded; its lease will lapse and it will run again");
+    }
+}
+
+/// Renews the lease for as long as this is ours; returns when it was lost.
+async fn keep_lease(app: &App, leased: &Leased) {
+    loop {
+        tokio::time::sleep(jobs::LEASE / 4).await;
+        let (job, now) = (leased.clone(), app.clock.now());
+        match app.db.write(move |c| jobs::renew(c, &job, now)).await {
+            Ok(true) | Err(_) => {}
+            Ok(false) => return,
+        }
+    }
+}
+
+async fn sequence(app: App, owner: String, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let pause = match sequence_once(&app, &owner).await {
+            Ok(true) => continue,
+            Ok(false) => IDLE,
+            Err(error) => {
+                tracing::error!(?error, "the log could not be extended");
+                PAUSE
+            }
+        };
+        tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => {} }
+    }
+}
+
+/// Integrates waiting entries; true if there were any.
+async fn sequence_once(app: &App, owner: &str) -> Result<bool> {
+    if !app.db.read(sequencer::is_due).await? {
+        return Ok(false);
+    }
+    let (keys, origin, owner) = (app.keys.clone(), app.config.log_origin.clone(), owner.to_string());
+    let now = app.clock.now();
+    Ok(app.db.write(move |c| sequencer::integrate(c, &keys, &origin, &owner, now)).await?.is_some())
+}

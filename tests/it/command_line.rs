@@ -1,0 +1,140 @@
+//! Real corpora on their way from a provider to a lab, by the commands that people type.
+//!
+//! `CORPEX_CORPORA` names a folder of corpora to send, one folder each; a small one is made when it is absent.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::support::process::{Exchange, Person, files, organisation};
+
+/// Terms, and how the corpora came to be.
+fn papers(folder: &Path) -> (String, String) {
+    let (terms, provenance) = (folder.join("terms.json"), folder.join("provenance.json"));
+    std::fs::write(&terms, crate::support::terms(50_000).to_string()).unwrap();
+    std::fs::write(&provenance, crate::support::provenance().to_string()).unwrap();
+    (terms.display().to_string(), provenance.display().to_string())
+}
+
+/// The corpora to send: (name, folder).
+fn corpora(folder: &Path) -> Vec<(String, PathBuf)> {
+    if let Some(given) = std::env::var_os("CORPEX_CORPORA") {
+        let mut found: Vec<_> = std::fs::read_dir(given).unwrap().map(|entry| entry.unwrap().path()).filter(|p| p.is_dir()).collect();
+        found.sort();
+        assert!(!found.is_empty(), "CORPEX_CORPORA holds no corpus");
+        return found.into_iter().map(|p| (p.file_name().unwrap().to_string_lossy().into_owned(), p)).collect();
+    }
+    let made = folder.join("small-corpus");
+    std::fs::create_dir_all(made.join("data/deep")).unwrap();
+    std::fs::write(made.join("data/a.jsonl"), "{\"text\":\"一\"}\n".repeat(1000)).unwrap();
+    std::fs::write(made.join("data/deep/b.bin"), vec![7; 9 * 1024 * 1024]).unwrap();
+    std::fs::write(made.join("data/empty.txt"), "").unwrap();
+    vec![("small-corpus".to_string(), made)]
+}
+
+pub fn assess(compliance: &Person, dataset: &str, version: &Value) {
+    let items = compliance.api("GET", "/v1/checklist", &Value::Null);
+    let answer = |item: &Value| json!({ "key": item["key"], "finding": "compliant", "evidence": [] });
+    let checklist: Vec<Value> = items["items"].as_array().unwrap().iter().map(answer).collect();
+    let assessment = json!({ "checklist": checklist, "decision": "passed", "valid_days": 365 });
+    compliance.api("POST", &format!("/v1/datasets/{dataset}/versions/{version}/assessments"), &assessment);
+}
+
+pub fn deposit(operator: &Person, organisation: &str, fen: i64) {
+    let amount = json!({ "amount_minor": fen, "currency": "CNY" });
+    operator.api("POST", "/v1/deposits", &json!({ "organisation": organisation, "amount": amount, "reference": format!("bank {organisation}") }));
+}
+
+#[tokio::test]
+async fn corpora_travel_from_provider_to_lab_and_every_byte_is_proven() {
+    let mut exchange = Exchange::serve().await;
+    let (operator, compliance) = (exchange.platform("operator"), exchange.platform("compliance"));
+    let provider = organisation(&exchange, &operator, "poetry-house");
+    let lab = organisation(&exchange, &operator, "verse-lab");
+    deposit(&operator, "verse-lab", 10_000_000);
+    let work = tempfile::tempdir().unwrap();
+    let (terms, provenance) = papers(work.path());
+    let log_key = log_key(&lab);
+
+    for (name, source) in corpora(work.path()) {
+        let dataset = format!("poetry-house/{name}");
+        let source_text = source.display().to_string();
+        let publish = ["publish", &source_text, "--dataset", &dataset, "--terms", &terms, "--provenance", &provenance, "--language", "zh-Hant"];
+        let published = provider.json(&publish);
+        let again = provider.json(&publish);
+        assert_eq!(published, again, "publishing the same folder again is recognised");
+        assess(&compliance, &dataset, &published["version"]);
+        let listing = json!({ "dataset": dataset, "version": published["version"], "terms_id": published["terms_id"] });
+        provider.api("POST", "/v1/listings", &listing);
+
+        assert!(lab.done(&["search", &name]).contains(&dataset));
+        let buy = ["buy", &dataset, "--terms", published["terms_id"].as_str().unwrap(), "--use", "pretraining of a small language model"];
+        let bought = lab.json(&buy);
+        assert_eq!(bought, lab.json(&buy), "buying the same again is the same purchase");
+
+        let target = work.path().join(format!("{name}-downloaded"));
+        let to = target.display().to_string();
+        lab.json(&["download", &dataset, "--to", &to, "--jobs", "4"]);
+        assert_eq!(files(&source), files(&target), "{name} differs after its journey");
+
+        let verify = ["verify", to.as_str(), "--offline", "--log-key", &log_key];
+        lab.done(&verify);
+        flipping_a_byte_anywhere_is_refused(&lab, &target, &verify);
+        lab.done(&verify);
+
+        let passport = work.path().join(format!("{name}.passport.json")).display().to_string();
+        lab.done(&["passport", &dataset, "--out", &passport]);
+        lab.done(&["verify", &passport, "--offline", "--log-key", &log_key]);
+        let shard = target.join(&files(&target)[0].0).display().to_string();
+        assert!(compliance.done(&["trace", &shard]).contains("held by verse-lab"));
+    }
+    exchange.stop();
+    exchange.audit();
+}
+
+fn flipping_a_byte_anywhere_is_refused(lab: &Person, folder: &Path, verify: &[&str]) {
+    let mut victims: Vec<PathBuf> = files(folder).into_iter().filter(|(_, bytes)| !bytes.is_empty()).map(|(name, _)| folder.join(name)).collect();
+    victims.push(folder.join(".corpex/passport.json"));
+    for victim in victims {
+        let bytes = std::fs::read(&victim).unwrap();
+        for position in [0, bytes.len() / 3, bytes.len() - 1] {
+            let mut changed = bytes.clone();
+            changed[position] ^= 1;
+            std::fs::write(&victim, changed).unwrap();
+            let said = lab.refused(verify);
+            assert!(said.len() > 20, "no reason was given for {}: {said:?}", victim.display());
+        }
+        std::fs::write(&victim, bytes).unwrap();
+    }
+}
+
+/// The log's public key, as its operator publishes it.
+fn log_key(person: &Person) -> String {
+    let keys = person.api("GET", "/v1/exchange/keys", &Value::Null);
+    keys["log"]["vkey"].as_str().unwrap().to_string()
+}
+
+#[tokio::test]
+async fn an_unreachable_server_is_named_and_the_command_gives_up() {
+    let exchange = Exchange::serve().await;
+    let operator = exchange.platform("operator");
+    drop(exchange);
+    let said = operator.refused(&["search", "poems"]);
+    assert!(said.contains("cannot be reached") && said.contains("trying again") && said.contains("gave up"), "{said}");
+}
+
+#[tokio::test]
+async fn a_folder_without_shards_is_refused() {
+    let exchange = Exchange::serve().await;
+    let operator = exchange.platform("operator");
+    let provider = organisation(&exchange, &operator, "poetry-house");
+    let work = tempfile::tempdir().unwrap();
+    let (terms, provenance) = papers(work.path());
+    let empty = work.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let folder = empty.display().to_string();
+    let publish = ["publish", &folder, "--dataset", "poetry-house/empty", "--terms", &terms, "--provenance", &provenance];
+    assert!(provider.refused(&publish).contains("no readable shard"));
+    let usage = provider.run(&["publish"]);
+    assert_eq!(usage.status.code(), Some(2), "wrong usage is exit code 2");
+}

@@ -1,0 +1,276 @@
+//! The people of a story, with the verbs of their trade.
+
+use base64::Engine as _;
+use corpex::cli::client::{Client, Request};
+use corpex::error::Result;
+use corpex::provenance::{ResourceDescriptor, Statement, StatementKind};
+use corpex::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE, SecretKey, canonical_json};
+use corpex::types::Digest;
+use serde_json::{Value, json};
+
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// Somebody with a credential; for members of an organisation, also its handle and its signing key.
+#[derive(Clone)]
+pub struct Actor {
+    pub client: Client,
+    pub email: String,
+    pub handle: String,
+    pub key: SecretKey,
+}
+
+/// A sealed version.
+#[derive(Clone, Debug)]
+pub struct Published {
+    pub dataset: String,
+    pub version: i64,
+    pub manifest: Envelope,
+}
+
+impl Published {
+    pub fn path(&self) -> String {
+        format!("/v1/datasets/{}/versions/{}", self.dataset, self.version)
+    }
+}
+
+/// A listing that can be bought.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    pub listing: String,
+    pub terms: String,
+    pub dataset: String,
+    pub version: i64,
+}
+
+impl Actor {
+    /// The operator or a compliance officer.
+    pub fn platform(client: Client, email: &str) -> Self {
+        Self { client, email: email.to_string(), handle: String::new(), key: SecretKey::generate() }
+    }
+
+    /// Signs up a person and an organisation.
+    pub async fn register(anonymous: &Client, handle: &str) -> Self {
+        let email = format!("admin@{handle}.test");
+        let person = json!({ "email": email, "password": PASSWORD });
+        let _: Value = anonymous.post("/v1/users").json(&person).unwrap().send().await.unwrap();
+        let session: Value = anonymous.post("/v1/sessions").json(&person).unwrap().send().await.unwrap();
+        let signed_in = anonymous.with_token(session["access_token"].as_str().unwrap());
+        let token: Value = signed_in.post("/v1/tokens").json(&token_wish("write", 300)).unwrap().send().await.unwrap();
+        let client = anonymous.with_token(token["token"].as_str().unwrap());
+        let organisation = json!({
+            "handle": handle, "legal_name": format!("{handle} Ltd"), "registration_number": format!("91310000{handle}"),
+            "country": "CN", "affiliations": [],
+        });
+        let _: Value = client.post("/v1/organisations").json(&organisation).unwrap().send().await.unwrap();
+        Self { client, email, handle: handle.to_string(), key: SecretKey::generate() }
+    }
+
+    pub async fn get(&self, path: impl Into<String>) -> Result<Value> {
+        self.client.get(path).send().await
+    }
+    pub async fn post(&self, path: impl Into<String>, body: &Value) -> Result<Value> {
+        self.client.post(path).json(body)?.send().await
+    }
+    /// Posts with a fresh idempotency key.
+    pub async fn effect(&self, path: impl Into<String>, body: &Value) -> Result<Value> {
+        self.keyed(&uuid::Uuid::now_v7().to_string(), path, body).send().await
+    }
+    pub fn keyed(&self, key: &str, path: impl Into<String>, body: &Value) -> Request<'_> {
+        self.client.post(path).idempotent(key).json(body).unwrap()
+    }
+
+    /// Signs a statement of the actor's organisation.
+    pub fn sign(&self, kind: StatementKind, subjects: Vec<ResourceDescriptor>, predicate: Value) -> Envelope {
+        let payload = Statement::new(kind, subjects, predicate).to_payload().unwrap();
+        self.key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, payload)
+    }
+
+    /// The operator verifies an organisation.
+    pub async fn verify(&self, handle: &str) {
+        let _: Value = self.client.post(format!("/v1/organisations/{handle}/verification")).send().await.unwrap();
+    }
+
+    /// The operator records a deposit.
+    pub async fn deposit(&self, handle: &str, fen: i64, reference: &str) -> Value {
+        let amount = json!({ "amount_minor": fen, "currency": "CNY" });
+        self.effect("/v1/deposits", &json!({ "organisation": handle, "amount": amount, "reference": reference }))
+            .await
+            .unwrap()
+    }
+
+    /// Registers the organisation's signing key.
+    pub async fn register_key(&self) -> Value {
+        let subject = ResourceDescriptor::new("key", self.key.public().key_id());
+        let predicate = json!({ "organisation": self.handle, "public_key": self.key.public() });
+        let envelope = self.sign(StatementKind::KeyRegistration, vec![subject], predicate);
+        let path = format!("/v1/organisations/{}/keys", self.handle);
+        self.post(path, &json!({ "envelope": envelope })).await.unwrap()
+    }
+
+    /// Makes a dataset with an empty draft of version 1.
+    pub async fn draft(&self, name: &str) -> String {
+        let dataset = json!({
+            "organisation": self.handle, "name": name, "title": "Poems of many springs", "modality": "text",
+            "domain": "education", "languages": ["zh-Hant"],
+        });
+        self.post("/v1/datasets", &dataset).await.unwrap();
+        let path = format!("/v1/datasets/{}/{name}", self.handle);
+        self.post(format!("{path}/versions"), &json!({ "card": CARD })).await.unwrap();
+        format!("{path}/versions/1")
+    }
+
+    /// Sends a small shard to a draft.
+    pub async fn put_shard(&self, version: &str, path: &str, bytes: &[u8]) -> Result<Value> {
+        let digest = base64::engine::general_purpose::STANDARD.encode(Digest::of(bytes).0);
+        self.client
+            .put(format!("{version}/shards/{path}"))
+            .header("Content-Digest", format!("sha-256=:{digest}:"))
+            .header("Content-Type", "application/jsonl")
+            .bytes(bytes.to_vec())
+            .send()
+            .await
+    }
+
+    /// The manifest of a draft with these shards, as the provider would sign it.
+    pub fn manifest(&self, name: &str, version: i64, shards: &[(&str, &[u8])]) -> (Vec<ResourceDescriptor>, Value) {
+        let mut sorted = shards.to_vec();
+        sorted.sort_unstable();
+        let subjects = sorted.iter().map(|(path, bytes)| ResourceDescriptor::new(*path, Digest::of(bytes))).collect();
+        let described: Vec<Value> = sorted
+            .iter()
+            .map(|(path, bytes)| {
+                json!({ "path": path, "size_bytes": bytes.len(), "sha256": Digest::of(bytes), "media_type": "application/jsonl" })
+            })
+            .collect();
+        let predicate = json!({
+            "dataset": format!("{}/{name}", self.handle), "version": version, "card_sha256": Digest::of(CARD),
+            "shards": described, "parents": [],
+            "provenance": provenance(),
+        });
+        (subjects, predicate)
+    }
+
+    /// Publishes a corpus of small shards as version 1 of a new dataset.
+    pub async fn publish(&self, name: &str, shards: &[(&str, &[u8])]) -> Published {
+        let version = self.draft(name).await;
+        for (path, bytes) in shards {
+            self.put_shard(&version, path, bytes).await.unwrap();
+        }
+        let (subjects, predicate) = self.manifest(name, 1, shards);
+        let manifest = self.sign(StatementKind::Manifest, subjects, predicate);
+        self.post(format!("{version}/seal"), &json!({ "envelope": manifest })).await.unwrap();
+        Published { dataset: format!("{}/{name}", self.handle), version: 1, manifest }
+    }
+
+    /// A compliance officer finds everything in order.
+    pub async fn assess(&self, published: &Published) -> Value {
+        let items: Value = self.get("/v1/checklist").await.unwrap();
+        let checklist: Vec<Value> = items["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| json!({ "key": item["key"], "finding": "compliant", "evidence": [] }))
+            .collect();
+        let assessment = json!({ "checklist": checklist, "decision": "passed", "valid_days": 365 });
+        self.post(format!("{}/assessments", published.path()), &assessment).await.unwrap()
+    }
+
+    /// Signs and publishes terms: every use but redistribution, perpetual, at a price in fen.
+    pub async fn publish_terms(&self, price_fen: i64) -> String {
+        let published = self.try_publish_terms(&terms(price_fen)).await.unwrap();
+        published["id"].as_str().unwrap().to_string()
+    }
+
+    pub async fn try_publish_terms(&self, document: &Value) -> Result<Value> {
+        let subject = ResourceDescriptor::new("terms", Digest::of(canonical_json(document).unwrap()));
+        let predicate = json!({ "organisation": self.handle, "document": document });
+        let envelope = self.sign(StatementKind::Terms, vec![subject], predicate);
+        self.post("/v1/terms", &json!({ "envelope": envelope })).await
+    }
+
+    /// Puts a version on the board.
+    pub async fn list(&self, published: &Published, terms: &str) -> Offer {
+        let wanted = json!({ "dataset": published.dataset, "version": published.version, "terms_id": terms });
+        let listing = self.post("/v1/listings", &wanted).await.unwrap();
+        assert_eq!(listing["state"], "listed");
+        Offer {
+            listing: listing["id"].as_str().unwrap().to_string(),
+            terms: terms.to_string(),
+            dataset: published.dataset.clone(),
+            version: published.version,
+        }
+    }
+
+    /// Orders and signs the contract; the order waits for payment.
+    pub async fn order(&self, offer: &Offer) -> Result<String> {
+        let wanted = json!({
+            "listing_id": offer.listing, "organisation": self.handle, "use": "pretrain",
+            "purpose": "pretraining of a small language model",
+        });
+        let order = self.effect("/v1/orders", &wanted).await?;
+        let id = order["id"].as_str().unwrap().to_string();
+        self.sign_contract(&order).await?;
+        Ok(id)
+    }
+
+    /// Signs the contract that an order came with.
+    pub async fn sign_contract(&self, order: &Value) -> Result<Value> {
+        let payload =
+            base64::engine::general_purpose::STANDARD.decode(order["contract_payload"].as_str().unwrap()).unwrap();
+        let envelope = self.key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, payload);
+        self.post(format!("/v1/orders/{}/contract", order["id"].as_str().unwrap()), &json!({ "envelope": envelope }))
+            .await
+    }
+
+    pub async fn pay(&self, order: &str) -> Result<Value> {
+        self.effect(format!("/v1/orders/{order}/payment"), &Value::Null).await
+    }
+
+    /// Orders, signs and pays; gives the entitlement's id.
+    pub async fn buy(&self, offer: &Offer) -> Result<String> {
+        let order = self.order(offer).await?;
+        let paid = self.pay(&order).await?;
+        Ok(paid["entitlement"]["id"].as_str().unwrap().to_string())
+    }
+
+    /// Asks for links.
+    pub async fn links(&self, entitlement: &str, paths: &[&str]) -> Result<Value> {
+        self.post(format!("/v1/entitlements/{entitlement}/links"), &json!({ "paths": paths })).await
+    }
+
+    /// The balance of one of the organisation's accounts, in fen.
+    pub async fn balance(&self, kind: &str) -> i64 {
+        let accounts = self.get(format!("/v1/organisations/{}/accounts", self.handle)).await.unwrap();
+        let account = accounts["items"].as_array().unwrap().iter().find(|a| a["kind"] == kind);
+        account.map_or(0, |a| a["balance"]["amount_minor"].as_i64().unwrap())
+    }
+}
+
+pub const CARD: &str = "---\nlanguage:\n- zh\nlicense: other\n---\n# Poems of many springs\n";
+
+/// A terms document at a price in fen; free when zero.
+pub fn terms(price_fen: i64) -> Value {
+    let price = if price_fen == 0 {
+        json!({ "model": "free" })
+    } else {
+        json!({ "model": "one_off", "amount": { "amount_minor": price_fen, "currency": "CNY" } })
+    };
+    json!({
+        "permitted_uses": ["pretrain", "finetune", "evaluate", "retrieve", "derive"], "prohibited_uses": ["redistribute"],
+        "territory": ["*"], "duration_days": null, "attribution": true, "affiliates": false, "price": price,
+    })
+}
+
+/// How a corpus came to be, in the vocabulary of the manifest.
+pub fn provenance() -> Value {
+    json!({
+        "collection_method": "other", "source_licence": "public domain", "consent": "not required",
+        "personal_data": "none",
+    })
+}
+
+/// What to ask for to get an API token that ends after some days.
+pub fn token_wish(scope: &str, days: u64) -> Value {
+    let expires_at = corpex::types::Clock::default().now().plus(std::time::Duration::from_secs(days * 24 * 3600));
+    json!({ "name": "test", "scope": scope, "expires_at": expires_at })
+}

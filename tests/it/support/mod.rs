@@ -1,0 +1,168 @@
+//! A whole exchange for one test, and the people who use it.
+//!
+//! Each [`TestApp`] is a real server on a real port with its own database: SQLite in a temporary folder, or,
+//! with `TEST_DATABASE_URL`, a schema of its own on that PostgreSQL. When it is dropped, the queue must be
+//! empty and the books must balance; a test that leaves either otherwise fails.
+
+mod actors;
+mod database;
+pub mod process;
+
+pub use actors::{Actor, Offer, Published, provenance, terms, token_wish};
+pub use database::TestDatabase;
+
+use std::time::Duration;
+
+use corpex::app::{App, Running};
+use corpex::cli::client::Client;
+use corpex::config::Config;
+use corpex::identity::{self, PlatformRole, Scope};
+use corpex::types::Clock;
+use corpex::{jobs, ledger};
+
+/// How long leftover jobs may take to finish before they count as left over.
+const DRAIN: Duration = Duration::from_secs(20);
+
+pub struct TestApp {
+    pub operator: Actor,
+    pub compliance: Actor,
+    pub url: String,
+    pub clock: Clock,
+    running: Option<Running>,
+    pub config: Config,
+    _database: TestDatabase,
+    folder: tempfile::TempDir,
+}
+
+impl TestApp {
+    /// An exchange with an operator and one compliance officer.
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// The same, with settings of the test's own.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = TestDatabase::create().await;
+        let mut config = Config::embedded(folder.path());
+        config.database_url = database.url.clone();
+        change(&mut config);
+        let running = Running::start(config.clone()).await.unwrap();
+        let client = Client::new(&running.url, None).unwrap();
+        let operator = platform_actor(&running.app, &client, "operator@exchange.test", PlatformRole::Operator).await;
+        let compliance =
+            platform_actor(&running.app, &client, "compliance@exchange.test", PlatformRole::Compliance).await;
+        let (url, clock) = (running.url.clone(), running.app.clock.clone());
+        Self { operator, compliance, url, clock, running: Some(running), config, _database: database, folder }
+    }
+
+    /// What the server works with, for looking inside.
+    pub fn app(&self) -> &App {
+        &self.running.as_ref().unwrap().app
+    }
+
+    /// The exchange's data directory.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// A client without credentials.
+    pub fn anonymous(&self) -> Client {
+        Client::new(&self.url, None).unwrap()
+    }
+
+    /// A verified organisation with an administrator and a registered signing key.
+    pub async fn organisation(&self, handle: &str) -> Actor {
+        let actor = Actor::register(&self.anonymous(), handle).await;
+        self.operator.verify(handle).await;
+        actor.register_key().await;
+        actor
+    }
+
+    /// A provider of corpora.
+    pub async fn provider(&self) -> Actor {
+        self.organisation("poetry-house").await
+    }
+
+    /// A model lab with money in its wallet.
+    pub async fn lab(&self, handle: &str, deposit_fen: i64) -> Actor {
+        let lab = self.organisation(handle).await;
+        if deposit_fen > 0 {
+            self.operator.deposit(handle, deposit_fen, &format!("bank-{handle}")).await;
+        }
+        lab
+    }
+
+    /// Publishes, assesses and lists a small corpus at a price in fen.
+    pub async fn listed_corpus(&self, provider: &Actor, name: &str, price_fen: i64) -> Offer {
+        let published = provider
+            .publish(name, &[("data/a.jsonl", b"{\"text\":\"one\"}\n"), ("data/b.jsonl", b"{\"text\":\"two\"}\n")])
+            .await;
+        self.compliance.assess(&published).await;
+        let terms = provider.publish_terms(price_fen).await;
+        provider.list(&published, &terms).await
+    }
+
+    /// Waits until no job is left, and fails when that takes too long.
+    pub async fn drain(&self) {
+        drain(self.app()).await;
+    }
+
+    /// Stops the server gracefully and starts another one on the same data.
+    pub async fn restart(&mut self) {
+        self.running.take().unwrap().stop().await.unwrap();
+        let running = Running::start(self.config.clone()).await.unwrap();
+        self.url = running.url.clone();
+        self.running = Some(running);
+    }
+}
+
+async fn drain(app: &App) {
+    let drained = tokio::time::timeout(DRAIN, async {
+        loop {
+            let count = app.db.read(jobs::count).await.unwrap();
+            assert_eq!(count.dead, 0, "a job failed for good");
+            if count.live == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    drained.await.expect("jobs are left over");
+}
+
+async fn platform_actor(app: &App, client: &Client, email: &str, role: PlatformRole) -> Actor {
+    let now = app.clock.now();
+    let expires_at = now.plus(Duration::from_secs(300 * 24 * 3600));
+    let address = email.to_string();
+    let token = app
+        .db
+        .write(move |c| {
+            identity::create_platform_user(c, &address, role, now)?;
+            identity::issue_token(c, &address, "test", Scope::Write, expires_at, now)
+        })
+        .await
+        .unwrap();
+    Actor::platform(client.with_token(token.0.reveal()), email)
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        let Some(running) = self.running.take() else { return };
+        let failed_already = std::thread::panicking();
+        let checked = std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async move {
+                if !failed_already {
+                    drain(&running.app).await;
+                    let faults = running.app.db.read(ledger::audit).await.unwrap();
+                    assert!(faults.is_empty(), "the books do not balance: {faults:#?}");
+                }
+                running.stop().await.unwrap();
+            });
+        })
+        .join();
+        if let (Err(panic), false) = (checked, failed_already) {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}

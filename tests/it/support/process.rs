@@ -1,0 +1,245 @@
+//! The real program in processes of its own: a server that can be killed, and clients that run commands.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+use super::database::TestDatabase;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_corpex");
+
+/// A served exchange: on SQLite and a folder, or, where the environment names them, PostgreSQL
+/// (`TEST_DATABASE_URL`) and an S3 bucket (`TEST_S3_ENDPOINT`, `TEST_S3_BUCKET`, `TEST_S3_REGION`).
+pub struct Exchange {
+    pub url: String,
+    pub folder: tempfile::TempDir,
+    database: TestDatabase,
+    server: Option<Child>,
+}
+
+/// Somebody at a command line.
+#[derive(Clone)]
+pub struct Person {
+    pub token: String,
+    server: String,
+    config: PathBuf,
+}
+
+impl Exchange {
+    pub async fn serve() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut exchange = Self { url: String::new(), folder, database: TestDatabase::create().await, server: None };
+        exchange.start();
+        exchange
+    }
+
+    /// A command of the program with this exchange's settings.
+    fn command(&self) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.env_clear().env("RUST_LOG", "warn").env("CORPEX_DATA_DIR", self.folder.path().join("data"));
+        for name in ["PATH", "HOME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        if let Some(url) = &self.database.url {
+            command.env("DATABASE_URL", url);
+        }
+        for (ours, theirs) in [
+            ("TEST_S3_BUCKET", "CORPEX_S3_BUCKET"),
+            ("TEST_S3_ENDPOINT", "CORPEX_S3_ENDPOINT"),
+            ("TEST_S3_REGION", "CORPEX_S3_REGION"),
+        ] {
+            if let Some(value) = std::env::var_os(ours) {
+                command.env(theirs, value);
+            }
+        }
+        command
+    }
+
+    /// Starts the server; at the address it had before, if it was started before.
+    pub fn start(&mut self) {
+        let address = self.url.strip_prefix("http://").unwrap_or("127.0.0.1:0").to_string();
+        let mut server = self.command().args(["serve", "--listen", &address]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
+        let mut seen = Vec::new();
+        let url = loop {
+            let line = lines.next().unwrap_or_else(|| panic!("the server did not start: {seen:#?}")).unwrap();
+            if let Some(url) = line.strip_prefix("serving on ") {
+                break url.to_string();
+            }
+            seen.push(line);
+        };
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("server: {line}")));
+        self.url = url;
+        self.server = Some(server);
+    }
+
+    /// Ends the server without warning, as a power cut would.
+    pub fn kill(&mut self) {
+        let mut server = self.server.take().unwrap();
+        server.kill().unwrap();
+        assert_eq!(server.wait().unwrap().signal(), Some(9));
+    }
+
+    /// Stops the server as an operator would, and expects that it ends well.
+    pub fn stop(&mut self) {
+        let mut server = self.server.take().unwrap();
+        let status = Command::new("kill").args(["-TERM", &server.id().to_string()]).status().unwrap();
+        assert!(status.success());
+        assert!(server.wait().unwrap().success(), "the server did not stop well");
+    }
+
+    /// An operator or compliance officer, made with `corpex admin`.
+    pub fn platform(&self, role: &str) -> Person {
+        let email = format!("{role}@exchange.test");
+        let made = self.command().args(["admin", "create-user", "--email", &email, "--role", role]).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let issued = self.command().args(["admin", "issue-token", "--email", &email]).output().unwrap();
+        assert!(issued.status.success(), "{}", String::from_utf8_lossy(&issued.stderr));
+        self.person(&email, String::from_utf8(issued.stdout).unwrap().trim())
+    }
+
+    /// Somebody with a token, logged in at a command line of their own.
+    pub fn person(&self, name: &str, token: &str) -> Person {
+        let config = self.folder.path().join("people").join(name);
+        std::fs::create_dir_all(&config).unwrap();
+        let person = Person { token: token.to_string(), server: self.url.clone(), config };
+        person.done(&["login", "--server", &self.url, "--token", token]);
+        person
+    }
+
+    /// `corpex audit` finds nothing.
+    pub fn audit(&self) {
+        let audited = self.command().args(["audit", "--json"]).output().unwrap();
+        assert!(
+            audited.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&audited.stdout),
+            String::from_utf8_lossy(&audited.stderr)
+        );
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+}
+
+impl Person {
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.env_clear().env("CORPEX_CONFIG_DIR", &self.config).args(args);
+        command
+    }
+
+    /// Runs a command to its end, whatever that is.
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Begins a command.
+    pub fn begin(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Runs a command that must succeed, and gives what it printed.
+    pub fn done(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "corpex {args:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a command that must succeed, and gives its JSON document.
+    pub fn json(&self, args: &[&str]) -> Value {
+        let printed = self.done(&[args, &["--json"]].concat());
+        serde_json::from_str(&printed).unwrap_or_else(|error| panic!("corpex {args:?} printed {printed:?}: {error}"))
+    }
+
+    /// Runs a command that must be refused with exit code 1, and gives what it said.
+    pub fn refused(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert_eq!(output.status.code(), Some(1), "corpex {args:?}: {}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Sends one request to the API.
+    pub fn api(&self, method: &str, path: &str, body: &Value) -> Value {
+        let key = uuid::Uuid::now_v7().to_string();
+        let text = body.to_string();
+        let mut args = vec!["api", method, path];
+        if !body.is_null() {
+            args.push(&text);
+        }
+        if method == "POST" {
+            args.extend(["--idempotency-key", &key]);
+        }
+        serde_json::from_str(&self.done(&args)).unwrap()
+    }
+}
+
+/// Signs up a person and a verified organisation with a registered key, by commands alone.
+pub fn organisation(exchange: &Exchange, operator: &Person, handle: &str) -> Person {
+    use serde_json::json;
+    let person = json!({ "email": format!("admin@{handle}.test"), "password": super::actors::PASSWORD });
+    let nobody =
+        Person { token: String::new(), server: exchange.url.clone(), config: exchange.folder.path().join("nobody") };
+    let anonymous = |method: &str, path: &str, body: &Value, token: Option<&str>| -> Value {
+        let mut args = vec![
+            "api".to_string(),
+            method.into(),
+            path.into(),
+            body.to_string(),
+            "--server".into(),
+            exchange.url.clone(),
+        ];
+        if let Some(token) = token {
+            args.extend(["--token".to_string(), token.to_string()]);
+        }
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        serde_json::from_str(&nobody.done(&args)).unwrap()
+    };
+    anonymous("POST", "/v1/users", &person, None);
+    let session = anonymous("POST", "/v1/sessions", &person, None);
+    let wanted = super::actors::token_wish("write", 30);
+    let token = anonymous("POST", "/v1/tokens", &wanted, session["access_token"].as_str());
+    let admin = exchange.person(handle, token["token"].as_str().unwrap());
+    let organisation = json!({
+        "handle": handle, "legal_name": format!("{handle} Ltd"), "registration_number": format!("REG-{handle}"),
+        "country": "CN", "affiliations": [],
+    });
+    admin.api("POST", "/v1/organisations", &organisation);
+    operator.api("POST", &format!("/v1/organisations/{handle}/verification"), &Value::Null);
+    admin.done(&["key", "generate", handle]);
+    admin.done(&["key", "register", handle]);
+    admin
+}
+
+/// Every file below `folder`, hidden ones left out, as (relative path, bytes).
+pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(current) = folders.pop() {
+        for entry in std::fs::read_dir(current).unwrap() {
+            let path = entry.unwrap().path();
+            if path.file_name().unwrap().to_string_lossy().starts_with('.') {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().display().to_string();
+                found.push((name, std::fs::read(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}

@@ -1,0 +1,157 @@
+//! The house rules, executed. What a machine can check, nobody has to remember.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const MOST_LINES: usize = 500;
+
+/// Every Rust file below `src`, as (path from `src/`, text).
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let name = path.strip_prefix(&root).unwrap().display().to_string();
+                found.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(found.len() > 20, "the sources were not found");
+    found
+}
+
+/// The text without its comments and without its tests.
+fn code(text: &str) -> String {
+    let before_tests = text.split("#[cfg(test)]").next().unwrap_or_default();
+    before_tests.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// Refuses `word` in every file whose path `may_use` does not allow.
+fn only_in(word: &str, may_use: impl Fn(&str) -> bool) {
+    let trespassers: Vec<_> = sources()
+        .into_iter()
+        .filter(|(name, text)| !may_use(name) && code(text).contains(word))
+        .map(|(n, _)| n)
+        .collect();
+    assert!(trespassers.is_empty(), "`{word}` does not belong in {trespassers:?}");
+}
+
+fn is_routes(name: &str) -> bool {
+    name.ends_with("/routes.rs") || name.contains("/routes/")
+}
+
+#[test]
+fn only_routes_and_the_app_speak_http() {
+    only_in("actix_web", |name| {
+        is_routes(name) || name.starts_with("app") || name == "error.rs" || name.starts_with("console/")
+    });
+}
+
+#[test]
+fn only_queries_speak_diesel() {
+    only_in("diesel::", |name| {
+        name.ends_with("queries.rs")
+            || name.contains("/queries/")
+            || name.starts_with("db")
+            || name == "schema.rs"
+            || name.starts_with("types")
+            // Column types of signed documents, and what a database error means to a caller.
+            || ["signing.rs", "error.rs"].contains(&name)
+            || name.ends_with("/columns.rs")
+    });
+}
+
+#[test]
+fn only_the_s3_store_knows_the_aws_sdk() {
+    only_in("aws_sdk_s3", |name| name == "store/s3.rs" || name.starts_with("store/s3/"));
+}
+
+/// Upper storeys first: a folder may call those below it, never those above.
+const STOREYS: &[&[&str]] = &[
+    &["cli", "console", "hub"],
+    &["worker", "app", "ops"],
+    &["compliance"],
+    &["delivery"],
+    &["market"],
+    &["assessment", "terms"],
+    &["catalog"],
+    &["identity", "ledger"],
+    &["provenance"],
+    &["jobs", "history", "idempotency", "store", "keys", "schemas"],
+    &["signing", "db", "config", "types", "error", "schema"],
+];
+
+fn storey(room: &str) -> Option<usize> {
+    STOREYS.iter().position(|rooms| rooms.contains(&room))
+}
+
+#[test]
+fn dependencies_point_down() {
+    let mut climbs = Vec::new();
+    for (name, text) in sources() {
+        // Routes, and actions that move objects as well as rows, are handed the App that holds them all.
+        let from = name.split(['/', '.']).next().unwrap_or_default().to_string();
+        let Some(floor) = storey(&from) else { continue };
+        for room in STOREYS.iter().flat_map(|rooms| rooms.iter()) {
+            let used =
+                code(&text).contains(&format!("crate::{room}::")) || code(&text).contains(&format!("crate::{room};"));
+            let handed = *room == "app";
+            if used && !handed && *room != from && storey(room).unwrap() < floor {
+                climbs.push(format!("{name} calls {room}"));
+            }
+        }
+    }
+    assert!(climbs.is_empty(), "dependencies point upwards: {climbs:#?}");
+}
+
+#[test]
+fn a_domain_never_calls_another_domains_queries() {
+    for (name, text) in sources() {
+        for line in code(&text).lines() {
+            assert!(!(line.contains("crate::") && line.contains("::queries")), "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn files_stay_readable() {
+    let long: Vec<_> = sources()
+        .into_iter()
+        .filter(|(name, text)| name != "schema.rs" && text.lines().count() > MOST_LINES)
+        .map(|(name, text)| format!("{name}: {} lines", text.lines().count()))
+        .collect();
+    assert!(long.is_empty(), "longer than {MOST_LINES} lines: {long:#?}");
+}
+
+#[test]
+fn every_module_says_what_it_is() {
+    for (name, text) in sources() {
+        assert!(text.starts_with("//!"), "src/{name} must begin with what it is and why it is so");
+    }
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    for word in ["TODO", "FIXME", "XXX", "unimplemented!", "#[ignore", "allow(dead_code"] {
+        only_in(word, |_| false);
+    }
+}
+
+#[test]
+fn no_io_inside_a_transaction() {
+    for (name, text) in sources() {
+        let code = code(&text);
+        for (at, _) in code.match_indices("db.write(").chain(code.match_indices("db.read(")) {
+            let work: String = code[at..].chars().take_while(|c| *c != ';').collect();
+            let closure = work.split(".await").next().unwrap_or_default();
+            for word in ["store.", "http.", "block_on"] {
+                assert!(!closure.contains(word), "{name}: `{word}` inside a database closure:\n{closure}");
+            }
+        }
+    }
+}
