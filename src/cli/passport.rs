@@ -46,7 +46,7 @@ impl PassportCommand {
 #[derive(Deserialize)]
 pub(super) struct ExchangeKeys {
     log: LogKey,
-    statement: StatementKey,
+    statement_key: StatementKey,
 }
 
 #[derive(Deserialize)]
@@ -65,7 +65,7 @@ impl ExchangeKeys {
     }
 
     pub(super) fn policy(self) -> Policy {
-        Policy { log_vkey: Some(self.log.vkey), exchange_key: Some(self.statement.public_key) }
+        Policy { log_vkey: Some(self.log.vkey), exchange_key: Some(self.statement_key.public_key) }
     }
 }
 
