@@ -224,6 +224,17 @@ impl Envelope {
     pub fn pae_sha256(&self) -> Digest {
         Digest::of(self.pae())
     }
+    /// The one signature of an envelope that a single party signed.
+    pub fn sole_signature(&self) -> Result<&Signature> {
+        match self.signatures.as_slice() {
+            [signature] => Ok(signature),
+            several => Err(Error::new(
+                Kind::BadSignature,
+                format!("the envelope carries {} signatures, and one was expected", several.len()),
+            )
+            .field("signatures")),
+        }
+    }
     /// The signature whose key id is `keyid`.
     pub fn signature_by(&self, keyid: Digest) -> Result<&Signature> {
         self.signatures.iter().find(|signature| signature.keyid == keyid).ok_or_else(|| {

@@ -87,8 +87,9 @@ pub(super) fn outside_the_api(cfg: &mut ServiceConfig) {
         .default_service(web::to(no_route));
 }
 
-async fn no_route(request: HttpRequest) -> Error {
-    Error::not_found(format!("{} {}", request.method(), request.path())).remedy("the routes are described at /docs")
+async fn no_route(request: HttpRequest) -> Result<HttpResponse, Error> {
+    let what = format!("{} {}", request.method(), request.path());
+    Err(Error::not_found(what).remedy("the routes are described at /docs"))
 }
 
 fn refuse_json(error: JsonPayloadError, _: &HttpRequest) -> actix_web::Error {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use self::people::People;
 use super::output::Out;
 use super::reference::DatasetRef;
-use super::{buy, download, key, passport, publish, trace, verify};
+use super::{buy, download, publish, trace, verify};
 use crate::app::{Running, until_signalled};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};

@@ -128,7 +128,8 @@ fn grant(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, order: &Order, now:
     let (dataset, version) = catalog::version(c, order.version_id)?;
     let seal = catalog::seal_of(c, order.version_id)?;
     let duration = terms::terms(c, order.terms_id)?.document.duration_days;
-    let expires_at = duration.map(|days| now.plus(Duration::from_secs(u64::from(days) * 24 * 60 * 60)));
+    let days = duration.and_then(|days| u64::try_from(days).ok());
+    let expires_at = days.map(|days| now.plus(Duration::from_secs(days * 24 * 60 * 60)));
     let subjects = vec![
         ResourceDescriptor::new("contract", contract.sha256),
         ResourceDescriptor::new("manifest", seal.manifest_sha256),

@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller};
 use crate::keys::ExchangeKeys;
 use crate::provenance::passport::{Delivery, Passport, PassportKey, PassportStatement};
-use crate::provenance::{self, proofs, tree};
+use crate::provenance::{proofs, tree};
 use crate::signing::{Bytes, canonical_json};
 use crate::types::{EntitlementId, ReceiptBatchId, StatementId};
 use crate::{assessment, market, terms};
@@ -24,7 +24,8 @@ pub fn passport(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, origin: &str
     let entitlement = super::entitlement(c, caller, id)?;
     let contract = market::contract_of(c, entitlement.order_id)?;
     let listing = market::order(c, entitlement.order_id)?.listing_id;
-    let assessed = assessment::assessment(c, market::listings::listing(c, listing)?.assessment_id)?;
+    let listing = market::listings::listing(c, listing)?;
+    let assessed = assessment::assessment(c, listing.assessment_id)?;
     let rests_on = [
         catalog::seal_of(c, entitlement.version_id)?.statement_id,
         terms::terms(c, entitlement.terms_id)?.statement_id,

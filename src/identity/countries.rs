@@ -12,7 +12,7 @@ const ASSIGNED: &str = "\
     TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW";
 
 /// Checks that `code` is an officially assigned ISO 3166-1 alpha-2 code, in upper case.
-pub(super) fn check(code: &str) -> Result<()> {
+pub fn check(code: &str) -> Result<()> {
     match ASSIGNED.split_whitespace().any(|assigned| assigned == code) {
         true => Ok(()),
         false => Err(Error::invalid("country", format!("{code:?} is not a country code of ISO 3166-1"))

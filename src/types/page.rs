@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::error::{Error, Result};
+use crate::types::{Id, Noun};
 
 /// The most rows one page may hold.
 const MAX_LIMIT: i64 = 1000;
@@ -36,6 +37,14 @@ impl PageQuery {
     /// The cursor's key; empty text sorts before every key.
     pub fn after(&self) -> &str {
         self.cursor.as_deref().unwrap_or("")
+    }
+    /// As [`PageQuery::after`], for a list whose sort key is an identifier of a `T`, checked.
+    pub fn after_id<T: Noun>(&self) -> Result<&str> {
+        match self.after() {
+            "" => Ok(""),
+            key if key.parse::<Id<T>>().is_ok() => Ok(key),
+            _ => Err(Error::invalid("cursor", "this is not a cursor of this list").remedy("send the `next` of a page")),
+        }
     }
 }
 

@@ -1,7 +1,17 @@
 //! Stories of the exchange, told over HTTP against real servers.
 
-#![allow(missing_docs)]
+#![cfg(test)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::cast_possible_truncation, clippy::print_stdout)]
 
+mod api_description;
+mod command_line;
+mod crash;
+mod database;
+mod identity;
+mod races;
+mod refusals;
+mod store;
 mod store;
 mod support;
 mod tidy;
