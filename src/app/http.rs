@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant as Stopwatch};
 
-use actix_web::body::{EitherBody, MessageBody};
+use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::{JsonPayloadError, PathError, QueryPayloadError};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::{self, Data, JsonConfig, PathConfig, PayloadConfig, QueryConfig, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
+use actix_web::{HttpRequest, HttpResponse};
 use tracing::Instrument as _;
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -26,24 +26,19 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) async fn envelop<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+) -> Result<ServiceResponse<B>, actix_web::Error> {
     let id = uuid::Uuid::now_v7().simple().to_string();
     let method = request.method().clone();
     let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_string());
     let carries_bytes = route.starts_with("/objects/") || route.contains("/shards/");
     let metrics = request.app_data::<Data<App>>().map(|app| app.metrics.clone());
-    let http_request = request.request().clone();
     let span = tracing::info_span!("request", id, %method, route);
     let started = Stopwatch::now();
     let answered = async {
         let limit = if carries_bytes { Duration::MAX } else { DEADLINE };
-        match tokio::time::timeout(limit, next.call(request)).await {
-            Ok(answered) => answered.map(ServiceResponse::map_into_left_body),
-            Err(_) => {
-                let late = Error::new(Kind::Timeout, format!("no answer within {} seconds", DEADLINE.as_secs()));
-                Ok(ServiceResponse::new(http_request, late.error_response()).map_into_right_body())
-            }
-        }
+        tokio::time::timeout(limit, next.call(request)).await.unwrap_or_else(|_| {
+            Err(Error::new(Kind::Timeout, format!("no answer within {} seconds", DEADLINE.as_secs())).into())
+        })
     };
     let mut response = answered.instrument(span.clone()).await?;
     let status = response.status();

@@ -185,9 +185,10 @@ impl Manifest {
             .map_err(|error| Error::invalid("predicate", format!("this is not a manifest: {error}")))?;
         manifest.check().map_err(in_predicate)?;
         if let Some(index) = first_difference(&statement.subject, &manifest.subjects()) {
+            let name = statement.subject.get(index).map_or("nothing", |subject| subject.name.as_str());
             return Err(Error::invalid(
                 format!("subject/{index}"),
-                format!("subject {index} is not shard {index}: the subjects are the shards, in the same order"),
+                format!("subject {index}, {name:?}, is not shard {index}: the subjects are the shards, in the same order"),
             ));
         }
         Ok(manifest)

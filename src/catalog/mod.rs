@@ -28,7 +28,7 @@ use crate::db::{Conn, MultiBackend};
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{Caller, Role};
-use crate::schema::{objects, organisations, seals, shards, versions as versions_table};
+use crate::schema::{objects as objects_table, organisations, seals, shards as shards_table, versions as versions_table};
 use crate::store::StorageKey;
 use crate::text_enum;
 use crate::types::{DatasetId, Digest, Instant, Json, ObjectId, OrganisationId, StatementId, VersionId};
@@ -36,7 +36,6 @@ use crate::types::{DatasetId, Digest, Instant, Json, ObjectId, OrganisationId, S
 pub use datasets::{Domain, Modality};
 pub use manifest::{Manifest, ManifestShard, Origin};
 pub use paths::check_path;
-pub use queries::StoredObject;
 pub use uploads::verification::{sweep_object, sweep_stale_uploads, verify_upload};
 
 /// Who may change what an organisation offers, beside its admins.
@@ -140,7 +139,7 @@ pub struct Seal {
 
 /// A file of a version. Its bytes are verified.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
-#[diesel(table_name = shards, check_for_backend(MultiBackend))]
+#[diesel(table_name = shards_table, check_for_backend(MultiBackend))]
 pub struct Shard {
     /// Of which version.
     pub version_id: VersionId,
@@ -171,11 +170,21 @@ impl From<&Shard> for ManifestShard {
 }
 
 /// Verified bytes in the store.
-#[derive(Debug, Clone, Queryable, Selectable)]
-#[diesel(table_name = objects, check_for_backend(MultiBackend))]
-pub(crate) struct Object {
-    pub(crate) id: ObjectId,
-    pub(crate) storage_key: StorageKey,
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = objects_table, check_for_backend(MultiBackend))]
+pub struct StoredObject {
+    /// Which object.
+    pub id: ObjectId,
+    /// The SHA-256 of the bytes.
+    pub sha256: Digest,
+    /// Their number.
+    pub size_bytes: i64,
+    /// Where they lie.
+    pub storage_key: StorageKey,
+    /// The store's mark of the content that was verified.
+    pub etag: String,
+    /// When they were read back.
+    pub verified_at: Instant,
 }
 
 /// A dataset as a path names it.
@@ -273,6 +282,22 @@ fn require_draft(version: &Version) -> Result<()> {
     Err(Error::new(Kind::WrongState, detail).remedy("begin a new version"))
 }
 
+/// The dataset of this name, whoever asks: the caller of this function authorises.
+///
+/// # Errors
+/// `NotFound`.
+pub fn find_dataset(c: &mut Conn, handle: &str, name: &str) -> Result<Dataset> {
+    queries::find_dataset(c, handle, name)?.ok_or_else(|| Error::not_found(format_args!("dataset {handle}/{name}")))
+}
+
+/// Up to `limit` versions of a dataset in the order of their numbers, whoever asks.
+///
+/// # Errors
+/// Those of the database.
+pub fn versions_of(c: &mut Conn, dataset: DatasetId, limit: i64) -> Result<Vec<Version>> {
+    Ok(queries::list_versions(c, dataset, false, 0, limit)?.into_iter().map(|(version, _)| version).collect())
+}
+
 /// The version of this name, whoever asks: the caller of this function authorises.
 ///
 /// # Errors
@@ -290,39 +315,6 @@ pub fn version(c: &mut Conn, id: VersionId) -> Result<(Dataset, Version)> {
     queries::find_version_by_id(c, id)?.ok_or_else(|| Error::not_found(format_args!("version {id}")))
 }
 
-/// The dataset of this name, whoever asks: the caller of this function authorises.
-///
-/// # Errors
-/// `NotFound`.
-pub fn find_dataset(c: &mut Conn, handle: &str, name: &str) -> Result<Dataset> {
-    queries::find_dataset(c, handle, name)?.ok_or_else(|| Error::not_found(format_args!("dataset {handle}/{name}")))
-}
-
-/// Up to `limit` versions of a dataset, whatever their state, oldest first.
-///
-/// # Errors
-/// Those of the database.
-pub fn versions_of(c: &mut Conn, dataset: DatasetId, limit: i64) -> Result<Vec<Version>> {
-    Ok(queries::list_versions(c, dataset, false, 0, limit)?.into_iter().map(|(version, _)| version).collect())
-}
-
-/// Objects whose identifiers sort after `after`, with what their records say of them.
-///
-/// # Errors
-/// Those of the database.
-pub fn objects(c: &mut Conn, after: &str, limit: i64) -> Result<Vec<StoredObject>> {
-    Ok(queries::list_objects(c, after, limit)?)
-}
-
-/// The bytes of all objects together.
-///
-/// # Errors
-/// Those of the database.
-pub fn total_object_bytes(c: &mut Conn) -> Result<u64> {
-    let sizes = queries::list_object_sizes(c)?;
-    Ok(sizes.into_iter().filter_map(|size| u64::try_from(size).ok()).sum())
-}
-
 /// The seal of a version, if it has one.
 ///
 /// # Errors
@@ -336,7 +328,7 @@ pub fn find_seal(c: &mut Conn, id: VersionId) -> Result<Option<Seal>> {
 /// # Errors
 /// `WrongState` when it has none.
 pub fn seal_of(c: &mut Conn, id: VersionId) -> Result<Seal> {
-    queries::find_seal(c, id)?.ok_or_else(|| {
+    find_seal(c, id)?.ok_or_else(|| {
         Error::new(Kind::WrongState, "the version is not sealed")
             .remedy("the provider seals it with a signed manifest first")
     })
@@ -368,6 +360,22 @@ pub fn storage_key_of(c: &mut Conn, object_id: ObjectId) -> Result<StorageKey> {
     queries::find_object(c, object_id)?
         .map(|object| object.storage_key)
         .ok_or_else(|| Error::not_found(format_args!("object {object_id}")))
+}
+
+/// Up to `limit` objects whose identifiers sort after `after`, oldest first.
+///
+/// # Errors
+/// Those of the database.
+pub fn objects(c: &mut Conn, after: &str, limit: i64) -> Result<Vec<StoredObject>> {
+    Ok(queries::list_objects(c, after, limit)?)
+}
+
+/// The sum of the sizes of all objects, in bytes.
+///
+/// # Errors
+/// Those of the database.
+pub fn total_object_bytes(c: &mut Conn) -> Result<u64> {
+    Ok(u64::try_from(queries::sum_object_bytes(c)?).unwrap_or(0))
 }
 
 /// Every place where these bytes are a shard, oldest version first; at most 1,000.

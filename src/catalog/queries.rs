@@ -1,14 +1,14 @@
 //! The `datasets`, `versions`, `shards`, `objects` and `seals` tables.
 
-use diesel::dsl::{exists, max, select};
+use diesel::dsl::{exists, max, select, sql};
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Text};
 
-use super::{Dataset, Object, Seal, Shard, Version, VersionState};
+use super::{Dataset, Seal, Shard, StoredObject, Version, VersionState};
 use crate::db::Conn;
 use crate::schema::{datasets, objects, organisations, seals, shards, versions};
 use crate::store::StorageKey;
-use crate::types::{DatasetId, Digest, Instant, Json, ObjectId, OrganisationId, VersionId};
+use crate::types::{DatasetId, Digest, Json, ObjectId, OrganisationId, VersionId};
 
 diesel::define_sql_function! {
     /// Lower case as the database knows it.
@@ -247,8 +247,8 @@ pub(super) fn delete_shard(c: &mut Conn, version: VersionId, path: &str) -> Quer
 }
 
 /// The verified bytes of this digest, whoever brought them.
-pub(super) fn find_object_by_digest(c: &mut Conn, sha256: Digest) -> QueryResult<Option<Object>> {
-    objects::table.filter(objects::sha256.eq(sha256)).select(Object::as_select()).first(c).optional()
+pub(super) fn find_object_by_digest(c: &mut Conn, sha256: Digest) -> QueryResult<Option<StoredObject>> {
+    objects::table.filter(objects::sha256.eq(sha256)).select(StoredObject::as_select()).first(c).optional()
 }
 
 /// The verified bytes of this digest and size, if a version of the organisation holds them.
@@ -257,68 +257,48 @@ pub(super) fn find_object_of(
     organisation: OrganisationId,
     sha256: Digest,
     size_bytes: i64,
-) -> QueryResult<Option<Object>> {
+) -> QueryResult<Option<StoredObject>> {
     shards::table
         .inner_join(objects::table)
         .inner_join(versions::table.inner_join(datasets::table))
         .filter(shards::sha256.eq(sha256).and(shards::size_bytes.eq(size_bytes)))
         .filter(datasets::organisation_id.eq(organisation))
-        .select(Object::as_select())
+        .select(StoredObject::as_select())
         .first(c)
         .optional()
 }
 
-pub(super) fn find_object(c: &mut Conn, id: ObjectId) -> QueryResult<Option<Object>> {
-    objects::table.find(id).select(Object::as_select()).first(c).optional()
+pub(super) fn find_object(c: &mut Conn, id: ObjectId) -> QueryResult<Option<StoredObject>> {
+    objects::table.find(id).select(StoredObject::as_select()).first(c).optional()
 }
 
 pub(super) fn has_object_at(c: &mut Conn, key: &StorageKey) -> QueryResult<bool> {
     select(exists(objects::table.filter(objects::storage_key.eq(key)))).get_result(c)
 }
 
-pub(super) fn insert_object(
-    c: &mut Conn,
-    object: &Object,
-    sha256: Digest,
-    size_bytes: i64,
-    etag: &str,
-    now: Instant,
-) -> QueryResult<usize> {
-    diesel::insert_into(objects::table)
-        .values((
-            objects::id.eq(object.id),
-            objects::sha256.eq(sha256),
-            objects::size_bytes.eq(size_bytes),
-            objects::storage_key.eq(&object.storage_key),
-            objects::etag.eq(etag),
-            objects::verified_at.eq(now),
-        ))
-        .execute(c)
-}
-
-/// What the record of an object says of it.
-#[derive(Debug, Clone, Queryable, Selectable)]
-#[diesel(table_name = objects, check_for_backend(crate::db::MultiBackend))]
-pub struct StoredObject {
-    /// The object.
-    pub id: ObjectId,
-    /// The digest its bytes had when they were verified.
-    pub sha256: Digest,
-    /// Its size.
-    pub size_bytes: i64,
-    /// Where it lies.
-    pub storage_key: StorageKey,
-}
-
 pub(super) fn list_objects(c: &mut Conn, after: &str, limit: i64) -> QueryResult<Vec<StoredObject>> {
     objects::table
-        .filter(objects::id.gt(after))
+        .filter(objects::id.gt(after.to_string().into_sql::<Text>()))
         .order(objects::id)
         .limit(limit)
         .select(StoredObject::as_select())
         .load(c)
 }
 
-pub(super) fn list_object_sizes(c: &mut Conn) -> QueryResult<Vec<i64>> {
-    objects::table.select(objects::size_bytes).load(c)
+/// Both databases widen a sum of BIGINT; the cast brings it back.
+pub(super) fn sum_object_bytes(c: &mut Conn) -> QueryResult<i64> {
+    objects::table.select(sql::<BigInt>("CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT)")).first(c)
+}
+
+pub(super) fn insert_object(c: &mut Conn, object: &StoredObject) -> QueryResult<usize> {
+    diesel::insert_into(objects::table)
+        .values((
+            objects::id.eq(object.id),
+            objects::sha256.eq(object.sha256),
+            objects::size_bytes.eq(object.size_bytes),
+            objects::storage_key.eq(&object.storage_key),
+            objects::etag.eq(&object.etag),
+            objects::verified_at.eq(object.verified_at),
+        ))
+        .execute(c)
 }

@@ -275,10 +275,10 @@ pub(crate) async fn delete_shard(app: Data<App>, caller: Caller, which: Path<Sha
     Ok(Json(app.db.write(write).await?.into()))
 }
 
-/// Seals a draft with the provider's signed manifest, for ever. The same manifest again gets the same answer.
+/// Seals a draft with the provider's signed manifest, for ever.
 #[utoipa::path(tag = "catalog", request_body = SealInput, responses(
     (status = 200, body = VersionView),
-    (status = 409, body = Problem, description = "The version is sealed with another manifest"),
+    (status = 409, body = Problem, description = "The version is sealed already"),
     (status = 422, body = Problem, description = "The signature is refused, or the manifest differs from what was verified")))]
 #[post("/v1/datasets/{organisation}/{name}/versions/{number}/seal")]
 pub(crate) async fn seal_version(

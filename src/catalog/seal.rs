@@ -17,8 +17,7 @@ use crate::types::Instant;
 /// The largest signed manifest, in bytes of JSON: 100,000 shards with ordinary paths fit.
 pub const MAX_SEAL_BYTES: usize = 128 * 1024 * 1024;
 
-/// Seals a draft with its manifest, signed by an active key of the organisation. Sealing again with the same
-/// envelope answers with the same seal.
+/// Seals a draft with its manifest, signed by an active key of the organisation.
 ///
 /// # Errors
 /// `NotFound`, `Forbidden`, `WrongState`; `BadSignature` for a foreign, revoked or unknown key; `Invalid` or
@@ -34,11 +33,6 @@ pub fn seal(
     let (dataset, version) = view_version(c, Some(caller), which)?;
     authorise(caller, dataset.organisation_id, &dataset.handle, SEALERS)?;
     identity::require_verified(&identity::organisation(c, dataset.organisation_id)?)?;
-    if let Some(seal) = queries::find_seal(c, version.id)?
-        && provenance::statement(c, seal.statement_id)?.envelope == *envelope
-    {
-        return Ok((version, seal));
-    }
     require_draft(&version)?;
     let [signature] = envelope.signatures.as_slice() else {
         return Err(Error::new(Kind::BadSignature, "a manifest carries exactly one signature: the provider's")

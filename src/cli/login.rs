@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use etcetera::BaseStrategy as _;
@@ -15,7 +14,6 @@ use super::Global;
 use super::client::Client;
 use super::output::Out;
 use crate::error::{Error, Kind, Result};
-use crate::types::Clock;
 
 /// The days that a token made at a prompt is good for.
 const TOKEN_DAYS: u16 = 90;
@@ -68,8 +66,7 @@ impl Login {
 
 /// Makes an API token that may do all that its owner may, for some days.
 pub(super) async fn make_token(signed_in: &Client, name: &str, days: u16) -> Result<String> {
-    let expires_at = Clock::default().now().plus(Duration::from_secs(u64::from(days) * 24 * 60 * 60));
-    let wanted = json!({ "name": name, "scope": "write", "expires_at": expires_at });
+    let wanted = json!({ "name": name, "scope": "write", "valid_days": days });
     let made: Value = signed_in.post("/v1/tokens").json(&wanted)?.send().await?;
     made["token"].as_str().map(str::to_string).ok_or_else(|| Error::new(Kind::Malformed, "the server gave no token"))
 }

@@ -6,7 +6,7 @@ mod queries;
 
 use std::fmt::Display;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::db::Conn;
@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::types::{Instant, TransitionId};
 
 /// One step in a life.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Transition {
     /// The state before; absent for the first.
     pub from_state: Option<String>,

@@ -150,7 +150,6 @@ fn refused(why: &str) -> Error {
 
 fn unauthenticated(detail: impl Into<String>) -> Error {
     Error::new(Kind::Unauthenticated, detail)
-        .field("Authorization")
         .remedy("send `Authorization: Bearer …` with an access token from POST /v1/sessions or an API token")
 }
 

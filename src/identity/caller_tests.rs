@@ -56,7 +56,8 @@ fn header_tricks_are_refused_as_unauthenticated() {
     ];
     for header in tricks {
         let error = Presented::read(&header).unwrap_err();
-        assert_eq!((error.kind, error.field.as_deref()), (Kind::Unauthenticated, Some("Authorization")), "{header:?}");
+        assert_eq!(error.kind, Kind::Unauthenticated, "{header:?}");
+        assert!(error.remedy.is_some(), "{header:?}");
     }
 }
 

@@ -155,7 +155,6 @@ fn fault(error: &JwtError) -> &'static str {
 
 fn refused(why: &str) -> Error {
     Error::new(Kind::Unauthenticated, format!("the access token {why}"))
-        .field("Authorization")
         .remedy("refresh the session at POST /v1/sessions/refresh, or sign in again at POST /v1/sessions")
 }
 

@@ -14,7 +14,8 @@ fn later(seconds: u64) -> Instant {
     now().plus(Duration::from_secs(seconds))
 }
 fn claims() -> Value {
-    let (token, _) = issue(&ExchangeKeys::generate(), ISSUER, UserId::new(now()), SessionId::new(now()), now()).unwrap();
+    let (token, _) =
+        issue(&ExchangeKeys::generate(), ISSUER, UserId::new(now()), SessionId::new(now()), now()).unwrap();
     let payload = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
@@ -87,7 +88,9 @@ fn a_token_of_another_type_or_with_an_unknown_extension_is_refused() {
         assert!(refusal(&keys, &encode(&keys.access, media_type, &claims()).unwrap(), now()).contains("access token"));
     }
     let kid = keys.access.public().key_id();
-    for header in [json!({"alg": "EdDSA", "kid": kid}), json!({"alg": "EdDSA", "kid": kid, "typ": TYPE, "crit": ["b64"]})] {
+    for header in
+        [json!({"alg": "EdDSA", "kid": kid}), json!({"alg": "EdDSA", "kid": kid, "typ": TYPE, "crit": ["b64"]})]
+    {
         refusal(&keys, &forged(&header, &claims(), |message| keys.access.sign(message).to_vec()), now());
     }
 }
@@ -132,7 +135,8 @@ fn text_that_is_no_token_is_refused() {
         refusal(&keys, text, now());
     }
     let (token, _) = issue(&keys, ISSUER, UserId::new(now()), SessionId::new(now()), now()).unwrap();
-    for broken in [format!("{token}A"), format!(" {token}"), token[..token.len() - 1].to_string(), format!("{token}=")] {
+    for broken in [format!("{token}A"), format!(" {token}"), token[..token.len() - 1].to_string(), format!("{token}=")]
+    {
         refusal(&keys, &broken, now());
     }
 }

@@ -24,7 +24,14 @@ pub struct Member {
 /// Makes a registered person a member, or changes a member's role; admins only.
 ///
 /// [`Kind::NotFound`] when nobody registered with the address, [`Kind::WrongState`] when no admin would be left.
-pub fn put_member(c: &mut Conn, caller: &Caller, handle: &str, email: &str, role: Role, now: Instant) -> Result<Member> {
+pub fn put_member(
+    c: &mut Conn,
+    caller: &Caller,
+    handle: &str,
+    email: &str,
+    role: Role,
+    now: Instant,
+) -> Result<Member> {
     let organisation = organisations::for_member(c, caller, handle, &[Role::Admin])?;
     let user = find_user(c, email)?;
     let present = queries::find_member(c, organisation.id, user.id)?;

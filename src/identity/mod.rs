@@ -28,6 +28,7 @@ pub use organisations::{
     NewOrganisation, Organisation, OrganisationState, find_organisation, organisation, organisations,
     register_organisation, require_verified, verify_organisation, visible_organisation,
 };
+pub use routes::MaybeCaller;
 pub use signing_keys::{SigningKey, register_key, revoke_key, signing_key, signing_key_for, signing_keys};
 pub use tokens::{ApiToken, TokenText, issue_token, revoke_token, tokens};
 pub use users::{User, create_platform_user, find_user, user};

@@ -17,8 +17,26 @@ const MOST_AFFILIATIONS: usize = 100;
 
 /// Handles that would be mistaken for a path of the exchange, or for the exchange itself.
 const RESERVED: &[&str] = &[
-    "admin", "api", "compliance", "console", "corpex", "datasets", "docs", "exchange", "healthz", "hub", "log", "me",
-    "metrics", "models", "objects", "openapi", "operator", "readyz", "spaces", "v1",
+    "admin",
+    "api",
+    "compliance",
+    "console",
+    "corpex",
+    "datasets",
+    "docs",
+    "exchange",
+    "healthz",
+    "hub",
+    "log",
+    "me",
+    "metrics",
+    "models",
+    "objects",
+    "openapi",
+    "operator",
+    "readyz",
+    "spaces",
+    "v1",
 ];
 
 text_enum! {
@@ -139,7 +157,12 @@ impl NewOrganisation {
 /// Registers an organisation, with the caller as its first admin.
 ///
 /// [`Kind::Invalid`] names the field at fault, [`Kind::AlreadyExists`] the one that is taken.
-pub fn register_organisation(c: &mut Conn, caller: &Caller, input: NewOrganisation, now: Instant) -> Result<Organisation> {
+pub fn register_organisation(
+    c: &mut Conn,
+    caller: &Caller,
+    input: NewOrganisation,
+    now: Instant,
+) -> Result<Organisation> {
     let new = input.check(now)?;
     let taken = |field: &str, detail: String| Err(Error::new(Kind::AlreadyExists, detail).field(field));
     if queries::find_organisation_by_handle(c, &new.handle)?.is_some() {
@@ -163,7 +186,15 @@ pub fn verify_organisation(c: &mut Conn, caller: &Caller, handle: &str, now: Ins
         return Err(Error::new(Kind::WrongState, format!("{handle} is {} already", organisation.state)));
     }
     let (from, to) = (OrganisationState::Registered, OrganisationState::Verified);
-    history::record(c, organisation.id, Some(from.as_str()), to.as_str(), caller.user_id, "verified by an operator", now)?;
+    history::record(
+        c,
+        organisation.id,
+        Some(from.as_str()),
+        to.as_str(),
+        caller.user_id,
+        "verified by an operator",
+        now,
+    )?;
     Ok(Organisation { state: to, verified_at: Some(now), ..organisation })
 }
 
@@ -178,9 +209,8 @@ pub fn organisations(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<
 /// The organisation with this handle, if the caller (or somebody without credential) may know of it.
 pub fn visible_organisation(c: &mut Conn, caller: Option<&Caller>, handle: &str) -> Result<Organisation> {
     let organisation = find_organisation(c, handle)?;
-    let trusted = |caller: &Caller| {
-        caller.is_operator() || caller.is_compliance() || caller.member_of(organisation.id).is_some()
-    };
+    let trusted =
+        |caller: &Caller| caller.is_operator() || caller.is_compliance() || caller.member_of(organisation.id).is_some();
     if organisation.state == OrganisationState::Verified || caller.is_some_and(trusted) {
         return Ok(organisation);
     }
@@ -199,13 +229,13 @@ pub fn organisation(c: &mut Conn, id: OrganisationId) -> Result<Organisation> {
 
 /// Refuses an organisation that no operator has verified: it cannot trade yet.
 pub fn require_verified(organisation: &Organisation) -> Result<()> {
+    let handle = &organisation.handle;
     match organisation.state {
         OrganisationState::Verified => Ok(()),
-        OrganisationState::Registered => Err(Error::new(
-            Kind::WrongState,
-            format!("{} is registered, but not verified", organisation.handle),
-        )
-        .remedy("an operator verifies it at POST /v1/organisations/{handle}/verification")),
+        OrganisationState::Registered => {
+            Err(Error::new(Kind::WrongState, format!("{handle} is registered, but not verified"))
+                .remedy(format!("an operator verifies it at POST /v1/organisations/{handle}/verification")))
+        }
     }
 }
 
@@ -240,8 +270,24 @@ mod tests {
             check_handle("handle", good).unwrap();
         }
         let bad = [
-            "", "a", &"a".repeat(41), "-ab", "ab-", "a--b", "Ab", "a_b", "a.b", "a/b", "..", "a b", "é1", "上海", "ab\n",
-            "api", "v1", "datasets",
+            "",
+            "a",
+            &"a".repeat(41),
+            "-ab",
+            "ab-",
+            "a--b",
+            "Ab",
+            "a_b",
+            "a.b",
+            "a/b",
+            "..",
+            "a b",
+            "é1",
+            "上海",
+            "ab\n",
+            "api",
+            "v1",
+            "datasets",
         ];
         for handle in bad {
             assert_eq!(check_handle("handle", handle).unwrap_err().field.as_deref(), Some("handle"), "{handle:?}");

@@ -25,8 +25,7 @@ static TURNS: Semaphore = Semaphore::const_new(4);
 const TURN_WAIT: Duration = Duration::from_secs(10);
 
 /// No password hashes to this: it stands in for the accounts that do not exist.
-const NOBODY: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGF0IGhvbWU$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGF0IGhvbWU$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Hashes a new password of 12 to 256 characters, in PHC form.
 pub(super) async fn hash(password: String) -> Result<String> {

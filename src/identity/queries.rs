@@ -21,11 +21,7 @@ pub(super) fn find_organisation(c: &mut Conn, id: OrganisationId) -> QueryResult
 }
 
 pub(super) fn find_organisation_by_handle(c: &mut Conn, handle: &str) -> QueryResult<Option<Organisation>> {
-    organisations::table
-        .filter(organisations::handle.eq(handle))
-        .select(Organisation::as_select())
-        .first(c)
-        .optional()
+    organisations::table.filter(organisations::handle.eq(handle)).select(Organisation::as_select()).first(c).optional()
 }
 
 /// True if the country's register number is taken.

@@ -1,5 +1,5 @@
 //! People, credentials, organisations and signing keys over HTTP, and the extractors that turn a request's
-//! credential into a [`Caller`].
+//! credential into a [`Caller`](crate::identity::Caller).
 
 mod accounts;
 mod extractors;
@@ -12,6 +12,3 @@ pub use extractors::MaybeCaller;
 pub(crate) use organisations::*;
 pub(crate) use signing_keys::*;
 pub(crate) use tokens::*;
-
-#[allow(unused_imports)] // named in the documentation above
-use super::Caller;

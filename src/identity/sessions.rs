@@ -48,7 +48,9 @@ impl Refreshed {
     pub(super) fn into_session(self) -> Result<Session> {
         match self {
             Refreshed::Rotated(session) => Ok(session),
-            Refreshed::Reused(_) => Err(refused("was used before, so somebody else may hold it; the session was revoked")),
+            Refreshed::Reused(_) => {
+                Err(refused("was used before, so somebody else may hold it; the session was revoked"))
+            }
         }
     }
 }
@@ -66,13 +68,8 @@ pub(super) fn wrong_credentials() -> Error {
 
 /// Opens a session for a user whose password was checked.
 pub(super) fn open(c: &mut Conn, user_id: UserId, refresh_token: &TokenText, now: Instant) -> Result<Session> {
-    let session = Session {
-        id: SessionId::new(now),
-        user_id,
-        created_at: now,
-        expires_at: now.plus(LIFETIME),
-        revoked_at: None,
-    };
+    let session =
+        Session { id: SessionId::new(now), user_id, created_at: now, expires_at: now.plus(LIFETIME), revoked_at: None };
     queries::insert_session(c, &session)?;
     queries::insert_refresh_token(c, refresh_token.sha256(), session.id, now)?;
     history::record(c, session.id, None, ACTIVE, user_id, "signed in with a password", now)?;

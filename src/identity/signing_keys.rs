@@ -98,16 +98,16 @@ fn proven_key(envelope: &Envelope, handle: &str) -> Result<PublicKey> {
                 .remedy("sign a key-registration statement with predicate {organisation, public_key}")
         })?
         .parse()
-        .map_err(|error: Error| error.field("/predicate/public_key"))?;
+        .map_err(|error: Error| error.field("predicate/public_key"))?;
     let statement = provenance::parse(envelope, claimed, StatementKind::KeyRegistration)?;
     let registration: Registration = serde_json::from_value(statement.predicate)?;
     if registration.organisation != handle {
         let why = format!("the statement registers the key for {:?}, not for {handle:?}", registration.organisation);
-        return Err(refused("/predicate/organisation", why));
+        return Err(refused("predicate/organisation", why));
     }
     if statement.subject != [ResourceDescriptor::new(SUBJECT, claimed.key_id())] {
         let why = format!("the statement's only subject must be {SUBJECT:?} with the key's id {}", claimed.key_id());
-        return Err(refused("/subject", why));
+        return Err(refused("subject", why));
     }
     if envelope.signatures.len() != 1 {
         return Err(refused("signatures", "a key is registered with one signature, its own".into()));
@@ -133,7 +133,9 @@ pub fn revoke_key(
         .filter(|key| key.organisation_id == organisation.id)
         .ok_or_else(|| Error::not_found(format!("key {id} of {handle}")))?;
     if compromised_at.is_some_and(|at| at > now) {
-        return Err(Error::invalid("compromised_at", "this lies in the future").remedy("leave it out if the key is safe"));
+        return Err(
+            Error::invalid("compromised_at", "this lies in the future").remedy("leave it out if the key is safe")
+        );
     }
     let swapped = match (key.revoked_at, compromised_at) {
         (None, _) => queries::set_key_revoked(c, id, now, compromised_at)?,

@@ -24,8 +24,8 @@ fn a_key_signed_by_another_or_for_another_is_refused() {
     other.add_signature(&mut doubly);
     for (envelope, field) in [
         (envelope(&other, "acme", key.public(), "key"), "signatures"),
-        (envelope(&key, "rival", key.public(), "key"), "/predicate/organisation"),
-        (envelope(&key, "acme", key.public(), "shard"), "/subject"),
+        (envelope(&key, "rival", key.public(), "key"), "predicate/organisation"),
+        (envelope(&key, "acme", key.public(), "shard"), "subject"),
         (doubly, "signatures"),
         (key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, b"{}".to_vec()), "payload"),
         (key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, b"\xff".to_vec()), "payload"),
@@ -50,5 +50,5 @@ fn a_weak_key_is_refused() {
     let envelope = SecretKey::generate().sign_envelope(IN_TOTO_PAYLOAD_TYPE, weak.as_bytes().to_vec());
     let error = proven_key(&envelope, "acme").unwrap_err();
     assert!(error.detail.contains("weak"), "{error}");
-    assert_eq!(error.field.as_deref(), Some("/predicate/public_key"));
+    assert_eq!(error.field.as_deref(), Some("predicate/public_key"));
 }

@@ -16,8 +16,9 @@ use crate::types::{Digest, Instant, PageQuery, TokenId, UserId};
 
 const PREFIX: &str = "cpx_";
 const LONGEST_NAME: usize = 100;
-/// The longest life of an API token, in days.
-pub(super) const MOST_DAYS: u32 = 365;
+const MOST_DAYS: u64 = 365;
+/// The longest life of an API token.
+const LONGEST_LIFE: Duration = Duration::from_secs(MOST_DAYS * 24 * 3600);
 
 /// The text of a secret token. It prints as its digest only; [`TokenText::reveal`] is for its owner.
 #[derive(Clone, PartialEq, Eq)]
@@ -127,7 +128,7 @@ pub fn issue_token(
 
 fn insert(c: &mut Conn, user_id: UserId, text: &TokenText, wanted: &NewToken, now: Instant) -> Result<ApiToken> {
     let name = readable("name", &wanted.name, LONGEST_NAME)?;
-    if wanted.expires_at <= now || wanted.expires_at > now.plus(days(MOST_DAYS)) {
+    if wanted.expires_at <= now || wanted.expires_at > now.plus(LONGEST_LIFE) {
         return Err(Error::invalid("expires_at", format!("a token ends after now, and within {MOST_DAYS} days")));
     }
     let token = ApiToken {
@@ -161,11 +162,6 @@ pub fn revoke_token(c: &mut Conn, caller: &Caller, id: TokenId, now: Instant) ->
     Ok(ApiToken { revoked_at: Some(now), ..token })
 }
 
-/// This many days.
-pub(super) fn days(count: u32) -> Duration {
-    Duration::from_secs(u64::from(count) * 24 * 3600)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,7 +179,15 @@ mod tests {
     fn text_of_another_form_is_no_token() {
         let good = TokenText::generate();
         let text = good.reveal();
-        for bad in ["", "cpx_", &text[1..], &text[..46], &format!("{text}A"), &format!("{text}="), &text.replace("cpx_", "CPX_")] {
+        for bad in [
+            "",
+            "cpx_",
+            &text[1..],
+            &text[..46],
+            &format!("{text}A"),
+            &format!("{text}="),
+            &text.replace("cpx_", "CPX_"),
+        ] {
             assert_eq!(TokenText::parse(bad), None, "{bad}");
         }
     }

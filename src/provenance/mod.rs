@@ -24,6 +24,7 @@ use std::fmt::Display;
 
 use serde::Serialize;
 
+use self::statement::Validate;
 pub use self::statement::{
     BYTES_REHASHED, ENVELOPE_SUBJECT, KEY_ACTIVE, Leaf, ResourceDescriptor, SCHEMA_VALID, STATEMENT_TYPE, SVR_TYPE,
     Sha256Digest, Signers, Statement, StatementKind, VerificationResult, Verifier, parse, verifier_id,
@@ -31,6 +32,7 @@ pub use self::statement::{
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
+use crate::schemas;
 use crate::signing::{Envelope, PublicKey};
 use crate::types::{Digest, EntryId, Instant, Json, StatementId};
 
@@ -84,11 +86,7 @@ pub fn admit(
     key: PublicKey,
     now: Instant,
 ) -> Result<Recorded> {
-    statement::expect_signatures(envelope, 1)?;
-    let statement = parse(envelope, key, kind)?;
-    let receipt = statement::receipt_for(&statement, kind, envelope, &keys.statement, now)?;
-    let entry = NewEntry { kind, envelope: envelope.clone(), signer: key.key_id(), receipt: Some(receipt) };
-    entry.record(c, &subject_id.to_string(), now)
+    admitted(keys, kind, envelope, key, now, &schemas::validate)?.record(c, &subject_id.to_string(), now)
 }
 
 /// Records a statement by the exchange itself: signs it and queues the log entry.
@@ -103,6 +101,7 @@ pub fn declare(
     predicate: &impl Serialize,
     now: Instant,
 ) -> Result<Recorded> {
+    expect_signers(kind, Signers::Exchange)?;
     let envelope = Statement::new(kind, subjects, serde_json::to_value(predicate)?).sign(&keys.statement)?;
     parse(&envelope, keys.statement.public(), kind).map_err(|error| {
         Error::internal(format!("the exchange would sign a {kind} that breaks its own schema")).because(error)
@@ -120,18 +119,11 @@ pub fn countersign(
     keys: &ExchangeKeys,
     kind: StatementKind,
     subject_id: impl Display,
-    mut envelope: Envelope,
+    envelope: Envelope,
     key: PublicKey,
     now: Instant,
 ) -> Result<Recorded> {
-    statement::expect_signatures(&envelope, 1)?;
-    parse(&envelope, key, kind)?;
-    if key == keys.statement.public() {
-        return Err(Error::new(Kind::BadSignature, "the exchange cannot be both sides").field("signatures"));
-    }
-    keys.statement.add_signature(&mut envelope);
-    let signer = keys.statement.public().key_id();
-    NewEntry { kind, envelope, signer, receipt: None }.record(c, &subject_id.to_string(), now)
+    countersigned(keys, kind, envelope, key, &schemas::validate)?.record(c, &subject_id.to_string(), now)
 }
 
 /// A statement, whole.
@@ -146,6 +138,48 @@ pub fn statements_about(c: &mut Conn, subject: impl Display) -> Result<Vec<Store
     Ok(rows.into_iter().map(StoredStatement::from).collect())
 }
 
+/// Whether a kind of statement can be signed in this way at all: a fault of the exchange if not.
+fn expect_signers(kind: StatementKind, signers: Signers) -> Result<()> {
+    match kind.signers() {
+        Signers::Either if signers != Signers::Both => Ok(()),
+        expected if expected == signers => Ok(()),
+        expected => Err(Error::internal(format!("a {kind} is signed by {expected:?}, not by {signers:?}"))),
+    }
+}
+
+fn admitted(
+    keys: &ExchangeKeys,
+    kind: StatementKind,
+    envelope: &Envelope,
+    key: PublicKey,
+    now: Instant,
+    validate: &Validate,
+) -> Result<NewEntry> {
+    expect_signers(kind, Signers::Organisation)?;
+    statement::expect_signatures(envelope, 1)?;
+    let statement = statement::parse_with(envelope, key, kind, validate)?;
+    let receipt = statement::receipt_for(&statement, kind, envelope, &keys.statement, now)?;
+    Ok(NewEntry { kind, envelope: envelope.clone(), signer: key.key_id(), receipt: Some(receipt) })
+}
+
+fn countersigned(
+    keys: &ExchangeKeys,
+    kind: StatementKind,
+    mut envelope: Envelope,
+    key: PublicKey,
+    validate: &Validate,
+) -> Result<NewEntry> {
+    expect_signers(kind, Signers::Both)?;
+    statement::expect_signatures(&envelope, 1)?;
+    statement::parse_with(&envelope, key, kind, validate)?;
+    if key == keys.statement.public() {
+        return Err(Error::new(Kind::BadSignature, "the exchange cannot be both sides").field("signatures"));
+    }
+    keys.statement.add_signature(&mut envelope);
+    Ok(NewEntry { kind, envelope, signer: keys.statement.public().key_id(), receipt: None })
+}
+
+/// A signed statement that nobody has stored yet.
 struct NewEntry {
     kind: StatementKind,
     envelope: Envelope,

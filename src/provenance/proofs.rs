@@ -107,7 +107,8 @@ pub fn entries_tile(c: &mut Conn, index: u64, width: u16) -> Result<Vec<u8>> {
 }
 
 fn not_that_far() -> Error {
-    Error::not_found("this tile of the log").remedy("read /log/checkpoint: its tree size says which tiles there are")
+    Error::new(Kind::NotFound, "the log has no such tile, or none that wide")
+        .remedy("read /log/checkpoint: its tree size says which tiles there are")
 }
 
 /// The proof that the tree of `old` entries is a prefix of the checkpoint's.

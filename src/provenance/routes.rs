@@ -10,7 +10,7 @@ use super::note::VerifierKey;
 use super::proofs;
 use super::tiles::Resource;
 use crate::app::App;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Kind, Problem, Result};
 use crate::signing::PublicKey;
 use crate::types::{Digest, EntryId};
 
@@ -91,7 +91,7 @@ pub(crate) async fn get_log_proof(app: Data<App>, entry_id: Path<EntryId>) -> Re
     let entry_id = entry_id.into_inner();
     let proof = app.db.read(move |c| proofs::proof_of(c, entry_id)).await?;
     let proof = proof.ok_or_else(|| {
-        Error::not_found(format!("the proof of {entry_id}"))
+        Error::new(Kind::NotFound, format!("{entry_id} has no proof yet"))
             .remedy("the entry is recorded and waits for its place in the log; ask again in a second")
     })?;
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, TEXT)).insert_header((CACHE_CONTROL, FRESH)).body(proof))

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// How many hashes a full tile holds.
 pub const TILE_WIDTH: u16 = 256;
@@ -95,7 +95,7 @@ impl FromStr for Resource {
     type Err = Error;
     fn from_str(path: &str) -> Result<Self> {
         let refused = || {
-            Error::not_found(format!("the tile {path:?}")).remedy(
+            Error::new(Kind::NotFound, format!("{path:?} is not a path of a tile")).remedy(
                 "write <level>/<index>, or entries/<index>, as C2SP tlog-tiles has it: 0/x001/x234/067 or 0/000.p/5",
             )
         };

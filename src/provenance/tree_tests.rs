@@ -80,9 +80,45 @@ fn grown(leaves: &[Digest], batch: usize) -> (Memory, Frontier) {
     (memory, frontier)
 }
 
+fn published_leaves() -> Vec<Digest> {
+    let entries = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
+    entries.iter().map(|entry| leaf_hash(hex::decode(entry).unwrap())).collect()
+}
+
+#[test]
+fn the_proofs_are_those_of_the_certificate_transparency_test_vectors() {
+    const FIRST: [&str; 3] = [
+        "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+        "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+        "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
+    ];
+    let leaves = published_leaves();
+    let texts = |path: Vec<Digest>| path.iter().map(Digest::to_string).collect::<Vec<_>>();
+    assert_eq!(texts(path_of(&leaves, 0).unwrap()), FIRST);
+    let consistency = |old: u64, size: usize| {
+        let (mut memory, frontier) = grown(&leaves[..size], size);
+        texts(Tree::new(&mut memory, frontier.size()).consistency_path(old).unwrap())
+    };
+    assert_eq!(consistency(1, 8), FIRST);
+    assert_eq!(
+        consistency(6, 8),
+        [
+            "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
+            "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
+            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+        ]
+    );
+    assert_eq!(
+        consistency(2, 5),
+        [
+            "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+            "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
+        ]
+    );
+}
+
 #[test]
 fn the_roots_are_those_of_the_certificate_transparency_test_vectors() {
-    let entries = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
     let roots = [
         "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
         "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
@@ -93,7 +129,7 @@ fn the_roots_are_those_of_the_certificate_transparency_test_vectors() {
         "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
         "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
     ];
-    let leaves: Vec<_> = entries.iter().map(|entry| leaf_hash(hex::decode(entry).unwrap())).collect();
+    let leaves = published_leaves();
     for (size, root) in (1..).zip(roots) {
         assert_eq!(root_of(&leaves[..size]).to_string(), root, "{size} entries");
     }

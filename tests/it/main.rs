@@ -12,6 +12,5 @@ mod identity;
 mod races;
 mod refusals;
 mod store;
-mod store;
 mod support;
 mod tidy;

@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 
 use super::{OPEN_FOR, Upload, UploadState, catalog_queries, queries};
 use crate::app::App;
-use crate::catalog::{Object, VersionState, version};
+use crate::catalog::{StoredObject, VersionState, version};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::jobs::{self, Job};
@@ -105,8 +105,15 @@ pub(super) fn settle(c: &mut Conn, upload: &Upload, etag: &str, now: Instant) ->
             object
         }
         None => {
-            let object = Object { id: ObjectId::new(now), storage_key: upload.storage_key.clone() };
-            catalog_queries::insert_object(c, &object, upload.sha256, upload.size_bytes, etag, now)?;
+            let object = StoredObject {
+                id: ObjectId::new(now),
+                sha256: upload.sha256,
+                size_bytes: upload.size_bytes,
+                storage_key: upload.storage_key.clone(),
+                etag: etag.to_string(),
+                verified_at: now,
+            };
+            catalog_queries::insert_object(c, &object)?;
             object
         }
     };

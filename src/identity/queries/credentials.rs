@@ -28,10 +28,7 @@ pub(in crate::identity) fn find_user_by_email(c: &mut Conn, email: &str) -> Quer
     users::table.filter(users::email.eq(email)).select(User::as_select()).first(c).optional()
 }
 
-pub(in crate::identity) fn find_credentials(
-    c: &mut Conn,
-    email: &str,
-) -> QueryResult<Option<(User, Option<String>)>> {
+pub(in crate::identity) fn find_credentials(c: &mut Conn, email: &str) -> QueryResult<Option<(User, Option<String>)>> {
     users::table.filter(users::email.eq(email)).select((User::as_select(), users::password_phc)).first(c).optional()
 }
 

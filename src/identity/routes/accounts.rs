@@ -70,7 +70,7 @@ pub(crate) struct Me {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MembershipView {
     /// The organisation's handle.
-    organisation: String,
+    handle: String,
     /// The organisation's identifier.
     organisation_id: OrganisationId,
     /// What the person may do for it.
@@ -87,7 +87,7 @@ pub(crate) struct MembershipView {
 pub(crate) async fn get_me(caller: Caller) -> Json<Me> {
     let Caller { user_id, email, platform_role, scope, memberships } = caller;
     let view = |membership: crate::identity::Membership| MembershipView {
-        organisation: membership.handle,
+        handle: membership.handle,
         organisation_id: membership.organisation_id,
         role: membership.role,
         verified: membership.verified,

@@ -85,7 +85,11 @@ pub(crate) async fn list_organisations(
     (status = 200, body = OrganisationView),
     (status = 404, body = Problem, description = "unknown, or not verified and not yours")))]
 #[get("/v1/organisations/{handle}")]
-pub(crate) async fn get_organisation(app: Data<App>, caller: Caller, handle: Path<String>) -> Result<Json<OrganisationView>> {
+pub(crate) async fn get_organisation(
+    app: Data<App>,
+    caller: Caller,
+    handle: Path<String>,
+) -> Result<Json<OrganisationView>> {
     let show = move |c: &mut _| identity::visible_organisation(c, Some(&caller), &handle);
     Ok(Json(app.db.read(show).await?.into()))
 }
@@ -97,7 +101,11 @@ pub(crate) async fn get_organisation(app: Data<App>, caller: Caller, handle: Pat
     (status = 404, body = Problem, description = "unknown"),
     (status = 409, body = Problem, description = "verified already")))]
 #[post("/v1/organisations/{handle}/verification")]
-pub(crate) async fn verify_organisation(app: Data<App>, caller: Caller, handle: Path<String>) -> Result<Json<OrganisationView>> {
+pub(crate) async fn verify_organisation(
+    app: Data<App>,
+    caller: Caller,
+    handle: Path<String>,
+) -> Result<Json<OrganisationView>> {
     let now = app.clock.now();
     let organisation = app.db.write(move |c| identity::verify_organisation(c, &caller, &handle, now)).await?;
     // Every member's memberships say whether the organisation is verified.

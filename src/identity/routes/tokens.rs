@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Problem, Result};
 use crate::identity::caller::{Credential, SignedIn};
-use crate::identity::tokens::{self, MOST_DAYS, NewToken, TokenText};
+use crate::identity::tokens::{self, NewToken, TokenText};
 use crate::identity::{ApiToken, Caller, Scope};
 use crate::types::{Instant, Page, PageQuery, TokenId};
 
@@ -21,18 +21,8 @@ pub(crate) struct TokenInput {
     name: String,
     /// How far it reaches.
     scope: Scope,
-    /// For how many days it is good, 1 to 365.
-    #[schema(minimum = 1, maximum = 365)]
-    valid_days: u32,
-}
-
-impl TokenInput {
-    fn check(self, now: Instant) -> Result<NewToken> {
-        if !(1..=MOST_DAYS).contains(&self.valid_days) {
-            return Err(Error::invalid("valid_days", format!("{} is not between 1 and {MOST_DAYS}", self.valid_days)));
-        }
-        Ok(NewToken { name: self.name, scope: self.scope, expires_at: now.plus(tokens::days(self.valid_days)) })
-    }
+    /// When it ends: within 365 days.
+    expires_at: Instant,
 }
 
 /// An API token, without its text.
@@ -86,7 +76,8 @@ pub(crate) struct TokenPath {
 #[post("/v1/tokens")]
 pub(crate) async fn create_token(app: Data<App>, signed_in: SignedIn, input: Json<TokenInput>) -> Result<HttpResponse> {
     let now = app.clock.now();
-    let wanted = input.into_inner().check(now)?;
+    let TokenInput { name, scope, expires_at } = input.into_inner();
+    let wanted = NewToken { name, scope, expires_at };
     let limit = matches!(signed_in.credential, Credential::Token(_)).then_some(signed_in.expires_at);
     let (text, caller) = (TokenText::generate(), signed_in.caller);
     let kept = text.clone();
@@ -97,7 +88,11 @@ pub(crate) async fn create_token(app: Data<App>, signed_in: SignedIn, input: Jso
 /// Lists the caller's API tokens, oldest first, without their text.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(PageQuery), responses((status = 200, body = Page<TokenView>)))]
 #[get("/v1/tokens")]
-pub(crate) async fn list_tokens(app: Data<App>, caller: Caller, page: Query<PageQuery>) -> Result<Json<Page<TokenView>>> {
+pub(crate) async fn list_tokens(
+    app: Data<App>,
+    caller: Caller,
+    page: Query<PageQuery>,
+) -> Result<Json<Page<TokenView>>> {
     let limit = page.limit()?;
     let rows = app.db.read(move |c| tokens::tokens(c, &caller, &page)).await?;
     Ok(Json(Page::new(rows, limit, |token| token.id.to_string()).map(TokenView::from)))

@@ -206,11 +206,10 @@ fn no_byte_of_a_passport_can_be_changed() {
     let good = story.passport().to_bytes().unwrap();
     check(&good).unwrap();
     for at in 0..good.len() {
-        for flip in [0x01, 0x20] {
-            let mut bytes = good.clone();
-            bytes[at] ^= flip;
-            assert!(check(&bytes).is_err(), "byte {at} flipped by {flip:#x} was accepted");
-        }
+        // The bits take turns, so that changes of case, of digits and of base64 padding all occur.
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << (at % 8);
+        assert!(check(&bytes).is_err(), "the change of byte {at} was accepted");
     }
     assert!(check(&[good.as_slice(), b"\n"].concat()).is_err());
     assert!(check(&good[..good.len() - 1]).is_err());
@@ -234,7 +233,7 @@ fn each_forgery_is_named_by_document_and_check() {
         ("statements/0 (manifest): signature", Box::new(|p| p.statements[0].envelope.signatures[0].sig.0[5] ^= 1)),
         ("statements/0 (manifest): receipt", Box::new(|p| p.statements[0].receipt = None)),
         ("statements/0 (manifest): receipt", Box::new(|p| p.statements[0].receipt = p.statements[1].receipt.clone())),
-        ("statements/1 (terms): log entry", Box::new(|p| p.statements[1].leaf = p.statements[0].leaf.clone())),
+        ("statements/1 (terms): log entry", Box::new(|p| p.statements[1].leaf = p.statements[2].leaf.clone())),
         ("statements/1 (terms): log proof", Box::new(|p| p.statements[1].proof = p.statements[0].proof.clone())),
         ("statements/1 (manifest): signature", Box::new(|p| p.statements[1].kind = StatementKind::Manifest)),
         ("statements/3 (contract): signature", Box::new(|p| drop(p.statements[3].envelope.signatures.remove(0)))),

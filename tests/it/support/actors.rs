@@ -271,6 +271,5 @@ pub fn provenance() -> Value {
 
 /// What to ask for to get an API token that ends after some days.
 pub fn token_wish(scope: &str, days: u64) -> Value {
-    let expires_at = corpex::types::Clock::default().now().plus(std::time::Duration::from_secs(days * 24 * 3600));
-    json!({ "name": "test", "scope": scope, "expires_at": expires_at })
+    json!({ "name": "test", "scope": scope, "valid_days": days })
 }
