@@ -144,7 +144,7 @@ impl Request<'_> {
                         matches!(response.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
                     let gateway = matches!(response.status(), StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
                     let error = refusal(response).await;
-                    if !busy && !(gateway && self.repeatable) {
+                    if !(busy || gateway && self.repeatable) {
                         return Err(error);
                     }
                     error
@@ -220,4 +220,14 @@ fn broken(error: &reqwest::Error) -> Error {
         Kind::Unavailable,
         format!("the connection broke: {}", error.to_string().split(" for url").next().unwrap_or_default()),
     )
+}
+
+/// The text at a JSON pointer of an answer; empty when there is none.
+pub fn text_at<'a>(answer: &'a serde_json::Value, pointer: &str) -> &'a str {
+    answer.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default()
+}
+
+/// The items of a list that an answer holds.
+pub fn items(answer: &serde_json::Value) -> &[serde_json::Value] {
+    answer.pointer("/items").and_then(serde_json::Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use self::upload::upload;
 use super::buy::Items;
-use super::client::Client;
+use super::client::{Client, text_at};
 use super::key::{KeyFile, sign};
 use super::output::Out;
 use super::reference::DatasetRef;
@@ -183,7 +183,7 @@ impl Publish {
         let path = format!("{}/manifest", self.dataset.version_path(newest.number));
         let envelope: Envelope = client.get(path).send().await?;
         let statement: Value = serde_json::from_slice(&envelope.payload.0)?;
-        let sealed: Manifest = serde_json::from_value(statement["predicate"].clone())?;
+        let sealed: Manifest = serde_json::from_value(statement.get("predicate").cloned().unwrap_or_default())?;
         let same = sealed.card_sha256 == manifest.card_sha256 && sealed.shards == manifest.shards;
         Ok(if same { Standing::Sealed(newest.number) } else { Standing::None })
     }
@@ -198,7 +198,7 @@ impl Publish {
         let envelope = sign(key, StatementKind::Terms, vec![subject], predicate)?;
         let published: Value =
             client.post("/v1/terms").safe_to_repeat().json(&json!({ "envelope": envelope }))?.send().await?;
-        Ok(serde_json::from_value(published["id"].clone())?)
+        text_at(&published, "/id").parse()
     }
 
     async fn ensure_dataset(&self, client: &Client, front: &Value) -> Result<()> {
@@ -210,7 +210,7 @@ impl Publish {
         let or_front = |given: &Option<String>, name: &str, or: &str| {
             given.clone().or_else(|| front[name].as_str().map(str::to_string)).unwrap_or_else(|| or.to_string())
         };
-        let languages = match (&self.languages, &front["language"]) {
+        let languages = match (&self.languages, front.get("language").unwrap_or(&Value::Null)) {
             (given, _) if !given.is_empty() => json!(given),
             (_, Value::String(one)) => json!([one]),
             (_, Value::Array(several)) => json!(several),

@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(clippy::cast_possible_truncation, clippy::print_stdout)]
+#![allow(clippy::cast_possible_truncation, clippy::print_stdout, unreachable_pub)]
 
 mod api_description;
 mod command_line;
