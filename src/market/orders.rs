@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::listings::{self, Listing, ListingState};
 use super::queries;
+use crate::assessment;
 use crate::catalog;
 use crate::config::Config;
 use crate::db::Conn;
@@ -19,10 +20,9 @@ use crate::signing::Envelope;
 use crate::terms::{self, Use};
 use crate::text_enum;
 use crate::types::{
-    BASIS_POINTS, ContractId, Currency, Digest, Instant, ListingId, Money, OrderId, OrganisationId, PageQuery, StatementId,
-    TermsId, VersionId, kind,
+    BASIS_POINTS, ContractId, Currency, Digest, Instant, ListingId, Money, OrderId, OrganisationId, PageQuery,
+    StatementId, TermsId, VersionId, kind,
 };
-use crate::assessment;
 
 /// Who may buy for an organisation.
 const BUYERS: &[Role] = &[Role::Trader];
@@ -196,7 +196,11 @@ fn check_purpose(purpose: &str) -> Result<()> {
     if said >= *PURPOSE_CHARS.start() && length <= *PURPOSE_CHARS.end() && readable {
         return Ok(());
     }
-    let detail = format!("the declared use has {length} characters; say in {} to {} what the corpus will be used for", PURPOSE_CHARS.start(), PURPOSE_CHARS.end());
+    let detail = format!(
+        "the declared use has {length} characters; say in {} to {} what the corpus will be used for",
+        PURPOSE_CHARS.start(),
+        PURPOSE_CHARS.end()
+    );
     Err(Error::invalid("purpose", detail))
 }
 
@@ -225,13 +229,18 @@ fn contract_document(c: &mut Conn, order: &Order, listing: &Listing, buyer: &Org
 
 /// The buyer signs the contract; the exchange countersigns it. The listing must still take orders: this is the moment
 /// of the agreement. The same envelope sent again gives the contract that stands.
-pub fn sign_contract(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, id: OrderId, envelope: Envelope, now: Instant) -> Result<(Order, Contract)> {
+pub fn sign_contract(
+    c: &mut Conn,
+    caller: &Caller,
+    keys: &ExchangeKeys,
+    id: OrderId,
+    envelope: Envelope,
+    now: Instant,
+) -> Result<(Order, Contract)> {
     let order = visible_order(c, caller, id)?;
     caller.may(order.buyer_id, SIGNERS)?;
-    if let Some(standing) = queries::find_contract_of(c, id)?
-        && provenance::statement(c, standing.statement_id)?.envelope.signatures.starts_with(&envelope.signatures)
-        && envelope.pae_sha256() == standing.sha256
-    {
+    let signer = envelope.sole_signature()?.keyid;
+    if let Some(standing) = standing_contract(c, id, &envelope)? {
         return Ok((order, standing));
     }
     require_state(&order, OrderState::AwaitingSignature)?;
@@ -241,13 +250,26 @@ pub fn sign_contract(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, id: Ord
             .field("payload")
             .remedy("sign the bytes of `contract_payload` exactly as the order gives them"));
     }
-    let key = identity::signing_key_for(c, order.buyer_id, envelope.sole_signature()?.keyid)?;
+    let key = identity::signing_key_for(c, order.buyer_id, signer)?;
     let recorded = provenance::countersign(c, keys, StatementKind::Contract, id, envelope, key.public_key, now)?;
-    let contract =
-        Contract { id: ContractId::new(now), order_id: id, sha256: recorded.pae_sha256, statement_id: recorded.id, agreed_at: now };
+    let contract = Contract {
+        id: ContractId::new(now),
+        order_id: id,
+        sha256: recorded.pae_sha256,
+        statement_id: recorded.id,
+        agreed_at: now,
+    };
     queries::insert_contract(c, &contract)?;
     let order = advance(c, order, OrderState::AwaitingPayment, caller.user_id, "the contract was signed", now)?;
     Ok((order, contract))
+}
+
+/// The contract of an order, if it stands with this very signature.
+fn standing_contract(c: &mut Conn, id: OrderId, envelope: &Envelope) -> Result<Option<Contract>> {
+    let Some(contract) = queries::find_contract_of(c, id)? else { return Ok(None) };
+    let signed = provenance::statement(c, contract.statement_id)?.envelope;
+    let same = signed.payload == envelope.payload && envelope.signatures.iter().all(|s| signed.signatures.contains(s));
+    Ok(same.then_some(contract))
 }
 
 /// The buyer pays from its wallet into escrow. A free licence moves no money.
@@ -310,7 +332,11 @@ pub fn order(c: &mut Conn, id: OrderId) -> Result<Order> {
 pub fn visible_order(c: &mut Conn, caller: &Caller, id: OrderId) -> Result<Order> {
     let order = order(c, id)?;
     let party = caller.member_of(order.buyer_id).is_some() || caller.member_of(order.provider_id).is_some();
-    if party || caller.is_operator() || caller.is_compliance() { Ok(order) } else { Err(Error::not_found(format!("order {id}"))) }
+    if party || caller.is_operator() || caller.is_compliance() {
+        Ok(order)
+    } else {
+        Err(Error::not_found(format!("order {id}")))
+    }
 }
 
 /// The orders of the caller's organisations, on either side, oldest first.
@@ -335,11 +361,21 @@ fn require_state(order: &Order, state: OrderState) -> Result<()> {
 }
 
 fn wrong_state(order: &Order, needed: &str) -> Error {
-    Error::new(Kind::WrongState, format!("order {} is {}, and this can be done when it is {needed}", order.id, order.state))
+    Error::new(
+        Kind::WrongState,
+        format!("order {} is {}, and this can be done when it is {needed}", order.id, order.state),
+    )
 }
 
 /// Moves an order to its next state, if it is still where it was read.
-fn advance(c: &mut Conn, order: Order, to: OrderState, actor: impl std::fmt::Display, reason: &str, now: Instant) -> Result<Order> {
+fn advance(
+    c: &mut Conn,
+    order: Order,
+    to: OrderState,
+    actor: impl std::fmt::Display,
+    reason: &str,
+    now: Instant,
+) -> Result<Order> {
     if !order.state.may_become(to) || queries::set_order_state(c, order.id, order.state, to)? != 1 {
         return Err(wrong_state(&order, &format!("one step before {to}")));
     }
