@@ -135,7 +135,7 @@ fn certificate_view(c: &mut Conn, certificate: Certificate, now: Instant) -> Res
 /// Lists what is checked before a version may be listed.
 ///
 /// Public.
-#[utoipa::path(tag = "assessment", responses((status = 200, body = ChecklistView)))]
+#[utoipa::path(tag = "assessment", security(()), responses((status = 200, body = ChecklistView)))]
 #[get("/v1/checklist")]
 pub(crate) async fn get_checklist() -> Json<ChecklistView> {
     Json(ChecklistView { items: CHECKLIST })
@@ -144,7 +144,7 @@ pub(crate) async fn get_checklist() -> Json<ChecklistView> {
 /// Assesses a sealed version.
 ///
 /// For compliance staff. A version that passes is registered and gets a certificate.
-#[utoipa::path(tag = "assessment", params(
+#[utoipa::path(tag = "assessment", security(("bearer" = [])), params(
     ("organisation" = String, Path, description = "The provider's handle"),
     ("name" = String, Path, description = "The dataset's name"),
     ("number" = i32, Path, description = "The version's number"),
@@ -175,7 +175,7 @@ pub(crate) async fn create_assessment(
 /// Lists the assessments of a version, oldest first.
 ///
 /// For the provider's members and the exchange's staff; for everybody who is signed in once the version is registered.
-#[utoipa::path(tag = "assessment", params(
+#[utoipa::path(tag = "assessment", security(("bearer" = [])), params(
     ("organisation" = String, Path, description = "The provider's handle"),
     ("name" = String, Path, description = "The dataset's name"),
     ("number" = i32, Path, description = "The version's number"),
@@ -208,7 +208,7 @@ pub(crate) async fn list_assessments(
 /// Shows a registration certificate.
 ///
 /// Public.
-#[utoipa::path(tag = "assessment", params(("number" = String, Path, description = "The number on the certificate")), responses(
+#[utoipa::path(tag = "assessment", security(()), params(("number" = String, Path, description = "The number on the certificate")), responses(
     (status = 200, body = CertificateView),
     (status = 404, body = Problem, description = "No such certificate"),
 ))]

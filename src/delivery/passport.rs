@@ -30,9 +30,8 @@ pub fn passport(
 ) -> Result<Passport> {
     let entitlement = super::entitlement(c, caller, id)?;
     let contract = market::contract_of(c, entitlement.order_id)?;
-    let listing = market::order(c, entitlement.order_id)?.listing_id;
-    let listing = market::listings::listing(c, listing)?;
-    let assessed = assessment::assessment(c, listing.assessment_id)?;
+    let ordered_at = market::order(c, entitlement.order_id)?.created_at;
+    let assessed = assessment::valid_assessment(c, entitlement.version_id, ordered_at)?;
     let rests_on = [
         catalog::seal_of(c, entitlement.version_id)?.statement_id,
         terms::terms(c, entitlement.terms_id)?.statement_id,

@@ -15,6 +15,8 @@ use crate::terms;
 use crate::text_enum;
 use crate::types::{AssessmentId, Instant, ListingId, OrganisationId, TermsId, VersionId};
 
+/// The most versions of one dataset whose listings are looked up.
+const MAX_VERSIONS: i64 = 1000;
 /// Who may offer what an organisation publishes.
 const SELLERS: &[Role] = &[Role::Trader];
 
@@ -126,6 +128,10 @@ pub fn open(
 /// A provider takes its listing off the board for a while, puts it back, or withdraws it for ever.
 pub fn change(c: &mut Conn, caller: &Caller, id: ListingId, to: ListingState, now: Instant) -> Result<Listing> {
     let listing = listing(c, id)?;
+    // The board is public, so a stranger is told that the listing is not theirs, not that it does not exist.
+    if caller.member_of(listing.provider_id).is_none() {
+        return Err(Error::forbidden("only members of the provider may change its listing"));
+    }
     caller.may(listing.provider_id, SELLERS)?;
     if !listing.state.may_become(to) || listing.state == ListingState::Suspended && to != ListingState::Delisted {
         return Err(Error::new(Kind::WrongState, format!("listing {id} is {} and cannot become {to}", listing.state)));
@@ -143,6 +149,15 @@ pub fn change(c: &mut Conn, caller: &Caller, id: ListingId, to: ListingState, no
 /// A listing; everybody may see what is on the board or was.
 pub fn listing(c: &mut Conn, id: ListingId) -> Result<Listing> {
     queries::find_listing(c, id)?.ok_or_else(|| Error::not_found(format!("listing {id}")))
+}
+
+/// The versions of a dataset; none where there is no such dataset, so that strangers do not learn of drafts.
+pub fn versions_named(c: &mut Conn, organisation: &str, name: &str) -> Result<Vec<VersionId>> {
+    match catalog::find_dataset(c, organisation, name) {
+        Ok(dataset) => Ok(catalog::versions_of(c, dataset.id, MAX_VERSIONS)?.into_iter().map(|v| v.id).collect()),
+        Err(error) if error.kind == Kind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Listings, oldest first; those of one dataset when its versions are given.

@@ -18,10 +18,7 @@ use crate::identity::{self, Caller};
 use crate::provenance;
 use crate::signing::{Bytes, Envelope};
 use crate::terms::{self, Use};
-use crate::types::{Instant, ListingId, Money, OrderId, Page, PageQuery, TermsId};
-
-/// The most versions of one dataset whose listings are looked up.
-const MAX_VERSIONS: i64 = 1000;
+use crate::types::{Instant, ListingId, Money, OrderId, Page, PageQuery, TermsId, kind};
 
 /// What a provider puts on the board.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -114,13 +111,11 @@ pub(crate) async fn list_listings(app: Data<App>, query: Query<ListingQuery>) ->
         let versions = match &query.dataset {
             Some(dataset) => {
                 let (organisation, name) = dataset_name(dataset)?;
-                let dataset = catalog::find_dataset(c, organisation, name)?;
-                let versions = catalog::versions_of(c, dataset.id, MAX_VERSIONS)?;
-                Some(versions.into_iter().map(|version| version.id).collect::<Vec<_>>())
+                Some(listings::versions_named(c, organisation, name)?)
             }
             None => None,
         };
-        let rows = listings::listings(c, versions.as_deref(), page.after(), limit.saturating_add(1))?;
+        let rows = listings::listings(c, versions.as_deref(), page.after_id::<kind::Listing>()?, limit.saturating_add(1))?;
         let views = rows.into_iter().map(|row| listing_view(c, row)).collect::<Result<Vec<_>>>()?;
         Ok(Page::new(views, limit, |view| view.id.to_string()))
     };

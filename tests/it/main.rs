@@ -9,6 +9,8 @@ mod command_line;
 mod crash;
 mod database;
 mod identity;
+mod ledger;
+mod market;
 mod races;
 mod refusals;
 mod store;
