@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
-use actix_web::web::Data;
 use actix_web::middleware::from_fn;
+use actix_web::web::Data;
 use actix_web::{App as HttpApp, HttpServer};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -15,14 +15,14 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::config::{CLIENT_TIMEOUT, Config};
 use crate::db::Db;
-use crate::error::{Error, Result};
 use crate::delivery::ReceiptDesk;
+use crate::error::{Error, Result};
 use crate::identity::{self, CallerCache};
 use crate::keys::ExchangeKeys;
 use crate::ops::Metrics;
+use crate::provenance::note::VerifierKey;
 use crate::store::Store;
 use crate::types::Clock;
-use crate::provenance::note::VerifierKey;
 use crate::{assessment, catalog, compliance, delivery, ledger, market, ops, provenance, store, terms, worker};
 
 mod http;
@@ -60,7 +60,16 @@ impl App {
         let store = Store::open(&config, &keys).await?;
         let clock = Clock::default();
         let receipts = ReceiptDesk::open(db.clone(), keys.clone(), clock.clone());
-        Ok(Self { config: Arc::new(config), db, keys, clock, metrics: Metrics::new()?, store, receipts, caller_cache: CallerCache::default() })
+        Ok(Self {
+            config: Arc::new(config),
+            db,
+            keys,
+            clock,
+            metrics: Metrics::new()?,
+            store,
+            receipts,
+            caller_cache: CallerCache::default(),
+        })
     }
 
     /// The log's public key in the C2SP form: what a verifier is given.
@@ -184,7 +193,9 @@ impl Running {
     pub async fn start(mut config: Config) -> Result<Self> {
         let listen = config.listen;
         let listener = TcpListener::bind(listen).map_err(|error| {
-            Error::internal(format!("cannot listen on {listen}: {error}")).remedy("choose another --listen address").because(error)
+            Error::internal(format!("cannot listen on {listen}: {error}"))
+                .remedy("choose another --listen address")
+                .because(error)
         })?;
         config.listen = listener.local_addr()?;
         let url = config.public_url();

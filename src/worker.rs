@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::catalog;
 use crate::error::Result;
 use crate::jobs::{self, Job, Leased};
-use crate::catalog;
 use crate::provenance::sequencer;
 
 const JOBS_AT_ONCE: usize = 2;

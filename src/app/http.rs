@@ -51,7 +51,8 @@ pub(super) async fn envelop<B: MessageBody + 'static>(
 }
 
 /// The documentation page runs its own scripts and styles; nothing else runs anything.
-const DOCS_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
+const DOCS_POLICY: &str =
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
 fn set_headers(headers: &mut header::HeaderMap, id: &str, is_docs: bool) {
@@ -92,9 +93,8 @@ fn refuse_json(error: JsonPayloadError, _: &HttpRequest) -> actix_web::Error {
         JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => {
             Error::new(Kind::TooLarge, format!("the body is larger than {MAX_JSON_BYTES} bytes"))
         }
-        JsonPayloadError::ContentType => {
-            Error::new(Kind::UnsupportedMediaType, "the body is not declared as JSON").remedy("send Content-Type: application/json")
-        }
+        JsonPayloadError::ContentType => Error::new(Kind::UnsupportedMediaType, "the body is not declared as JSON")
+            .remedy("send Content-Type: application/json"),
         JsonPayloadError::Deserialize(error) if error.is_data() => unfit(&error.to_string()),
         other => Error::new(Kind::Malformed, format!("the body is not JSON in UTF-8: {other}")),
     }
@@ -129,7 +129,9 @@ pub(super) fn openapi_head() -> utoipa::openapi::OpenApi {
                      problems naming the field and the remedy. Lists are paged by `cursor`. Requests that move money \
                      or make agreements carry an `Idempotency-Key`.",
                 ))
-                .license(Some(utoipa::openapi::LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
+                .license(Some(
+                    utoipa::openapi::LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build(),
+                ))
                 .build(),
         )
         .build();

@@ -85,7 +85,11 @@ mod tests {
 
     #[test]
     fn front_matter_and_body_are_told_apart() {
-        for text in ["---\nlicense: mit\n---\n# Tang\n", "---\r\nlicense: mit\r\n---\r\n# Tang\n", "\u{FEFF}---\nlicense: mit\n---\n# Tang\n"] {
+        for text in [
+            "---\nlicense: mit\n---\n# Tang\n",
+            "---\r\nlicense: mit\r\n---\r\n# Tang\n",
+            "\u{FEFF}---\nlicense: mit\n---\n# Tang\n",
+        ] {
             let card = Card::parse(text).unwrap();
             assert_eq!(card.front_matter.get("license").and_then(|value| value.as_str()), Some("mit"), "{text:?}");
             assert_eq!(card.body, "# Tang\n");
@@ -104,7 +108,8 @@ mod tests {
 
     #[test]
     fn each_unreadable_card_is_refused_with_its_reason() {
-        let bomb = format!("---\na: &a [x,x,x,x,x,x,x,x]\n{}---\n", (0..12).map(|_| "b: &b [*a,*a,*a]\n").collect::<String>());
+        let bomb =
+            format!("---\na: &a [x,x,x,x,x,x,x,x]\n{}---\n", (0..12).map(|_| "b: &b [*a,*a,*a]\n").collect::<String>());
         for (text, reason) in [
             ("---\nlicense: mit\n", "does not end"),
             ("---\n- a\n- b\n---\n", "not a mapping"),

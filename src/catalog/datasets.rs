@@ -264,7 +264,8 @@ mod tests {
         for name in ["a", "tang-poems", "_private_", "Tang.Poems_2", &"a".repeat(96)] {
             check_name(name).unwrap_or_else(|error| panic!("{error}"));
         }
-        for name in ["", ".a", "a.", "-a", "a-", "a--b", "a..b", "a b", "a/b", "唐诗", "a\0", "x.git", &"a".repeat(97)] {
+        for name in ["", ".a", "a.", "-a", "a-", "a--b", "a..b", "a b", "a/b", "唐诗", "a\0", "x.git", &"a".repeat(97)]
+        {
             assert_eq!(check_name(name).unwrap_err().field.as_deref(), Some("name"), "{name:?}");
         }
     }

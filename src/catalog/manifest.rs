@@ -188,7 +188,9 @@ impl Manifest {
             let name = statement.subject.get(index).map_or("nothing", |subject| subject.name.as_str());
             return Err(Error::invalid(
                 format!("subject/{index}"),
-                format!("subject {index}, {name:?}, is not shard {index}: the subjects are the shards, in the same order"),
+                format!(
+                    "subject {index}, {name:?}, is not shard {index}: the subjects are the shards, in the same order"
+                ),
             ));
         }
         Ok(manifest)
@@ -226,7 +228,8 @@ impl Manifest {
     /// `Invalid`, `TooLarge` or `AlreadyExists`; the field is the JSON pointer of the first fault.
     pub fn check(&self) -> Result<()> {
         if self.shards.is_empty() || self.shards.len() > MAX_SHARDS {
-            let detail = format!("a version has 1 to {MAX_SHARDS} shards, and this manifest names {}", self.shards.len());
+            let detail =
+                format!("a version has 1 to {MAX_SHARDS} shards, and this manifest names {}", self.shards.len());
             return Err(Error::invalid("/shards", detail));
         }
         for (index, shard) in self.shards.iter().enumerate() {
@@ -268,10 +271,16 @@ impl Manifest {
         expected: &[ManifestShard],
     ) -> Result<()> {
         if self.dataset != dataset {
-            return Err(Error::invalid("/dataset", format!("this is {dataset:?}, and the manifest names {:?}", self.dataset)));
+            return Err(Error::invalid(
+                "/dataset",
+                format!("this is {dataset:?}, and the manifest names {:?}", self.dataset),
+            ));
         }
         if self.version != version {
-            return Err(Error::invalid("/version", format!("this is version {version}, and the manifest names {}", self.version)));
+            return Err(Error::invalid(
+                "/version",
+                format!("this is version {version}, and the manifest names {}", self.version),
+            ));
         }
         if self.card_sha256 != card_sha256 {
             let detail = format!("the card has SHA-256 {card_sha256}, and the manifest names {}", self.card_sha256);
@@ -294,7 +303,8 @@ impl Manifest {
                 Err(Error::new(Kind::DigestMismatch, detail).field(format!("{pointer}/{field}")))
             }
             (Some(named), verified) if verified.is_none_or(|verified| named.path < verified.path) => {
-                let detail = format!("shard {:?} is named in the manifest and was not uploaded and verified", named.path);
+                let detail =
+                    format!("shard {:?} is named in the manifest and was not uploaded and verified", named.path);
                 Err(Error::invalid(pointer, detail).remedy("upload it, or leave it out and sign a new manifest"))
             }
             (_, Some(verified)) => {

@@ -28,7 +28,9 @@ use crate::db::{Conn, MultiBackend};
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{Caller, Role};
-use crate::schema::{objects as objects_table, organisations, seals, shards as shards_table, versions as versions_table};
+use crate::schema::{
+    objects as objects_table, organisations, seals, shards as shards_table, versions as versions_table,
+};
 use crate::store::StorageKey;
 use crate::text_enum;
 use crate::types::{DatasetId, Digest, Instant, Json, ObjectId, OrganisationId, StatementId, VersionId};

@@ -105,7 +105,15 @@ mod tests {
 
     #[test]
     fn ordinary_paths_of_all_scripts_are_accepted() {
-        for path in ["a", "data/train-00000-of-00004.jsonl.zst", "语料/唐诗 一.jsonl", "x/README.md", "…", "ab:c", ".gitattributes"] {
+        for path in [
+            "a",
+            "data/train-00000-of-00004.jsonl.zst",
+            "语料/唐诗 一.jsonl",
+            "x/README.md",
+            "…",
+            "ab:c",
+            ".gitattributes",
+        ] {
             check_path(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
         }
         check_path(&"a".repeat(MAX_PATH_BYTES)).unwrap();

@@ -289,7 +289,8 @@ pub(crate) async fn seal_version(
 ) -> Result<Json<VersionView>> {
     let (by, version) = (caller.clone(), which.clone());
     app.db.read(move |c| view_version(c, Some(&by), &version)).await?; // nobody else gets to send so much
-    let too_large = || Error::new(Kind::TooLarge, format!("a signed manifest is at most {} bytes", seal::MAX_SEAL_BYTES));
+    let too_large =
+        || Error::new(Kind::TooLarge, format!("a signed manifest is at most {} bytes", seal::MAX_SEAL_BYTES));
     let body = read_body(&mut body, seal::MAX_SEAL_BYTES, too_large).await?;
     let SealInput { envelope } = serde_json::from_slice(&body)?;
     let (keys, which, now) = (app.keys.clone(), which.into_inner(), app.clock.now());

@@ -91,12 +91,7 @@ pub fn list(c: &mut Conn, caller: Option<&Caller>, which: &DatasetRef, page: &Pa
 ///
 /// # Errors
 /// `NotFound`; `Invalid`, naming the parameter.
-pub fn list_shards(
-    c: &mut Conn,
-    caller: Option<&Caller>,
-    which: &VersionRef,
-    page: &PageQuery,
-) -> Result<Page<Shard>> {
+pub fn list_shards(c: &mut Conn, caller: Option<&Caller>, which: &VersionRef, page: &PageQuery) -> Result<Page<Shard>> {
     let (_, version) = view_version(c, caller, which)?;
     let limit = page.limit()?;
     if page.after().contains('\0') {

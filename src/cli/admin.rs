@@ -49,7 +49,9 @@ impl Admin {
             AdminCommand::CreateUser { email, role, config } => {
                 let app = App::open(config).await?;
                 let user = create_user(&app, &email, role).await?;
-                out.result(&json!({ "id": user.id, "email": user.email, "role": role }), || format!("{} is {role}", user.email))
+                out.result(&json!({ "id": user.id, "email": user.email, "role": role }), || {
+                    format!("{} is {role}", user.email)
+                })
             }
             AdminCommand::IssueToken { email, days, config } => {
                 let app = App::open(config).await?;
@@ -70,7 +72,8 @@ pub(super) async fn create_user(app: &App, email: &str, role: PlatformRole) -> R
 pub(super) async fn issue_token(app: &App, email: &str, days: u16) -> Result<String> {
     let (email, now) = (email.to_string(), app.clock.now());
     let expires_at = now.plus(Duration::from_secs(u64::from(days) * 24 * 60 * 60));
-    let issued = app.db.write(move |c| identity::issue_token(c, &email, "corpex admin", Scope::Write, expires_at, now)).await?;
+    let issued =
+        app.db.write(move |c| identity::issue_token(c, &email, "corpex admin", Scope::Write, expires_at, now)).await?;
     Ok(issued.0.reveal().to_string())
 }
 

@@ -92,9 +92,16 @@ impl Buy {
         let path = format!("/v1/orders/{}/payment", order.id);
         let paid: Value = client.post(path).idempotent(format!("pay-{}", order.id)).send().await?;
         let entitlement = serde_json::from_value(paid["entitlement"]["id"].clone())?;
-        let bought =
-            Bought { dataset: self.dataset.full_name(), version: listing.version, order: order.id, entitlement, price: order.price };
-        out.result(&bought, || format!("bought {}@{}: entitlement {}", bought.dataset, bought.version, bought.entitlement))?;
+        let bought = Bought {
+            dataset: self.dataset.full_name(),
+            version: listing.version,
+            order: order.id,
+            entitlement,
+            price: order.price,
+        };
+        out.result(&bought, || {
+            format!("bought {}@{}: entitlement {}", bought.dataset, bought.version, bought.entitlement)
+        })?;
         Ok(bought)
     }
 
@@ -114,8 +121,10 @@ impl Buy {
         match (open.pop(), open.is_empty()) {
             (Some(listing), true) => Ok(listing),
             (None, _) => Err(Error::not_found(format!("an open listing of {} under these terms", self.dataset))),
-            (Some(_), false) => Err(Error::invalid("terms", format!("{} is offered under several terms", self.dataset))
-                .remedy("choose one with --terms; `corpex api GET '/v1/listings?dataset=…'` shows them")),
+            (Some(_), false) => {
+                Err(Error::invalid("terms", format!("{} is offered under several terms", self.dataset))
+                    .remedy("choose one with --terms; `corpex api GET '/v1/listings?dataset=…'` shows them"))
+            }
         }
     }
 
@@ -131,7 +140,11 @@ impl Buy {
         ];
         for (field, found, wanted) in expected {
             if found.as_str() != Some(wanted.as_str()) {
-                return Err(Error::new(Kind::Unverified, format!("the contract says {found} and {wanted:?} was ordered; it was not signed")).field(field));
+                return Err(Error::new(
+                    Kind::Unverified,
+                    format!("the contract says {found} and {wanted:?} was ordered; it was not signed"),
+                )
+                .field(field));
             }
         }
         Ok(())
@@ -150,11 +163,13 @@ pub(super) async fn own_organisation(client: &Client, named: Option<&str>) -> Re
         return Ok(named.to_string());
     }
     let me: Value = client.get("/v1/me").send().await?;
-    let handles: Vec<&str> = me["memberships"].as_array().into_iter().flatten().filter_map(|m| m["handle"].as_str()).collect();
+    let handles: Vec<&str> =
+        me["memberships"].as_array().into_iter().flatten().filter_map(|m| m["handle"].as_str()).collect();
     match handles.as_slice() {
         [only] => Ok((*only).to_string()),
         [] => Err(Error::invalid("organisation", "you belong to no organisation").remedy("register one first")),
-        several => Err(Error::invalid("organisation", format!("you belong to {}", several.join(", "))).remedy("choose one with --organisation")),
+        several => Err(Error::invalid("organisation", format!("you belong to {}", several.join(", ")))
+            .remedy("choose one with --organisation")),
     }
 }
 

@@ -41,8 +41,9 @@ enum Body {
 impl Client {
     /// A client of the exchange at `server`, with the credential to present, if any.
     pub fn new(server: &str, token: Option<String>) -> Result<Self> {
-        let url = url::Url::parse(server)
-            .map_err(|error| Error::invalid("server", format!("{server:?} is not a URL such as https://exchange.example: {error}")))?;
+        let url = url::Url::parse(server).map_err(|error| {
+            Error::invalid("server", format!("{server:?} is not a URL such as https://exchange.example: {error}"))
+        })?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Error::invalid("server", format!("{server:?} must begin with https:// or http://")));
         }
@@ -120,7 +121,10 @@ impl Request<'_> {
         let response = self.response().await?;
         let bytes = response.bytes().await.map_err(|error| broken(&error))?;
         serde_json::from_slice(&bytes).map_err(|error| {
-            Error::new(Kind::Malformed, format!("the server's answer is not what this version of corpex expects: {error}"))
+            Error::new(
+                Kind::Malformed,
+                format!("the server's answer is not what this version of corpex expects: {error}"),
+            )
         })
     }
 
@@ -136,7 +140,8 @@ impl Request<'_> {
             let failed = match self.once().await {
                 Ok(response) if response.status().is_success() => return Ok(response),
                 Ok(response) => {
-                    let busy = matches!(response.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+                    let busy =
+                        matches!(response.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
                     let gateway = matches!(response.status(), StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
                     let error = refusal(response).await;
                     if !busy && !(gateway && self.repeatable) {
@@ -211,5 +216,8 @@ fn unreachable(server: &str, error: &reqwest::Error) -> Error {
 }
 
 fn broken(error: &reqwest::Error) -> Error {
-    Error::new(Kind::Unavailable, format!("the connection broke: {}", error.to_string().split(" for url").next().unwrap_or_default()))
+    Error::new(
+        Kind::Unavailable,
+        format!("the connection broke: {}", error.to_string().split(" for url").next().unwrap_or_default()),
+    )
 }

@@ -54,7 +54,8 @@ struct Step {
 
 impl Story<'_> {
     fn tell(&mut self, title: &str, happened: impl Into<String>, because: &str) -> Result<()> {
-        let step = Step { title: title.to_string(), happened: happened.into(), believable_because: because.to_string() };
+        let step =
+            Step { title: title.to_string(), happened: happened.into(), believable_because: because.to_string() };
         if !self.out.is_json() {
             let number = self.steps.len() + 1;
             self.out.text(&format!("{number:>2}. {title}\n    {}\n    why believe it: {because}", step.happened))?;
@@ -134,14 +135,18 @@ impl Demo {
     }
 
     async fn list(&self, story: &mut Story<'_>, people: &People, published: &publish::Published) -> Result<()> {
-        let listing = json!({ "dataset": published.dataset, "version": published.version, "terms_id": published.terms_id });
+        let listing =
+            json!({ "dataset": published.dataset, "version": published.version, "terms_id": published.terms_id });
         let too_early = people.provider.client.post("/v1/listings").json(&listing)?.send::<Value>().await;
         let refusal = expect_refusal(too_early, Kind::NotAssessed)?;
         let number = people.assess(&published.dataset, published.version).await?;
         let listed: Value = people.provider.client.post("/v1/listings").json(&listing)?.send().await?;
         story.tell(
             "Not compliant, not listed; then assessed, certified and listed",
-            format!("refused first: {refusal}. Then certificate {number}, listing {}", listed["id"].as_str().unwrap_or_default()),
+            format!(
+                "refused first: {refusal}. Then certificate {number}, listing {}",
+                listed["id"].as_str().unwrap_or_default()
+            ),
             "the rule is in the listing's own action, and the assessment is a signed statement in the log",
         )
     }
@@ -162,13 +167,24 @@ impl Demo {
         let bought = purchase(crate::terms::Use::Pretrain).run(&people.lab.client, &Out::silent()).await?;
         story.tell(
             "The lab declares a use, signs the contract and pays into escrow",
-            format!("redistribution was refused: {refusal}. Pretraining was agreed in {} for {}", bought.order, people::money(&bought.price)),
+            format!(
+                "redistribution was refused: {refusal}. Pretraining was agreed in {} for {}",
+                bought.order,
+                people::money(&bought.price)
+            ),
             "the contract carries both signatures and pins the manifest, the terms, the use and the price",
         )?;
         Ok(bought)
     }
 
-    async fn download(&self, story: &mut Story<'_>, people: &People, published: &publish::Published, source: &Path, target: &Path) -> Result<download::Downloaded> {
+    async fn download(
+        &self,
+        story: &mut Story<'_>,
+        people: &People,
+        published: &publish::Published,
+        source: &Path,
+        target: &Path,
+    ) -> Result<download::Downloaded> {
         let done = download::Download { dataset: dataset(&people.provider.handle), to: target.to_path_buf(), jobs: 4 }
             .run(&people.lab.client, &Out::silent())
             .await?;
@@ -181,7 +197,13 @@ impl Demo {
         Ok(done)
     }
 
-    async fn verify_and_tamper(&self, story: &mut Story<'_>, running: &Running, target: &Path, downloaded: &download::Downloaded) -> Result<()> {
+    async fn verify_and_tamper(
+        &self,
+        story: &mut Story<'_>,
+        running: &Running,
+        target: &Path,
+        downloaded: &download::Downloaded,
+    ) -> Result<()> {
         let policy = Policy { log_vkey: Some(running.app.log_vkey()?), exchange_key: None };
         let report = verify::folder(target, &policy)?;
         story.tell(
@@ -224,15 +246,24 @@ impl Demo {
         let paid = people.balance(&people.provider, "payable").await?;
         story.tell(
             "The lab accepts; the exchange settles",
-            format!("order {}; the provider is owed {paid}, the rest is the exchange's fee", accepted["state"].as_str().unwrap_or_default()),
+            format!(
+                "order {}; the provider is owed {paid}, the rest is the exchange's fee",
+                accepted["state"].as_str().unwrap_or_default()
+            ),
             "double-entry postings in whole fen: escrow is empty again and every transaction sums to zero",
         )
     }
 
     async fn trace(&self, story: &mut Story<'_>, people: &People, target: &Path) -> Result<()> {
         let file = target.join("data").join("poems-00000.jsonl");
-        let traced = trace::Trace { subject: file.display().to_string() }.run(&people.compliance, &Out::silent()).await?;
-        let holders: Vec<_> = traced.chains.iter().flat_map(|chain| &chain.licences).map(|licence| licence.holder.handle.clone()).collect();
+        let traced =
+            trace::Trace { subject: file.display().to_string() }.run(&people.compliance, &Out::silent()).await?;
+        let holders: Vec<_> = traced
+            .chains
+            .iter()
+            .flat_map(|chain| &chain.licences)
+            .map(|licence| licence.holder.handle.clone())
+            .collect();
         let made_by: Vec<_> = traced.chains.iter().map(|chain| chain.provider.handle.clone()).collect();
         if holders != [people.lab.handle.clone()] {
             return Err(Error::internal(format!("the trace names {holders:?}")));

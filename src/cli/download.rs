@@ -77,7 +77,12 @@ impl Download {
         let wanted = signed.manifest.shards;
         let bytes = wanted.iter().map(|shard| shard.size_bytes).sum();
         let progress = out.progress("downloading", u64::try_from(bytes).unwrap_or(0));
-        let fetcher = Arc::new(Fetcher { client: client.clone(), entitlement: entitlement.id, folder: self.to.clone(), progress });
+        let fetcher = Arc::new(Fetcher {
+            client: client.clone(),
+            entitlement: entitlement.id,
+            folder: self.to.clone(),
+            progress,
+        });
         let mut running = futures_util::stream::iter(wanted.iter().cloned())
             .map(|shard| {
                 let fetcher = fetcher.clone();
@@ -105,7 +110,12 @@ impl Download {
         out.result(&done, || {
             format!(
                 "{} shards, {} bytes of {}@{}: every byte is as signed by {}\npassport: {}",
-                done.shards, done.bytes, done.dataset, done.version, self.dataset.organisation, done.passport.display()
+                done.shards,
+                done.bytes,
+                done.dataset,
+                done.version,
+                self.dataset.organisation,
+                done.passport.display()
             )
         })?;
         Ok(done)
@@ -205,7 +215,10 @@ impl Fetcher {
             tokio::fs::remove_file(partial).await?;
             return Err(Error::new(
                 Kind::DigestMismatch,
-                format!("{} was signed with sha256 {} and arrived with {found}; it was thrown away", shard.path, shard.sha256),
+                format!(
+                    "{} was signed with sha256 {} and arrived with {found}; it was thrown away",
+                    shard.path, shard.sha256
+                ),
             )
             .remedy("run the command again; if it happens again, tell the exchange's operator"));
         }
@@ -225,7 +238,8 @@ impl Fetcher {
         let path = format!("/v1/entitlements/{}/links", self.entitlement);
         let mut links: Links = self.client.post(path).safe_to_repeat().json(&wanted)?.send().await?;
         let link = links.links.pop_front().ok_or_else(|| Error::new(Kind::Malformed, "the server gave no link"))?;
-        let response = self.client.get(link.url).header(header::RANGE.as_str(), format!("bytes={have}-")).response().await?;
+        let response =
+            self.client.get(link.url).header(header::RANGE.as_str(), format!("bytes={have}-")).response().await?;
         if *have > 0 && response.status() != StatusCode::PARTIAL_CONTENT {
             return Err(Error::new(Kind::Malformed, "the server does not continue a download where it stopped"));
         }
@@ -235,7 +249,10 @@ impl Fetcher {
             let piece = piece.map_err(|error| Error::new(Kind::Unavailable, "the connection broke").because(error))?;
             let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
             if have.saturating_add(length) > size {
-                return Err(Error::new(Kind::DigestMismatch, format!("the server sent more than the {size} bytes of {}", shard.path)));
+                return Err(Error::new(
+                    Kind::DigestMismatch,
+                    format!("the server sent more than the {size} bytes of {}", shard.path),
+                ));
             }
             file.write_all(&piece).await?;
             hasher.update(&piece);

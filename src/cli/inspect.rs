@@ -31,7 +31,9 @@ impl Audit {
         let objects = self::objects(&app, out, &mut findings).await?;
         let document = json!({ "findings": findings, "objects": objects });
         out.result(&document, || match findings.as_slice() {
-            [] => format!("no differences: the books balance, the log is whole, {objects} objects have the bytes on record"),
+            [] => format!(
+                "no differences: the books balance, the log is whole, {objects} objects have the bytes on record"
+            ),
             some => some.join("\n"),
         })?;
         match findings.len() {
@@ -73,5 +75,9 @@ async fn check_object(app: &App, object: &StoredObject, progress: &Progress) -> 
     }
     let found = hasher.finish();
     bar.finish("read");
-    if found == object.sha256 { Ok(()) } else { Err(Error::new(Kind::DigestMismatch, format!("the stored bytes have sha256 {found}"))) }
+    if found == object.sha256 {
+        Ok(())
+    } else {
+        Err(Error::new(Kind::DigestMismatch, format!("the stored bytes have sha256 {found}")))
+    }
 }

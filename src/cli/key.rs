@@ -94,15 +94,20 @@ impl Key {
                 let (key, path) = whose.file.read_or_make(&whose.organisation)?;
                 let id = key.public().key_id();
                 let document = json!({ "key_id": id, "public_key": key.public(), "file": path });
-                out.result(&document, || format!("key {id}\nprivate half in {}: back it up, show it to nobody", path.display()))
+                out.result(&document, || {
+                    format!("key {id}\nprivate half in {}: back it up, show it to nobody", path.display())
+                })
             }
             KeyCommand::Register(whose) => {
                 let key = whose.file.read(&whose.organisation)?;
                 let registered = register(&global.client()?, &whose.organisation, &key).await?;
-                out.result(&registered, || format!("registered key {} for {}", key.public().key_id(), whose.organisation))
+                out.result(&registered, || {
+                    format!("registered key {} for {}", key.public().key_id(), whose.organisation)
+                })
             }
             KeyCommand::List { organisation } => {
-                let keys: Value = global.anonymous()?.get(format!("/v1/organisations/{organisation}/keys?limit=1000")).send().await?;
+                let keys: Value =
+                    global.anonymous()?.get(format!("/v1/organisations/{organisation}/keys?limit=1000")).send().await?;
                 out.result(&keys, || listing(&keys))
             }
             KeyCommand::Revoke { organisation, key, compromised_at } => {
@@ -138,7 +143,8 @@ pub(super) fn sign(
 fn listing(keys: &Value) -> String {
     let line = |key: &Value| {
         let text = |name: &str| key[name].as_str().unwrap_or("").to_string();
-        let state = if key["revoked_at"].is_null() { "active".to_string() } else { format!("revoked {}", text("revoked_at")) };
+        let state =
+            if key["revoked_at"].is_null() { "active".to_string() } else { format!("revoked {}", text("revoked_at")) };
         format!("{}  {}  {state}", text("id"), text("key_id"))
     };
     keys["items"].as_array().map(|items| items.iter().map(line).collect::<Vec<_>>().join("\n")).unwrap_or_default()

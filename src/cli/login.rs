@@ -60,7 +60,8 @@ impl Login {
         };
         let password = rpassword::prompt_password("Password: ")?;
         let client = Client::new(server, None)?;
-        let session: Value = client.post("/v1/sessions").json(&json!({ "email": email, "password": password }))?.send().await?;
+        let session: Value =
+            client.post("/v1/sessions").json(&json!({ "email": email, "password": password }))?.send().await?;
         let signed_in = client.with_token(session["access_token"].as_str().unwrap_or_default());
         make_token(&signed_in, "corpex login", TOKEN_DAYS).await
     }
@@ -85,7 +86,8 @@ pub(super) fn saved() -> Result<Option<Saved>> {
 
 /// Says that something is missing and where it may come from.
 pub(super) fn missing(what: &str, how: &str) -> Error {
-    Error::new(Kind::Unauthenticated, format!("no {what} is known")).remedy(format!("give {how}, or run `corpex login` once"))
+    Error::new(Kind::Unauthenticated, format!("no {what} is known"))
+        .remedy(format!("give {how}, or run `corpex login` once"))
 }
 
 fn save(login: &Saved) -> Result<()> {
@@ -97,7 +99,8 @@ pub(super) fn config_dir() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os("CORPEX_CONFIG_DIR") {
         return Ok(PathBuf::from(dir));
     }
-    let base = etcetera::choose_base_strategy().map_err(|error| Error::internal("there is no home directory").because(error))?;
+    let base = etcetera::choose_base_strategy()
+        .map_err(|error| Error::internal("there is no home directory").because(error))?;
     Ok(base.config_dir().join("corpex"))
 }
 

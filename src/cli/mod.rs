@@ -3,10 +3,10 @@
 //! Results go to standard output, as text or (`--json`) as one JSON document; everything else, progress
 //! included, goes to standard error. Exit codes: 0 done, 1 refused or failed, 2 usage.
 
-pub mod client;
 mod admin;
 mod api;
 mod buy;
+pub mod client;
 mod demo;
 mod download;
 mod inspect;

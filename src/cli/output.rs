@@ -64,13 +64,21 @@ impl Out {
             bars.set_draw_target(ProgressDrawTarget::hidden());
         }
         let style = |template: &str| {
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
+            ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("━╸─")
         };
         let total = bars.add(ProgressBar::new(total_bytes));
         total.set_style(style("{msg:<12} {bar:30} {bytes:>10} of {total_bytes:<10} {bytes_per_sec:>12}  {eta} left"));
         total.set_message(what);
         total.enable_steady_tick(Duration::from_millis(200));
-        Progress { what, plain: !self.json && !std::io::stderr().is_terminal(), bars, total, file: style("  {bar:30} {bytes:>10}  {msg}") }
+        Progress {
+            what,
+            plain: !self.json && !std::io::stderr().is_terminal(),
+            bars,
+            total,
+            file: style("  {bar:30} {bytes:>10}  {msg}"),
+        }
     }
 }
 
@@ -125,8 +133,11 @@ impl FileProgress {
 pub(super) fn fail(error: &Error, json: bool) -> ExitCode {
     tracing::debug!(?error, "failed");
     if json {
-        eprintln!("{}", serde_json::json!({ "error": {
-            "kind": error.kind.slug(), "detail": error.detail, "field": error.field, "remedy": error.remedy } }));
+        eprintln!(
+            "{}",
+            serde_json::json!({ "error": {
+            "kind": error.kind.slug(), "detail": error.detail, "field": error.field, "remedy": error.remedy } })
+        );
     } else {
         eprintln!("corpex: {error}");
     }

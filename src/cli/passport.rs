@@ -34,7 +34,8 @@ impl PassportCommand {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<()> {
         let entitlement = find_entitlement(client, &self.dataset).await?;
         let report = save(client, entitlement.id, None, &self.out).await?;
-        let document = json!({ "file": self.out, "statements": report.statements.len(), "deliveries": report.deliveries.len() });
+        let document =
+            json!({ "file": self.out, "statements": report.statements.len(), "deliveries": report.deliveries.len() });
         out.result(&document, || {
             let (statements, deliveries) = (report.statements.len(), report.deliveries.len());
             format!("{}: {statements} statements and {deliveries} deliveries, all verified", self.out.display())
@@ -74,9 +75,13 @@ pub(super) async fn save(client: &Client, id: EntitlementId, manifest: Option<Di
     let policy = ExchangeKeys::fetch(client).await?.policy();
     let bytes = client.get(format!("/v1/entitlements/{id}/passport")).text().await?.into_bytes();
     let report = passport::verify(&bytes, &policy)?;
-    let names = |wanted: Digest| report.statements.iter().any(|s| s.kind == StatementKind::Manifest && s.pae_sha256 == wanted);
+    let names =
+        |wanted: Digest| report.statements.iter().any(|s| s.kind == StatementKind::Manifest && s.pae_sha256 == wanted);
     if let Some(wanted) = manifest.filter(|wanted| !names(*wanted)) {
-        return Err(Error::new(Kind::Unverified, format!("the passport does not name the manifest {wanted} that was downloaded")));
+        return Err(Error::new(
+            Kind::Unverified,
+            format!("the passport does not name the manifest {wanted} that was downloaded"),
+        ));
     }
     write_private(file, &bytes)?;
     Ok(report)
@@ -99,12 +104,18 @@ pub(super) async fn signed_manifest(client: &Client, dataset: &DatasetRef, versi
     let keys: Items<Key> = client.get(path).send().await?;
     let signed_by = |key: &Key| envelope.signatures.iter().any(|signature| signature.keyid == key.public_key.key_id());
     let key = keys.items.into_iter().find(signed_by).ok_or_else(|| {
-        Error::new(Kind::BadSignature, format!("the manifest of {dataset} is not signed by a key of {}", dataset.organisation))
+        Error::new(
+            Kind::BadSignature,
+            format!("the manifest of {dataset} is not signed by a key of {}", dataset.organisation),
+        )
     })?;
     let statement = provenance::parse(&envelope, key.public_key, StatementKind::Manifest)?;
     let manifest = Manifest::from_statement(&statement)?;
     if manifest.dataset != dataset.full_name() || manifest.version != version {
-        return Err(Error::new(Kind::Unverified, format!("the manifest speaks of {}@{}", manifest.dataset, manifest.version)));
+        return Err(Error::new(
+            Kind::Unverified,
+            format!("the manifest speaks of {}@{}", manifest.dataset, manifest.version),
+        ));
     }
     Ok(SignedManifest { pae_sha256: envelope.pae_sha256(), manifest })
 }

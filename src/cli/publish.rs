@@ -102,7 +102,11 @@ impl Publish {
             }
             Standing::Draft(number) => {
                 out.note(format!("going on with the draft of version {number}"));
-                client.put(format!("{}/card", self.dataset.version_path(number))).json(&json!({ "card": card }))?.response().await?;
+                client
+                    .put(format!("{}/card", self.dataset.version_path(number)))
+                    .json(&json!({ "card": card }))?
+                    .response()
+                    .await?;
                 self.fill_and_seal(client, out, &key, number, &mut manifest, &local).await?;
                 number
             }
@@ -170,7 +174,9 @@ impl Publish {
     async fn standing_version(&self, client: &Client, manifest: &Manifest) -> Result<Standing> {
         let path = format!("{}/versions?limit=1000", self.dataset.path());
         let versions: Items<Version> = client.get(path).send().await?;
-        let Some(newest) = versions.items.into_iter().max_by_key(|version| version.number) else { return Ok(Standing::None) };
+        let Some(newest) = versions.items.into_iter().max_by_key(|version| version.number) else {
+            return Ok(Standing::None);
+        };
         if newest.state == "draft" {
             return Ok(Standing::Draft(newest.number));
         }
@@ -190,7 +196,8 @@ impl Publish {
         let subject = ResourceDescriptor::new("terms", Digest::of(crate::signing::canonical_json(&document)?));
         let predicate = json!({ "organisation": self.dataset.organisation, "document": document });
         let envelope = sign(key, StatementKind::Terms, vec![subject], predicate)?;
-        let published: Value = client.post("/v1/terms").safe_to_repeat().json(&json!({ "envelope": envelope }))?.send().await?;
+        let published: Value =
+            client.post("/v1/terms").safe_to_repeat().json(&json!({ "envelope": envelope }))?.send().await?;
         Ok(serde_json::from_value(published["id"].clone())?)
     }
 
@@ -228,7 +235,8 @@ impl Publish {
         let Some(file) = &self.provenance else { return card.origin() };
         let text = std::fs::read_to_string(file)
             .map_err(|error| Error::invalid("provenance", format!("{} cannot be read: {error}", file.display())))?;
-        serde_json::from_str(&text).map_err(|error| Error::invalid("provenance", format!("{}: {error}", file.display())))
+        serde_json::from_str(&text)
+            .map_err(|error| Error::invalid("provenance", format!("{}: {error}", file.display())))
     }
 }
 

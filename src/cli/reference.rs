@@ -40,7 +40,8 @@ impl FromStr for DatasetRef {
             None => (text, None),
         };
         let (organisation, name) = dataset.split_once('/').ok_or_else(wrong)?;
-        let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        let plain =
+            |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
         if !plain(organisation) || !plain(name) {
             return Err(wrong());
         }

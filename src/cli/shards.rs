@@ -28,9 +28,8 @@ pub(super) fn scan(folder: &Path) -> Result<(Option<String>, Vec<LocalShard>)> {
     let mut shards = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(current) = folders.pop() {
-        let entries = std::fs::read_dir(&current).map_err(|error| {
-            Error::invalid("DIR", format!("{} cannot be read: {error}", current.display()))
-        })?;
+        let entries = std::fs::read_dir(&current)
+            .map_err(|error| Error::invalid("DIR", format!("{} cannot be read: {error}", current.display())))?;
         for entry in entries {
             let entry = entry?;
             let (file, kind) = (entry.path(), entry.file_type()?);
@@ -44,7 +43,10 @@ pub(super) fn scan(folder: &Path) -> Result<(Option<String>, Vec<LocalShard>)> {
             }
         }
         if shards.len() > MAX_SHARDS {
-            return Err(Error::invalid("DIR", format!("there are more than {MAX_SHARDS} files; make fewer and larger shards")));
+            return Err(Error::invalid(
+                "DIR",
+                format!("there are more than {MAX_SHARDS} files; make fewer and larger shards"),
+            ));
         }
     }
     if shards.is_empty() {
@@ -61,7 +63,9 @@ pub(super) fn scan(folder: &Path) -> Result<(Option<String>, Vec<LocalShard>)> {
 }
 
 fn local_shard(folder: &Path, file: PathBuf) -> Result<LocalShard> {
-    let unreadable = |why: &dyn std::fmt::Display| Error::invalid("DIR", format!("{} is not a readable shard: {why}", file.display()));
+    let unreadable = |why: &dyn std::fmt::Display| {
+        Error::invalid("DIR", format!("{} is not a readable shard: {why}", file.display()))
+    };
     let relative = file.strip_prefix(folder).map_err(|error| unreadable(&error))?;
     let path = relative.to_str().ok_or_else(|| unreadable(&"its name is not UTF-8"))?.to_string();
     check_path(&path)?;
@@ -81,7 +85,10 @@ pub(super) fn media_type(path: &str) -> &'static str {
         (".tar", "application/x-tar"),
         (".txt", "text/plain"),
     ];
-    TYPES.iter().find(|(ending, _)| path.ends_with(ending)).map_or("application/octet-stream", |(_, media_type)| media_type)
+    TYPES
+        .iter()
+        .find(|(ending, _)| path.ends_with(ending))
+        .map_or("application/octet-stream", |(_, media_type)| media_type)
 }
 
 /// Reads a shard once: its digest, and its number of records where a record is a line.

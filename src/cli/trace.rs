@@ -21,7 +21,8 @@ impl Trace {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<Traced> {
         let path = Path::new(&self.subject);
         let subject = if path.is_file() { shards::digest_of(path, |_| {})?.0.to_string() } else { self.subject };
-        let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("subject", &subject).finish();
+        let query: String =
+            url::form_urlencoded::Serializer::new(String::new()).append_pair("subject", &subject).finish();
         let traced: Traced = client.get(format!("/v1/trace?{query}")).send().await?;
         out.result(&traced, || {
             if traced.chains.is_empty() {
@@ -36,7 +37,10 @@ impl Trace {
 fn describe(chain: &Chain) -> String {
     let mut lines = vec![
         format!("{}@{}  ({})", chain.dataset, chain.version, chain.state),
-        format!("  published by {} ({}, {})", chain.provider.handle, chain.provider.legal_name, chain.provider.registration_number),
+        format!(
+            "  published by {} ({}, {})",
+            chain.provider.handle, chain.provider.legal_name, chain.provider.registration_number
+        ),
     ];
     for shard in chain.shards.iter().take(10) {
         lines.push(format!("  shard {}  {}  {} bytes", shard.path, shard.sha256, shard.size_bytes));
@@ -59,7 +63,13 @@ fn describe(chain: &Chain) -> String {
     for licence in &chain.licences {
         lines.push(format!(
             "  held by {} ({}): {} for {:?}, {}, since {}, contract {}",
-            licence.holder.handle, licence.holder.legal_name, licence.state, licence.purpose, licence.price, licence.granted_at, licence.contract_sha256
+            licence.holder.handle,
+            licence.holder.legal_name,
+            licence.state,
+            licence.purpose,
+            licence.price,
+            licence.granted_at,
+            licence.contract_sha256
         ));
         lines.push(format!("    {} deliveries on record", licence.deliveries.len()));
     }

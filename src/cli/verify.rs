@@ -43,7 +43,8 @@ impl Verify {
             (None, true) => Policy::default(),
             (None, false) => ExchangeKeys::fetch(&global.anonymous()?).await?.policy(),
         };
-        let verified = if self.target.is_dir() { folder(&self.target, &policy)? } else { passport(&self.target, &policy)? };
+        let verified =
+            if self.target.is_dir() { folder(&self.target, &policy)? } else { passport(&self.target, &policy)? };
         out.result(&verified, || verified.describe())
     }
 }
@@ -54,8 +55,9 @@ pub(super) fn folder(folder: &Path, policy: &Policy) -> Result<Verified> {
     for shard in &verified.report.shards {
         let file = folder.join(&shard.name);
         crate::catalog::check_path(&shard.name)?;
-        let (found, _) = shards::digest_of(&file, |_| {})
-            .map_err(|error| Error::new(Kind::DigestMismatch, format!("{} cannot be read: {}", file.display(), error.detail)))?;
+        let (found, _) = shards::digest_of(&file, |_| {}).map_err(|error| {
+            Error::new(Kind::DigestMismatch, format!("{} cannot be read: {}", file.display(), error.detail))
+        })?;
         if found != shard.digest.sha256 {
             return Err(Error::new(
                 Kind::DigestMismatch,

@@ -117,7 +117,13 @@ fn whole_version(c: &mut Conn, dataset: &Dataset, version: &Version, only: Optio
 }
 
 /// The chain of one version: who sealed it, how it was assessed, who licensed it and what was delivered.
-fn chain(c: &mut Conn, dataset: &Dataset, version: &Version, shards: Vec<Shard>, only: Option<OrderId>) -> Result<Chain> {
+fn chain(
+    c: &mut Conn,
+    dataset: &Dataset,
+    version: &Version,
+    shards: Vec<Shard>,
+    only: Option<OrderId>,
+) -> Result<Chain> {
     let provider = Party::of(&identity::organisation(c, dataset.organisation_id)?);
     let sealed = match catalog::find_seal(c, version.id)? {
         Some(seal) => Some(fact(c, seal.statement_id)?),
@@ -125,7 +131,11 @@ fn chain(c: &mut Conn, dataset: &Dataset, version: &Version, shards: Vec<Shard>,
     };
     let mut assessments = Vec::new();
     for assessment in assessment::assessments_of(c, version.id, MAX_ROWS)? {
-        assessments.push(Assessed { decision: assessment.decision.to_string(), valid_until: assessment.valid_until, logged: fact(c, assessment.statement_id)? });
+        assessments.push(Assessed {
+            decision: assessment.decision.to_string(),
+            valid_until: assessment.valid_until,
+            logged: fact(c, assessment.statement_id)?,
+        });
     }
     let certificate = assessment::certificate_of(c, version.id)?.map(|certificate| certificate.number);
     let mut licences = Vec::new();
@@ -139,7 +149,10 @@ fn chain(c: &mut Conn, dataset: &Dataset, version: &Version, shards: Vec<Shard>,
         version: version.number,
         state: version.state.to_string(),
         provider,
-        shards: shards.into_iter().map(|s| TracedShard { path: s.path, sha256: s.sha256, size_bytes: s.size_bytes }).collect(),
+        shards: shards
+            .into_iter()
+            .map(|s| TracedShard { path: s.path, sha256: s.sha256, size_bytes: s.size_bytes })
+            .collect(),
         sealed,
         assessments,
         certificate,
@@ -174,7 +187,12 @@ fn licence(c: &mut Conn, entitlement: Entitlement, shards: &[Shard]) -> Result<L
 
 fn fact(c: &mut Conn, id: StatementId) -> Result<Logged> {
     let statement = provenance::statement(c, id)?;
-    Ok(Logged { statement: id, pae_sha256: statement.envelope.pae_sha256(), entry: statement.entry_id, at: statement.recorded_at })
+    Ok(Logged {
+        statement: id,
+        pae_sha256: statement.envelope.pae_sha256(),
+        entry: statement.entry_id,
+        at: statement.recorded_at,
+    })
 }
 
 /// What is known about a subject.
@@ -314,7 +332,10 @@ mod tests {
         let digest = "ab".repeat(32);
         assert!(matches!(digest.parse(), Ok(Subject::Digest(_))));
         assert_eq!("acme/poems".parse::<Subject>().unwrap(), Subject::Dataset("acme".into(), "poems".into(), None));
-        assert_eq!("acme/poems@2".parse::<Subject>().unwrap(), Subject::Dataset("acme".into(), "poems".into(), Some(2)));
+        assert_eq!(
+            "acme/poems@2".parse::<Subject>().unwrap(),
+            Subject::Dataset("acme".into(), "poems".into(), Some(2))
+        );
         let error = "what is this".parse::<Subject>().unwrap_err();
         assert_eq!(error.field.as_deref(), Some("subject"));
     }

@@ -98,7 +98,8 @@ fn commit(c: &mut Conn, keys: &ExchangeKeys, requests: &[Vec<Receipt>], now: Ins
 
 fn check(c: &mut Conn, checked: &mut HashMap<EntitlementId, ()>, id: EntitlementId, now: Instant) -> Result<()> {
     if !checked.contains_key(&id) {
-        let entitlement = queries::find_entitlement(c, id)?.ok_or_else(|| Error::not_found(format!("entitlement {id}")))?;
+        let entitlement =
+            queries::find_entitlement(c, id)?.ok_or_else(|| Error::not_found(format!("entitlement {id}")))?;
         require_usable(&entitlement, now)?;
         checked.insert(id, ());
     }

@@ -116,7 +116,13 @@ pub struct Planned {
 }
 
 /// Pays an order from the buyer's wallet into escrow, and grants the licence.
-pub fn pay_order(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, order_id: OrderId, now: Instant) -> Result<(Order, Entitlement)> {
+pub fn pay_order(
+    c: &mut Conn,
+    caller: &Caller,
+    keys: &ExchangeKeys,
+    order_id: OrderId,
+    now: Instant,
+) -> Result<(Order, Entitlement)> {
     let order = market::pay(c, caller, order_id, now)?;
     let entitlement = grant(c, caller, keys, &order, now)?;
     Ok((order, entitlement))
@@ -160,7 +166,8 @@ fn grant(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, order: &Order, now:
 pub fn entitlement(c: &mut Conn, caller: &Caller, id: EntitlementId) -> Result<Entitlement> {
     let missing = || Error::not_found(format!("entitlement {id}"));
     let entitlement = queries::find_entitlement(c, id)?.ok_or_else(missing)?;
-    let sees = caller.is_compliance() || caller.is_operator() || caller.member_of(entitlement.organisation_id).is_some();
+    let sees =
+        caller.is_compliance() || caller.is_operator() || caller.member_of(entitlement.organisation_id).is_some();
     if sees { Ok(entitlement) } else { Err(missing()) }
 }
 

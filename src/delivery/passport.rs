@@ -20,7 +20,13 @@ const PAGE: i64 = 1000;
 /// Issues the passport of one of the caller's licences.
 ///
 /// Fails as unavailable while the log has not taken in the newest statements; that takes about a second.
-pub fn passport(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, origin: &str, id: EntitlementId) -> Result<Passport> {
+pub fn passport(
+    c: &mut Conn,
+    caller: &Caller,
+    keys: &ExchangeKeys,
+    origin: &str,
+    id: EntitlementId,
+) -> Result<Passport> {
     let entitlement = super::entitlement(c, caller, id)?;
     let contract = market::contract_of(c, entitlement.order_id)?;
     let listing = market::order(c, entitlement.order_id)?.listing_id;
@@ -47,7 +53,8 @@ pub fn passport(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, origin: &str
 
 fn logged(c: &mut Conn, id: StatementId) -> Result<PassportStatement> {
     proofs::logged(c, id)?.ok_or_else(|| {
-        Error::new(Kind::Unavailable, "the log has not taken in the newest statements yet").remedy("ask again in a second")
+        Error::new(Kind::Unavailable, "the log has not taken in the newest statements yet")
+            .remedy("ask again in a second")
     })
 }
 

@@ -106,7 +106,12 @@ pub(super) struct StoredReceipt {
     pub(super) document: Json<Receipt>,
 }
 
-pub(super) fn list_receipts(c: &mut Conn, id: EntitlementId, after: &str, limit: i64) -> QueryResult<Vec<StoredReceipt>> {
+pub(super) fn list_receipts(
+    c: &mut Conn,
+    id: EntitlementId,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<StoredReceipt>> {
     receipts::table
         .filter(receipts::entitlement_id.eq(id))
         .filter(receipts::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
@@ -117,7 +122,11 @@ pub(super) fn list_receipts(c: &mut Conn, id: EntitlementId, after: &str, limit:
 }
 
 pub(super) fn list_batch(c: &mut Conn, id: ReceiptBatchId) -> QueryResult<Vec<StoredReceipt>> {
-    receipts::table.filter(receipts::batch_id.eq(id)).order(receipts::batch_index).select(StoredReceipt::as_select()).load(c)
+    receipts::table
+        .filter(receipts::batch_id.eq(id))
+        .order(receipts::batch_index)
+        .select(StoredReceipt::as_select())
+        .load(c)
 }
 
 pub(super) fn find_batch_statement(c: &mut Conn, id: ReceiptBatchId) -> QueryResult<StatementId> {

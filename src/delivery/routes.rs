@@ -69,7 +69,12 @@ pub(crate) struct Payment {
         (status = 409, body = Problem, description = "the order does not wait for payment"),
         (status = 422, body = Problem, description = "the wallet does not hold enough")))]
 #[post("/v1/orders/{id}/payment")]
-pub(crate) async fn pay_order(app: Data<App>, caller: Caller, key: KeyHeader, id: Path<OrderId>) -> Result<Json<Payment>> {
+pub(crate) async fn pay_order(
+    app: Data<App>,
+    caller: Caller,
+    key: KeyHeader,
+    id: Path<OrderId>,
+) -> Result<Json<Payment>> {
     let key = IdempotencyKey::new(caller.user_id, key.value(), "pay_order", &*id)?;
     let (keys, id, now) = (app.keys.clone(), *id, app.clock.now());
     let pay = move |c: &mut Conn| {
@@ -84,7 +89,11 @@ pub(crate) async fn pay_order(app: Data<App>, caller: Caller, key: KeyHeader, id
 /// Lists the licences of the caller's organisations.
 #[utoipa::path(tag = "delivery", security(("bearer" = [])), params(PageQuery), responses((status = 200, body = Page<EntitlementView>)))]
 #[get("/v1/entitlements")]
-pub(crate) async fn list_entitlements(app: Data<App>, caller: Caller, page: Query<PageQuery>) -> Result<Json<Page<EntitlementView>>> {
+pub(crate) async fn list_entitlements(
+    app: Data<App>,
+    caller: Caller,
+    page: Query<PageQuery>,
+) -> Result<Json<Page<EntitlementView>>> {
     let list = move |c: &mut Conn| {
         let limit = page.limit()?;
         let rows = super::entitlements(c, &caller, &page)?;
@@ -97,7 +106,11 @@ pub(crate) async fn list_entitlements(app: Data<App>, caller: Caller, page: Quer
 /// Shows one licence.
 #[utoipa::path(tag = "delivery", security(("bearer" = [])), responses((status = 200, body = EntitlementView), (status = 404, body = Problem, description = "unknown, or not yours")))]
 #[get("/v1/entitlements/{id}")]
-pub(crate) async fn get_entitlement(app: Data<App>, caller: Caller, id: Path<EntitlementId>) -> Result<Json<EntitlementView>> {
+pub(crate) async fn get_entitlement(
+    app: Data<App>,
+    caller: Caller,
+    id: Path<EntitlementId>,
+) -> Result<Json<EntitlementView>> {
     let show = move |c: &mut Conn| {
         let entitlement = super::entitlement(c, &caller, *id)?;
         view(c, entitlement)
@@ -143,7 +156,12 @@ pub(crate) struct Link {
         (status = 403, body = Problem, description = "the licence ended, or was suspended or revoked"),
         (status = 404, body = Problem, description = "no such licence or shard")))]
 #[post("/v1/entitlements/{id}/links")]
-pub(crate) async fn create_links(app: Data<App>, caller: Caller, id: Path<EntitlementId>, wanted: Json<LinksWanted>) -> Result<Json<Links>> {
+pub(crate) async fn create_links(
+    app: Data<App>,
+    caller: Caller,
+    id: Path<EntitlementId>,
+    wanted: Json<LinksWanted>,
+) -> Result<Json<Links>> {
     let (id, paths, now) = (*id, wanted.into_inner().paths, app.clock.now());
     let planned = app.db.read(move |c| super::plan(c, &caller, id, &paths, now)).await?;
     let delivered = app.receipts.record(planned).await?;

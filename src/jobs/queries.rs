@@ -46,7 +46,9 @@ pub(super) fn set_leased(c: &mut Conn, id: JobId, owner: &str, attempts: i32, un
 }
 
 pub(super) fn set_lease_end(c: &mut Conn, id: JobId, owner: &str, until: Instant) -> QueryResult<usize> {
-    diesel::update(jobs::table.find(id).filter(jobs::lease_owner.eq(owner))).set(jobs::leased_until.eq(until)).execute(c)
+    diesel::update(jobs::table.find(id).filter(jobs::lease_owner.eq(owner)))
+        .set(jobs::leased_until.eq(until))
+        .execute(c)
 }
 
 pub(super) fn delete_leased(c: &mut Conn, id: JobId, owner: &str) -> QueryResult<usize> {

@@ -91,8 +91,11 @@ pub fn open(
         return Err(Error::not_found(format!("terms {terms_id} of {}", dataset.handle)).field("terms_id"));
     }
     if let Some(standing) = queries::find_listing_of(c, version.id, terms_id)? {
-        return Err(Error::new(Kind::AlreadyExists, format!("this version is listed under these terms as {}", standing.id))
-            .remedy("resume that listing if it is paused, or list under other terms"));
+        return Err(Error::new(
+            Kind::AlreadyExists,
+            format!("this version is listed under these terms as {}", standing.id),
+        )
+        .remedy("resume that listing if it is paused, or list under other terms"));
     }
     let listing = Listing {
         id: ListingId::new(now),

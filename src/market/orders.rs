@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::listings::{self, Listing, ListingState};
 use super::queries;
+use crate::assessment;
 use crate::catalog;
 use crate::config::Config;
 use crate::db::Conn;
@@ -19,10 +20,9 @@ use crate::signing::Envelope;
 use crate::terms::{self, Use};
 use crate::text_enum;
 use crate::types::{
-    BASIS_POINTS, ContractId, Currency, Digest, Instant, ListingId, Money, OrderId, OrganisationId, PageQuery, StatementId,
-    TermsId, VersionId,
+    BASIS_POINTS, ContractId, Currency, Digest, Instant, ListingId, Money, OrderId, OrganisationId, PageQuery,
+    StatementId, TermsId, VersionId,
 };
-use crate::assessment;
 
 /// Who may buy for an organisation.
 const BUYERS: &[Role] = &[Role::Trader];
@@ -151,7 +151,9 @@ pub fn place(c: &mut Conn, caller: &Caller, config: &Config, input: &NewOrder, n
     check_purpose(&input.purpose)?;
     let listing = listings::listing(c, input.listing_id).map_err(|error| error.field("listing_id"))?;
     if listing.state != ListingState::Listed {
-        return Err(Error::new(Kind::WrongState, format!("listing {} is {}", listing.id, listing.state)).field("listing_id"));
+        return Err(
+            Error::new(Kind::WrongState, format!("listing {} is {}", listing.id, listing.state)).field("listing_id")
+        );
     }
     if listing.provider_id == buyer.id {
         return Err(Error::invalid("organisation", format!("{} cannot buy from itself", buyer.handle)));
@@ -189,7 +191,11 @@ fn check_purpose(purpose: &str) -> Result<()> {
     if PURPOSE_CHARS.contains(&length) && !purpose.chars().any(|ch| ch.is_control() && ch != '\n') {
         return Ok(());
     }
-    let detail = format!("the declared use has {length} characters; say in {} to {} what the corpus will be used for", PURPOSE_CHARS.start(), PURPOSE_CHARS.end());
+    let detail = format!(
+        "the declared use has {length} characters; say in {} to {} what the corpus will be used for",
+        PURPOSE_CHARS.start(),
+        PURPOSE_CHARS.end()
+    );
     Err(Error::invalid("purpose", detail))
 }
 
@@ -215,7 +221,14 @@ fn contract_document(c: &mut Conn, order: &Order, listing: &Listing, buyer: &Org
 }
 
 /// The buyer signs the contract; the exchange countersigns it.
-pub fn sign_contract(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, id: OrderId, envelope: Envelope, now: Instant) -> Result<(Order, Contract)> {
+pub fn sign_contract(
+    c: &mut Conn,
+    caller: &Caller,
+    keys: &ExchangeKeys,
+    id: OrderId,
+    envelope: Envelope,
+    now: Instant,
+) -> Result<(Order, Contract)> {
     let order = visible_order(c, caller, id)?;
     caller.may(order.buyer_id, SIGNERS)?;
     require_state(&order, OrderState::AwaitingSignature)?;
@@ -224,11 +237,19 @@ pub fn sign_contract(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, id: Ord
             .field("payload")
             .remedy("sign the bytes of `contract_payload` exactly as the order gives them"));
     }
-    let signer = envelope.signatures.first().ok_or_else(|| Error::new(Kind::BadSignature, "the contract is not signed").field("signatures"))?;
+    let signer = envelope
+        .signatures
+        .first()
+        .ok_or_else(|| Error::new(Kind::BadSignature, "the contract is not signed").field("signatures"))?;
     let key = identity::signing_key_for(c, order.buyer_id, signer.keyid)?;
     let recorded = provenance::countersign(c, keys, StatementKind::Contract, id, envelope, key.public_key, now)?;
-    let contract =
-        Contract { id: ContractId::new(now), order_id: id, sha256: recorded.pae_sha256, statement_id: recorded.id, agreed_at: now };
+    let contract = Contract {
+        id: ContractId::new(now),
+        order_id: id,
+        sha256: recorded.pae_sha256,
+        statement_id: recorded.id,
+        agreed_at: now,
+    };
     queries::insert_contract(c, &contract)?;
     let order = advance(c, order, OrderState::AwaitingPayment, caller.user_id, "the contract was signed", now)?;
     Ok((order, contract))
@@ -294,7 +315,11 @@ pub fn order(c: &mut Conn, id: OrderId) -> Result<Order> {
 pub fn visible_order(c: &mut Conn, caller: &Caller, id: OrderId) -> Result<Order> {
     let order = order(c, id)?;
     let party = caller.member_of(order.buyer_id).is_some() || caller.member_of(order.provider_id).is_some();
-    if party || caller.is_operator() || caller.is_compliance() { Ok(order) } else { Err(Error::not_found(format!("order {id}"))) }
+    if party || caller.is_operator() || caller.is_compliance() {
+        Ok(order)
+    } else {
+        Err(Error::not_found(format!("order {id}")))
+    }
 }
 
 /// The orders of the caller's organisations, on either side, oldest first.
@@ -319,11 +344,21 @@ fn require_state(order: &Order, state: OrderState) -> Result<()> {
 }
 
 fn wrong_state(order: &Order, needed: &str) -> Error {
-    Error::new(Kind::WrongState, format!("order {} is {}, and this can be done when it is {needed}", order.id, order.state))
+    Error::new(
+        Kind::WrongState,
+        format!("order {} is {}, and this can be done when it is {needed}", order.id, order.state),
+    )
 }
 
 /// Moves an order to its next state, if it is still where it was read.
-fn advance(c: &mut Conn, order: Order, to: OrderState, actor: impl std::fmt::Display, reason: &str, now: Instant) -> Result<Order> {
+fn advance(
+    c: &mut Conn,
+    order: Order,
+    to: OrderState,
+    actor: impl std::fmt::Display,
+    reason: &str,
+    now: Instant,
+) -> Result<Order> {
     if !order.state.may_become(to) || queries::set_order_state(c, order.id, order.state, to)? != 1 {
         return Err(wrong_state(&order, &format!("one step before {to}")));
     }

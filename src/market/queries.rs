@@ -44,7 +44,12 @@ pub(super) fn list_listings(
     query.load(c)
 }
 
-pub(super) fn set_listing_state(c: &mut Conn, id: ListingId, from: ListingState, to: ListingState) -> QueryResult<usize> {
+pub(super) fn set_listing_state(
+    c: &mut Conn,
+    id: ListingId,
+    from: ListingState,
+    to: ListingState,
+) -> QueryResult<usize> {
     diesel::update(listings::table.find(id).filter(listings::state.eq(from))).set(listings::state.eq(to)).execute(c)
 }
 
@@ -57,7 +62,12 @@ pub(super) fn find_order(c: &mut Conn, id: OrderId) -> QueryResult<Option<Order>
 }
 
 /// Orders in which one of these organisations buys or sells.
-pub(super) fn list_orders(c: &mut Conn, parties: &[OrganisationId], after: &str, limit: i64) -> QueryResult<Vec<Order>> {
+pub(super) fn list_orders(
+    c: &mut Conn,
+    parties: &[OrganisationId],
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Order>> {
     orders::table
         .filter(orders::buyer_id.eq_any(parties).or(orders::provider_id.eq_any(parties)))
         .filter(orders::id.gt(after.to_string().into_sql::<Text>()))

@@ -229,7 +229,12 @@ pub(crate) fn order_view(c: &mut Conn, order: Order) -> Result<OrderView> {
     (status = 404, body = Problem, description = "no such listing, or not your organisation"),
     (status = 422, body = Problem, description = "the use is not permitted, or not declared")))]
 #[post("/v1/orders")]
-pub(crate) async fn place_order(app: Data<App>, caller: Caller, key: KeyHeader, input: Json<NewOrder>) -> Result<HttpResponse> {
+pub(crate) async fn place_order(
+    app: Data<App>,
+    caller: Caller,
+    key: KeyHeader,
+    input: Json<NewOrder>,
+) -> Result<HttpResponse> {
     let key = IdempotencyKey::new(caller.user_id, key.value(), "place_order", &*input)?;
     let (config, now) = (app.config.clone(), app.clock.now());
     let place = move |c: &mut Conn| {
@@ -244,7 +249,11 @@ pub(crate) async fn place_order(app: Data<App>, caller: Caller, key: KeyHeader, 
 /// Lists the orders of the caller's organisations, as buyer or provider.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(PageQuery), responses((status = 200, body = Page<OrderView>)))]
 #[get("/v1/orders")]
-pub(crate) async fn list_orders(app: Data<App>, caller: Caller, page: Query<PageQuery>) -> Result<Json<Page<OrderView>>> {
+pub(crate) async fn list_orders(
+    app: Data<App>,
+    caller: Caller,
+    page: Query<PageQuery>,
+) -> Result<Json<Page<OrderView>>> {
     let list = move |c: &mut Conn| {
         let limit = page.limit()?;
         let rows = orders::orders(c, &caller, &page)?;
@@ -290,7 +299,12 @@ pub(crate) struct SignedContract {
     (status = 409, body = Problem, description = "signed already"),
     (status = 422, body = Problem, description = "another document, or another key")))]
 #[post("/v1/orders/{id}/contract")]
-pub(crate) async fn sign_contract(app: Data<App>, caller: Caller, id: Path<OrderId>, input: Json<SignedContract>) -> Result<Json<OrderView>> {
+pub(crate) async fn sign_contract(
+    app: Data<App>,
+    caller: Caller,
+    id: Path<OrderId>,
+    input: Json<SignedContract>,
+) -> Result<Json<OrderView>> {
     let (keys, now) = (app.keys.clone(), app.clock.now());
     let sign = move |c: &mut Conn| {
         let (order, _) = orders::sign_contract(c, &caller, &keys, *id, input.envelope.clone(), now)?;
@@ -317,7 +331,12 @@ pub(crate) async fn get_contract(app: Data<App>, caller: Caller, id: Path<OrderI
     (status = 404, body = Problem, description = "unknown, or not yours"),
     (status = 409, body = Problem, description = "nothing was delivered yet, or it is accepted already")))]
 #[post("/v1/orders/{id}/acceptance")]
-pub(crate) async fn accept_order(app: Data<App>, caller: Caller, key: KeyHeader, id: Path<OrderId>) -> Result<Json<OrderView>> {
+pub(crate) async fn accept_order(
+    app: Data<App>,
+    caller: Caller,
+    key: KeyHeader,
+    id: Path<OrderId>,
+) -> Result<Json<OrderView>> {
     let key = IdempotencyKey::new(caller.user_id, key.value(), "accept_order", &*id)?;
     let now = app.clock.now();
     let accept = move |c: &mut Conn| {

@@ -23,14 +23,16 @@ impl Metrics {
         let wrong = |error: prometheus::Error| Error::internal("a metric is declared wrongly").because(error);
         let registry = Registry::new();
         let labels = ["method", "route", "status"];
-        let requests = IntCounterVec::new(Opts::new("corpex_requests_total", "Requests answered"), &labels).map_err(wrong)?;
+        let requests =
+            IntCounterVec::new(Opts::new("corpex_requests_total", "Requests answered"), &labels).map_err(wrong)?;
         let seconds = HistogramVec::new(
             HistogramOpts::new("corpex_request_seconds", "Time to answer, in seconds")
                 .buckets(vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]),
             &["method", "route"],
         )
         .map_err(wrong)?;
-        let gauges = IntGaugeVec::new(Opts::new("corpex_state", "Sizes of queues and of the log"), &["of"]).map_err(wrong)?;
+        let gauges =
+            IntGaugeVec::new(Opts::new("corpex_state", "Sizes of queues and of the log"), &["of"]).map_err(wrong)?;
         registry.register(Box::new(requests.clone())).map_err(wrong)?;
         registry.register(Box::new(seconds.clone())).map_err(wrong)?;
         registry.register(Box::new(gauges.clone())).map_err(wrong)?;

@@ -47,7 +47,8 @@ fn root(c: &mut Conn, keys: &ExchangeKeys, origin: &str, found: &mut Vec<String>
             signed.root
         ));
     }
-    let (places, entries, queued) = (counted(queries::count_places(c)?)?, queries::count_entries(c)?, queries::count_queued(c)?);
+    let (places, entries, queued) =
+        (counted(queries::count_places(c)?)?, queries::count_entries(c)?, queries::count_queued(c)?);
     if counted(entries)? != places + counted(queued)? {
         found.push(format!("of {entries} entries {places} have places and {queued} wait: some are lost"));
     }
@@ -63,8 +64,14 @@ fn leaves(c: &mut Conn, found: &mut Vec<String>) -> Result<()> {
         for (statement, leaf) in page {
             let logged: Result<Leaf, _> = serde_json::from_str(&leaf);
             let expected = logged.map(|logged| {
-                Leaf::new(statement.kind, &statement.envelope.0, logged.signer_key_sha256, statement.receipt.as_ref().map(|r| &r.0), statement.recorded_at)
-                    .and_then(|leaf| leaf.to_json())
+                Leaf::new(
+                    statement.kind,
+                    &statement.envelope.0,
+                    logged.signer_key_sha256,
+                    statement.receipt.as_ref().map(|r| &r.0),
+                    statement.recorded_at,
+                )
+                .and_then(|leaf| leaf.to_json())
             });
             if !matches!(expected, Ok(Ok(expected)) if expected == leaf) {
                 found.push(format!("statement {} is not what its log entry {} says", statement.id, statement.entry_id));

@@ -149,7 +149,8 @@ pub fn check(document: &TermsDocument) -> Result<()> {
     if document.permitted_uses.is_empty() {
         return refused("permitted_uses", "terms that permit nothing cannot be licensed; name at least one use".into());
     }
-    for (field, uses) in [("permitted_uses", &document.permitted_uses), ("prohibited_uses", &document.prohibited_uses)] {
+    for (field, uses) in [("permitted_uses", &document.permitted_uses), ("prohibited_uses", &document.prohibited_uses)]
+    {
         if let Some(twice) = repeated(uses) {
             return refused(field, format!("{twice} is named twice"));
         }
@@ -184,7 +185,11 @@ fn check_territory(territory: &[String]) -> Result<()> {
 }
 
 fn repeated<T: PartialEq>(items: &[T]) -> Option<&T> {
-    items.iter().enumerate().find(|(index, item)| items.iter().take(*index).any(|before| before == *item)).map(|(_, item)| item)
+    items
+        .iter()
+        .enumerate()
+        .find(|(index, item)| items.iter().take(*index).any(|before| before == *item))
+        .map(|(_, item)| item)
 }
 
 /// The statement by which `organisation` publishes a document: what a provider signs, and what [`publish`] expects.

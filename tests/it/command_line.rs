@@ -19,7 +19,8 @@ fn papers(folder: &Path) -> (String, String) {
 /// The corpora to send: (name, folder).
 fn corpora(folder: &Path) -> Vec<(String, PathBuf)> {
     if let Some(given) = std::env::var_os("CORPEX_CORPORA") {
-        let mut found: Vec<_> = std::fs::read_dir(given).unwrap().map(|entry| entry.unwrap().path()).filter(|p| p.is_dir()).collect();
+        let mut found: Vec<_> =
+            std::fs::read_dir(given).unwrap().map(|entry| entry.unwrap().path()).filter(|p| p.is_dir()).collect();
         found.sort();
         assert!(!found.is_empty(), "CORPEX_CORPORA holds no corpus");
         return found.into_iter().map(|p| (p.file_name().unwrap().to_string_lossy().into_owned(), p)).collect();
@@ -42,7 +43,11 @@ pub fn assess(compliance: &Person, dataset: &str, version: &Value) {
 
 pub fn deposit(operator: &Person, organisation: &str, fen: i64) {
     let amount = json!({ "amount_minor": fen, "currency": "CNY" });
-    operator.api("POST", "/v1/deposits", &json!({ "organisation": organisation, "amount": amount, "reference": format!("bank {organisation}") }));
+    operator.api(
+        "POST",
+        "/v1/deposits",
+        &json!({ "organisation": organisation, "amount": amount, "reference": format!("bank {organisation}") }),
+    );
 }
 
 #[tokio::test]
@@ -59,7 +64,18 @@ async fn corpora_travel_from_provider_to_lab_and_every_byte_is_proven() {
     for (name, source) in corpora(work.path()) {
         let dataset = format!("poetry-house/{name}");
         let source_text = source.display().to_string();
-        let publish = ["publish", &source_text, "--dataset", &dataset, "--terms", &terms, "--provenance", &provenance, "--language", "zh-Hant"];
+        let publish = [
+            "publish",
+            &source_text,
+            "--dataset",
+            &dataset,
+            "--terms",
+            &terms,
+            "--provenance",
+            &provenance,
+            "--language",
+            "zh-Hant",
+        ];
         let published = provider.json(&publish);
         let again = provider.json(&publish);
         assert_eq!(published, again, "publishing the same folder again is recognised");
@@ -68,7 +84,14 @@ async fn corpora_travel_from_provider_to_lab_and_every_byte_is_proven() {
         provider.api("POST", "/v1/listings", &listing);
 
         assert!(lab.done(&["search", &name]).contains(&dataset));
-        let buy = ["buy", &dataset, "--terms", published["terms_id"].as_str().unwrap(), "--use", "pretraining of a small language model"];
+        let buy = [
+            "buy",
+            &dataset,
+            "--terms",
+            published["terms_id"].as_str().unwrap(),
+            "--use",
+            "pretraining of a small language model",
+        ];
         let bought = lab.json(&buy);
         assert_eq!(bought, lab.json(&buy), "buying the same again is the same purchase");
 
@@ -93,7 +116,8 @@ async fn corpora_travel_from_provider_to_lab_and_every_byte_is_proven() {
 }
 
 fn flipping_a_byte_anywhere_is_refused(lab: &Person, folder: &Path, verify: &[&str]) {
-    let mut victims: Vec<PathBuf> = files(folder).into_iter().filter(|(_, bytes)| !bytes.is_empty()).map(|(name, _)| folder.join(name)).collect();
+    let mut victims: Vec<PathBuf> =
+        files(folder).into_iter().filter(|(_, bytes)| !bytes.is_empty()).map(|(name, _)| folder.join(name)).collect();
     victims.push(folder.join(".corpex/passport.json"));
     for victim in victims {
         let bytes = std::fs::read(&victim).unwrap();
@@ -116,9 +140,9 @@ fn log_key(person: &Person) -> String {
 
 #[tokio::test]
 async fn an_unreachable_server_is_named_and_the_command_gives_up() {
-    let exchange = Exchange::serve().await;
+    let mut exchange = Exchange::serve().await;
     let operator = exchange.platform("operator");
-    drop(exchange);
+    exchange.kill();
     let said = operator.refused(&["search", "poems"]);
     assert!(said.contains("cannot be reached") && said.contains("trying again") && said.contains("gave up"), "{said}");
 }
@@ -133,7 +157,8 @@ async fn a_folder_without_shards_is_refused() {
     let empty = work.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
     let folder = empty.display().to_string();
-    let publish = ["publish", &folder, "--dataset", "poetry-house/empty", "--terms", &terms, "--provenance", &provenance];
+    let publish =
+        ["publish", &folder, "--dataset", "poetry-house/empty", "--terms", &terms, "--provenance", &provenance];
     assert!(provider.refused(&publish).contains("no readable shard"));
     let usage = provider.run(&["publish"]);
     assert_eq!(usage.status.code(), Some(2), "wrong usage is exit code 2");

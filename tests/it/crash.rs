@@ -47,9 +47,11 @@ async fn a_killed_server_loses_nothing_and_repeats_nothing() {
     let (terms, provenance) = (work.path().join("terms.json"), work.path().join("provenance.json"));
     std::fs::write(&terms, crate::support::terms(50_000).to_string()).unwrap();
     std::fs::write(&provenance, crate::support::provenance().to_string()).unwrap();
-    let (source_text, terms, provenance) = (source.display().to_string(), terms.display().to_string(), provenance.display().to_string());
+    let (source_text, terms, provenance) =
+        (source.display().to_string(), terms.display().to_string(), provenance.display().to_string());
     let dataset = "poetry-house/persistent";
-    let publish = ["publish", &source_text, "--dataset", dataset, "--terms", &terms, "--provenance", &provenance, "--jobs", "2"];
+    let publish =
+        ["publish", &source_text, "--dataset", dataset, "--terms", &terms, "--provenance", &provenance, "--jobs", "2"];
     for files in [1, 4] {
         cut_off(&mut exchange, &provider, &publish, files);
     }
@@ -57,7 +59,11 @@ async fn a_killed_server_loses_nothing_and_repeats_nothing() {
     assert_eq!(published["version"], 1);
 
     assess(&compliance, dataset, &published["version"]);
-    provider.api("POST", "/v1/listings", &json!({ "dataset": dataset, "version": 1, "terms_id": published["terms_id"] }));
+    provider.api(
+        "POST",
+        "/v1/listings",
+        &json!({ "dataset": dataset, "version": 1, "terms_id": published["terms_id"] }),
+    );
     let buy = ["buy", dataset, "--use", "pretraining of a small language model"];
     let mut buying = lab.begin(&buy);
     exchange.kill();

@@ -52,7 +52,9 @@ async fn one_idempotency_key_makes_one_order_however_often_it_is_sent_at_once() 
     let sent: Vec<_> = (0..16)
         .map(|_| {
             let (lab, wanted) = (lab.clone(), wanted.clone());
-            tokio::spawn(async move { lab.keyed("the-same-key", "/v1/orders", &wanted).send::<serde_json::Value>().await })
+            tokio::spawn(
+                async move { lab.keyed("the-same-key", "/v1/orders", &wanted).send::<serde_json::Value>().await },
+            )
         })
         .collect();
     let mut ids = std::collections::HashSet::new();

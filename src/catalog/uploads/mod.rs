@@ -24,9 +24,7 @@ use utoipa::ToSchema;
 use parts::{assemble, sign, standing_parts, with_urls};
 
 use super::manifest::check_shard;
-use super::{
-    EDITORS, ManifestShard, Shard, VersionRef, authorise, edit_draft, is_insider, queries as catalog_queries,
-};
+use super::{EDITORS, ManifestShard, Shard, VersionRef, authorise, edit_draft, is_insider, queries as catalog_queries};
 use crate::app::App;
 use crate::config::SIGNED_URL_TTL;
 use crate::db::{Conn, MultiBackend};
@@ -92,7 +90,13 @@ pub struct Upload {
 }
 
 impl Upload {
-    fn new(version_id: VersionId, input: &NewUpload, storage_key: StorageKey, multipart_id: String, now: Instant) -> Self {
+    fn new(
+        version_id: VersionId,
+        input: &NewUpload,
+        storage_key: StorageKey,
+        multipart_id: String,
+        now: Instant,
+    ) -> Self {
         let part_size = store::part_size_for(unsigned(input.size_bytes));
         Self {
             id: UploadId::new(now),

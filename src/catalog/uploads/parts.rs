@@ -117,9 +117,7 @@ mod tests {
 
     #[test]
     fn parts_cover_the_declared_size_exactly() {
-        for (size, sizes) in
-            [(0, vec![0]), (1, vec![1]), (10, vec![10]), (11, vec![10, 1]), (30, vec![10, 10, 10])]
-        {
+        for (size, sizes) in [(0, vec![0]), (1, vec![1]), (10, vec![10]), (11, vec![10, 1]), (30, vec![10, 10, 10])] {
             let upload = upload(size);
             let count = u32::try_from(sizes.len()).unwrap();
             assert_eq!(upload.part_count(), count, "{size}");

@@ -55,11 +55,7 @@ pub(super) fn find_upload_in_progress(
 }
 
 /// The latest upload into this path, if it had the same digest and size and was verified.
-pub(super) fn find_verified_upload(
-    c: &mut Conn,
-    version: VersionId,
-    input: &NewUpload,
-) -> QueryResult<Option<Upload>> {
+pub(super) fn find_verified_upload(c: &mut Conn, version: VersionId, input: &NewUpload) -> QueryResult<Option<Upload>> {
     let latest = uploads::table
         .filter(uploads::version_id.eq(version).and(uploads::path.eq(&input.path)))
         .order(uploads::id.desc())

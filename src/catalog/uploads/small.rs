@@ -129,7 +129,8 @@ mod tests {
     #[test]
     fn a_content_digest_that_is_missing_or_malformed_is_refused() {
         let hex = format!("sha-256=:{}:", Digest::of(b"abc"));
-        for header in [None, Some(""), Some("sha-512=:YWJj:"), Some("sha-256=YWJj"), Some("sha-256=:YWJj:"), Some(&hex)] {
+        for header in [None, Some(""), Some("sha-512=:YWJj:"), Some("sha-256=YWJj"), Some("sha-256=:YWJj:"), Some(&hex)]
+        {
             let error = parse_content_digest(header).unwrap_err();
             assert_eq!(error.field.as_deref(), Some("Content-Digest"), "{header:?}");
         }

@@ -46,9 +46,12 @@ pub(super) fn write(folder: &Path) -> Result<PathBuf> {
         let mut lines = String::new();
         for record in 0..RECORDS_PER_SHARD {
             let number = shard * RECORDS_PER_SHARD + record;
-            let (season, thing) = (pick(&["春", "夏", "秋", "冬"], number), pick(&["风", "月", "山", "水", "花"], number / 4));
-            let text = format!("{season}{thing}入夜来，第{number}声。 Verse {number}: {season}{thing} comes with the night.");
-            writeln!(lines, "{}", serde_json::json!({ "id": number, "text": text })).map_err(|_| Error::internal("writing to memory"))?;
+            let (season, thing) =
+                (pick(&["春", "夏", "秋", "冬"], number), pick(&["风", "月", "山", "水", "花"], number / 4));
+            let text =
+                format!("{season}{thing}入夜来，第{number}声。 Verse {number}: {season}{thing} comes with the night.");
+            writeln!(lines, "{}", serde_json::json!({ "id": number, "text": text }))
+                .map_err(|_| Error::internal("writing to memory"))?;
         }
         fs::write(data.join(format!("poems-{shard:05}.jsonl")), lines)?;
     }

@@ -47,7 +47,9 @@ impl People {
     pub(super) async fn gather(running: &Running, folder: &Path) -> Result<Self> {
         let anonymous = Client::new(&running.url, None)?;
         let mut platform = Vec::new();
-        for (email, role) in [("operator@demo.example", PlatformRole::Operator), ("compliance@demo.example", PlatformRole::Compliance)] {
+        for (email, role) in
+            [("operator@demo.example", PlatformRole::Operator), ("compliance@demo.example", PlatformRole::Compliance)]
+        {
             admin::create_user(&running.app, email, role).await?;
             platform.push(admin::issue_token(&running.app, email, TOKEN_DAYS).await?);
         }
@@ -83,15 +85,24 @@ impl People {
     /// The operator records money that arrived at the bank.
     pub(super) async fn deposit(&self, organisation: &str, fen: i64) -> Result<()> {
         let amount = json!({ "amount_minor": fen, "currency": "CNY" });
-        let deposit = json!({ "organisation": organisation, "amount": amount, "reference": format!("demo-{organisation}") });
-        self.operator.post("/v1/deposits").idempotent(format!("demo-{organisation}")).json(&deposit)?.send::<Value>().await.map(drop)
+        let deposit =
+            json!({ "organisation": organisation, "amount": amount, "reference": format!("demo-{organisation}") });
+        self.operator
+            .post("/v1/deposits")
+            .idempotent(format!("demo-{organisation}"))
+            .json(&deposit)?
+            .send::<Value>()
+            .await
+            .map(drop)
     }
 
     /// What one of a party's accounts holds.
     pub(super) async fn balance(&self, party: &Party, kind: &str) -> Result<String> {
         let accounts: Value = party.client.get(format!("/v1/organisations/{}/accounts", party.handle)).send().await?;
         let account = accounts["items"].as_array().into_iter().flatten().find(|account| account["kind"] == kind);
-        account.map(|account| money(&account["balance"])).ok_or_else(|| Error::internal(format!("there is no {kind} account")))
+        account
+            .map(|account| money(&account["balance"]))
+            .ok_or_else(|| Error::internal(format!("there is no {kind} account")))
     }
 
     /// What lets any client be tried against this exchange.

@@ -89,7 +89,8 @@ async fn send_missing_parts(client: &Client, upload: &Upload, file: &LocalShard,
                 joined(sending.join_next().await, bar)?;
             }
             let (client, source) = (client.clone(), source.clone());
-            let (offset, length) = (u64::from(url.number - 1) * upload.part_size_bytes, part_length(upload, file, url.number));
+            let (offset, length) =
+                (u64::from(url.number - 1) * upload.part_size_bytes, part_length(upload, file, url.number));
             sending.spawn(async move {
                 let bytes = read_part(source, offset, length).await?;
                 client.put(url.url).bytes(bytes).response().await?;
