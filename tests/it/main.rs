@@ -5,6 +5,7 @@
 #![allow(clippy::cast_possible_truncation, clippy::print_stdout, unreachable_pub)]
 
 mod api_description;
+mod catalog;
 mod command_line;
 mod crash;
 mod database;
