@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::buy::Items;
 use super::client::Client;
-use super::download::find_entitlement;
+use super::licence::find_entitlement;
 use super::login::write_private;
 use super::output::Out;
 use super::reference::DatasetRef;

@@ -34,7 +34,7 @@ pub(super) struct Publish {
     /// The dataset; it is made if it does not exist
     #[arg(long, value_name = "ORG/NAME")]
     pub(super) dataset: DatasetRef,
-    /// The licence terms, as JSON (schemas/terms.v1.json); they are signed and published too
+    /// The licence terms, as JSON (`document` in schemas/terms.v1.json); they are signed and published too
     #[arg(long, value_name = "FILE")]
     pub(super) terms: PathBuf,
     /// How the corpus came to be, as JSON (`provenance` in schemas/manifest.v1.json); else `provenance` in the card's front matter
