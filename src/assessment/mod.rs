@@ -25,7 +25,9 @@ use crate::identity::{self, Caller};
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, Recorded, ResourceDescriptor, StatementKind};
 use crate::text_enum;
-use crate::types::{AssessmentId, CertificateId, Digest, Instant, Page, PageQuery, StatementId, UserId, VersionId, kind};
+use crate::types::{
+    AssessmentId, CertificateId, Digest, Instant, Page, PageQuery, StatementId, UserId, VersionId, kind,
+};
 
 /// The longest that an assessment may be good for, in days.
 pub const MAX_VALID_DAYS: i32 = 1095;

@@ -73,11 +73,7 @@ pub(super) fn find_assessment(c: &mut Conn, id: AssessmentId) -> QueryResult<Opt
 }
 
 /// The latest assessment of a version that was made by `at`.
-pub(super) fn find_latest_assessment(
-    c: &mut Conn,
-    version: VersionId,
-    at: Instant,
-) -> QueryResult<Option<Assessment>> {
+pub(super) fn find_latest_assessment(c: &mut Conn, version: VersionId, at: Instant) -> QueryResult<Option<Assessment>> {
     assessments::table
         .filter(assessments::version_id.eq(version))
         .filter(assessments::assessed_at.le(at))

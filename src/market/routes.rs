@@ -115,7 +115,8 @@ pub(crate) async fn list_listings(app: Data<App>, query: Query<ListingQuery>) ->
             }
             None => None,
         };
-        let rows = listings::listings(c, versions.as_deref(), page.after_id::<kind::Listing>()?, limit.saturating_add(1))?;
+        let rows =
+            listings::listings(c, versions.as_deref(), page.after_id::<kind::Listing>()?, limit.saturating_add(1))?;
         let views = rows.into_iter().map(|row| listing_view(c, row)).collect::<Result<Vec<_>>>()?;
         Ok(Page::new(views, limit, |view| view.id.to_string()))
     };

@@ -106,12 +106,11 @@ async fn only_the_buyers_own_signature_over_the_exact_contract_counts() {
     let lab = app.lab("verse-lab", 100).await;
     let order = lab.effect("/v1/orders", &wanted(&offer, "verse-lab")).await.unwrap();
     let path = format!("/v1/orders/{}/contract", order["id"].as_str().unwrap());
-    let payload = base64::engine::general_purpose::STANDARD.decode(order["contract_payload"].as_str().unwrap()).unwrap();
+    let payload =
+        base64::engine::general_purpose::STANDARD.decode(order["contract_payload"].as_str().unwrap()).unwrap();
 
     let cheaper = String::from_utf8(payload.clone()).unwrap().replace("\"amount_minor\":100", "\"amount_minor\":1");
-    let sign = |key: &corpex::signing::SecretKey, bytes: &[u8]| {
-        json!({ "envelope": key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, bytes.to_vec()) })
-    };
+    let sign = |key: &corpex::signing::SecretKey, bytes: &[u8]| json!({ "envelope": key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, bytes.to_vec()) });
     refused(lab.post(&path, &sign(&lab.key, cheaper.as_bytes())).await, Kind::BadSignature, Some("payload"));
     refused(lab.post(&path, &sign(&provider.key, &payload)).await, Kind::BadSignature, Some("signatures"));
     let mut two = lab.key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, payload.clone());
@@ -210,7 +209,8 @@ async fn terms_are_published_once_and_only_as_their_provider_signed_them() {
     let first = provider.try_publish_terms(&document).await.unwrap();
     let again = provider.try_publish_terms(&document).await.unwrap();
     assert_eq!(first, again, "the same document is the same terms");
-    let public: Value = app.anonymous().get(format!("/v1/terms/{}", first["id"].as_str().unwrap())).send().await.unwrap();
+    let public: Value =
+        app.anonymous().get(format!("/v1/terms/{}", first["id"].as_str().unwrap())).send().await.unwrap();
     assert_eq!(public["document"], document);
     let envelope: Envelope = serde_json::from_value(public["envelope"].clone()).unwrap();
     envelope.verify(provider.key.public(), IN_TOTO_PAYLOAD_TYPE).unwrap();
@@ -253,9 +253,7 @@ async fn an_assessment_answers_every_item_and_a_pass_is_registered() {
     let published = poems(&provider).await;
     let path = format!("{}/assessments", published.path());
     let whole = answers(&provider, "compliant").await;
-    let assess = |checklist: &[Value], decision: &str, days: i64| {
-        json!({ "checklist": checklist, "decision": decision, "valid_days": days })
-    };
+    let assess = |checklist: &[Value], decision: &str, days: i64| json!({ "checklist": checklist, "decision": decision, "valid_days": days });
     refused(provider.post(&path, &assess(&whole, "passed", 30)).await, Kind::Forbidden, None);
     let officer = &app.compliance;
     refused(officer.post(&path, &assess(&whole[1..], "passed", 30)).await, Kind::Invalid, Some("checklist"));
