@@ -68,7 +68,8 @@ async fn nobody_else_sees_a_dataset_before_it_is_assessed() {
     refused(stranger.post(format!("{dataset}/versions"), &json!({ "card": "" })).await, Kind::NotFound);
 
     app.compliance.assess(&published).await;
-    let listed: Value = app.anonymous().get("/v1/datasets?q=SPRING%20poem&organisation=poetry-house").send().await.unwrap();
+    let listed: Value =
+        app.anonymous().get("/v1/datasets?q=SPRING%20poem&organisation=poetry-house").send().await.unwrap();
     assert_eq!(listed["items"][0]["name"], "poems");
     let manifest = stranger.get(format!("{}/manifest", published.path())).await.unwrap();
     assert_eq!(manifest, serde_json::to_value(&published.manifest).unwrap());
@@ -86,9 +87,7 @@ async fn a_dataset_is_named_once_and_by_its_own_people() {
     let app = TestApp::start().await;
     let (provider, stranger) = (app.provider().await, app.lab("verse-lab", 0).await);
     provider.draft("poems").await;
-    let dataset = |name: &str| {
-        json!({ "organisation": "poetry-house", "name": name, "title": "詩", "modality": "text", "domain": "culture" })
-    };
+    let dataset = |name: &str| json!({ "organisation": "poetry-house", "name": name, "title": "詩", "modality": "text", "domain": "culture" });
     refused(provider.post("/v1/datasets", &dataset("Poems")).await, Kind::AlreadyExists);
     refused(provider.post("/v1/datasets", &dataset("a..b")).await, Kind::Invalid);
     refused(stranger.post("/v1/datasets", &dataset("verses")).await, Kind::NotFound);
