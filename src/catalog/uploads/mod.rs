@@ -116,7 +116,7 @@ impl Upload {
         }
     }
 
-    /// How many parts there are; an empty shard has one, of no bytes.
+    /// How many parts there are; an empty shard has none.
     pub fn part_count(&self) -> u32 {
         let count = store::part_count(unsigned(self.size_bytes), unsigned(self.part_size_bytes));
         u32::try_from(count).unwrap_or(u32::MAX)
