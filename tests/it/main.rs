@@ -5,6 +5,7 @@
 #![allow(clippy::cast_possible_truncation, clippy::print_stdout)]
 
 mod api_description;
+mod authorisation;
 mod command_line;
 mod crash;
 mod database;
