@@ -137,8 +137,7 @@ pub struct DatasetQuery {
 /// `NotFound` or `Forbidden` for those who may not; `Forbidden` while the organisation is not verified; `Invalid`
 /// naming the field; `AlreadyExists` when the name is taken, in whatever case.
 pub fn create(c: &mut Conn, caller: &Caller, input: &NewDataset, now: Instant) -> Result<Dataset> {
-    let organisation = identity::find_organisation(c, &input.organisation)?;
-    caller.may(organisation.id, EDITORS)?;
+    let organisation = identity::for_member(c, caller, &input.organisation, EDITORS)?;
     identity::require_verified(&organisation)?;
     check(input)?;
     if queries::has_dataset_named(c, organisation.id, &input.name)? {

@@ -257,21 +257,13 @@ pub fn view_version(c: &mut Conn, caller: Option<&Caller>, which: &VersionRef) -
     }
 }
 
-/// Checks that `caller` has one of `roles` in the organisation of something that `caller` sees.
-fn authorise(caller: &Caller, organisation: OrganisationId, handle: &str, roles: &[Role]) -> Result<()> {
-    if caller.member_of(organisation).is_none() {
-        return Err(Error::forbidden(format!("only members of {handle} may do this")));
-    }
-    caller.may(organisation, roles).map(drop)
-}
-
 /// A draft that `caller` may change.
 ///
 /// # Errors
 /// `NotFound`, `Forbidden`, or `WrongState` when it is sealed.
 fn edit_draft(c: &mut Conn, caller: &Caller, which: &VersionRef) -> Result<(Dataset, Version)> {
     let (dataset, version) = view_version(c, Some(caller), which)?;
-    authorise(caller, dataset.organisation_id, &dataset.handle, EDITORS)?;
+    caller.may_for(dataset.organisation_id, &dataset.handle, EDITORS)?;
     require_draft(&version)?;
     Ok((dataset, version))
 }

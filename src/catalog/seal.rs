@@ -2,7 +2,7 @@
 
 use super::manifest::in_predicate;
 use super::{
-    Manifest, ManifestShard, SEALERS, Seal, Version, VersionRef, VersionState, authorise, move_state, queries,
+    Manifest, ManifestShard, SEALERS, Seal, Version, VersionRef, VersionState, move_state, queries,
     require_draft, seal_of, view_version,
 };
 use crate::config::MAX_SHARDS;
@@ -31,7 +31,7 @@ pub fn seal(
     now: Instant,
 ) -> Result<(Version, Seal)> {
     let (dataset, version) = view_version(c, Some(caller), which)?;
-    authorise(caller, dataset.organisation_id, &dataset.handle, SEALERS)?;
+    caller.may_for(dataset.organisation_id, &dataset.handle, SEALERS)?;
     identity::require_verified(&identity::organisation(c, dataset.organisation_id)?)?;
     require_draft(&version)?;
     let [signature] = envelope.signatures.as_slice() else {

@@ -102,6 +102,7 @@ impl Publish {
             }
             Standing::Draft(number) => {
                 out.note(format!("going on with the draft of version {number}"));
+                self.drop_others(client, number, &manifest).await?;
                 client
                     .put(format!("{}/card", self.dataset.version_path(number)))
                     .json(&json!({ "card": card }))?

@@ -190,7 +190,7 @@ pub fn receipts_of(c: &mut Conn, entitlement_id: EntitlementId, after: &str, lim
 /// Decides which links a caller gets, and writes the receipts for them. Nothing is recorded yet: see [`ReceiptDesk`].
 pub fn plan(c: &mut Conn, caller: &Caller, id: EntitlementId, paths: &[String], now: Instant) -> Result<Vec<Planned>> {
     let entitlement = entitlement(c, caller, id)?;
-    caller.may(entitlement.organisation_id, &[Role::Trader, Role::Signer, Role::Reader])?;
+    caller.may_for(entitlement.organisation_id, "the buyer", &[Role::Trader, Role::Signer, Role::Reader])?;
     require_usable(&entitlement, now)?;
     if paths.is_empty() || paths.len() > MAX_LINKS {
         return Err(Error::invalid("paths", format!("ask for 1 to {MAX_LINKS} paths at a time, not {}", paths.len())));

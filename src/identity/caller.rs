@@ -6,6 +6,7 @@
 //! Invariant: what is remembered about a credential is at most [`REMEMBERED`] old, and never outlives it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ impl Caller {
     /// The caller's membership of `organisation_id`, if it has one of `roles` (any role, when there are none).
     ///
     /// Admins may do everything. [`Kind::NotFound`] for those who are not members at all,
-    /// [`Kind::Forbidden`] when the role is too small.
+    /// [`Kind::Forbidden`] when the role is too small. See [`Caller::may_for`] for what others may know of.
     pub fn may(&self, organisation_id: OrganisationId, roles: &[Role]) -> Result<&Membership> {
         let membership = self.member_of(organisation_id).ok_or_else(|| Error::not_found("what you asked for"))?;
         if roles.is_empty() || membership.role == Role::Admin || roles.contains(&membership.role) {
@@ -68,6 +69,20 @@ impl Caller {
         let (handle, role) = (&membership.handle, membership.role);
         Err(Error::forbidden(format!("this takes the role {} in {handle}; yours is {role}", enough.join(" or ")))
             .remedy(format!("ask an admin of {handle}")))
+    }
+    /// As [`Caller::may`], for something of `whose` that the caller sees anyway: [`Kind::Forbidden`] for those who
+    /// are not members. Denying that it exists would be untrue, and would hide from staff and from the other side of
+    /// a trade why they are refused.
+    pub fn may_for(
+        &self,
+        organisation_id: OrganisationId,
+        whose: impl fmt::Display,
+        roles: &[Role],
+    ) -> Result<&Membership> {
+        if self.member_of(organisation_id).is_none() {
+            return Err(Error::forbidden(format!("only members of {whose} may do this")));
+        }
+        self.may(organisation_id, roles)
     }
     /// The caller's membership of `organisation_id`, if there is one.
     pub fn member_of(&self, organisation_id: OrganisationId) -> Option<&Membership> {

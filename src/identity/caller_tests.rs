@@ -89,6 +89,9 @@ fn a_stranger_learns_nothing_and_a_member_learns_which_role_it_takes() {
     let error = caller.may(id, &[Role::Signer]).unwrap_err();
     assert_eq!(error.kind, Kind::Forbidden);
     assert_eq!(error.detail, "this takes the role signer or admin in acme; yours is reader");
+    assert_eq!(caller.may_for(id, "acme", &[Role::Signer]).unwrap_err().detail, error.detail);
+    let error = caller.may_for(OrganisationId::new(now()), "rival", &[]).unwrap_err();
+    assert_eq!((error.kind, error.detail.as_str()), (Kind::Forbidden, "only members of rival may do this"));
 }
 
 #[test]

@@ -25,7 +25,7 @@ mod users;
 pub use caller::{Caller, CallerCache, Membership};
 pub use members::{Member, members, put_member, remove_member};
 pub use organisations::{
-    NewOrganisation, Organisation, OrganisationState, find_organisation, organisation, organisations,
+    NewOrganisation, Organisation, OrganisationState, find_organisation, for_member, organisation, organisations,
     register_organisation, require_verified, verify_organisation, visible_organisation,
 };
 pub use routes::MaybeCaller;

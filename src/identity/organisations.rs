@@ -240,9 +240,11 @@ pub fn require_verified(organisation: &Organisation) -> Result<()> {
 }
 
 /// The organisation behind a handle, for a caller who is a member with one of `roles` (any, when there are none).
-pub(super) fn for_member(c: &mut Conn, caller: &Caller, handle: &str, roles: &[Role]) -> Result<Organisation> {
+///
+/// [`Kind::NotFound`] for those who may not know of the organisation, [`Kind::Forbidden`] for others.
+pub fn for_member(c: &mut Conn, caller: &Caller, handle: &str, roles: &[Role]) -> Result<Organisation> {
     let organisation = visible_organisation(c, Some(caller), handle)?;
-    caller.may(organisation.id, roles)?;
+    caller.may_for(organisation.id, handle, roles)?;
     Ok(organisation)
 }
 

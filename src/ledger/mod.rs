@@ -225,7 +225,7 @@ pub fn postings(c: &mut Conn, caller: &Caller, handle: &str, page: &PageQuery) -
 
 /// Members, operators and compliance staff may read an organisation's money; nobody else learns of it.
 fn authorise_reader(c: &mut Conn, caller: &Caller, handle: &str) -> Result<OrganisationId> {
-    let organisation = identity::find_organisation(c, handle)?;
+    let organisation = identity::visible_organisation(c, Some(caller), handle)?;
     let staff = caller.is_operator() || caller.is_compliance();
     if staff || caller.member_of(organisation.id).is_some() {
         return Ok(organisation.id);

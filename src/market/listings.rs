@@ -84,7 +84,7 @@ pub fn open(
     terms_id: TermsId,
     now: Instant,
 ) -> Result<Listing> {
-    caller.may(dataset.organisation_id, SELLERS)?;
+    caller.may_for(dataset.organisation_id, &dataset.handle, SELLERS)?;
     identity::require_verified(&identity::organisation(c, dataset.organisation_id)?)?;
     let seal = catalog::seal_of(c, version.id)?;
     let assessment = assessment::valid_assessment(c, version.id, now)?;
@@ -128,11 +128,7 @@ pub fn open(
 /// A provider takes its listing off the board for a while, puts it back, or withdraws it for ever.
 pub fn change(c: &mut Conn, caller: &Caller, id: ListingId, to: ListingState, now: Instant) -> Result<Listing> {
     let listing = listing(c, id)?;
-    // The board is public, so a stranger is told that the listing is not theirs, not that it does not exist.
-    if caller.member_of(listing.provider_id).is_none() {
-        return Err(Error::forbidden("only members of the provider may change its listing"));
-    }
-    caller.may(listing.provider_id, SELLERS)?;
+    caller.may_for(listing.provider_id, "the provider", SELLERS)?;
     if !listing.state.may_become(to) || listing.state == ListingState::Suspended && to != ListingState::Delisted {
         return Err(Error::new(Kind::WrongState, format!("listing {id} is {} and cannot become {to}", listing.state)));
     }

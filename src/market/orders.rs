@@ -145,8 +145,7 @@ pub struct NewOrder {
 
 /// Orders what is on the board, for a declared use that the terms permit.
 pub fn place(c: &mut Conn, caller: &Caller, config: &Config, input: &NewOrder, now: Instant) -> Result<Order> {
-    let buyer = identity::find_organisation(c, &input.organisation).map_err(|error| error.field("organisation"))?;
-    caller.may(buyer.id, BUYERS)?;
+    let buyer = identity::for_member(c, caller, &input.organisation, BUYERS).map_err(|e| e.field("organisation"))?;
     identity::require_verified(&buyer)?;
     check_purpose(&input.purpose)?;
     let listing = open_listing(c, input.listing_id, now).map_err(|error| error.field("listing_id"))?;
@@ -238,7 +237,7 @@ pub fn sign_contract(
     now: Instant,
 ) -> Result<(Order, Contract)> {
     let order = visible_order(c, caller, id)?;
-    caller.may(order.buyer_id, SIGNERS)?;
+    caller.may_for(order.buyer_id, "the buyer", SIGNERS)?;
     let signer = envelope.sole_signature()?.keyid;
     if let Some(standing) = standing_contract(c, id, &envelope)? {
         return Ok((order, standing));
@@ -275,7 +274,7 @@ fn standing_contract(c: &mut Conn, id: OrderId, envelope: &Envelope) -> Result<O
 /// The buyer pays from its wallet into escrow. A free licence moves no money.
 pub fn pay(c: &mut Conn, caller: &Caller, id: OrderId, now: Instant) -> Result<Order> {
     let order = visible_order(c, caller, id)?;
-    caller.may(order.buyer_id, BUYERS)?;
+    caller.may_for(order.buyer_id, "the buyer", BUYERS)?;
     require_state(&order, OrderState::AwaitingPayment)?;
     let price = order.price();
     if price.amount_minor > 0 {
@@ -288,7 +287,7 @@ pub fn pay(c: &mut Conn, caller: &Caller, id: OrderId, now: Instant) -> Result<O
 /// The buyer accepts what was delivered; the provider is paid in the same transaction, less the exchange's fee.
 pub fn accept(c: &mut Conn, caller: &Caller, id: OrderId, now: Instant) -> Result<Order> {
     let order = visible_order(c, caller, id)?;
-    caller.may(order.buyer_id, BUYERS)?;
+    caller.may_for(order.buyer_id, "the buyer", BUYERS)?;
     if !order.state.may_become(OrderState::Accepted) {
         return Err(wrong_state(&order, "something was delivered"));
     }

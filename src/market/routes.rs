@@ -8,12 +8,13 @@ use utoipa::{IntoParams, ToSchema};
 use super::listings::{self, Listing, ListingState};
 use super::orders::{self, NewOrder, Order, OrderState};
 use crate::app::App;
-use crate::catalog;
+use crate::catalog::{self, VersionRef};
 use crate::db::Conn;
 use crate::error::{Error, Problem, Result};
 use crate::history::{self, Transition};
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::KeyHeader;
+use crate::identity::routes::MaybeCaller;
 use crate::identity::{self, Caller};
 use crate::provenance;
 use crate::signing::{Bytes, Envelope};
@@ -71,17 +72,17 @@ fn listing_view(c: &mut Conn, listing: Listing) -> Result<ListingView> {
 /// Puts an assessed version on the board.
 #[utoipa::path(tag = "market", security(("bearer" = [])), request_body = NewListing, responses(
     (status = 201, body = ListingView),
-    (status = 404, body = Problem, description = "no such version or terms of yours"),
+    (status = 403, body = Problem, description = "the version is of another provider, or your role is too small"),
+    (status = 404, body = Problem, description = "no such version, or no such terms of its provider"),
     (status = 422, body = Problem, description = "no valid assessment: not compliant, not listed")))]
 #[post("/v1/listings")]
 pub(crate) async fn create_listing(app: Data<App>, caller: Caller, input: Json<NewListing>) -> Result<HttpResponse> {
     let (keys, now) = (app.keys.clone(), app.clock.now());
     let open = move |c: &mut Conn| {
         let (organisation, name) = dataset_name(&input.dataset)?;
-        let (dataset, version) = catalog::find_version(c, organisation, name, input.version)?;
-        if caller.member_of(dataset.organisation_id).is_none() {
-            return Err(Error::not_found(format!("{}@{} of yours", input.dataset, input.version)).field("dataset"));
-        }
+        let which =
+            VersionRef { organisation: organisation.to_string(), name: name.to_string(), number: input.version };
+        let (dataset, version) = catalog::view_version(c, Some(&caller), &which).map_err(|e| e.field("dataset"))?;
         let listing = listings::open(c, &caller, &keys, (&dataset, &version), input.terms_id, now)?;
         listing_view(c, listing)
     };
@@ -104,7 +105,10 @@ pub(crate) struct ListingQuery {
 /// Lists what is on the board, or was.
 #[utoipa::path(tag = "market", security(()), params(ListingQuery), responses((status = 200, body = Page<ListingView>)))]
 #[get("/v1/listings")]
-pub(crate) async fn list_listings(app: Data<App>, query: Query<ListingQuery>) -> Result<Json<Page<ListingView>>> {
+pub(crate) async fn list_listings(
+    app: Data<App>,
+    query: Query<ListingQuery>,
+) -> Result<Json<Page<ListingView>>> {
     let list = move |c: &mut Conn| {
         let page = PageQuery { cursor: query.cursor.clone(), limit: query.limit };
         let limit = page.limit()?;
@@ -222,7 +226,8 @@ pub(crate) fn order_view(c: &mut Conn, order: Order) -> Result<OrderView> {
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
     request_body = NewOrder, responses(
     (status = 201, body = OrderView),
-    (status = 404, body = Problem, description = "no such listing, or not your organisation"),
+    (status = 403, body = Problem, description = "not your organisation, or your role is too small"),
+    (status = 404, body = Problem, description = "no such listing or organisation"),
     (status = 422, body = Problem, description = "the use is not permitted, or not declared")))]
 #[post("/v1/orders")]
 pub(crate) async fn place_order(

@@ -215,8 +215,7 @@ pub fn publish(
     envelope: &Envelope,
     now: Instant,
 ) -> Result<(Terms, bool)> {
-    let organisation = identity::find_organisation(c, &claimed_organisation(envelope)?)?;
-    caller.may(organisation.id, &[Role::Signer])?;
+    let organisation = identity::for_member(c, caller, &claimed_organisation(envelope)?, &[Role::Signer])?;
     identity::require_verified(&organisation)?;
     if let Some(terms) = queries::find_terms_by_sha256(c, organisation.id, envelope.pae_sha256())? {
         return Ok((terms, false));
@@ -263,12 +262,12 @@ pub fn terms(c: &mut Conn, id: TermsId) -> Result<Terms> {
     queries::find_terms(c, id)?.ok_or_else(|| Error::not_found(format_args!("terms {id}")))
 }
 
-/// The terms that an organisation published, oldest first. They are public.
+/// The terms that an organisation published, oldest first: public, as the organisation is once it is verified.
 ///
 /// # Errors
-/// `NotFound` when there is no such organisation; `Invalid`.
-pub fn list(c: &mut Conn, handle: &str, page: &PageQuery) -> Result<Page<Terms>> {
-    let organisation = identity::find_organisation(c, handle)?;
+/// `NotFound` when there is no such organisation, or `caller` may not know of it; `Invalid`.
+pub fn list(c: &mut Conn, caller: Option<&Caller>, handle: &str, page: &PageQuery) -> Result<Page<Terms>> {
+    let organisation = identity::visible_organisation(c, caller, handle)?;
     let limit = page.limit()?;
     let rows = queries::list_terms(c, organisation.id, page.after_id::<kind::Terms>()?, limit.saturating_add(1))?;
     Ok(Page::new(rows, limit, |terms| terms.id.to_string()))

@@ -9,6 +9,7 @@ use super::{Terms, TermsDocument};
 use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
+use crate::identity::routes::MaybeCaller;
 use crate::identity::{self, Caller};
 use crate::provenance;
 use crate::signing::Envelope;
@@ -67,7 +68,8 @@ fn signed(c: &mut Conn, terms: Terms) -> Result<SignedTermsView> {
 #[utoipa::path(tag = "terms", security(("bearer" = [])), responses(
     (status = 201, body = SignedTermsView),
     (status = 200, body = SignedTermsView, description = "This document was published before"),
-    (status = 404, body = Problem, description = "The organisation is not yours"),
+    (status = 403, body = Problem, description = "The caller is neither admin nor signer of the organisation"),
+    (status = 404, body = Problem, description = "No such organisation"),
     (status = 422, body = Problem, description = "The document or its signature was refused"),
 ))]
 #[post("/v1/terms")]
@@ -103,16 +105,17 @@ pub(crate) async fn get_terms(app: Data<App>, id: Path<TermsId>) -> Result<Json<
 /// Public.
 #[utoipa::path(tag = "terms", security(()), params(("handle" = String, Path, description = "The organisation's handle"), PageQuery), responses(
     (status = 200, body = Page<TermsView>),
-    (status = 404, body = Problem, description = "No such organisation"),
+    (status = 404, body = Problem, description = "No such organisation, or it is not verified and not yours"),
 ))]
 #[get("/v1/organisations/{handle}/terms")]
 pub(crate) async fn list_terms(
     app: Data<App>,
+    caller: MaybeCaller,
     handle: Path<String>,
     page: Query<PageQuery>,
 ) -> Result<Json<Page<TermsView>>> {
     let handle = handle.into_inner();
     let organisation = handle.clone();
-    let terms = app.db.read(move |c| super::list(c, &handle, &page)).await?;
+    let terms = app.db.read(move |c| super::list(c, caller.0.as_ref(), &handle, &page)).await?;
     Ok(Json(terms.map(|terms| TermsView::new(organisation.clone(), terms))))
 }

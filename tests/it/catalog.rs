@@ -158,6 +158,20 @@ async fn a_large_shard_arrives_in_parts_and_can_be_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_empty_shard_is_complete_as_soon_as_it_is_declared() {
+    let app = TestApp::start().await;
+    let provider = app.provider().await;
+    let version = provider.draft("poems").await;
+    let upload = declare(&provider, &version, "empty.jsonl", b"").await;
+    assert_eq!((&upload["parts"], &upload["urls"]), (&json!(0), &json!([])));
+    complete(&provider, &upload).await.unwrap();
+    app.drain().await;
+    assert_eq!(provider.get(at(&upload)).await.unwrap()["state"], "verified");
+    provider.put_shard(&version, "also-empty.jsonl", b"").await.unwrap();
+    assert_eq!(paths(&provider, &version).await, ["also-empty.jsonl", "empty.jsonl"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bytes_sent_before_are_known_to_their_owner_alone() {
     let app = TestApp::start().await;
     let (provider, other) = (app.provider().await, app.organisation("other-house").await);

@@ -283,11 +283,11 @@ async fn a_key_is_registered_once_by_its_holder_and_revoked_for_good() {
         Kind::BadSignature,
         Some("predicate/organisation"),
     );
-    refused(rival.post(path, &registration(&other, "poetry-house")).await, Kind::NotFound, None);
+    refused(rival.post(path, &registration(&other, "poetry-house")).await, Kind::Forbidden, None);
     house.post(path, &registration(&other, "poetry-house")).await.unwrap();
 
     let revocation = format!("{path}/{id}/revocation");
-    refused(rival.post(&revocation, &json!({})).await, Kind::NotFound, None);
+    refused(rival.post(&revocation, &json!({})).await, Kind::Forbidden, None);
     let rivals = format!("/v1/organisations/rival-house/keys/{id}/revocation");
     refused(rival.post(rivals, &json!({})).await, Kind::NotFound, None);
     let future = json!({ "compromised_at": "2999-01-01T00:00:00Z" });

@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 use parts::{assemble, sign, standing_parts, with_urls};
 
 use super::manifest::check_shard;
-use super::{EDITORS, ManifestShard, Shard, VersionRef, authorise, edit_draft, is_insider, queries as catalog_queries};
+use super::{EDITORS, ManifestShard, Shard, VersionRef, edit_draft, is_insider, queries as catalog_queries};
 use crate::app::App;
 use crate::config::SIGNED_URL_TTL;
 use crate::db::{Conn, MultiBackend};
@@ -116,7 +116,7 @@ impl Upload {
         }
     }
 
-    /// How many parts there are; an empty shard has one, of no bytes.
+    /// How many parts there are; an empty shard has none.
     pub fn part_count(&self) -> u32 {
         let count = store::part_count(unsigned(self.size_bytes), unsigned(self.part_size_bytes));
         u32::try_from(count).unwrap_or(u32::MAX)
@@ -347,7 +347,7 @@ fn view(c: &mut Conn, caller: &Caller, id: UploadId) -> Result<Upload> {
 fn edit(c: &mut Conn, caller: &Caller, id: UploadId) -> Result<Upload> {
     let upload = view(c, caller, id)?;
     let (dataset, _) = super::version(c, upload.version_id)?;
-    authorise(caller, dataset.organisation_id, &dataset.handle, EDITORS)?;
+    caller.may_for(dataset.organisation_id, &dataset.handle, EDITORS)?;
     Ok(upload)
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{NewUpload, Upload, UploadState, find_standing, queries, verification};
 use crate::app::App;
-use crate::catalog::{EDITORS, Shard, VersionRef, authorise, edit_draft, require_draft, shard, version, view_version};
+use crate::catalog::{EDITORS, Shard, VersionRef, edit_draft, require_draft, shard, version, view_version};
 use crate::config::MAX_SMALL_SHARD_BYTES;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
@@ -22,7 +22,7 @@ pub async fn may_put(app: &App, caller: &Caller, which: &VersionRef) -> Result<(
     app.db
         .read(move |c| {
             let (dataset, version) = view_version(c, Some(&caller), &which)?;
-            authorise(&caller, dataset.organisation_id, &dataset.handle, EDITORS)?;
+            caller.may_for(dataset.organisation_id, &dataset.handle, EDITORS)?;
             require_draft(&version)
         })
         .await
