@@ -190,7 +190,7 @@ pub(crate) async fn list_assessments(
     caller: Caller,
     version: Path<(String, String, i32)>,
     page: Query<PageQuery>,
-) -> Result<Json<Page<AssessmentView>>> {
+) -> Result<Page<AssessmentView>> {
     let work = move |c: &mut Conn| {
         let (organisation, name, number) = &*version;
         let page = super::list(c, &caller, (organisation, name, *number), &page)?;
@@ -202,7 +202,7 @@ pub(crate) async fn list_assessments(
             page.items.into_iter().map(|assessment| assessment_view(c, assessment, certificate.as_ref())).collect();
         Ok(Page { items: items?, next: page.next })
     };
-    Ok(Json(app.db.read(work).await?))
+    app.db.read(work).await
 }
 
 /// Shows a registration certificate.

@@ -106,10 +106,9 @@ impl Buy {
     }
 
     async fn listing(&self, client: &Client) -> Result<Listing> {
-        let path = format!("/v1/listings?dataset={}&limit=1000", self.dataset.full_name());
-        let listings: Items<Listing> = client.get(path).send().await?;
+        let path = format!("/v1/listings?dataset={}", self.dataset.full_name());
+        let listings: Vec<Listing> = client.get_all(&path).await?;
         let mut open: Vec<Listing> = listings
-            .items
             .into_iter()
             .filter(|l| l.state == "listed")
             .filter(|l| self.dataset.version.is_none_or(|wanted| wanted == l.version))
@@ -146,12 +145,6 @@ impl Buy {
         }
         Ok(())
     }
-}
-
-/// A page of a list, as a client reads it.
-#[derive(Deserialize)]
-pub(super) struct Items<T> {
-    pub(super) items: Vec<T>,
 }
 
 /// The organisation to act for: the one named, or the only one the caller belongs to.

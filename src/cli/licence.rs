@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 
-use super::buy::Items;
 use super::client::Client;
 use super::reference::DatasetRef;
 use crate::error::{Error, Kind, Result};
@@ -19,29 +18,13 @@ pub(super) struct Entitlement {
 
 /// The caller's newest active licence that covers a dataset's version.
 pub(super) async fn find_entitlement(client: &Client, dataset: &DatasetRef) -> Result<Entitlement> {
-    let mut best: Option<Entitlement> = None;
-    let mut cursor = String::new();
-    loop {
-        #[derive(Deserialize)]
-        struct PageOf {
-            #[serde(flatten)]
-            page: Items<Entitlement>,
-            next: Option<String>,
-        }
-        let found: PageOf = client.get(format!("/v1/entitlements?limit=1000{cursor}")).send().await?;
-        for one in found.page.items {
-            let matches = one.dataset == dataset.full_name()
-                && one.state == "active"
-                && dataset.version.is_none_or(|wanted| wanted == one.version);
-            if matches && best.as_ref().is_none_or(|b| b.version <= one.version) {
-                best = Some(one);
-            }
-        }
-        match found.next {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => break,
-        }
-    }
+    let covers = |one: &Entitlement| {
+        one.dataset == dataset.full_name()
+            && one.state == "active"
+            && dataset.version.is_none_or(|wanted| wanted == one.version)
+    };
+    let held: Vec<Entitlement> = client.get_all("/v1/entitlements").await?;
+    let best = held.into_iter().filter(covers).max_by_key(|one| one.version);
     best.ok_or_else(|| {
         Error::new(Kind::NotEntitled, format!("you hold no active licence of {dataset}"))
             .remedy(format!("buy one: corpex buy {dataset} --use \"what you will do with it\""))

@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::upload::upload;
-use super::buy::Items;
-use super::client::{Client, text_at};
+use super::client::{Client, in_path, text_at};
 use super::key::{KeyFile, sign};
 use super::output::Out;
 use super::reference::DatasetRef;
@@ -171,11 +170,25 @@ impl Publish {
         }
     }
 
+    /// Takes shards out of a draft that are not in the folder any more.
+    async fn drop_others(&self, client: &Client, version: i32, manifest: &Manifest) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Shard {
+            path: String,
+        }
+        let base = format!("{}/shards", self.dataset.version_path(version));
+        for shard in client.get_all::<Shard>(&base).await? {
+            if !manifest.shards.iter().any(|wanted| wanted.path == shard.path) {
+                client.delete(format!("{base}/{}", in_path(&shard.path))).response().await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The newest version, if this publication can go on with it.
     async fn standing_version(&self, client: &Client, manifest: &Manifest) -> Result<Standing> {
-        let path = format!("{}/versions?limit=1000", self.dataset.path());
-        let versions: Items<Version> = client.get(path).send().await?;
-        let Some(newest) = versions.items.into_iter().max_by_key(|version| version.number) else {
+        let versions: Vec<Version> = client.get_all(&format!("{}/versions", self.dataset.path())).await?;
+        let Some(newest) = versions.into_iter().max_by_key(|version| version.number) else {
             return Ok(Standing::None);
         };
         if newest.state == "draft" {

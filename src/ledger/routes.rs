@@ -98,9 +98,9 @@ pub(crate) async fn list_accounts(
     caller: Caller,
     handle: Path<String>,
     page: Query<PageQuery>,
-) -> Result<Json<Page<AccountView>>> {
+) -> Result<Page<AccountView>> {
     let accounts = app.db.read(move |c| super::accounts(c, &caller, &handle, &page)).await?;
-    Ok(Json(accounts.map(AccountView::from)))
+    Ok(accounts.map(AccountView::from))
 }
 
 /// Lists the movements on an organisation's accounts, oldest first.
@@ -116,7 +116,7 @@ pub(crate) async fn list_postings(
     caller: Caller,
     handle: Path<String>,
     page: Query<PageQuery>,
-) -> Result<Json<Page<PostingView>>> {
+) -> Result<Page<PostingView>> {
     let postings = app.db.read(move |c| super::postings(c, &caller, &handle, &page)).await?;
-    Ok(Json(postings.map(PostingView::from)))
+    Ok(postings.map(PostingView::from))
 }

@@ -14,7 +14,6 @@ use crate::error::{Error, Problem, Result};
 use crate::history::{self, Transition};
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::KeyHeader;
-use crate::identity::routes::MaybeCaller;
 use crate::identity::{self, Caller};
 use crate::provenance;
 use crate::signing::{Bytes, Envelope};
@@ -105,10 +104,7 @@ pub(crate) struct ListingQuery {
 /// Lists what is on the board, or was.
 #[utoipa::path(tag = "market", security(()), params(ListingQuery), responses((status = 200, body = Page<ListingView>)))]
 #[get("/v1/listings")]
-pub(crate) async fn list_listings(
-    app: Data<App>,
-    query: Query<ListingQuery>,
-) -> Result<Json<Page<ListingView>>> {
+pub(crate) async fn list_listings(app: Data<App>, query: Query<ListingQuery>) -> Result<Page<ListingView>> {
     let list = move |c: &mut Conn| {
         let page = PageQuery { cursor: query.cursor.clone(), limit: query.limit };
         let limit = page.limit()?;
@@ -124,7 +120,7 @@ pub(crate) async fn list_listings(
         let views = rows.into_iter().map(|row| listing_view(c, row)).collect::<Result<Vec<_>>>()?;
         Ok(Page::new(views, limit, |view| view.id.to_string()))
     };
-    Ok(Json(app.db.read(list).await?))
+    app.db.read(list).await
 }
 
 /// Shows a listing.
@@ -250,18 +246,14 @@ pub(crate) async fn place_order(
 /// Lists the orders of the caller's organisations, as buyer or provider.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(PageQuery), responses((status = 200, body = Page<OrderView>)))]
 #[get("/v1/orders")]
-pub(crate) async fn list_orders(
-    app: Data<App>,
-    caller: Caller,
-    page: Query<PageQuery>,
-) -> Result<Json<Page<OrderView>>> {
+pub(crate) async fn list_orders(app: Data<App>, caller: Caller, page: Query<PageQuery>) -> Result<Page<OrderView>> {
     let list = move |c: &mut Conn| {
         let limit = page.limit()?;
         let rows = orders::orders(c, &caller, &page)?;
         let views = rows.into_iter().map(|row| order_view(c, row)).collect::<Result<Vec<_>>>()?;
         Ok(Page::new(views, limit, |view| view.id.to_string()))
     };
-    Ok(Json(app.db.read(list).await?))
+    app.db.read(list).await
 }
 
 /// An order and every step of its life.

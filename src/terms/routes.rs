@@ -113,9 +113,9 @@ pub(crate) async fn list_terms(
     caller: MaybeCaller,
     handle: Path<String>,
     page: Query<PageQuery>,
-) -> Result<Json<Page<TermsView>>> {
+) -> Result<Page<TermsView>> {
     let handle = handle.into_inner();
     let organisation = handle.clone();
     let terms = app.db.read(move |c| super::list(c, caller.0.as_ref(), &handle, &page)).await?;
-    Ok(Json(terms.map(|terms| TermsView::new(organisation.clone(), terms))))
+    Ok(terms.map(|terms| TermsView::new(organisation.clone(), terms)))
 }

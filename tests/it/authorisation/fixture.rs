@@ -1,0 +1,255 @@
+//! The people who try, and the things they try it on.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use corpex::identity::{self, PlatformRole, Role, Scope};
+use corpex::signing::SecretKey;
+use corpex::types::Digest;
+use serde_json::{Value, json};
+
+use crate::support::{Actor, PASSWORD, TestApp, token_wish};
+
+pub const HOUSE: &str = "poetry-house";
+pub const LAB: &str = "verse-lab";
+pub const OWNER_EMAIL: &str = "admin@poetry-house.test";
+/// Whose the things are that belong to one person.
+pub const OWNER: &str = "house-admin";
+
+/// An organisation of the story.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The provider.
+    House,
+    /// The buyer.
+    Lab,
+    /// One that no operator has verified; the provider's admin registered it.
+    Attic,
+}
+
+/// Somebody who tries.
+#[derive(Clone)]
+pub struct Person {
+    pub name: &'static str,
+    pub platform: Option<PlatformRole>,
+    pub roles: Vec<(Side, Role)>,
+    pub write_token: Option<String>,
+    pub read_token: Option<String>,
+}
+
+impl Person {
+    pub fn is_anonymous(&self) -> bool {
+        self.write_token.is_none()
+    }
+    pub fn token(&self) -> Option<&str> {
+        self.write_token.as_deref()
+    }
+    pub fn role_in(&self, side: Side) -> Option<Role> {
+        self.roles.iter().find(|(of, _)| *of == side).map(|(_, role)| *role)
+    }
+}
+
+/// What is sent.
+pub struct Request {
+    pub path: String,
+    pub body: Option<Value>,
+}
+
+/// A request without a body.
+pub fn at(path: impl Into<String>) -> Request {
+    Request { path: path.into(), body: None }
+}
+
+/// A request with a body.
+pub fn with(path: impl Into<String>, body: Value) -> Request {
+    Request { path: path.into(), body: Some(body) }
+}
+
+/// An envelope that nobody signed: it can be read, and is refused once it is looked at.
+pub fn unsigned(organisation: &str) -> Value {
+    let payload = json!({ "predicate": { "organisation": organisation } }).to_string();
+    let payload = base64::engine::general_purpose::STANDARD.encode(payload);
+    json!({ "envelope": { "payloadType": "application/vnd.in-toto+json", "payload": payload, "signatures": [] } })
+}
+
+/// What is tried on.
+#[derive(Clone)]
+pub struct Things {
+    /// A version that is listed, and was bought.
+    pub open: String,
+    /// Its dataset: `org/name`.
+    pub open_dataset: String,
+    pub listing: String,
+    pub terms: String,
+    pub certificate: String,
+    pub log_entry: String,
+    pub download_url: String,
+    pub part_url: String,
+    pub spare_key: String,
+    pub leaver: String,
+    /// A dataset with nothing but a draft.
+    pub draft_dataset: String,
+    pub upload: String,
+    pub order: String,
+    pub entitlement: String,
+    pub spare_token: String,
+    /// The handle of [`Side::Attic`].
+    pub attic: String,
+}
+
+impl Things {
+    /// The draft.
+    pub fn draft(&self) -> String {
+        format!("/v1/datasets/{}/versions/1", self.draft_dataset)
+    }
+
+    /// The names of what some may not know of.
+    pub fn hidden(&self) -> [&str; 6] {
+        [&self.draft_dataset, &self.upload, &self.order, &self.entitlement, &self.spare_token, &self.attic]
+    }
+
+    /// The same with names of nothing in place of those.
+    pub fn ghosts(&self) -> Self {
+        let other = |id: &str| {
+            let (rest, last) = id.split_at(id.len() - 1);
+            format!("{rest}{}", if last == "0" { "1" } else { "0" })
+        };
+        Self {
+            draft_dataset: format!("{HOUSE}/unbegun"),
+            upload: other(&self.upload),
+            order: other(&self.order),
+            entitlement: other(&self.entitlement),
+            spare_token: other(&self.spare_token),
+            attic: "poetry-cellar".to_string(),
+            ..self.clone()
+        }
+    }
+}
+
+/// An exchange where something of every kind has happened.
+pub struct Fixture {
+    pub app: TestApp,
+    pub people: Vec<Person>,
+    pub things: Things,
+}
+
+impl Fixture {
+    pub async fn build() -> Self {
+        let app = TestApp::start().await;
+        let (house, lab) = (app.provider().await, app.lab(LAB, 100_000).await);
+        app.organisation("other-house").await;
+        let attic = "poetry-attic".to_string();
+        let unverified = json!({
+            "handle": attic, "legal_name": "Poetry Attic Ltd", "registration_number": "91310000attic", "country": "CN",
+        });
+        house.post("/v1/organisations", &unverified).await.unwrap();
+        let things = things(&app, &house, &lab, attic).await;
+        let people = people(&app, &house, &lab).await;
+        app.drain().await;
+        Self { app, people, things }
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is not a text")).to_string()
+}
+
+async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Things {
+    let offer = app.listed_corpus(house, "poems", 50_000).await;
+    let order = lab.order(&offer).await.unwrap();
+    let paid = lab.pay(&order).await.unwrap();
+    let entitlement = text(&paid["entitlement"]["id"]);
+    let links = lab.links(&entitlement, &["data/a.jsonl"]).await.unwrap();
+    let trace = app.compliance.get(format!("/v1/trace?subject={}@1", offer.dataset)).await.unwrap();
+    let draft = house.draft("unfinished").await;
+    let uploads = format!("{draft}/uploads");
+    let upload = house.post(&uploads, &upload_wish("a.jsonl")).await.unwrap();
+    let other = house.post(&uploads, &upload_wish("b.jsonl")).await.unwrap();
+    let token = house.post("/v1/tokens", &token_wish("read", 1)).await.unwrap();
+    let leaver = register_person(app, "leaver@poetry-house.test").await;
+    put_member(house, "leaver@poetry-house.test", "reader").await;
+    Things {
+        open: format!("/v1/datasets/{}/versions/1", offer.dataset),
+        open_dataset: offer.dataset,
+        listing: offer.listing,
+        terms: offer.terms,
+        certificate: text(&trace["chains"][0]["certificate"]),
+        log_entry: text(&trace["chains"][0]["sealed"]["entry"]),
+        download_url: text(&links["links"][0]["url"]),
+        part_url: text(&other["urls"][0]["url"]),
+        spare_key: register_spare_key(house).await,
+        leaver,
+        draft_dataset: format!("{HOUSE}/unfinished"),
+        upload: text(&upload["id"]),
+        order,
+        entitlement,
+        spare_token: text(&token["id"]),
+        attic,
+    }
+}
+
+/// The declaration of a shard of two bytes.
+pub fn upload_wish(path: &str) -> Value {
+    json!({ "path": path, "size_bytes": 2, "sha256": Digest::of("{}"), "media_type": "application/jsonl" })
+}
+
+async fn register_spare_key(house: &Actor) -> String {
+    let spare = Actor { key: SecretKey::generate(), ..house.clone() };
+    text(&spare.register_key().await["id"])
+}
+
+async fn register_person(app: &TestApp, email: &str) -> String {
+    let person = json!({ "email": email, "password": PASSWORD });
+    let made: Value = app.anonymous().post("/v1/users").json(&person).unwrap().send().await.unwrap();
+    text(&made["id"])
+}
+
+async fn put_member(admin: &Actor, email: &str, role: &str) {
+    let path = format!("/v1/organisations/{}/members", admin.handle);
+    let member = json!({ "email": email, "role": role });
+    let _: Value = admin.client.put(path).json(&member).unwrap().send().await.unwrap();
+}
+
+/// One of every kind: nobody, a stranger, the platform's staff, and each role on both sides of a trade.
+async fn people(app: &TestApp, house: &Actor, lab: &Actor) -> Vec<Person> {
+    let nobody =
+        Person { name: "nobody", platform: None, roles: Vec::new(), write_token: None, read_token: None };
+    let mut people = vec![nobody];
+    people.push(person(app, "a stranger", "admin@other-house.test", &[]).await);
+    for (name, actor, role) in [
+        ("an operator", &app.operator, PlatformRole::Operator),
+        ("a compliance officer", &app.compliance, PlatformRole::Compliance),
+    ] {
+        people.push(Person { platform: Some(role), ..person(app, name, &actor.email, &[]).await });
+    }
+    let own = [(Side::House, Role::Admin), (Side::Attic, Role::Admin)];
+    people.push(person(app, OWNER, &house.email, &own).await);
+    people.push(person(app, "lab-admin", &lab.email, &[(Side::Lab, Role::Admin)]).await);
+    for (name, admin, side, role) in [
+        ("house-signer", house, Side::House, Role::Signer),
+        ("house-trader", house, Side::House, Role::Trader),
+        ("house-reader", house, Side::House, Role::Reader),
+        ("lab-signer", lab, Side::Lab, Role::Signer),
+        ("lab-trader", lab, Side::Lab, Role::Trader),
+        ("lab-reader", lab, Side::Lab, Role::Reader),
+    ] {
+        let email = format!("{name}@people.test");
+        register_person(app, &email).await;
+        put_member(admin, &email, role.as_str()).await;
+        people.push(person(app, name, &email, &[(side, role)]).await);
+    }
+    people
+}
+
+async fn person(app: &TestApp, name: &'static str, email: &str, roles: &[(Side, Role)]) -> Person {
+    let (write, read) = (token(app, email, Scope::Write).await, token(app, email, Scope::Read).await);
+    Person { name, platform: None, roles: roles.to_vec(), write_token: Some(write), read_token: Some(read) }
+}
+
+async fn token(app: &TestApp, email: &str, scope: Scope) -> String {
+    let (email, now) = (email.to_string(), app.clock.now());
+    let until = now.plus(Duration::from_secs(3600));
+    let issued =
+        app.app().db.write(move |c| identity::issue_token(c, &email, "matrix", scope, until, now)).await.unwrap();
+    issued.0.reveal().to_string()
+}

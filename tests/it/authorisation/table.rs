@@ -1,0 +1,196 @@
+//! The table: one line for each operation, and more where the answer depends on what it is done to.
+//!
+//! The requests of those who may are chosen to change as little as can be: most fail on what comes after
+//! authorisation. What changes things stands last.
+
+use corpex::identity::{PlatformRole, Role};
+use serde_json::json;
+
+use super::fixture::{HOUSE, LAB, OWNER_EMAIL, Request, Things, at, unsigned, upload_wish, with};
+use super::fixture::Side::{self, Attic, House, Lab};
+use Known::{ToAll, ToInsiders, ToParties};
+use Who::{Anyone, Insiders, Link, Of, Owner, Parties, Platform, SignedIn, Viewers};
+
+/// Who may do it.
+#[derive(Debug, Clone, Copy)]
+pub enum Who {
+    /// Everybody, with or without a credential.
+    Anyone,
+    /// Whoever has the whole signed link, with or without a credential.
+    Link,
+    /// Everybody with a credential.
+    SignedIn,
+    /// The person whose it is; nobody else knows of it.
+    Owner,
+    /// Staff of the exchange with this role.
+    Platform(PlatformRole),
+    /// Members of this organisation and the exchange's staff; nobody else knows of it.
+    Insiders(Side),
+    /// The same, where no credential is asked for.
+    Viewers(Side),
+    /// Members of both sides of the trade and the exchange's staff; nobody else knows of it.
+    Parties,
+    /// Admins of this organisation and members with one of these roles; and who else knows of the thing.
+    Of(Side, &'static [Role], Known),
+}
+
+/// Who knows of a thing, and is told why they are refused.
+#[derive(Debug, Clone, Copy)]
+pub enum Known {
+    ToAll,
+    ToInsiders,
+    ToParties,
+}
+
+/// One line of the table.
+pub struct Case {
+    pub operation: &'static str,
+    pub who: Who,
+    pub request: fn(&Things) -> Request,
+}
+
+const fn row(operation: &'static str, who: Who, request: fn(&Things) -> Request) -> Case {
+    Case { operation, who, request }
+}
+
+const OPERATOR: Who = Platform(PlatformRole::Operator);
+const COMPLIANCE: Who = Platform(PlatformRole::Compliance);
+const ADMINS: &[Role] = &[];
+const SIGNERS: &[Role] = &[Role::Signer];
+const TRADERS: &[Role] = &[Role::Trader];
+const EDITORS: &[Role] = &[Role::Signer, Role::Trader];
+const MEMBERS: &[Role] = &[Role::Signer, Role::Trader, Role::Reader];
+
+#[rustfmt::skip]
+pub const TABLE: &[Case] = &[
+    // store
+    row("upload_part",         Link,                            |t| with(&t.part_url, json!({}))),
+    row("download_object",     Link,                            |t| at(&t.download_url)),
+    row("head_object",         Link,                            |t| at(&t.download_url)),
+    // identity
+    row("get_jwks",            Anyone,                          |_| at("/.well-known/jwks.json")),
+    row("register_user",       Anyone,                          |_| with("/v1/users", json!({ "email": "new@person.test", "password": "short" }))),
+    row("create_session",      Anyone,                          |_| with("/v1/sessions", json!({ "email": "nobody@person.test", "password": "not a password of anybody" }))),
+    row("refresh_session",     Anyone,                          |_| with("/v1/sessions/refresh", json!({ "refresh_token": "unknown" }))),
+    row("delete_session",      SignedIn,                        |_| at("/v1/sessions/current")),
+    row("get_me",              SignedIn,                        |_| at("/v1/me")),
+    row("create_token",        SignedIn,                        |_| with("/v1/tokens", json!({ "name": "", "scope": "read", "expires_at": "2026-01-01T00:00:00Z" }))),
+    row("list_tokens",         SignedIn,                        |_| at("/v1/tokens")),
+    row("register_organisation", SignedIn,                      |_| with("/v1/organisations", json!({ "handle": "-", "legal_name": "", "registration_number": "", "country": "CN" }))),
+    row("list_organisations",  SignedIn,                        |_| at("/v1/organisations")),
+    row("get_organisation",    SignedIn,                        |_| at(organisation(HOUSE, ""))),
+    row("get_organisation",    Insiders(Attic),                 |t| at(organisation(&t.attic, ""))),
+    row("verify_organisation", OPERATOR,                        |_| at(organisation(HOUSE, "/verification"))),
+    row("list_members",        Insiders(House),                 |_| at(organisation(HOUSE, "/members"))),
+    row("list_members",        Insiders(Attic),                 |t| at(organisation(&t.attic, "/members"))),
+    row("put_member",          Of(House, ADMINS, ToAll),        |_| with(organisation(HOUSE, "/members"), json!({ "email": "house-reader@people.test", "role": "reader" }))),
+    row("put_member",          Of(Attic, ADMINS, ToInsiders),   |t| with(organisation(&t.attic, "/members"), json!({ "email": OWNER_EMAIL, "role": "admin" }))),
+    row("register_key",        Of(House, SIGNERS, ToAll),       |_| with(organisation(HOUSE, "/keys"), unsigned(HOUSE))),
+    row("register_key",        Of(Attic, SIGNERS, ToInsiders),  |t| with(organisation(&t.attic, "/keys"), unsigned(&t.attic))),
+    row("list_keys",           Anyone,                          |_| at(organisation(HOUSE, "/keys"))),
+    row("list_keys",           Viewers(Attic),                  |t| at(organisation(&t.attic, "/keys"))),
+    // catalog
+    row("create_dataset",      Of(House, EDITORS, ToAll),       |_| with("/v1/datasets", dataset(HOUSE))),
+    row("create_dataset",      Of(Attic, EDITORS, ToInsiders),  |t| with("/v1/datasets", dataset(&t.attic))),
+    row("list_datasets",       Anyone,                          |_| at("/v1/datasets")),
+    row("get_dataset",         Anyone,                          |t| at(format!("/v1/datasets/{}", t.open_dataset))),
+    row("get_dataset",         Viewers(House),                  |t| at(format!("/v1/datasets/{}", t.draft_dataset))),
+    row("list_versions",       Anyone,                          |t| at(format!("/v1/datasets/{}/versions", t.open_dataset))),
+    row("list_versions",       Viewers(House),                  |t| at(format!("/v1/datasets/{}/versions", t.draft_dataset))),
+    row("get_version",         Anyone,                          |t| at(&t.open)),
+    row("get_version",         Viewers(House),                  |t| at(t.draft())),
+    row("get_card",            Anyone,                          |t| at(format!("{}/card", t.open))),
+    row("get_card",            Viewers(House),                  |t| at(t.draft() + "/card")),
+    row("list_shards",         Anyone,                          |t| at(format!("{}/shards", t.open))),
+    row("list_shards",         Viewers(House),                  |t| at(t.draft() + "/shards")),
+    row("get_manifest",        Anyone,                          |t| at(format!("{}/manifest", t.open))),
+    row("get_manifest",        Viewers(House),                  |t| at(t.draft() + "/manifest")),
+    row("put_card",            Of(House, EDITORS, ToAll),       |t| with(format!("{}/card", t.open), json!({ "card": "" }))),
+    row("put_card",            Of(House, EDITORS, ToInsiders),  |t| with(t.draft() + "/card", json!({ "card": "" }))),
+    row("create_upload",       Of(House, EDITORS, ToAll),       |t| with(format!("{}/uploads", t.open), upload_wish("a.jsonl"))),
+    row("create_upload",       Of(House, EDITORS, ToInsiders),  |t| with(t.draft() + "/uploads", upload_wish("a.jsonl"))),
+    row("get_upload",          Insiders(House),                 |t| at(format!("/v1/uploads/{}", t.upload))),
+    row("create_upload_urls",  Of(House, EDITORS, ToInsiders),  |t| with(format!("/v1/uploads/{}/urls", t.upload), json!({ "parts": [1] }))),
+    row("complete_upload",     Of(House, EDITORS, ToInsiders),  |t| at(format!("/v1/uploads/{}/complete", t.upload))),
+    row("put_shard",           Of(House, EDITORS, ToAll),       |t| with(format!("{}/shards/data/c.json", t.open), json!({}))),
+    row("put_shard",           Of(House, EDITORS, ToInsiders),  |t| with(t.draft() + "/shards/data/c.json", json!({}))),
+    row("delete_shard",        Of(House, EDITORS, ToAll),       |t| at(format!("{}/shards/data/a.jsonl", t.open))),
+    row("seal_version",        Of(House, SIGNERS, ToAll),       |t| with(format!("{}/seal", t.open), unsigned(HOUSE))),
+    row("seal_version",        Of(House, SIGNERS, ToInsiders),  |t| with(t.draft() + "/seal", unsigned(HOUSE))),
+    // terms
+    row("publish_terms",       Of(House, SIGNERS, ToAll),       |_| with("/v1/terms", unsigned(HOUSE))),
+    row("publish_terms",       Of(Attic, SIGNERS, ToInsiders),  |t| with("/v1/terms", unsigned(&t.attic))),
+    row("get_terms",           Anyone,                          |t| at(format!("/v1/terms/{}", t.terms))),
+    row("list_terms",          Anyone,                          |_| at(organisation(HOUSE, "/terms"))),
+    row("list_terms",          Viewers(Attic),                  |t| at(organisation(&t.attic, "/terms"))),
+    // assessment
+    row("get_checklist",       Anyone,                          |_| at("/v1/checklist")),
+    row("create_assessment",   COMPLIANCE,                      |t| with(format!("{}/assessments", t.open), json!({ "checklist": [], "decision": "passed", "valid_days": 0 }))),
+    row("list_assessments",    SignedIn,                        |t| at(format!("{}/assessments", t.open))),
+    row("list_assessments",    Insiders(House),                 |t| at(t.draft() + "/assessments")),
+    row("get_certificate",     Anyone,                          |t| at(format!("/v1/certificates/{}", t.certificate))),
+    // ledger
+    row("create_deposit",      OPERATOR,                        |_| with("/v1/deposits", json!({ "organisation": LAB, "amount": { "amount_minor": 0, "currency": "CNY" }, "reference": "nothing" }))),
+    row("list_accounts",       Insiders(Lab),                   |_| at(organisation(LAB, "/accounts"))),
+    row("list_accounts",       Insiders(Attic),                 |t| at(organisation(&t.attic, "/accounts"))),
+    row("list_postings",       Insiders(Lab),                   |_| at(organisation(LAB, "/postings"))),
+    row("list_postings",       Insiders(Attic),                 |t| at(organisation(&t.attic, "/postings"))),
+    // market
+    row("create_listing",      Of(House, TRADERS, ToAll),       |t| with("/v1/listings", json!({ "dataset": t.open_dataset, "version": 1, "terms_id": t.terms }))),
+    row("create_listing",      Of(House, TRADERS, ToInsiders),  |t| with("/v1/listings", json!({ "dataset": t.draft_dataset, "version": 1, "terms_id": t.terms }))),
+    row("list_listings",       Anyone,                          |_| at("/v1/listings")),
+    row("list_listings",       Viewers(House),                  |t| at(format!("/v1/listings?dataset={}", t.draft_dataset))),
+    row("get_listing",         Anyone,                          |t| at(format!("/v1/listings/{}", t.listing))),
+    row("place_order",         Of(Lab, TRADERS, ToAll),         |t| with("/v1/orders", order(LAB, t))),
+    row("place_order",         Of(Attic, TRADERS, ToInsiders),  |t| with("/v1/orders", order(&t.attic, t))),
+    row("list_orders",         SignedIn,                        |_| at("/v1/orders")),
+    row("get_order",           Parties,                         |t| at(format!("/v1/orders/{}", t.order))),
+    row("get_contract",        Parties,                         |t| at(format!("/v1/orders/{}/contract", t.order))),
+    row("sign_contract",       Of(Lab, SIGNERS, ToParties),     |t| with(format!("/v1/orders/{}/contract", t.order), unsigned(LAB))),
+    // delivery
+    row("pay_order",           Of(Lab, TRADERS, ToParties),     |t| at(format!("/v1/orders/{}/payment", t.order))),
+    row("list_entitlements",   SignedIn,                        |_| at("/v1/entitlements")),
+    row("get_entitlement",     Insiders(Lab),                   |t| at(format!("/v1/entitlements/{}", t.entitlement))),
+    row("create_links",        Of(Lab, MEMBERS, ToInsiders),    |t| with(format!("/v1/entitlements/{}/links", t.entitlement), json!({ "paths": [] }))),
+    row("get_passport",        Insiders(Lab),                   |t| at(format!("/v1/entitlements/{}/passport", t.entitlement))),
+    // compliance
+    row("get_trace",           COMPLIANCE,                      |t| at(format!("/v1/trace?subject={}", t.open_dataset))),
+    // provenance
+    row("get_checkpoint",      Anyone,                          |_| at("/log/checkpoint")),
+    row("get_tile",            Anyone,                          |_| at("/log/tile/0/000.p/1")),
+    row("get_log_proof",       Anyone,                          |t| at(format!("/v1/log/proofs/{}", t.log_entry))),
+    row("get_exchange_keys",   Anyone,                          |_| at("/v1/exchange/keys")),
+    // operations
+    row("get_health",          Anyone,                          |_| at("/healthz")),
+    row("get_readiness",       Anyone,                          |_| at("/readyz")),
+    row("get_metrics",         Anyone,                          |_| at("/metrics")),
+    row("get_openapi",         Anyone,                          |_| at("/openapi.yaml")),
+    row("get_docs",            Anyone,                          |_| at("/docs")),
+    // what ends something
+    row("create_version",      Of(House, EDITORS, ToAll),       |t| with(format!("/v1/datasets/{}/versions", t.open_dataset), json!({ "card": "" }))),
+    row("create_version",      Of(House, EDITORS, ToInsiders),  |t| with(format!("/v1/datasets/{}/versions", t.draft_dataset), json!({ "card": "" }))),
+    row("accept_order",        Of(Lab, TRADERS, ToParties),     |t| at(format!("/v1/orders/{}/acceptance", t.order))),
+    row("revoke_token",        Owner,                           |t| at(format!("/v1/tokens/{}", t.spare_token))),
+    row("delete_member",       Of(House, ADMINS, ToAll),        |t| at(organisation(HOUSE, &format!("/members/{}", t.leaver)))),
+    row("revoke_key",          Of(House, SIGNERS, ToAll),       |t| with(organisation(HOUSE, &format!("/keys/{}/revocation", t.spare_key)), json!({}))),
+    row("pause_listing",       Of(House, TRADERS, ToAll),       |t| at(format!("/v1/listings/{}/pause", t.listing))),
+    row("resume_listing",      Of(House, TRADERS, ToAll),       |t| at(format!("/v1/listings/{}/resume", t.listing))),
+    row("withdraw_listing",    Of(House, TRADERS, ToAll),       |t| at(format!("/v1/listings/{}/withdraw", t.listing))),
+];
+
+fn organisation(handle: &str, rest: &str) -> String {
+    format!("/v1/organisations/{handle}{rest}")
+}
+
+/// A dataset whose name is taken.
+fn dataset(handle: &str) -> serde_json::Value {
+    json!({
+        "organisation": handle, "name": "poems", "title": "Poems", "modality": "text", "domain": "education",
+        "languages": ["zh-Hant"],
+    })
+}
+
+/// An order that does not say what for.
+fn order(handle: &str, things: &Things) -> serde_json::Value {
+    json!({ "listing_id": things.listing, "organisation": handle, "use": "pretrain", "purpose": "" })
+}
