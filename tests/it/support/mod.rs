@@ -29,9 +29,8 @@ pub struct TestApp {
     pub url: String,
     pub clock: Clock,
     running: Option<Running>,
-    pub config: Config,
     _database: TestDatabase,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 impl TestApp {
@@ -47,23 +46,18 @@ impl TestApp {
         let mut config = Config::embedded(folder.path());
         config.database_url = database.url.clone();
         change(&mut config);
-        let running = Running::start(config.clone()).await.unwrap();
+        let running = Running::start(config).await.unwrap();
         let client = Client::new(&running.url, None).unwrap();
         let operator = platform_actor(&running.app, &client, "operator@exchange.test", PlatformRole::Operator).await;
         let compliance =
             platform_actor(&running.app, &client, "compliance@exchange.test", PlatformRole::Compliance).await;
         let (url, clock) = (running.url.clone(), running.app.clock.clone());
-        Self { operator, compliance, url, clock, running: Some(running), config, _database: database, folder }
+        Self { operator, compliance, url, clock, running: Some(running), _database: database, _folder: folder }
     }
 
     /// What the server works with, for looking inside.
     pub fn app(&self) -> &App {
         &self.running.as_ref().unwrap().app
-    }
-
-    /// The exchange's data directory.
-    pub fn folder(&self) -> &std::path::Path {
-        self.folder.path()
     }
 
     /// A client without credentials.
@@ -106,14 +100,6 @@ impl TestApp {
     /// Waits until no job is left, and fails when that takes too long.
     pub async fn drain(&self) {
         drain(self.app()).await;
-    }
-
-    /// Stops the server gracefully and starts another one on the same data.
-    pub async fn restart(&mut self) {
-        self.running.take().unwrap().stop().await.unwrap();
-        let running = Running::start(self.config.clone()).await.unwrap();
-        self.url = running.url.clone();
-        self.running = Some(running);
     }
 }
 
