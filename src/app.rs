@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::identity::{self, CallerCache};
 use crate::keys::ExchangeKeys;
 use crate::ops::Metrics;
-use crate::provenance::note::VerifierKey;
+use crate::provenance::note::{self, VerifierKey};
 use crate::store::Store;
 use crate::types::Clock;
 use crate::{assessment, catalog, compliance, delivery, ledger, market, ops, provenance, store, terms, worker};
@@ -54,6 +54,7 @@ pub struct App {
 impl App {
     /// Opens the database (bringing its schema up to date), the object store and the keys.
     pub async fn open(config: Config) -> Result<Self> {
+        note::check_name(&config.log_origin)?;
         let db = Db::open(&config.database_url(), config.database_connections)?;
         db.migrate().await?;
         let keys = Arc::new(ExchangeKeys::load_or_create(&config.keys_dir())?);

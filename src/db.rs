@@ -241,6 +241,7 @@ fn assert_sqlite_version(conn: &mut Conn) -> Result<()> {
     Ok(())
 }
 
+#[allow(clippy::disallowed_methods)] // the one home of raw transactions
 fn begin(conn: &mut Conn, postgres: &str, sqlite: &str) -> Result<()> {
     match conn {
         Conn::Pg(pg) => AnsiTransactionManager::begin_transaction_sql(pg, postgres)?,
@@ -251,7 +252,7 @@ fn begin(conn: &mut Conn, postgres: &str, sqlite: &str) -> Result<()> {
 
 type Manager = <Conn as Connection>::TransactionManager;
 
-#[allow(clippy::disallowed_methods)] // the one home of raw transactions
+#[allow(clippy::disallowed_methods)] // as above
 fn finish<T>(conn: &mut Conn, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
     match work(conn) {
         Ok(value) => {

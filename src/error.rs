@@ -64,8 +64,6 @@ kinds! {
     Forbidden = "forbidden", FORBIDDEN, "Not allowed";
     /// The thing does not exist, or the caller may not know that it does.
     NotFound = "not-found", NOT_FOUND, "Not found";
-    /// The path exists and does not take this method.
-    MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "Method not allowed";
     /// Something of this name stands already.
     AlreadyExists = "already-exists", CONFLICT, "Already exists";
     /// The thing is not in a state in which this can be done.
@@ -76,8 +74,6 @@ kinds! {
     IdempotencyKeyRequired = "idempotency-key-required", BAD_REQUEST, "Idempotency-Key required";
     /// The key was used for another request.
     IdempotencyKeyReused = "idempotency-key-reused", UNPROCESSABLE_ENTITY, "Idempotency-Key used for another request";
-    /// A request with this key is being worked on.
-    IdempotencyKeyInFlight = "idempotency-key-in-flight", CONFLICT, "Idempotency-Key in use";
     /// A body, path or list is larger than its bound.
     TooLarge = "too-large", PAYLOAD_TOO_LARGE, "Too large";
     /// The media type is not one that is read here.

@@ -15,6 +15,8 @@ use crate::provenance::sequencer;
 const JOBS_AT_ONCE: usize = 2;
 /// How often an idle worker looks for work.
 const IDLE: Duration = Duration::from_millis(50);
+/// How often abandoned uploads are looked for.
+const SWEEP: Duration = Duration::from_secs(60 * 60);
 /// How long it waits after a failure of the database.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -25,6 +27,7 @@ pub async fn run(app: App, stop: CancellationToken) {
     for lane in 0..JOBS_AT_ONCE {
         tasks.spawn(work(app.clone(), format!("{owner}/{lane}"), stop.clone()));
     }
+    tasks.spawn(sweep(app.clone(), stop.clone()));
     tasks.spawn(sequence(app, owner, stop));
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
@@ -112,6 +115,16 @@ async fn sequence(app: App, owner: String, stop: CancellationToken) {
             }
         };
         tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => {} }
+    }
+}
+
+/// Gives up uploads that nobody finished, now and then.
+async fn sweep(app: App, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        if let Err(error) = catalog::sweep_stale_uploads(&app).await {
+            tracing::error!(?error, "abandoned uploads could not be swept");
+        }
+        tokio::select! { () = tokio::time::sleep(SWEEP) => {}, () = stop.cancelled() => {} }
     }
 }
 

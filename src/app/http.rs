@@ -2,19 +2,21 @@
 
 use std::time::{Duration, Instant as Stopwatch};
 
-use actix_web::body::MessageBody;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::{JsonPayloadError, PathError, QueryPayloadError};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::{self, Data, JsonConfig, PathConfig, PayloadConfig, QueryConfig, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, Responder};
+use serde::Serialize;
 use tracing::Instrument as _;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::App;
 use crate::config::{MAX_JSON_BYTES, MAX_SMALL_SHARD_BYTES};
 use crate::error::{Error, Kind};
+use crate::types::Page;
 
 /// A handler that has not answered by then is given up, but for those that carry file bytes.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -83,6 +85,23 @@ pub(super) fn outside_the_api(cfg: &mut ServiceConfig) {
         .default_service(web::to(no_route));
 }
 
+/// A page answers with the address of the next one in its `Link` header (RFC 8288), all parameters included.
+impl<T: Serialize> Responder for Page<T> {
+    type Body = BoxBody;
+
+    fn respond_to(self, request: &HttpRequest) -> HttpResponse {
+        let mut response = HttpResponse::Ok();
+        if let Some(next) = &self.next {
+            let others =
+                url::form_urlencoded::parse(request.query_string().as_bytes()).filter(|(name, _)| name != "cursor");
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
+            let query = query.extend_pairs(others).append_pair("cursor", &next.0).finish();
+            response.insert_header((header::LINK, format!("<{}?{query}>; rel=\"next\"", request.path())));
+        }
+        response.json(self)
+    }
+}
+
 async fn no_route(request: HttpRequest) -> Result<HttpResponse, Error> {
     let what = format!("{} {}", request.method(), request.path());
     Err(Error::not_found(what).remedy("the routes are described at /docs"))
@@ -126,7 +145,7 @@ pub(super) fn openapi_head() -> utoipa::openapi::OpenApi {
                 .version("1")
                 .description(Some(
                     "Where AI training corpora are listed, licensed, delivered and accounted for. Errors are RFC 9457 \
-                     problems naming the field and the remedy. Lists are paged by `cursor`. Requests that move money \
+                     problems naming the field and the remedy. Lists are paged by `cursor`; `Link` leads to the next page. Requests that move money \
                      or make agreements carry an `Idempotency-Key`.",
                 ))
                 .license(Some(

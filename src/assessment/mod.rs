@@ -25,10 +25,14 @@ use crate::identity::{self, Caller};
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, Recorded, ResourceDescriptor, StatementKind};
 use crate::text_enum;
-use crate::types::{AssessmentId, CertificateId, Digest, Instant, Page, PageQuery, StatementId, UserId, VersionId};
+use crate::types::{
+    AssessmentId, CertificateId, Digest, Instant, Page, PageQuery, StatementId, UserId, VersionId, kind,
+};
 
 /// The longest that an assessment may be good for, in days.
 pub const MAX_VALID_DAYS: i32 = 1095;
+/// No certificate number is longer.
+const MAX_NUMBER_LENGTH: usize = 32;
 const SECONDS_PER_DAY: u64 = 86_400;
 /// The name of the manifest among a statement's subjects.
 const SUBJECT: &str = "manifest";
@@ -279,12 +283,13 @@ fn free_number(c: &mut Conn, now: Instant) -> Result<String> {
     Err(Error::new(Kind::Unavailable, "no free certificate number was found").remedy("try again"))
 }
 
-/// The assessment on whose strength a version may be offered at `now`: its latest, if that passed and has not lapsed.
+/// The assessment on whose strength a version may be offered at `at`: its latest by then, if that passed and had not
+/// lapsed. Given the moment of an order, it is the assessment that the order relied on.
 ///
 /// # Errors
 /// `NotAssessed`, saying which of these is missing.
-pub fn valid_assessment(c: &mut Conn, version: VersionId, now: Instant) -> Result<Assessment> {
-    gate(queries::find_latest_assessment(c, version)?, now)
+pub fn valid_assessment(c: &mut Conn, version: VersionId, at: Instant) -> Result<Assessment> {
+    gate(queries::find_latest_assessment(c, version, at)?, at)
 }
 
 fn gate(latest: Option<Assessment>, now: Instant) -> Result<Assessment> {
@@ -332,8 +337,9 @@ pub fn certificate_of(c: &mut Conn, version: VersionId) -> Result<Option<Certifi
 /// # Errors
 /// `NotFound`.
 pub fn certificate(c: &mut Conn, number: &str) -> Result<Certificate> {
-    queries::find_certificate_by_number(c, number)?
-        .ok_or_else(|| Error::not_found(format_args!("certificate {number:?}")))
+    let shaped = number.len() <= MAX_NUMBER_LENGTH && number.bytes().all(|b| b.is_ascii_graphic());
+    let found = if shaped { queries::find_certificate_by_number(c, number)? } else { None };
+    found.ok_or_else(|| Error::not_found(format_args!("certificate {number:?}")))
 }
 
 /// The assessments of a version, oldest first. The provider's members and the exchange's staff may read them all;
@@ -348,7 +354,7 @@ pub fn list(c: &mut Conn, caller: &Caller, which: (&str, &str, i32), page: &Page
         return Err(Error::not_found(format_args!("version {} of dataset {}/{}", which.2, which.0, which.1)));
     }
     let limit = page.limit()?;
-    let rows = queries::list_assessments(c, version.id, page.after(), limit.saturating_add(1))?;
+    let rows = queries::list_assessments(c, version.id, page.after_id::<kind::Assessment>()?, limit.saturating_add(1))?;
     Ok(Page::new(rows, limit, |assessment| assessment.id.to_string()))
 }
 

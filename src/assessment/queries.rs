@@ -72,9 +72,11 @@ pub(super) fn find_assessment(c: &mut Conn, id: AssessmentId) -> QueryResult<Opt
     Ok(row.map(Assessment::from))
 }
 
-pub(super) fn find_latest_assessment(c: &mut Conn, version: VersionId) -> QueryResult<Option<Assessment>> {
+/// The latest assessment of a version that was made by `at`.
+pub(super) fn find_latest_assessment(c: &mut Conn, version: VersionId, at: Instant) -> QueryResult<Option<Assessment>> {
     assessments::table
         .filter(assessments::version_id.eq(version))
+        .filter(assessments::assessed_at.le(at))
         .order((assessments::assessed_at.desc(), assessments::id.desc()))
         .select(AssessmentRow::as_select())
         .first(c)

@@ -135,7 +135,7 @@ fn certificate_view(c: &mut Conn, certificate: Certificate, now: Instant) -> Res
 /// Lists what is checked before a version may be listed.
 ///
 /// Public.
-#[utoipa::path(tag = "assessment", responses((status = 200, body = ChecklistView)))]
+#[utoipa::path(tag = "assessment", security(()), responses((status = 200, body = ChecklistView)))]
 #[get("/v1/checklist")]
 pub(crate) async fn get_checklist() -> Json<ChecklistView> {
     Json(ChecklistView { items: CHECKLIST })
@@ -144,7 +144,7 @@ pub(crate) async fn get_checklist() -> Json<ChecklistView> {
 /// Assesses a sealed version.
 ///
 /// For compliance staff. A version that passes is registered and gets a certificate.
-#[utoipa::path(tag = "assessment", params(
+#[utoipa::path(tag = "assessment", security(("bearer" = [])), params(
     ("organisation" = String, Path, description = "The provider's handle"),
     ("name" = String, Path, description = "The dataset's name"),
     ("number" = i32, Path, description = "The version's number"),
@@ -175,7 +175,7 @@ pub(crate) async fn create_assessment(
 /// Lists the assessments of a version, oldest first.
 ///
 /// For the provider's members and the exchange's staff; for everybody who is signed in once the version is registered.
-#[utoipa::path(tag = "assessment", params(
+#[utoipa::path(tag = "assessment", security(("bearer" = [])), params(
     ("organisation" = String, Path, description = "The provider's handle"),
     ("name" = String, Path, description = "The dataset's name"),
     ("number" = i32, Path, description = "The version's number"),
@@ -190,7 +190,7 @@ pub(crate) async fn list_assessments(
     caller: Caller,
     version: Path<(String, String, i32)>,
     page: Query<PageQuery>,
-) -> Result<Json<Page<AssessmentView>>> {
+) -> Result<Page<AssessmentView>> {
     let work = move |c: &mut Conn| {
         let (organisation, name, number) = &*version;
         let page = super::list(c, &caller, (organisation, name, *number), &page)?;
@@ -202,13 +202,13 @@ pub(crate) async fn list_assessments(
             page.items.into_iter().map(|assessment| assessment_view(c, assessment, certificate.as_ref())).collect();
         Ok(Page { items: items?, next: page.next })
     };
-    Ok(Json(app.db.read(work).await?))
+    app.db.read(work).await
 }
 
 /// Shows a registration certificate.
 ///
 /// Public.
-#[utoipa::path(tag = "assessment", params(("number" = String, Path, description = "The number on the certificate")), responses(
+#[utoipa::path(tag = "assessment", security(()), params(("number" = String, Path, description = "The number on the certificate")), responses(
     (status = 200, body = CertificateView),
     (status = 404, body = Problem, description = "No such certificate"),
 ))]

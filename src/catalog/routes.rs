@@ -158,9 +158,9 @@ pub(crate) async fn list_datasets(
     app: Data<App>,
     caller: MaybeCaller,
     query: Query<DatasetQuery>,
-) -> Result<Json<Page<DatasetView>>> {
+) -> Result<Page<DatasetView>> {
     let page = app.db.read(move |c| datasets::list(c, caller.0.as_ref(), &query)).await?;
-    Ok(Json(page.map(DatasetView::from)))
+    Ok(page.map(DatasetView::from))
 }
 
 /// Shows a dataset.
@@ -200,9 +200,9 @@ pub(crate) async fn list_versions(
     caller: MaybeCaller,
     which: Path<DatasetRef>,
     page: Query<PageQuery>,
-) -> Result<Json<Page<VersionView>>> {
+) -> Result<Page<VersionView>> {
     let page = app.db.read(move |c| versions::list(c, caller.0.as_ref(), &which, &page)).await?;
-    Ok(Json(page.map(VersionView::from)))
+    Ok(page.map(VersionView::from))
 }
 
 /// Shows a version.
@@ -258,9 +258,9 @@ pub(crate) async fn list_shards(
     caller: MaybeCaller,
     which: Path<VersionRef>,
     page: Query<PageQuery>,
-) -> Result<Json<Page<ShardView>>> {
+) -> Result<Page<ShardView>> {
     let page = app.db.read(move |c| versions::list_shards(c, caller.0.as_ref(), &which, &page)).await?;
-    Ok(Json(page.map(ShardView::from)))
+    Ok(page.map(ShardView::from))
 }
 
 /// Takes a shard out of a draft, and shows it for the last time.

@@ -2,8 +2,8 @@
 
 use super::manifest::in_predicate;
 use super::{
-    Manifest, ManifestShard, SEALERS, Seal, Version, VersionRef, VersionState, move_state, queries,
-    require_draft, seal_of, view_version,
+    Manifest, ManifestShard, SEALERS, Seal, Version, VersionRef, VersionState, move_state, queries, require_draft,
+    seal_of, view_version,
 };
 use crate::config::MAX_SHARDS;
 use crate::db::Conn;

@@ -2,8 +2,8 @@
 
 use super::card::Card;
 use super::{
-    Dataset, DatasetRef, EDITORS, Seal, Shard, Version, VersionRef, VersionState, edit_draft, is_insider,
-    queries, view_dataset, view_version,
+    Dataset, DatasetRef, EDITORS, Seal, Shard, Version, VersionRef, VersionState, edit_draft, is_insider, queries,
+    view_dataset, view_version,
 };
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};

@@ -9,7 +9,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::client::Client;
+use super::client::{Client, text_at};
 use super::key::KeyFile;
 use super::output::Out;
 use super::reference::DatasetRef;
@@ -91,7 +91,7 @@ impl Buy {
         }
         let path = format!("/v1/orders/{}/payment", order.id);
         let paid: Value = client.post(path).idempotent(format!("pay-{}", order.id)).send().await?;
-        let entitlement = serde_json::from_value(paid["entitlement"]["id"].clone())?;
+        let entitlement = text_at(&paid, "/entitlement/id").parse()?;
         let bought = Bought {
             dataset: self.dataset.full_name(),
             version: listing.version,
@@ -106,10 +106,9 @@ impl Buy {
     }
 
     async fn listing(&self, client: &Client) -> Result<Listing> {
-        let path = format!("/v1/listings?dataset={}&limit=1000", self.dataset.full_name());
-        let listings: Items<Listing> = client.get(path).send().await?;
+        let path = format!("/v1/listings?dataset={}", self.dataset.full_name());
+        let listings: Vec<Listing> = client.get_all(&path).await?;
         let mut open: Vec<Listing> = listings
-            .items
             .into_iter()
             .filter(|l| l.state == "listed")
             .filter(|l| self.dataset.version.is_none_or(|wanted| wanted == l.version))
@@ -131,30 +130,21 @@ impl Buy {
     /// Looks at what is about to be signed: it must be this purchase and no other.
     fn check_contract(&self, payload: &[u8], organisation: &str) -> Result<()> {
         let contract: Value = serde_json::from_slice(payload)?;
-        let predicate = &contract["predicate"];
         let expected = [
-            ("dataset", &predicate["dataset"], self.dataset.full_name()),
-            ("buyer", &predicate["buyer"]["handle"], organisation.to_string()),
-            ("purpose", &predicate["purpose"], self.purpose.clone()),
-            ("use", &predicate["use"], self.kind.to_string()),
+            ("dataset", "/predicate/dataset", self.dataset.full_name()),
+            ("buyer", "/predicate/buyer/handle", organisation.to_string()),
+            ("purpose", "/predicate/purpose", self.purpose.clone()),
+            ("use", "/predicate/use", self.kind.to_string()),
         ];
-        for (field, found, wanted) in expected {
-            if found.as_str() != Some(wanted.as_str()) {
-                return Err(Error::new(
-                    Kind::Unverified,
-                    format!("the contract says {found} and {wanted:?} was ordered; it was not signed"),
-                )
-                .field(field));
+        for (field, pointer, wanted) in expected {
+            let found = text_at(&contract, pointer);
+            if found != wanted {
+                let detail = format!("the contract says {found:?} and {wanted:?} was ordered; it was not signed");
+                return Err(Error::new(Kind::Unverified, detail).field(field));
             }
         }
         Ok(())
     }
-}
-
-/// A page of a list, as a client reads it.
-#[derive(Deserialize)]
-pub(super) struct Items<T> {
-    pub(super) items: Vec<T>,
 }
 
 /// The organisation to act for: the one named, or the only one the caller belongs to.
@@ -162,9 +152,16 @@ pub(super) async fn own_organisation(client: &Client, named: Option<&str>) -> Re
     if let Some(named) = named {
         return Ok(named.to_string());
     }
-    let me: Value = client.get("/v1/me").send().await?;
-    let handles: Vec<&str> =
-        me["memberships"].as_array().into_iter().flatten().filter_map(|m| m["handle"].as_str()).collect();
+    #[derive(Deserialize)]
+    struct Me {
+        memberships: Vec<Membership>,
+    }
+    #[derive(Deserialize)]
+    struct Membership {
+        handle: String,
+    }
+    let me: Me = client.get("/v1/me").send().await?;
+    let handles: Vec<&str> = me.memberships.iter().map(|membership| membership.handle.as_str()).collect();
     match handles.as_slice() {
         [only] => Ok((*only).to_string()),
         [] => Err(Error::invalid("organisation", "you belong to no organisation").remedy("register one first")),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Kind, Problem, Result};
+use crate::types::{Cursor, Page};
 
 /// An unreachable or busy server is tried this often before the command gives up.
 const ATTEMPTS: u32 = 6;
@@ -86,6 +87,23 @@ impl Client {
         self.request(Method::DELETE, path, true)
     }
 
+    /// Reads a whole list, page by page. `path` may carry a query already.
+    pub async fn get_all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let mut all = Vec::new();
+        let mut cursor = None;
+        loop {
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
+            query.append_pair("limit", "1000").extend_pairs(cursor.iter().map(|cursor: &Cursor| ("cursor", &cursor.0)));
+            let page: Page<T> = self.get(format!("{path}{separator}{}", query.finish())).send().await?;
+            all.extend(page.items);
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => return Ok(all),
+            }
+        }
+    }
+
     fn request(&self, method: Method, path: impl Into<String>, repeatable: bool) -> Request<'_> {
         Request { client: self, method, path: path.into(), body: None, headers: Vec::new(), repeatable }
     }
@@ -144,7 +162,7 @@ impl Request<'_> {
                         matches!(response.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
                     let gateway = matches!(response.status(), StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
                     let error = refusal(response).await;
-                    if !busy && !(gateway && self.repeatable) {
+                    if !(busy || gateway && self.repeatable) {
                         return Err(error);
                     }
                     error
@@ -220,4 +238,20 @@ fn broken(error: &reqwest::Error) -> Error {
         Kind::Unavailable,
         format!("the connection broke: {}", error.to_string().split(" for url").next().unwrap_or_default()),
     )
+}
+
+/// The text at a JSON pointer of an answer; empty when there is none.
+pub fn text_at<'a>(answer: &'a serde_json::Value, pointer: &str) -> &'a str {
+    answer.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default()
+}
+
+/// The items of a list that an answer holds.
+pub fn items(answer: &serde_json::Value) -> &[serde_json::Value] {
+    answer.pointer("/items").and_then(serde_json::Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// A relative path as part of a URL, its slashes kept.
+pub fn in_path(path: &str) -> String {
+    let segment = |part| percent_encoding::utf8_percent_encode(part, percent_encoding::NON_ALPHANUMERIC).to_string();
+    path.split('/').map(segment).collect::<Vec<_>>().join("/")
 }

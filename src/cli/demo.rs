@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use self::people::People;
+use super::client::text_at;
 use super::output::Out;
 use super::reference::DatasetRef;
 use super::{buy, download, publish, trace, verify};
@@ -143,10 +144,7 @@ impl Demo {
         let listed: Value = people.provider.client.post("/v1/listings").json(&listing)?.send().await?;
         story.tell(
             "Not compliant, not listed; then assessed, certified and listed",
-            format!(
-                "refused first: {refusal}. Then certificate {number}, listing {}",
-                listed["id"].as_str().unwrap_or_default()
-            ),
+            format!("refused first: {refusal}. Then certificate {number}, listing {}", text_at(&listed, "/id")),
             "the rule is in the listing's own action, and the assessment is a signed statement in the log",
         )
     }
@@ -248,7 +246,7 @@ impl Demo {
             "The lab accepts; the exchange settles",
             format!(
                 "order {}; the provider is owed {paid}, the rest is the exchange's fee",
-                accepted["state"].as_str().unwrap_or_default()
+                text_at(&accepted, "/state")
             ),
             "double-entry postings in whole fen: escrow is empty again and every transaction sums to zero",
         )

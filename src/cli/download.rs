@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 
-use super::buy::Items;
 use super::client::Client;
+use super::licence::find_entitlement;
 use super::output::{FileProgress, Out, Progress};
 use super::reference::DatasetRef;
 use super::{passport, shards};
@@ -50,14 +50,6 @@ pub(super) struct Downloaded {
     /// Shards that were there already, with the right bytes.
     pub(super) kept: usize,
     pub(super) passport: PathBuf,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Entitlement {
-    pub(super) id: EntitlementId,
-    dataset: String,
-    pub(super) version: i32,
-    state: String,
 }
 
 #[derive(Deserialize)]
@@ -120,37 +112,6 @@ impl Download {
         })?;
         Ok(done)
     }
-}
-
-/// The caller's newest active licence that covers a dataset's version.
-pub(super) async fn find_entitlement(client: &Client, dataset: &DatasetRef) -> Result<Entitlement> {
-    let mut best: Option<Entitlement> = None;
-    let mut cursor = String::new();
-    loop {
-        #[derive(Deserialize)]
-        struct PageOf {
-            #[serde(flatten)]
-            page: Items<Entitlement>,
-            next: Option<String>,
-        }
-        let found: PageOf = client.get(format!("/v1/entitlements?limit=1000{cursor}")).send().await?;
-        for one in found.page.items {
-            let matches = one.dataset == dataset.full_name()
-                && one.state == "active"
-                && dataset.version.is_none_or(|wanted| wanted == one.version);
-            if matches && best.as_ref().is_none_or(|b| b.version <= one.version) {
-                best = Some(one);
-            }
-        }
-        match found.next {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => break,
-        }
-    }
-    best.ok_or_else(|| {
-        Error::new(Kind::NotEntitled, format!("you hold no active licence of {dataset}"))
-            .remedy(format!("buy one: corpex buy {dataset} --use \"what you will do with it\""))
-    })
 }
 
 /// What became of a shard.

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::Global;
-use super::client::Client;
+use super::client::{Client, items, text_at};
 use super::login::config_dir;
 use super::output::Out;
 use crate::error::{Error, Result};
@@ -142,10 +142,13 @@ pub(super) fn sign(
 
 fn listing(keys: &Value) -> String {
     let line = |key: &Value| {
-        let text = |name: &str| key[name].as_str().unwrap_or("").to_string();
-        let state =
-            if key["revoked_at"].is_null() { "active".to_string() } else { format!("revoked {}", text("revoked_at")) };
+        let text = |name: &str| text_at(key, &format!("/{name}")).to_string();
+        let state = if text("revoked_at").is_empty() {
+            "active".to_string()
+        } else {
+            format!("revoked {}", text("revoked_at"))
+        };
         format!("{}  {}  {state}", text("id"), text("key_id"))
     };
-    keys["items"].as_array().map(|items| items.iter().map(line).collect::<Vec<_>>().join("\n")).unwrap_or_default()
+    items(keys).iter().map(line).collect::<Vec<_>>().join("\n")
 }

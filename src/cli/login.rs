@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Global;
-use super::client::Client;
+use super::client::{Client, text_at};
 use super::output::Out;
 use crate::error::{Error, Kind, Result};
 use crate::types::Clock;
@@ -46,7 +46,7 @@ impl Login {
         };
         let me: Value = Client::new(&server, Some(token.clone()))?.get("/v1/me").send().await?;
         save(&Saved { server: server.clone(), token })?;
-        let email = me["email"].as_str().unwrap_or("unknown").to_string();
+        let email = text_at(&me, "/email").to_string();
         out.result(&json!({ "server": server, "email": email }), || format!("signed in to {server} as {email}"))
     }
 
@@ -62,7 +62,7 @@ impl Login {
         let client = Client::new(server, None)?;
         let session: Value =
             client.post("/v1/sessions").json(&json!({ "email": email, "password": password }))?.send().await?;
-        let signed_in = client.with_token(session["access_token"].as_str().unwrap_or_default());
+        let signed_in = client.with_token(text_at(&session, "/access_token"));
         make_token(&signed_in, "corpex login", TOKEN_DAYS).await
     }
 }
@@ -72,7 +72,10 @@ pub(super) async fn make_token(signed_in: &Client, name: &str, days: u16) -> Res
     let expires_at = Clock::default().now().plus(Duration::from_secs(u64::from(days) * 24 * 60 * 60));
     let wanted = json!({ "name": name, "scope": "write", "expires_at": expires_at });
     let made: Value = signed_in.post("/v1/tokens").json(&wanted)?.send().await?;
-    made["token"].as_str().map(str::to_string).ok_or_else(|| Error::new(Kind::Malformed, "the server gave no token"))
+    match text_at(&made, "/token") {
+        "" => Err(Error::new(Kind::Malformed, "the server gave no token")),
+        token => Ok(token.to_string()),
+    }
 }
 
 /// The remembered login, if there is one.

@@ -11,6 +11,7 @@ mod demo;
 mod download;
 mod inspect;
 mod key;
+mod licence;
 pub mod login;
 mod output;
 mod passport;
@@ -46,13 +47,20 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 struct Global {
     /// The exchange to talk to; the saved login's when absent
-    #[arg(long, global = true, env = "CORPEX_SERVER", value_name = "URL")]
+    #[arg(long, global = true, env = "CORPEX_SERVER", value_name = "URL", help_heading = "Client options")]
     server: Option<String>,
     /// The API token to present; the saved login's when absent
-    #[arg(long, global = true, env = "CORPEX_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "CORPEX_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true,
+        help_heading = "Client options"
+    )]
     token: Option<String>,
     /// Print one JSON document instead of text
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Client options")]
     json: bool,
 }
 

@@ -6,9 +6,8 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::buy::Items;
 use super::client::Client;
-use super::download::find_entitlement;
+use super::licence::find_entitlement;
 use super::login::write_private;
 use super::output::Out;
 use super::reference::DatasetRef;
@@ -100,10 +99,9 @@ pub(super) async fn signed_manifest(client: &Client, dataset: &DatasetRef, versi
         public_key: PublicKey,
     }
     let envelope: Envelope = client.get(format!("{}/manifest", dataset.version_path(version))).send().await?;
-    let path = format!("/v1/organisations/{}/keys?limit=1000", dataset.organisation);
-    let keys: Items<Key> = client.get(path).send().await?;
+    let keys: Vec<Key> = client.get_all(&format!("/v1/organisations/{}/keys", dataset.organisation)).await?;
     let signed_by = |key: &Key| envelope.signatures.iter().any(|signature| signature.keyid == key.public_key.key_id());
-    let key = keys.items.into_iter().find(signed_by).ok_or_else(|| {
+    let key = keys.into_iter().find(signed_by).ok_or_else(|| {
         Error::new(
             Kind::BadSignature,
             format!("the manifest of {dataset} is not signed by a key of {}", dataset.organisation),

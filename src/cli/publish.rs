@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::upload::upload;
-use super::buy::Items;
-use super::client::Client;
+use super::client::{Client, in_path, text_at};
 use super::key::{KeyFile, sign};
 use super::output::Out;
 use super::reference::DatasetRef;
@@ -34,7 +33,7 @@ pub(super) struct Publish {
     /// The dataset; it is made if it does not exist
     #[arg(long, value_name = "ORG/NAME")]
     pub(super) dataset: DatasetRef,
-    /// The licence terms, as JSON (schemas/terms.v1.json); they are signed and published too
+    /// The licence terms, as JSON (`document` in schemas/terms.v1.json); they are signed and published too
     #[arg(long, value_name = "FILE")]
     pub(super) terms: PathBuf,
     /// How the corpus came to be, as JSON (`provenance` in schemas/manifest.v1.json); else `provenance` in the card's front matter
@@ -102,6 +101,7 @@ impl Publish {
             }
             Standing::Draft(number) => {
                 out.note(format!("going on with the draft of version {number}"));
+                self.drop_others(client, number, &manifest).await?;
                 client
                     .put(format!("{}/card", self.dataset.version_path(number)))
                     .json(&json!({ "card": card }))?
@@ -170,11 +170,25 @@ impl Publish {
         }
     }
 
+    /// Takes shards out of a draft that are not in the folder any more.
+    async fn drop_others(&self, client: &Client, version: i32, manifest: &Manifest) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Shard {
+            path: String,
+        }
+        let base = format!("{}/shards", self.dataset.version_path(version));
+        for shard in client.get_all::<Shard>(&base).await? {
+            if !manifest.shards.iter().any(|wanted| wanted.path == shard.path) {
+                client.delete(format!("{base}/{}", in_path(&shard.path))).response().await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The newest version, if this publication can go on with it.
     async fn standing_version(&self, client: &Client, manifest: &Manifest) -> Result<Standing> {
-        let path = format!("{}/versions?limit=1000", self.dataset.path());
-        let versions: Items<Version> = client.get(path).send().await?;
-        let Some(newest) = versions.items.into_iter().max_by_key(|version| version.number) else {
+        let versions: Vec<Version> = client.get_all(&format!("{}/versions", self.dataset.path())).await?;
+        let Some(newest) = versions.into_iter().max_by_key(|version| version.number) else {
             return Ok(Standing::None);
         };
         if newest.state == "draft" {
@@ -183,7 +197,7 @@ impl Publish {
         let path = format!("{}/manifest", self.dataset.version_path(newest.number));
         let envelope: Envelope = client.get(path).send().await?;
         let statement: Value = serde_json::from_slice(&envelope.payload.0)?;
-        let sealed: Manifest = serde_json::from_value(statement["predicate"].clone())?;
+        let sealed: Manifest = serde_json::from_value(statement.get("predicate").cloned().unwrap_or_default())?;
         let same = sealed.card_sha256 == manifest.card_sha256 && sealed.shards == manifest.shards;
         Ok(if same { Standing::Sealed(newest.number) } else { Standing::None })
     }
@@ -198,7 +212,7 @@ impl Publish {
         let envelope = sign(key, StatementKind::Terms, vec![subject], predicate)?;
         let published: Value =
             client.post("/v1/terms").safe_to_repeat().json(&json!({ "envelope": envelope }))?.send().await?;
-        Ok(serde_json::from_value(published["id"].clone())?)
+        text_at(&published, "/id").parse()
     }
 
     async fn ensure_dataset(&self, client: &Client, front: &Value) -> Result<()> {
@@ -210,7 +224,7 @@ impl Publish {
         let or_front = |given: &Option<String>, name: &str, or: &str| {
             given.clone().or_else(|| front[name].as_str().map(str::to_string)).unwrap_or_else(|| or.to_string())
         };
-        let languages = match (&self.languages, &front["language"]) {
+        let languages = match (&self.languages, front.get("language").unwrap_or(&Value::Null)) {
             (given, _) if !given.is_empty() => json!(given),
             (_, Value::String(one)) => json!([one]),
             (_, Value::Array(several)) => json!(several),

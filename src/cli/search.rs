@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::client::Client;
+use super::client::{Client, items};
 use super::output::Out;
 use crate::error::Result;
 
@@ -23,9 +23,9 @@ impl Search {
             .append_pair("limit", &self.limit.to_string())
             .finish();
         let found: Value = client.get(format!("/v1/datasets?{query}")).send().await?;
-        out.result(&found, || match found["items"].as_array().map(Vec::as_slice) {
-            None | Some([]) => "nothing was found".to_string(),
-            Some(items) => items.iter().map(line).collect::<Vec<_>>().join("\n"),
+        out.result(&found, || match items(&found) {
+            [] => "nothing was found".to_string(),
+            some => some.iter().map(line).collect::<Vec<_>>().join("\n"),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The receipt desk: receipts that arrive together are committed together, each answered after its commit.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -77,7 +77,7 @@ async fn commit_group(db: &Db, keys: &Arc<ExchangeKeys>, now: Instant, group: Ve
 /// Writes one batch with the receipts of every request whose entitlement still holds; one that no longer does
 /// is refused without harm to the others.
 fn commit(c: &mut Conn, keys: &ExchangeKeys, requests: &[Vec<Receipt>], now: Instant) -> Result<Vec<Result<()>>> {
-    let mut checked = HashMap::new();
+    let mut checked = HashSet::new();
     let mut outcomes = Vec::with_capacity(requests.len());
     let mut admitted = Vec::new();
     for receipts in requests {
@@ -89,19 +89,19 @@ fn commit(c: &mut Conn, keys: &ExchangeKeys, requests: &[Vec<Receipt>], now: Ins
     }
     if !admitted.is_empty() {
         write_batch(c, keys, &admitted, now)?;
-        for id in checked.keys() {
-            note_progress(c, *id, now)?;
+        for id in checked {
+            note_progress(c, id, now)?;
         }
     }
     Ok(outcomes)
 }
 
-fn check(c: &mut Conn, checked: &mut HashMap<EntitlementId, ()>, id: EntitlementId, now: Instant) -> Result<()> {
-    if !checked.contains_key(&id) {
+fn check(c: &mut Conn, checked: &mut HashSet<EntitlementId>, id: EntitlementId, now: Instant) -> Result<()> {
+    if !checked.contains(&id) {
         let entitlement =
             queries::find_entitlement(c, id)?.ok_or_else(|| Error::not_found(format!("entitlement {id}")))?;
         require_usable(&entitlement, now)?;
-        checked.insert(id, ());
+        checked.insert(id);
     }
     Ok(())
 }
@@ -109,7 +109,7 @@ fn check(c: &mut Conn, checked: &mut HashMap<EntitlementId, ()>, id: Entitlement
 fn write_batch(c: &mut Conn, keys: &ExchangeKeys, receipts: &[Receipt], now: Instant) -> Result<()> {
     let batch = ReceiptBatchId::new(now);
     let documents = receipts.iter().map(crate::signing::canonical_json).collect::<Result<Vec<_>>>()?;
-    let leaves: Vec<_> = documents.iter().map(|document| tree::leaf_hash(document)).collect();
+    let leaves: Vec<_> = documents.iter().map(tree::leaf_hash).collect();
     let root = tree::root_of(&leaves);
     let subject = vec![ResourceDescriptor::new(batch.to_string(), root)];
     let predicate = json!({ "root_sha256": root, "count": receipts.len() });

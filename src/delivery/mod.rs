@@ -33,7 +33,7 @@ use crate::store::{StorageKey, Store};
 use crate::text_enum;
 use crate::types::{
     Digest, EntitlementId, Instant, OrderId, OrganisationId, PageQuery, ReceiptId, StatementId, TermsId, UserId,
-    VersionId,
+    VersionId, kind,
 };
 use crate::{history, terms};
 
@@ -174,7 +174,7 @@ pub fn entitlement(c: &mut Conn, caller: &Caller, id: EntitlementId) -> Result<E
 /// The entitlements of the caller's organisations, oldest first.
 pub fn entitlements(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Entitlement>> {
     let holders: Vec<OrganisationId> = caller.memberships.iter().map(|m| m.organisation_id).collect();
-    Ok(queries::list_entitlements(c, &holders, page.after(), page.limit()? + 1)?)
+    Ok(queries::list_entitlements(c, &holders, page.after_id::<kind::Entitlement>()?, page.limit()? + 1)?)
 }
 
 /// Who holds a version: every entitlement to it, oldest first. Callers authorise.

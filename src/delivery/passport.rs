@@ -1,6 +1,7 @@
 //! Putting a licensee's passport together: every statement that the licence rests on, each with its proof.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::queries;
 use crate::catalog;
@@ -9,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller};
 use crate::keys::ExchangeKeys;
 use crate::provenance::passport::{Delivery, Passport, PassportKey, PassportStatement};
-use crate::provenance::{proofs, tree};
+use crate::provenance::{self, proofs, tree};
 use crate::signing::{Bytes, canonical_json};
 use crate::types::{EntitlementId, ReceiptBatchId, StatementId};
 use crate::{assessment, market, terms};
@@ -29,9 +30,8 @@ pub fn passport(
 ) -> Result<Passport> {
     let entitlement = super::entitlement(c, caller, id)?;
     let contract = market::contract_of(c, entitlement.order_id)?;
-    let listing = market::order(c, entitlement.order_id)?.listing_id;
-    let listing = market::listings::listing(c, listing)?;
-    let assessed = assessment::assessment(c, listing.assessment_id)?;
+    let ordered_at = market::order(c, entitlement.order_id)?.created_at;
+    let assessed = assessment::valid_assessment(c, entitlement.version_id, ordered_at)?;
     let rests_on = [
         catalog::seal_of(c, entitlement.version_id)?.statement_id,
         terms::terms(c, entitlement.terms_id)?.statement_id,
@@ -46,8 +46,8 @@ pub fn passport(
     for id in rests_on {
         statements.push(logged(c, id)?);
     }
+    let signers = signers(c, &mut statements)?;
     let deliveries = deliveries(c, id, &mut statements)?;
-    let signers = signers(c, &statements)?;
     Passport::issue(keys, origin, statements, signers, deliveries)
 }
 
@@ -68,13 +68,16 @@ fn deliveries(c: &mut Conn, id: EntitlementId, statements: &mut Vec<PassportStat
         let Some(last) = page.last() else { return Ok(deliveries) };
         after = last.document.0.receipt.to_string();
         for row in page {
-            if !batches.contains_key(&row.batch_id) {
-                let place = u32::try_from(statements.len()).map_err(|_| Error::internal("a passport is bounded"))?;
-                let statement = queries::find_batch_statement(c, row.batch_id)?;
-                statements.push(logged(c, statement)?);
-                batches.insert(row.batch_id, (place, batch_leaves(c, row.batch_id)?));
-            }
-            let Some((batch, leaves)) = batches.get(&row.batch_id) else { continue };
+            let (batch, leaves) = match batches.entry(row.batch_id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let place =
+                        u32::try_from(statements.len()).map_err(|_| Error::internal("a passport is bounded"))?;
+                    let statement = queries::find_batch_statement(c, row.batch_id)?;
+                    statements.push(logged(c, statement)?);
+                    new.insert((place, batch_leaves(c, row.batch_id)?))
+                }
+            };
             let wrong = |_| Error::internal("a receipt batch is bounded");
             let index = usize::try_from(row.batch_index).map_err(wrong)?;
             deliveries.push(Delivery {
@@ -93,24 +96,27 @@ fn batch_leaves(c: &mut Conn, id: ReceiptBatchId) -> Result<Vec<crate::types::Di
     receipts.iter().map(|row| Ok(tree::leaf_hash(canonical_json(&row.document.0)?))).collect()
 }
 
-/// The organisations' keys that signed the statements, with when each was good.
-fn signers(c: &mut Conn, statements: &[PassportStatement]) -> Result<Vec<PassportKey>> {
-    let mut signers: Vec<PassportKey> = Vec::new();
-    for signature in statements.iter().flat_map(|statement| &statement.envelope.signatures) {
-        if signers.iter().any(|known| known.key_id == signature.keyid) {
-            continue;
-        }
+/// The organisations' keys that signed the statements, with when each was good; the statements that registered
+/// (and perhaps revoked) them are added.
+fn signers(c: &mut Conn, statements: &mut Vec<PassportStatement>) -> Result<Vec<PassportKey>> {
+    let mut key_ids: Vec<_> = statements.iter().flat_map(|s| &s.envelope.signatures).map(|s| s.keyid).collect();
+    key_ids.sort_unstable();
+    key_ids.dedup();
+    let mut signers = Vec::new();
+    for key_id in key_ids {
         // The exchange's own key is named by the passport itself.
-        if let Some(key) = identity::signing_key(c, signature.keyid)? {
-            signers.push(PassportKey {
-                organisation: identity::organisation(c, key.organisation_id)?.handle,
-                key_id: key.key_id,
-                public_key: key.public_key,
-                registered_at: key.registered_at,
-                revoked_at: key.revoked_at,
-                compromised_at: key.compromised_at,
-            });
+        let Some(key) = identity::signing_key(c, key_id)? else { continue };
+        for about in provenance::statements_about(c, key.id)? {
+            statements.push(logged(c, about.id)?);
         }
+        signers.push(PassportKey {
+            organisation: identity::organisation(c, key.organisation_id)?.handle,
+            key_id: key.key_id,
+            public_key: key.public_key,
+            registered_at: key.registered_at,
+            revoked_at: key.revoked_at,
+            compromised_at: key.compromised_at,
+        });
     }
     Ok(signers)
 }

@@ -93,14 +93,14 @@ pub(crate) async fn list_entitlements(
     app: Data<App>,
     caller: Caller,
     page: Query<PageQuery>,
-) -> Result<Json<Page<EntitlementView>>> {
+) -> Result<Page<EntitlementView>> {
     let list = move |c: &mut Conn| {
         let limit = page.limit()?;
         let rows = super::entitlements(c, &caller, &page)?;
         let views = rows.into_iter().map(|row| view(c, row)).collect::<Result<Vec<_>>>()?;
         Ok(Page::new(views, limit, |view| view.id.to_string()))
     };
-    Ok(Json(app.db.read(list).await?))
+    app.db.read(list).await
 }
 
 /// Shows one licence.

@@ -10,7 +10,6 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::signing::canonical_json;
 use crate::types::{Digest, Instant, UserId};
 
 const MAX_KEY_LENGTH: usize = 255;
@@ -35,7 +34,8 @@ impl IdempotencyKey {
             let detail = format!("a key is 1 to {MAX_KEY_LENGTH} visible ASCII characters");
             return Err(Error::invalid("Idempotency-Key", detail));
         }
-        let request_sha256 = Digest::of([operation.as_bytes(), b"\n", &canonical_json(request)?].concat());
+        // Not canonical JSON: that rounds integers beyond 2^53, and two amounts must never look the same.
+        let request_sha256 = Digest::of([operation.as_bytes(), b"\n", &serde_json::to_vec(request)?].concat());
         Ok(Self { principal, key: key.to_string(), request_sha256 })
     }
 
@@ -63,5 +63,21 @@ impl IdempotencyKey {
             now,
         )?;
         Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_stands_for_one_operation_with_one_input_exactly() {
+        let user = UserId::new(Instant::from_unix_micros(0));
+        let digest = |operation: &str, amount: i64| {
+            IdempotencyKey::new(user, Some("key"), operation, &amount).unwrap().request_sha256
+        };
+        assert_eq!(digest("deposit", 1), digest("deposit", 1));
+        assert_ne!(digest("deposit", 1), digest("payment", 1));
+        assert_ne!(digest("deposit", i64::MAX), digest("deposit", i64::MAX - 1));
     }
 }

@@ -24,7 +24,9 @@ use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{self, Caller};
 use crate::text_enum;
-use crate::types::{AccountId, Currency, Instant, Money, OrganisationId, Page, PageQuery, PostingId, TransactionId};
+use crate::types::{
+    AccountId, Currency, Instant, Money, OrganisationId, Page, PageQuery, PostingId, TransactionId, kind,
+};
 
 /// The longest reference of a deposit, in characters: what bank statements carry.
 const MAX_REFERENCE_CHARS: usize = 140;
@@ -202,7 +204,7 @@ fn check_deposit(input: &NewDeposit) -> Result<()> {
 pub fn accounts(c: &mut Conn, caller: &Caller, handle: &str, page: &PageQuery) -> Result<Page<AccountBalance>> {
     let organisation = authorise_reader(c, caller, handle)?;
     let limit = page.limit()?;
-    let rows = queries::list_accounts(c, organisation, page.after(), limit.saturating_add(1))?;
+    let rows = queries::list_accounts(c, organisation, page.after_id::<kind::Account>()?, limit.saturating_add(1))?;
     let rows = rows.into_iter().map(|account| {
         let balance = Money::new(queries::sum_postings(c, account.id)?, account.currency);
         Ok(AccountBalance { id: account.id, kind: account.kind, balance })
@@ -217,7 +219,7 @@ pub fn accounts(c: &mut Conn, caller: &Caller, handle: &str, page: &PageQuery) -
 pub fn postings(c: &mut Conn, caller: &Caller, handle: &str, page: &PageQuery) -> Result<Page<Posting>> {
     let organisation = authorise_reader(c, caller, handle)?;
     let limit = page.limit()?;
-    let rows = queries::list_postings(c, organisation, page.after(), limit.saturating_add(1))?;
+    let rows = queries::list_postings(c, organisation, page.after_id::<kind::Posting>()?, limit.saturating_add(1))?;
     Ok(Page::new(rows, limit, |posting| posting.id.to_string()))
 }
 

@@ -65,7 +65,7 @@ impl From<Posting> for PostingView {
 /// Records money that arrived at the bank for an organisation.
 ///
 /// For operators. The bank's reference works once, whatever the Idempotency-Key.
-#[utoipa::path(tag = "ledger", params(("Idempotency-Key" = String, Header, description = "Your own key for this deposit; the same key gets the same answer")), responses(
+#[utoipa::path(tag = "ledger", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "Your own key for this deposit; the same key gets the same answer")), responses(
     (status = 201, body = Deposit),
     (status = 400, body = Problem, description = "No Idempotency-Key"),
     (status = 403, body = Problem, description = "Not an operator"),
@@ -88,7 +88,7 @@ pub(crate) async fn create_deposit(
 /// Lists what an organisation's accounts hold.
 ///
 /// For its members, operators and compliance staff.
-#[utoipa::path(tag = "ledger", params(("handle" = String, Path, description = "The organisation's handle"), PageQuery), responses(
+#[utoipa::path(tag = "ledger", security(("bearer" = [])), params(("handle" = String, Path, description = "The organisation's handle"), PageQuery), responses(
     (status = 200, body = Page<AccountView>),
     (status = 404, body = Problem, description = "No such organisation, or not yours"),
 ))]
@@ -98,15 +98,15 @@ pub(crate) async fn list_accounts(
     caller: Caller,
     handle: Path<String>,
     page: Query<PageQuery>,
-) -> Result<Json<Page<AccountView>>> {
+) -> Result<Page<AccountView>> {
     let accounts = app.db.read(move |c| super::accounts(c, &caller, &handle, &page)).await?;
-    Ok(Json(accounts.map(AccountView::from)))
+    Ok(accounts.map(AccountView::from))
 }
 
 /// Lists the movements on an organisation's accounts, oldest first.
 ///
 /// For its members, operators and compliance staff.
-#[utoipa::path(tag = "ledger", params(("handle" = String, Path, description = "The organisation's handle"), PageQuery), responses(
+#[utoipa::path(tag = "ledger", security(("bearer" = [])), params(("handle" = String, Path, description = "The organisation's handle"), PageQuery), responses(
     (status = 200, body = Page<PostingView>),
     (status = 404, body = Problem, description = "No such organisation, or not yours"),
 ))]
@@ -116,7 +116,7 @@ pub(crate) async fn list_postings(
     caller: Caller,
     handle: Path<String>,
     page: Query<PageQuery>,
-) -> Result<Json<Page<PostingView>>> {
+) -> Result<Page<PostingView>> {
     let postings = app.db.read(move |c| super::postings(c, &caller, &handle, &page)).await?;
-    Ok(Json(postings.map(PostingView::from)))
+    Ok(postings.map(PostingView::from))
 }

@@ -15,6 +15,8 @@ use crate::terms;
 use crate::text_enum;
 use crate::types::{AssessmentId, Instant, ListingId, OrganisationId, TermsId, VersionId};
 
+/// The most versions of one dataset whose listings are looked up.
+const MAX_VERSIONS: i64 = 1000;
 /// Who may offer what an organisation publishes.
 const SELLERS: &[Role] = &[Role::Trader];
 
@@ -143,6 +145,15 @@ pub fn change(c: &mut Conn, caller: &Caller, id: ListingId, to: ListingState, no
 /// A listing; everybody may see what is on the board or was.
 pub fn listing(c: &mut Conn, id: ListingId) -> Result<Listing> {
     queries::find_listing(c, id)?.ok_or_else(|| Error::not_found(format!("listing {id}")))
+}
+
+/// The versions of a dataset; none where there is no such dataset, so that strangers do not learn of drafts.
+pub fn versions_named(c: &mut Conn, organisation: &str, name: &str) -> Result<Vec<VersionId>> {
+    match catalog::find_dataset(c, organisation, name) {
+        Ok(dataset) => Ok(catalog::versions_of(c, dataset.id, MAX_VERSIONS)?.into_iter().map(|v| v.id).collect()),
+        Err(error) if error.kind == Kind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Listings, oldest first; those of one dataset when its versions are given.

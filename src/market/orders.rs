@@ -21,7 +21,7 @@ use crate::terms::{self, Use};
 use crate::text_enum;
 use crate::types::{
     BASIS_POINTS, ContractId, Currency, Digest, Instant, ListingId, Money, OrderId, OrganisationId, PageQuery,
-    StatementId, TermsId, VersionId,
+    StatementId, TermsId, VersionId, kind,
 };
 
 /// Who may buy for an organisation.
@@ -148,16 +148,10 @@ pub fn place(c: &mut Conn, caller: &Caller, config: &Config, input: &NewOrder, n
     let buyer = identity::for_member(c, caller, &input.organisation, BUYERS).map_err(|e| e.field("organisation"))?;
     identity::require_verified(&buyer)?;
     check_purpose(&input.purpose)?;
-    let listing = listings::listing(c, input.listing_id).map_err(|error| error.field("listing_id"))?;
-    if listing.state != ListingState::Listed {
-        return Err(
-            Error::new(Kind::WrongState, format!("listing {} is {}", listing.id, listing.state)).field("listing_id")
-        );
-    }
+    let listing = open_listing(c, input.listing_id, now).map_err(|error| error.field("listing_id"))?;
     if listing.provider_id == buyer.id {
         return Err(Error::invalid("organisation", format!("{} cannot buy from itself", buyer.handle)));
     }
-    assessment::valid_assessment(c, listing.version_id, now)?;
     let terms = terms::terms(c, listing.terms_id)?;
     terms::permits(&terms.document, input.r#use)?;
     let price = terms::price(&terms.document);
@@ -185,9 +179,20 @@ pub fn place(c: &mut Conn, caller: &Caller, config: &Config, input: &NewOrder, n
     Ok(order)
 }
 
+/// The listing of this identifier, if it can be bought now: it is on the board, and its assessment is valid.
+fn open_listing(c: &mut Conn, id: ListingId, now: Instant) -> Result<Listing> {
+    let listing = listings::listing(c, id)?;
+    if listing.state != ListingState::Listed {
+        return Err(Error::new(Kind::WrongState, format!("listing {id} is {}, and takes no orders", listing.state)));
+    }
+    assessment::valid_assessment(c, listing.version_id, now)?;
+    Ok(listing)
+}
+
 fn check_purpose(purpose: &str) -> Result<()> {
-    let length = purpose.trim().chars().count();
-    if PURPOSE_CHARS.contains(&length) && !purpose.chars().any(|ch| ch.is_control() && ch != '\n') {
+    let (said, length) = (purpose.trim().chars().count(), purpose.chars().count());
+    let readable = !purpose.chars().any(|ch| ch.is_control() && ch != '\n');
+    if said >= *PURPOSE_CHARS.start() && length <= *PURPOSE_CHARS.end() && readable {
         return Ok(());
     }
     let detail = format!(
@@ -204,7 +209,9 @@ fn contract_document(c: &mut Conn, order: &Order, listing: &Listing, buyer: &Org
     let (dataset, version) = catalog::version(c, order.version_id)?;
     let seal = catalog::seal_of(c, order.version_id)?;
     let terms = terms::terms(c, order.terms_id)?;
-    let certificate = assessment::certificate_of(c, order.version_id)?.map(|certificate| certificate.number);
+    let certificate = assessment::certificate_of(c, order.version_id)?
+        .ok_or_else(|| Error::internal(format!("{} passed its assessment without a certificate", order.version_id)))?
+        .number;
     let party = |of: &Organisation| json!({ "handle": of.handle, "legal_name": of.legal_name, "registration_number": of.registration_number });
     let subjects =
         vec![ResourceDescriptor::new("manifest", seal.manifest_sha256), ResourceDescriptor::new("terms", terms.sha256)];
@@ -219,7 +226,8 @@ fn contract_document(c: &mut Conn, order: &Order, listing: &Listing, buyer: &Org
     String::from_utf8(payload).map_err(|error| Error::internal("canonical JSON is UTF-8").because(error))
 }
 
-/// The buyer signs the contract; the exchange countersigns it.
+/// The buyer signs the contract; the exchange countersigns it. The listing must still take orders: this is the moment
+/// of the agreement. The same envelope sent again gives the contract that stands.
 pub fn sign_contract(
     c: &mut Conn,
     caller: &Caller,
@@ -230,17 +238,18 @@ pub fn sign_contract(
 ) -> Result<(Order, Contract)> {
     let order = visible_order(c, caller, id)?;
     caller.may_for(order.buyer_id, "the buyer", SIGNERS)?;
+    let signer = envelope.sole_signature()?.keyid;
+    if let Some(standing) = standing_contract(c, id, &envelope)? {
+        return Ok((order, standing));
+    }
     require_state(&order, OrderState::AwaitingSignature)?;
+    open_listing(c, order.listing_id, now)?;
     if envelope.payload.0 != order.contract_document.as_bytes() {
         return Err(Error::new(Kind::BadSignature, "the signed document is not this order's contract")
             .field("payload")
             .remedy("sign the bytes of `contract_payload` exactly as the order gives them"));
     }
-    let signer = envelope
-        .signatures
-        .first()
-        .ok_or_else(|| Error::new(Kind::BadSignature, "the contract is not signed").field("signatures"))?;
-    let key = identity::signing_key_for(c, order.buyer_id, signer.keyid)?;
+    let key = identity::signing_key_for(c, order.buyer_id, signer)?;
     let recorded = provenance::countersign(c, keys, StatementKind::Contract, id, envelope, key.public_key, now)?;
     let contract = Contract {
         id: ContractId::new(now),
@@ -252,6 +261,14 @@ pub fn sign_contract(
     queries::insert_contract(c, &contract)?;
     let order = advance(c, order, OrderState::AwaitingPayment, caller.user_id, "the contract was signed", now)?;
     Ok((order, contract))
+}
+
+/// The contract of an order, if it stands with this very signature.
+fn standing_contract(c: &mut Conn, id: OrderId, envelope: &Envelope) -> Result<Option<Contract>> {
+    let Some(contract) = queries::find_contract_of(c, id)? else { return Ok(None) };
+    let signed = provenance::statement(c, contract.statement_id)?.envelope;
+    let same = signed.payload == envelope.payload && envelope.signatures.iter().all(|s| signed.signatures.contains(s));
+    Ok(same.then_some(contract))
 }
 
 /// The buyer pays from its wallet into escrow. A free licence moves no money.
@@ -324,7 +341,7 @@ pub fn visible_order(c: &mut Conn, caller: &Caller, id: OrderId) -> Result<Order
 /// The orders of the caller's organisations, on either side, oldest first.
 pub fn orders(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Order>> {
     let own: Vec<OrganisationId> = caller.memberships.iter().map(|m| m.organisation_id).collect();
-    Ok(queries::list_orders(c, &own, page.after(), page.limit()?.saturating_add(1))?)
+    Ok(queries::list_orders(c, &own, page.after_id::<kind::Order>()?, page.limit()?.saturating_add(1))?)
 }
 
 /// The contract of an order. Callers authorise.
@@ -391,7 +408,8 @@ mod tests {
     #[test]
     fn a_declared_use_must_say_something() {
         assert!(check_purpose("pretraining of a small model").is_ok());
-        for bad in ["", "training", "   \n      ", "with a bell \u{7} in it"] {
+        let padded = format!("pretraining of a small model{}", " ".repeat(2000));
+        for bad in ["", "training", "   \n      ", "with a bell \u{7} in it", &padded] {
             assert_eq!(check_purpose(bad).unwrap_err().field.as_deref(), Some("purpose"), "{bad:?}");
         }
     }

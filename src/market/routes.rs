@@ -8,21 +8,17 @@ use utoipa::{IntoParams, ToSchema};
 use super::listings::{self, Listing, ListingState};
 use super::orders::{self, NewOrder, Order, OrderState};
 use crate::app::App;
-use crate::catalog::{self, DatasetRef, VersionRef};
+use crate::catalog::{self, VersionRef};
 use crate::db::Conn;
 use crate::error::{Error, Problem, Result};
 use crate::history::{self, Transition};
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::KeyHeader;
-use crate::identity::routes::MaybeCaller;
 use crate::identity::{self, Caller};
 use crate::provenance;
 use crate::signing::{Bytes, Envelope};
 use crate::terms::{self, Use};
-use crate::types::{Instant, ListingId, Money, OrderId, Page, PageQuery, TermsId};
-
-/// The most versions of one dataset whose listings are looked up.
-const MAX_VERSIONS: i64 = 1000;
+use crate::types::{Instant, ListingId, Money, OrderId, Page, PageQuery, TermsId, kind};
 
 /// What a provider puts on the board.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -106,31 +102,25 @@ pub(crate) struct ListingQuery {
 }
 
 /// Lists what is on the board, or was.
-#[utoipa::path(tag = "market", security(()), params(ListingQuery), responses((status = 200, body = Page<ListingView>), (status = 404, body = Problem, description = "no such dataset, or it is not assessed and not yours")))]
+#[utoipa::path(tag = "market", security(()), params(ListingQuery), responses((status = 200, body = Page<ListingView>)))]
 #[get("/v1/listings")]
-pub(crate) async fn list_listings(
-    app: Data<App>,
-    caller: MaybeCaller,
-    query: Query<ListingQuery>,
-) -> Result<Json<Page<ListingView>>> {
+pub(crate) async fn list_listings(app: Data<App>, query: Query<ListingQuery>) -> Result<Page<ListingView>> {
     let list = move |c: &mut Conn| {
         let page = PageQuery { cursor: query.cursor.clone(), limit: query.limit };
         let limit = page.limit()?;
         let versions = match &query.dataset {
             Some(dataset) => {
                 let (organisation, name) = dataset_name(dataset)?;
-                let which = DatasetRef { organisation: organisation.to_string(), name: name.to_string() };
-                let dataset = catalog::view_dataset(c, caller.0.as_ref(), &which).map_err(|e| e.field("dataset"))?;
-                let versions = catalog::versions_of(c, dataset.id, MAX_VERSIONS)?;
-                Some(versions.into_iter().map(|version| version.id).collect::<Vec<_>>())
+                Some(listings::versions_named(c, organisation, name)?)
             }
             None => None,
         };
-        let rows = listings::listings(c, versions.as_deref(), page.after(), limit.saturating_add(1))?;
+        let rows =
+            listings::listings(c, versions.as_deref(), page.after_id::<kind::Listing>()?, limit.saturating_add(1))?;
         let views = rows.into_iter().map(|row| listing_view(c, row)).collect::<Result<Vec<_>>>()?;
         Ok(Page::new(views, limit, |view| view.id.to_string()))
     };
-    Ok(Json(app.db.read(list).await?))
+    app.db.read(list).await
 }
 
 /// Shows a listing.
@@ -256,18 +246,14 @@ pub(crate) async fn place_order(
 /// Lists the orders of the caller's organisations, as buyer or provider.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(PageQuery), responses((status = 200, body = Page<OrderView>)))]
 #[get("/v1/orders")]
-pub(crate) async fn list_orders(
-    app: Data<App>,
-    caller: Caller,
-    page: Query<PageQuery>,
-) -> Result<Json<Page<OrderView>>> {
+pub(crate) async fn list_orders(app: Data<App>, caller: Caller, page: Query<PageQuery>) -> Result<Page<OrderView>> {
     let list = move |c: &mut Conn| {
         let limit = page.limit()?;
         let rows = orders::orders(c, &caller, &page)?;
         let views = rows.into_iter().map(|row| order_view(c, row)).collect::<Result<Vec<_>>>()?;
         Ok(Page::new(views, limit, |view| view.id.to_string()))
     };
-    Ok(Json(app.db.read(list).await?))
+    app.db.read(list).await
 }
 
 /// An order and every step of its life.

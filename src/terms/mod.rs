@@ -20,7 +20,7 @@ use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind};
 use crate::signing::{Envelope, canonical_json};
 use crate::text_enum;
-use crate::types::{Currency, Digest, Instant, Money, OrganisationId, Page, PageQuery, StatementId, TermsId};
+use crate::types::{Currency, Digest, Instant, Money, OrganisationId, Page, PageQuery, StatementId, TermsId, kind};
 
 /// The longest licence that is not perpetual, in days.
 pub const MAX_DURATION_DAYS: i32 = 36_500;
@@ -269,7 +269,7 @@ pub fn terms(c: &mut Conn, id: TermsId) -> Result<Terms> {
 pub fn list(c: &mut Conn, caller: Option<&Caller>, handle: &str, page: &PageQuery) -> Result<Page<Terms>> {
     let organisation = identity::visible_organisation(c, caller, handle)?;
     let limit = page.limit()?;
-    let rows = queries::list_terms(c, organisation.id, page.after(), limit.saturating_add(1))?;
+    let rows = queries::list_terms(c, organisation.id, page.after_id::<kind::Terms>()?, limit.saturating_add(1))?;
     Ok(Page::new(rows, limit, |terms| terms.id.to_string()))
 }
 

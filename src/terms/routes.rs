@@ -65,7 +65,7 @@ fn signed(c: &mut Conn, terms: Terms) -> Result<SignedTermsView> {
 /// Publishes licence terms.
 ///
 /// For admins and signers of a verified organisation. The same document published again gives the same terms.
-#[utoipa::path(tag = "terms", responses(
+#[utoipa::path(tag = "terms", security(("bearer" = [])), responses(
     (status = 201, body = SignedTermsView),
     (status = 200, body = SignedTermsView, description = "This document was published before"),
     (status = 403, body = Problem, description = "The caller is neither admin nor signer of the organisation"),
@@ -86,7 +86,7 @@ pub(crate) async fn publish_terms(app: Data<App>, caller: Caller, input: Json<Ne
 /// Shows licence terms.
 ///
 /// Public.
-#[utoipa::path(tag = "terms", params(("id" = TermsId, Path, description = "The terms")), responses(
+#[utoipa::path(tag = "terms", security(()), params(("id" = TermsId, Path, description = "The terms")), responses(
     (status = 200, body = SignedTermsView),
     (status = 404, body = Problem, description = "No such terms"),
 ))]
@@ -103,7 +103,7 @@ pub(crate) async fn get_terms(app: Data<App>, id: Path<TermsId>) -> Result<Json<
 /// Lists the licence terms that an organisation published, oldest first.
 ///
 /// Public.
-#[utoipa::path(tag = "terms", params(("handle" = String, Path, description = "The organisation's handle"), PageQuery), responses(
+#[utoipa::path(tag = "terms", security(()), params(("handle" = String, Path, description = "The organisation's handle"), PageQuery), responses(
     (status = 200, body = Page<TermsView>),
     (status = 404, body = Problem, description = "No such organisation, or it is not verified and not yours"),
 ))]
@@ -113,9 +113,9 @@ pub(crate) async fn list_terms(
     caller: MaybeCaller,
     handle: Path<String>,
     page: Query<PageQuery>,
-) -> Result<Json<Page<TermsView>>> {
+) -> Result<Page<TermsView>> {
     let handle = handle.into_inner();
     let organisation = handle.clone();
     let terms = app.db.read(move |c| super::list(c, caller.0.as_ref(), &handle, &page)).await?;
-    Ok(Json(terms.map(|terms| TermsView::new(organisation.clone(), terms))))
+    Ok(terms.map(|terms| TermsView::new(organisation.clone(), terms)))
 }

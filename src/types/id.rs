@@ -1,5 +1,6 @@
 //! Typed identifiers in the TypeID format: a prefix that names the noun, and a time-ordered UUID v7.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
@@ -9,6 +10,7 @@ use diesel::deserialize::FromSqlRow;
 use diesel::expression::AsExpression;
 use serde::{Deserialize, Serialize};
 use type_safe_id::{StaticType, TypeSafeId};
+use uuid::ContextV7;
 
 use crate::error::Error;
 use crate::text_column;
@@ -25,11 +27,24 @@ pub struct Id<T: Noun>(uuid::Uuid, PhantomData<fn() -> T>);
 
 impl<T: Noun> Id<T> {
     /// A fresh identifier: its time part is `now`, the rest is random.
+    ///
+    /// Those that one thread makes for the same `now`, as a transaction does, sort in the order in which they were made.
     pub fn new(now: Instant) -> Self {
         let (seconds, nanos) = now.unix();
-        let timestamp = uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos);
+        let timestamp = SEQUENCE.with_borrow_mut(|(at, sequence)| {
+            if *at != now {
+                (*at, *sequence) = (now, ContextV7::new());
+            }
+            uuid::Timestamp::from_unix(&*sequence, seconds, nanos)
+        });
         Self(uuid::Uuid::new_v7(timestamp), PhantomData)
     }
+}
+
+thread_local! {
+    /// The last instant for which this thread made an identifier, and the counter within it.
+    static SEQUENCE: RefCell<(Instant, ContextV7)> =
+        RefCell::new((Instant::from_unix_micros(0), ContextV7::new()));
 }
 
 impl<T: Noun> fmt::Display for Id<T> {
@@ -185,6 +200,18 @@ mod tests {
         let id = OrganisationId::new(Instant::from_unix_micros(1_700_000_000_000_000));
         assert!(id.to_string().starts_with("org_"));
         assert_eq!(id.to_string().parse::<OrganisationId>().unwrap(), id);
+    }
+
+    #[test]
+    fn identifiers_of_one_instant_sort_as_they_were_made_and_keep_their_time() {
+        for micros in [0, 1_700_000_000_000_000, 1_700_000_000_000_001, 1_600_000_000_000_000] {
+            let now = Instant::from_unix_micros(micros);
+            let made: Vec<_> = (0..1000).map(|_| TransitionId::new(now)).collect();
+            assert!(made.is_sorted_by(|a, b| a < b && a.to_string() < b.to_string()), "{micros}");
+            let millis = made.iter().map(|id| id.0.get_timestamp().unwrap().to_unix());
+            assert!(millis.into_iter().all(|(s, n)| s * 1000 + u64::from(n) / 1_000_000
+                == now.unix().0 * 1000 + u64::from(now.unix().1) / 1_000_000));
+        }
     }
 
     #[test]

@@ -2,14 +2,18 @@
 
 #![cfg(test)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(clippy::cast_possible_truncation, clippy::print_stdout)]
+#![allow(clippy::cast_possible_truncation, clippy::print_stdout, unreachable_pub)]
 
 mod api_description;
 mod authorisation;
+mod catalog;
 mod command_line;
 mod crash;
 mod database;
 mod identity;
+mod ledger;
+mod market;
+mod mutations;
 mod races;
 mod refusals;
 mod store;

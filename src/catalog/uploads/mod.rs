@@ -116,7 +116,7 @@ impl Upload {
         }
     }
 
-    /// How many parts there are; an empty shard has one, of no bytes.
+    /// How many parts there are; an empty shard has none.
     pub fn part_count(&self) -> u32 {
         let count = store::part_count(unsigned(self.size_bytes), unsigned(self.part_size_bytes));
         u32::try_from(count).unwrap_or(u32::MAX)
@@ -317,6 +317,14 @@ async fn forget(app: &App, upload: &Upload) -> Result<()> {
     app.db.write(refused).await.map(drop)
 }
 
+/// An upload, whoever asks.
+///
+/// # Errors
+/// `NotFound`.
+pub fn upload(c: &mut Conn, id: UploadId) -> Result<Upload> {
+    queries::find_upload(c, id)?.ok_or_else(|| Error::not_found(format_args!("upload {id}")))
+}
+
 /// An upload as its organisation's members and the exchange's staff may see it.
 ///
 /// # Errors
@@ -328,10 +336,12 @@ pub async fn get(app: &App, caller: &Caller, id: UploadId) -> Result<UploadStatu
 }
 
 fn view(c: &mut Conn, caller: &Caller, id: UploadId) -> Result<Upload> {
-    let not_found = || Error::not_found(format_args!("upload {id}"));
-    let upload = queries::find_upload(c, id)?.ok_or_else(not_found)?;
+    let upload = upload(c, id)?;
     let (dataset, _) = super::version(c, upload.version_id)?;
-    if is_insider(Some(caller), dataset.organisation_id) { Ok(upload) } else { Err(not_found()) }
+    if is_insider(Some(caller), dataset.organisation_id) {
+        return Ok(upload);
+    }
+    Err(Error::not_found(format_args!("upload {id}")))
 }
 
 fn edit(c: &mut Conn, caller: &Caller, id: UploadId) -> Result<Upload> {
@@ -397,7 +407,7 @@ pub async fn complete(app: &App, caller: &Caller, id: UploadId) -> Result<Upload
             if queries::set_completed(c, id, now)? == 1 {
                 jobs::enqueue(c, Job::VerifyUpload { upload_id: id }, now)?;
             }
-            queries::find_upload(c, id)?.ok_or_else(|| Error::not_found(format_args!("upload {id}")))
+            self::upload(c, id)
         })
         .await?;
     match upload.state {

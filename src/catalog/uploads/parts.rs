@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn parts_cover_the_declared_size_exactly() {
-        for (size, sizes) in [(0, vec![0]), (1, vec![1]), (10, vec![10]), (11, vec![10, 1]), (30, vec![10, 10, 10])] {
+        for (size, sizes) in [(0, vec![]), (1, vec![1]), (10, vec![10]), (11, vec![10, 1]), (30, vec![10, 10, 10])] {
             let upload = upload(size);
             let count = u32::try_from(sizes.len()).unwrap();
             assert_eq!(upload.part_count(), count, "{size}");
@@ -130,7 +130,7 @@ mod tests {
     fn parts_that_add_up_are_put_in_order() {
         let numbers = |parts: Vec<Part>| parts.into_iter().map(|part| part.number).collect::<Vec<_>>();
         assert_eq!(numbers(check_parts(&upload(11), vec![part(2, 1), part(1, 10)]).unwrap()), [1, 2]);
-        assert_eq!(numbers(check_parts(&upload(0), vec![part(1, 0)]).unwrap()), [1]);
+        assert!(check_parts(&upload(0), vec![]).unwrap().is_empty());
     }
 
     #[test]

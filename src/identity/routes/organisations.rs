@@ -74,10 +74,10 @@ pub(crate) async fn list_organisations(
     app: Data<App>,
     caller: Caller,
     page: Query<PageQuery>,
-) -> Result<Json<Page<OrganisationView>>> {
+) -> Result<Page<OrganisationView>> {
     let limit = page.limit()?;
     let rows = app.db.read(move |c| identity::organisations(c, &caller, &page)).await?;
-    Ok(Json(Page::new(rows, limit, |row| row.handle.clone()).map(OrganisationView::from)))
+    Ok(Page::new(rows, limit, |row| row.handle.clone()).map(OrganisationView::from))
 }
 
 /// Shows one organisation. One that is not verified is shown to its members, operators and compliance only.
@@ -182,10 +182,10 @@ pub(crate) async fn list_members(
     caller: Caller,
     handle: Path<String>,
     page: Query<PageQuery>,
-) -> Result<Json<Page<MemberView>>> {
+) -> Result<Page<MemberView>> {
     let limit = page.limit()?;
     let rows = app.db.read(move |c| identity::members(c, &caller, &handle, &page)).await?;
-    Ok(Json(Page::new(rows, limit, |member| member.user_id.to_string()).map(MemberView::from)))
+    Ok(Page::new(rows, limit, |member| member.user_id.to_string()).map(MemberView::from))
 }
 
 /// Ends a membership; admins only.

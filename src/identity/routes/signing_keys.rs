@@ -86,12 +86,12 @@ pub(crate) async fn list_keys(
     caller: MaybeCaller,
     handle: Path<String>,
     page: Query<PageQuery>,
-) -> Result<Json<Page<SigningKeyView>>> {
+) -> Result<Page<SigningKeyView>> {
     let limit = page.limit()?;
     let list = move |c: &mut _| identity::signing_keys(c, caller.0.as_ref(), &handle, &page);
     let (organisation, rows) = app.db.read(list).await?;
     let page = Page::new(rows, limit, |key| key.id.to_string());
-    Ok(Json(page.map(|key| view(&organisation.handle, key))))
+    Ok(page.map(|key| view(&organisation.handle, key)))
 }
 
 /// Which key of which organisation.

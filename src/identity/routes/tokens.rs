@@ -88,14 +88,10 @@ pub(crate) async fn create_token(app: Data<App>, signed_in: SignedIn, input: Jso
 /// Lists the caller's API tokens, oldest first, without their text.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(PageQuery), responses((status = 200, body = Page<TokenView>)))]
 #[get("/v1/tokens")]
-pub(crate) async fn list_tokens(
-    app: Data<App>,
-    caller: Caller,
-    page: Query<PageQuery>,
-) -> Result<Json<Page<TokenView>>> {
+pub(crate) async fn list_tokens(app: Data<App>, caller: Caller, page: Query<PageQuery>) -> Result<Page<TokenView>> {
     let limit = page.limit()?;
     let rows = app.db.read(move |c| tokens::tokens(c, &caller, &page)).await?;
-    Ok(Json(Page::new(rows, limit, |token| token.id.to_string()).map(TokenView::from)))
+    Ok(Page::new(rows, limit, |token| token.id.to_string()).map(TokenView::from))
 }
 
 /// Revokes one of the caller's API tokens.

@@ -228,7 +228,8 @@ fn a_passport_of_another_log_or_exchange_is_refused() {
 #[test]
 fn each_forgery_is_named_by_document_and_check() {
     let story = Story::bought();
-    let cases: Vec<(&str, Box<dyn FnOnce(&mut Passport)>)> = vec![
+    type Forgery = Box<dyn FnOnce(&mut Passport)>;
+    let cases: Vec<(&str, Forgery)> = vec![
         ("statements/0 (manifest): signature", Box::new(|p| p.statements[0].envelope.payload.0[20] ^= 1)),
         ("statements/0 (manifest): signature", Box::new(|p| p.statements[0].envelope.signatures[0].sig.0[5] ^= 1)),
         ("statements/0 (manifest): receipt", Box::new(|p| p.statements[0].receipt = None)),

@@ -8,7 +8,7 @@ mod actors;
 mod database;
 pub mod process;
 
-pub use actors::{Actor, Offer, PASSWORD, provenance, terms, token_wish};
+pub use actors::{Actor, Offer, PASSWORD, Published, provenance, terms, token_wish};
 pub use database::TestDatabase;
 
 use std::time::Duration;
