@@ -6,8 +6,8 @@
 use corpex::identity::{PlatformRole, Role};
 use serde_json::json;
 
-use super::fixture::{HOUSE, LAB, OWNER_EMAIL, Request, Things, at, unsigned, upload_wish, with};
 use super::fixture::Side::{self, Attic, House, Lab};
+use super::fixture::{HOUSE, LAB, OWNER_EMAIL, Request, Things, at, unsigned, upload_wish, with};
 use Known::{ToAll, ToInsiders, ToParties};
 use Who::{Anyone, Insiders, Link, Of, Owner, Parties, Platform, SignedIn, Viewers};
 
