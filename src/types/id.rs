@@ -1,16 +1,19 @@
 //! Typed identifiers in the TypeID format: a prefix that names the noun, and a time-ordered UUID v7.
+//!
+//! Invariant: of two identifiers made in one process for the same `now`, the later one sorts later. Lists are
+//! ordered by identifier, and one transaction often makes several at its one instant.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::str::FromStr;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::AsExpression;
 use serde::{Deserialize, Serialize};
 use type_safe_id::{StaticType, TypeSafeId};
-use uuid::ContextV7;
 
 use crate::error::Error;
 use crate::text_column;
@@ -20,31 +23,35 @@ use crate::types::Instant;
 pub trait Noun: StaticType + 'static {}
 impl<T: StaticType + 'static> Noun for T {}
 
-/// The identifier of one `T`, for example `org_01jd…`. Sorts by the time it was made.
+/// The identifier of one `T`, for example `org_01jd…`. Sorts by the time it was made, to the microsecond, and then by
+/// the order in which this process made it.
 #[derive(AsExpression, FromSqlRow)]
 #[diesel(sql_type = diesel::sql_types::Text)]
 pub struct Id<T: Noun>(uuid::Uuid, PhantomData<fn() -> T>);
 
 impl<T: Noun> Id<T> {
-    /// A fresh identifier: its time part is `now`, the rest is random.
-    ///
-    /// Those that one thread makes for the same `now`, as a transaction does, sort in the order in which they were made.
+    /// A fresh identifier: its time part is `now`, then comes a counter, and the rest is random.
     pub fn new(now: Instant) -> Self {
-        let (seconds, nanos) = now.unix();
-        let timestamp = SEQUENCE.with_borrow_mut(|(at, sequence)| {
-            if *at != now {
-                (*at, *sequence) = (now, ContextV7::new());
-            }
-            uuid::Timestamp::from_unix(&*sequence, seconds, nanos)
-        });
-        Self(uuid::Uuid::new_v7(timestamp), PhantomData)
+        let micros = u64::try_from(now.unix_micros()).unwrap_or(0);
+        Self(uuid_v7(micros, next_in_process(), rand::random()), PhantomData)
     }
 }
 
-thread_local! {
-    /// The last instant for which this thread made an identifier, and the counter within it.
-    static SEQUENCE: RefCell<(Instant, ContextV7)> =
-        RefCell::new((Instant::from_unix_micros(0), ContextV7::new()));
+/// A UUID v7 (RFC 9562) of a time in microseconds: the milliseconds; in `rand_a` the microseconds beyond (method 3 of
+/// section 6.2); in `rand_b` 32 bits of `counter` (method 1), and 30 bits that are `random`.
+fn uuid_v7(unix_micros: u64, counter: u32, random: u32) -> uuid::Uuid {
+    let beyond = u128::from(unix_micros % 1000);
+    let rand_b = (u128::from(counter) << 30) | u128::from(random >> 2);
+    let tail = (beyond << 64) | rand_b;
+    let [_, _, _, _, _, _, bytes @ ..] = tail.to_be_bytes();
+    uuid::Builder::from_unix_timestamp_millis(unix_micros / 1000, &bytes).into_uuid()
+}
+
+/// Counts identifiers from a random number on, so that two processes do not count alike. After some 2^31 of them it
+/// starts over at zero.
+fn next_in_process() -> u32 {
+    static COUNTER: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(rand::random::<u32>() >> 1));
+    COUNTER.fetch_add(1, Ordering::Relaxed)
 }
 
 impl<T: Noun> fmt::Display for Id<T> {
@@ -193,7 +200,26 @@ identifiers! {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn identifiers_sort_by_their_time_and_then_by_the_order_they_were_made_in() {
+        let now = Instant::from_unix_micros(1_700_000_000_000_123);
+        let made: Vec<_> = [now, now, now, now.plus(Duration::from_micros(1)), now.plus(Duration::from_millis(1))]
+            .map(|at| TransitionId::new(at).to_string())
+            .into();
+        assert!(made.is_sorted(), "{made:?}");
+    }
+
+    #[test]
+    fn every_bit_of_time_counter_and_chance_has_its_place() {
+        let id = |micros, counter, random| uuid_v7(micros, counter, random).to_string();
+        assert_eq!(id(1_700_000_000_123_456, 0, 0), "018bcfe5-687b-71c8-8000-000000000000");
+        assert_eq!(id(0, u32::MAX, 0), "00000000-0000-7000-bfff-ffffc0000000");
+        assert_eq!(id(999, 0, u32::MAX), "00000000-0000-73e7-8000-00003fffffff");
+    }
 
     #[test]
     fn an_identifier_prints_with_its_prefix_and_parses_back() {

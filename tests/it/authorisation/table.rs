@@ -139,7 +139,6 @@ pub const TABLE: &[Case] = &[
     row("create_listing",      Of(House, TRADERS, ToAll),       |t| with("/v1/listings", json!({ "dataset": t.open_dataset, "version": 1, "terms_id": t.terms }))),
     row("create_listing",      Of(House, TRADERS, ToInsiders),  |t| with("/v1/listings", json!({ "dataset": t.draft_dataset, "version": 1, "terms_id": t.terms }))),
     row("list_listings",       Anyone,                          |_| at("/v1/listings")),
-    row("list_listings",       Viewers(House),                  |t| at(format!("/v1/listings?dataset={}", t.draft_dataset))),
     row("get_listing",         Anyone,                          |t| at(format!("/v1/listings/{}", t.listing))),
     row("place_order",         Of(Lab, TRADERS, ToAll),         |t| with("/v1/orders", order(LAB, t))),
     row("place_order",         Of(Attic, TRADERS, ToInsiders),  |t| with("/v1/orders", order(&t.attic, t))),
