@@ -96,9 +96,9 @@ fn refusal(who: &Who, person: &Person) -> Option<Refusal> {
             Some(role) => Some(Refusal::TooSmall(role)),
             None => {
                 let seen = match known {
-                    Known::Everybody => true,
-                    Known::Insiders => insider(side),
-                    Known::Parties => insider(Side::House) || insider(Side::Lab),
+                    Known::ToAll => true,
+                    Known::ToInsiders => insider(side),
+                    Known::ToParties => insider(Side::House) || insider(Side::Lab),
                 };
                 Some(if seen { Refusal::Outsider } else { Refusal::Hidden })
             }

@@ -145,7 +145,7 @@ impl Fixture {
         house.post("/v1/organisations", &unverified).await.unwrap();
         let things = things(&app, &house, &lab, attic).await;
         let people = people(&app, &house, &lab).await;
-        app.drain().await;
+        app.sequenced().await;
         Self { app, people, things }
     }
 }

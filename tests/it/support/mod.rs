@@ -6,10 +6,12 @@
 
 mod actors;
 mod database;
+mod log;
 pub mod process;
 
 pub use actors::{Actor, Offer, PASSWORD, Published, provenance, terms, token_wish};
 pub use database::TestDatabase;
+pub use log::kinds_in_log;
 
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use corpex::app::{App, Running};
 use corpex::cli::client::Client;
 use corpex::config::Config;
 use corpex::identity::{self, PlatformRole, Scope};
+use corpex::provenance::sequencer;
 use corpex::types::Clock;
 use corpex::{jobs, ledger};
 
@@ -100,6 +103,16 @@ impl TestApp {
     /// Waits until no job is left, and fails when that takes too long.
     pub async fn drain(&self) {
         drain(self.app()).await;
+    }
+
+    /// Waits until everything recorded has its place in the log, and fails when that takes too long.
+    pub async fn sequenced(&self) {
+        let waited = tokio::time::timeout(DRAIN, async {
+            while self.app().db.read(sequencer::is_due).await.unwrap() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        waited.await.expect("the log does not take in what is recorded");
     }
 }
 
