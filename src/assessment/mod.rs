@@ -308,14 +308,6 @@ fn gate(latest: Option<Assessment>, now: Instant) -> Result<Assessment> {
     }
 }
 
-/// An assessment. Callers authorise.
-///
-/// # Errors
-/// `NotFound`.
-pub fn assessment(c: &mut Conn, id: AssessmentId) -> Result<Assessment> {
-    queries::find_assessment(c, id)?.ok_or_else(|| Error::not_found(format_args!("assessment {id}")))
-}
-
 /// Up to `limit` assessments of a version, oldest first. Callers authorise.
 ///
 /// # Errors

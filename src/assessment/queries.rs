@@ -67,12 +67,6 @@ pub(super) fn insert_assessment(c: &mut Conn, new: &Assessment) -> QueryResult<u
     diesel::insert_into(assessments::table).values(&row).execute(c)
 }
 
-pub(super) fn find_assessment(c: &mut Conn, id: AssessmentId) -> QueryResult<Option<Assessment>> {
-    let row = assessments::table.find(id).select(AssessmentRow::as_select()).first(c).optional()?;
-    Ok(row.map(Assessment::from))
-}
-
-/// The latest assessment of a version that was made by `at`.
 pub(super) fn find_latest_assessment(c: &mut Conn, version: VersionId, at: Instant) -> QueryResult<Option<Assessment>> {
     assessments::table
         .filter(assessments::version_id.eq(version))

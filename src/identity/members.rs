@@ -6,7 +6,7 @@ use super::{Caller, Role, find_user, organisations, queries};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
-use crate::types::{Instant, OrganisationId, PageQuery, UserId};
+use crate::types::{Instant, OrganisationId, PageQuery, UserId, kind};
 
 /// A person who acts for an organisation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub fn members(c: &mut Conn, caller: &Caller, handle: &str, page: &PageQuery) ->
     if !caller.is_operator() && !caller.is_compliance() {
         caller.may(organisation.id, &[])?;
     }
-    Ok(queries::list_members(c, organisation.id, page.after(), page.limit()?.saturating_add(1))?)
+    Ok(queries::list_members(c, organisation.id, page.after_id::<kind::User>()?, page.limit()?.saturating_add(1))?)
 }
 
 /// Makes the person who registered an organisation its admin.

@@ -15,7 +15,7 @@ use crate::history;
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::signing::{Envelope, PublicKey};
-use crate::types::{Digest, Instant, OrganisationId, PageQuery, SigningKeyId};
+use crate::types::{Digest, Instant, OrganisationId, PageQuery, SigningKeyId, kind};
 
 /// The name of a key in the subjects of the statements about it.
 const SUBJECT: &str = "key";
@@ -188,7 +188,8 @@ pub fn signing_keys(
     page: &PageQuery,
 ) -> Result<(Organisation, Vec<SigningKey>)> {
     let organisation = organisations::visible_organisation(c, caller, handle)?;
-    let keys = queries::list_keys(c, organisation.id, page.after(), page.limit()?.saturating_add(1))?;
+    let keys =
+        queries::list_keys(c, organisation.id, page.after_id::<kind::SigningKey>()?, page.limit()?.saturating_add(1))?;
     Ok((organisation, keys))
 }
 

@@ -12,7 +12,7 @@ use super::{Caller, Scope, find_user, queries, readable};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
-use crate::types::{Digest, Instant, PageQuery, TokenId, UserId};
+use crate::types::{Digest, Instant, PageQuery, TokenId, UserId, kind};
 
 const PREFIX: &str = "cpx_";
 const LONGEST_NAME: usize = 100;
@@ -148,7 +148,7 @@ fn insert(c: &mut Conn, user_id: UserId, text: &TokenText, wanted: &NewToken, no
 
 /// The caller's own tokens, oldest first: up to one more than a page.
 pub fn tokens(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<ApiToken>> {
-    Ok(queries::list_tokens(c, caller.user_id, page.after(), page.limit()?.saturating_add(1))?)
+    Ok(queries::list_tokens(c, caller.user_id, page.after_id::<kind::Token>()?, page.limit()?.saturating_add(1))?)
 }
 
 /// Revokes one of the caller's own tokens.

@@ -19,7 +19,7 @@ use crate::keys::ExchangeKeys;
 use crate::types::{EntryId, Instant};
 
 /// How long a sequencer keeps the log without renewing.
-pub const LEASE: Duration = Duration::from_secs(10);
+pub const LEASE: Duration = Duration::from_secs(3);
 /// The most entries one step takes.
 const MAX_BATCH: i64 = 1024;
 const LEASE_NAME: &str = "sequencer";

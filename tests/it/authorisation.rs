@@ -96,9 +96,9 @@ fn refusal(who: &Who, person: &Person) -> Option<Refusal> {
             Some(role) => Some(Refusal::TooSmall(role)),
             None => {
                 let seen = match known {
-                    Known::ToAll => true,
-                    Known::ToInsiders => insider(side),
-                    Known::ToParties => insider(Side::House) || insider(Side::Lab),
+                    Known::Public => true,
+                    Known::Inside => insider(side),
+                    Known::Traded => insider(Side::House) || insider(Side::Lab),
                 };
                 Some(if seen { Refusal::Outsider } else { Refusal::Hidden })
             }

@@ -90,7 +90,7 @@ async fn a_dataset_is_named_once_and_by_its_own_people() {
     let dataset = |name: &str| json!({ "organisation": "poetry-house", "name": name, "title": "詩", "modality": "text", "domain": "culture" });
     refused(provider.post("/v1/datasets", &dataset("Poems")).await, Kind::AlreadyExists);
     refused(provider.post("/v1/datasets", &dataset("a..b")).await, Kind::Invalid);
-    refused(stranger.post("/v1/datasets", &dataset("verses")).await, Kind::NotFound);
+    refused(stranger.post("/v1/datasets", &dataset("verses")).await, Kind::Forbidden);
     for handle in ["nobody", "a%00b"] {
         refused(provider.get(format!("/v1/datasets/{handle}/poems")).await, Kind::NotFound);
     }

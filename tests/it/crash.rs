@@ -1,6 +1,5 @@
 //! The server is killed in the middle of things, again and again, and nothing is lost or done twice.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
@@ -8,6 +7,7 @@ use corpex::cli::client::Client;
 use serde_json::{Value, json};
 
 use crate::command_line::{assess, deposit};
+use crate::support::kinds_in_log;
 use crate::support::process::{Exchange, Person, files, organisation};
 
 const SHARDS: u8 = 12;
@@ -93,26 +93,4 @@ async fn a_killed_server_loses_nothing_and_repeats_nothing() {
     }
     exchange.stop();
     exchange.audit();
-}
-
-/// How many entries of each kind the public log holds, read from its tiles.
-pub async fn kinds_in_log(anyone: &Client) -> BTreeMap<String, usize> {
-    let checkpoint = anyone.get("/log/checkpoint").text().await.unwrap();
-    let size: u64 = checkpoint.lines().nth(1).unwrap().parse().unwrap();
-    let mut kinds = BTreeMap::new();
-    for tile in 0..size.div_ceil(256) {
-        assert!(tile < 1000, "this reader knows three-digit tiles only");
-        let width = (size - tile * 256).min(256);
-        let partial = if width < 256 { format!(".p/{width}") } else { String::new() };
-        let response = anyone.get(format!("/log/tile/entries/{tile:03}{partial}")).response().await.unwrap();
-        let bytes = response.bytes().await.unwrap();
-        let mut rest = &bytes[..];
-        while let [high, low, after @ ..] = rest {
-            let (entry, more) = after.split_at(usize::from(u16::from_be_bytes([*high, *low])));
-            let leaf: Value = serde_json::from_slice(entry).unwrap();
-            *kinds.entry(leaf["kind"].as_str().unwrap().to_string()).or_insert(0) += 1;
-            rest = more;
-        }
-    }
-    kinds
 }

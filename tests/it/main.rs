@@ -13,6 +13,7 @@ mod database;
 mod identity;
 mod ledger;
 mod market;
+mod mutations;
 mod races;
 mod refusals;
 mod store;

@@ -68,7 +68,7 @@ async fn an_order_goes_from_declared_use_to_settlement_and_its_history_says_so()
     let acceptance = format!("{path}/acceptance");
     refused(lab.effect(&acceptance, &Value::Null).await, Kind::WrongState, None);
     lab.links(&entitlement, &["data/a.jsonl", "data/b.jsonl"]).await.unwrap();
-    refused(provider.effect(&acceptance, &Value::Null).await, Kind::NotFound, None);
+    refused(provider.effect(&acceptance, &Value::Null).await, Kind::Forbidden, None);
     let settled: Value = lab.keyed("accept", &acceptance, &Value::Null).send().await.unwrap();
     let again: Value = lab.keyed("accept", &acceptance, &Value::Null).send().await.unwrap();
     assert_eq!(again, settled);
@@ -129,7 +129,7 @@ async fn who_may_not_buy_does_not() {
     let offer = app.listed_corpus(&provider, "poems", 100).await;
     refused(provider.effect("/v1/orders", &wanted(&offer, "poetry-house")).await, Kind::Invalid, Some("organisation"));
     let lab = app.lab("verse-lab", 100).await;
-    assert_eq!(lab.effect("/v1/orders", &wanted(&offer, "poetry-house")).await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(lab.effect("/v1/orders", &wanted(&offer, "poetry-house")).await.unwrap_err().kind, Kind::Forbidden);
     let hopeful = Actor::register(&app.anonymous(), "hopeful-lab").await;
     assert!(hopeful.effect("/v1/orders", &wanted(&offer, "hopeful-lab")).await.is_err(), "not verified");
     let missing = Offer { listing: "listing_01jd0000000000000000000000".into(), ..offer.clone() };
@@ -195,7 +195,7 @@ async fn terms_of_somebody_else_or_of_no_version_cannot_be_listed() {
     let theirs = rival.publish_terms(1).await;
     let listing = |terms: &str| json!({ "dataset": published.dataset, "version": 1, "terms_id": terms });
     refused(provider.post("/v1/listings", &listing(&theirs)).await, Kind::NotFound, Some("terms_id"));
-    assert_eq!(rival.post("/v1/listings", &listing(&theirs)).await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(rival.post("/v1/listings", &listing(&theirs)).await.unwrap_err().kind, Kind::Forbidden);
     let own = provider.publish_terms(1).await;
     let draft = json!({ "dataset": published.dataset, "version": 2, "terms_id": own });
     assert_eq!(provider.post("/v1/listings", &draft).await.unwrap_err().kind, Kind::NotFound);
@@ -237,7 +237,7 @@ async fn terms_are_published_once_and_only_as_their_provider_signed_them() {
     }
     let rival = app.organisation("rival-house").await;
     let borrowed = Actor { handle: "poetry-house".into(), ..rival.clone() };
-    assert_eq!(borrowed.try_publish_terms(&document).await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(borrowed.try_publish_terms(&document).await.unwrap_err().kind, Kind::Forbidden);
     let forged = Actor { key: rival.key.clone(), ..provider.clone() };
     refused(forged.try_publish_terms(&terms(78)).await, Kind::BadSignature, Some("signatures"));
     let subject = ResourceDescriptor::new("terms", Digest::of("something else"));

@@ -39,7 +39,6 @@ pub struct Offer {
     pub listing: String,
     pub terms: String,
     pub dataset: String,
-    pub version: i64,
 }
 
 impl Actor {
@@ -197,7 +196,6 @@ impl Actor {
             listing: listing["id"].as_str().unwrap().to_string(),
             terms: terms.to_string(),
             dataset: published.dataset.clone(),
-            version: published.version,
         }
     }
 

@@ -6,10 +6,12 @@
 
 mod actors;
 mod database;
+mod log;
 pub mod process;
 
 pub use actors::{Actor, Offer, PASSWORD, Published, provenance, terms, token_wish};
 pub use database::TestDatabase;
+pub use log::kinds_in_log;
 
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use corpex::app::{App, Running};
 use corpex::cli::client::Client;
 use corpex::config::Config;
 use corpex::identity::{self, PlatformRole, Scope};
+use corpex::provenance::sequencer;
 use corpex::types::Clock;
 use corpex::{jobs, ledger};
 
@@ -29,9 +32,8 @@ pub struct TestApp {
     pub url: String,
     pub clock: Clock,
     running: Option<Running>,
-    pub config: Config,
     _database: TestDatabase,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 impl TestApp {
@@ -47,23 +49,18 @@ impl TestApp {
         let mut config = Config::embedded(folder.path());
         config.database_url = database.url.clone();
         change(&mut config);
-        let running = Running::start(config.clone()).await.unwrap();
+        let running = Running::start(config).await.unwrap();
         let client = Client::new(&running.url, None).unwrap();
         let operator = platform_actor(&running.app, &client, "operator@exchange.test", PlatformRole::Operator).await;
         let compliance =
             platform_actor(&running.app, &client, "compliance@exchange.test", PlatformRole::Compliance).await;
         let (url, clock) = (running.url.clone(), running.app.clock.clone());
-        Self { operator, compliance, url, clock, running: Some(running), config, _database: database, folder }
+        Self { operator, compliance, url, clock, running: Some(running), _database: database, _folder: folder }
     }
 
     /// What the server works with, for looking inside.
     pub fn app(&self) -> &App {
         &self.running.as_ref().unwrap().app
-    }
-
-    /// The exchange's data directory.
-    pub fn folder(&self) -> &std::path::Path {
-        self.folder.path()
     }
 
     /// A client without credentials.
@@ -108,12 +105,14 @@ impl TestApp {
         drain(self.app()).await;
     }
 
-    /// Stops the server gracefully and starts another one on the same data.
-    pub async fn restart(&mut self) {
-        self.running.take().unwrap().stop().await.unwrap();
-        let running = Running::start(self.config.clone()).await.unwrap();
-        self.url = running.url.clone();
-        self.running = Some(running);
+    /// Waits until everything recorded has its place in the log, and fails when that takes too long.
+    pub async fn sequenced(&self) {
+        let waited = tokio::time::timeout(DRAIN, async {
+            while self.app().db.read(sequencer::is_due).await.unwrap() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        waited.await.expect("the log does not take in what is recorded");
     }
 }
 

@@ -23,8 +23,6 @@ pub struct Exchange {
 /// Somebody at a command line.
 #[derive(Clone)]
 pub struct Person {
-    pub token: String,
-    server: String,
     config: PathBuf,
 }
 
@@ -107,7 +105,7 @@ impl Exchange {
     pub fn person(&self, name: &str, token: &str) -> Person {
         let config = self.folder.path().join("people").join(name);
         std::fs::create_dir_all(&config).unwrap();
-        let person = Person { token: token.to_string(), server: self.url.clone(), config };
+        let person = Person { config };
         person.done(&["login", "--server", &self.url, "--token", token]);
         person
     }
@@ -189,8 +187,7 @@ impl Person {
 pub fn organisation(exchange: &Exchange, operator: &Person, handle: &str) -> Person {
     use serde_json::json;
     let person = json!({ "email": format!("admin@{handle}.test"), "password": super::actors::PASSWORD });
-    let nobody =
-        Person { token: String::new(), server: exchange.url.clone(), config: exchange.folder.path().join("nobody") };
+    let nobody = Person { config: exchange.folder.path().join("nobody") };
     let anonymous = |method: &str, path: &str, body: &Value, token: Option<&str>| -> Value {
         let mut args = vec![
             "api".to_string(),

@@ -1,0 +1,189 @@
+//! What a change leaves in the public log: for every operation that changes something it is decided whether it logs,
+//! and what, or why it does not. The story then watches the log after each step.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::authorisation::{assert_covers, operations};
+use crate::support::{Actor, TestApp, kinds_in_log};
+
+/// What becomes of an operation in the log.
+enum Log {
+    /// It adds one entry of each of these kinds.
+    Adds(&'static [&'static str]),
+    /// It adds nothing, because …
+    Nothing(&'static str),
+}
+use Log::{Adds, Nothing};
+
+const MONEY: &str = "money is a matter between the exchange and one organisation; the books keep it";
+const PERSON: &str = "people and their credentials are not published";
+const DRAFT: &str = "a draft binds nobody until the manifest seals all of it";
+const BOARD: &str = "the statement of the listing stands; whether it is on the board today binds nobody";
+
+#[rustfmt::skip]
+const TABLE: &[(&str, Log)] = &[
+    // identity
+    ("register_user",         Nothing(PERSON)),
+    ("create_session",        Nothing(PERSON)),
+    ("refresh_session",       Nothing(PERSON)),
+    ("delete_session",        Nothing(PERSON)),
+    ("create_token",          Nothing(PERSON)),
+    ("revoke_token",          Nothing(PERSON)),
+    ("put_member",            Nothing(PERSON)),
+    ("delete_member",         Nothing(PERSON)),
+    ("register_organisation", Nothing("an organisation speaks in the log from its first key on")),
+    ("verify_organisation",   Nothing("it opens the exchange to an organisation; what the organisation signs then is logged")),
+    ("register_key",          Adds(&["key-registration"])),
+    ("revoke_key",            Adds(&["key-revocation"])),
+    // catalog
+    ("create_dataset",        Nothing(DRAFT)),
+    ("create_version",        Nothing(DRAFT)),
+    ("put_card",              Nothing(DRAFT)),
+    ("create_upload",         Nothing(DRAFT)),
+    ("create_upload_urls",    Nothing(DRAFT)),
+    ("upload_part",           Nothing(DRAFT)),
+    ("complete_upload",       Nothing(DRAFT)),
+    ("put_shard",             Nothing(DRAFT)),
+    ("delete_shard",          Nothing(DRAFT)),
+    ("seal_version",          Adds(&["manifest"])),
+    // terms, assessment
+    ("publish_terms",         Adds(&["terms"])),
+    ("create_assessment",     Adds(&["assessment", "certificate"])),
+    // ledger
+    ("create_deposit",        Nothing(MONEY)),
+    // market
+    ("create_listing",        Adds(&["listing"])),
+    ("pause_listing",         Nothing(BOARD)),
+    ("resume_listing",        Nothing(BOARD)),
+    ("withdraw_listing",      Nothing(BOARD)),
+    ("place_order",           Nothing("an order binds nobody until its contract is signed")),
+    ("sign_contract",         Adds(&["contract"])),
+    ("accept_order",          Nothing(MONEY)),
+    // delivery
+    ("pay_order",             Adds(&["entitlement"])),
+    ("create_links",          Adds(&["receipt-batch"])),
+];
+
+#[test]
+fn every_mutation_is_decided() {
+    let all = operations();
+    let changing = all.iter().filter(|(_, (method, _))| ![Method::GET, Method::HEAD].contains(method));
+    let decided = TABLE.iter().map(|(operation, _)| *operation).collect();
+    assert_covers(changing.map(|(id, _)| id), decided, "tests/it/mutations.rs");
+    for (operation, log) in TABLE {
+        if let Nothing(because) = log {
+            assert!(because.len() > 20, "{operation} does not log, but why?");
+        }
+    }
+}
+
+/// Reads the log after each step of a story and compares what came with the table.
+struct Watch<'a> {
+    app: &'a TestApp,
+    seen: BTreeMap<String, usize>,
+    told: BTreeSet<&'static str>,
+}
+
+impl<'a> Watch<'a> {
+    async fn begin(app: &'a TestApp) -> Self {
+        Self { app, seen: published(app).await, told: BTreeSet::new() }
+    }
+
+    /// Since the last look, these operations happened, once each.
+    async fn happened(&mut self, operations: &[&'static str]) {
+        let mut expected = self.seen.clone();
+        for operation in operations {
+            let (_, log) = TABLE.iter().find(|(id, _)| id == operation).unwrap();
+            let kinds = if let Adds(kinds) = log { *kinds } else { &[] };
+            for kind in kinds {
+                *expected.entry((*kind).to_string()).or_insert(0) += 1;
+            }
+            self.told.insert(operation);
+        }
+        self.seen = published(self.app).await;
+        assert_eq!(self.seen, expected, "after {operations:?}");
+    }
+
+    /// Every operation that logs must have happened in the story.
+    fn end(&self) {
+        let logs = TABLE.iter().filter(|(_, log)| matches!(log, Adds(_)));
+        let untold: Vec<_> = logs.map(|(id, _)| id).filter(|id| !self.told.contains(*id)).collect();
+        assert!(untold.is_empty(), "the story does not tell of {untold:?}");
+    }
+}
+
+/// What the public log holds, once everything recorded has its place in it.
+async fn published(app: &TestApp) -> BTreeMap<String, usize> {
+    app.sequenced().await;
+    kinds_in_log(&app.anonymous()).await
+}
+
+async fn lab_with_key(app: &TestApp, watch: &mut Watch<'_>) -> Actor {
+    let lab = Actor::register(&app.anonymous(), "verse-lab").await;
+    app.operator.verify("verse-lab").await;
+    app.operator.deposit("verse-lab", 60_000, "bank-1").await;
+    watch
+        .happened(&[
+            "register_user",
+            "create_session",
+            "create_token",
+            "register_organisation",
+            "verify_organisation",
+            "create_deposit",
+        ])
+        .await;
+    lab.register_key().await;
+    watch.happened(&["register_key"]).await;
+    lab
+}
+
+async fn buy(lab: &Actor, listing: &str, watch: &mut Watch<'_>) -> (String, String) {
+    let wanted = json!({
+        "listing_id": listing, "organisation": lab.handle, "use": "pretrain", "purpose": "pretraining of a small model",
+    });
+    let order = lab.effect("/v1/orders", &wanted).await.unwrap();
+    watch.happened(&["place_order"]).await;
+    lab.sign_contract(&order).await.unwrap();
+    watch.happened(&["sign_contract"]).await;
+    let id = order["id"].as_str().unwrap().to_string();
+    let paid = lab.pay(&id).await.unwrap();
+    watch.happened(&["pay_order"]).await;
+    (id, paid["entitlement"]["id"].as_str().unwrap().to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_mutation_logs() {
+    let app = TestApp::start().await;
+    let provider = app.provider().await;
+    let mut watch = Watch::begin(&app).await;
+    let lab = lab_with_key(&app, &mut watch).await;
+
+    let published = provider.publish("poems", &[("data/a.jsonl", b"{}\n")]).await;
+    watch.happened(&["create_dataset", "create_version", "put_shard", "seal_version"]).await;
+    app.compliance.assess(&published).await;
+    watch.happened(&["create_assessment"]).await;
+    let terms = provider.publish_terms(50_000).await;
+    watch.happened(&["publish_terms"]).await;
+    let offer = provider.list(&published, &terms).await;
+    watch.happened(&["create_listing"]).await;
+
+    let (order, entitlement) = buy(&lab, &offer.listing, &mut watch).await;
+    lab.links(&entitlement, &["data/a.jsonl"]).await.unwrap();
+    watch.happened(&["create_links"]).await;
+    lab.effect(format!("/v1/orders/{order}/acceptance"), &Value::Null).await.unwrap();
+    watch.happened(&["accept_order"]).await;
+
+    let listing = format!("/v1/listings/{}", offer.listing);
+    for step in ["pause", "resume", "withdraw"] {
+        provider.post(format!("{listing}/{step}"), &Value::Null).await.unwrap();
+    }
+    watch.happened(&["pause_listing", "resume_listing", "withdraw_listing"]).await;
+    let keys = format!("/v1/organisations/{}/keys", provider.handle);
+    let key = provider.get(&keys).await.unwrap()["items"][0]["id"].as_str().unwrap().to_string();
+    provider.post(format!("{keys}/{key}/revocation"), &json!({})).await.unwrap();
+    watch.happened(&["revoke_key"]).await;
+    watch.end();
+}
