@@ -7,17 +7,22 @@
 //!   writers queue instead of spinning; on PostgreSQL it is `ISOLATION LEVEL SERIALIZABLE`, repeated with
 //!   jitter when the server finds a conflict. Closures are therefore `Fn`, and free of side effects.
 //! - A read sees one snapshot and cannot write.
+//! - Text compares by its bytes on both, whatever collation a PostgreSQL was set up with.
 //!
+//! Invariant: a transaction in which a statement failed is not committed, even if its closure returns `Ok`.
+//! PostgreSQL would answer such a `COMMIT` with success, and have kept nothing.
 //! Invariant: rows of the [`APPEND_ONLY`] tables are never changed or removed; triggers refuse it.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use diesel::Connection;
-use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
+use diesel::connection::{AnsiTransactionManager, InstrumentationEvent, SimpleConnection, TransactionManager};
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
+use diesel::result::{DatabaseErrorKind, Error as Diesel};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::error::{Error, Kind, Result};
@@ -53,6 +58,9 @@ const SQLITE_AT_LEAST: i32 = 3_051_003;
 
 /// How often a write is repeated on a serialisation failure before the caller is told to try later.
 const WRITE_ATTEMPTS: u32 = 20;
+/// How often one is repeated when a key is taken that it had not seen: another transaction was faster by a moment, and
+/// on the next attempt the rule that looks for the key says so in its own words.
+const TAKEN_ATTEMPTS: u32 = 3;
 const POOL_WAIT: Duration = Duration::from_secs(10);
 
 type ConnPool = Pool<ConnectionManager<Conn>>;
@@ -151,7 +159,7 @@ impl Db {
                 let mut conn = checkout(&db.writers)?;
                 begin(&mut conn, "BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN IMMEDIATE")?;
                 match finish(&mut conn, &work) {
-                    Err(error) if attempt < WRITE_ATTEMPTS && is_conflict(&error) => {
+                    Err(error) if attempt < db.attempts(&error) => {
                         drop(conn);
                         db.retries.fetch_add(1, Ordering::Relaxed);
                         let most = 1_u64 << attempt.min(7);
@@ -163,6 +171,18 @@ impl Db {
             Err(Error::internal("unreachable: attempts are bounded"))
         })
         .await
+    }
+
+    /// How often a write that failed with `error` is attempted in all.
+    fn attempts(&self, error: &Error) -> u32 {
+        match error.cause() {
+            Some(error) if is_conflict(error) => WRITE_ATTEMPTS,
+            // On SQLite one write follows the other: what is taken was taken before.
+            Some(Diesel::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) if self.sqlite_writer.is_none() => {
+                TAKEN_ATTEMPTS
+            }
+            _ => 1,
+        }
     }
 
     /// How many writes were repeated because of a conflict, since the start.
@@ -222,6 +242,7 @@ impl CustomizeConnection<Conn, diesel::r2d2::Error> for Settings {
             }
             Settings::SqliteReader => "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON; PRAGMA query_only = ON",
         };
+        conn.set_instrumentation(note_failure);
         conn.batch_execute(sql).map_err(diesel::r2d2::Error::QueryError)
     }
 }
@@ -241,12 +262,25 @@ fn assert_sqlite_version(conn: &mut Conn) -> Result<()> {
     Ok(())
 }
 
+thread_local! {
+    /// What the first statement that failed in this thread's transaction failed with.
+    static FIRST_FAILURE: Cell<Option<Diesel>> = const { Cell::new(None) };
+}
+
+fn note_failure(event: InstrumentationEvent<'_>) {
+    if let InstrumentationEvent::FinishQuery { error: Some(Diesel::DatabaseError(kind, info)), .. } = event {
+        let this = || Diesel::DatabaseError(*kind, Box::new(info.message().to_string()));
+        FIRST_FAILURE.set(FIRST_FAILURE.take().or_else(|| Some(this())));
+    }
+}
+
 #[allow(clippy::disallowed_methods)] // the one home of raw transactions
 fn begin(conn: &mut Conn, postgres: &str, sqlite: &str) -> Result<()> {
     match conn {
         Conn::Pg(pg) => AnsiTransactionManager::begin_transaction_sql(pg, postgres)?,
         Conn::Sqlite(lite) => AnsiTransactionManager::begin_transaction_sql(lite, sqlite)?,
     }
+    FIRST_FAILURE.set(None);
     Ok(())
 }
 
@@ -254,32 +288,34 @@ type Manager = <Conn as Connection>::TransactionManager;
 
 #[allow(clippy::disallowed_methods)] // as above
 fn finish<T>(conn: &mut Conn, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
-    match work(conn) {
-        Ok(value) => {
-            Manager::commit_transaction(conn)?;
-            Ok(value)
-        }
-        Err(error) => {
-            if let Err(rollback) = Manager::rollback_transaction(conn) {
-                tracing::warn!(?rollback, "a rollback failed; the connection is dropped");
-            }
-            Err(error)
-        }
+    let outcome = match (work(conn), FIRST_FAILURE.take()) {
+        (Ok(value), None) => return Manager::commit_transaction(conn).map(|()| value).map_err(Error::from),
+        (Ok(_), Some(passed_over)) => Err(Error::from(passed_over)),
+        // Whatever the work made of it, it may succeed when it is repeated.
+        (Err(_), Some(conflict)) if is_conflict(&conflict) => Err(Error::from(conflict)),
+        (Err(error), _) => Err(error),
+    };
+    if let Err(rollback) = Manager::rollback_transaction(conn) {
+        tracing::warn!(?rollback, "a rollback failed; the connection is dropped");
     }
+    outcome
 }
 
 /// True if another transaction got in the way and the same work may succeed when repeated.
-fn is_conflict(error: &Error) -> bool {
-    use diesel::result::{DatabaseErrorKind, Error as Diesel};
-    fn conflict(error: &Diesel) -> bool {
-        match error {
-            Diesel::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => true,
-            Diesel::DatabaseError(DatabaseErrorKind::Unknown, info) => info.message().contains("deadlock detected"),
-            Diesel::RollbackErrorOnCommit { commit_error, .. } => conflict(commit_error),
-            _ => false,
+///
+/// PostgreSQL has codes for the others, which diesel does not pass on. Where it speaks another language than English,
+/// they count as failures.
+pub(crate) fn is_conflict(error: &Diesel) -> bool {
+    match error {
+        Diesel::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => true,
+        Diesel::DatabaseError(DatabaseErrorKind::Unknown, info) => {
+            ["deadlock detected", "due to lock timeout", "database is locked"]
+                .iter()
+                .any(|conflict| info.message().contains(conflict))
         }
+        Diesel::RollbackErrorOnCommit { commit_error, .. } => is_conflict(commit_error),
+        _ => false,
     }
-    error.cause::<Diesel>().is_some_and(conflict)
 }
 
 fn sqlite_guards() -> String {
@@ -292,6 +328,20 @@ fn sqlite_guards() -> String {
     APPEND_ONLY.iter().flat_map(|table| [guard(table, "UPDATE"), guard(table, "DELETE")]).collect()
 }
 
+/// Gives every text column the collation that compares bytes, as SQLite does: the order of shards in a manifest and
+/// of pages in a list must not depend on the language that a server was set up for.
+const POSTGRES_BYTE_ORDER: &str = r#"
+    DO $$ DECLARE change TEXT; BEGIN
+        FOR change IN
+            SELECT format('ALTER TABLE %s %s', attrelid::regclass,
+                string_agg(format('ALTER COLUMN %I TYPE TEXT COLLATE pg_catalog."C"', attname), ', '))
+            FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+            WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND NOT attisdropped
+                AND atttypid = 'TEXT'::regtype AND attcollation <> 'pg_catalog."C"'::regcollation
+            GROUP BY attrelid
+        LOOP EXECUTE change; END LOOP;
+    END $$;"#;
+
 fn postgres_guards() -> String {
     let refuse = "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ \
                   BEGIN RAISE EXCEPTION '% is append-only: correct it with another row', TG_TABLE_NAME; END $$;";
@@ -301,5 +351,5 @@ fn postgres_guards() -> String {
              FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();"
         )
     };
-    std::iter::once(refuse.to_string()).chain(APPEND_ONLY.iter().map(guard)).collect()
+    [POSTGRES_BYTE_ORDER.to_string(), refuse.to_string()].into_iter().chain(APPEND_ONLY.iter().map(guard)).collect()
 }

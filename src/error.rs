@@ -245,7 +245,7 @@ impl From<diesel::result::Error> for Error {
             Diesel::DatabaseError(Db::ClosedConnection | Db::UnableToSendCommand, _) => {
                 (Kind::Unavailable, "the database cannot be reached")
             }
-            Diesel::DatabaseError(Db::SerializationFailure, _) => {
+            conflict if crate::db::is_conflict(conflict) => {
                 (Kind::Unavailable, "too many changes at once to the same records")
             }
             _ => (Kind::Internal, "the database refused a statement"),
