@@ -212,8 +212,7 @@ async fn put_member(admin: &Actor, email: &str, role: &str) {
 
 /// One of every kind: nobody, a stranger, the platform's staff, and each role on both sides of a trade.
 async fn people(app: &TestApp, house: &Actor, lab: &Actor) -> Vec<Person> {
-    let nobody =
-        Person { name: "nobody", platform: None, roles: Vec::new(), write_token: None, read_token: None };
+    let nobody = Person { name: "nobody", platform: None, roles: Vec::new(), write_token: None, read_token: None };
     let mut people = vec![nobody];
     people.push(person(app, "a stranger", "admin@other-house.test", &[]).await);
     for (name, actor, role) in [
