@@ -94,10 +94,7 @@ pub fn list(c: &mut Conn, caller: Option<&Caller>, which: &DatasetRef, page: &Pa
 pub fn list_shards(c: &mut Conn, caller: Option<&Caller>, which: &VersionRef, page: &PageQuery) -> Result<Page<Shard>> {
     let (_, version) = view_version(c, caller, which)?;
     let limit = page.limit()?;
-    if page.after().contains('\0') {
-        return Err(Error::invalid("cursor", "this is not a cursor of this list"));
-    }
-    let rows = queries::list_shards(c, version.id, page.after(), limit.saturating_add(1))?;
+    let rows = queries::list_shards(c, version.id, page.after()?, limit.saturating_add(1))?;
     Ok(Page::new(rows, limit, |shard| shard.path.clone()))
 }
 

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{Caller, Role, countries, is_hidden, members, queries, readable};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::types::{Instant, Json, OrganisationId, PageQuery, kind};
+use crate::types::{Instant, Json, OrganisationId, PageQuery};
 use crate::{history, text_enum};
 
 const LONGEST_LEGAL_NAME: usize = 200;
@@ -203,12 +203,7 @@ pub fn verify_organisation(c: &mut Conn, caller: &Caller, handle: &str, now: Ins
 /// Operators and compliance see all, others the verified ones and their own.
 pub fn organisations(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Organisation>> {
     let only_for = (!caller.is_operator() && !caller.is_compliance()).then_some(caller.user_id);
-    Ok(queries::list_organisations(
-        c,
-        only_for,
-        page.after_id::<kind::Organisation>()?,
-        page.limit()?.saturating_add(1),
-    )?)
+    Ok(queries::list_organisations(c, only_for, page.after()?, page.limit()?.saturating_add(1))?)
 }
 
 /// The organisation with this handle, if the caller (or somebody without credential) may know of it.

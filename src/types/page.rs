@@ -35,17 +35,24 @@ impl PageQuery {
         }
     }
     /// The cursor's key; empty text sorts before every key.
-    pub fn after(&self) -> &str {
-        self.cursor.as_deref().unwrap_or("")
+    pub fn after(&self) -> Result<&str> {
+        match self.cursor.as_deref().unwrap_or("") {
+            key if key.contains('\0') => Err(not_a_cursor()),
+            key => Ok(key),
+        }
     }
     /// As [`PageQuery::after`], for a list whose sort key is an identifier of a `T`, checked.
     pub fn after_id<T: Noun>(&self) -> Result<&str> {
-        match self.after() {
+        match self.after()? {
             "" => Ok(""),
             key if key.parse::<Id<T>>().is_ok() => Ok(key),
-            _ => Err(Error::invalid("cursor", "this is not a cursor of this list").remedy("send the `next` of a page")),
+            _ => Err(not_a_cursor()),
         }
     }
+}
+
+fn not_a_cursor() -> Error {
+    Error::invalid("cursor", "this is not a cursor of this list").remedy("send the `next` of a page")
 }
 
 /// One page of a list.
