@@ -15,7 +15,7 @@ use crate::provenance::sequencer;
 
 const JOBS_AT_ONCE: usize = 2;
 /// How often an idle worker looks for work.
-const IDLE: Duration = Duration::from_millis(50);
+const IDLE: Duration = Duration::from_millis(100);
 /// How often abandoned uploads are looked for.
 const SWEEP: Duration = Duration::from_secs(60 * 60);
 /// How long it waits after a failure of the database.

@@ -1,5 +1,7 @@
 //! `corpex serve`, `worker` and `migrate`: the server's side of the program.
 
+use std::io::IsTerminal as _;
+
 use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -65,7 +67,8 @@ impl Migrate {
 /// Logs to standard error; `RUST_LOG` chooses what (default `info`).
 fn start_logging(json: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let started = if json { builder.json().try_init() } else { builder.try_init() };
     if let Err(error) = started {
         eprintln!("logging was started before: {error}");

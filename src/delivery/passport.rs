@@ -1,7 +1,7 @@
 //! Putting a licensee's passport together: every statement that the licence rests on, each with its proof.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use super::queries;
 use crate::catalog;
@@ -58,16 +58,21 @@ fn logged(c: &mut Conn, id: StatementId) -> Result<PassportStatement> {
     })
 }
 
-/// Every receipt under the licence with its path in its batch; the batches' statements are added to `statements`.
+/// The first receipt of each shard under the licence, with its path in its batch; the batches' statements are added
+/// to `statements`. Later links to the same bytes prove nothing more, and there may be any number of them.
 fn deliveries(c: &mut Conn, id: EntitlementId, statements: &mut Vec<PassportStatement>) -> Result<Vec<Delivery>> {
     let mut batches: HashMap<ReceiptBatchId, (u32, Vec<crate::types::Digest>)> = HashMap::new();
     let mut deliveries = Vec::new();
+    let mut shards = HashSet::new();
     let mut after = String::new();
     loop {
         let page = queries::list_receipts(c, id, &after, PAGE)?;
         let Some(last) = page.last() else { return Ok(deliveries) };
         after = last.document.0.receipt.to_string();
         for row in page {
+            if !shards.insert(row.document.0.path.clone()) {
+                continue;
+            }
             let (batch, leaves) = match batches.entry(row.batch_id) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => {
