@@ -248,6 +248,12 @@ impl From<diesel::result::Error> for Error {
             conflict if crate::db::is_conflict(conflict) => {
                 (Kind::Unavailable, "too many changes at once to the same records")
             }
+            Diesel::DatabaseError(Db::Unknown, info) if info.message().contains("due to statement timeout") => {
+                (Kind::Unavailable, "the database took too long")
+            }
+            Diesel::DatabaseError(Db::Unknown, info) if info.message().ends_with("\"UTF8\": 0x00") => {
+                (Kind::Invalid, "text must not contain the character NUL")
+            }
             _ => (Kind::Internal, "the database refused a statement"),
         };
         Self::new(kind, detail).because(error)
