@@ -25,7 +25,7 @@ use crate::store::Store;
 use crate::types::Clock;
 use crate::{assessment, catalog, compliance, delivery, ledger, market, ops, provenance, store, terms, worker};
 
-mod http;
+pub(crate) mod http;
 
 /// Requests in flight at a stop get this long to finish.
 const SHUTDOWN_SECONDS: u64 = 30;
@@ -198,6 +198,8 @@ impl Running {
                 .remedy("choose another --listen address")
                 .because(error)
         })?;
+        // Accepted connections inherit it: one that takes no byte of its answer for so long is closed.
+        socket2::SockRef::from(&listener).set_tcp_user_timeout(Some(CLIENT_TIMEOUT))?;
         config.listen = listener.local_addr()?;
         let url = config.public_url();
         let app = App::open(config).await?;

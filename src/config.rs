@@ -56,7 +56,9 @@ pub struct Config {
 }
 
 /// The largest JSON body.
-pub const MAX_JSON_BYTES: usize = 32 * 1024 * 1024;
+pub const MAX_JSON_BYTES: usize = 8 * 1024 * 1024;
+/// The largest JSON body of somebody who has shown no credential.
+pub const MAX_ANONYMOUS_JSON_BYTES: usize = 16 * 1024;
 /// The largest shard that one small PUT may carry.
 pub const MAX_SMALL_SHARD_BYTES: u64 = 32 * 1024 * 1024;
 /// The largest shard.
@@ -65,7 +67,8 @@ pub const MAX_SHARD_BYTES: i64 = 5 * 1024 * 1024 * 1024;
 pub const MAX_SHARDS: usize = 100_000;
 /// How long a signed URL is good for.
 pub const SIGNED_URL_TTL: Duration = Duration::from_secs(300);
-/// How long a client may take to send a request's head, and between two pieces of its body.
+/// How long a client may take to send a request's head, between two pieces of its body, and to take any byte of the
+/// answer.
 pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Config {

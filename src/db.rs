@@ -14,9 +14,10 @@
 //! Invariant: rows of the [`APPEND_ONLY`] tables are never changed or removed; triggers refuse it.
 
 use std::cell::Cell;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use diesel::Connection;
@@ -84,9 +85,12 @@ impl Db {
             let pool = pool(url, pool_size, Settings::Postgres)?;
             return Ok(Self { readers: pool.clone(), writers: pool, sqlite_writer: None, retries: Arc::default() });
         }
-        if let Some(parent) = Path::new(url).parent() {
-            std::fs::create_dir_all(parent)?;
+        if url.contains("://") {
+            // Not repeated here: it may hold a password.
+            return Err(Error::invalid("database_url", "the database is of a kind that is not known here")
+                .remedy("give postgres://… or the path of an SQLite file"));
         }
+        make_private_file(Path::new(url))?;
         let writers = pool(url, 1, Settings::SqliteWriter)?;
         assert_sqlite_version(&mut *checkout(&writers)?)?;
         let readers = pool(url, pool_size, Settings::SqliteReader)?;
@@ -152,10 +156,9 @@ impl Db {
     {
         self.on_blocking_thread(move |db| {
             for attempt in 1.. {
-                let _one_at_a_time = match &db.sqlite_writer {
-                    Some(mutex) => Some(mutex.lock().map_err(|_| Error::internal("a writer panicked"))?),
-                    None => None,
-                };
+                // A writer that panicked left nothing behind: its connection was dropped, and the transaction with it.
+                let lock = |mutex| std::sync::Mutex::lock(mutex).unwrap_or_else(PoisonError::into_inner);
+                let _one_at_a_time = db.sqlite_writer.as_deref().map(lock);
                 let mut conn = checkout(&db.writers)?;
                 begin(&mut conn, "BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN IMMEDIATE")?;
                 match finish(&mut conn, &work) {
@@ -201,6 +204,16 @@ impl Db {
             .await
             .map_err(|error| Error::internal("database work panicked").because(error))?
     }
+}
+
+/// Makes the database's file, if it is missing, readable by its owner only; SQLite gives the files beside it the same
+/// mode. What it holds (digests of credentials, who trades what) is no business of the machine's other users.
+fn make_private_file(path: &Path) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    Ok(())
 }
 
 fn pool(url: &str, size: u32, settings: Settings) -> Result<ConnPool> {
@@ -352,4 +365,37 @@ fn postgres_guards() -> String {
         )
     };
     [POSTGRES_BYTE_ORDER.to_string(), refuse.to_string()].into_iter().chain(APPEND_ONLY.iter().map(guard)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_file_is_private_and_writes_go_on_after_one_that_panicked() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("new").join("db.sqlite3");
+        let db = Db::open(&file.display().to_string(), 1).unwrap();
+        db.migrate().await.unwrap();
+        for name in ["db.sqlite3", "db.sqlite3-wal"] {
+            let mode = std::fs::metadata(file.with_file_name(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+        let panicked = db.write(|c| -> Result<()> {
+            diesel::connection::SimpleConnection::batch_execute(c, "CREATE TABLE half (done INTEGER)")?;
+            panic!("half way")
+        });
+        assert_eq!(panicked.await.unwrap_err().kind, Kind::Internal);
+        let again =
+            |c: &mut Conn| Ok(diesel::connection::SimpleConnection::batch_execute(c, "CREATE TABLE half (a TEXT)")?);
+        db.write(again).await.unwrap();
+    }
+
+    #[test]
+    fn a_database_of_an_unknown_kind_is_refused_without_repeating_its_password() {
+        let refused = Db::open("postgress://user:hunter2@host/db", 1).err().unwrap();
+        assert_eq!(refused.field.as_deref(), Some("database_url"));
+        assert!(!format!("{refused:?}").contains("hunter2"));
+    }
 }

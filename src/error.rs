@@ -251,8 +251,9 @@ impl From<diesel::result::Error> for Error {
             Diesel::DatabaseError(Db::Unknown, info) if info.message().contains("due to statement timeout") => {
                 (Kind::Unavailable, "the database took too long")
             }
-            Diesel::DatabaseError(Db::Unknown, info) if info.message().ends_with("\"UTF8\": 0x00") => {
-                (Kind::Invalid, "text must not contain the character NUL")
+            // PostgreSQL keeps no NUL in text, and says so with the byte at the end, in whatever language.
+            Diesel::DatabaseError(_, info) if info.message().ends_with(": 0x00") => {
+                (Kind::Invalid, "a text holds the character U+0000 (NUL), which none may")
             }
             _ => (Kind::Internal, "the database refused a statement"),
         };
@@ -284,5 +285,13 @@ mod tests {
     fn a_fault_of_ours_does_not_tell_the_caller_its_cause() {
         let problem = Error::internal("password is hunter2").problem();
         assert!(!problem.detail.contains("hunter2"));
+    }
+
+    #[test]
+    fn text_that_postgresql_cannot_keep_is_the_callers_fault() {
+        use diesel::result::{DatabaseErrorKind, Error as Diesel};
+        let said = |message: &str| Diesel::DatabaseError(DatabaseErrorKind::Unknown, Box::new(message.to_string()));
+        assert_eq!(Error::from(said(r#"invalid byte sequence for encoding "UTF8": 0x00"#)).kind, Kind::Invalid);
+        assert_eq!(Error::from(said("the disk is full")).kind, Kind::Internal);
     }
 }

@@ -5,10 +5,11 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::app::App;
 use crate::catalog;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::jobs::{self, Job, Leased};
 use crate::provenance::sequencer;
 
@@ -37,8 +38,8 @@ pub async fn run(app: App, stop: CancellationToken) {
 }
 
 /// What each job does: the one place where jobs meet the domains.
-async fn perform(app: &App, job: &Job) -> Result<()> {
-    match job.clone() {
+async fn perform(app: &App, job: Job) -> Result<()> {
+    match job {
         Job::VerifyUpload { upload_id } => catalog::verify_upload(app, upload_id).await,
         Job::SweepObject { storage_key } => catalog::sweep_object(app, &storage_key).await,
     }
@@ -72,8 +73,11 @@ async fn next(app: &App, owner: &str) -> Result<Option<Leased>> {
 
 /// Runs a job while keeping its lease, and settles what became of it.
 async fn run_one(app: &App, leased: Leased, stop: &CancellationToken) {
+    // A task of its own, so that a job that panics fails alone. It ends with us when it is given up.
+    let (whole, job) = (app.clone(), leased.job.clone());
+    let task = AbortOnDropHandle::new(tokio::spawn(async move { perform(&whole, job).await }));
     let performed = tokio::select! {
-        outcome = perform(app, &leased.job) => Some(outcome),
+        outcome = task => Some(outcome.unwrap_or_else(|panic| Err(Error::internal("a job panicked").because(panic)))),
         () = keep_lease(app, &leased) => None,
         () = stop.cancelled() => None,
     };

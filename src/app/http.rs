@@ -18,8 +18,10 @@ use crate::config::{MAX_JSON_BYTES, MAX_SMALL_SHARD_BYTES};
 use crate::error::{Error, Kind};
 use crate::types::Page;
 
-/// A handler that has not answered by then is given up, but for those that carry file bytes.
+/// A handler that has not answered by then is given up.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// The same for those that carry file bytes: a body that trickles in may not hold its place for ever.
+const BYTES_DEADLINE: Duration = Duration::from_secs(60 * 60);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Wraps a request: gives it an id and a span, bounds its time, counts it, and sets the headers that every answer has.
@@ -37,9 +39,9 @@ pub(super) async fn envelop<B: MessageBody + 'static>(
     let span = tracing::info_span!("request", id, %method, route);
     let started = Stopwatch::now();
     let answered = async {
-        let limit = if carries_bytes { Duration::MAX } else { DEADLINE };
+        let limit = if carries_bytes { BYTES_DEADLINE } else { DEADLINE };
         tokio::time::timeout(limit, next.call(request)).await.unwrap_or_else(|_| {
-            Err(Error::new(Kind::Timeout, format!("no answer within {} seconds", DEADLINE.as_secs())).into())
+            Err(Error::new(Kind::Timeout, format!("no answer within {} seconds", limit.as_secs())).into())
         })
     };
     let mut response = answered.instrument(span.clone()).await?;
@@ -108,16 +110,20 @@ async fn no_route(request: HttpRequest) -> Result<HttpResponse, Error> {
 }
 
 fn refuse_json(error: JsonPayloadError, _: &HttpRequest) -> actix_web::Error {
+    unreadable(error).into()
+}
+
+/// Why a JSON body was refused.
+pub(crate) fn unreadable(error: JsonPayloadError) -> Error {
     match error {
-        JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => {
-            Error::new(Kind::TooLarge, format!("the body is larger than {MAX_JSON_BYTES} bytes"))
+        JsonPayloadError::OverflowKnownLength { limit, .. } | JsonPayloadError::Overflow { limit } => {
+            Error::new(Kind::TooLarge, format!("the body is larger than {limit} bytes"))
         }
         JsonPayloadError::ContentType => Error::new(Kind::UnsupportedMediaType, "the body is not declared as JSON")
             .remedy("send Content-Type: application/json"),
         JsonPayloadError::Deserialize(error) if error.is_data() => unfit(&error.to_string()),
         other => Error::new(Kind::Malformed, format!("the body is not JSON in UTF-8: {other}")),
     }
-    .into()
 }
 
 fn refuse_query(error: QueryPayloadError, _: &HttpRequest) -> actix_web::Error {

@@ -3,6 +3,10 @@
 //! The exchange keeps a card byte for byte, because the signed manifest holds its digest; it only checks that the
 //! front matter can be read.
 
+use std::cell::Cell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess as _, Visitor};
 use yaml_serde::Mapping;
 
 use super::manifest::Origin;
@@ -38,6 +42,7 @@ impl<'a> Card<'a> {
         let Some((yaml, body)) = split(text)? else {
             return Ok(Self { front_matter: Mapping::new(), body: text });
         };
+        check_expansion(yaml)?;
         let value: yaml_serde::Value = yaml_serde::from_str(yaml)
             .map_err(|error| invalid(format!("the front matter is not YAML: {error}")).because(error))?;
         match value {
@@ -59,6 +64,83 @@ impl<'a> Card<'a> {
         })?;
         yaml_serde::from_value(value.clone())
             .map_err(|error| Error::invalid("card", format!("`provenance` in the front matter: {error}")))
+    }
+}
+
+/// Refuses YAML whose aliases (`*name`) make more of it than its text could hold: a small card could otherwise fill
+/// the memory of whoever reads it.
+fn check_expansion(yaml: &str) -> Result<()> {
+    let left = Cell::new(yaml.len().saturating_add(1));
+    let read = Counting(&left).deserialize(yaml_serde::Deserializer::from_str(yaml));
+    read.map_err(|error| Error::invalid("card", format!("the front matter is not YAML: {error}")).because(error))
+}
+
+/// Reads anything, keeps nothing, and gives up when there are more values than were left.
+#[derive(Clone, Copy)]
+struct Counting<'a>(&'a Cell<usize>);
+
+impl Counting<'_> {
+    fn count<E: serde::de::Error>(self) -> Result<(), E> {
+        let left = self.0.get().checked_sub(1).ok_or_else(|| E::custom("its aliases expand to too much"))?;
+        self.0.set(left);
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Counting<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Counting<'_> {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("YAML")
+    }
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
+        self.count()
+    }
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
+        self.count()
+    }
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<(), E> {
+        self.count()
+    }
+    fn visit_i128<E: serde::de::Error>(self, _: i128) -> Result<(), E> {
+        self.count()
+    }
+    fn visit_u128<E: serde::de::Error>(self, _: u128) -> Result<(), E> {
+        self.count()
+    }
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
+        self.count()
+    }
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<(), E> {
+        self.count()
+    }
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        self.count()
+    }
+    fn visit_none<E: serde::de::Error>(self) -> Result<(), E> {
+        self.count()
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        self.count()?;
+        while items.next_element_seed(self)?.is_some() {}
+        Ok(())
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        self.count()?;
+        while entries.next_key_seed(self)?.is_some() {
+            entries.next_value_seed(self)?;
+        }
+        Ok(())
+    }
+    fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<(), A::Error> {
+        let ((), value) = tagged.variant_seed(self)?;
+        value.newtype_variant_seed(self)
     }
 }
 
@@ -129,5 +211,15 @@ mod tests {
         let text = "---\nprovenance:\n  collection_method: feeds\n  source_licence: MIT\n  consent: public domain\n  personal_data: none\n---\n";
         assert_eq!(Card::parse(text).unwrap().origin().unwrap().source_licence, "MIT");
         assert!(Card::parse("").unwrap().origin().unwrap_err().remedy.is_some());
+    }
+
+    #[test]
+    fn aliases_may_repeat_a_little_and_not_multiply() {
+        let card = |yaml: &str| format!("---\n{yaml}---\n");
+        let modest = card("a: &a [x, y]\nb: *a\nc: !tag {d: 1.5, e: null, f: true, g: -1}\nlicense: mit\n");
+        assert_eq!(Card::parse(&modest).unwrap().front_matter.len(), 4);
+        let bomb = card(&format!("a: &a [{}]\nb: [{}]\n", "x, ".repeat(50_000), "*a, ".repeat(50_000)));
+        let error = Card::parse(&bomb).unwrap_err();
+        assert!(error.detail.contains("expand"), "{error}");
     }
 }

@@ -2,8 +2,8 @@
 
 use super::manifest::in_predicate;
 use super::{
-    Manifest, ManifestShard, SEALERS, Seal, Version, VersionRef, VersionState, move_state, queries, require_draft,
-    seal_of, view_version,
+    Dataset, Manifest, ManifestShard, SEALERS, Seal, Version, VersionRef, VersionState, move_state, queries,
+    require_draft, seal_of, view_version,
 };
 use crate::config::MAX_SHARDS;
 use crate::db::Conn;
@@ -16,6 +16,18 @@ use crate::types::Instant;
 
 /// The largest signed manifest, in bytes of JSON: 100,000 shards with ordinary paths fit.
 pub const MAX_SEAL_BYTES: usize = 128 * 1024 * 1024;
+
+/// Checks, before any body is read, that `caller` may seal this draft.
+///
+/// # Errors
+/// `NotFound`, `Forbidden`, `WrongState`.
+pub fn may_seal(c: &mut Conn, caller: &Caller, which: &VersionRef) -> Result<(Dataset, Version)> {
+    let (dataset, version) = view_version(c, Some(caller), which)?;
+    caller.may_for(dataset.organisation_id, &dataset.handle, SEALERS)?;
+    identity::require_verified(&identity::organisation(c, dataset.organisation_id)?)?;
+    require_draft(&version)?;
+    Ok((dataset, version))
+}
 
 /// Seals a draft with its manifest, signed by an active key of the organisation.
 ///
@@ -30,10 +42,7 @@ pub fn seal(
     envelope: &Envelope,
     now: Instant,
 ) -> Result<(Version, Seal)> {
-    let (dataset, version) = view_version(c, Some(caller), which)?;
-    caller.may_for(dataset.organisation_id, &dataset.handle, SEALERS)?;
-    identity::require_verified(&identity::organisation(c, dataset.organisation_id)?)?;
-    require_draft(&version)?;
+    let (dataset, version) = may_seal(c, caller, which)?;
     let [signature] = envelope.signatures.as_slice() else {
         return Err(Error::new(Kind::BadSignature, "a manifest carries exactly one signature: the provider's")
             .field("signatures"));

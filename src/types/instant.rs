@@ -61,9 +61,12 @@ impl fmt::Debug for Instant {
 impl FromStr for Instant {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self, Error> {
+        // An offset can carry a time out of the years that RFC 3339 can write.
         DateTime::parse_from_rfc3339(text)
+            .ok()
             .map(|at| Self::from_unix_micros(at.timestamp_micros()))
-            .map_err(|_| Error::invalid("", format!("{text:?} is not an RFC 3339 time such as 2026-01-31T08:00:00Z")))
+            .filter(|at| (1..=9999).contains(&at.year()))
+            .ok_or_else(|| Error::invalid("", format!("{text:?} is not an RFC 3339 time such as 2026-01-31T08:00:00Z")))
     }
 }
 impl Serialize for Instant {
@@ -152,5 +155,13 @@ mod tests {
         let before = clock.now();
         clock.clone().advance(Duration::from_secs(3600));
         assert!(clock.now() >= before.plus(Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn an_offset_cannot_lead_out_of_the_years_that_can_be_written() {
+        for bad in ["0000-01-01T00:00:00+10:00", "0001-01-01T00:00:00+10:00", "9999-12-31T23:59:59-01:00"] {
+            assert!(bad.parse::<Instant>().is_err(), "{bad}");
+        }
+        assert_eq!("9999-12-31T23:59:59+01:00".parse::<Instant>().unwrap().year(), 9999);
     }
 }

@@ -50,9 +50,11 @@ async fn bodies_that_cannot_be_read_are_refused_with_the_reason() {
     assert_eq!((status, problem["field"].as_str()), (422, Some("colour")));
     let (status, problem) = raw(&app, &nobody, "/v1/users", "text/plain", b"hello".to_vec()).await;
     assert_eq!((status, problem["type"].as_str()), (415, Some("urn:corpex:problem:unsupported-media-type")));
-    let huge = vec![b' '; corpex::config::MAX_JSON_BYTES + 1];
-    let (status, problem) = raw(&app, &nobody, "/v1/users", "application/json", huge).await;
-    assert_eq!((status, problem["type"].as_str()), (413, Some("urn:corpex:problem:too-large")));
+    let huge = vec![b' '; corpex::config::MAX_ANONYMOUS_JSON_BYTES + 1];
+    for path in ["/v1/users", "/v1/sessions", "/v1/sessions/refresh"] {
+        let (status, problem) = raw(&app, &nobody, path, "application/json", huge.clone()).await;
+        assert_eq!((status, problem["type"].as_str()), (413, Some("urn:corpex:problem:too-large")), "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -284,4 +286,29 @@ async fn a_licence_ends_when_its_term_does() {
     lab.links(&entitlement, &["a.jsonl"]).await.unwrap();
     app.clock.advance(std::time::Duration::from_secs(24 * 3600));
     refused(lab.links(&entitlement, &["a.jsonl"]).await, Kind::NotEntitled, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nul_in_text_is_nobodys_fault_but_the_callers() {
+    let app = TestApp::start().await;
+    for path in ["organisations/a%00b", "organisations?cursor=%00", "organisations/a%00b/keys", "tokens?cursor=%00"] {
+        // SQLite finds nothing of that name, and nothing beyond that cursor; PostgreSQL refuses the text.
+        if let Err(error) = app.operator.get(format!("/v1/{path}")).await {
+            assert!(matches!(error.kind, Kind::NotFound | Kind::Invalid), "{path}: {error:?}");
+        }
+    }
+    let who = json!({ "email": "a\0@b.test", "password": "correct horse battery" });
+    let error = app.anonymous().post("/v1/sessions").json(&who).unwrap().send::<Value>().await.unwrap_err();
+    assert!(matches!(error.kind, Kind::Unauthenticated | Kind::Invalid), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_is_refused_before_a_manifest_is_read() {
+    let app = TestApp::start().await;
+    let provider = app.provider().await;
+    let published = provider.publish("poems", &[("a.jsonl", b"{}\n")]).await;
+    app.compliance.assess(&published).await;
+    let stranger = app.lab("other-lab", 0).await;
+    let sent = stranger.client.post(format!("{}/seal", published.path())).bytes("this is no JSON").response().await;
+    refused(sent.map(drop), Kind::Forbidden, None);
 }

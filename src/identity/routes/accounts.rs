@@ -6,6 +6,7 @@ use actix_web::{HttpResponse, delete, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::extractors::AnonymousJson;
 use crate::app::App;
 use crate::error::{Error, Kind, Problem, Result};
 use crate::identity::caller::{Credential, SignedIn};
@@ -43,8 +44,8 @@ pub(crate) struct UserView {
     (status = 409, body = Problem, description = "the e-mail address is taken"),
     (status = 422, body = Problem, description = "the e-mail address or the password is not acceptable")))]
 #[post("/v1/users")]
-pub(crate) async fn register_user(app: Data<App>, input: Json<EmailAndPassword>) -> Result<HttpResponse> {
-    let EmailAndPassword { email, password } = input.into_inner();
+pub(crate) async fn register_user(app: Data<App>, input: AnonymousJson<EmailAndPassword>) -> Result<HttpResponse> {
+    let EmailAndPassword { email, password } = input.0;
     let now = app.clock.now();
     let phc = passwords::hash(password).await?;
     let User { id, email, created_at, .. } = app.db.write(move |c| users::register(c, &email, &phc, now)).await?;
@@ -129,8 +130,8 @@ fn session_tokens(app: &App, session: &Session, refresh: &TokenText, now: Instan
     (status = 201, body = SessionTokens),
     (status = 401, body = Problem, description = "no account has this e-mail address and password")))]
 #[post("/v1/sessions")]
-pub(crate) async fn create_session(app: Data<App>, input: Json<EmailAndPassword>) -> Result<HttpResponse> {
-    let EmailAndPassword { email, password } = input.into_inner();
+pub(crate) async fn create_session(app: Data<App>, input: AnonymousJson<EmailAndPassword>) -> Result<HttpResponse> {
+    let EmailAndPassword { email, password } = input.0;
     let found = app.db.read(move |c| sessions::credentials(c, &email)).await?;
     let (user, phc) = found.map_or((None, None), |(user, phc)| (Some(user), phc));
     let right = passwords::matches(phc, password).await?;
@@ -157,8 +158,8 @@ pub(crate) struct RefreshInput {
     (status = 200, body = SessionTokens),
     (status = 401, body = Problem, description = "unknown or used, or its session has ended")))]
 #[post("/v1/sessions/refresh")]
-pub(crate) async fn refresh_session(app: Data<App>, input: Json<RefreshInput>) -> Result<Json<SessionTokens>> {
-    let presented = Digest::of(input.into_inner().refresh_token);
+pub(crate) async fn refresh_session(app: Data<App>, input: AnonymousJson<RefreshInput>) -> Result<Json<SessionTokens>> {
+    let presented = Digest::of(input.0.refresh_token);
     let (next, now) = (TokenText::generate_refresh(), app.clock.now());
     let kept = next.clone();
     let refreshed = app.db.write(move |c| sessions::refresh(c, presented, &kept, now)).await?;

@@ -2,12 +2,15 @@
 
 use std::pin::Pin;
 
-use actix_web::dev::Payload;
+use actix_web::dev::{JsonBody, Payload};
 use actix_web::http::{Method, header};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
+use serde::de::DeserializeOwned;
 
 use crate::app::App;
+use crate::app::http::unreadable;
+use crate::config::MAX_ANONYMOUS_JSON_BYTES;
 use crate::error::{Error, Kind, Result};
 use crate::identity::caller::{self, Presented, SignedIn};
 use crate::identity::{Caller, Scope, jwt};
@@ -17,6 +20,18 @@ type Extracting<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
 /// The caller, or nobody: for what may be seen without a credential. A bad credential is still refused.
 #[derive(Debug, Clone)]
 pub struct MaybeCaller(pub Option<Caller>);
+
+/// The JSON body of somebody who shows no credential: anyone may send one, so it is short.
+pub(crate) struct AnonymousJson<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for AnonymousJson<T> {
+    type Error = Error;
+    type Future = Extracting<Self>;
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = JsonBody::<T>::new(request, payload, None, true).limit(MAX_ANONYMOUS_JSON_BYTES);
+        Box::pin(async { body.await.map(Self).map_err(unreadable) })
+    }
+}
 
 /// What the headers of a request say about its sender.
 struct Asked {

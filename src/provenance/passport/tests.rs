@@ -294,6 +294,20 @@ fn a_chain_that_leads_elsewhere_is_refused() {
 }
 
 #[test]
+fn a_statement_signed_by_another_organisation_than_it_speaks_for_is_refused() {
+    for (kind, predicate) in [
+        (StatementKind::Manifest, json!({"dataset": "provider/poems"})),
+        (StatementKind::Terms, json!({"organisation": "provider"})),
+        (StatementKind::Contract, json!({"buyer": {"handle": "another-lab"}})),
+    ] {
+        let mut story = Story::new();
+        let lab = story.lab.clone();
+        story.record(kind, Some(lab), predicate);
+        assert!(reason(story.forged(|_| {})).contains("and a key of lab signed it"), "{kind}");
+    }
+}
+
+#[test]
 fn a_receipt_for_a_shard_outside_the_manifest_is_refused() {
     let mut story = Story::new();
     let provider = story.provider.clone();

@@ -253,7 +253,7 @@ impl<'a> Verification<'a> {
                 let key = *key.ok_or_else(|| refused(format!("the passport holds no key {}", signature.keyid)))?;
                 keys::valid_at(key, leaf.recorded_at).map_err(|why| failed(name, "key validity", why))?;
                 names.push(key.organisation.clone());
-                organisation = Some(key.key_id);
+                organisation = Some(key);
                 key.public_key
             };
             let read = parse_with(&document.envelope, key, document.kind, self.validate);
@@ -275,7 +275,12 @@ impl<'a> Verification<'a> {
         };
         expect_signatures(&document.envelope, count).map_err(|error| refused(error.to_string()))?;
         let statement = statement.ok_or_else(|| refused("nobody signed".into()))?;
-        let signer = organisation.filter(|_| !by_exchange).unwrap_or_else(|| exchange.key_id());
+        if let (Some(key), Some(party)) = (organisation, party(document.kind, &statement.predicate))
+            && key.organisation != party
+        {
+            return Err(refused(format!("it speaks for {party}, and a key of {} signed it", key.organisation)));
+        }
+        let signer = organisation.filter(|_| !by_exchange).map_or_else(|| exchange.key_id(), |key| key.key_id);
         Ok((statement, names, signer))
     }
 
@@ -356,6 +361,17 @@ impl<'a> Verification<'a> {
         let envelope = self.passport.unsigned()?;
         let verified = self.passport.exchange_key.verify(&envelope.pae(), &signature.sig.0);
         verified.map_err(|_| failed("signature", "passport signature", "the passport is not what the exchange signed"))
+    }
+}
+
+/// The handle of the organisation for which a statement speaks, by its own words; its schema requires them.
+fn party(kind: StatementKind, predicate: &Value) -> Option<&str> {
+    let text = |pointer: &str| predicate.pointer(pointer).and_then(Value::as_str);
+    match kind {
+        StatementKind::Manifest | StatementKind::Listing => text("/dataset")?.split('/').next(),
+        StatementKind::Terms | StatementKind::KeyRegistration | StatementKind::KeyRevocation => text("/organisation"),
+        StatementKind::Contract => text("/buyer/handle"),
+        _ => None,
     }
 }
 
