@@ -248,6 +248,9 @@ impl From<diesel::result::Error> for Error {
             conflict if crate::db::is_conflict(conflict) => {
                 (Kind::Unavailable, "too many changes at once to the same records")
             }
+            Diesel::DatabaseError(Db::Unknown, info) if info.message().contains("due to statement timeout") => {
+                (Kind::Unavailable, "the database took too long")
+            }
             // PostgreSQL keeps no NUL in text, and says so with the byte at the end, in whatever language.
             Diesel::DatabaseError(_, info) if info.message().ends_with(": 0x00") => {
                 (Kind::Invalid, "a text holds the character U+0000 (NUL), which none may")

@@ -82,10 +82,15 @@ fn commit(c: &mut Conn, keys: &ExchangeKeys, requests: &[Vec<Receipt>], now: Ins
     let mut admitted = Vec::new();
     for receipts in requests {
         let usable = receipts.iter().map(|r| r.entitlement).try_for_each(|id| check(c, &mut checked, id, now));
-        if usable.is_ok() {
-            admitted.extend_from_slice(receipts);
+        match usable {
+            // The transaction failed, and with it everybody's.
+            Err(failed) if failed.kind.status().is_server_error() => return Err(failed),
+            Err(refused) => outcomes.push(Err(refused)),
+            Ok(()) => {
+                admitted.extend_from_slice(receipts);
+                outcomes.push(Ok(()));
+            }
         }
-        outcomes.push(usable);
     }
     if !admitted.is_empty() {
         write_batch(c, keys, &admitted, now)?;

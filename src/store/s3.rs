@@ -39,6 +39,8 @@ use crate::types::Instant;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long completing an upload may take: some services copy the parts.
 const COMPLETE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How many parts a listing asks for at once: few enough that what is listed over several pages is nothing rare.
+const PARTS_PER_PAGE: i32 = 250;
 /// The region that services other than AWS are addressed with when none is configured.
 const ANY_REGION: &str = "us-east-1";
 
@@ -114,7 +116,7 @@ impl S3Store {
 
     pub(super) async fn parts(&self, key: &StorageKey, multipart_id: &str) -> Result<Vec<Part>> {
         let request = self.client.list_parts().bucket(&self.bucket).key(key.as_str()).upload_id(multipart_id);
-        let mut pages = request.into_paginator().send();
+        let mut pages = request.max_parts(PARTS_PER_PAGE).into_paginator().send();
         let mut parts = Vec::new();
         while let Some(page) = pages.next().await {
             for part in page.map_err(|error| fault("the upload", error))?.parts.unwrap_or_default() {

@@ -1,9 +1,11 @@
 //! One migration set on both databases, and tables that never change.
 
 use corpex::db::APPEND_ONLY;
+use corpex::jobs::{self, Job};
 use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, PgConnection};
 
-use crate::support::TestApp;
+use crate::support::{TestApp, TestDatabase};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn migrations_go_down_and_up_again_with_data_in_the_tables() {
@@ -45,4 +47,46 @@ fn column(table: &str) -> &'static str {
         "seals" => "version_id",
         _ => "id",
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_passes_over_a_failed_statement_keeps_nothing() {
+    let app = TestApp::start_with(|config| config.no_worker = true).await;
+    let (db, now) = (app.app().db.clone(), app.clock.now());
+    let error = db
+        .write(move |c| {
+            jobs::enqueue(c, Job::SweepObject { storage_key: "objects/00/none".to_string() }, now)?;
+            let _ = c.batch_execute("INSERT INTO no_such_table VALUES (1)");
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert!(format!("{error:?}").contains("no_such_table"), "{error:?}");
+    assert_eq!(db.read(jobs::count).await.unwrap().live, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_sorts_by_its_bytes() {
+    let app = TestApp::start().await;
+    let provider = app.provider().await;
+    let version = provider.draft("poems").await;
+    let by_bytes = ["B.jsonl", "a-b.jsonl", "a.jsonl", "a/b.jsonl", "aa.jsonl", "b.jsonl", "e.jsonl", "唐诗.jsonl"];
+    for path in by_bytes.iter().rev() {
+        provider.put_shard(&version, path, b"{}\n").await.unwrap();
+    }
+    let listed = provider.get(format!("{version}/shards")).await.unwrap();
+    let listed: Vec<_> = listed["items"].as_array().unwrap().iter().map(|shard| shard["path"].clone()).collect();
+    assert_eq!(listed, by_bytes);
+}
+
+/// Only where `TEST_DATABASE_URL` asks for it; its certificate must not name `localhost`.
+#[tokio::test]
+async fn a_server_whose_certificate_names_another_host_is_not_talked_to() {
+    let database = TestDatabase::create().await;
+    let Some(url) = database.url.as_ref().filter(|url| url.contains("sslmode=verify-full")) else { return };
+    PgConnection::establish(url).unwrap();
+    let elsewhere = url.replace("@127.0.0.1:", "@localhost:");
+    assert_ne!(*url, elsewhere);
+    let error = PgConnection::establish(&elsewhere).err().expect("the certificate was not looked at");
+    assert!(error.to_string().contains("localhost"), "{error}");
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use corpex::error::Kind;
-use serde_json::json;
+use corpex::error::{Kind, Result};
+use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
 use crate::support::TestApp;
@@ -64,4 +64,77 @@ async fn one_idempotency_key_makes_one_order_however_often_it_is_sent_at_once() 
     assert_eq!(ids.len(), 1);
     let orders = lab.get("/v1/orders").await.unwrap();
     assert_eq!(orders["items"].as_array().unwrap().len(), 1);
+}
+
+/// Sends each request at once with the others, and counts those that succeeded; the others must have been told that
+/// they came too late.
+async fn count_winners<F>(requests: impl IntoIterator<Item = F>) -> usize
+where
+    F: Future<Output = Result<Value>> + Send + 'static,
+{
+    let requests: Vec<_> = requests.into_iter().collect();
+    let start = Arc::new(Barrier::new(requests.len()));
+    let racing: Vec<_> = requests
+        .into_iter()
+        .map(|request| {
+            let start = start.clone();
+            tokio::spawn(async move {
+                start.wait().await;
+                request.await
+            })
+        })
+        .collect();
+    let mut won = 0;
+    for racer in racing {
+        match racer.await.unwrap() {
+            Ok(_) => won += 1,
+            Err(error) => assert!([Kind::AlreadyExists, Kind::WrongState].contains(&error.kind), "{error:?}"),
+        }
+    }
+    won
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_who_take_the_same_name_at_once_exactly_one_gets_it() {
+    let app = TestApp::start().await;
+    let provider = app.provider().await;
+    let post = |path: &'static str, body: Value| {
+        let provider = provider.clone();
+        async move { provider.post(path, &body).await }
+    };
+    let person = json!({ "email": "li@verse.test", "password": crate::support::PASSWORD });
+    assert_eq!(count_winners((0..4).map(|_| post("/v1/users", person.clone()))).await, 1);
+    let organisation = |number: i32| {
+        json!({ "handle": "verse-lab", "legal_name": "Verse Lab Ltd", "registration_number": format!("{number}"),
+            "country": "CN", "affiliations": [] })
+    };
+    assert_eq!(count_winners((0..16).map(|n| post("/v1/organisations", organisation(n)))).await, 1);
+    let dataset = json!({
+        "organisation": "poetry-house", "name": "poems", "title": "Poems", "modality": "text", "domain": "education",
+        "languages": ["zh"],
+    });
+    assert_eq!(count_winners((0..16).map(|_| post("/v1/datasets", dataset.clone()))).await, 1);
+    let versions = "/v1/datasets/poetry-house/poems/versions";
+    let card = json!({ "card": crate::support::CARD });
+    assert_eq!(count_winners((0..16).map(|_| post(versions, card.clone()))).await, 16, "each has a number of its own");
+    let listed = provider.get(versions).await.unwrap();
+    let numbers: Vec<_> = listed["items"].as_array().unwrap().iter().map(|v| v["number"].as_i64().unwrap()).collect();
+    assert_eq!(numbers, (1..=16).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_downloads_at_once_each_have_their_receipt() {
+    let app = TestApp::start().await;
+    let provider = app.provider().await;
+    let offer = app.listed_corpus(&provider, "poems", 50_000).await;
+    let lab = app.lab("verse-lab", 50_000).await;
+    let entitlement = lab.buy(&offer).await.unwrap();
+    let asked = (0..64).map(|_| {
+        let (lab, entitlement) = (lab.clone(), entitlement.clone());
+        async move { lab.links(&entitlement, &["data/a.jsonl", "data/b.jsonl"]).await }
+    });
+    assert_eq!(count_winners(asked).await, 64);
+    let id = entitlement.parse().unwrap();
+    let receipts = app.app().db.read(move |c| corpex::delivery::receipts_of(c, id, "", 1000)).await.unwrap();
+    assert_eq!(receipts.len(), 128);
 }

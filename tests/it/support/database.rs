@@ -1,7 +1,22 @@
-//! A database for one test.
+//! Where one test keeps its rows and objects.
 
+use corpex::config::Config;
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection};
+
+/// How many connections each exchange keeps open at most.
+pub const CONNECTIONS: u32 = 4;
+
+/// Points an exchange at the bucket of the environment (`TEST_S3_ENDPOINT`, `TEST_S3_BUCKET`, `TEST_S3_REGION`, and
+/// `AWS_*` for the credentials), where there is one. Exchanges share it: they choose keys that never meet.
+pub fn use_bucket_of_the_environment(config: &mut Config) {
+    let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+    if let (Some(endpoint), Some(bucket)) = (variable("TEST_S3_ENDPOINT"), variable("TEST_S3_BUCKET")) {
+        config.s3_endpoint = Some(endpoint);
+        config.s3_bucket = Some(bucket);
+        config.s3_region = variable("TEST_S3_REGION");
+    }
+}
 
 /// SQLite in the test's folder (`url` is none), or a schema of its own on `TEST_DATABASE_URL`.
 pub struct TestDatabase {
@@ -10,6 +25,13 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
+    /// Points an exchange at this database.
+    pub fn configure(&self, config: &mut Config) {
+        config.database_url = self.url.clone();
+        // Many exchanges run at once, and a server has some 100 connections for all of them.
+        config.database_connections = CONNECTIONS;
+    }
+
     pub async fn create() -> Self {
         let Ok(server) = std::env::var("TEST_DATABASE_URL") else { return Self { url: None, schema: None } };
         let name = format!("test_{}", uuid::Uuid::now_v7().simple());
@@ -27,13 +49,15 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         if let Some((server, name)) = self.schema.take() {
+            // A server that was killed may have left a transaction behind, which ends when PostgreSQL notices: until
+            // then it can hold what the removal needs, and each wait for the other.
+            let removal = format!("DROP SCHEMA {name} CASCADE");
             let dropped = std::thread::spawn(move || {
-                PgConnection::establish(&server)
-                    .unwrap()
-                    .batch_execute(&format!("DROP SCHEMA {name} CASCADE"))
-                    .unwrap();
+                let mut connection = PgConnection::establish(&server).unwrap();
+                (0..5).any(|_| connection.batch_execute(&removal).inspect_err(|error| eprintln!("{error}")).is_ok())
             })
             .join();
+            let dropped = dropped.ok().filter(|dropped| *dropped).ok_or(());
             if dropped.is_err() && !std::thread::panicking() {
                 panic!("the test's schema could not be dropped");
             }

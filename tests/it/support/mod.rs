@@ -1,7 +1,8 @@
 //! A whole exchange for one test, and the people who use it.
 //!
 //! Each [`TestApp`] is a real server on a real port with its own database: SQLite in a temporary folder, or,
-//! with `TEST_DATABASE_URL`, a schema of its own on that PostgreSQL. When it is dropped, the queue must be
+//! with `TEST_DATABASE_URL`, a schema of its own on that PostgreSQL. Its objects lie in the folder, too, or, with
+//! `TEST_S3_ENDPOINT` and `TEST_S3_BUCKET`, in that bucket. When it is dropped, the queue must be
 //! empty and the books must balance; a test that leaves either otherwise fails.
 
 mod actors;
@@ -9,8 +10,8 @@ mod database;
 mod log;
 pub mod process;
 
-pub use actors::{Actor, Offer, PASSWORD, Published, provenance, terms, token_wish};
-pub use database::TestDatabase;
+pub use actors::{Actor, CARD, Offer, PASSWORD, Published, provenance, terms, token_wish};
+pub use database::{TestDatabase, use_bucket_of_the_environment};
 pub use log::kinds_in_log;
 
 use std::time::Duration;
@@ -47,7 +48,8 @@ impl TestApp {
         let folder = tempfile::tempdir().unwrap();
         let database = TestDatabase::create().await;
         let mut config = Config::embedded(folder.path());
-        config.database_url = database.url.clone();
+        database.configure(&mut config);
+        use_bucket_of_the_environment(&mut config);
         change(&mut config);
         let running = Running::start(config).await.unwrap();
         let client = Client::new(&running.url, None).unwrap();

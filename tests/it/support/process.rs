@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-use super::database::TestDatabase;
+use super::database::{CONNECTIONS, TestDatabase};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_corpex");
 
@@ -44,7 +44,7 @@ impl Exchange {
             }
         }
         if let Some(url) = &self.database.url {
-            command.env("DATABASE_URL", url);
+            command.env("DATABASE_URL", url).env("CORPEX_DATABASE_CONNECTIONS", CONNECTIONS.to_string());
         }
         for (ours, theirs) in [
             ("TEST_S3_BUCKET", "CORPEX_S3_BUCKET"),
