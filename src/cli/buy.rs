@@ -16,7 +16,7 @@ use super::reference::DatasetRef;
 use crate::error::{Error, Kind, Result};
 use crate::signing::IN_TOTO_PAYLOAD_TYPE;
 use crate::terms::Use;
-use crate::types::{Digest, EntitlementId, ListingId, OrderId};
+use crate::types::{Digest, EntitlementId, ListingId, Money, OrderId};
 
 #[derive(Debug, Args)]
 pub(super) struct Buy {
@@ -49,7 +49,7 @@ pub(super) struct Bought {
     pub(super) version: i32,
     pub(super) order: OrderId,
     pub(super) entitlement: EntitlementId,
-    pub(super) price: Value,
+    pub(super) price: Money,
 }
 
 #[derive(Deserialize)]
@@ -66,7 +66,7 @@ struct Order {
     state: String,
     #[serde(default)]
     contract_payload: String,
-    price: Value,
+    price: Money,
 }
 
 impl Buy {
@@ -77,7 +77,15 @@ impl Buy {
         let wanted = json!({ "listing_id": listing.id, "organisation": organisation, "use": self.kind, "purpose": self.purpose });
         let once = Digest::of(format!("{wanted}{}", self.again)).to_string();
         let order: Order = client.post("/v1/orders").idempotent(format!("buy-{once}")).json(&wanted)?.send().await?;
-        out.note(format!("order {} for {}@{}", order.id, self.dataset.full_name(), listing.version));
+        out.note(format!(
+            "order {} for {}@{}: {} under {}, to {}",
+            order.id,
+            self.dataset.full_name(),
+            listing.version,
+            order.price,
+            listing.terms_id,
+            self.kind
+        ));
         let current: Order = client.get(format!("/v1/orders/{}", order.id)).send().await?;
         if current.state == "awaiting_signature" {
             let payload = BASE64
@@ -100,7 +108,10 @@ impl Buy {
             price: order.price,
         };
         out.result(&bought, || {
-            format!("bought {}@{}: entitlement {}", bought.dataset, bought.version, bought.entitlement)
+            format!(
+                "bought {}@{} for {}: entitlement {}",
+                bought.dataset, bought.version, bought.price, bought.entitlement
+            )
         })?;
         Ok(bought)
     }

@@ -167,8 +167,7 @@ impl Demo {
             "The lab declares a use, signs the contract and pays into escrow",
             format!(
                 "redistribution was refused: {refusal}. Pretraining was agreed in {} for {}",
-                bought.order,
-                people::money(&bought.price)
+                bought.order, bought.price
             ),
             "the contract carries both signatures and pins the manifest, the terms, the use and the price",
         )?;

@@ -10,9 +10,9 @@ use super::client::{Client, items, text_at};
 use super::login::config_dir;
 use super::output::Out;
 use crate::error::{Error, Result};
-use crate::keys;
 use crate::provenance::{ResourceDescriptor, Statement, StatementKind};
 use crate::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE, SecretKey};
+use crate::{identity, keys};
 
 #[derive(Debug, Args)]
 pub(super) struct Key {
@@ -61,6 +61,7 @@ pub(super) struct KeyFile {
 
 impl KeyFile {
     fn path(&self, organisation: &str) -> Result<PathBuf> {
+        identity::check_handle("ORGANISATION", organisation)?;
         match &self.key {
             Some(path) => Ok(path.clone()),
             None => Ok(config_dir()?.join("keys").join(format!("{organisation}.key"))),

@@ -77,6 +77,12 @@ struct Version {
 
 impl Publish {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<Published> {
+        if let Some(version) = self.dataset.version {
+            return Err(Error::invalid(
+                "dataset",
+                format!("the exchange numbers versions itself; leave out @{version}"),
+            ));
+        }
         let key = self.key.read(&self.dataset.organisation)?;
         let (card, local) = shards::scan(&self.folder)?;
         let card = card.unwrap_or_else(|| format!("# {}\n", self.dataset.name));
@@ -246,7 +252,20 @@ impl Publish {
 
     /// How the corpus came to be: from the file given, else from the card.
     fn origin(&self, card: &Card<'_>) -> Result<Origin> {
-        let Some(file) = &self.provenance else { return card.origin() };
+        let Some(file) = &self.provenance else {
+            let no_card = !self.folder.join("README.md").exists();
+            return card.origin().map_err(|error| match no_card {
+                true => Error::invalid(
+                    "provenance",
+                    format!(
+                        "there is no README.md in {}, whose front matter could say how the corpus came to be",
+                        self.folder.display()
+                    ),
+                )
+                .remedy("write one with `provenance:` in its front matter, or give --provenance FILE"),
+                false => error,
+            });
+        };
         let text = std::fs::read_to_string(file)
             .map_err(|error| Error::invalid("provenance", format!("{} cannot be read: {error}", file.display())))?;
         serde_json::from_str(&text)

@@ -155,7 +155,7 @@ fn fault(error: &JwtError) -> &'static str {
 
 fn refused(why: &str) -> Error {
     Error::new(Kind::Unauthenticated, format!("the access token {why}"))
-        .remedy("refresh the session at POST /v1/sessions/refresh, or sign in again at POST /v1/sessions")
+        .remedy("check the token, or sign in again: `corpex login`, or POST /v1/sessions")
 }
 
 /// A JSON Web Key Set (RFC 7517).

@@ -25,8 +25,8 @@ mod users;
 pub use caller::{Caller, CallerCache, Membership};
 pub use members::{Member, members, put_member, remove_member};
 pub use organisations::{
-    NewOrganisation, Organisation, OrganisationState, find_organisation, for_member, organisation, organisations,
-    register_organisation, require_verified, verify_organisation, visible_organisation,
+    NewOrganisation, Organisation, OrganisationState, check_handle, find_organisation, for_member, organisation,
+    organisations, register_organisation, require_verified, verify_organisation, visible_organisation,
 };
 pub use routes::MaybeCaller;
 pub use signing_keys::{SigningKey, register_key, revoke_key, signing_key, signing_key_for, signing_keys};

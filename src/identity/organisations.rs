@@ -95,7 +95,8 @@ pub struct NewOrganisation {
     pub affiliations: Vec<String>,
 }
 
-fn check_handle(field: &str, handle: &str) -> Result<()> {
+/// Refuses what cannot be the handle of an organisation; `field` is what the caller calls it.
+pub fn check_handle(field: &str, handle: &str) -> Result<()> {
     let refused = |why: &str| {
         Err(Error::invalid(field, format!("{handle:?} is not a handle: {why}"))
             .remedy("use 2 to 40 of a–z, 0–9 and single dashes inside, such as shanghai-corpora"))

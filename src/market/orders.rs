@@ -289,7 +289,7 @@ pub fn accept(c: &mut Conn, caller: &Caller, id: OrderId, now: Instant) -> Resul
     let order = visible_order(c, caller, id)?;
     caller.may_for(order.buyer_id, "the buyer", BUYERS)?;
     if !order.state.may_become(OrderState::Accepted) {
-        return Err(wrong_state(&order, "something was delivered"));
+        return Err(wrong_state(&order, "delivering or delivered"));
     }
     let order = advance(c, order, OrderState::Accepted, caller.user_id, "accepted by the buyer", now)?;
     if order.price_minor > 0 {
