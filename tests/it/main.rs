@@ -14,6 +14,7 @@ mod identity;
 mod ledger;
 mod market;
 mod mutations;
+mod nul;
 mod races;
 mod refusals;
 mod store;
