@@ -16,7 +16,7 @@ async fn a_nul_in_any_path_query_or_body_is_never_the_exchanges_fault() {
                 let client = &app.operator.client;
                 let mut request = match method.as_str() {
                     "get" => client.get(&url),
-                    "post" => client.post(&url).idempotent(&uuid::Uuid::now_v7().to_string()),
+                    "post" => client.post(&url).idempotent(uuid::Uuid::now_v7().to_string()),
                     "put" => client.put(&url),
                     "delete" => client.delete(&url),
                     "head" => continue,
