@@ -125,6 +125,9 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(catalog::routes::delete_shard)
         .service(catalog::routes::seal_version)
         .service(catalog::routes::get_manifest)
+        .service(catalog::lineage::routes::list_parents)
+        .service(catalog::lineage::routes::list_children)
+        .service(catalog::lineage::routes::get_lineage)
         // terms
         .service(terms::routes::publish_terms)
         .service(terms::routes::get_terms)

@@ -45,6 +45,8 @@ pub const APPEND_ONLY: &[&str] = &[
     "statements",
     "objects",
     "seals",
+    "version_parents",
+    "offered_versions",
     "terms",
     "assessments",
     "certificates",

@@ -278,6 +278,27 @@ diesel::table! {
         shard_count -> BigInt,
         total_bytes -> BigInt,
         sealed_at -> Timestamp,
+        generation -> Integer,
+    }
+}
+
+diesel::table! {
+    version_parents (child_id, ordinal) {
+        child_id -> Text,
+        ordinal -> Integer,
+        child_generation -> Integer,
+        parent_id -> Nullable<Text>,
+        parent_generation -> Nullable<Integer>,
+        source_url -> Nullable<Text>,
+        source_sha256 -> Nullable<Text>,
+        document -> Text,
+    }
+}
+
+diesel::table! {
+    offered_versions (version_id) {
+        version_id -> Text,
+        offered_at -> Timestamp,
     }
 }
 
@@ -423,6 +444,7 @@ diesel::joinable!(shards -> versions (version_id));
 diesel::joinable!(shards -> objects (object_id));
 diesel::joinable!(seals -> versions (version_id));
 diesel::joinable!(seals -> statements (statement_id));
+diesel::joinable!(version_parents -> versions (child_id));
 diesel::joinable!(terms -> organisations (organisation_id));
 diesel::joinable!(terms -> statements (statement_id));
 diesel::joinable!(assessments -> seals (version_id));
@@ -478,6 +500,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     uploads,
     shards,
     seals,
+    version_parents,
+    offered_versions,
     terms,
     assessments,
     certificates,

@@ -9,6 +9,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess as _, Visitor};
 use yaml_serde::Mapping;
 
+use super::lineage::NamedParent;
 use super::manifest::Origin;
 use crate::error::{Error, Kind, Result};
 
@@ -64,6 +65,23 @@ impl<'a> Card<'a> {
         })?;
         yaml_serde::from_value(value.clone())
             .map_err(|error| Error::invalid("card", format!("`provenance` in the front matter: {error}")))
+    }
+
+    /// What the data was made from: the list under the front matter's `parents` key; nothing when there is none.
+    ///
+    /// # Errors
+    /// `Invalid`, field `card`, when one of them is not a parent.
+    pub fn parents(&self) -> Result<Vec<NamedParent>> {
+        let Some(value) = self.front_matter.get("parents") else { return Ok(Vec::new()) };
+        let refused = |what: &str, error: &dyn fmt::Display| {
+            Error::invalid("card", format!("`{what}` in the front matter: {error}"))
+                .remedy("name each parent by dataset and version, or by url or sha256")
+        };
+        let items = value.as_sequence().ok_or_else(|| refused("parents", &"this is not a list"))?;
+        let read = |(index, item): (usize, &yaml_serde::Value)| {
+            yaml_serde::from_value(item.clone()).map_err(|error| refused(&format!("parents[{index}]"), &error))
+        };
+        items.iter().enumerate().map(read).collect()
     }
 }
 
@@ -211,6 +229,25 @@ mod tests {
         let text = "---\nprovenance:\n  collection_method: feeds\n  source_licence: MIT\n  consent: public domain\n  personal_data: none\n---\n";
         assert_eq!(Card::parse(text).unwrap().origin().unwrap().source_licence, "MIT");
         assert!(Card::parse("").unwrap().origin().unwrap_err().remedy.is_some());
+    }
+
+    #[test]
+    fn the_parents_can_be_written_in_the_card() {
+        let card = |yaml: &str| Card::parse(&format!("---\n{yaml}---\n")).unwrap().parents();
+        assert_eq!(card("license: mit\n").unwrap(), []);
+        let named =
+            card("parents:\n- dataset: a/b\n  version: 2\n- url: https://a.org/\n  licence: CC0-1.0\n").unwrap();
+        assert_eq!(named[0], NamedParent::Version("a/b".into(), 2, None));
+        assert!(matches!(&named[1], NamedParent::Source(source) if source.licence.as_deref() == Some("CC0-1.0")));
+        for (yaml, reason) in [
+            ("parents: a/b\n", "`parents` in the front matter: this is not a list"),
+            ("parents:\n- sha256: abc\n", "`parents[0]` in the front matter: "),
+            ("parents:\n- url: https://a.org/\n- dataset: a/b\n", "`parents[1]` in the front matter: version: "),
+        ] {
+            let error = card(yaml).unwrap_err();
+            assert_eq!(error.field.as_deref(), Some("card"));
+            assert!(error.detail.contains(reason) && error.remedy.is_some(), "{error}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::lineage::{self, Parent};
 use super::paths;
 use crate::config::{MAX_SHARD_BYTES, MAX_SHARDS};
 use crate::error::{Error, Kind, Result};
@@ -20,8 +21,6 @@ use crate::types::Digest;
 
 /// The largest count of records, so that every JSON reader gets it right (2^53 − 1).
 pub const MAX_RECORDS: i64 = 9_007_199_254_740_991;
-/// The most parents a version may name.
-const MAX_PARENTS: usize = 1000;
 
 /// What a version consists of and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -57,39 +56,6 @@ pub struct ManifestShard {
     /// How many records it holds, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records: Option<i64>,
-}
-
-/// Something a version was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(untagged)]
-pub enum Parent {
-    /// A version sealed on this exchange.
-    Version(ParentVersion),
-    /// Something elsewhere.
-    Url(ParentUrl),
-}
-
-/// A parent that was sealed on this exchange.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ParentVersion {
-    /// The dataset, as `organisation/name`.
-    pub dataset: String,
-    /// The version's number.
-    pub version: i32,
-    /// The digest of its sealed manifest.
-    pub manifest_sha256: Digest,
-}
-
-/// A parent that lies elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ParentUrl {
-    /// Where it lies.
-    pub url: String,
-    /// The SHA-256 of its bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<Digest>,
 }
 
 text_enum! {
@@ -222,7 +188,8 @@ impl Manifest {
             .ok_or_else(|| Error::new(Kind::TooLarge, "the shards' sizes add up to more than can be counted"))
     }
 
-    /// Checks what can be checked without the exchange: number, order and safety of the paths, sizes, dates.
+    /// Checks what can be checked without the exchange: number, order and safety of the paths, sizes, parents,
+    /// dates.
     ///
     /// # Errors
     /// `Invalid`, `TooLarge` or `AlreadyExists`; the field is the JSON pointer of the first fault.
@@ -246,9 +213,7 @@ impl Manifest {
         }
         paths::check_together(self.shards.iter().map(|shard| shard.path.as_str()))
             .map_err(|error| error.field("/shards"))?;
-        if self.parents.len() > MAX_PARENTS {
-            return Err(Error::invalid("/parents", format!("a version names at most {MAX_PARENTS} parents")));
-        }
+        lineage::check(&self.parents)?;
         match (&self.provenance.collected_from, &self.provenance.collected_to) {
             (Some(from), Some(to)) if from > to => {
                 Err(Error::invalid("/provenance/collected_to", format!("{to} is before {from}")))
@@ -481,16 +446,5 @@ mod tests {
             m.provenance.collected_to = Some("2026-01-01".into());
         });
         assert_eq!(dates, "/provenance/collected_to");
-    }
-
-    #[test]
-    fn a_parent_is_a_version_or_an_address() {
-        let digest = Digest::of("x");
-        let version = serde_json::json!({"dataset": "a/b", "version": 1, "manifest_sha256": digest});
-        let url = serde_json::json!({"url": "https://example.com/a"});
-        let neither = serde_json::json!({"dataset": "a/b", "url": "https://example.com/a"});
-        assert!(matches!(serde_json::from_value(version), Ok(Parent::Version(_))));
-        assert!(matches!(serde_json::from_value(url), Ok(Parent::Url(_))));
-        assert!(serde_json::from_value::<Parent>(neither).is_err());
     }
 }

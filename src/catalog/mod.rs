@@ -10,6 +10,7 @@
 
 pub mod card;
 pub mod datasets;
+pub mod lineage;
 pub mod manifest;
 pub mod paths;
 mod queries;
@@ -137,6 +138,8 @@ pub struct Seal {
     pub total_bytes: i64,
     /// When it was accepted.
     pub sealed_at: Instant,
+    /// How many steps lie between it and the furthest version that it was made from.
+    pub generation: i32,
 }
 
 /// A file of a version. Its bytes are verified.

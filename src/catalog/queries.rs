@@ -191,6 +191,7 @@ pub(super) fn insert_seal(c: &mut Conn, seal: &Seal) -> QueryResult<usize> {
             seals::shard_count.eq(seal.shard_count),
             seals::total_bytes.eq(seal.total_bytes),
             seals::sealed_at.eq(seal.sealed_at),
+            seals::generation.eq(seal.generation),
         ))
         .execute(c)
 }

@@ -2,7 +2,7 @@
 
 use super::manifest::in_predicate;
 use super::{
-    Dataset, Manifest, ManifestShard, SEALERS, Seal, Version, VersionRef, VersionState, move_state, queries,
+    Dataset, Manifest, ManifestShard, SEALERS, Seal, Version, VersionRef, VersionState, lineage, move_state, queries,
     require_draft, seal_of, view_version,
 };
 use crate::config::MAX_SHARDS;
@@ -33,7 +33,8 @@ pub fn may_seal(c: &mut Conn, caller: &Caller, which: &VersionRef) -> Result<(Da
 ///
 /// # Errors
 /// `NotFound`, `Forbidden`, `WrongState`; `BadSignature` for a foreign, revoked or unknown key; `Invalid` or
-/// `DigestMismatch`, naming the first place where the manifest differs from what was verified.
+/// `DigestMismatch`, naming the first place where the manifest differs from what was verified, or a parent that it may
+/// not name; `NotFound` for a parent that is not there.
 pub fn seal(
     c: &mut Conn,
     keys: &ExchangeKeys,
@@ -56,6 +57,7 @@ pub fn seal(
     manifest
         .check_against(&dataset.full_name(), version.number, version.card_sha256(), &verified)
         .map_err(in_predicate)?;
+    let parents = lineage::check_parents(c, (&dataset, &version), &manifest.parents).map_err(in_predicate)?;
     let recorded = provenance::admit(c, keys, StatementKind::Manifest, version.id, envelope, key, now)?;
     let seal = Seal {
         version_id: version.id,
@@ -64,8 +66,10 @@ pub fn seal(
         shard_count: i64::try_from(manifest.shards.len()).unwrap_or(i64::MAX),
         total_bytes: manifest.total_bytes()?,
         sealed_at: now,
+        generation: parents.generation,
     };
     queries::insert_seal(c, &seal)?;
+    lineage::record(c, version.id, &parents)?;
     let sealed = VersionState::Sealed;
     move_state(c, version.id, &[VersionState::Draft], sealed, caller.user_id, "sealed by the provider", now)?;
     Ok((Version { state: sealed, ..version }, seal))

@@ -19,6 +19,7 @@ use super::output::Out;
 use super::reference::DatasetRef;
 use super::shards::{self, LocalShard};
 use crate::catalog::card::Card;
+use crate::catalog::lineage::{NamedParent, Parent, ParentVersion};
 use crate::catalog::{Manifest, ManifestShard, Origin};
 use crate::error::{Error, Kind, Result};
 use crate::provenance::{ResourceDescriptor, StatementKind};
@@ -88,6 +89,7 @@ impl Publish {
         let card = card.unwrap_or_else(|| format!("# {}\n", self.dataset.name));
         let front = Card::parse(&card)?;
         let provenance = self.origin(&front)?;
+        let parents = parents(client, front.parents()?).await?;
         let terms_id = self.publish_terms(client, &key).await?;
         self.ensure_dataset(client, &serde_json::to_value(&front.front_matter)?).await?;
 
@@ -100,6 +102,7 @@ impl Publish {
         progress.finish();
         let bytes = described.iter().map(|shard| shard.size_bytes).sum();
         let mut manifest = Manifest::new(self.dataset.full_name(), 1, Digest::of(&card), described, provenance);
+        manifest.parents = parents;
         let version = match self.standing_version(client, &manifest).await? {
             Standing::Sealed(number) => {
                 out.note(format!("version {number} is sealed already with these very shards"));
@@ -271,6 +274,34 @@ impl Publish {
         serde_json::from_str(&text)
             .map_err(|error| Error::invalid("provenance", format!("{}: {error}", file.display())))
     }
+}
+
+/// The parents that a card names, each version with the digest of the manifest that the exchange shows of it.
+async fn parents(client: &Client, named: Vec<NamedParent>) -> Result<Vec<Parent>> {
+    let mut parents = Vec::with_capacity(named.len());
+    for one in named {
+        parents.push(match one {
+            NamedParent::Source(source) => Parent::Source(source),
+            NamedParent::Version(dataset, version, stated) => {
+                let manifest_sha256 = match stated {
+                    Some(stated) => stated,
+                    None => manifest_sha256(client, &dataset, version).await?,
+                };
+                Parent::Version(ParentVersion { dataset, version, manifest_sha256 })
+            }
+        });
+    }
+    Ok(parents)
+}
+
+async fn manifest_sha256(client: &Client, dataset: &str, version: i32) -> Result<Digest> {
+    let which: DatasetRef = dataset.parse().map_err(|why| Error::invalid("parents", why))?;
+    let sent = client.get(format!("{}/manifest", which.version_path(version))).send::<Envelope>().await;
+    let envelope = sent.map_err(|error| {
+        let detail = format!("the parent {dataset}@{version} has no manifest that you can see: {}", error.detail);
+        Error::new(error.kind, detail).field("parents").remedy("name a version that was listed, or one of your own")
+    })?;
+    Ok(envelope.pae_sha256())
 }
 
 enum Standing {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::queries;
 use crate::assessment;
-use crate::catalog::{self, Dataset, Version};
+use crate::catalog::{self, Dataset, Version, lineage};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
@@ -116,6 +116,7 @@ pub fn open(
     });
     provenance::declare(c, keys, StatementKind::Listing, listing.id, subjects, &predicate, now)?;
     queries::insert_listing(c, &listing)?;
+    lineage::mark_offered(c, version.id, now)?;
     let path = [ListingState::Draft, ListingState::PublicNotice, ListingState::Listed];
     let mut before = None;
     for state in path {

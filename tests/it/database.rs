@@ -4,6 +4,7 @@ use corpex::db::APPEND_ONLY;
 use corpex::jobs::{self, Job};
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection};
+use serde_json::json;
 
 use crate::support::{TestApp, TestDatabase};
 
@@ -11,6 +12,8 @@ use crate::support::{TestApp, TestDatabase};
 async fn migrations_go_down_and_up_again_with_data_in_the_tables() {
     let app = TestApp::start_with(|config| config.no_worker = true).await;
     let _lab = app.lab("verse-lab", 50_000).await;
+    let provider = app.provider().await;
+    app.listed_corpus(&provider, "poems", 50_000).await;
     let db = app.app().db.clone();
     db.revert_all_migrations().await.unwrap();
     let emptied = db.read(corpex::jobs::count).await.unwrap_err();
@@ -25,6 +28,7 @@ async fn rows_of_append_only_tables_cannot_be_changed_or_removed() {
     let app = TestApp::start().await;
     let provider = app.provider().await;
     let offer = app.listed_corpus(&provider, "poems", 50_000).await;
+    provider.publish_from("selection", &[("a.jsonl", b"{}\n")], &[json!({ "url": "https://example.org/" })]).await;
     let lab = app.lab("verse-lab", 50_000).await;
     let entitlement = lab.buy(&offer).await.unwrap();
     lab.links(&entitlement, &["data/a.jsonl"]).await.unwrap();
@@ -44,7 +48,8 @@ fn column(table: &str) -> &'static str {
     match table {
         "log_sequence" => "leaf_index",
         "log_checkpoints" => "tree_size",
-        "seals" => "version_id",
+        "seals" | "offered_versions" => "version_id",
+        "version_parents" => "child_id",
         _ => "id",
     }
 }

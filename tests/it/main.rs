@@ -12,6 +12,7 @@ mod crash;
 mod database;
 mod identity;
 mod ledger;
+mod lineage;
 mod market;
 mod mutations;
 mod nul;

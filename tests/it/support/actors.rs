@@ -31,6 +31,11 @@ impl Published {
     pub fn path(&self) -> String {
         format!("/v1/datasets/{}/versions/{}", self.dataset, self.version)
     }
+
+    /// This version as the manifest of another one names it as a parent.
+    pub fn as_parent(&self) -> Value {
+        json!({ "dataset": self.dataset, "version": self.version, "manifest_sha256": self.manifest.pae_sha256() })
+    }
 }
 
 /// A listing that can be bought.
@@ -151,14 +156,26 @@ impl Actor {
 
     /// Publishes a corpus of small shards as version 1 of a new dataset.
     pub async fn publish(&self, name: &str, shards: &[(&str, &[u8])]) -> Published {
+        self.publish_from(name, shards, &[]).await
+    }
+
+    /// The same, of a corpus that was made from these parents.
+    pub async fn publish_from(&self, name: &str, shards: &[(&str, &[u8])], parents: &[Value]) -> Published {
         let version = self.draft(name).await;
         for (path, bytes) in shards {
             self.put_shard(&version, path, bytes).await.unwrap();
         }
-        let (subjects, predicate) = self.manifest(name, 1, shards);
+        self.seal(name, shards, parents).await.unwrap()
+    }
+
+    /// Seals the draft of version 1 of a dataset.
+    pub async fn seal(&self, name: &str, shards: &[(&str, &[u8])], parents: &[Value]) -> Result<Published> {
+        let (subjects, mut predicate) = self.manifest(name, 1, shards);
+        predicate["parents"] = json!(parents);
         let manifest = self.sign(StatementKind::Manifest, subjects, predicate);
-        self.post(format!("{version}/seal"), &json!({ "envelope": manifest })).await.unwrap();
-        Published { dataset: format!("{}/{name}", self.handle), version: 1, manifest }
+        let sealed = Published { dataset: format!("{}/{name}", self.handle), version: 1, manifest };
+        self.post(format!("{}/seal", sealed.path()), &json!({ "envelope": sealed.manifest })).await?;
+        Ok(sealed)
     }
 
     /// A compliance officer finds everything in order.

@@ -1,0 +1,5 @@
+-- Drops what up.sql made, newest first.
+DROP TABLE offered_versions;
+DROP TABLE version_parents;
+DROP INDEX seals_by_generation;
+ALTER TABLE seals DROP COLUMN generation;

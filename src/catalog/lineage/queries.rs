@@ -1,0 +1,155 @@
+//! The `version_parents` and `offered_versions` tables.
+
+use diesel::dsl::{auto_type, exists, select};
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+
+use super::super::VersionState;
+use super::super::queries::Sees;
+use super::{Direction, Parent, ParentLink, Relative};
+use crate::db::{Conn, MultiBackend};
+use crate::schema::{datasets, offered_versions, organisations, seals, version_parents, versions};
+use crate::types::{Digest, Instant, Json, VersionId};
+
+/// Records one parent of a version; both are given with their generations.
+pub(super) fn insert_parent(
+    c: &mut Conn,
+    (child, child_generation): (VersionId, i32),
+    ordinal: i32,
+    version: Option<(VersionId, i32)>,
+    parent: &Parent,
+) -> QueryResult<usize> {
+    let (source_url, source_sha256) = match parent {
+        Parent::Source(source) => (source.url.as_deref(), source.sha256),
+        Parent::Version(_) => (None, None),
+    };
+    diesel::insert_into(version_parents::table)
+        .values((
+            version_parents::child_id.eq(child),
+            version_parents::ordinal.eq(ordinal),
+            version_parents::child_generation.eq(child_generation),
+            version_parents::parent_id.eq(version.map(|(id, _)| id)),
+            version_parents::parent_generation.eq(version.map(|(_, generation)| generation)),
+            version_parents::source_url.eq(source_url),
+            version_parents::source_sha256.eq(source_sha256),
+            version_parents::document.eq(Json(parent.clone())),
+        ))
+        .execute(c)
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = version_parents, check_for_backend(MultiBackend))]
+struct Row {
+    ordinal: i32,
+    parent_id: Option<VersionId>,
+    document: Json<Parent>,
+}
+
+pub(super) fn list_parents(c: &mut Conn, child: VersionId, after: i32, limit: i64) -> QueryResult<Vec<ParentLink>> {
+    let rows: Vec<Row> = version_parents::table
+        .filter(version_parents::child_id.eq(child).and(version_parents::ordinal.gt(after)))
+        .order(version_parents::ordinal)
+        .limit(limit)
+        .select(Row::as_select())
+        .load(c)?;
+    let link =
+        |Row { ordinal, parent_id, document: Json(parent) }| ParentLink { ordinal, version_id: parent_id, parent };
+    Ok(rows.into_iter().map(link).collect())
+}
+
+/// A version with all that [`Relative`] says of it.
+#[auto_type]
+fn sealed_versions() -> _ {
+    versions::table.inner_join(seals::table).inner_join(datasets::table.inner_join(organisations::table))
+}
+
+/// Every line of lineage with its child.
+#[auto_type]
+fn lines_with_children() -> _ {
+    let child = versions::table.inner_join(seals::table).inner_join(datasets::table.inner_join(organisations::table));
+    version_parents::table.inner_join(child)
+}
+
+pub(super) fn list_children(
+    c: &mut Conn,
+    parent: VersionId,
+    sees: &Sees,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Relative>> {
+    let mut query = lines_with_children()
+        .filter(version_parents::parent_id.eq(parent))
+        .filter(version_parents::child_id.gt(after.to_string().into_sql::<Text>()))
+        .order(version_parents::child_id)
+        .limit(limit)
+        .select(Relative::as_select())
+        .into_boxed();
+    if let Sees::AllOf(organisations) = sees {
+        let own = datasets::organisation_id.eq_any(organisations.clone());
+        query = query.filter(versions::state.eq(VersionState::Assessed).or(own));
+    }
+    query.load(c)
+}
+
+pub(super) fn list_children_of_source(
+    c: &mut Conn,
+    sha256: Digest,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Relative>> {
+    lines_with_children()
+        .filter(version_parents::source_sha256.eq(sha256))
+        .filter(version_parents::child_id.gt(after.to_string().into_sql::<Text>()))
+        .order(version_parents::child_id)
+        .limit(limit)
+        .select(Relative::as_select())
+        .load(c)
+}
+
+/// The versions one step away from any of `of`, but for those of `except`.
+pub(super) fn list_neighbours(
+    c: &mut Conn,
+    direction: Direction,
+    of: &[VersionId],
+    except: &[VersionId],
+    sees: &Sees,
+    limit: i64,
+) -> QueryResult<Vec<Relative>> {
+    let mut query = sealed_versions()
+        .filter(versions::id.ne_all(except.to_vec()))
+        .order(versions::id)
+        .limit(limit)
+        .select(Relative::as_select())
+        .into_boxed();
+    query = match direction {
+        Direction::Up => query.filter(
+            versions::id.nullable().eq_any(
+                version_parents::table
+                    .filter(version_parents::child_id.eq_any(of.to_vec()))
+                    .select(version_parents::parent_id),
+            ),
+        ),
+        Direction::Down => query.filter(
+            versions::id.eq_any(
+                version_parents::table
+                    .filter(version_parents::parent_id.eq_any(of.to_vec()))
+                    .select(version_parents::child_id),
+            ),
+        ),
+    };
+    if let Sees::AllOf(organisations) = sees {
+        let own = datasets::organisation_id.eq_any(organisations.clone());
+        query = query.filter(versions::state.eq(VersionState::Assessed).or(own));
+    }
+    query.load(c)
+}
+
+pub(super) fn was_offered(c: &mut Conn, version: VersionId) -> QueryResult<bool> {
+    select(exists(offered_versions::table.find(version))).get_result(c)
+}
+
+pub(super) fn insert_offered(c: &mut Conn, version: VersionId, now: Instant) -> QueryResult<usize> {
+    diesel::insert_into(offered_versions::table)
+        .values((offered_versions::version_id.eq(version), offered_versions::offered_at.eq(now)))
+        .execute(c)
+}
