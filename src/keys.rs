@@ -79,6 +79,16 @@ fn create(path: &Path) -> Result<()> {
     }
 }
 
+/// Lets the key in `next` take the place of the one in `current`, which is kept as `aside`. Cut off anywhere, it can be
+/// done again: `current` always holds one key or the other.
+pub(crate) fn take_over(current: &Path, next: &Path, aside: &Path) -> Result<()> {
+    match fs::hard_link(current, aside) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
+        _ => fs::rename(next, current)?,
+    }
+    Ok(fs::File::open(current.parent().unwrap_or(Path::new(".")))?.sync_all()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

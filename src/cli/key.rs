@@ -1,6 +1,6 @@
 //! `corpex key`: an organisation's signing keys. The private half never leaves this computer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -26,6 +26,13 @@ enum KeyCommand {
     Generate(Whose),
     /// Register the public half with the exchange, proving possession of the private half
     Register(Whose),
+    /// Let a new key take over: register it with the signatures of both, revoke the old one, keep its file aside
+    #[command(
+        after_help = "The old key's file stays beside the new one, under its key id. Cut off anywhere, the same \
+        command goes on where it stopped. If others may have held the old key, revoke it with `corpex key revoke \
+        --compromised-at` first: a revoked key cannot vouch for the new one, which is then registered on its own."
+    )]
+    Rotate(Whose),
     /// List the keys that an organisation registered
     List {
         /// The organisation's handle
@@ -101,9 +108,20 @@ impl Key {
             }
             KeyCommand::Register(whose) => {
                 let key = whose.file.read(&whose.organisation)?;
-                let registered = register(&global.client()?, &whose.organisation, &key).await?;
+                let registered = register(&global.client()?, &whose.organisation, &key, None).await?;
                 out.result(&registered, || {
                     format!("registered key {} for {}", key.public().key_id(), whose.organisation)
+                })
+            }
+            KeyCommand::Rotate(whose) => {
+                let rotated = rotate(&global.client()?, &whose).await?;
+                out.result(&rotated, || {
+                    let text = |name: &str| text_at(&rotated, &format!("/{name}")).to_string();
+                    let (new, old, file) = (text("key_id"), text("replaced"), text("replaced_file"));
+                    format!(
+                        "key {new} signs for {} from now on\nkey {old} is revoked; its private half is in {file}",
+                        whose.organisation
+                    )
                 })
             }
             KeyCommand::List { organisation } => {
@@ -112,22 +130,72 @@ impl Key {
                 out.result(&keys, || listing(&keys))
             }
             KeyCommand::Revoke { organisation, key, compromised_at } => {
-                let path = format!("/v1/organisations/{organisation}/keys/{key}/revocation");
-                let reason = json!({ "compromised_at": compromised_at });
-                let revoked: Value = global.client()?.post(path).json(&reason)?.send().await?;
+                let revoked = revoke(&global.client()?, &organisation, &key, compromised_at).await?;
                 out.result(&revoked, || format!("revoked {key}"))
             }
         }
     }
 }
 
-/// Registers a key: the statement is signed with the key itself, which proves possession.
-pub(super) async fn register(client: &Client, organisation: &str, key: &SecretKey) -> Result<Value> {
+/// Registers a key: the statement is signed with the key itself, which proves possession, and with the one it replaces.
+pub(super) async fn register(
+    client: &Client,
+    organisation: &str,
+    key: &SecretKey,
+    replaces: Option<&SecretKey>,
+) -> Result<Value> {
     let public = key.public();
     let subject = ResourceDescriptor::new("key", public.key_id());
-    let predicate = json!({ "organisation": organisation, "public_key": public });
-    let envelope = sign(key, StatementKind::KeyRegistration, vec![subject], predicate)?;
+    let mut predicate = json!({ "organisation": organisation, "public_key": public });
+    if let (Some(old), Some(members)) = (replaces, predicate.as_object_mut()) {
+        members.insert("replaces".to_string(), json!(old.public().key_id()));
+    }
+    let mut envelope = sign(key, StatementKind::KeyRegistration, vec![subject], predicate)?;
+    if let Some(old) = replaces {
+        old.add_signature(&mut envelope);
+    }
     client.post(format!("/v1/organisations/{organisation}/keys")).json(&json!({ "envelope": envelope }))?.send().await
+}
+
+async fn revoke(client: &Client, organisation: &str, id: &str, compromised_at: Option<String>) -> Result<Value> {
+    let path = format!("/v1/organisations/{organisation}/keys/{id}/revocation");
+    client.post(path).json(&json!({ "compromised_at": compromised_at }))?.send().await
+}
+
+/// Makes a key, registers it as the successor of the one in use, revokes that, and swaps their files.
+async fn rotate(client: &Client, Whose { organisation, file }: &Whose) -> Result<Value> {
+    let old = file.read(organisation)?;
+    let current = file.path(organisation)?;
+    let keys: Vec<Value> = client.get_all(&format!("/v1/organisations/{organisation}/keys")).await?;
+    let registration = |key: &SecretKey| {
+        let id = key.public().key_id().to_string();
+        keys.iter().find(|registered| text_at(registered, "/key_id") == id)
+    };
+    let old_id = old.public().key_id();
+    let registered = registration(&old).ok_or_else(|| {
+        Error::invalid("key", format!("the key {old_id} in {} is not registered", current.display()))
+            .remedy(format!("register it with `corpex key register {organisation}`"))
+    })?;
+    let active = text_at(registered, "/revoked_at").is_empty();
+    let waiting = current.with_extension("next.key");
+    let new = keys::load_or_create(&waiting)?;
+    if registration(&new).is_none() {
+        register(client, organisation, &new, active.then_some(&old)).await?;
+    }
+    if active {
+        revoke(client, organisation, text_at(registered, "/id"), None).await?;
+    }
+    let aside = aside(&current, &old);
+    keys::take_over(&current, &waiting, &aside)?;
+    let new = new.public();
+    Ok(
+        json!({ "key_id": new.key_id(), "public_key": new, "file": current, "replaced": old_id, "replaced_file": aside }),
+    )
+}
+
+/// Where the file of a key that was replaced goes.
+fn aside(current: &Path, old: &SecretKey) -> PathBuf {
+    current.with_extension(format!("{}.key", old.public().key_id()))
 }
 
 /// Signs a statement of an organisation.

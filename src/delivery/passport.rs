@@ -101,18 +101,18 @@ fn batch_leaves(c: &mut Conn, id: ReceiptBatchId) -> Result<Vec<crate::types::Di
     receipts.iter().map(|row| Ok(tree::leaf_hash(canonical_json(&row.document.0)?))).collect()
 }
 
-/// The organisations' keys that signed the statements, with when each was good; the statements that registered
-/// (and perhaps revoked) them are added.
+/// The organisations' keys that signed the statements, with when each was good. The statements that registered
+/// (and perhaps revoked) them are added, and the keys that signed those: a rotation leads to the key before.
 fn signers(c: &mut Conn, statements: &mut Vec<PassportStatement>) -> Result<Vec<PassportKey>> {
-    let mut key_ids: Vec<_> = statements.iter().flat_map(|s| &s.envelope.signatures).map(|s| s.keyid).collect();
-    key_ids.sort_unstable();
-    key_ids.dedup();
-    let mut signers = Vec::new();
-    for key_id in key_ids {
-        // The exchange's own key is named by the passport itself.
-        let Some(key) = identity::signing_key(c, key_id)? else { continue };
+    let mut awaited: Vec<_> = statements.iter().flat_map(|s| &s.envelope.signatures).map(|s| s.keyid).collect();
+    let (mut seen, mut signers) = (HashSet::new(), Vec::new());
+    while let Some(key_id) = awaited.pop() {
+        // The exchange's own keys are named by the passport itself.
+        let Some(key) = identity::signing_key(c, key_id)?.filter(|key| seen.insert(key.key_id)) else { continue };
         for about in provenance::statements_about(c, key.id)? {
-            statements.push(logged(c, about.id)?);
+            let about = logged(c, about.id)?;
+            awaited.extend(about.envelope.signatures.iter().map(|signature| signature.keyid));
+            statements.push(about);
         }
         signers.push(PassportKey {
             organisation: identity::organisation(c, key.organisation_id)?.handle,

@@ -1,9 +1,12 @@
 //! Signing keys: the public halves with which an organisation's statements are verified.
 //!
 //! A key is registered with a `key-registration` statement signed by the key itself, which proves that the
-//! registrant holds the private half. Registration and revocation are both in the log.
+//! registrant holds the private half. Registration and revocation are both in the log. A registration that names the key
+//! it replaces is signed by that key, too: a rotation is a chain that anybody can follow.
 //!
 //! Invariant: a key id is registered once, by one organisation, for ever; a revoked key never becomes active again.
+//! Invariant: a statement is judged by the state of its key when it was logged. Revocation ends a key from then on;
+//! `compromised_at` also voids what was logged at that time or later, and nothing that was logged before.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -48,12 +51,14 @@ pub struct SigningKey {
 struct Registration {
     organisation: String,
     public_key: PublicKey,
+    replaces: Option<Digest>,
 }
 
 /// Registers a key with the statement that it signed itself; admins and signers only.
 ///
-/// [`Kind::BadSignature`] when the statement does not prove possession of the key it names,
-/// [`Kind::AlreadyExists`] when anyone registered that key before.
+/// [`Kind::BadSignature`] when the statement does not prove possession of the key it names, or the key that it
+/// replaces is not an active one of the organisation that signed, too; [`Kind::AlreadyExists`] when anyone registered that
+/// key before.
 pub fn register_key(
     c: &mut Conn,
     caller: &Caller,
@@ -63,15 +68,20 @@ pub fn register_key(
     now: Instant,
 ) -> Result<SigningKey> {
     let organisation = organisations::for_member(c, caller, handle, &[Role::Admin, Role::Signer])?;
-    let public_key = proven_key(envelope, handle)?;
+    let registration = proven_registration(envelope, handle)?;
+    let public_key = registration.public_key;
     let key_id = public_key.key_id();
     if signing_key(c, key_id)?.is_some() {
         return Err(Error::new(Kind::AlreadyExists, format!("key {key_id} is registered"))
             .field("envelope")
             .remedy("make a new key: each is registered once, by one organisation"));
     }
+    let mut signers = vec![public_key];
+    if let Some(replaced) = registration.replaces {
+        signers.push(signing_key_for(c, organisation.id, replaced)?.public_key);
+    }
     let id = SigningKeyId::new(now);
-    provenance::admit(c, keys, StatementKind::KeyRegistration, id, envelope, public_key, now)?;
+    provenance::admit_jointly(c, keys, StatementKind::KeyRegistration, id, envelope, &signers, now)?;
     let key = SigningKey {
         id,
         organisation_id: organisation.id,
@@ -86,8 +96,9 @@ pub fn register_key(
     Ok(key)
 }
 
-/// The key that signed its own registration for the organisation `handle`.
-fn proven_key(envelope: &Envelope, handle: &str) -> Result<PublicKey> {
+/// The registration that a key signed itself for the organisation `handle`. The signature of the key that it replaces is
+/// yet to be checked.
+fn proven_registration(envelope: &Envelope, handle: &str) -> Result<Registration> {
     let refused = |field: &str, why: String| Error::new(Kind::BadSignature, why).field(field);
     // The key stands in the very document that it signs: it is read first, and believed once the signature holds.
     let claimed: PublicKey = serde_json::from_slice::<serde_json::Value>(&envelope.payload.0)
@@ -109,10 +120,12 @@ fn proven_key(envelope: &Envelope, handle: &str) -> Result<PublicKey> {
         let why = format!("the statement's only subject must be {SUBJECT:?} with the key's id {}", claimed.key_id());
         return Err(refused("subject", why));
     }
-    if envelope.signatures.len() != 1 {
-        return Err(refused("signatures", "a key is registered with one signature, its own".into()));
+    let expected = if registration.replaces.is_some() { 2 } else { 1 };
+    if envelope.signatures.len() != expected {
+        let why = "a key is registered with its own signature, and that of the key it replaces if it names one";
+        return Err(refused("signatures", why.into()));
     }
-    Ok(registration.public_key)
+    Ok(registration)
 }
 
 /// Revokes a key of the caller's organisation; admins and signers only. The exchange states it in the log.

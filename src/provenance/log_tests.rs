@@ -264,7 +264,7 @@ async fn an_admitted_statement_gets_the_exchanges_receipt() {
     let log = Log::new().await;
     let (key, keys, now, kind) = (SecretKey::generate(), &log.keys, log.clock.now(), StatementKind::Terms);
     let envelope = signed(kind, &key);
-    let entry = admitted(keys, kind, &envelope, key.public(), now, &lenient).unwrap();
+    let entry = admitted(keys, kind, &envelope, &[key.public()], now, &lenient).unwrap();
     let receipt = entry.receipt.clone().unwrap();
     let (stored, leaf) = log.record(entry).await;
     assert_eq!((stored.kind, stored.subject.as_str()), (kind, "subject"));
@@ -292,7 +292,7 @@ async fn the_entry_of_a_contract_does_not_name_the_trading_party() {
 #[test]
 fn a_statement_signed_by_the_wrong_side_is_refused() {
     let (key, keys, now) = (SecretKey::generate(), ExchangeKeys::generate(), Instant::from_unix_micros(0));
-    let admit = |kind, envelope: &Envelope, key| admitted(&keys, kind, envelope, key, now, &lenient).map(drop);
+    let admit = |kind, envelope: &Envelope, key| admitted(&keys, kind, envelope, &[key], now, &lenient).map(drop);
     let terms = signed(StatementKind::Terms, &key);
     let foreign = SecretKey::generate().public();
     assert_eq!(admit(StatementKind::Terms, &terms, foreign).unwrap_err().kind, Kind::BadSignature);

@@ -86,7 +86,21 @@ pub fn admit(
     key: PublicKey,
     now: Instant,
 ) -> Result<Recorded> {
-    admitted(keys, kind, envelope, key, now, &schemas::validate)?.record(c, &subject_id.to_string(), now)
+    admit_jointly(c, keys, kind, subject_id, envelope, &[key], now)
+}
+
+/// As [`admit`], for a statement that several keys signed, which the caller found active: every one of `signers` and
+/// no other. The log entry names the signature of the first.
+pub fn admit_jointly(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    kind: StatementKind,
+    subject_id: impl Display,
+    envelope: &Envelope,
+    signers: &[PublicKey],
+    now: Instant,
+) -> Result<Recorded> {
+    admitted(keys, kind, envelope, signers, now, &schemas::validate)?.record(c, &subject_id.to_string(), now)
 }
 
 /// Records a statement by the exchange itself: signs it and queues the log entry.
@@ -151,15 +165,19 @@ fn admitted(
     keys: &ExchangeKeys,
     kind: StatementKind,
     envelope: &Envelope,
-    key: PublicKey,
+    signers: &[PublicKey],
     now: Instant,
     validate: &Validate,
 ) -> Result<NewEntry> {
     expect_signers(kind, Signers::Organisation)?;
-    statement::expect_signatures(envelope, 1)?;
-    let statement = statement::parse_with(envelope, key, kind, validate)?;
+    statement::expect_signatures(envelope, signers.len())?;
+    let (first, others) = signers.split_first().ok_or_else(|| Error::internal("somebody signs every statement"))?;
+    let statement = statement::parse_with(envelope, *first, kind, validate)?;
+    for other in others {
+        statement::parse_with(envelope, *other, kind, validate)?;
+    }
     let receipt = statement::receipt_for(&statement, kind, envelope, &keys.statement, now)?;
-    Ok(NewEntry { kind, envelope: envelope.clone(), signer: key.key_id(), receipt: Some(receipt) })
+    Ok(NewEntry { kind, envelope: envelope.clone(), signer: first.key_id(), receipt: Some(receipt) })
 }
 
 fn countersigned(

@@ -84,10 +84,10 @@ impl StatementKind {
     /// Who must have signed it.
     pub fn signers(self) -> Signers {
         match self {
-            Self::Manifest | Self::Terms => Signers::Organisation,
+            Self::Manifest | Self::Terms | Self::KeyRegistration => Signers::Organisation,
             Self::Assessment | Self::Certificate | Self::Entitlement | Self::ReceiptBatch => Signers::Exchange,
             Self::Contract => Signers::Both,
-            Self::KeyRegistration | Self::KeyRevocation | Self::Listing => Signers::Either,
+            Self::KeyRevocation | Self::Listing => Signers::Either,
         }
     }
 }

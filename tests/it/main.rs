@@ -11,6 +11,7 @@ mod command_line;
 mod crash;
 mod database;
 mod identity;
+mod keys;
 mod ledger;
 mod lineage;
 mod market;

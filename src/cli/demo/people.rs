@@ -143,6 +143,6 @@ async fn sign_up(anonymous: &Client, operator: &Client, keys: &Path, handle: &st
     operator.post(format!("/v1/organisations/{handle}/verification")).response().await?;
     let file = KeyFile { key: Some(keys.join(format!("{handle}.key"))) };
     let (secret, path) = file.read_or_make(handle)?;
-    key::register(&client, handle, &secret).await?;
+    key::register(&client, handle, &secret, None).await?;
     Ok(Party { handle: handle.to_string(), client, key_id: secret.public().key_id(), token, key: path })
 }

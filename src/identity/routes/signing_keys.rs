@@ -48,14 +48,16 @@ fn view(organisation: &str, key: SigningKey) -> SigningKeyView {
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyInput {
-    /// A `key-registration` statement (schemas/key-registration.v1.json) signed by the key that it registers.
+    /// A `key-registration` statement (schemas/key-registration.v1.json) signed by the key that it registers, and by the
+    /// key that it replaces if it names one.
     envelope: Envelope,
 }
 
 /// Registers a signing key; admins and signers only.
 ///
 /// The envelope holds an in-toto statement of the type `urn:corpex:predicate:key-registration:v1`, signed by the
-/// very key: the signature is the proof. Private keys never leave their owner.
+/// very key: the signature is the proof. Where its predicate names the key that it `replaces`, that one signs, too, and
+/// must be active; it stays so until it is revoked. Private keys never leave their owner.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(("handle" = String, Path, description = "The organisation's handle")), request_body = KeyInput, responses(
     (status = 201, body = SigningKeyView),
     (status = 403, body = Problem, description = "the caller is neither admin nor signer"),

@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::PassportKey;
 use super::verify::{Opened, failed};
 use crate::error::Result;
-use crate::provenance::statement::StatementKind;
-use crate::types::Instant;
+use crate::provenance::statement::{Statement, StatementKind};
+use crate::types::{Digest, Instant};
 
 /// Refuses a key that was not good at `at`, and says why.
 pub(super) fn valid_at(key: &PassportKey, at: Instant) -> Result<(), String> {
@@ -17,6 +17,25 @@ pub(super) fn valid_at(key: &PassportKey, at: Instant) -> Result<(), String> {
     let ended = [("revoked", key.revoked_at), ("compromised", key.compromised_at)];
     match ended.into_iter().find_map(|(how, when)| when.filter(|when| at >= *when).map(|when| (how, when))) {
         Some((how, when)) => Err(format!("{name} was {how} at {when}, before {at}")),
+        None => Ok(()),
+    }
+}
+
+/// The key id that a registration names as replaced; `None` for any other statement.
+pub(super) fn replaced(kind: StatementKind, predicate: &Value) -> Option<Digest> {
+    let named = predicate.get("replaces").filter(|_| kind == StatementKind::KeyRegistration);
+    named.and_then(Value::as_str).and_then(|key_id| key_id.parse().ok())
+}
+
+/// Refuses a registration that was not signed by the very key, and by the key that it replaces if it names one.
+pub(super) fn possession(kind: StatementKind, statement: &Statement, signers: &[&PassportKey]) -> Result<(), String> {
+    if kind != StatementKind::KeyRegistration {
+        return Ok(());
+    }
+    let registered = statement.subject.iter().map(|subject| subject.digest.sha256);
+    let mut expected = registered.chain(replaced(kind, &statement.predicate));
+    match expected.find(|key_id| !signers.iter().any(|key| key.key_id == *key_id)) {
+        Some(absent) => Err(format!("the key {absent} did not sign its own registration, or the one that replaces it")),
         None => Ok(()),
     }
 }

@@ -234,7 +234,7 @@ impl<'a> Verification<'a> {
     }
 
     /// Checks each signature, and that those signed who must for the kind. Gives the signers' names, and whose
-    /// signature the log entry must name.
+    /// signature the log entry must name: the exchange's where it signed, for a registration the registered key's.
     fn signatures(
         &self,
         document: &PassportStatement,
@@ -243,7 +243,7 @@ impl<'a> Verification<'a> {
     ) -> Result<(Statement, Vec<String>, Digest)> {
         let refused = |why: String| failed(name, "signature", why);
         let exchange = self.passport.exchange_key;
-        let (mut statement, mut names, mut organisation) = (None, Vec::new(), None);
+        let (mut statement, mut names, mut parties) = (None, Vec::new(), Vec::new());
         for signature in &document.envelope.signatures {
             let key = if signature.keyid == exchange.key_id() {
                 names.push("exchange".to_string());
@@ -253,34 +253,38 @@ impl<'a> Verification<'a> {
                 let key = *key.ok_or_else(|| refused(format!("the passport holds no key {}", signature.keyid)))?;
                 keys::valid_at(key, leaf.recorded_at).map_err(|why| failed(name, "key validity", why))?;
                 names.push(key.organisation.clone());
-                organisation = Some(key);
+                parties.push(key);
                 key.public_key
             };
             let read = parse_with(&document.envelope, key, document.kind, self.validate);
             statement = Some(read.map_err(|error| refused(error.to_string()))?);
         }
-        let by_exchange = names.iter().any(|name| name == "exchange");
+        let statement = statement.ok_or_else(|| refused("nobody signed".into()))?;
+        let by_exchange = names.len() > parties.len();
+        let replaces = keys::replaced(document.kind, &statement.predicate);
         let count = match document.kind.signers() {
             Signers::Organisation if by_exchange => {
                 return Err(refused("the exchange signed in place of an organisation".into()));
             }
-            Signers::Exchange if organisation.is_some() => {
+            Signers::Exchange if !parties.is_empty() => {
                 return Err(refused("somebody else signed in place of the exchange".into()));
             }
-            Signers::Both if !by_exchange || organisation.is_none() => {
+            Signers::Both if !by_exchange || parties.is_empty() => {
                 return Err(refused("one of the two sides did not sign".into()));
             }
             Signers::Both => 2,
+            _ if replaces.is_some() => 2,
             _ => 1,
         };
         expect_signatures(&document.envelope, count).map_err(|error| refused(error.to_string()))?;
-        let statement = statement.ok_or_else(|| refused("nobody signed".into()))?;
-        if let (Some(key), Some(party)) = (organisation, party(document.kind, &statement.predicate))
-            && key.organisation != party
+        if let Some(party) = party(document.kind, &statement.predicate)
+            && let Some(key) = parties.iter().find(|key| key.organisation != party)
         {
             return Err(refused(format!("it speaks for {party}, and a key of {} signed it", key.organisation)));
         }
-        let signer = organisation.filter(|_| !by_exchange).map_or_else(|| exchange.key_id(), |key| key.key_id);
+        keys::possession(document.kind, &statement, &parties).map_err(refused)?;
+        let mut own = parties.iter().filter(|key| replaces != Some(key.key_id));
+        let signer = own.next().filter(|_| !by_exchange).map_or_else(|| exchange.key_id(), |key| key.key_id);
         Ok((statement, names, signer))
     }
 

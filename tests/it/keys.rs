@@ -1,0 +1,196 @@
+//! Keys change hands: what was signed before stays proven, and what was signed later is judged by the state of its key
+//! when it was logged.
+
+use corpex::error::{Error, Result};
+use corpex::provenance::passport::{Policy, Report, verify};
+use corpex::provenance::{ResourceDescriptor, Statement, StatementKind};
+use corpex::signing::{Envelope, PublicKey, SecretKey};
+use corpex::types::Instant;
+use serde_json::{Value, json};
+
+use crate::command_line::{assess, deposit};
+use crate::support::process::{Exchange, Person, organisation};
+use crate::support::{Actor, TestApp};
+
+/// The registration of a key that takes over from others, signed by those.
+fn succession(handle: &str, new: &SecretKey, replaces: Option<PublicKey>, by: &[&SecretKey]) -> Envelope {
+    let subject = ResourceDescriptor::new("key", new.public().key_id());
+    let mut predicate = json!({ "organisation": handle, "public_key": new.public() });
+    if let Some(old) = replaces {
+        predicate["replaces"] = json!(old.key_id());
+    }
+    let statement = Statement::new(StatementKind::KeyRegistration, vec![subject], predicate);
+    let mut envelope = statement.sign(new).unwrap();
+    by.iter().for_each(|key| key.add_signature(&mut envelope));
+    envelope
+}
+
+async fn register(actor: &Actor, envelope: &Envelope) -> Result<Value> {
+    actor.post(format!("/v1/organisations/{}/keys", actor.handle), &json!({ "envelope": envelope })).await
+}
+
+/// Revokes the organisation's first key.
+async fn revoke(actor: &Actor, compromised_at: Option<Instant>) -> Result<Value> {
+    let keys = actor.get(format!("/v1/organisations/{}/keys", actor.handle)).await.unwrap();
+    let id = keys["items"][0]["id"].as_str().unwrap();
+    let path = format!("/v1/organisations/{}/keys/{id}/revocation", actor.handle);
+    actor.post(path, &json!({ "compromised_at": compromised_at })).await
+}
+
+/// The licence's passport, as it is now, once the log has everything.
+async fn passport(app: &TestApp, lab: &Actor, entitlement: &str) -> Vec<u8> {
+    app.sequenced().await;
+    lab.client.get(format!("/v1/entitlements/{entitlement}/passport")).text().await.unwrap().into_bytes()
+}
+
+fn recorded_at(report: &Report, kind: StatementKind) -> Instant {
+    report.statements.iter().find(|statement| statement.kind == kind).unwrap().recorded_at
+}
+
+fn reason(refused: Result<Report>) -> String {
+    let error: Error = refused.unwrap_err();
+    error.to_string()
+}
+
+const MICROSECOND: std::time::Duration = std::time::Duration::from_micros(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compromised_at_voids_what_was_logged_from_then_on_and_nothing_before() {
+    let app = TestApp::start().await;
+    let (provider, lab) = (app.provider().await, app.lab("verse-lab", 50_000).await);
+    let offer = app.listed_corpus(&provider, "poems", 50_000).await;
+    let licence = lab.buy(&offer).await.unwrap();
+    let check = async || verify(&passport(&app, &lab, &licence).await, &Policy::default());
+    let report = check().await.unwrap();
+    let (manifest, terms) = (recorded_at(&report, StatementKind::Manifest), recorded_at(&report, StatementKind::Terms));
+
+    revoke(&provider, None).await.unwrap();
+    check().await.expect("a revocation voids nothing that was logged before");
+    revoke(&provider, Some(terms.plus(MICROSECOND))).await.unwrap();
+    check().await.expect("the key was safe when it signed");
+    revoke(&provider, Some(terms)).await.unwrap();
+    let said = reason(check().await);
+    assert!(said.starts_with("statements/1 (terms): key validity: "), "{said}");
+    assert!(said.contains(&format!("of poetry-house was compromised at {terms}, before {terms}")), "{said}");
+    revoke(&provider, Some(manifest)).await.unwrap();
+    let said = reason(check().await);
+    assert!(said.starts_with("statements/0 (manifest): key validity: "), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_buyer_whose_key_was_stolen_before_the_contract_did_not_agree_to_it() {
+    let app = TestApp::start().await;
+    let (provider, lab) = (app.provider().await, app.lab("verse-lab", 50_000).await);
+    let offer = app.listed_corpus(&provider, "poems", 50_000).await;
+    let stolen = app.clock.now();
+    let licence = lab.buy(&offer).await.unwrap();
+    verify(&passport(&app, &lab, &licence).await, &Policy::default()).unwrap();
+    revoke(&lab, Some(stolen)).await.unwrap();
+    let said = reason(verify(&passport(&app, &lab, &licence).await, &Policy::default()));
+    assert!(said.starts_with("statements/4 (contract): key validity: "), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_takes_over_with_the_signatures_of_both() {
+    let app = TestApp::start().await;
+    let (mut provider, lab) = (app.provider().await, app.lab("verse-lab", 50_000).await);
+    let (old, new, stranger) = (provider.key.clone(), SecretKey::generate(), SecretKey::generate());
+    let refused = async |replaces: &SecretKey, by: &[&SecretKey]| {
+        register(&provider, &succession("poetry-house", &new, Some(replaces.public()), by)).await.unwrap_err().detail
+    };
+    assert!(refused(&old, &[]).await.contains("that of the key it replaces"));
+    assert!(refused(&old, &[&stranger]).await.contains("carries no signature by key"));
+    assert!(refused(&stranger, &[&stranger]).await.contains("is not registered by poetry-house"));
+    assert!(refused(&lab.key, &[&lab.key]).await.contains("is not registered by poetry-house"));
+
+    register(&provider, &succession("poetry-house", &new, Some(old.public()), &[&old])).await.unwrap();
+    revoke(&provider, None).await.unwrap();
+    let late = SecretKey::generate();
+    let envelope = succession("poetry-house", &late, Some(old.public()), &[&old]);
+    assert!(register(&provider, &envelope).await.unwrap_err().detail.contains("was revoked at"));
+
+    provider.key = new.clone();
+    let offer = app.listed_corpus(&provider, "poems", 50_000).await;
+    let licence = lab.buy(&offer).await.unwrap();
+    let report = verify(&passport(&app, &lab, &licence).await, &Policy::default()).unwrap();
+    let registrations: Vec<_> = report.statements.iter().filter(|s| s.kind == StatementKind::KeyRegistration).collect();
+    let by: Vec<_> = registrations.iter().map(|s| s.signed_by.join(" ")).collect();
+    assert!(
+        by.contains(&"poetry-house poetry-house".to_string()),
+        "the chain leads from the new key to the old: {by:?}"
+    );
+    assert_eq!(registrations.len(), 3, "the provider's two keys and the lab's");
+    assert!(!report.unchecked.iter().any(|line| line.contains("the exchange's word")), "{:?}", report.unchecked);
+}
+
+fn key_states(provider: &Person) -> Vec<bool> {
+    let keys = provider.json(&["key", "list", "poetry-house"]);
+    keys["items"].as_array().unwrap().iter().map(|key| key["revoked_at"].is_null()).collect()
+}
+
+#[tokio::test]
+async fn the_command_rotates_a_key_and_goes_on_where_it_was_cut_off() {
+    let exchange = Exchange::serve().await;
+    let (operator, compliance) = (exchange.platform("operator"), exchange.platform("compliance"));
+    let provider = organisation(&exchange, &operator, "poetry-house");
+    let lab = organisation(&exchange, &operator, "verse-lab");
+    deposit(&operator, "verse-lab", 100_000);
+    let work = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = work.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (terms, provenance) = (
+        file("terms.json", &crate::support::terms(50_000).to_string()),
+        file("provenance.json", &crate::support::provenance().to_string()),
+    );
+    file("poems/data/a.jsonl", "{\"text\":\"one\"}\n");
+    let corpus = work.path().join("poems").display().to_string();
+
+    let first = provider.json(&["key", "generate", "poetry-house"]);
+    let rotated = provider.json(&["key", "rotate", "poetry-house"]);
+    assert_eq!(rotated["replaced"], first["key_id"]);
+    assert_eq!(rotated["file"], first["file"], "the new key lies where the old one lay");
+    let aside =
+        provider.json(&["key", "generate", "poetry-house", "--key", rotated["replaced_file"].as_str().unwrap()]);
+    assert_eq!(aside["key_id"], first["key_id"], "the old key was kept");
+    assert_eq!(key_states(&provider), [false, true]);
+
+    let publish =
+        ["publish", &corpus, "--dataset", "poetry-house/poems", "--terms", &terms, "--provenance", &provenance];
+    let published = provider.json(&publish);
+    assess(&compliance, "poetry-house/poems", &published["version"]);
+    let listing =
+        json!({ "dataset": "poetry-house/poems", "version": published["version"], "terms_id": published["terms_id"] });
+    provider.api("POST", "/v1/listings", &listing);
+    lab.done(&[
+        "buy",
+        "poetry-house/poems",
+        "--terms",
+        published["terms_id"].as_str().unwrap(),
+        "--use",
+        "pretraining",
+    ]);
+    let passport = work.path().join("passport.json").display().to_string();
+    lab.done(&["passport", "poetry-house/poems", "--out", &passport]);
+    let verified = lab.done(&["verify", &passport]);
+    assert!(verified.contains("signed by poetry-house and poetry-house"), "{verified}");
+
+    // Cut off when the next key was registered and nothing else was done.
+    let next = std::path::Path::new(rotated["file"].as_str().unwrap()).with_extension("next.key");
+    let next = next.display().to_string();
+    let waiting = provider.json(&["key", "generate", "poetry-house", "--key", &next]);
+    provider.done(&["key", "register", "poetry-house", "--key", &next]);
+    assert_eq!(provider.json(&["key", "rotate", "poetry-house"])["key_id"], waiting["key_id"]);
+    assert_eq!(key_states(&provider), [false, false, true]);
+
+    // A stolen key cannot vouch for the next one, which is registered on its own.
+    let keys = provider.json(&["key", "list", "poetry-house"]);
+    let stolen = keys["items"][2]["id"].as_str().unwrap();
+    let since = keys["items"][2]["registered_at"].as_str().unwrap();
+    provider.done(&["key", "revoke", "poetry-house", stolen, "--compromised-at", since]);
+    provider.done(&["key", "rotate", "poetry-house"]);
+    assert_eq!(key_states(&provider), [false, false, false, true]);
+}
