@@ -148,6 +148,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(market::routes::pause_listing)
         .service(market::routes::resume_listing)
         .service(market::routes::withdraw_listing)
+        .service(market::routes::list_listing_statements)
         .service(market::routes::place_order)
         .service(market::routes::list_orders)
         .service(market::routes::get_order)

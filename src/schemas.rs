@@ -24,10 +24,12 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "entitlement.v1",
     "key-registration.v1",
     "key-revocation.v1",
+    "listing-change.v1",
     "listing.v1",
     "manifest.v1",
     "passport.v1",
     "receipt-batch.v1",
+    "settlement.v1",
     "terms.v1",
 ];
 

@@ -1,5 +1,7 @@
 //! Listings: versions on the board.
 
+use std::fmt::Display;
+
 use serde_json::json;
 
 use super::queries;
@@ -13,7 +15,7 @@ use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::terms;
 use crate::text_enum;
-use crate::types::{AssessmentId, Instant, ListingId, OrganisationId, TermsId, VersionId};
+use crate::types::{AssessmentId, Instant, ListingId, OrganisationId, PageQuery, TermsId, VersionId};
 
 /// The most versions of one dataset whose listings are looked up.
 const MAX_VERSIONS: i64 = 1000;
@@ -127,20 +129,56 @@ pub fn open(
 }
 
 /// A provider takes its listing off the board for a while, puts it back, or withdraws it for ever.
-pub fn change(c: &mut Conn, caller: &Caller, id: ListingId, to: ListingState, now: Instant) -> Result<Listing> {
+pub fn change(
+    c: &mut Conn,
+    caller: &Caller,
+    keys: &ExchangeKeys,
+    id: ListingId,
+    to: ListingState,
+    now: Instant,
+) -> Result<Listing> {
     let listing = listing(c, id)?;
     caller.may_for(listing.provider_id, "the provider", SELLERS)?;
-    if !listing.state.may_become(to) || listing.state == ListingState::Suspended && to != ListingState::Delisted {
-        return Err(Error::new(Kind::WrongState, format!("listing {id} is {} and cannot become {to}", listing.state)));
+    if listing.state == ListingState::Suspended && to != ListingState::Delisted {
+        return Err(cannot_become(&listing, to).remedy("the exchange suspended it, and puts it back"));
     }
-    if to == ListingState::Listed {
+    if listing.state.may_become(to) && to == ListingState::Listed {
         assessment::valid_assessment(c, listing.version_id, now)?;
     }
-    if queries::set_listing_state(c, id, listing.state, to)? != 1 {
-        return Err(Error::new(Kind::WrongState, format!("listing {id} changed in the meantime")));
+    advance(c, keys, listing, to, caller.user_id, "by its provider", now)
+}
+
+/// Moves a listing on, if it is still where it was read, and states so in the log.
+fn advance(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    listing: Listing,
+    to: ListingState,
+    actor: impl Display,
+    reason: &str,
+    now: Instant,
+) -> Result<Listing> {
+    let from = listing.state;
+    if !from.may_become(to) || queries::set_listing_state(c, listing.id, from, to)? != 1 {
+        return Err(cannot_become(&listing, to));
     }
-    history::record(c, id, Some(listing.state.as_str()), to.as_str(), caller.user_id, "by its provider", now)?;
+    history::record(c, listing.id, Some(from.as_str()), to.as_str(), actor, reason, now)?;
+    let first = PageQuery { cursor: None, limit: Some(1) };
+    let opening = provenance::page_about(c, listing.id, &first)?.into_iter().next();
+    let opening = opening.ok_or_else(|| Error::internal(format!("no statement opened {}", listing.id)))?;
+    let opening = opening.envelope.pae_sha256();
+    let (dataset, version) = catalog::version(c, listing.version_id)?;
+    let predicate = json!({
+        "listing": listing.id, "listing_sha256": opening, "dataset": dataset.full_name(), "version": version.number,
+        "from_state": from, "state": to, "reason": reason, "changed_at": now,
+    });
+    let subjects = vec![ResourceDescriptor::new("listing", opening)];
+    provenance::declare(c, keys, StatementKind::ListingChange, listing.id, subjects, &predicate, now)?;
     Ok(Listing { state: to, ..listing })
+}
+
+fn cannot_become(listing: &Listing, to: ListingState) -> Error {
+    Error::new(Kind::WrongState, format!("listing {} is {} and cannot become {to}", listing.id, listing.state))
 }
 
 /// A listing; everybody may see what is on the board or was.

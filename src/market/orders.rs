@@ -285,7 +285,7 @@ pub fn pay(c: &mut Conn, caller: &Caller, id: OrderId, now: Instant) -> Result<O
 }
 
 /// The buyer accepts what was delivered; the provider is paid in the same transaction, less the exchange's fee.
-pub fn accept(c: &mut Conn, caller: &Caller, id: OrderId, now: Instant) -> Result<Order> {
+pub fn accept(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, id: OrderId, now: Instant) -> Result<Order> {
     let order = visible_order(c, caller, id)?;
     caller.may_for(order.buyer_id, "the buyer", BUYERS)?;
     if !order.state.may_become(OrderState::Accepted) {
@@ -301,6 +301,10 @@ pub fn accept(c: &mut Conn, caller: &Caller, id: OrderId, now: Instant) -> Resul
         ];
         ledger::post(c, TransactionKind::Settlement, &id.to_string(), &lines, now)?;
     }
+    let contract = contract_of(c, id)?.sha256;
+    let subjects = vec![ResourceDescriptor::new("contract", contract)];
+    let predicate = json!({ "order": id, "contract_sha256": contract, "accepted_at": now, "settled_at": now });
+    provenance::declare(c, keys, StatementKind::Settlement, id, subjects, &predicate, now)?;
     advance(c, order, OrderState::Settled, "exchange", "settled on acceptance", now)
 }
 

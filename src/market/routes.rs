@@ -15,10 +15,10 @@ use crate::history::{self, Transition};
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::KeyHeader;
 use crate::identity::{self, Caller};
-use crate::provenance;
+use crate::provenance::{self, StatementKind, StoredStatement};
 use crate::signing::{Bytes, Envelope};
 use crate::terms::{self, Use};
-use crate::types::{Instant, ListingId, Money, OrderId, Page, PageQuery, TermsId, kind};
+use crate::types::{EntryId, Instant, ListingId, Money, OrderId, Page, PageQuery, StatementId, TermsId, kind};
 
 /// What a provider puts on the board.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -156,12 +156,46 @@ pub(crate) async fn withdraw_listing(app: Data<App>, caller: Caller, id: Path<Li
 }
 
 async fn change(app: Data<App>, caller: Caller, id: ListingId, to: ListingState) -> Result<Json<ListingView>> {
-    let now = app.clock.now();
+    let (keys, now) = (app.keys.clone(), app.clock.now());
     let change = move |c: &mut Conn| {
-        let listing = listings::change(c, &caller, id, to, now)?;
+        let listing = listings::change(c, &caller, &keys, id, to, now)?;
         listing_view(c, listing)
     };
     Ok(Json(app.db.write(change).await?))
+}
+
+/// A signed statement about a listing: `GET /v1/log/proofs/{entry_id}` proves that the log holds it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct ListingStatement {
+    /// The statement.
+    id: StatementId,
+    /// `listing` opened it; each `listing-change` moved it on.
+    kind: StatementKind,
+    /// The signed document.
+    envelope: Envelope,
+    /// Its entry in the log.
+    entry_id: EntryId,
+    /// When it was recorded.
+    recorded_at: Instant,
+}
+
+/// Lists what the exchange stated about a listing: how it was opened, and each change since.
+#[utoipa::path(tag = "market", security(()), params(PageQuery), responses((status = 200, body = Page<ListingStatement>), (status = 404, body = Problem, description = "no such listing")))]
+#[get("/v1/listings/{id}/statements")]
+pub(crate) async fn list_listing_statements(
+    app: Data<App>,
+    id: Path<ListingId>,
+    page: Query<PageQuery>,
+) -> Result<Page<ListingStatement>> {
+    let list = move |c: &mut Conn| {
+        let listing = listings::listing(c, *id)?;
+        let statements = provenance::page_about(c, listing.id, &page)?.into_iter();
+        let views = statements.map(|StoredStatement { id, kind, envelope, entry_id, recorded_at, .. }| {
+            ListingStatement { id, kind, envelope, entry_id, recorded_at }
+        });
+        Ok(Page::new(views.collect(), page.limit()?, |view| view.id.to_string()))
+    };
+    app.db.read(list).await
 }
 
 /// A purchase.
@@ -331,10 +365,10 @@ pub(crate) async fn accept_order(
     id: Path<OrderId>,
 ) -> Result<Json<OrderView>> {
     let key = IdempotencyKey::new(caller.user_id, key.value(), "accept_order", &*id)?;
-    let now = app.clock.now();
+    let (keys, now) = (app.keys.clone(), app.clock.now());
     let accept = move |c: &mut Conn| {
         key.once(c, now, |c| {
-            let order = orders::accept(c, &caller, *id, now)?;
+            let order = orders::accept(c, &caller, &keys, *id, now)?;
             order_view(c, order)
         })
     };

@@ -34,7 +34,7 @@ use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
 use crate::schemas;
 use crate::signing::{Envelope, PublicKey};
-use crate::types::{Digest, EntryId, Instant, Json, StatementId};
+use crate::types::{Digest, EntryId, Instant, Json, PageQuery, StatementId, kind};
 
 /// The most statements about one subject that are listed.
 const MAX_ABOUT: i64 = 1000;
@@ -148,7 +148,14 @@ pub fn statement(c: &mut Conn, id: StatementId) -> Result<StoredStatement> {
 
 /// The statements about a thing, oldest first; at most 1,000.
 pub fn statements_about(c: &mut Conn, subject: impl Display) -> Result<Vec<StoredStatement>> {
-    let rows = queries::list_statements(c, &subject.to_string(), MAX_ABOUT)?;
+    let rows = queries::list_statements(c, &subject.to_string(), "", MAX_ABOUT)?;
+    Ok(rows.into_iter().map(StoredStatement::from).collect())
+}
+
+/// A page of the statements about a thing, oldest first: up to one more than the page holds.
+pub fn page_about(c: &mut Conn, subject: impl Display, page: &PageQuery) -> Result<Vec<StoredStatement>> {
+    let (after, limit) = (page.after_id::<kind::Statement>()?, page.limit()?.saturating_add(1));
+    let rows = queries::list_statements(c, &subject.to_string(), after, limit)?;
     Ok(rows.into_iter().map(StoredStatement::from).collect())
 }
 

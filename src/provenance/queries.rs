@@ -1,6 +1,7 @@
 //! The tables of statements and of the log.
 
 use diesel::prelude::*;
+use diesel::sql_types::Text;
 
 use super::StoredStatement;
 use super::statement::StatementKind;
@@ -44,9 +45,15 @@ pub(super) fn find_statement(c: &mut Conn, id: StatementId) -> QueryResult<Optio
     statements::table.find(id).select(StatementRow::as_select()).first(c).optional()
 }
 
-pub(super) fn list_statements(c: &mut Conn, subject: &str, limit: i64) -> QueryResult<Vec<StatementRow>> {
+pub(super) fn list_statements(
+    c: &mut Conn,
+    subject: &str,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<StatementRow>> {
     statements::table
         .filter(statements::subject.eq(subject))
+        .filter(statements::id.gt(after.to_string().into_sql::<Text>()))
         .order(statements::id)
         .limit(limit)
         .select(StatementRow::as_select())

@@ -50,8 +50,12 @@ text_enum! {
         Certificate = "certificate",
         /// A version is offered on the board.
         Listing = "listing",
+        /// A listing was taken off the board, put back, or withdrawn for ever.
+        ListingChange = "listing-change",
         /// A buyer and the exchange agreed on an order.
         Contract = "contract",
+        /// What was delivered was accepted, and the provider is owed its share.
+        Settlement = "settlement",
         /// The exchange lets a licensee download a version.
         Entitlement = "entitlement",
         /// Delivery receipts that were committed together.
@@ -86,6 +90,7 @@ impl StatementKind {
         match self {
             Self::Manifest | Self::Terms | Self::KeyRegistration => Signers::Organisation,
             Self::Assessment | Self::Certificate | Self::Entitlement | Self::ReceiptBatch => Signers::Exchange,
+            Self::ListingChange | Self::Settlement => Signers::Exchange,
             Self::Contract => Signers::Both,
             Self::KeyRevocation | Self::Listing => Signers::Either,
         }

@@ -168,6 +168,40 @@ async fn a_listing_is_paused_resumed_and_withdrawn_by_its_provider_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn anybody_can_rebuild_a_listings_life_from_what_the_exchange_signed() {
+    let app = TestApp::start().await;
+    let provider = app.provider().await;
+    let offer = app.listed_corpus(&provider, "poems", 100).await;
+    let path = format!("/v1/listings/{}", offer.listing);
+    for verb in ["pause", "resume", "withdraw"] {
+        provider.post(format!("{path}/{verb}"), &json!({})).await.unwrap();
+    }
+    app.sequenced().await;
+    let (anyone, exchange) = (app.anonymous(), app.app().keys.statement.public());
+    let (mut after, mut told, mut opening) = (String::new(), Vec::new(), None);
+    loop {
+        let page: Value = anyone.get(format!("{path}/statements?limit=1{after}")).send().await.unwrap();
+        let statement = &page["items"][0];
+        let envelope: Envelope = serde_json::from_value(statement["envelope"].clone()).unwrap();
+        let signed = envelope.verify(exchange, IN_TOTO_PAYLOAD_TYPE).unwrap();
+        let opened = opening.get_or_insert(envelope.pae_sha256());
+        let state = match statement["kind"].as_str().unwrap() {
+            "listing" => "opened".to_string(),
+            _ => {
+                assert_eq!(signed["predicate"]["listing_sha256"], opened.to_string());
+                signed["predicate"]["state"].as_str().unwrap().to_string()
+            }
+        };
+        told.push(state);
+        let entry = statement["entry_id"].as_str().unwrap();
+        anyone.get(format!("/v1/log/proofs/{entry}")).text().await.unwrap();
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&cursor={next}");
+    }
+    assert_eq!(told, ["opened", "paused", "listed", "delisted"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_board_is_public_and_tells_nothing_of_drafts() {
     let app = TestApp::start().await;
     let provider = app.provider().await;

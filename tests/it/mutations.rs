@@ -21,7 +21,6 @@ use Log::{Adds, Nothing};
 const MONEY: &str = "money is a matter between the exchange and one organisation; the books keep it";
 const PERSON: &str = "people and their credentials are not published";
 const DRAFT: &str = "a draft binds nobody until the manifest seals all of it";
-const BOARD: &str = "the statement of the listing stands; whether it is on the board today binds nobody";
 
 #[rustfmt::skip]
 const TABLE: &[(&str, Log)] = &[
@@ -56,12 +55,12 @@ const TABLE: &[(&str, Log)] = &[
     ("create_deposit",        Nothing(MONEY)),
     // market
     ("create_listing",        Adds(&["listing"])),
-    ("pause_listing",         Nothing(BOARD)),
-    ("resume_listing",        Nothing(BOARD)),
-    ("withdraw_listing",      Nothing(BOARD)),
+    ("pause_listing",         Adds(&["listing-change"])),
+    ("resume_listing",        Adds(&["listing-change"])),
+    ("withdraw_listing",      Adds(&["listing-change"])),
     ("place_order",           Nothing("an order binds nobody until its contract is signed")),
     ("sign_contract",         Adds(&["contract"])),
-    ("accept_order",          Nothing(MONEY)),
+    ("accept_order",          Adds(&["settlement"])),
     // delivery
     ("pay_order",             Adds(&["entitlement"])),
     ("create_links",          Adds(&["receipt-batch"])),

@@ -150,6 +150,7 @@ pub const TABLE: &[Case] = &[
     row("create_listing",      Of(House, TRADERS, Inside),      |t| with("/v1/listings", json!({ "dataset": t.draft_dataset, "version": 1, "terms_id": t.terms }))),
     row("list_listings",       Anyone,                          |_| at("/v1/listings")),
     row("get_listing",         Anyone,                          |t| at(format!("/v1/listings/{}", t.listing))),
+    row("list_listing_statements", Anyone,                      |t| at(format!("/v1/listings/{}/statements", t.listing))),
     row("place_order",         Of(Lab, TRADERS, Public),        |t| with("/v1/orders", order(LAB, t))),
     row("place_order",         Of(Attic, TRADERS, Inside),      |t| with("/v1/orders", order(&t.attic, t))),
     row("list_orders",         SignedIn,                        |_| at("/v1/orders")),

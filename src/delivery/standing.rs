@@ -1,0 +1,124 @@
+//! Whether a licence may be used: staff suspend, reinstate and revoke it for a reason, and it ends with its term.
+//!
+//! Every change is stated in the log, and no link leaves after it: [`super::plan`] and the receipt desk look at the
+//! state in the transaction that records the receipt.
+//!
+//! Invariant: an expired or revoked entitlement never becomes active again.
+
+use std::fmt::Display;
+
+use serde_json::json;
+
+use super::{Entitlement, EntitlementState, queries};
+use crate::app::App;
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::history;
+use crate::identity::{self, Caller};
+use crate::keys::ExchangeKeys;
+use crate::provenance::{self, ResourceDescriptor, StatementKind};
+use crate::types::{EntitlementId, Instant};
+
+/// The longest reason, in characters.
+pub const MAX_REASON_CHARS: usize = 500;
+/// Entitlements whose term ended that are moved in one transaction.
+const ENDED_AT_ONCE: i64 = 100;
+
+impl EntitlementState {
+    /// Whether an entitlement in this state may next be in that one.
+    pub fn may_become(self, next: Self) -> bool {
+        use EntitlementState::{Active, Expired, Revoked, Suspended};
+        matches!((self, next), (Active, Suspended | Expired | Revoked) | (Suspended, Active | Expired | Revoked))
+    }
+}
+
+/// An operator or compliance officer suspends, reinstates or revokes a licence; what for becomes part of the
+/// statement, which the licensee's passport carries.
+pub fn change_standing(
+    c: &mut Conn,
+    caller: &Caller,
+    keys: &ExchangeKeys,
+    id: EntitlementId,
+    to: EntitlementState,
+    reason: &str,
+    now: Instant,
+) -> Result<Entitlement> {
+    caller.require_staff()?;
+    let reason = identity::readable("reason", reason, MAX_REASON_CHARS)?;
+    let entitlement = super::entitlement(c, caller, id)?;
+    if to == EntitlementState::Active && entitlement.expires_at.is_some_and(|end| end <= now) {
+        return Err(cannot_become(&entitlement, to).remedy("its term ended: the licensee buys another"));
+    }
+    advance(c, keys, entitlement, to, caller.user_id, &reason, now)
+}
+
+/// Moves on the licences whose term ended. Links are refused from the end of the term on; the state and its statement
+/// follow when this is called.
+pub async fn expire_ended(app: &App) -> Result<()> {
+    loop {
+        let (keys, now) = (app.keys.clone(), app.clock.now());
+        if app.db.read(move |c| Ok(queries::list_ended(c, now, 1)?)).await?.is_empty() {
+            return Ok(());
+        }
+        let expire = move |c: &mut Conn| {
+            for ended in queries::list_ended(c, now, ENDED_AT_ONCE)? {
+                advance(c, &keys, ended, EntitlementState::Expired, "exchange", "its term ended", now)?;
+            }
+            Ok(())
+        };
+        app.db.write(expire).await?;
+    }
+}
+
+/// Moves an entitlement on, if it is still where it was read, and states so in the log.
+pub(super) fn advance(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    entitlement: Entitlement,
+    to: EntitlementState,
+    actor: impl Display,
+    reason: &str,
+    now: Instant,
+) -> Result<Entitlement> {
+    let (id, from) = (entitlement.id, entitlement.state);
+    if !from.may_become(to) || queries::set_entitlement_state(c, id, from, to)? != 1 {
+        return Err(cannot_become(&entitlement, to));
+    }
+    history::record(c, id, Some(from.as_str()), to.as_str(), actor, reason, now)?;
+    let granted = provenance::statement(c, entitlement.statement_id)?.envelope.pae_sha256();
+    let predicate = json!({
+        "entitlement": id, "entitlement_sha256": granted, "from_state": from, "state": to, "reason": reason,
+        "changed_at": now,
+    });
+    let subjects = vec![ResourceDescriptor::new("entitlement", granted)];
+    provenance::declare(c, keys, StatementKind::EntitlementChange, id, subjects, &predicate, now)?;
+    Ok(Entitlement { state: to, ..entitlement })
+}
+
+fn cannot_become(entitlement: &Entitlement, to: EntitlementState) -> Error {
+    let Entitlement { id, state, .. } = entitlement;
+    Error::new(Kind::WrongState, format!("entitlement {id} is {state} and cannot become {to}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_drawn_edges_of_an_entitlements_life_exist() {
+        use EntitlementState::{Active, Expired, Revoked, Suspended};
+        let edges = [
+            (Active, Suspended),
+            (Active, Expired),
+            (Active, Revoked),
+            (Suspended, Active),
+            (Suspended, Expired),
+            (Suspended, Revoked),
+        ];
+        for from in EntitlementState::ALL {
+            for to in EntitlementState::ALL {
+                assert_eq!(from.may_become(*to), edges.contains(&(*from, *to)), "{from} to {to}");
+            }
+        }
+    }
+}
