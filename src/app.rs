@@ -160,6 +160,9 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(delivery::routes::list_entitlements)
         .service(delivery::routes::get_entitlement)
         .service(delivery::routes::create_links)
+        .service(delivery::routes::suspend_entitlement)
+        .service(delivery::routes::reinstate_entitlement)
+        .service(delivery::routes::revoke_entitlement)
         .service(delivery::routes::get_passport)
         // compliance
         .service(compliance::routes::get_trace)

@@ -21,6 +21,7 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "assessment.v1",
     "certificate.v1",
     "contract.v1",
+    "entitlement-change.v1",
     "entitlement.v1",
     "key-registration.v1",
     "key-revocation.v1",

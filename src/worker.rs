@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::app::App;
-use crate::catalog;
+use crate::{catalog, delivery};
 use crate::error::{Error, Result};
 use crate::jobs::{self, Job, Leased};
 use crate::provenance::sequencer;
@@ -16,8 +16,8 @@ use crate::provenance::sequencer;
 const JOBS_AT_ONCE: usize = 2;
 /// How often an idle worker looks for work.
 const IDLE: Duration = Duration::from_millis(100);
-/// How often abandoned uploads are looked for.
-const SWEEP: Duration = Duration::from_secs(60 * 60);
+/// How often one looks for what time has ended: abandoned uploads, licences past their term.
+const SWEEP: Duration = Duration::from_secs(10 * 60);
 /// How long it waits after a failure of the database.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -122,11 +122,14 @@ async fn sequence(app: App, owner: String, stop: CancellationToken) {
     }
 }
 
-/// Gives up uploads that nobody finished, now and then.
+/// Ends what has had its time, now and then.
 async fn sweep(app: App, stop: CancellationToken) {
     while !stop.is_cancelled() {
         if let Err(error) = catalog::sweep_stale_uploads(&app).await {
             tracing::error!(?error, "abandoned uploads could not be swept");
+        }
+        if let Err(error) = delivery::expire_ended(&app).await {
+            tracing::error!(?error, "licences past their term could not be moved on");
         }
         tokio::select! { () = tokio::time::sleep(SWEEP) => {}, () = stop.cancelled() => {} }
     }

@@ -11,7 +11,7 @@ use super::passport::ExchangeKeys;
 use super::shards;
 use crate::error::{Error, Kind, Result};
 use crate::provenance::note::VerifierKey;
-use crate::provenance::passport::{Policy, Report, verify};
+use crate::provenance::passport::{Policy, Report, Standing, verify};
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
@@ -82,12 +82,15 @@ impl Verified {
         let mut lines = Vec::new();
         for statement in &self.report.statements {
             lines.push(format!(
-                "ok  {:<14} entry {:>6}  {}  signed by {}",
+                "ok  {:<18} entry {:>6}  {}  signed by {}",
                 statement.kind.as_str(),
                 statement.log_index,
                 statement.recorded_at,
                 statement.signed_by.join(" and ")
             ));
+        }
+        if let Some(Standing { state, since, reason }) = &self.report.standing {
+            lines.push(format!("licence: {state} at {since}, reason: {reason}; what was held until then stays proven"));
         }
         lines.push(self.summary());
         lines.extend(self.report.unchecked.iter().map(|what| format!("not checked: {what}")));

@@ -12,9 +12,11 @@ mod desk;
 mod passport;
 mod queries;
 pub mod routes;
+mod standing;
 
 pub use desk::{Delivered, ReceiptDesk};
 pub use passport::passport;
+pub use standing::{MAX_REASON_CHARS, change_standing, expire_ended};
 
 use std::time::Duration;
 
@@ -219,7 +221,10 @@ pub fn plan(c: &mut Conn, caller: &Caller, id: EntitlementId, paths: &[String], 
 
 /// Refuses an entitlement that may not be used now.
 fn require_usable(entitlement: &Entitlement, now: Instant) -> Result<()> {
-    let refuse = |why: String| Err(Error::new(Kind::NotEntitled, format!("entitlement {} {why}", entitlement.id)));
+    let refuse = |why: String| {
+        let refused = Error::new(Kind::NotEntitled, format!("entitlement {} {why}", entitlement.id));
+        Err(refused.remedy(format!("GET /v1/entitlements/{} shows its history", entitlement.id)))
+    };
     match (entitlement.state, entitlement.expires_at) {
         (EntitlementState::Active, Some(end)) if end <= now => refuse(format!("ended at {end}")),
         (EntitlementState::Active, _) => Ok(()),

@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller};
 use crate::keys::ExchangeKeys;
 use crate::provenance::passport::{Delivery, Passport, PassportKey, PassportStatement};
-use crate::provenance::{self, proofs, tree};
+use crate::provenance::{self, StatementKind, proofs, tree};
 use crate::signing::{Bytes, canonical_json};
 use crate::types::{EntitlementId, ReceiptBatchId, StatementId};
 use crate::{assessment, market, terms};
@@ -45,6 +45,11 @@ pub fn passport(
     let mut statements = Vec::new();
     for id in rests_on {
         statements.push(logged(c, id)?);
+    }
+    for about in provenance::statements_about(c, id)? {
+        if about.kind == StatementKind::EntitlementChange {
+            statements.push(logged(c, about.id)?);
+        }
     }
     let signers = signers(c, &mut statements)?;
     let deliveries = deliveries(c, id, &mut statements)?;

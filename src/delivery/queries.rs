@@ -3,7 +3,7 @@
 use diesel::dsl::count;
 use diesel::prelude::*;
 
-use super::{Entitlement, Receipt};
+use super::{Entitlement, EntitlementState, Receipt};
 use crate::db::{Conn, MultiBackend};
 use crate::schema::{entitlements, receipt_batches, receipts};
 use crate::types::{
@@ -40,6 +40,28 @@ pub(super) fn list_entitlements_of_version(c: &mut Conn, id: VersionId, limit: i
         .limit(limit)
         .select(Entitlement::as_select())
         .load(c)
+}
+
+/// Entitlements whose term ended and that are not moved on yet; at most `limit`.
+pub(super) fn list_ended(c: &mut Conn, now: Instant, limit: i64) -> QueryResult<Vec<Entitlement>> {
+    entitlements::table
+        .filter(entitlements::state.eq_any([EntitlementState::Active, EntitlementState::Suspended]))
+        .filter(entitlements::expires_at.le(now))
+        .order(entitlements::id)
+        .limit(limit)
+        .select(Entitlement::as_select())
+        .load(c)
+}
+
+pub(super) fn set_entitlement_state(
+    c: &mut Conn,
+    id: EntitlementId,
+    from: EntitlementState,
+    to: EntitlementState,
+) -> QueryResult<usize> {
+    diesel::update(entitlements::table.find(id).filter(entitlements::state.eq(from)))
+        .set(entitlements::state.eq(to))
+        .execute(c)
 }
 
 pub(super) fn insert_batch(

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::catalog;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
+use crate::history::{self, Transition};
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::KeyHeader;
 use crate::identity::{self, Caller};
@@ -103,19 +104,90 @@ pub(crate) async fn list_entitlements(
     app.db.read(list).await
 }
 
-/// Shows one licence.
-#[utoipa::path(tag = "delivery", security(("bearer" = [])), responses((status = 200, body = EntitlementView), (status = 404, body = Problem, description = "unknown, or not yours")))]
+/// A licence and every step of its life.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EntitlementWithHistory {
+    /// The licence.
+    #[serde(flatten)]
+    entitlement: EntitlementView,
+    /// Its steps, oldest first.
+    history: Vec<Transition>,
+}
+
+/// Shows one licence and its history.
+#[utoipa::path(tag = "delivery", security(("bearer" = [])), responses((status = 200, body = EntitlementWithHistory), (status = 404, body = Problem, description = "unknown, or not yours")))]
 #[get("/v1/entitlements/{id}")]
 pub(crate) async fn get_entitlement(
     app: Data<App>,
     caller: Caller,
     id: Path<EntitlementId>,
-) -> Result<Json<EntitlementView>> {
+) -> Result<Json<EntitlementWithHistory>> {
     let show = move |c: &mut Conn| {
         let entitlement = super::entitlement(c, &caller, *id)?;
-        view(c, entitlement)
+        let history = history::list(c, entitlement.id)?;
+        Ok(EntitlementWithHistory { entitlement: view(c, entitlement)?, history })
     };
     Ok(Json(app.db.read(show).await?))
+}
+
+/// Why a licence is changed.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangeReason {
+    /// In 1 to 500 characters; it becomes part of the statement that the licensee's passport carries.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// Suspends a licence: no link is given until it is reinstated.
+#[utoipa::path(tag = "delivery", security(("bearer" = [])), request_body = ChangeReason, responses((status = 200, body = EntitlementView), (status = 403, body = Problem, description = "not staff of the exchange"), (status = 409, body = Problem, description = "not active")))]
+#[post("/v1/entitlements/{id}/suspension")]
+pub(crate) async fn suspend_entitlement(
+    app: Data<App>,
+    caller: Caller,
+    id: Path<EntitlementId>,
+    why: Json<ChangeReason>,
+) -> Result<Json<EntitlementView>> {
+    change(app, caller, *id, EntitlementState::Suspended, why).await
+}
+
+/// Puts a suspended licence back into use.
+#[utoipa::path(tag = "delivery", security(("bearer" = [])), request_body = ChangeReason, responses((status = 200, body = EntitlementView), (status = 403, body = Problem, description = "not staff of the exchange"), (status = 409, body = Problem, description = "not suspended, or its term ended")))]
+#[post("/v1/entitlements/{id}/reinstatement")]
+pub(crate) async fn reinstate_entitlement(
+    app: Data<App>,
+    caller: Caller,
+    id: Path<EntitlementId>,
+    why: Json<ChangeReason>,
+) -> Result<Json<EntitlementView>> {
+    change(app, caller, *id, EntitlementState::Active, why).await
+}
+
+/// Revokes a licence for ever. What was delivered under it stays proven.
+#[utoipa::path(tag = "delivery", security(("bearer" = [])), request_body = ChangeReason, responses((status = 200, body = EntitlementView), (status = 403, body = Problem, description = "not staff of the exchange"), (status = 409, body = Problem, description = "ended already")))]
+#[post("/v1/entitlements/{id}/revocation")]
+pub(crate) async fn revoke_entitlement(
+    app: Data<App>,
+    caller: Caller,
+    id: Path<EntitlementId>,
+    why: Json<ChangeReason>,
+) -> Result<Json<EntitlementView>> {
+    change(app, caller, *id, EntitlementState::Revoked, why).await
+}
+
+async fn change(
+    app: Data<App>,
+    caller: Caller,
+    id: EntitlementId,
+    to: EntitlementState,
+    why: Json<ChangeReason>,
+) -> Result<Json<EntitlementView>> {
+    let (keys, now) = (app.keys.clone(), app.clock.now());
+    let change = move |c: &mut Conn| {
+        let entitlement = super::change_standing(c, &caller, &keys, id, to, &why.reason, now)?;
+        view(c, entitlement)
+    };
+    Ok(Json(app.db.write(change).await?))
 }
 
 /// The shards to download.

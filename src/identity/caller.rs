@@ -104,6 +104,13 @@ impl Caller {
     pub fn require_compliance(&self) -> Result<()> {
         self.require(PlatformRole::Compliance)
     }
+    /// Refuses everyone but staff of the platform.
+    pub fn require_staff(&self) -> Result<()> {
+        match self.platform_role {
+            Some(_) => Ok(()),
+            None => Err(Error::forbidden("this takes the platform role operator or compliance")),
+        }
+    }
 
     fn require(&self, role: PlatformRole) -> Result<()> {
         match self.platform_role == Some(role) {

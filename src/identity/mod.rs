@@ -71,7 +71,10 @@ text_enum! {
 }
 
 /// Checks text that people will read: trimmed, 1 to `most` characters, none of them invisible.
-fn readable(field: &str, text: &str, most: usize) -> Result<String> {
+///
+/// # Errors
+/// `Invalid`, naming `field`.
+pub fn readable(field: &str, text: &str, most: usize) -> Result<String> {
     let text = text.trim();
     let length = text.chars().count();
     if length == 0 || length > most {

@@ -8,11 +8,13 @@
 //! that no byte of the file can change unnoticed.
 
 mod keys;
+mod standing;
 mod verify;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::standing::Standing;
 pub use self::verify::{CheckedDelivery, CheckedLog, CheckedStatement, Policy, Report, verify};
 use super::note::VerifierKey;
 use super::statement::StatementKind;

@@ -58,6 +58,8 @@ text_enum! {
         Settlement = "settlement",
         /// The exchange lets a licensee download a version.
         Entitlement = "entitlement",
+        /// An entitlement was suspended, reinstated or revoked, or its term ended.
+        EntitlementChange = "entitlement-change",
         /// Delivery receipts that were committed together.
         ReceiptBatch = "receipt-batch",
     }
@@ -90,7 +92,7 @@ impl StatementKind {
         match self {
             Self::Manifest | Self::Terms | Self::KeyRegistration => Signers::Organisation,
             Self::Assessment | Self::Certificate | Self::Entitlement | Self::ReceiptBatch => Signers::Exchange,
-            Self::ListingChange | Self::Settlement => Signers::Exchange,
+            Self::ListingChange | Self::Settlement | Self::EntitlementChange => Signers::Exchange,
             Self::Contract => Signers::Both,
             Self::KeyRevocation | Self::Listing => Signers::Either,
         }

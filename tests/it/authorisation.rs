@@ -55,7 +55,8 @@ enum Refusal {
     Hidden,
     Outsider,
     TooSmall(Role),
-    NotStaff(PlatformRole),
+    NotStaff,
+    NotOfRole(PlatformRole),
     OnlyReads,
     NoLink,
 }
@@ -69,7 +70,8 @@ impl Refusal {
             Refusal::Hidden => (StatusCode::NOT_FOUND, "not-found", words("does not exist, or you may not see it")),
             Refusal::Outsider => (StatusCode::FORBIDDEN, "forbidden", words("only members of ")),
             Refusal::TooSmall(role) => (StatusCode::FORBIDDEN, "forbidden", format!("; yours is {role}")),
-            Refusal::NotStaff(role) => {
+            Refusal::NotStaff => (StatusCode::FORBIDDEN, "forbidden", words("role operator or compliance")),
+            Refusal::NotOfRole(role) => {
                 (StatusCode::FORBIDDEN, "forbidden", format!("this takes the platform role {role}"))
             }
             Refusal::OnlyReads => (StatusCode::FORBIDDEN, "forbidden", words("may only read")),
@@ -88,7 +90,8 @@ fn refusal(who: &Who, person: &Person) -> Option<Refusal> {
     match *who {
         Who::Anyone | Who::Link | Who::SignedIn => None,
         Who::Owner => hidden(person.name == fixture::OWNER),
-        Who::Platform(role) => (person.platform != Some(role)).then_some(Refusal::NotStaff(role)),
+        Who::Staff => person.platform.is_none().then_some(Refusal::NotStaff),
+        Who::Platform(role) => (person.platform != Some(role)).then_some(Refusal::NotOfRole(role)),
         Who::Viewers(side) | Who::Insiders(side) => hidden(insider(side)),
         Who::Parties => hidden(insider(Side::House) || insider(Side::Lab)),
         Who::Of(side, roles, known) => match person.role_in(side) {

@@ -10,6 +10,7 @@ mod catalog;
 mod command_line;
 mod crash;
 mod database;
+mod entitlements;
 mod identity;
 mod keys;
 mod ledger;

@@ -64,6 +64,9 @@ const TABLE: &[(&str, Log)] = &[
     // delivery
     ("pay_order",             Adds(&["entitlement"])),
     ("create_links",          Adds(&["receipt-batch"])),
+    ("suspend_entitlement",   Adds(&["entitlement-change"])),
+    ("reinstate_entitlement", Adds(&["entitlement-change"])),
+    ("revoke_entitlement",    Adds(&["entitlement-change"])),
 ];
 
 #[test]
@@ -174,6 +177,16 @@ async fn every_mutation_logs() {
     watch.happened(&["create_links"]).await;
     lab.effect(format!("/v1/orders/{order}/acceptance"), &Value::Null).await.unwrap();
     watch.happened(&["accept_order"]).await;
+
+    let because = json!({ "reason": "the invoice was disputed" });
+    for (step, operation) in [
+        ("suspension", "suspend_entitlement"),
+        ("reinstatement", "reinstate_entitlement"),
+        ("revocation", "revoke_entitlement"),
+    ] {
+        app.operator.post(format!("/v1/entitlements/{entitlement}/{step}"), &because).await.unwrap();
+        watch.happened(&[operation]).await;
+    }
 
     let listing = format!("/v1/listings/{}", offer.listing);
     for step in ["pause", "resume", "withdraw"] {

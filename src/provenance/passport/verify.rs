@@ -6,7 +6,7 @@ use std::fmt::Display;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Delivery, Passport, PassportKey, PassportStatement, keys};
+use super::{Delivery, Passport, PassportKey, PassportStatement, Standing, keys, standing};
 use crate::error::{Error, Kind, Result};
 use crate::provenance::note::{Checkpoint, VerifierKey};
 use crate::provenance::proof::TlogProof;
@@ -39,6 +39,9 @@ pub struct Report {
     pub statements: Vec<CheckedStatement>,
     /// Every delivery, in the passport's order.
     pub deliveries: Vec<CheckedDelivery>,
+    /// The last change of the licence; absent where it is as it was granted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
     /// The shards that the manifests name: what files can be compared with.
     pub shards: Vec<ResourceDescriptor>,
     /// What this passport does not prove, in a sentence each.
@@ -104,6 +107,7 @@ const CHAIN: &[(StatementKind, StatementKind)] = &[
     (StatementKind::Contract, StatementKind::Manifest),
     (StatementKind::Contract, StatementKind::Terms),
     (StatementKind::Entitlement, StatementKind::Contract),
+    (StatementKind::EntitlementChange, StatementKind::Entitlement),
 ];
 
 /// Verifies a passport's file, offline.
@@ -133,9 +137,10 @@ pub(super) fn verify_with(passport: &[u8], policy: &Policy, validate: &Validate)
     verifier.whole()?;
     let shards = opened.iter().filter(|o| o.kind == StatementKind::Manifest).flat_map(|o| o.statement.subject.clone());
     let shards = shards.collect();
+    let standing = standing::last_change(&opened);
     let statements = opened.into_iter().zip(references).map(|(opened, refers_to)| opened.checked(refers_to)).collect();
     let exchange_key_id = passport.exchange_key.key_id();
-    Ok(Report { log, exchange_key_id, statements, deliveries, shards, unchecked })
+    Ok(Report { log, exchange_key_id, statements, deliveries, standing, shards, unchecked })
 }
 
 /// Names the document and the check at which verification failed.
@@ -151,7 +156,7 @@ pub(super) struct Opened {
     pub(super) statement: Statement,
     signed_by: Vec<String>,
     pub(super) recorded_at: Instant,
-    log_index: u64,
+    pub(super) log_index: u64,
     checkpoint: Checkpoint,
     checks: Vec<&'static str>,
 }

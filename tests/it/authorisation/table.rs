@@ -9,7 +9,7 @@ use serde_json::json;
 use super::fixture::Side::{self, Attic, House, Lab};
 use super::fixture::{HOUSE, LAB, OWNER_EMAIL, Request, Things, at, unsigned, upload_wish, with};
 use Known::{Inside, Public, Traded};
-use Who::{Anyone, Insiders, Link, Of, Owner, Parties, Platform, SignedIn, Viewers};
+use Who::{Anyone, Insiders, Link, Of, Owner, Parties, Platform, SignedIn, Staff, Viewers};
 
 /// Who may do it.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,8 @@ pub enum Who {
     SignedIn,
     /// The person whose it is; nobody else knows of it.
     Owner,
+    /// Staff of the exchange.
+    Staff,
     /// Staff of the exchange with this role.
     Platform(PlatformRole),
     /// Members of this organisation and the exchange's staff; nobody else knows of it.
@@ -162,6 +164,9 @@ pub const TABLE: &[Case] = &[
     row("list_entitlements",   SignedIn,                        |_| at("/v1/entitlements")),
     row("get_entitlement",     Insiders(Lab),                   |t| at(format!("/v1/entitlements/{}", t.entitlement))),
     row("create_links",        Of(Lab, MEMBERS, Inside),        |t| with(format!("/v1/entitlements/{}/links", t.entitlement), json!({ "paths": [] }))),
+    row("suspend_entitlement", Staff,                           |t| with(format!("/v1/entitlements/{}/suspension", t.entitlement), json!({ "reason": "" }))),
+    row("reinstate_entitlement", Staff,                         |t| with(format!("/v1/entitlements/{}/reinstatement", t.entitlement), json!({ "reason": "" }))),
+    row("revoke_entitlement",  Staff,                           |t| with(format!("/v1/entitlements/{}/revocation", t.entitlement), json!({ "reason": "" }))),
     row("get_passport",        Insiders(Lab),                   |t| at(format!("/v1/entitlements/{}/passport", t.entitlement))),
     // compliance
     row("get_trace",           COMPLIANCE,                      |t| at(format!("/v1/trace?subject={}", t.open_dataset))),

@@ -1,0 +1,172 @@
+//! The life of a licence after it was granted: suspended, reinstated, revoked, ended.
+
+use std::time::Duration;
+
+use corpex::delivery;
+use corpex::error::{Kind, Result};
+use corpex::identity::{self, Caller, Membership, Role, Scope};
+use corpex::provenance::passport::{Policy, Report, verify};
+use corpex::types::EntitlementId;
+use serde_json::{Value, json};
+
+use crate::support::{Actor, TestApp, terms};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+struct Story {
+    app: TestApp,
+    lab: Actor,
+    entitlement: String,
+}
+
+impl Story {
+    /// A lab licensed poems for one day.
+    async fn licensed_for_a_day() -> Self {
+        let app = TestApp::start().await;
+        let provider = app.provider().await;
+        let published =
+            provider.publish("poems", &[("data/a.jsonl", b"{\"text\":\"one\"}\n"), ("data/b.jsonl", b"{}\n")]).await;
+        app.compliance.assess(&published).await;
+        let mut document = terms(50_000);
+        document["duration_days"] = json!(1);
+        let terms = provider.try_publish_terms(&document).await.unwrap()["id"].as_str().unwrap().to_string();
+        let offer = provider.list(&published, &terms).await;
+        let lab = app.lab("verse-lab", 50_000).await;
+        let entitlement = lab.buy(&offer).await.unwrap();
+        Self { app, lab, entitlement }
+    }
+
+    async fn change(&self, who: &Actor, step: &str, reason: &str) -> Result<Value> {
+        who.post(format!("/v1/entitlements/{}/{step}", self.entitlement), &json!({ "reason": reason })).await
+    }
+
+    async fn download(&self) -> Result<Value> {
+        self.lab.links(&self.entitlement, &["data/a.jsonl"]).await
+    }
+
+    async fn shown(&self) -> Value {
+        self.lab.get(format!("/v1/entitlements/{}", self.entitlement)).await.unwrap()
+    }
+
+    /// What the licensee's passport says now, to whoever verifies it offline.
+    async fn verified(&self) -> Report {
+        self.app.sequenced().await;
+        let path = format!("/v1/entitlements/{}/passport", self.entitlement);
+        let passport = self.lab.client.get(path).text().await.unwrap();
+        verify(passport.as_bytes(), &Policy::default()).unwrap()
+    }
+}
+
+fn last_step(shown: &Value) -> (&str, &str, &str) {
+    let step = shown["history"].as_array().unwrap().last().unwrap();
+    (step["to_state"].as_str().unwrap(), step["actor"].as_str().unwrap(), step["reason"].as_str().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_licence_gives_no_link_until_it_is_reinstated_and_a_revoked_one_never_again() {
+    let story = Story::licensed_for_a_day().await;
+    let (operator, officer) = (&story.app.operator, &story.app.compliance);
+    story.download().await.unwrap();
+
+    assert_eq!(story.change(operator, "suspension", "the invoice is disputed").await.unwrap()["state"], "suspended");
+    let refused = story.download().await.unwrap_err();
+    assert_eq!(refused.kind, Kind::NotEntitled);
+    assert!(refused.detail.contains("is suspended"), "{refused}");
+    let shown = story.shown().await;
+    let person = operator.get("/v1/me").await.unwrap()["user_id"].as_str().unwrap().to_string();
+    assert_eq!(last_step(&shown), ("suspended", person.as_str(), "the invoice is disputed"));
+    let twice = story.change(operator, "suspension", "again").await.unwrap_err();
+    assert_eq!(twice.kind, Kind::WrongState);
+
+    story.change(officer, "reinstatement", "the dispute is settled").await.unwrap();
+    story.download().await.unwrap();
+
+    assert_eq!(story.change(officer, "revocation", "the use was not the declared one").await.unwrap()["state"], "revoked");
+    assert_eq!(story.download().await.unwrap_err().kind, Kind::NotEntitled);
+    for step in ["suspension", "reinstatement", "revocation"] {
+        let refused = story.change(officer, step, "too late").await.unwrap_err();
+        assert_eq!(refused.kind, Kind::WrongState, "{step}");
+        assert!(refused.detail.contains("is revoked and cannot become"), "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_a_licence_says_why() {
+    let story = Story::licensed_for_a_day().await;
+    for reason in ["", "  ", "with a \u{202e} in it", &"x".repeat(501)] {
+        let refused = story.change(&story.app.operator, "suspension", reason).await.unwrap_err();
+        assert_eq!((refused.kind, refused.field.as_deref()), (Kind::Invalid, Some("reason")), "{reason:?}");
+    }
+    assert_eq!(story.change(&story.lab, "suspension", "on holiday").await.unwrap_err().kind, Kind::Forbidden);
+    assert_eq!(story.shown().await["state"], "active");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_licence_ends_with_its_term() {
+    let story = Story::licensed_for_a_day().await;
+    story.change(&story.app.operator, "suspension", "the invoice is disputed").await.unwrap();
+    delivery::expire_ended(story.app.app()).await.unwrap();
+    assert_eq!(story.shown().await["state"], "suspended", "its term is not over");
+
+    story.app.clock.advance(DAY);
+    let late = story.change(&story.app.operator, "reinstatement", "settled").await.unwrap_err();
+    assert_eq!(late.kind, Kind::WrongState);
+    assert!(late.remedy.unwrap().contains("its term ended"));
+    delivery::expire_ended(story.app.app()).await.unwrap();
+    assert_eq!(last_step(&story.shown().await), ("expired", "exchange", "its term ended"));
+    delivery::expire_ended(story.app.app()).await.unwrap();
+    let report = story.verified().await;
+    assert_eq!(report.standing.unwrap().state, "expired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passport_tells_that_the_licence_was_revoked_and_still_proves_what_was_held() {
+    let story = Story::licensed_for_a_day().await;
+    story.download().await.unwrap();
+    assert_eq!(story.verified().await.standing, None);
+    story.change(&story.app.operator, "suspension", "the invoice is disputed").await.unwrap();
+    story.change(&story.app.operator, "reinstatement", "the dispute is settled").await.unwrap();
+    assert_eq!(story.verified().await.standing.unwrap().state, "active");
+    let revoked = story.change(&story.app.compliance, "revocation", "the use was not the declared one").await.unwrap();
+    assert_eq!(revoked["state"], "revoked");
+
+    let report = story.verified().await;
+    let standing = report.standing.unwrap();
+    assert_eq!((standing.state.as_str(), standing.reason.as_str()), ("revoked", "the use was not the declared one"));
+    let kinds: Vec<_> = report.statements.iter().map(|statement| statement.kind.as_str()).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == "entitlement-change").count(), 3, "{kinds:?}");
+    assert_eq!(report.deliveries.len(), 1);
+    let change = report.statements.iter().find(|statement| statement.kind.as_str() == "entitlement-change").unwrap();
+    assert_eq!(change.refers_to.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(), ["entitlement"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_was_planned_before_the_revocation_does_not_leave_after_it() {
+    let story = Story::licensed_for_a_day().await;
+    let user_id = story.lab.get("/v1/me").await.unwrap()["user_id"].as_str().unwrap().parse().unwrap();
+    let (id, now): (EntitlementId, _) = (story.entitlement.parse().unwrap(), story.app.clock.now());
+    let plan = move |c: &mut corpex::db::Conn| {
+        let organisation = identity::find_organisation(c, "verse-lab")?;
+        let membership = Membership {
+            organisation_id: organisation.id,
+            handle: organisation.handle,
+            role: Role::Reader,
+            verified: true,
+        };
+        let caller = Caller {
+            user_id,
+            email: "admin@verse-lab.test".to_string(),
+            platform_role: None,
+            scope: Scope::Write,
+            memberships: vec![membership],
+        };
+        delivery::plan(c, &caller, id, &["data/a.jsonl".to_string()], now)
+    };
+    let planned = story.app.app().db.read(plan).await.unwrap();
+    story.change(&story.app.operator, "revocation", "a court ordered it").await.unwrap();
+    let refused = story.app.app().receipts.record(planned).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::NotEntitled);
+    assert!(refused.detail.contains("is revoked"), "{refused}");
+    let receipts = story.app.app().db.read(move |c| delivery::receipts_of(c, id, "", 10)).await.unwrap();
+    assert!(receipts.is_empty());
+}
