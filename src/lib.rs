@@ -16,7 +16,7 @@
 //! | [`assessment`] | compliance assessments and registration certificates |
 //! | [`market`] | listings, orders, contracts |
 //! | [`delivery`] | entitlements, links, receipts |
-//! | [`compliance`] | traces: where bytes came from and who holds them |
+//! | [`compliance`] | traces: where bytes came from and who holds them; takedowns and recalls |
 //! | [`ops`] | health, readiness, metrics, the API's description |
 //! | [`cli`] | the command line, and the client behind it |
 //!

@@ -425,6 +425,42 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    takedowns (id) {
+        id -> Text,
+        version_id -> Text,
+        provider_id -> Text,
+        filed_by -> Text,
+        claim -> Text,
+        claim_sha256 -> Text,
+        counter -> Nullable<Text>,
+        state -> Text,
+        filed_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    holds (cause) {
+        cause -> Text,
+        version_id -> Text,
+        placed_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    recalls (id) {
+        id -> Text,
+        takedown_id -> Text,
+        entitlement_id -> Text,
+        organisation_id -> Text,
+        state -> Text,
+        due_at -> Timestamp,
+        declaration -> Nullable<Text>,
+        attestation_id -> Nullable<Text>,
+        issued_at -> Timestamp,
+    }
+}
+
 diesel::joinable!(memberships -> organisations (organisation_id));
 diesel::joinable!(memberships -> users (user_id));
 diesel::joinable!(signing_keys -> organisations (organisation_id));
@@ -512,4 +548,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     receipt_batches,
     receipts,
     audit_reads,
+    takedowns,
+    holds,
+    recalls,
 );

@@ -21,6 +21,7 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "assessment.v1",
     "certificate.v1",
     "contract.v1",
+    "deletion-attestation.v1",
     "entitlement-change.v1",
     "entitlement.v1",
     "key-registration.v1",
@@ -29,8 +30,10 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "listing.v1",
     "manifest.v1",
     "passport.v1",
+    "recall.v1",
     "receipt-batch.v1",
     "settlement.v1",
+    "takedown.v1",
     "terms.v1",
 ];
 

@@ -8,15 +8,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::app::App;
-use crate::{catalog, delivery};
+use crate::compliance::takedowns;
 use crate::error::{Error, Result};
 use crate::jobs::{self, Job, Leased};
 use crate::provenance::sequencer;
+use crate::{catalog, delivery};
 
 const JOBS_AT_ONCE: usize = 2;
 /// How often an idle worker looks for work.
 const IDLE: Duration = Duration::from_millis(100);
-/// How often one looks for what time has ended: abandoned uploads, licences past their term.
+/// How often one looks for what time has ended: abandoned uploads, licences past their term, late recalls.
 const SWEEP: Duration = Duration::from_secs(10 * 60);
 /// How long it waits after a failure of the database.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -130,6 +131,9 @@ async fn sweep(app: App, stop: CancellationToken) {
         }
         if let Err(error) = delivery::expire_ended(&app).await {
             tracing::error!(?error, "licences past their term could not be moved on");
+        }
+        if let Err(error) = takedowns::recalls::mark_overdue(&app).await {
+            tracing::error!(?error, "late recalls could not be marked");
         }
         tokio::select! { () = tokio::time::sleep(SWEEP) => {}, () = stop.cancelled() => {} }
     }

@@ -7,6 +7,7 @@
 
 mod queries;
 pub mod routes;
+pub mod takedowns;
 
 use std::str::FromStr;
 

@@ -9,12 +9,14 @@
 //! Invariant: no link without an active entitlement and a durable receipt.
 
 mod desk;
+mod holds;
 mod passport;
 mod queries;
 pub mod routes;
 mod standing;
 
 pub use desk::{Delivered, ReceiptDesk};
+pub use holds::{hold, lift, recall};
 pub use passport::passport;
 pub use standing::{MAX_REASON_CHARS, change_standing, expire_ended};
 
@@ -173,6 +175,11 @@ pub fn entitlement(c: &mut Conn, caller: &Caller, id: EntitlementId) -> Result<E
     if sees { Ok(entitlement) } else { Err(missing()) }
 }
 
+/// An entitlement, whoever asks. Callers authorise.
+pub fn entitlement_of(c: &mut Conn, id: EntitlementId) -> Result<Entitlement> {
+    queries::find_entitlement(c, id)?.ok_or_else(|| Error::not_found(format!("entitlement {id}")))
+}
+
 /// The entitlements of the caller's organisations, oldest first.
 pub fn entitlements(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Entitlement>> {
     let holders: Vec<OrganisationId> = caller.memberships.iter().map(|m| m.organisation_id).collect();
@@ -181,7 +188,7 @@ pub fn entitlements(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<V
 
 /// Who holds a version: every entitlement to it, oldest first. Callers authorise.
 pub fn holders_of(c: &mut Conn, version_id: VersionId, limit: i64) -> Result<Vec<Entitlement>> {
-    Ok(queries::list_entitlements_of_version(c, version_id, limit)?)
+    Ok(queries::list_entitlements_of_version(c, version_id, "", limit)?)
 }
 
 /// The receipts under an entitlement, oldest first. Callers authorise.

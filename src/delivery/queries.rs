@@ -33,9 +33,15 @@ pub(super) fn list_entitlements(
         .load(c)
 }
 
-pub(super) fn list_entitlements_of_version(c: &mut Conn, id: VersionId, limit: i64) -> QueryResult<Vec<Entitlement>> {
+pub(super) fn list_entitlements_of_version(
+    c: &mut Conn,
+    id: VersionId,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Entitlement>> {
     entitlements::table
         .filter(entitlements::version_id.eq(id))
+        .filter(entitlements::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
         .order(entitlements::id)
         .limit(limit)
         .select(Entitlement::as_select())

@@ -13,11 +13,11 @@ use super::{Entitlement, EntitlementState, queries};
 use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::history;
 use crate::identity::{self, Caller};
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::types::{EntitlementId, Instant};
+use crate::{history, market};
 
 /// The longest reason, in characters.
 pub const MAX_REASON_CHARS: usize = 500;
@@ -48,6 +48,9 @@ pub fn change_standing(
     let entitlement = super::entitlement(c, caller, id)?;
     if to == EntitlementState::Active && entitlement.expires_at.is_some_and(|end| end <= now) {
         return Err(cannot_become(&entitlement, to).remedy("its term ended: the licensee buys another"));
+    }
+    if to == EntitlementState::Active {
+        market::require_free(c, entitlement.version_id)?;
     }
     advance(c, keys, entitlement, to, caller.user_id, &reason, now)
 }

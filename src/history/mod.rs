@@ -20,7 +20,7 @@ pub struct Transition {
     pub from_state: Option<String>,
     /// The state after.
     pub to_state: String,
-    /// The user who did it, or `exchange` for a job.
+    /// The user who did it, the takedown that led to it, or `exchange` for a job.
     pub actor: String,
     /// Why.
     pub reason: String,
@@ -47,6 +47,11 @@ pub fn record(
     };
     queries::insert_transition(c, TransitionId::new(now), &subject.to_string(), &step)?;
     Ok(())
+}
+
+/// The last step of `subject`.
+pub fn last(c: &mut Conn, subject: impl Display) -> Result<Option<Transition>> {
+    Ok(queries::find_last_transition(c, &subject.to_string())?)
 }
 
 /// The steps of `subject`, oldest first; at most 1,000.

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use super::Transition;
 use crate::db::Conn;
 use crate::schema::transitions;
-use crate::types::TransitionId;
+use crate::types::{Instant, TransitionId};
 
 pub(super) fn insert_transition(
     c: &mut Conn,
@@ -27,20 +27,31 @@ pub(super) fn insert_transition(
 }
 
 pub(super) fn list_transitions(c: &mut Conn, subject: &str) -> QueryResult<Vec<Transition>> {
-    let rows: Vec<(Option<String>, String, String, String, crate::types::Instant)> = transitions::table
+    let rows: Vec<Row> = transitions::table
         .filter(transitions::subject.eq(subject))
         .order(transitions::id)
         .limit(1000)
-        .select((
-            transitions::from_state,
-            transitions::to_state,
-            transitions::actor,
-            transitions::reason,
-            transitions::at,
-        ))
+        .select(COLUMNS)
         .load(c)?;
-    Ok(rows
-        .into_iter()
-        .map(|(from_state, to_state, actor, reason, at)| Transition { from_state, to_state, actor, reason, at })
-        .collect())
+    Ok(rows.into_iter().map(step).collect())
+}
+
+pub(super) fn find_last_transition(c: &mut Conn, subject: &str) -> QueryResult<Option<Transition>> {
+    let row: Option<Row> = transitions::table
+        .filter(transitions::subject.eq(subject))
+        .order(transitions::id.desc())
+        .select(COLUMNS)
+        .first(c)
+        .optional()?;
+    Ok(row.map(step))
+}
+
+type Row = (Option<String>, String, String, String, Instant);
+type Columns =
+    (transitions::from_state, transitions::to_state, transitions::actor, transitions::reason, transitions::at);
+const COLUMNS: Columns =
+    (transitions::from_state, transitions::to_state, transitions::actor, transitions::reason, transitions::at);
+
+fn step((from_state, to_state, actor, reason, at): Row) -> Transition {
+    Transition { from_state, to_state, actor, reason, at }
 }

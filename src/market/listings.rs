@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use serde_json::json;
 
-use super::queries;
+use super::{holds, queries};
 use crate::assessment;
 use crate::catalog::{self, Dataset, Version, lineage};
 use crate::db::Conn;
@@ -90,6 +90,7 @@ pub fn open(
     identity::require_verified(&identity::organisation(c, dataset.organisation_id)?)?;
     let seal = catalog::seal_of(c, version.id)?;
     let assessment = assessment::valid_assessment(c, version.id, now)?;
+    holds::require_free(c, version.id)?;
     let terms = terms::terms(c, terms_id).map_err(|error| error.field("terms_id"))?;
     if terms.organisation_id != dataset.organisation_id {
         return Err(Error::not_found(format!("terms {terms_id} of {}", dataset.handle)).field("terms_id"));
@@ -149,7 +150,7 @@ pub fn change(
 }
 
 /// Moves a listing on, if it is still where it was read, and states so in the log.
-fn advance(
+pub(super) fn advance(
     c: &mut Conn,
     keys: &ExchangeKeys,
     listing: Listing,

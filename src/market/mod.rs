@@ -7,11 +7,13 @@
 //! Invariant: an order pins version, terms, price and fee when it is made; nothing that changes later touches it.
 //! Invariant: a state follows another only as [`OrderState::may_become`] and [`ListingState::may_become`] allow.
 
+mod holds;
 pub mod listings;
 pub mod orders;
 mod queries;
 pub mod routes;
 
+pub use holds::{delist, hold, lift, require_free};
 pub use listings::{Listing, ListingState};
 pub use orders::{
     Contract, Order, OrderState, contract_of, mark_delivered, mark_delivering, order, order_of_contract, pay,

@@ -5,7 +5,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::listings::{self, Listing, ListingState};
-use super::queries;
+use super::{holds, queries};
 use crate::assessment;
 use crate::catalog;
 use crate::config::Config;
@@ -276,6 +276,7 @@ pub fn pay(c: &mut Conn, caller: &Caller, id: OrderId, now: Instant) -> Result<O
     let order = visible_order(c, caller, id)?;
     caller.may_for(order.buyer_id, "the buyer", BUYERS)?;
     require_state(&order, OrderState::AwaitingPayment)?;
+    holds::require_free(c, order.version_id)?;
     let price = order.price();
     if price.amount_minor > 0 {
         let lines = [(AccountRef::Wallet(order.buyer_id), price.negated()?), (AccountRef::Escrow, price)];

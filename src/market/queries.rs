@@ -6,8 +6,8 @@ use diesel::sql_types::Text;
 use super::listings::{Listing, ListingState};
 use super::orders::{Contract, Order, OrderState};
 use crate::db::Conn;
-use crate::schema::{contracts, listings, orders};
-use crate::types::{ContractId, ListingId, OrderId, OrganisationId, TermsId, VersionId};
+use crate::schema::{contracts, holds, listings, orders};
+use crate::types::{ContractId, Instant, ListingId, OrderId, OrganisationId, TakedownId, TermsId, VersionId};
 
 pub(super) fn insert_listing(c: &mut Conn, listing: &Listing) -> QueryResult<usize> {
     diesel::insert_into(listings::table).values(listing).execute(c)
@@ -51,6 +51,21 @@ pub(super) fn set_listing_state(
     to: ListingState,
 ) -> QueryResult<usize> {
     diesel::update(listings::table.find(id).filter(listings::state.eq(from))).set(listings::state.eq(to)).execute(c)
+}
+
+pub(super) fn insert_hold(c: &mut Conn, cause: TakedownId, version: VersionId, now: Instant) -> QueryResult<usize> {
+    diesel::insert_into(holds::table)
+        .values((holds::cause.eq(cause), holds::version_id.eq(version), holds::placed_at.eq(now)))
+        .execute(c)
+}
+
+pub(super) fn delete_hold(c: &mut Conn, cause: TakedownId) -> QueryResult<usize> {
+    diesel::delete(holds::table.find(cause)).execute(c)
+}
+
+pub(super) fn is_held(c: &mut Conn, version: VersionId) -> QueryResult<bool> {
+    let held = holds::table.filter(holds::version_id.eq(version)).select(holds::cause);
+    Ok(held.first::<TakedownId>(c).optional()?.is_some())
 }
 
 pub(super) fn insert_order(c: &mut Conn, order: &Order) -> QueryResult<usize> {

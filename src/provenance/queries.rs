@@ -45,12 +45,7 @@ pub(super) fn find_statement(c: &mut Conn, id: StatementId) -> QueryResult<Optio
     statements::table.find(id).select(StatementRow::as_select()).first(c).optional()
 }
 
-pub(super) fn list_statements(
-    c: &mut Conn,
-    subject: &str,
-    after: &str,
-    limit: i64,
-) -> QueryResult<Vec<StatementRow>> {
+pub(super) fn list_statements(c: &mut Conn, subject: &str, after: &str, limit: i64) -> QueryResult<Vec<StatementRow>> {
     statements::table
         .filter(statements::subject.eq(subject))
         .filter(statements::id.gt(after.to_string().into_sql::<Text>()))

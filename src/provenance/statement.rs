@@ -60,6 +60,12 @@ text_enum! {
         Entitlement = "entitlement",
         /// An entitlement was suspended, reinstated or revoked, or its term ended.
         EntitlementChange = "entitlement-change",
+        /// A claim against a version took a step.
+        Takedown = "takedown",
+        /// The recall of a licence took a step.
+        Recall = "recall",
+        /// A licensee attests that it deleted a recalled version.
+        DeletionAttestation = "deletion-attestation",
         /// Delivery receipts that were committed together.
         ReceiptBatch = "receipt-batch",
     }
@@ -93,7 +99,8 @@ impl StatementKind {
             Self::Manifest | Self::Terms | Self::KeyRegistration => Signers::Organisation,
             Self::Assessment | Self::Certificate | Self::Entitlement | Self::ReceiptBatch => Signers::Exchange,
             Self::ListingChange | Self::Settlement | Self::EntitlementChange => Signers::Exchange,
-            Self::Contract => Signers::Both,
+            Self::Takedown | Self::Recall => Signers::Exchange,
+            Self::Contract | Self::DeletionAttestation => Signers::Both,
             Self::KeyRevocation | Self::Listing => Signers::Either,
         }
     }

@@ -190,6 +190,10 @@ identifiers! {
     TransactionId = Transaction "txn";
     /// One line of a ledger transaction.
     PostingId = Posting "posting";
+    /// A claim against a version.
+    TakedownId = Takedown "takedown";
+    /// The recall of one licence.
+    RecallId = Recall "recall";
     /// A queued job.
     JobId = Job "job";
     /// One step in the life of a version, listing, order or entitlement.

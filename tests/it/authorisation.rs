@@ -83,6 +83,7 @@ impl Refusal {
 /// Why this person may not do it; nothing when it is allowed.
 fn refusal(who: &Who, person: &Person) -> Option<Refusal> {
     let insider = |side| person.platform.is_some() || person.role_in(side).is_some();
+    let compliance = person.platform == Some(PlatformRole::Compliance);
     let hidden = |seen: bool| (!seen).then_some(Refusal::Hidden);
     if person.is_anonymous() && !matches!(who, Who::Anyone | Who::Link | Who::Viewers(_)) {
         return Some(Refusal::NoCredential);
@@ -93,6 +94,8 @@ fn refusal(who: &Who, person: &Person) -> Option<Refusal> {
         Who::Staff => person.platform.is_none().then_some(Refusal::NotStaff),
         Who::Platform(role) => (person.platform != Some(role)).then_some(Refusal::NotOfRole(role)),
         Who::Viewers(side) | Who::Insiders(side) => hidden(insider(side)),
+        Who::Claimant => hidden(person.name == fixture::OWNER || compliance),
+        Who::Notified(side) => hidden(person.role_in(side).is_some() || compliance),
         Who::Parties => hidden(insider(Side::House) || insider(Side::Lab)),
         Who::Of(side, roles, known) => match person.role_in(side) {
             Some(role) if role == Role::Admin || roles.contains(&role) => None,
@@ -101,6 +104,7 @@ fn refusal(who: &Who, person: &Person) -> Option<Refusal> {
                 let seen = match known {
                     Known::Public => true,
                     Known::Inside => insider(side),
+                    Known::Told => compliance,
                     Known::Traded => insider(Side::House) || insider(Side::Lab),
                 };
                 Some(if seen { Refusal::Outsider } else { Refusal::Hidden })

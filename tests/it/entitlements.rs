@@ -81,7 +81,10 @@ async fn a_suspended_licence_gives_no_link_until_it_is_reinstated_and_a_revoked_
     story.change(officer, "reinstatement", "the dispute is settled").await.unwrap();
     story.download().await.unwrap();
 
-    assert_eq!(story.change(officer, "revocation", "the use was not the declared one").await.unwrap()["state"], "revoked");
+    assert_eq!(
+        story.change(officer, "revocation", "the use was not the declared one").await.unwrap()["state"],
+        "revoked"
+    );
     assert_eq!(story.download().await.unwrap_err().kind, Kind::NotEntitled);
     for step in ["suspension", "reinstatement", "revocation"] {
         let refused = story.change(officer, step, "too late").await.unwrap_err();

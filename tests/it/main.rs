@@ -22,4 +22,5 @@ mod races;
 mod refusals;
 mod store;
 mod support;
+mod takedowns;
 mod tidy;

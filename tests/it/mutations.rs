@@ -67,6 +67,20 @@ const TABLE: &[(&str, Log)] = &[
     ("suspend_entitlement",   Adds(&["entitlement-change"])),
     ("reinstate_entitlement", Adds(&["entitlement-change"])),
     ("revoke_entitlement",    Adds(&["entitlement-change"])),
+    // compliance: of a version with one listing and one licence
+    ("file_takedown",         Adds(&["takedown"])),
+    ("triage_takedown",       Adds(&["takedown"])),
+    ("reject_takedown",       Adds(&["takedown"])),
+    ("block_takedown",        Adds(&["takedown", "listing-change", "entitlement-change"])),
+    ("notify_provider",       Adds(&["takedown"])),
+    ("counter_takedown",      Adds(&["takedown"])),
+    ("reinstate_takedown",    Adds(&["takedown", "listing-change", "entitlement-change"])),
+    ("uphold_takedown",       Adds(&["takedown", "listing-change"])),
+    ("issue_recall",          Adds(&["takedown", "entitlement-change", "recall"])),
+    ("acknowledge_recall",    Adds(&["recall"])),
+    ("attest_deletion",       Adds(&["deletion-attestation", "recall"])),
+    ("declare_training",      Adds(&["recall"])),
+    ("close_takedown",        Adds(&["takedown"])),
 ];
 
 #[test]
@@ -156,6 +170,75 @@ async fn buy(lab: &Actor, listing: &str, watch: &mut Watch<'_>) -> (String, Stri
     (id, paid["entitlement"]["id"].as_str().unwrap().to_string())
 }
 
+/// Files a claim and takes the case through these steps of compliance.
+async fn examine(app: &TestApp, dataset: &str, steps: &[(&str, &'static str)], watch: &mut Watch<'_>) -> String {
+    let case = app.operator.claim(dataset).await;
+    watch.happened(&["file_takedown"]).await;
+    decide(app, &case, &[("triage", "triage_takedown")], watch).await;
+    decide(app, &case, steps, watch).await;
+    case
+}
+
+async fn decide(app: &TestApp, case: &str, steps: &[(&str, &'static str)], watch: &mut Watch<'_>) {
+    for (step, operation) in steps {
+        app.compliance.decide(case, step).await.unwrap();
+        watch.happened(&[operation]).await;
+    }
+}
+
+const BLOCK: &[(&str, &str)] = &[("interim-block", "block_takedown"), ("notification", "notify_provider")];
+
+/// A claim that is examined and answered.
+async fn contest(app: &TestApp, provider: &Actor, dataset: &str, watch: &mut Watch<'_>) -> String {
+    let case = examine(app, dataset, BLOCK, watch).await;
+    provider.counter(&case).await.unwrap();
+    watch.happened(&["counter_takedown"]).await;
+    case
+}
+
+/// The licensee answers the recall of a case in one of the two ways, and the case is closed.
+async fn answer(app: &TestApp, lab: &Actor, case: &str, deletes: bool, watch: &mut Watch<'_>) {
+    let recalls = lab.get("/v1/recalls").await.unwrap();
+    let recall = recalls["items"].as_array().unwrap().iter().find(|recall| recall["takedown_id"] == case).unwrap();
+    let path = format!("/v1/recalls/{}", recall["id"].as_str().unwrap());
+    lab.post(format!("{path}/acknowledgement"), &Value::Null).await.unwrap();
+    watch.happened(&["acknowledge_recall"]).await;
+    if deletes {
+        let signed = json!({ "envelope": lab.attestation(recall, app.clock.now()) });
+        lab.post(format!("{path}/deletion"), &signed).await.unwrap();
+        watch.happened(&["attest_deletion"]).await;
+    } else {
+        let declared = json!({ "declaration": "verse-1b was pretrained on it" });
+        lab.post(format!("{path}/training"), &declared).await.unwrap();
+        watch.happened(&["declare_training"]).await;
+    }
+    decide(app, case, &[("closure", "close_takedown")], watch).await;
+}
+
+/// Three claims against a version with one listing and one licence: rejected, answered and reinstated, upheld.
+async fn claims(app: &TestApp, provider: &Actor, lab: &Actor, deletes: bool, watch: &mut Watch<'_>) {
+    let (name, price) = if deletes { ("odes", 100) } else { ("epics", 200) };
+    let offer = app.listed_corpus(provider, name, price).await;
+    lab.buy(&offer).await.unwrap();
+    watch
+        .happened(&[
+            "seal_version",
+            "create_assessment",
+            "publish_terms",
+            "create_listing",
+            "place_order",
+            "sign_contract",
+            "pay_order",
+        ])
+        .await;
+    examine(app, &offer.dataset, &[("rejection", "reject_takedown")], watch).await;
+    let case = contest(app, provider, &offer.dataset, watch).await;
+    decide(app, &case, &[("reinstatement", "reinstate_takedown")], watch).await;
+    let case = contest(app, provider, &offer.dataset, watch).await;
+    decide(app, &case, &[("upholding", "uphold_takedown"), ("recall", "issue_recall")], watch).await;
+    answer(app, lab, &case, deletes, watch).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_mutation_logs() {
     let app = TestApp::start().await;
@@ -193,6 +276,9 @@ async fn every_mutation_logs() {
         provider.post(format!("{listing}/{step}"), &Value::Null).await.unwrap();
     }
     watch.happened(&["pause_listing", "resume_listing", "withdraw_listing"]).await;
+    for deletes in [true, false] {
+        claims(&app, &provider, &lab, deletes, &mut watch).await;
+    }
     let keys = format!("/v1/organisations/{}/keys", provider.handle);
     let key = provider.get(&keys).await.unwrap()["items"][0]["id"].as_str().unwrap().to_string();
     provider.post(format!("{keys}/{key}/revocation"), &json!({})).await.unwrap();

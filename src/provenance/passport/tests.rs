@@ -341,3 +341,19 @@ fn the_real_schemas_are_used_outside_these_tests() {
     story.record(StatementKind::Manifest, Some(provider), json!({"not": "a manifest"}));
     assert!(verify(&story.passport().to_bytes().unwrap(), &Policy::default()).is_err());
 }
+
+#[test]
+fn the_last_change_of_the_licence_is_told_and_must_be_of_this_licence() {
+    let mut story = Story::bought();
+    let (granted, kind) = (story.recorded[4].3.pae_sha256, StatementKind::EntitlementChange);
+    let change = |of: Digest, state: &str| json!({"entitlement_sha256": of, "state": state, "reason": "a court ordered it", "changed_at": at(20)});
+    assert_eq!(check(&story.passport().to_bytes().unwrap()).unwrap().standing, None);
+    story.record(kind, None, change(granted, "suspended"));
+    story.record(kind, None, change(granted, "revoked"));
+    for order in [|_: &mut Passport| {}, |p: &mut Passport| p.statements.swap(6, 7)] {
+        let standing = story.forged(order).unwrap().standing.unwrap();
+        assert_eq!((standing.state.as_str(), standing.reason.as_str()), ("revoked", "a court ordered it"));
+    }
+    story.record(kind, None, change(Digest::of("another licence"), "active"));
+    assert!(reason(story.forged(|_| {})).starts_with("statements/8 (entitlement-change): chain: entitlement_sha256"));
+}

@@ -92,6 +92,11 @@ pub struct Things {
     pub upload: String,
     pub order: String,
     pub entitlement: String,
+    /// A claim that nobody looked at yet.
+    pub claim: String,
+    /// A case that ended in a recall.
+    pub case: String,
+    pub recall: String,
     pub spare_token: String,
     /// The handle of [`Side::Attic`].
     pub attic: String,
@@ -104,8 +109,9 @@ impl Things {
     }
 
     /// The names of what some may not know of.
-    pub fn hidden(&self) -> [&str; 6] {
-        [&self.draft_dataset, &self.upload, &self.order, &self.entitlement, &self.spare_token, &self.attic]
+    pub fn hidden(&self) -> [&str; 9] {
+        let Self { draft_dataset, upload, order, entitlement, claim, case, recall, spare_token, attic, .. } = self;
+        [draft_dataset, upload, order, entitlement, claim, case, recall, spare_token, attic]
     }
 
     /// The same with names of nothing in place of those.
@@ -119,6 +125,9 @@ impl Things {
             upload: other(&self.upload),
             order: other(&self.order),
             entitlement: other(&self.entitlement),
+            claim: other(&self.claim),
+            case: other(&self.case),
+            recall: other(&self.recall),
             spare_token: other(&self.spare_token),
             attic: "poetry-cellar".to_string(),
             ..self.clone()
@@ -167,6 +176,7 @@ async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Thi
     let upload = house.post(&uploads, &upload_wish("a.jsonl")).await.unwrap();
     let other = house.post(&uploads, &upload_wish("b.jsonl")).await.unwrap();
     let token = house.post("/v1/tokens", &token_wish("read", 1)).await.unwrap();
+    let (case, recall) = recalled(app, house, lab).await;
     let leaver = register_person(app, "leaver@poetry-house.test").await;
     put_member(house, "leaver@poetry-house.test", "reader").await;
     Things {
@@ -184,9 +194,27 @@ async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Thi
         upload: text(&upload["id"]),
         order,
         entitlement,
+        claim: house.claim(&format!("{HOUSE}/poems")).await,
+        case,
+        recall,
         spare_token: text(&token["id"]),
         attic,
     }
+}
+
+/// A case against another corpus that both trade, up to the recall; gives the case and the recall.
+async fn recalled(app: &TestApp, house: &Actor, lab: &Actor) -> (String, String) {
+    let offer = app.listed_corpus(house, "prose", 100).await;
+    lab.buy(&offer).await.unwrap();
+    let case = house.claim(&offer.dataset).await;
+    for step in ["triage", "interim-block", "notification"] {
+        app.compliance.decide(&case, step).await.unwrap();
+    }
+    house.counter(&case).await.unwrap();
+    for step in ["upholding", "recall"] {
+        app.compliance.decide(&case, step).await.unwrap();
+    }
+    (case, text(&lab.get("/v1/recalls").await.unwrap()["items"][0]["id"]))
 }
 
 /// The declaration of a shard of two bytes.

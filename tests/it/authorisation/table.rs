@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::fixture::Side::{self, Attic, House, Lab};
 use super::fixture::{HOUSE, LAB, OWNER_EMAIL, Request, Things, at, unsigned, upload_wish, with};
-use Known::{Inside, Public, Traded};
-use Who::{Anyone, Insiders, Link, Of, Owner, Parties, Platform, SignedIn, Staff, Viewers};
+use Known::{Inside, Public, Told, Traded};
+use Who::{Anyone, Claimant, Insiders, Link, Notified, Of, Owner, Parties, Platform, SignedIn, Staff, Viewers};
 
 /// Who may do it.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +32,10 @@ pub enum Who {
     Viewers(Side),
     /// Members of both sides of the trade and the exchange's staff; nobody else knows of it.
     Parties,
+    /// The person whose it is, and compliance; nobody else knows of it.
+    Claimant,
+    /// The same, and members of this organisation.
+    Notified(Side),
     /// Admins of this organisation and members with one of these roles; and who else knows of the thing.
     Of(Side, &'static [Role], Known),
 }
@@ -46,6 +50,8 @@ pub enum Known {
     Inside,
     /// Members of both sides of the trade and the exchange's staff.
     Traded,
+    /// Members of the organisation and compliance.
+    Told,
 }
 
 /// One line of the table.
@@ -170,6 +176,23 @@ pub const TABLE: &[Case] = &[
     row("get_passport",        Insiders(Lab),                   |t| at(format!("/v1/entitlements/{}/passport", t.entitlement))),
     // compliance
     row("get_trace",           COMPLIANCE,                      |t| at(format!("/v1/trace?subject={}", t.open_dataset))),
+    row("file_takedown",       SignedIn,                        |t| with("/v1/takedowns", json!({ "dataset": t.open_dataset, "version": 1, "claimant": "", "contact": "", "ground": "other", "statement": "" }))),
+    row("list_takedowns",      SignedIn,                        |_| at("/v1/takedowns")),
+    row("get_takedown",        Claimant,                        |t| at(format!("/v1/takedowns/{}", t.claim))),
+    row("get_takedown",        Notified(House),                 |t| at(format!("/v1/takedowns/{}", t.case))),
+    row("triage_takedown",     COMPLIANCE,                      |t| decision(t, "triage")),
+    row("reject_takedown",     COMPLIANCE,                      |t| decision(t, "rejection")),
+    row("block_takedown",      COMPLIANCE,                      |t| decision(t, "interim-block")),
+    row("notify_provider",     COMPLIANCE,                      |t| decision(t, "notification")),
+    row("counter_takedown",    Of(House, EDITORS, Told),        |t| with(format!("/v1/takedowns/{}/counter", t.case), json!({ "statement": "" }))),
+    row("reinstate_takedown",  COMPLIANCE,                      |t| decision(t, "reinstatement")),
+    row("uphold_takedown",     COMPLIANCE,                      |t| decision(t, "upholding")),
+    row("issue_recall",        COMPLIANCE,                      |t| decision(t, "recall")),
+    row("close_takedown",      COMPLIANCE,                      |t| decision(t, "closure")),
+    row("list_recalls",        SignedIn,                        |_| at("/v1/recalls")),
+    row("acknowledge_recall",  Of(Lab, EDITORS, Told),          |t| at(format!("/v1/recalls/{}/acknowledgement", t.recall))),
+    row("attest_deletion",     Of(Lab, SIGNERS, Told),          |t| with(format!("/v1/recalls/{}/deletion", t.recall), unsigned(LAB))),
+    row("declare_training",    Of(Lab, EDITORS, Told),          |t| with(format!("/v1/recalls/{}/training", t.recall), json!({ "declaration": "" }))),
     // provenance
     row("get_checkpoint",      Anyone,                          |_| at("/log/checkpoint")),
     row("get_tile",            Anyone,                          |_| at("/log/tile/0/000.p/1")),
@@ -203,6 +226,11 @@ fn dataset(handle: &str) -> serde_json::Value {
         "organisation": handle, "name": "poems", "title": "Poems", "modality": "text", "domain": "education",
         "languages": ["zh-Hant"],
     })
+}
+
+/// A decision without a reason.
+fn decision(things: &Things, step: &str) -> Request {
+    with(format!("/v1/takedowns/{}/{step}", things.claim), json!({ "reason": "" }))
 }
 
 /// An order that does not say what for.

@@ -253,6 +253,34 @@ impl Actor {
         self.post(format!("/v1/entitlements/{entitlement}/links"), &json!({ "paths": paths })).await
     }
 
+    /// Files a claim against version 1 of a dataset; gives its id.
+    pub async fn claim(&self, dataset: &str) -> String {
+        let filed = self.post("/v1/takedowns", &claim(dataset)).await.unwrap();
+        filed["id"].as_str().unwrap().to_string()
+    }
+
+    /// Compliance takes a case a step further.
+    pub async fn decide(&self, case: &str, step: &str) -> Result<Value> {
+        let why = json!({ "reason": format!("{step}, for good reasons") });
+        self.post(format!("/v1/takedowns/{case}/{step}"), &why).await
+    }
+
+    /// The provider answers a claim.
+    pub async fn counter(&self, case: &str) -> Result<Value> {
+        let answer = json!({ "statement": "These poems are a thousand years old.\nNobody owns them." });
+        self.post(format!("/v1/takedowns/{case}/counter"), &answer).await
+    }
+
+    /// The licensee's signed word that it deleted what was recalled.
+    pub fn attestation(&self, recall: &Value, deleted_at: corpex::types::Instant) -> Envelope {
+        let subject = ResourceDescriptor::new("manifest", recall["manifest_sha256"].as_str().unwrap().parse().unwrap());
+        let predicate = json!({
+            "organisation": self.handle, "recall": recall["id"], "dataset": recall["dataset"],
+            "version": recall["version"], "manifest_sha256": recall["manifest_sha256"], "deleted_at": deleted_at,
+        });
+        self.sign(StatementKind::DeletionAttestation, vec![subject], predicate)
+    }
+
     /// The balance of one of the organisation's accounts, in fen.
     pub async fn balance(&self, kind: &str) -> i64 {
         let accounts = self.get(format!("/v1/organisations/{}/accounts", self.handle)).await.unwrap();
@@ -273,6 +301,15 @@ pub fn terms(price_fen: i64) -> Value {
     json!({
         "permitted_uses": ["pretrain", "finetune", "evaluate", "retrieve", "derive"], "prohibited_uses": ["redistribute"],
         "territory": ["*"], "duration_days": null, "attribution": true, "affiliates": false, "price": price,
+    })
+}
+
+/// A claim against version 1 of a dataset.
+pub fn claim(dataset: &str) -> Value {
+    json!({
+        "dataset": dataset, "version": 1, "claimant": "李清照", "contact": "li@spring.example", "ground": "copyright",
+        "statement": "These are my poems.\nI gave them to nobody.", "shards": ["data/a.jsonl"],
+        "evidence": [{ "name": "first edition", "sha256": Digest::of("first edition") }],
     })
 }
 

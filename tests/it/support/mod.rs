@@ -10,7 +10,7 @@ mod database;
 mod log;
 pub mod process;
 
-pub use actors::{Actor, CARD, Offer, PASSWORD, Published, provenance, terms, token_wish};
+pub use actors::{Actor, CARD, Offer, PASSWORD, Published, claim, provenance, terms, token_wish};
 pub use database::{TestDatabase, use_bucket_of_the_environment};
 pub use log::kinds_in_log;
 

@@ -1,0 +1,122 @@
+//! The `takedowns` and `recalls` tables.
+
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+
+use super::recalls::{Recall, RecallState};
+use super::{Takedown, TakedownState};
+use crate::db::Conn;
+use crate::identity::Caller;
+use crate::schema::{recalls, takedowns};
+use crate::types::{Instant, OrganisationId, RecallId, StatementId, TakedownId, UserId};
+
+pub(super) fn insert_takedown(c: &mut Conn, case: &Takedown) -> QueryResult<usize> {
+    diesel::insert_into(takedowns::table).values(case).execute(c)
+}
+
+pub(super) fn find_takedown(c: &mut Conn, id: TakedownId) -> QueryResult<Option<Takedown>> {
+    takedowns::table.find(id).select(Takedown::as_select()).first(c).optional()
+}
+
+/// The claims of one person that nobody looked at yet.
+pub(super) fn count_received(c: &mut Conn, filed_by: UserId) -> QueryResult<i64> {
+    takedowns::table
+        .filter(takedowns::filed_by.eq(filed_by))
+        .filter(takedowns::state.eq(TakedownState::Received))
+        .count()
+        .get_result(c)
+}
+
+/// Every case; with `whose`, those that this person filed, and those of its organisations that these know of.
+pub(super) fn list_takedowns(
+    c: &mut Conn,
+    whose: Option<&Caller>,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Takedown>> {
+    let mut query = takedowns::table
+        .filter(takedowns::id.gt(after.to_string().into_sql::<Text>()))
+        .order(takedowns::id)
+        .limit(limit)
+        .select(Takedown::as_select())
+        .into_boxed();
+    if let Some(caller) = whose {
+        let own: Vec<OrganisationId> = caller.memberships.iter().map(|m| m.organisation_id).collect();
+        let notified = takedowns::state.eq_any(TakedownState::NOTIFIED.to_vec());
+        query =
+            query.filter(takedowns::filed_by.eq(caller.user_id).or(takedowns::provider_id.eq_any(own).and(notified)));
+    }
+    query.load(c)
+}
+
+pub(super) fn set_takedown_state(
+    c: &mut Conn,
+    id: TakedownId,
+    from: TakedownState,
+    to: TakedownState,
+) -> QueryResult<usize> {
+    diesel::update(takedowns::table.find(id).filter(takedowns::state.eq(from))).set(takedowns::state.eq(to)).execute(c)
+}
+
+pub(super) fn set_counter(c: &mut Conn, id: TakedownId, statement: &str) -> QueryResult<usize> {
+    diesel::update(takedowns::table.find(id)).set(takedowns::counter.eq(statement)).execute(c)
+}
+
+pub(super) fn insert_recall(c: &mut Conn, recall: &Recall) -> QueryResult<usize> {
+    diesel::insert_into(recalls::table).values(recall).execute(c)
+}
+
+pub(super) fn find_recall(c: &mut Conn, id: RecallId) -> QueryResult<Option<Recall>> {
+    recalls::table.find(id).select(Recall::as_select()).first(c).optional()
+}
+
+/// Every recall; with `holders`, those of these organisations.
+pub(super) fn list_recalls(
+    c: &mut Conn,
+    holders: Option<&[OrganisationId]>,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Recall>> {
+    let mut query = recalls::table
+        .filter(recalls::id.gt(after.to_string().into_sql::<Text>()))
+        .order(recalls::id)
+        .limit(limit)
+        .select(Recall::as_select())
+        .into_boxed();
+    if let Some(holders) = holders {
+        query = query.filter(recalls::organisation_id.eq_any(holders));
+    }
+    query.load(c)
+}
+
+/// Recalls that wait for an answer although it was due; at most `limit`.
+pub(super) fn list_late(c: &mut Conn, now: Instant, limit: i64) -> QueryResult<Vec<Recall>> {
+    recalls::table
+        .filter(recalls::state.eq_any(RecallState::WAITING))
+        .filter(recalls::due_at.le(now))
+        .order(recalls::id)
+        .limit(limit)
+        .select(Recall::as_select())
+        .load(c)
+}
+
+/// How many of a case's recalls wait for an answer.
+pub(super) fn count_waiting(c: &mut Conn, takedown: TakedownId) -> QueryResult<i64> {
+    recalls::table
+        .filter(recalls::takedown_id.eq(takedown))
+        .filter(recalls::state.eq_any(RecallState::WAITING))
+        .count()
+        .get_result(c)
+}
+
+pub(super) fn set_recall_state(c: &mut Conn, id: RecallId, from: RecallState, to: RecallState) -> QueryResult<usize> {
+    diesel::update(recalls::table.find(id).filter(recalls::state.eq(from))).set(recalls::state.eq(to)).execute(c)
+}
+
+pub(super) fn set_declaration(c: &mut Conn, id: RecallId, declaration: &str) -> QueryResult<usize> {
+    diesel::update(recalls::table.find(id)).set(recalls::declaration.eq(declaration)).execute(c)
+}
+
+pub(super) fn set_attestation(c: &mut Conn, id: RecallId, statement: StatementId) -> QueryResult<usize> {
+    diesel::update(recalls::table.find(id)).set(recalls::attestation_id.eq(statement)).execute(c)
+}

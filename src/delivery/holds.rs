@@ -1,0 +1,77 @@
+//! What a claim about a version does to everybody's licences to it. Each change is an own step and statement.
+//!
+//! Invariant: of the suspended licences, lifting a hold touches those alone that a hold suspended.
+
+use super::standing::advance;
+use super::{Entitlement, EntitlementState, queries};
+use crate::db::Conn;
+use crate::error::Result;
+use crate::keys::ExchangeKeys;
+use crate::types::{Instant, TakedownId, VersionId};
+use crate::{history, market};
+
+/// Entitlements read at a time.
+const PAGE: i64 = 1000;
+
+/// Holds a version because of `cause`: nobody trades it, and nobody downloads it. Callers authorise.
+pub fn hold(c: &mut Conn, keys: &ExchangeKeys, version: VersionId, cause: TakedownId, now: Instant) -> Result<()> {
+    market::hold(c, keys, version, cause, now)?;
+    for entitlement in entitlements_to(c, version)? {
+        if entitlement.state == EntitlementState::Active {
+            let reason = "a claim about the version is examined";
+            advance(c, keys, entitlement, EntitlementState::Suspended, cause, reason, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends the hold of `cause`: unless something else holds the version, what holds suspended is as it was before.
+/// Callers authorise.
+pub fn lift(c: &mut Conn, keys: &ExchangeKeys, version: VersionId, cause: TakedownId, now: Instant) -> Result<()> {
+    if !market::lift(c, keys, version, cause, now)? {
+        return Ok(());
+    }
+    for entitlement in entitlements_to(c, version)? {
+        let ended = entitlement.expires_at.is_some_and(|end| end <= now);
+        if entitlement.state == EntitlementState::Suspended && !ended && suspended_by_a_hold(c, &entitlement)? {
+            let reason = "no claim about the version stands";
+            advance(c, keys, entitlement, EntitlementState::Active, cause, reason, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Revokes every licence to a version, and gives them all: those that had ended before too, for their holders may
+/// still have the bytes. Callers authorise.
+pub fn recall(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    version: VersionId,
+    cause: TakedownId,
+    reason: &str,
+    now: Instant,
+) -> Result<Vec<Entitlement>> {
+    let recalled = entitlements_to(c, version)?;
+    for entitlement in &recalled {
+        if entitlement.state.may_become(EntitlementState::Revoked) {
+            advance(c, keys, entitlement.clone(), EntitlementState::Revoked, cause, reason, now)?;
+        }
+    }
+    Ok(recalled)
+}
+
+fn suspended_by_a_hold(c: &mut Conn, entitlement: &Entitlement) -> Result<bool> {
+    Ok(history::last(c, entitlement.id)?.is_some_and(|step| step.actor.parse::<TakedownId>().is_ok()))
+}
+
+fn entitlements_to(c: &mut Conn, version: VersionId) -> Result<Vec<Entitlement>> {
+    let mut all: Vec<Entitlement> = Vec::new();
+    loop {
+        let after = all.last().map(|entitlement| entitlement.id.to_string()).unwrap_or_default();
+        let page = queries::list_entitlements_of_version(c, version, &after, PAGE)?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
+}
