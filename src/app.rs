@@ -23,7 +23,7 @@ use crate::ops::Metrics;
 use crate::provenance::note::{self, VerifierKey};
 use crate::store::Store;
 use crate::types::Clock;
-use crate::{assessment, catalog, compliance, delivery, ledger, market, ops, provenance, store, terms, worker};
+use crate::{assessment, catalog, compliance, delivery, ledger, market, models, ops, provenance, store, terms, worker};
 
 pub(crate) mod http;
 
@@ -164,6 +164,10 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(delivery::routes::reinstate_entitlement)
         .service(delivery::routes::revoke_entitlement)
         .service(delivery::routes::get_passport)
+        // models
+        .service(models::routes::declare_model)
+        .service(models::routes::list_models)
+        .service(models::routes::get_model)
         // compliance
         .service(compliance::routes::get_trace)
         .service(compliance::takedowns::routes::file_takedown)

@@ -53,6 +53,8 @@ pub const APPEND_ONLY: &[&str] = &[
     "contracts",
     "receipt_batches",
     "receipts",
+    "models",
+    "model_versions",
     "audit_reads",
 ];
 

@@ -16,6 +16,7 @@
 //! | [`assessment`] | compliance assessments and registration certificates |
 //! | [`market`] | listings, orders, contracts |
 //! | [`delivery`] | entitlements, links, receipts |
+//! | [`models`] | which models were trained on which versions, as labs declare it |
 //! | [`compliance`] | traces: where bytes came from and who holds them; takedowns and recalls |
 //! | [`ops`] | health, readiness, metrics, the API's description |
 //! | [`cli`] | the command line, and the client behind it |
@@ -50,6 +51,7 @@ pub mod jobs;
 pub mod keys;
 pub mod ledger;
 pub mod market;
+pub mod models;
 pub mod ops;
 pub mod provenance;
 pub mod schema;

@@ -426,6 +426,33 @@ diesel::table! {
 }
 
 diesel::table! {
+    models (id) {
+        id -> Text,
+        organisation_id -> Text,
+        name -> Text,
+        model_version -> Text,
+        sha256 -> Text,
+        declared_use -> Text,
+        trained_from -> Nullable<Text>,
+        trained_to -> Nullable<Text>,
+        statement_id -> Text,
+        statement_sha256 -> Text,
+        declared_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    model_versions (model_id, ordinal) {
+        model_id -> Text,
+        ordinal -> Integer,
+        version_id -> Text,
+        dataset_id -> Text,
+        provider_id -> Text,
+        entitlement_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     takedowns (id) {
         id -> Text,
         version_id -> Text,
@@ -508,6 +535,7 @@ diesel::joinable!(receipts -> receipt_batches (batch_id));
 diesel::joinable!(receipts -> entitlements (entitlement_id));
 diesel::joinable!(receipts -> users (user_id));
 diesel::joinable!(audit_reads -> users (user_id));
+diesel::joinable!(model_versions -> models (model_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     jobs,
@@ -547,6 +575,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     entitlements,
     receipt_batches,
     receipts,
+    models,
+    model_versions,
     audit_reads,
     takedowns,
     holds,

@@ -29,6 +29,7 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "listing-change.v1",
     "listing.v1",
     "manifest.v1",
+    "model-training.v1",
     "passport.v1",
     "recall.v1",
     "receipt-batch.v1",

@@ -36,3 +36,37 @@ CREATE TABLE offered_versions (
 );
 INSERT INTO offered_versions (version_id, offered_at)
     SELECT version_id, MIN(created_at) FROM listings GROUP BY version_id;
+
+-- What labs declared of their models, each in a statement of its own; never changed, only followed by another.
+CREATE TABLE models (
+    id TEXT NOT NULL PRIMARY KEY,
+    organisation_id TEXT NOT NULL REFERENCES organisations (id),
+    name TEXT NOT NULL,
+    model_version TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    declared_use TEXT NOT NULL,
+    -- Days: YYYY-MM-DD.
+    trained_from TEXT,
+    trained_to TEXT,
+    statement_id TEXT NOT NULL REFERENCES statements (id),
+    statement_sha256 TEXT NOT NULL,
+    declared_at TIMESTAMP NOT NULL,
+    UNIQUE (organisation_id, statement_sha256)
+);
+CREATE INDEX models_by_lab ON models (organisation_id, id);
+
+-- The versions that a declaration names.
+CREATE TABLE model_versions (
+    model_id TEXT NOT NULL REFERENCES models (id),
+    ordinal INTEGER NOT NULL CHECK (ordinal >= 0),
+    version_id TEXT NOT NULL REFERENCES seals (version_id),
+    dataset_id TEXT NOT NULL REFERENCES datasets (id),
+    provider_id TEXT NOT NULL REFERENCES organisations (id),
+    -- Absent for a version of the lab itself.
+    entitlement_id TEXT REFERENCES entitlements (id),
+    PRIMARY KEY (model_id, ordinal),
+    UNIQUE (model_id, version_id)
+);
+CREATE INDEX model_versions_by_version ON model_versions (version_id, model_id);
+CREATE INDEX model_versions_by_dataset ON model_versions (dataset_id, model_id);
+CREATE INDEX model_versions_by_provider ON model_versions (provider_id, model_id);

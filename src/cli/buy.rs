@@ -181,6 +181,6 @@ pub(super) async fn own_organisation(client: &Client, named: Option<&str>) -> Re
     }
 }
 
-fn parse_use(text: &str) -> Result<Use, String> {
+pub(super) fn parse_use(text: &str) -> Result<Use, String> {
     text.parse().map_err(|error: Error| error.detail)
 }

@@ -13,6 +13,7 @@ mod inspect;
 mod key;
 mod licence;
 pub mod login;
+mod model;
 mod output;
 mod passport;
 mod publish;
@@ -92,6 +93,8 @@ enum Command {
     Passport(passport::PassportCommand),
     /// Check a downloaded folder or a passport, without trusting the exchange
     Verify(verify::Verify),
+    /// Declare which versions a model was trained on, and list what was declared
+    Model(model::Model),
     /// Ask where bytes came from and who holds them (compliance staff)
     Trace(trace::Trace),
     /// Recompute balances, the log and stored bytes from the records, and report every difference
@@ -131,6 +134,7 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Download(args) => args.run(&global.client()?, &out).await.map(drop),
         Command::Passport(args) => args.run(&global.client()?, &out).await,
         Command::Verify(args) => args.run(&global, &out).await,
+        Command::Model(args) => args.run(&global.client()?, &out).await,
         Command::Trace(args) => args.run(&global.client()?, &out).await.map(drop),
         Command::Audit(args) => args.run(&out).await,
         Command::Api(args) => args.run(&global.anonymous()?, &out).await,

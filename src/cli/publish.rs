@@ -294,7 +294,8 @@ async fn parents(client: &Client, named: Vec<NamedParent>) -> Result<Vec<Parent>
     Ok(parents)
 }
 
-async fn manifest_sha256(client: &Client, dataset: &str, version: i32) -> Result<Digest> {
+/// The digest of the signed manifest that the exchange shows of a version.
+pub(super) async fn manifest_sha256(client: &Client, dataset: &str, version: i32) -> Result<Digest> {
     let which: DatasetRef = dataset.parse().map_err(|why| Error::invalid("parents", why))?;
     let sent = client.get(format!("{}/manifest", which.version_path(version))).send::<Envelope>().await;
     let envelope = sent.map_err(|error| {

@@ -140,6 +140,18 @@ pub fn countersign(
     countersigned(keys, kind, envelope, key, &schemas::validate)?.record(c, &subject_id.to_string(), now)
 }
 
+/// Which organisation an envelope claims to speak for: read before anything is verified, to know whose key must have
+/// signed. Fails as invalid where the predicate names none.
+pub fn claimed_organisation(envelope: &Envelope) -> Result<String> {
+    let payload: serde_json::Value = serde_json::from_slice(&envelope.payload.0)
+        .map_err(|error| Error::invalid("envelope.payload", format!("the signed payload is not JSON: {error}")))?;
+    let handle = payload.pointer("/predicate/organisation").and_then(|handle| handle.as_str());
+    handle.map(str::to_string).ok_or_else(|| {
+        Error::invalid("envelope.payload", "the statement does not say which organisation makes it")
+            .remedy("sign an in-toto statement whose predicate names the \"organisation\"")
+    })
+}
+
 /// A statement, whole.
 pub fn statement(c: &mut Conn, id: StatementId) -> Result<StoredStatement> {
     let row = queries::find_statement(c, id)?;

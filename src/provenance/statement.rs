@@ -68,6 +68,8 @@ text_enum! {
         DeletionAttestation = "deletion-attestation",
         /// Delivery receipts that were committed together.
         ReceiptBatch = "receipt-batch",
+        /// A lab declares which versions a model was trained on.
+        ModelTraining = "model-training",
     }
 }
 
@@ -96,7 +98,7 @@ impl StatementKind {
     /// Who must have signed it.
     pub fn signers(self) -> Signers {
         match self {
-            Self::Manifest | Self::Terms | Self::KeyRegistration => Signers::Organisation,
+            Self::Manifest | Self::Terms | Self::KeyRegistration | Self::ModelTraining => Signers::Organisation,
             Self::Assessment | Self::Certificate | Self::Entitlement | Self::ReceiptBatch => Signers::Exchange,
             Self::ListingChange | Self::Settlement | Self::EntitlementChange => Signers::Exchange,
             Self::Takedown | Self::Recall => Signers::Exchange,

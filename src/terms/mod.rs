@@ -215,7 +215,7 @@ pub fn publish(
     envelope: &Envelope,
     now: Instant,
 ) -> Result<(Terms, bool)> {
-    let organisation = identity::for_member(c, caller, &claimed_organisation(envelope)?, &[Role::Signer])?;
+    let organisation = identity::for_member(c, caller, &provenance::claimed_organisation(envelope)?, &[Role::Signer])?;
     identity::require_verified(&organisation)?;
     if let Some(terms) = queries::find_terms_by_sha256(c, organisation.id, envelope.pae_sha256())? {
         return Ok((terms, false));
@@ -241,17 +241,6 @@ pub fn publish(
     };
     queries::insert_terms(c, &terms)?;
     Ok((terms, true))
-}
-
-/// Whose terms an envelope claims to hold: read before anything is verified, to know whose key must have signed.
-fn claimed_organisation(envelope: &Envelope) -> Result<String> {
-    let payload: serde_json::Value = serde_json::from_slice(&envelope.payload.0)
-        .map_err(|error| Error::invalid("envelope.payload", format!("the signed payload is not JSON: {error}")))?;
-    let handle = payload.pointer("/predicate/organisation").and_then(|handle| handle.as_str());
-    handle.map(str::to_string).ok_or_else(|| {
-        Error::invalid("envelope.payload", "the statement does not say whose terms these are")
-            .remedy("sign an in-toto statement whose predicate has \"organisation\" and \"document\"")
-    })
 }
 
 /// The terms with this identifier. Published terms are public.

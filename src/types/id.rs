@@ -176,6 +176,8 @@ identifiers! {
     ContractId = Contract "contract";
     /// A licensee's right to download a version.
     EntitlementId = Entitlement "entitlement";
+    /// A lab's declaration of what a model was trained on.
+    ModelId = Model "model";
     /// The record of one delivered link.
     ReceiptId = Receipt "receipt";
     /// Receipts that were committed and logged together.

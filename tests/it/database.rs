@@ -32,6 +32,7 @@ async fn rows_of_append_only_tables_cannot_be_changed_or_removed() {
     let lab = app.lab("verse-lab", 50_000).await;
     let entitlement = lab.buy(&offer).await.unwrap();
     lab.links(&entitlement, &["data/a.jsonl"]).await.unwrap();
+    lab.declare_model("Verse", &offer.dataset, &entitlement).await.unwrap();
     app.compliance.get("/v1/trace?subject=poetry-house/poems").await.unwrap();
     for table in APPEND_ONLY {
         let column = column(table);
@@ -50,6 +51,7 @@ fn column(table: &str) -> &'static str {
         "log_checkpoints" => "tree_size",
         "seals" | "offered_versions" => "version_id",
         "version_parents" => "child_id",
+        "model_versions" => "model_id",
         _ => "id",
     }
 }

@@ -16,6 +16,7 @@ mod keys;
 mod ledger;
 mod lineage;
 mod market;
+mod models;
 mod mutations;
 mod nul;
 mod races;

@@ -81,6 +81,8 @@ const TABLE: &[(&str, Log)] = &[
     ("attest_deletion",       Adds(&["deletion-attestation", "recall"])),
     ("declare_training",      Adds(&["recall"])),
     ("close_takedown",        Adds(&["takedown"])),
+    // models
+    ("declare_model",         Adds(&["model-training"])),
 ];
 
 #[test]
@@ -260,6 +262,8 @@ async fn every_mutation_logs() {
     watch.happened(&["create_links"]).await;
     lab.effect(format!("/v1/orders/{order}/acceptance"), &Value::Null).await.unwrap();
     watch.happened(&["accept_order"]).await;
+    lab.declare_model("Verse", &published.dataset, &entitlement).await.unwrap();
+    watch.happened(&["declare_model"]).await;
 
     let because = json!({ "reason": "the invoice was disputed" });
     for (step, operation) in [

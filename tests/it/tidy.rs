@@ -84,6 +84,7 @@ const STOREYS: &[&[&str]] = &[
     &["cli", "console", "hub"],
     &["worker", "app", "ops"],
     &["compliance"],
+    &["models"],
     &["delivery"],
     &["market"],
     &["assessment", "terms"],

@@ -379,7 +379,7 @@ fn party(kind: StatementKind, predicate: &Value) -> Option<&str> {
     match kind {
         StatementKind::Manifest | StatementKind::Listing => text("/dataset")?.split('/').next(),
         StatementKind::Terms | StatementKind::KeyRegistration | StatementKind::KeyRevocation => text("/organisation"),
-        StatementKind::DeletionAttestation => text("/organisation"),
+        StatementKind::DeletionAttestation | StatementKind::ModelTraining => text("/organisation"),
         StatementKind::Contract => text("/buyer/handle"),
         _ => None,
     }

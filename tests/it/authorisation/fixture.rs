@@ -92,6 +92,7 @@ pub struct Things {
     pub upload: String,
     pub order: String,
     pub entitlement: String,
+    pub model: String,
     /// A claim that nobody looked at yet.
     pub claim: String,
     /// A case that ended in a recall.
@@ -109,9 +110,10 @@ impl Things {
     }
 
     /// The names of what some may not know of.
-    pub fn hidden(&self) -> [&str; 9] {
-        let Self { draft_dataset, upload, order, entitlement, claim, case, recall, spare_token, attic, .. } = self;
-        [draft_dataset, upload, order, entitlement, claim, case, recall, spare_token, attic]
+    pub fn hidden(&self) -> [&str; 10] {
+        let Self { draft_dataset, upload, order, entitlement, model, claim, case, recall, spare_token, attic, .. } =
+            self;
+        [draft_dataset, upload, order, entitlement, model, claim, case, recall, spare_token, attic]
     }
 
     /// The same with names of nothing in place of those.
@@ -125,6 +127,7 @@ impl Things {
             upload: other(&self.upload),
             order: other(&self.order),
             entitlement: other(&self.entitlement),
+            model: other(&self.model),
             claim: other(&self.claim),
             case: other(&self.case),
             recall: other(&self.recall),
@@ -170,6 +173,7 @@ async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Thi
     let paid = lab.pay(&order).await.unwrap();
     let entitlement = text(&paid["entitlement"]["id"]);
     let links = lab.links(&entitlement, &["data/a.jsonl"]).await.unwrap();
+    let model = lab.declare_model("Verse", &offer.dataset, &entitlement).await.unwrap();
     let trace = app.compliance.get(format!("/v1/trace?subject={}@1", offer.dataset)).await.unwrap();
     let draft = house.draft("unfinished").await;
     let uploads = format!("{draft}/uploads");
@@ -194,6 +198,7 @@ async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Thi
         upload: text(&upload["id"]),
         order,
         entitlement,
+        model: text(&model["id"]),
         claim: house.claim(&format!("{HOUSE}/poems")).await,
         case,
         recall,

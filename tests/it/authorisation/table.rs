@@ -174,6 +174,11 @@ pub const TABLE: &[Case] = &[
     row("reinstate_entitlement", Staff,                         |t| with(format!("/v1/entitlements/{}/reinstatement", t.entitlement), json!({ "reason": "" }))),
     row("revoke_entitlement",  Staff,                           |t| with(format!("/v1/entitlements/{}/revocation", t.entitlement), json!({ "reason": "" }))),
     row("get_passport",        Insiders(Lab),                   |t| at(format!("/v1/entitlements/{}/passport", t.entitlement))),
+    // models
+    row("declare_model",       Of(Lab, SIGNERS, Public),        |_| with("/v1/models", unsigned(LAB))),
+    row("declare_model",       Of(Attic, SIGNERS, Inside),      |t| with("/v1/models", unsigned(&t.attic))),
+    row("list_models",         SignedIn,                        |_| at("/v1/models")),
+    row("get_model",           Parties,                         |t| at(format!("/v1/models/{}", t.model))),
     // compliance
     row("get_trace",           COMPLIANCE,                      |t| at(format!("/v1/trace?subject={}", t.open_dataset))),
     row("file_takedown",       SignedIn,                        |t| with("/v1/takedowns", json!({ "dataset": t.open_dataset, "version": 1, "claimant": "", "contact": "", "ground": "other", "statement": "" }))),

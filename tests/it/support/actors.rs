@@ -253,6 +253,23 @@ impl Actor {
         self.post(format!("/v1/entitlements/{entitlement}/links"), &json!({ "paths": paths })).await
     }
 
+    /// Declares that a model was pretrained on a licensed version.
+    pub async fn declare_model(&self, name: &str, dataset: &str, entitlement: &str) -> Result<Value> {
+        let sha256 = Digest::of(name);
+        let version = self.get(format!("/v1/datasets/{dataset}/versions/1")).await?;
+        let item = json!({
+            "dataset": dataset, "version": 1, "manifest_sha256": version["seal"]["manifest_sha256"],
+            "entitlement": entitlement,
+        });
+        let predicate = json!({
+            "organisation": self.handle, "model": { "name": name, "version": "1", "sha256": sha256 },
+            "use": "pretrain", "trained_on": [item],
+        });
+        let envelope =
+            self.sign(StatementKind::ModelTraining, vec![ResourceDescriptor::new("model", sha256)], predicate);
+        self.post("/v1/models", &json!({ "envelope": envelope })).await
+    }
+
     /// Files a claim against version 1 of a dataset; gives its id.
     pub async fn claim(&self, dataset: &str) -> String {
         let filed = self.post("/v1/takedowns", &claim(dataset)).await.unwrap();
