@@ -21,6 +21,7 @@ use crate::identity::{self, CallerCache};
 use crate::keys::ExchangeKeys;
 use crate::ops::Metrics;
 use crate::provenance::note::{self, VerifierKey};
+use crate::provenance::policy::Policy;
 use crate::store::Store;
 use crate::types::Clock;
 use crate::{assessment, catalog, compliance, delivery, ledger, market, models, ops, provenance, store, terms, worker};
@@ -45,6 +46,8 @@ pub struct App {
     pub metrics: Metrics,
     /// The objects.
     pub store: Store,
+    /// Which witnesses are asked to cosign the log, and how many must.
+    pub log_policy: Policy,
     /// Where receipts are committed.
     pub receipts: ReceiptDesk,
     /// Whose credential was checked a moment ago.
@@ -58,6 +61,10 @@ impl App {
         let db = Db::open(&config.database_url(), config.database_connections)?;
         db.migrate().await?;
         let keys = Arc::new(ExchangeKeys::load_or_create(&config.keys_dir())?);
+        let log_policy = match &config.log_policy {
+            Some(file) => Policy::read(file)?,
+            None => Policy::of_log(VerifierKey::new(&config.log_origin, keys.log.public())?),
+        };
         let store = Store::open(&config, &keys).await?;
         let clock = Clock::default();
         let receipts = ReceiptDesk::open(db.clone(), keys.clone(), clock.clone());
@@ -68,6 +75,7 @@ impl App {
             clock,
             metrics: Metrics::new()?,
             store,
+            log_policy,
             receipts,
             caller_cache: CallerCache::default(),
         })
@@ -190,6 +198,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(provenance::routes::get_checkpoint)
         .service(provenance::routes::get_tile)
         .service(provenance::routes::get_log_proof)
+        .service(provenance::routes::get_log_consistency)
         .service(provenance::routes::get_exchange_keys)
         // operations
         .service(ops::routes::get_health)

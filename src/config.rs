@@ -44,6 +44,9 @@ pub struct Config {
     /// The log's name: the first line of every checkpoint. It can never change once the log has entries
     #[arg(long, env = "CORPEX_LOG_ORIGIN", default_value = "corpex.localhost/log", value_name = "NAME")]
     pub log_origin: String,
+    /// Whom to ask for cosignatures of the log's checkpoints, and how many must give one: a C2SP tlog-policy file
+    #[arg(long, env = "CORPEX_LOG_POLICY", value_name = "FILE")]
+    pub log_policy: Option<PathBuf>,
     /// The exchange's share of each price, in basis points
     #[arg(long, env = "CORPEX_FEE_BASIS_POINTS", default_value_t = 300, value_name = "BP", value_parser = clap::value_parser!(i64).range(0..=BASIS_POINTS))]
     pub fee_basis_points: i64,
@@ -86,6 +89,7 @@ impl Config {
             s3_virtual_host: false,
             keys_dir: None,
             log_origin: "corpex.localhost/log".to_string(),
+            log_policy: None,
             fee_basis_points: 300,
             log_json: false,
             no_worker: false,

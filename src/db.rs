@@ -42,6 +42,7 @@ pub const APPEND_ONLY: &[&str] = &[
     "log_entries",
     "log_sequence",
     "log_checkpoints",
+    "log_publications",
     "statements",
     "objects",
     "seals",

@@ -100,6 +100,8 @@ kinds! {
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Try again later";
     /// A stored signed document or log does not verify.
     Unverified = "unverified", INTERNAL_SERVER_ERROR, "Verification failed";
+    /// A log shrank, split, or serves what it did not sign.
+    LogMisbehaved = "log-misbehaved", INTERNAL_SERVER_ERROR, "The log is not append-only";
     /// A fault of the exchange.
     Internal = "internal", INTERNAL_SERVER_ERROR, "The exchange failed";
 }

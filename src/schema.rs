@@ -188,6 +188,15 @@ diesel::table! {
         owner -> Text,
         epoch -> BigInt,
         leased_until -> Timestamp,
+        problem -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    log_publications (tree_size) {
+        tree_size -> BigInt,
+        note -> Text,
+        published_at -> Timestamp,
     }
 }
 
@@ -557,6 +566,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     log_tiles,
     log_checkpoints,
     log_lease,
+    log_publications,
     statements,
     datasets,
     versions,

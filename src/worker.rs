@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::compliance::takedowns;
 use crate::error::{Error, Result};
 use crate::jobs::{self, Job, Leased};
+use crate::provenance::publication::Publisher;
 use crate::provenance::sequencer;
 use crate::{catalog, delivery};
 
@@ -109,9 +110,15 @@ async fn keep_lease(app: &App, leased: &Leased) {
     }
 }
 
+/// Extends the log and publishes it. At the end another instance need not wait for the lease to lapse.
 async fn sequence(app: App, owner: String, stop: CancellationToken) {
+    let (db, store, keys, origin) = (app.db.clone(), app.store.clone(), app.keys.clone(), &app.config.log_origin);
+    let mut publisher = match Publisher::new(db, store, keys, origin, &owner, app.log_policy.clone()) {
+        Ok(publisher) => publisher,
+        Err(error) => return tracing::error!(?error, "the log cannot be extended here"),
+    };
     while !stop.is_cancelled() {
-        let pause = match sequence_once(&app, &owner).await {
+        let pause = match publisher.step(app.clock.now()).await {
             Ok(true) => continue,
             Ok(false) => IDLE,
             Err(error) => {
@@ -120,6 +127,10 @@ async fn sequence(app: App, owner: String, stop: CancellationToken) {
             }
         };
         tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => {} }
+    }
+    let now = app.clock.now();
+    if let Err(error) = app.db.write(move |c| sequencer::release(c, &owner, now)).await {
+        tracing::warn!(?error, "the sequencer's lease was not given up; it will lapse");
     }
 }
 
@@ -137,14 +148,4 @@ async fn sweep(app: App, stop: CancellationToken) {
         }
         tokio::select! { () = tokio::time::sleep(SWEEP) => {}, () = stop.cancelled() => {} }
     }
-}
-
-/// Integrates waiting entries; true if there were any.
-async fn sequence_once(app: &App, owner: &str) -> Result<bool> {
-    if !app.db.read(sequencer::is_due).await? {
-        return Ok(false);
-    }
-    let (keys, origin, owner) = (app.keys.clone(), app.config.log_origin.clone(), owner.to_string());
-    let now = app.clock.now();
-    Ok(app.db.write(move |c| sequencer::integrate(c, &keys, &origin, &owner, now)).await?.is_some())
 }

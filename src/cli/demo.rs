@@ -20,7 +20,8 @@ use super::{buy, download, publish, trace, verify};
 use crate::app::{Running, until_signalled};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::provenance::passport::Policy;
+use crate::provenance::passport::Trust;
+use crate::provenance::policy::Policy;
 
 const DATASET: &str = "spring-poems";
 
@@ -201,8 +202,8 @@ impl Demo {
         target: &Path,
         downloaded: &download::Downloaded,
     ) -> Result<()> {
-        let policy = Policy { log_vkey: Some(running.app.log_vkey()?), exchange_key: None };
-        let report = verify::folder(target, &policy)?;
+        let trust = Trust { log: Some(Policy::of_log(running.app.log_vkey()?)), exchange_key: None };
+        let report = verify::folder(target, &trust)?;
         story.tell(
             "The lab verifies its passport and its files, offline",
             report.summary(),
@@ -210,11 +211,11 @@ impl Demo {
         )?;
         let victim = target.join("data").join("poems-00001.jsonl");
         corpus::flip_one_byte(&victim)?;
-        let refusal = expect_refusal(verify::folder(target, &policy), Kind::DigestMismatch)?;
+        let refusal = expect_refusal(verify::folder(target, &trust), Kind::DigestMismatch)?;
         corpus::flip_one_byte(&victim)?;
         let saved = std::fs::read(&downloaded.passport)?;
         std::fs::write(&downloaded.passport, corpus::with_one_byte_flipped(&saved))?;
-        let second = verify::folder(target, &policy).err().map(|error| error.to_string());
+        let second = verify::folder(target, &trust).err().map(|error| error.to_string());
         std::fs::write(&downloaded.passport, saved)?;
         let second = second.ok_or_else(|| Error::internal("a forged passport was accepted"))?;
         story.tell(
@@ -222,7 +223,7 @@ impl Demo {
             format!("shard: {refusal}. Passport: {second}"),
             "both were refused with the reason; put back, both verify again",
         )?;
-        verify::folder(target, &policy).map(drop)
+        verify::folder(target, &trust).map(drop)
     }
 
     async fn refuse_the_stranger(&self, story: &mut Story<'_>, people: &People, bought: &buy::Bought) -> Result<()> {

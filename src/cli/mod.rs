@@ -1,7 +1,7 @@
 //! The command line: server and client in one program.
 //!
 //! Results go to standard output, as text or (`--json`) as one JSON document; everything else, progress
-//! included, goes to standard error. Exit codes: 0 done, 1 refused or failed, 2 usage.
+//! included, goes to standard error. Exit codes: 0 done, 1 refused or failed, 2 usage, 3 a log that misbehaved.
 
 mod admin;
 mod api;
@@ -14,6 +14,7 @@ mod key;
 mod licence;
 pub mod login;
 mod model;
+mod monitor;
 mod output;
 mod passport;
 mod publish;
@@ -23,6 +24,7 @@ mod serve;
 mod shards;
 mod trace;
 mod verify;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -95,6 +97,10 @@ enum Command {
     Verify(verify::Verify),
     /// Declare which versions a model was trained on, and list what was declared
     Model(model::Model),
+    /// Watch a log from outside: every new checkpoint continues the last one, or the exit code is 3
+    Monitor(monitor::Monitor),
+    /// Run a witness: cosign the checkpoints of a log for as long as each continues the last one
+    Witness(witness::Witness),
     /// Ask where bytes came from and who holds them (compliance staff)
     Trace(trace::Trace),
     /// Recompute balances, the log and stored bytes from the records, and report every difference
@@ -135,6 +141,8 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Passport(args) => args.run(&global.client()?, &out).await,
         Command::Verify(args) => args.run(&global, &out).await,
         Command::Model(args) => args.run(&global.client()?, &out).await,
+        Command::Monitor(args) => args.run(&global, &out).await,
+        Command::Witness(args) => args.run().await,
         Command::Trace(args) => args.run(&global.client()?, &out).await.map(drop),
         Command::Audit(args) => args.run(&out).await,
         Command::Api(args) => args.run(&global.anonymous()?, &out).await,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// How results are written.
 #[derive(Clone)]
@@ -141,5 +141,6 @@ pub(super) fn fail(error: &Error, json: bool) -> ExitCode {
     } else {
         eprintln!("corpex: {error}");
     }
-    ExitCode::from(1)
+    // A log that was caught must not look like a network that failed.
+    ExitCode::from(if error.kind == Kind::LogMisbehaved { 3 } else { 1 })
 }

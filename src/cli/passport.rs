@@ -13,8 +13,9 @@ use super::output::Out;
 use super::reference::DatasetRef;
 use crate::catalog::Manifest;
 use crate::error::{Error, Kind, Result};
-use crate::provenance::note::VerifierKey;
-use crate::provenance::passport::{self, Policy, Report};
+use crate::provenance::note::{VerifierKey, WitnessKey};
+use crate::provenance::passport::{self, Report, Trust};
+use crate::provenance::policy::Policy;
 use crate::provenance::{self, StatementKind};
 use crate::signing::{Envelope, PublicKey};
 use crate::types::{Digest, EntitlementId};
@@ -52,6 +53,8 @@ pub(super) struct ExchangeKeys {
 #[derive(Deserialize)]
 struct LogKey {
     vkey: VerifierKey,
+    #[serde(default)]
+    witnesses: Vec<WitnessKey>,
 }
 
 #[derive(Deserialize)]
@@ -64,16 +67,23 @@ impl ExchangeKeys {
         client.get("/v1/exchange/keys").send().await
     }
 
-    pub(super) fn policy(self) -> Policy {
-        Policy { log_vkey: Some(self.log.vkey), exchange_key: Some(self.statement_key.public_key) }
+    /// Trust in the exchange that was asked, and in the log that it names.
+    pub(super) fn trust(self) -> Trust {
+        let exchange_key = Some(self.statement_key.public_key);
+        Trust { log: Some(self.log_policy()), exchange_key }
+    }
+
+    /// Trust in the log alone.
+    pub(super) fn log_policy(self) -> Policy {
+        Policy::unproven(self.log.vkey, &self.log.witnesses)
     }
 }
 
 /// Fetches a licence's passport and keeps it only when it verifies and, where one is given, names that manifest.
 pub(super) async fn save(client: &Client, id: EntitlementId, manifest: Option<Digest>, file: &Path) -> Result<Report> {
-    let policy = ExchangeKeys::fetch(client).await?.policy();
+    let trust = ExchangeKeys::fetch(client).await?.trust();
     let bytes = client.get(format!("/v1/entitlements/{id}/passport")).text().await?.into_bytes();
-    let report = passport::verify(&bytes, &policy)?;
+    let report = passport::verify(&bytes, &trust)?;
     let names =
         |wanted: Digest| report.statements.iter().any(|s| s.kind == StatementKind::Manifest && s.pae_sha256 == wanted);
     if let Some(wanted) = manifest.filter(|wanted| !names(*wanted)) {

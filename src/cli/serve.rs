@@ -65,7 +65,7 @@ impl Migrate {
 }
 
 /// Logs to standard error; `RUST_LOG` chooses what (default `info`).
-fn start_logging(json: bool) {
+pub(super) fn start_logging(json: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);

@@ -11,7 +11,8 @@ use super::passport::ExchangeKeys;
 use super::shards;
 use crate::error::{Error, Kind, Result};
 use crate::provenance::note::VerifierKey;
-use crate::provenance::passport::{Policy, Report, Standing, verify};
+use crate::provenance::passport::{Report, Standing, Trust, verify};
+use crate::provenance::policy::Policy;
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
@@ -24,6 +25,9 @@ pub(super) struct Verify {
     /// The log's public key (`name+hash+key`), as its operator publishes it; the saved exchange is asked when absent
     #[arg(long, value_name = "KEY")]
     log_key: Option<VerifierKey>,
+    /// Which log, which witnesses, and how many of them must have cosigned every proof: a C2SP tlog-policy file
+    #[arg(long, value_name = "FILE", conflicts_with = "log_key")]
+    policy: Option<PathBuf>,
 }
 
 /// What was verified.
@@ -38,20 +42,24 @@ pub(super) struct Verified {
 
 impl Verify {
     pub(super) async fn run(self, global: &Global, out: &Out) -> Result<()> {
-        let policy = match (&self.log_key, self.offline) {
-            (Some(key), _) => Policy { log_vkey: Some(key.clone()), exchange_key: None },
-            (None, true) => Policy::default(),
-            (None, false) => ExchangeKeys::fetch(&global.anonymous()?).await?.policy(),
+        let given = match (&self.log_key, &self.policy) {
+            (Some(key), _) => Some(Policy::of_log(key.clone())),
+            (None, Some(file)) => Some(Policy::read(file)?),
+            (None, None) => None,
+        };
+        let trust = match given {
+            None if !self.offline => ExchangeKeys::fetch(&global.anonymous()?).await?.trust(),
+            log => Trust { log, exchange_key: None },
         };
         let verified =
-            if self.target.is_dir() { folder(&self.target, &policy)? } else { passport(&self.target, &policy)? };
+            if self.target.is_dir() { folder(&self.target, &trust)? } else { passport(&self.target, &trust)? };
         out.result(&verified, || verified.describe())
     }
 }
 
 /// Verifies a downloaded folder: its passport, and every file against the manifest in it.
-pub(super) fn folder(folder: &Path, policy: &Policy) -> Result<Verified> {
-    let mut verified = passport(&folder.join(".corpex").join("passport.json"), policy)?;
+pub(super) fn folder(folder: &Path, trust: &Trust) -> Result<Verified> {
+    let mut verified = passport(&folder.join(".corpex").join("passport.json"), trust)?;
     for shard in &verified.report.shards {
         let file = folder.join(&shard.name);
         crate::catalog::check_path(&shard.name)?;
@@ -70,10 +78,10 @@ pub(super) fn folder(folder: &Path, policy: &Policy) -> Result<Verified> {
     Ok(verified)
 }
 
-fn passport(file: &Path, policy: &Policy) -> Result<Verified> {
+fn passport(file: &Path, trust: &Trust) -> Result<Verified> {
     let bytes = std::fs::read(file)
         .map_err(|error| Error::invalid("PASSPORT", format!("{} cannot be read: {error}", file.display())))?;
-    Ok(Verified { report: verify(&bytes, policy)?, files: None })
+    Ok(Verified { report: verify(&bytes, trust)?, files: None })
 }
 
 impl Verified {
@@ -101,12 +109,17 @@ impl Verified {
     pub(super) fn summary(&self) -> String {
         let Report { log, statements, deliveries, .. } = &self.report;
         let files = self.files.map(|count| format!("{count} files equal to the signed manifest, ")).unwrap_or_default();
+        let witnesses = statements.iter().map(|statement| statement.witnessed_by.len()).min().unwrap_or(0);
         format!(
-            "verified: {files}{} statements and {} deliveries in the log {} at size {}",
+            "verified: {files}{} statements and {} deliveries in the log {} at size {}, {}",
             statements.len(),
             deliveries.len(),
             log.origin,
-            log.tree_size
+            log.tree_size,
+            match witnesses {
+                0 => "without witnesses".to_string(),
+                some => format!("each under {some} witnesses or more"),
+            }
         )
     }
 }

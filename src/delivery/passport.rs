@@ -10,6 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller};
 use crate::keys::ExchangeKeys;
 use crate::provenance::passport::{Delivery, Passport, PassportKey, PassportStatement};
+use crate::provenance::policy::Witness;
 use crate::provenance::{self, StatementKind, proofs, tree};
 use crate::signing::{Bytes, canonical_json};
 use crate::types::{EntitlementId, ReceiptBatchId, StatementId};
@@ -26,6 +27,7 @@ pub fn passport(
     caller: &Caller,
     keys: &ExchangeKeys,
     origin: &str,
+    witnesses: &[Witness],
     id: EntitlementId,
 ) -> Result<Passport> {
     let entitlement = super::entitlement(c, caller, id)?;
@@ -53,7 +55,7 @@ pub fn passport(
     }
     let signers = signers(c, &mut statements)?;
     let deliveries = deliveries(c, id, &mut statements)?;
-    Passport::issue(keys, origin, statements, signers, deliveries)
+    Passport::issue(keys, origin, witnesses, statements, signers, deliveries)
 }
 
 fn logged(c: &mut Conn, id: StatementId) -> Result<PassportStatement> {

@@ -260,6 +260,7 @@ pub(crate) async fn create_links(
 #[get("/v1/entitlements/{id}/passport")]
 pub(crate) async fn get_passport(app: Data<App>, caller: Caller, id: Path<EntitlementId>) -> Result<HttpResponse> {
     let (keys, origin) = (app.keys.clone(), app.config.log_origin.clone());
-    let passport = app.db.read(move |c| super::passport(c, &caller, &keys, &origin, *id)).await?;
+    let witnesses = app.log_policy.witnesses.clone();
+    let passport = app.db.read(move |c| super::passport(c, &caller, &keys, &origin, &witnesses, *id)).await?;
     Ok(HttpResponse::Ok().content_type("application/json").body(passport.to_bytes()?))
 }

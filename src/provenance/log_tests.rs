@@ -55,7 +55,14 @@ impl Log {
     }
     async fn integrate_as(&self, owner: &str) -> Result<Option<Checkpoint>> {
         let (keys, owner, now) = (self.keys.clone(), owner.to_string(), self.clock.now());
-        self.db.write(move |c| sequencer::integrate(c, &keys, ORIGIN, &owner, now)).await
+        let extend = move |c: &mut Conn| {
+            let signed = sequencer::integrate(c, &keys, ORIGIN, &owner, None, now)?;
+            if let Some(checkpoint) = &signed {
+                assert!(sequencer::publish(c, &owner, checkpoint.tree_size, &checkpoint.note, now)?);
+            }
+            Ok(signed)
+        };
+        self.db.write(extend).await
     }
     async fn integrate(&self) -> Option<Checkpoint> {
         self.integrate_as("first").await.unwrap()
@@ -229,8 +236,10 @@ async fn a_log_that_lost_its_checkpoint_or_places_is_not_signed_any_further() {
     log.declare("one").await;
     log.integrate().await.unwrap();
     log.sql(
-        "DROP TRIGGER log_checkpoints_refuse_DELETE; DELETE FROM log_checkpoints WHERE tree_size = 1",
-        "ALTER TABLE log_checkpoints DISABLE TRIGGER USER; DELETE FROM log_checkpoints WHERE tree_size = 1",
+        "DROP TRIGGER log_publications_refuse_DELETE; DELETE FROM log_publications; \
+         DROP TRIGGER log_checkpoints_refuse_DELETE; DELETE FROM log_checkpoints WHERE tree_size = 1",
+        "ALTER TABLE log_publications DISABLE TRIGGER USER; DELETE FROM log_publications; \
+         ALTER TABLE log_checkpoints DISABLE TRIGGER USER; DELETE FROM log_checkpoints WHERE tree_size = 1",
     )
     .await;
     assert!(log.integrate_as("first").await.unwrap_err().detail.contains("1 entries have places, and 0 are signed"));
@@ -243,7 +252,8 @@ async fn another_origin_or_key_cannot_continue_the_log() {
     let mut log = Log::new().await;
     log.integrate().await.unwrap();
     let (keys, now) = (log.keys.clone(), log.clock.now());
-    let elsewhere = log.db.write(move |c| sequencer::integrate(c, &keys, "other.example/log", "first", now)).await;
+    let elsewhere =
+        log.db.write(move |c| sequencer::integrate(c, &keys, "other.example/log", "first", None, now)).await;
     assert_eq!(elsewhere.unwrap_err().kind, Kind::Unverified);
     log.keys.log = SecretKey::generate();
     assert_eq!(log.integrate_as("first").await.unwrap_err().kind, Kind::Unverified);

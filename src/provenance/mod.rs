@@ -3,22 +3,30 @@
 //! Every claim (who made these bytes, on what terms, who assessed them, who may use them) is a [`Statement`] in a
 //! DSSE envelope. An action of another domain calls [`admit`], [`declare`] or [`countersign`] in its own transaction; that
 //! stores the statement and queues an entry of the log. The [`sequencer`] gives entries their places and signs
-//! checkpoints; [`proofs`] answers what clients and auditors ask; a [`passport`] takes it all offline.
+//! checkpoints, and [`publication`] lets them out, cosigned by witnesses; [`proofs`] answers what clients and auditors
+//! ask; a [`passport`] takes it all offline. A [`witness`] and a [`monitor`] keep the log honest from outside, under a
+//! [`policy`] of their own.
 //!
 //! Invariant: a statement, its log entry and what it is about are committed together or not at all.
 //! Invariant: these actions trust their callers to have authorised; what they publish is public by design.
 
 pub mod audit;
+pub mod cosignature;
+pub mod monitor;
 pub mod note;
 pub mod passport;
+pub mod policy;
 pub mod proof;
 pub mod proofs;
+pub mod publication;
 mod queries;
 pub mod routes;
 pub mod sequencer;
 mod statement;
 pub mod tiles;
 pub mod tree;
+pub mod witness;
+mod witnesses;
 
 use std::fmt::Display;
 

@@ -4,7 +4,8 @@
 //! remember of the log, and what witnesses cosign.
 //!
 //! Invariant: a checkpoint parsed here has no extension lines, and one spelling for its size and root.
-//! Signatures by unknown keys (witness cosignatures) are kept and ignored; a signature by the known key must verify.
+//! Signatures by unknown keys are kept and ignored; a signature by the known key must verify. Witnesses' lines are
+//! read by [`super::cosignature`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,6 +21,8 @@ use crate::types::Digest;
 
 /// The signature type of plain Ed25519 over the note's text.
 const ED25519: u8 = 1;
+/// The signature type of a witness: Ed25519 over a time and the note's text (C2SP tlog-cosignature).
+const COSIGNATURE_V1: u8 = 4;
 /// More signatures than this are not read; the standard asks for 16 at least.
 const MAX_SIGNATURES: usize = 100;
 /// A longer note is not read.
@@ -41,45 +44,55 @@ pub fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// A verifier key: a name and the Ed25519 key that signs under it. Written `name+keyid+base64(type || key)`.
+/// A C2SP vkey: a name, the Ed25519 key that signs under it, and by `TYPE` what it signs. Written
+/// `name+keyid+base64(type || key)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifierKey {
+pub struct Vkey<const TYPE: u8> {
     /// The name in the signature lines; for a log, its origin.
     pub name: String,
     /// The Ed25519 key.
     pub key: PublicKey,
 }
 
-impl VerifierKey {
+/// The verifier key of a log: it signs the text of its checkpoints.
+pub type VerifierKey = Vkey<ED25519>;
+/// The verifier key of a witness: it signs times and texts of checkpoints.
+pub type WitnessKey = Vkey<COSIGNATURE_V1>;
+
+impl<const TYPE: u8> Vkey<TYPE> {
     /// The verifier key of a name and a key; the name must be fit for a signature line.
     pub fn new(name: &str, key: PublicKey) -> Result<Self> {
         check_name(name)?;
         Ok(Self { name: name.to_string(), key })
     }
-    /// The first four bytes of SHA-256(name ‖ newline ‖ 0x01 ‖ public key).
+    /// The first four bytes of SHA-256(name ‖ newline ‖ type ‖ public key).
     pub fn key_id(&self) -> [u8; 4] {
-        let [a, b, c, d, ..] = Digest::of([self.name.as_bytes(), b"\n", &[ED25519], &self.key.to_bytes()].concat()).0;
+        let [a, b, c, d, ..] = Digest::of([self.name.as_bytes(), b"\n", &[TYPE], &self.key.to_bytes()].concat()).0;
         [a, b, c, d]
     }
 }
 
-impl fmt::Display for VerifierKey {
+impl<const TYPE: u8> fmt::Display for Vkey<TYPE> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = BASE64.encode([&[ED25519], self.key.to_bytes().as_slice()].concat());
+        let key = BASE64.encode([&[TYPE], self.key.to_bytes().as_slice()].concat());
         write!(f, "{}+{}+{key}", self.name, hex::encode(self.key_id()))
     }
 }
-impl FromStr for VerifierKey {
+impl<const TYPE: u8> FromStr for Vkey<TYPE> {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
+        let (field, published) = match TYPE {
+            COSIGNATURE_V1 => ("witness_vkey", "its witness prints it"),
+            _ => ("log_vkey", "the exchange publishes it at /v1/exchange/keys"),
+        };
         let malformed = || {
-            Error::invalid("log_vkey", "this is not a verifier key")
-                .remedy("write name+keyid+key as the exchange publishes it at /v1/exchange/keys")
+            Error::invalid(field, "this is not a verifier key of the kind expected here")
+                .remedy(format!("write name+keyid+key as {published}"))
         };
         let (name, rest) = text.split_once('+').ok_or_else(malformed)?;
         let (_, encoded) = rest.split_once('+').ok_or_else(malformed)?;
         let key = match BASE64.decode(encoded).map_err(|_| malformed())?.split_first() {
-            Some((&ED25519, key)) => PublicKey::from_bytes(key)?,
+            Some((found, key)) if *found == TYPE => PublicKey::from_bytes(key)?,
             _ => return Err(malformed()),
         };
         let verifier = Self::new(name, key)?;
@@ -87,12 +100,12 @@ impl FromStr for VerifierKey {
         if verifier.to_string() == text { Ok(verifier) } else { Err(malformed()) }
     }
 }
-impl Serialize for VerifierKey {
+impl<const TYPE: u8> Serialize for Vkey<TYPE> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
-impl<'de> Deserialize<'de> for VerifierKey {
+impl<'de, const TYPE: u8> Deserialize<'de> for Vkey<TYPE> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
@@ -149,10 +162,13 @@ impl Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.text)?;
-        self.signatures.iter().try_for_each(|line| {
-            let encoded = BASE64.encode([line.key_id.as_slice(), &line.signature].concat());
-            writeln!(f, "— {} {encoded}", line.name)
-        })
+        self.signatures.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+impl fmt::Display for NoteSignature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let encoded = BASE64.encode([self.key_id.as_slice(), &self.signature].concat());
+        write!(f, "— {} {encoded}", self.name)
     }
 }
 impl FromStr for Note {
@@ -168,7 +184,8 @@ impl FromStr for Note {
         let (text, lines) = note.split_at(end + 1);
         let lines = lines.strip_prefix('\n').and_then(|lines| lines.strip_suffix('\n'));
         let lines = lines.ok_or_else(|| refused("note", "does not end with a signature and a newline"))?;
-        let signatures = lines.split('\n').take(MAX_SIGNATURES + 1).map(parse_signature).collect::<Result<Vec<_>>>()?;
+        let signatures =
+            lines.split('\n').take(MAX_SIGNATURES + 1).map(str::parse::<NoteSignature>).collect::<Result<Vec<_>>>()?;
         if signatures.len() > MAX_SIGNATURES {
             return Err(refused("note", format!("carries more than {MAX_SIGNATURES} signatures")));
         }
@@ -176,16 +193,19 @@ impl FromStr for Note {
     }
 }
 
-fn parse_signature(line: &str) -> Result<NoteSignature> {
-    let malformed = || refused("note", format!("has a malformed signature line: {line:?}"));
-    let (name, encoded) = line.strip_prefix("— ").and_then(|rest| rest.split_once(' ')).ok_or_else(malformed)?;
-    check_name(name).map_err(|_| malformed())?;
-    let bytes = BASE64.decode(encoded).map_err(|_| malformed())?;
-    match bytes.split_first_chunk() {
-        Some((key_id, signature @ [_, ..])) => {
-            Ok(NoteSignature { name: name.to_string(), key_id: *key_id, signature: signature.to_vec() })
+impl FromStr for NoteSignature {
+    type Err = Error;
+    fn from_str(line: &str) -> Result<Self> {
+        let malformed = || refused("note", format!("has a malformed signature line: {line:?}"));
+        let (name, encoded) = line.strip_prefix("— ").and_then(|rest| rest.split_once(' ')).ok_or_else(malformed)?;
+        check_name(name).map_err(|_| malformed())?;
+        let bytes = BASE64.decode(encoded).map_err(|_| malformed())?;
+        match bytes.split_first_chunk() {
+            Some((key_id, signature @ [_, ..])) => {
+                Ok(Self { name: name.to_string(), key_id: *key_id, signature: signature.to_vec() })
+            }
+            _ => Err(malformed()),
         }
-        _ => Err(malformed()),
     }
 }
 

@@ -7,6 +7,7 @@
 //! Invariant: a passport has one spelling (canonical JSON, no unknown members) and the exchange signs all of it, so
 //! that no byte of the file can change unnoticed.
 
+mod chain;
 mod keys;
 mod standing;
 mod verify;
@@ -15,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::standing::Standing;
-pub use self::verify::{CheckedDelivery, CheckedLog, CheckedStatement, Policy, Report, verify};
-use super::note::VerifierKey;
+pub use self::verify::{CheckedDelivery, CheckedLog, CheckedStatement, Report, Trust, verify};
+use super::note::{VerifierKey, WitnessKey};
+use super::policy::Witness;
 use super::statement::StatementKind;
 use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
@@ -45,6 +47,8 @@ pub struct Passport {
     pub exchange_key: PublicKey,
     /// The log's verifier key.
     pub log_vkey: VerifierKey,
+    /// The verifier keys of the witnesses that the exchange asks.
+    pub witness_vkeys: Vec<WitnessKey>,
     /// What was delivered.
     pub deliveries: Vec<Delivery>,
     /// The exchange's signature over everything above.
@@ -105,10 +109,11 @@ pub struct Delivery {
 }
 
 impl Passport {
-    /// Puts a passport together and signs it. `origin` is the log's name.
+    /// Puts a passport together and signs it. `origin` is the log's name, `witnesses` are those that are asked.
     pub fn issue(
         keys: &ExchangeKeys,
         origin: &str,
+        witnesses: &[Witness],
         statements: Vec<PassportStatement>,
         signers: Vec<PassportKey>,
         deliveries: Vec<Delivery>,
@@ -120,6 +125,7 @@ impl Passport {
             keys: signers,
             exchange_key: keys.statement.public(),
             log_vkey: VerifierKey::new(origin, keys.log.public())?,
+            witness_vkeys: witnesses.iter().map(|witness| witness.key.clone()).collect(),
             deliveries,
             signature: nothing,
         };

@@ -2,12 +2,17 @@
 //!
 //! All of it is public, and read in one snapshot: a proof always fits the checkpoint it carries.
 
+use std::fmt;
+
+use serde::Deserialize;
+
 use super::note::Checkpoint;
 use super::passport::PassportStatement;
 use super::proof::TlogProof;
-use super::queries;
+use super::queries::{self, PublicationRow};
 use super::tiles::{TILE_WIDTH, Tile};
 use super::tree::{TileReader, Tree};
+use super::witness::Submission;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::signing::Bytes;
@@ -42,22 +47,77 @@ pub(super) fn counted(number: i64) -> Result<u64> {
     u64::try_from(number).map_err(|_| Error::new(Kind::Unverified, "a number of the log is negative"))
 }
 
-/// The signed note of the last checkpoint.
+/// The note of the last published checkpoint: the log's signature, and the witnesses' as far as they gave it.
 pub fn checkpoint(c: &mut Conn) -> Result<String> {
-    let row = queries::find_last_checkpoint(c)?;
-    Ok(row.ok_or_else(|| Error::new(Kind::Unavailable, "the log's first checkpoint is not signed yet"))?.note)
+    Ok(published(c)?.note)
 }
 
-/// The `c2sp.org/tlog-proof@v1` text for an entry under the last checkpoint; `None` while it waits for its place.
+fn published(c: &mut Conn) -> Result<PublicationRow> {
+    let row = queries::find_last_publication(c)?;
+    row.ok_or_else(|| Error::new(Kind::Unavailable, "the log's first checkpoint is not published yet"))
+}
+
+/// The `c2sp.org/tlog-proof@v1` text for an entry under the last published checkpoint; `None` while it waits for that.
 pub fn proof_of(c: &mut Conn, entry_id: EntryId) -> Result<Option<String>> {
     leaf(c, entry_id)?;
-    let (Some(index), Some(checkpoint)) = (queries::find_leaf_index(c, entry_id)?, queries::find_last_checkpoint(c)?)
+    let (Some(index), Some(checkpoint)) = (queries::find_leaf_index(c, entry_id)?, queries::find_last_publication(c)?)
     else {
         return Ok(None);
     };
     let (index, size) = (counted(index)?, counted(checkpoint.tree_size)?);
+    if index >= size {
+        return Ok(None);
+    }
     let path = Tree::new(DatabaseTiles(c), size).inclusion_path(index)?;
     Ok(Some(TlogProof { extra: None, index, path, checkpoint: checkpoint.note }.to_string()))
+}
+
+/// What a proof is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum ProofSubject {
+    /// An entry of the log.
+    Entry(EntryId),
+    /// A statement, by its identifier.
+    Statement(StatementId),
+    /// A statement, by the digest with which others refer to it: the first that was recorded.
+    Pae(Digest),
+}
+
+impl TryFrom<String> for ProofSubject {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Self> {
+        if let Ok(entry) = text.parse() {
+            return Ok(Self::Entry(entry));
+        }
+        if let Ok(statement) = text.parse() {
+            return Ok(Self::Statement(statement));
+        }
+        text.parse().map(Self::Pae).map_err(|_| {
+            Error::new(Kind::NotFound, format!("{text:?} names no entry of the log"))
+                .remedy("give an entry (entry_…), a statement (statement_…) or a SHA-256")
+        })
+    }
+}
+impl fmt::Display for ProofSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entry(id) => id.fmt(f),
+            Self::Statement(id) => id.fmt(f),
+            Self::Pae(digest) => digest.fmt(f),
+        }
+    }
+}
+
+/// The proof for an entry, or for the one that commits to a statement; `None` while it waits for its place.
+pub fn proof_of_subject(c: &mut Conn, subject: ProofSubject) -> Result<Option<String>> {
+    let entry_id = match subject {
+        ProofSubject::Entry(id) => id,
+        ProofSubject::Statement(id) => super::statement(c, id)?.entry_id,
+        ProofSubject::Pae(pae) => queries::find_entry_of(c, pae)?
+            .ok_or_else(|| Error::not_found(format!("a statement with the digest {pae}")))?,
+    };
+    proof_of(c, entry_id)
 }
 
 /// The bytes of an entry: canonical JSON.
@@ -109,6 +169,19 @@ pub fn entries_tile(c: &mut Conn, index: u64, width: u16) -> Result<Vec<u8>> {
 fn not_that_far() -> Error {
     Error::new(Kind::NotFound, "the log has no such tile, or none that wide")
         .remedy("read /log/checkpoint: its tree size says which tiles there are")
+}
+
+/// The last published checkpoint and the proof that it continues the tree of `old_size` entries.
+///
+/// Fails as not found if the log is not that long.
+pub fn consistency_since(c: &mut Conn, old_size: u64) -> Result<Submission> {
+    let row = published(c)?;
+    let size = counted(row.tree_size)?;
+    if old_size > size {
+        return Err(not_that_far());
+    }
+    let proof = Tree::new(DatabaseTiles(c), size).consistency_path(old_size)?;
+    Ok(Submission { old_size, proof, checkpoint: row.note })
 }
 
 /// The proof that the tree of `old` entries is a prefix of the checkpoint's.

@@ -6,7 +6,9 @@ use diesel::sql_types::Text;
 use super::StoredStatement;
 use super::statement::StatementKind;
 use crate::db::{Conn, MultiBackend};
-use crate::schema::{log_checkpoints, log_entries, log_lease, log_queue, log_sequence, log_tiles, statements};
+use crate::schema::{
+    log_checkpoints, log_entries, log_lease, log_publications, log_queue, log_sequence, log_tiles, statements,
+};
 use crate::signing::Envelope;
 use crate::types::{Digest, EntryId, Instant, Json, StatementId};
 
@@ -43,6 +45,16 @@ pub(super) fn insert_statement(c: &mut Conn, row: &StatementRow) -> QueryResult<
 
 pub(super) fn find_statement(c: &mut Conn, id: StatementId) -> QueryResult<Option<StatementRow>> {
     statements::table.find(id).select(StatementRow::as_select()).first(c).optional()
+}
+
+/// The entry of the first statement with this digest.
+pub(super) fn find_entry_of(c: &mut Conn, pae_sha256: Digest) -> QueryResult<Option<EntryId>> {
+    statements::table
+        .filter(statements::pae_sha256.eq(pae_sha256))
+        .order(statements::entry_id)
+        .select(statements::entry_id)
+        .first(c)
+        .optional()
 }
 
 pub(super) fn list_statements(c: &mut Conn, subject: &str, after: &str, limit: i64) -> QueryResult<Vec<StatementRow>> {
@@ -159,12 +171,33 @@ pub(super) fn insert_checkpoint(c: &mut Conn, row: &CheckpointRow) -> QueryResul
     diesel::insert_into(log_checkpoints::table).values(row).execute(c)
 }
 
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = log_publications, check_for_backend(MultiBackend))]
+pub(super) struct PublicationRow {
+    pub(super) tree_size: i64,
+    pub(super) note: String,
+    pub(super) published_at: Instant,
+}
+
+pub(super) fn find_last_publication(c: &mut Conn) -> QueryResult<Option<PublicationRow>> {
+    log_publications::table
+        .order(log_publications::tree_size.desc())
+        .select(PublicationRow::as_select())
+        .first(c)
+        .optional()
+}
+
+pub(super) fn insert_publication(c: &mut Conn, row: &PublicationRow) -> QueryResult<usize> {
+    diesel::insert_into(log_publications::table).values(row).execute(c)
+}
+
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = log_lease, check_for_backend(MultiBackend))]
 pub(super) struct LeaseRow {
     pub(super) owner: String,
     pub(super) epoch: i64,
     pub(super) leased_until: Instant,
+    pub(super) problem: Option<String>,
 }
 
 pub(super) fn find_lease(c: &mut Conn, name: &str) -> QueryResult<Option<LeaseRow>> {
@@ -194,6 +227,11 @@ pub(super) fn set_lease(
     diesel::update(log_lease::table.find(name).filter(log_lease::epoch.eq(seen)))
         .set((log_lease::owner.eq(owner), log_lease::epoch.eq(epoch), log_lease::leased_until.eq(until)))
         .execute(c)
+}
+
+/// Says why the holder of the lease cannot go on, or that it can.
+pub(super) fn set_problem(c: &mut Conn, name: &str, problem: Option<&str>) -> QueryResult<usize> {
+    diesel::update(log_lease::table.find(name)).set(log_lease::problem.eq(problem)).execute(c)
 }
 
 /// When the entry that has waited longest was recorded.

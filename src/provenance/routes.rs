@@ -1,18 +1,18 @@
 //! The log as C2SP tlog-tiles serves it, proofs of entries, and the exchange's public keys. All of it is public.
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Data, Json, Path, Query};
 use actix_web::{HttpResponse, get};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::note::VerifierKey;
-use super::proofs;
+use super::proofs::{self, ProofSubject};
 use super::tiles::Resource;
 use crate::app::App;
 use crate::error::{Error, Kind, Problem, Result};
 use crate::signing::PublicKey;
-use crate::types::{Digest, EntryId};
+use crate::types::Digest;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
@@ -46,11 +46,14 @@ pub struct LogView {
     pub origin: String,
     /// The verifier key, as C2SP signed-note writes it.
     pub vkey: String,
+    /// The verifier keys of the witnesses that are asked to cosign, as C2SP tlog-cosignature writes them.
+    #[serde(default)]
+    pub witnesses: Vec<String>,
 }
 
 /// Reads the log's last checkpoint.
 ///
-/// A C2SP tlog-checkpoint: origin, tree size and root hash, signed by the log.
+/// A C2SP tlog-checkpoint: origin, tree size and root hash, signed by the log and cosigned by its witnesses.
 #[utoipa::path(tag = "provenance", responses(
     (status = 200, body = String, content_type = "text/plain", description = "The signed checkpoint"),
     (status = 503, body = Problem, description = "Nothing is signed yet")))]
@@ -80,21 +83,47 @@ pub(crate) async fn get_tile(app: Data<App>, path: Path<String>) -> Result<HttpR
         .body(bytes))
 }
 
-/// Reads the proof that an entry is in the log.
+/// Reads the proof that an entry, or the statement it commits to, is in the log.
 ///
-/// A `c2sp.org/tlog-proof@v1` text under the last checkpoint.
-#[utoipa::path(tag = "provenance", responses(
+/// A `c2sp.org/tlog-proof@v1` text under the last published checkpoint.
+#[utoipa::path(tag = "provenance", params(("subject" = String, Path,
+    description = "An entry (entry_…), a statement (statement_…), or the SHA-256 of a statement's pre-authentication encoding")),
+    responses(
     (status = 200, body = String, content_type = "text/plain", description = "The proof"),
     (status = 404, body = Problem, description = "No such entry, or it waits for its place in the log")))]
-#[get("/v1/log/proofs/{entry_id}")]
-pub(crate) async fn get_log_proof(app: Data<App>, entry_id: Path<EntryId>) -> Result<HttpResponse> {
-    let entry_id = entry_id.into_inner();
-    let proof = app.db.read(move |c| proofs::proof_of(c, entry_id)).await?;
+#[get("/v1/log/proofs/{subject}")]
+pub(crate) async fn get_log_proof(app: Data<App>, subject: Path<ProofSubject>) -> Result<HttpResponse> {
+    let subject = subject.into_inner();
+    let proof = app.db.read(move |c| proofs::proof_of_subject(c, subject)).await?;
     let proof = proof.ok_or_else(|| {
-        Error::new(Kind::NotFound, format!("{entry_id} has no proof yet"))
+        Error::new(Kind::NotFound, format!("{subject} has no proof yet"))
             .remedy("the entry is recorded and waits for its place in the log; ask again in a second")
     })?;
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, TEXT)).insert_header((CACHE_CONTROL, FRESH)).body(proof))
+}
+
+/// Where a consistency proof starts.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ConsistencyQuery {
+    /// The size of the tree that is already known.
+    old_size: u64,
+}
+
+/// Reads the last checkpoint and the proof that it continues an older one.
+///
+/// The text that C2SP tlog-witness has logs submit: `old` and the size, the RFC 6962 consistency proof line by line in
+/// base64, an empty line, the checkpoint.
+#[utoipa::path(tag = "provenance", params(ConsistencyQuery), responses(
+    (status = 200, body = String, content_type = "text/plain", description = "The proof and the checkpoint"),
+    (status = 404, body = Problem, description = "The log is not that long")))]
+#[get("/v1/log/consistency")]
+pub(crate) async fn get_log_consistency(app: Data<App>, query: Query<ConsistencyQuery>) -> Result<HttpResponse> {
+    let old_size = query.old_size;
+    let proven = app.db.read(move |c| proofs::consistency_since(c, old_size)).await?;
+    let text = proven.to_string();
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, TEXT)).insert_header((CACHE_CONTROL, FRESH)).body(text))
 }
 
 /// Reads the exchange's public keys.
@@ -107,6 +136,10 @@ pub(crate) async fn get_exchange_keys(app: Data<App>) -> Result<Json<ExchangeKey
     let vkey = VerifierKey::new(&app.config.log_origin, log)?;
     Ok(Json(ExchangeKeysView {
         statement_key: PublicKeyView { key_id: statement.key_id(), public_key: statement },
-        log: LogView { origin: vkey.name.clone(), vkey: vkey.to_string() },
+        log: LogView {
+            origin: vkey.name.clone(),
+            vkey: vkey.to_string(),
+            witnesses: app.log_policy.witnesses.iter().map(|witness| witness.key.to_string()).collect(),
+        },
     }))
 }

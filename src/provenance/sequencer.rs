@@ -1,17 +1,18 @@
-//! The sequencer: gives queued entries their places in the log and signs the new checkpoint.
+//! The sequencer: gives queued entries their places in the log, and signs the new checkpoint.
 //!
 //! One process at a time, by a lease in the database. Everything of one step (lease, places, tiles, checkpoint,
 //! queue) is one serialisable transaction, so a step is whole or never was, and a sequencer that slept
-//! through its lease cannot write.
+//! through its lease cannot write. Nobody is shown the checkpoint yet: [`super::publication`] does that.
 //!
 //! Invariant: a checkpoint is signed only when the stored tiles give exactly the last checkpoint's root at its
-//! size, and a consistency proof leads from it to the new one. Otherwise the log stops, and says so.
+//! size, and consistency proofs lead to it from that one and from the last one that anybody was shown. Otherwise the log
+//! stops, and says so.
 
 use std::time::Duration;
 
 use super::note::{Checkpoint, VerifierKey};
 use super::proofs::{self, DatabaseTiles, counted, stored};
-use super::queries::{self, CheckpointRow, PlaceRow};
+use super::queries::{self, CheckpointRow, PlaceRow, PublicationRow};
 use super::tree::{self, Frontier};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
@@ -23,11 +24,14 @@ pub const LEASE: Duration = Duration::from_secs(3);
 /// The most entries one step takes.
 const MAX_BATCH: i64 = 1024;
 const LEASE_NAME: &str = "sequencer";
+/// What to do about a log that cannot go on.
+pub(super) const RESTORE: &str =
+    "restore the database that holds the last signed checkpoint; never start over under the same origin";
 
 /// How far the log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogStatus {
-    /// Entries under the last checkpoint; `None` before the first one is signed.
+    /// Entries under the last published checkpoint; `None` before the first one is signed.
     pub tree_size: Option<u64>,
     /// Entries that wait for their place.
     pub queued: u64,
@@ -35,19 +39,23 @@ pub struct LogStatus {
 
 /// Does one step of the sequencer as `owner`, in the caller's write transaction: up to 1,024 entries.
 ///
-/// Gives the new checkpoint, or `None` when there was nothing to do or another owner holds the lease. The first step signs
-/// the empty log. Fails as unverified, and changes nothing, if the log does not continue its last checkpoint.
+/// `shown` is the last checkpoint that left the exchange, if one did. Gives the new checkpoint, or `None` when there was
+/// nothing to do or another owner holds the lease. The first step signs the empty log. Fails as unverified, and changes
+/// nothing, if the log does not continue its last checkpoint and what was shown.
 pub fn integrate(
     c: &mut Conn,
     keys: &ExchangeKeys,
     origin: &str,
     owner: &str,
+    shown: Option<&Checkpoint>,
     now: Instant,
 ) -> Result<Option<Checkpoint>> {
     if !hold_lease(c, owner, now)? {
         return Ok(None);
     }
-    let Some(last) = last_checkpoint(c, keys, origin)? else {
+    let last = last_checkpoint(c, keys, origin)?;
+    continues(c, last.as_ref(), shown)?;
+    let Some(last) = last else {
         let first = Checkpoint::sign(origin, 0, tree::empty_root(), &keys.log)?;
         return store_checkpoint(c, first, now).map(Some);
     };
@@ -63,13 +71,63 @@ pub fn integrate(
     store_checkpoint(c, next, now).map(Some)
 }
 
-/// True if there is something to do: entries wait, or the empty log was not signed yet.
-pub fn is_due(c: &mut Conn) -> Result<bool> {
-    Ok(queries::find_oldest_queued(c)?.is_some() || queries::find_last_checkpoint(c)?.is_none())
+/// The last signed checkpoint, if it is not published yet and `owner` still holds the lease.
+pub(super) fn unpublished(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    origin: &str,
+    owner: &str,
+    now: Instant,
+) -> Result<Option<Checkpoint>> {
+    let holds =
+        queries::find_lease(c, LEASE_NAME)?.is_some_and(|lease| lease.owner == owner && lease.leased_until > now);
+    match (holds, last_checkpoint(c, keys, origin)?) {
+        (true, Some(last)) if Some(last.tree_size) != published_size(c)? => Ok(Some(last)),
+        _ => Ok(None),
+    }
 }
 
-/// Refuses when entries have waited for longer than `limit`: no sequencer runs, or none can go on.
+/// Publishes the checkpoint of `tree_size` with the cosignatures in `note`, if `owner` holds the lease and nothing larger was
+/// published meanwhile. True if it was published.
+pub(super) fn publish(c: &mut Conn, owner: &str, tree_size: u64, note: &str, now: Instant) -> Result<bool> {
+    if !hold_lease(c, owner, now)? || published_size(c)?.is_some_and(|published| published >= tree_size) {
+        return Ok(false);
+    }
+    let row = PublicationRow { tree_size: stored(tree_size)?, note: note.to_string(), published_at: now };
+    queries::insert_publication(c, &row)?;
+    if queries::find_lease(c, LEASE_NAME)?.is_some_and(|lease| lease.problem.is_some()) {
+        queries::set_problem(c, LEASE_NAME, None)?;
+    }
+    Ok(true)
+}
+
+/// Records why `owner` cannot go on, for [`check`] to tell. Nothing if another owner holds the lease.
+pub(super) fn report(c: &mut Conn, owner: &str, problem: &str, now: Instant) -> Result<()> {
+    if hold_lease(c, owner, now)? {
+        queries::set_problem(c, LEASE_NAME, Some(problem))?;
+    }
+    Ok(())
+}
+
+fn published_size(c: &mut Conn) -> Result<Option<u64>> {
+    queries::find_last_publication(c)?.map(|row| counted(row.tree_size)).transpose()
+}
+
+/// True if there is something to do: entries wait, or the last checkpoint is not signed or not published yet.
+pub fn is_due(c: &mut Conn) -> Result<bool> {
+    if queries::find_oldest_queued(c)?.is_some() {
+        return Ok(true);
+    }
+    let signed = queries::find_last_checkpoint(c)?.map(|row| row.tree_size);
+    Ok(signed.is_none() || signed != queries::find_last_publication(c)?.map(|row| row.tree_size))
+}
+
+/// Refuses when the sequencer said why it cannot go on, or when entries have waited for longer than `limit`: no sequencer
+/// runs.
 pub fn check(c: &mut Conn, limit: Duration, now: Instant) -> Result<()> {
+    if let Some(problem) = queries::find_lease(c, LEASE_NAME)?.and_then(|lease| lease.problem) {
+        return Err(Error::new(Kind::Unavailable, problem));
+    }
     match queries::find_oldest_queued(c)? {
         Some(since) if since.plus(limit) < now => {
             Err(Error::new(Kind::Unavailable, format!("entries have waited for their place in the log since {since}"))
@@ -91,8 +149,7 @@ pub fn release(c: &mut Conn, owner: &str, now: Instant) -> Result<()> {
 
 /// How far the log is.
 pub fn status(c: &mut Conn) -> Result<LogStatus> {
-    let last = queries::find_last_checkpoint(c)?;
-    let tree_size = last.map(|row| counted(row.tree_size)).transpose()?;
+    let tree_size = published_size(c)?;
     Ok(LogStatus { tree_size, queued: counted(queries::count_queued(c)?)? })
 }
 
@@ -136,6 +193,22 @@ fn last_checkpoint(c: &mut Conn, keys: &ExchangeKeys, origin: &str) -> Result<Op
     }
 }
 
+/// Refuses a database in which the log does not continue what was shown: it was set back, or is another one.
+fn continues(c: &mut Conn, last: Option<&Checkpoint>, shown: Option<&Checkpoint>) -> Result<()> {
+    let Some(shown) = shown else { return Ok(()) };
+    let (size, root) = last.map_or((0, tree::empty_root()), |last| (last.tree_size, last.root));
+    if size < shown.tree_size {
+        let detail = format!("{} entries were signed and shown, and this database holds {size}", shown.tree_size);
+        return Err(broken(&detail));
+    }
+    let proof = match last {
+        Some(last) => proofs::consistency(c, shown.tree_size, last)?,
+        None => Vec::new(),
+    };
+    tree::verify_consistency(shown.tree_size, shown.root, size, root, &proof)
+        .map_err(|error| broken(&format!("this database holds another history than was shown: {}", error.detail)))
+}
+
 /// The right edge of the tree, if it gives the root that was signed.
 fn verified_frontier(c: &mut Conn, last: &Checkpoint) -> Result<Frontier> {
     let frontier = Frontier::read(&mut DatabaseTiles(c), last.tree_size)?;
@@ -175,6 +248,5 @@ fn store_checkpoint(c: &mut Conn, checkpoint: Checkpoint, now: Instant) -> Resul
 }
 
 fn broken(why: &str) -> Error {
-    Error::new(Kind::Unverified, format!("the log is not signed any further: {why}"))
-        .remedy("restore the database that holds the last signed checkpoint; never start over under the same origin")
+    Error::new(Kind::Unverified, format!("the log is not signed any further: {why}")).remedy(RESTORE)
 }

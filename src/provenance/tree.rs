@@ -84,6 +84,12 @@ pub trait TileReader {
     fn read(&mut self, tile: Tile) -> Result<Vec<Digest>>;
 }
 
+impl<R: TileReader> TileReader for &mut R {
+    fn read(&mut self, tile: Tile) -> Result<Vec<Digest>> {
+        (**self).read(tile)
+    }
+}
+
 /// A tree of a known size, read tile by tile. Each tile is read at most once.
 pub struct Tree<R> {
     reader: R,

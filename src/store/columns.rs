@@ -9,7 +9,7 @@ use diesel::expression::AsExpression;
 use super::is_hex;
 use crate::error::{Error, Result};
 use crate::text_column;
-use crate::types::Instant;
+use crate::types::{Digest, Instant};
 
 /// The key of one object: `objects/<2 hexadecimal digits>/<32 hexadecimal digits>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, AsExpression, FromSqlRow)]
@@ -22,6 +22,12 @@ impl StorageKey {
         let (seconds, nanos) = now.unix();
         let uuid = uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos));
         Self(format!("objects/{:02x}/{}", uuid.as_u128() & 0xff, uuid.simple()))
+    }
+    /// The one key of something that has a name of its own and is replaced again and again.
+    pub fn named(name: &str) -> Self {
+        let digest = Digest::of(name).to_string();
+        let name = digest.get(..32).unwrap_or_default();
+        Self(format!("objects/{}/{name}", name.get(30..).unwrap_or_default()))
     }
     /// The key as text.
     pub fn as_str(&self) -> &str {

@@ -48,7 +48,7 @@ async fn rows_of_append_only_tables_cannot_be_changed_or_removed() {
 fn column(table: &str) -> &'static str {
     match table {
         "log_sequence" => "leaf_index",
-        "log_checkpoints" => "tree_size",
+        "log_checkpoints" | "log_publications" => "tree_size",
         "seals" | "offered_versions" => "version_id",
         "version_parents" => "child_id",
         "model_versions" => "model_id",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use corpex::delivery;
 use corpex::error::{Kind, Result};
 use corpex::identity::{self, Caller, Membership, Role, Scope};
-use corpex::provenance::passport::{Policy, Report, verify};
+use corpex::provenance::passport::{Report, Trust, verify};
 use corpex::types::EntitlementId;
 use serde_json::{Value, json};
 
@@ -53,7 +53,7 @@ impl Story {
         self.app.sequenced().await;
         let path = format!("/v1/entitlements/{}/passport", self.entitlement);
         let passport = self.lab.client.get(path).text().await.unwrap();
-        verify(passport.as_bytes(), &Policy::default()).unwrap()
+        verify(passport.as_bytes(), &Trust::default()).unwrap()
     }
 }
 

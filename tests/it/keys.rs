@@ -2,7 +2,7 @@
 //! when it was logged.
 
 use corpex::error::{Error, Result};
-use corpex::provenance::passport::{Policy, Report, verify};
+use corpex::provenance::passport::{Report, Trust, verify};
 use corpex::provenance::{ResourceDescriptor, Statement, StatementKind};
 use corpex::signing::{Envelope, PublicKey, SecretKey};
 use corpex::types::Instant;
@@ -60,7 +60,7 @@ async fn compromised_at_voids_what_was_logged_from_then_on_and_nothing_before() 
     let (provider, lab) = (app.provider().await, app.lab("verse-lab", 50_000).await);
     let offer = app.listed_corpus(&provider, "poems", 50_000).await;
     let licence = lab.buy(&offer).await.unwrap();
-    let check = async || verify(&passport(&app, &lab, &licence).await, &Policy::default());
+    let check = async || verify(&passport(&app, &lab, &licence).await, &Trust::default());
     let report = check().await.unwrap();
     let (manifest, terms) = (recorded_at(&report, StatementKind::Manifest), recorded_at(&report, StatementKind::Terms));
 
@@ -84,9 +84,9 @@ async fn a_buyer_whose_key_was_stolen_before_the_contract_did_not_agree_to_it() 
     let offer = app.listed_corpus(&provider, "poems", 50_000).await;
     let stolen = app.clock.now();
     let licence = lab.buy(&offer).await.unwrap();
-    verify(&passport(&app, &lab, &licence).await, &Policy::default()).unwrap();
+    verify(&passport(&app, &lab, &licence).await, &Trust::default()).unwrap();
     revoke(&lab, Some(stolen)).await.unwrap();
-    let said = reason(verify(&passport(&app, &lab, &licence).await, &Policy::default()));
+    let said = reason(verify(&passport(&app, &lab, &licence).await, &Trust::default()));
     assert!(said.starts_with("statements/4 (contract): key validity: "), "{said}");
 }
 
@@ -112,7 +112,7 @@ async fn a_key_takes_over_with_the_signatures_of_both() {
     provider.key = new.clone();
     let offer = app.listed_corpus(&provider, "poems", 50_000).await;
     let licence = lab.buy(&offer).await.unwrap();
-    let report = verify(&passport(&app, &lab, &licence).await, &Policy::default()).unwrap();
+    let report = verify(&passport(&app, &lab, &licence).await, &Trust::default()).unwrap();
     let registrations: Vec<_> = report.statements.iter().filter(|s| s.kind == StatementKind::KeyRegistration).collect();
     let by: Vec<_> = registrations.iter().map(|s| s.signed_by.join(" ")).collect();
     assert!(

@@ -15,6 +15,7 @@ mod identity;
 mod keys;
 mod ledger;
 mod lineage;
+mod log;
 mod market;
 mod models;
 mod mutations;

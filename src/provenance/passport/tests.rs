@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::verify::verify_with;
 use super::*;
 use crate::provenance::note::Checkpoint;
+use crate::provenance::policy::Policy;
 use crate::provenance::proof::TlogProof;
 use crate::provenance::statement::{Leaf, ResourceDescriptor, Statement, receipt_for};
 use crate::provenance::tree;
@@ -18,7 +19,7 @@ fn lenient(name: &str, value: &Value) -> Result<()> {
 }
 
 fn check(bytes: &[u8]) -> Result<Report> {
-    verify_with(bytes, &Policy::default(), &lenient)
+    verify_with(bytes, &Trust::default(), &lenient)
 }
 
 fn at(seconds: i64) -> Instant {
@@ -152,7 +153,7 @@ impl Story {
     }
 
     fn passport(&self) -> Passport {
-        Passport::issue(&self.keys, ORIGIN, self.statements(), self.signers.clone(), self.deliveries()).unwrap()
+        Passport::issue(&self.keys, ORIGIN, &[], self.statements(), self.signers.clone(), self.deliveries()).unwrap()
     }
 
     /// The passport after a change that the exchange itself would have had to make: it is signed again.
@@ -160,7 +161,7 @@ impl Story {
         let mut passport = self.passport();
         change(&mut passport);
         let Passport { statements, keys, deliveries, .. } = passport;
-        check(&Passport::issue(&self.keys, ORIGIN, statements, keys, deliveries).unwrap().to_bytes().unwrap())
+        check(&Passport::issue(&self.keys, ORIGIN, &[], statements, keys, deliveries).unwrap().to_bytes().unwrap())
     }
 }
 
@@ -189,12 +190,14 @@ fn a_passport_says_what_was_checked_and_what_was_not() {
     assert_eq!(report.statements[3].refers_to, [StatementKind::Manifest, StatementKind::Terms]);
     assert_eq!(report.shards, [ResourceDescriptor::new("a.jsonl", Digest::of("a"))]);
     assert_eq!(report.deliveries.len(), 1);
-    assert_eq!(report.unchecked.len(), 5, "{:?}", report.unchecked);
+    assert_eq!(report.unchecked.len(), 6, "{:?}", report.unchecked);
 
-    let trusted =
-        Policy { log_vkey: Some(story.passport().log_vkey), exchange_key: Some(story.keys.statement.public()) };
+    let trusted = Trust {
+        log: Some(Policy::of_log(story.passport().log_vkey)),
+        exchange_key: Some(story.keys.statement.public()),
+    };
     let report = verify_with(&story.passport().to_bytes().unwrap(), &trusted, &lenient).unwrap();
-    assert_eq!(report.unchecked.len(), 3);
+    assert_eq!(report.unchecked.len(), 4);
 }
 
 #[test]
@@ -219,9 +222,9 @@ fn no_byte_of_a_passport_can_be_changed() {
 fn a_passport_of_another_log_or_exchange_is_refused() {
     let bytes = Story::bought().passport().to_bytes().unwrap();
     let other = SecretKey::from_seed([9; 32]).public();
-    let log = Policy { log_vkey: Some(VerifierKey::new(ORIGIN, other).unwrap()), exchange_key: None };
+    let log = Trust { log: Some(Policy::of_log(VerifierKey::new(ORIGIN, other).unwrap())), exchange_key: None };
     assert!(reason(verify_with(&bytes, &log, &lenient)).starts_with("log_vkey: trusted log"));
-    let exchange = Policy { log_vkey: None, exchange_key: Some(other) };
+    let exchange = Trust { log: None, exchange_key: Some(other) };
     assert!(reason(verify_with(&bytes, &exchange, &lenient)).starts_with("exchange_key: trusted exchange"));
 }
 
@@ -339,7 +342,7 @@ fn the_real_schemas_are_used_outside_these_tests() {
     let mut story = Story::new();
     let provider = story.provider.clone();
     story.record(StatementKind::Manifest, Some(provider), json!({"not": "a manifest"}));
-    assert!(verify(&story.passport().to_bytes().unwrap(), &Policy::default()).is_err());
+    assert!(verify(&story.passport().to_bytes().unwrap(), &Trust::default()).is_err());
 }
 
 #[test]

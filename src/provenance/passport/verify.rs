@@ -6,24 +6,25 @@ use std::fmt::Display;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Delivery, Passport, PassportKey, PassportStatement, Standing, keys, standing};
+use super::chain::{chain, open_delivery};
+use super::{Passport, PassportKey, PassportStatement, Standing, keys, standing};
 use crate::error::{Error, Kind, Result};
 use crate::provenance::note::{Checkpoint, VerifierKey};
+use crate::provenance::policy::{Policy, Witnessed};
 use crate::provenance::proof::TlogProof;
 use crate::provenance::statement::{
     Leaf, ResourceDescriptor, Signers, Statement, StatementKind, Validate, expect_signatures, parse_with,
     verify_receipt,
 };
-use crate::provenance::tree;
 use crate::schemas;
-use crate::signing::{PublicKey, canonical_json};
+use crate::signing::PublicKey;
 use crate::types::{Digest, Instant};
 
 /// Whom the verifier trusts. What is absent is taken from the passport itself, and the report says so.
 #[derive(Debug, Clone, Default)]
-pub struct Policy {
-    /// The log.
-    pub log_vkey: Option<VerifierKey>,
+pub struct Trust {
+    /// The log, its witnesses, and how many of them must have cosigned each proof's checkpoint.
+    pub log: Option<Policy>,
     /// The exchange's statement key.
     pub exchange_key: Option<PublicKey>,
 }
@@ -76,6 +77,8 @@ pub struct CheckedStatement {
     pub log_index: u64,
     /// The tree under which its proof stands.
     pub tree_size: u64,
+    /// Which witnesses cosigned that tree.
+    pub witnessed_by: Vec<String>,
     /// The statements it refers to by digest.
     pub refers_to: Vec<StatementKind>,
     /// Which checks passed.
@@ -91,43 +94,24 @@ pub struct CheckedDelivery {
     pub batch_sha256: Digest,
 }
 
-/// The members by which a predicate or a receipt refers to another statement: its `pae_sha256`.
-const REFERENCES: &[(&str, StatementKind)] = &[
-    ("manifest_sha256", StatementKind::Manifest),
-    ("terms_sha256", StatementKind::Terms),
-    ("assessment_sha256", StatementKind::Assessment),
-    ("certificate_sha256", StatementKind::Certificate),
-    ("contract_sha256", StatementKind::Contract),
-    ("entitlement_sha256", StatementKind::Entitlement),
-];
-
-/// References without which the chain from the bytes to the licence is broken.
-const CHAIN: &[(StatementKind, StatementKind)] = &[
-    (StatementKind::Assessment, StatementKind::Manifest),
-    (StatementKind::Contract, StatementKind::Manifest),
-    (StatementKind::Contract, StatementKind::Terms),
-    (StatementKind::Entitlement, StatementKind::Contract),
-    (StatementKind::EntitlementChange, StatementKind::Entitlement),
-];
-
 /// Verifies a passport's file, offline.
 ///
 /// Fails as unverified at the first fault: the field names the document, the detail the check and why it failed.
-pub fn verify(passport: &[u8], policy: &Policy) -> Result<Report> {
-    verify_with(passport, policy, &schemas::validate)
+pub fn verify(passport: &[u8], trust: &Trust) -> Result<Report> {
+    verify_with(passport, trust, &schemas::validate)
 }
 
 /// As [`verify`], with the schemas of predicates given.
-pub(super) fn verify_with(passport: &[u8], policy: &Policy, validate: &Validate) -> Result<Report> {
+pub(super) fn verify_with(passport: &[u8], trust: &Trust, validate: &Validate) -> Result<Report> {
     let passport = Passport::read(passport)?;
-    let verifier = Verification::begin(&passport, policy, validate)?;
+    let verifier = Verification::begin(&passport, trust, validate)?;
     let mut opened = Vec::new();
     for (number, document) in passport.statements.iter().enumerate() {
         let name = format!("statements/{number} ({})", document.kind);
         opened.push(verifier.open(document, name)?);
     }
     let log = verifier.one_log(&opened)?;
-    let mut unchecked = verifier.assumptions(policy);
+    let mut unchecked = verifier.assumptions(trust);
     keys::registrations(&passport.keys, &opened, &mut unchecked)?;
     let references = chain(&opened, &mut unchecked)?;
     let mut deliveries = Vec::new();
@@ -152,12 +136,13 @@ pub(super) fn failed(document: impl Display, check: &str, why: impl Display) -> 
 pub(super) struct Opened {
     pub(super) name: String,
     pub(super) kind: StatementKind,
-    pae_sha256: Digest,
+    pub(super) pae_sha256: Digest,
     pub(super) statement: Statement,
     signed_by: Vec<String>,
     pub(super) recorded_at: Instant,
     pub(super) log_index: u64,
     checkpoint: Checkpoint,
+    witnessed_by: Vec<String>,
     checks: Vec<&'static str>,
 }
 
@@ -170,6 +155,7 @@ impl Opened {
             recorded_at: self.recorded_at,
             log_index: self.log_index,
             tree_size: self.checkpoint.tree_size,
+            witnessed_by: self.witnessed_by,
             refers_to,
             checks: self.checks,
         }
@@ -179,16 +165,17 @@ impl Opened {
 struct Verification<'a> {
     passport: &'a Passport,
     keys: HashMap<Digest, &'a PassportKey>,
+    policy: Policy,
     validate: &'a Validate,
 }
 
 impl<'a> Verification<'a> {
-    fn begin(passport: &'a Passport, policy: &Policy, validate: &'a Validate) -> Result<Self> {
-        if policy.log_vkey.as_ref().is_some_and(|trusted| *trusted != passport.log_vkey) {
+    fn begin(passport: &'a Passport, trust: &Trust, validate: &'a Validate) -> Result<Self> {
+        if trust.log.as_ref().is_some_and(|policy| !policy.logs.iter().any(|log| log.key == passport.log_vkey)) {
             let why = format!("the passport names the log {}, which is not the trusted one", passport.log_vkey);
             return Err(failed("log_vkey", "trusted log", why));
         }
-        if policy.exchange_key.is_some_and(|trusted| trusted != passport.exchange_key) {
+        if trust.exchange_key.is_some_and(|trusted| trusted != passport.exchange_key) {
             let why = format!("the passport names the key {}, which is not the trusted one", passport.exchange_key);
             return Err(failed("exchange_key", "trusted exchange", why));
         }
@@ -202,7 +189,11 @@ impl<'a> Verification<'a> {
                 return Err(refused("the key is named twice"));
             }
         }
-        Ok(Self { passport, keys, validate })
+        let policy = match &trust.log {
+            Some(policy) => policy.clone(),
+            None => Policy::unproven(passport.log_vkey.clone(), &passport.witness_vkeys),
+        };
+        Ok(Self { passport, keys, policy, validate })
     }
 
     /// Everything that can be said of one statement alone.
@@ -222,9 +213,9 @@ impl<'a> Verification<'a> {
             return Err(failed(&name, "log entry", "the entry does not commit to this envelope and receipt"));
         }
         let proof: TlogProof = document.proof.parse().map_err(|error| failed(&name, "log proof", error))?;
-        let checkpoint = proof
-            .verify(&document.leaf.0, &self.passport.log_vkey)
-            .map_err(|error| failed(&name, "log proof", error))?;
+        proof.verify(&document.leaf.0, &self.passport.log_vkey).map_err(|error| failed(&name, "log proof", error))?;
+        let Witnessed { checkpoint, by } =
+            self.policy.open(&proof.checkpoint, leaf.recorded_at).map_err(|error| failed(&name, "witnesses", error))?;
         Ok(Opened {
             name,
             kind: document.kind,
@@ -234,6 +225,7 @@ impl<'a> Verification<'a> {
             recorded_at: leaf.recorded_at,
             log_index: proof.index,
             checkpoint,
+            witnessed_by: by.into_iter().map(|(name, _)| name).collect(),
             checks,
         })
     }
@@ -343,13 +335,20 @@ impl<'a> Verification<'a> {
     }
 
     /// What had to be taken from the passport itself.
-    fn assumptions(&self, policy: &Policy) -> Vec<String> {
+    fn assumptions(&self, trust: &Trust) -> Vec<String> {
         let mut unchecked = Vec::new();
-        if policy.log_vkey.is_none() {
+        if trust.log.is_none() {
             let vkey = &self.passport.log_vkey;
             unchecked.push(format!("the log's key was taken from the passport; compare it with one you trust: {vkey}"));
         }
-        if policy.exchange_key.is_none() {
+        if self.policy.needs_nobody() {
+            unchecked.push(
+                "no witness was asked for: that everybody is shown the same log is the exchange's word; give a policy with \
+                 a quorum"
+                    .to_string(),
+            );
+        }
+        if trust.exchange_key.is_none() {
             let key = self.passport.exchange_key;
             unchecked
                 .push(format!("the exchange's key was taken from the passport; compare it with one you trust: {key}"));
@@ -383,91 +382,4 @@ fn party(kind: StatementKind, predicate: &Value) -> Option<&str> {
         StatementKind::Contract => text("/buyer/handle"),
         _ => None,
     }
-}
-
-/// Follows the references between statements: each must lead to a statement of the right kind.
-fn chain(opened: &[Opened], unchecked: &mut Vec<String>) -> Result<Vec<Vec<StatementKind>>> {
-    if !opened.iter().any(|document| document.kind == StatementKind::Manifest) {
-        return Err(failed("statements", "chain", "there is no manifest: nothing says what the data is"));
-    }
-    for kind in [StatementKind::Terms, StatementKind::Assessment, StatementKind::Contract, StatementKind::Entitlement] {
-        if !opened.iter().any(|document| document.kind == kind) {
-            unchecked.push(format!("the passport holds no {kind}"));
-        }
-    }
-    opened.iter().map(|document| refers_to(document, opened, unchecked)).collect()
-}
-
-fn refers_to(document: &Opened, opened: &[Opened], unchecked: &mut Vec<String>) -> Result<Vec<StatementKind>> {
-    let found = references(&document.statement.predicate, opened, &document.name)?;
-    for (_, target) in CHAIN.iter().filter(|(from, _)| *from == document.kind) {
-        match found.iter().find(|(kind, _)| kind == target) {
-            Some((_, true)) => {}
-            Some((_, false)) => {
-                return Err(failed(
-                    &document.name,
-                    "chain",
-                    format!("it refers to a {target} that the passport does not hold"),
-                ));
-            }
-            None => unchecked.push(format!("{} does not say which {target} it is about", document.name)),
-        }
-    }
-    let absent = found.iter().filter(|(_, present)| !present).map(|(kind, _)| kind);
-    for kind in absent.filter(|kind| !CHAIN.contains(&(document.kind, **kind))) {
-        unchecked.push(format!("{} refers to a {kind} that the passport does not hold", document.name));
-    }
-    Ok(found.into_iter().filter(|(_, present)| *present).map(|(kind, _)| kind).collect())
-}
-
-/// The references of a document, and whether the passport holds any statement of that kind. Where it does, the
-/// digest must be of one of them.
-fn references(document: &Value, opened: &[Opened], name: &str) -> Result<Vec<(StatementKind, bool)>> {
-    let mut found = Vec::new();
-    for (member, kind) in REFERENCES {
-        let Some(digest) = document.get(member) else { continue };
-        let mut candidates = opened.iter().filter(|other| other.kind == *kind).peekable();
-        let present = candidates.peek().is_some();
-        let same = |other: &Opened| digest.as_str() == Some(other.pae_sha256.to_string().as_str());
-        if present && !candidates.any(same) {
-            let why = format!("{member} is {digest}, and the passport's {kind} has another digest");
-            return Err(failed(name, "chain", why));
-        }
-        found.push((*kind, present));
-    }
-    Ok(found)
-}
-
-/// Checks a receipt against its batch, and against the manifest where it names a shard.
-fn open_delivery(delivery: &Delivery, opened: &[Opened], name: &str) -> Result<CheckedDelivery> {
-    let refused = |check: &str, why: String| failed(name, check, why);
-    let batch = usize::try_from(delivery.batch).ok().and_then(|batch| opened.get(batch));
-    let batch = batch.filter(|batch| batch.kind == StatementKind::ReceiptBatch);
-    let batch =
-        batch.ok_or_else(|| refused("receipt", format!("statement {} is not a receipt batch", delivery.batch)))?;
-    let predicate = &batch.statement.predicate;
-    let root: Option<Digest> = predicate.get("root_sha256").and_then(Value::as_str).and_then(|root| root.parse().ok());
-    let root = root.ok_or_else(|| refused("receipt", "the batch names no root".into()))?;
-    if predicate.get("count").and_then(Value::as_u64) != Some(u64::from(delivery.tree_size)) {
-        return Err(refused("receipt", "the batch has another number of receipts".into()));
-    }
-    let (leaf, index, size) =
-        (tree::leaf_hash(&delivery.receipt.0), u64::from(delivery.leaf_index), u64::from(delivery.tree_size));
-    tree::verify_inclusion(leaf, index, size, &delivery.path, root)
-        .map_err(|error| refused("receipt", error.to_string()))?;
-
-    let receipt: Value =
-        serde_json::from_slice(&delivery.receipt.0).map_err(|error| refused("receipt", error.to_string()))?;
-    if canonical_json(&receipt)? != delivery.receipt.0 {
-        return Err(refused("receipt", "the receipt is not canonical JSON (RFC 8785)".into()));
-    }
-    references(&receipt, opened, name)?;
-    let text = |member: &str| receipt.get(member).and_then(Value::as_str);
-    if let (Some(path), Some(sha256)) = (text("path"), text("sha256")) {
-        let shards = opened.iter().filter(|o| o.kind == StatementKind::Manifest).flat_map(|o| &o.statement.subject);
-        if !shards.into_iter().any(|shard| shard.name == path && shard.digest.sha256.to_string() == sha256) {
-            return Err(refused("chain", format!("the manifest names no shard {path:?} with the digest {sha256}")));
-        }
-    }
-    Ok(CheckedDelivery { receipt_sha256: Digest::of(&delivery.receipt.0), batch_sha256: batch.pae_sha256 })
 }

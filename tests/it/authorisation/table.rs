@@ -201,6 +201,7 @@ pub const TABLE: &[Case] = &[
     // provenance
     row("get_checkpoint",      Anyone,                          |_| at("/log/checkpoint")),
     row("get_tile",            Anyone,                          |_| at("/log/tile/0/000.p/1")),
+    row("get_log_consistency", Anyone,                          |_| at("/v1/log/consistency?old_size=0")),
     row("get_log_proof",       Anyone,                          |t| at(format!("/v1/log/proofs/{}", t.log_entry))),
     row("get_exchange_keys",   Anyone,                          |_| at("/v1/exchange/keys")),
     // operations

@@ -1,0 +1,2 @@
+ALTER TABLE log_lease DROP COLUMN problem;
+DROP TABLE log_publications;

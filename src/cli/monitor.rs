@@ -1,0 +1,113 @@
+//! `corpex monitor`: watch a log from outside.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use url::Url;
+
+use super::Global;
+use super::login::config_dir;
+use super::output::Out;
+use super::passport::ExchangeKeys;
+use crate::app::until_signalled;
+use crate::error::{Error, Kind, Result};
+use crate::provenance::monitor::{self, Observation};
+use crate::provenance::note::VerifierKey;
+use crate::provenance::policy::Policy;
+use crate::types::Digest;
+
+/// Believes signatures and mathematics only: the log's own checkpoints, tiles and entries. Exit code 3 means that the log
+/// shrank, split, or serves what it did not sign; the evidence is kept beside the state.
+#[derive(Debug, Args)]
+pub(super) struct Monitor {
+    /// Where the log is served; the policy's URL, or /log of the exchange, when absent
+    #[arg(value_name = "URL")]
+    log: Option<Url>,
+    /// The log's public key (`name+hash+key`); the saved exchange is asked when absent
+    #[arg(long, value_name = "KEY")]
+    log_key: Option<VerifierKey>,
+    /// Which log, which witnesses (compared where they have a URL) and what quorum: a C2SP tlog-policy file
+    #[arg(long, value_name = "FILE", conflicts_with = "log_key")]
+    policy: Option<PathBuf>,
+    /// Where to remember the last checkpoint; a file for each log in the configuration directory when absent
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// Look once, and exit
+    #[arg(long)]
+    once: bool,
+    /// Seconds between two looks
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    interval: u64,
+    /// Believe the tiles: do not read the entries under them
+    #[arg(long)]
+    skip_entries: bool,
+}
+
+impl Monitor {
+    pub(super) async fn run(self, global: &Global, out: &Out) -> Result<()> {
+        let policy = match (&self.log_key, &self.policy) {
+            (Some(key), _) => Policy::of_log(key.clone()),
+            (None, Some(file)) => Policy::read(file)?,
+            (None, None) => ExchangeKeys::fetch(&global.anonymous()?).await?.log_policy(),
+        };
+        let log = policy.logs.first().ok_or_else(|| {
+            Error::invalid("policy", "the policy names no log").remedy("add a line 'log VKEY [URL]' to it")
+        })?;
+        let url = match self.log.or_else(|| log.url.clone()) {
+            Some(url) => url,
+            None => Url::parse(&format!("{}/log", global.anonymous()?.server()))
+                .map_err(|error| Error::invalid("server", "this is not a URL").because(error))?,
+        };
+        let state = match self.state {
+            Some(state) => state,
+            None => state_of(&log.key.name)?,
+        };
+        let monitor = monitor::Monitor::new(url, policy, state, !self.skip_entries)?;
+        if self.once {
+            let seen = monitor.look().await?;
+            return out.result(&seen, || describe(&seen));
+        }
+        tokio::select! {
+            watched = watch(&monitor, Duration::from_secs(self.interval), out) => watched,
+            signalled = until_signalled() => signalled,
+        }
+    }
+}
+
+/// Looks again and again. What cannot be reached is tried again; what was caught ends the watch.
+async fn watch(monitor: &monitor::Monitor, interval: Duration, out: &Out) -> Result<()> {
+    loop {
+        match monitor.look().await {
+            Ok(seen) => out.result(&seen, || describe(&seen))?,
+            Err(error) if error.kind == Kind::Unavailable => eprintln!("corpex: {error}; looking again"),
+            Err(error) => return Err(error),
+        }
+        tokio::time::sleep(interval).await;
+    }
+}
+
+fn state_of(origin: &str) -> Result<PathBuf> {
+    let folder = config_dir()?.join("monitor");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder.join(format!("{}.checkpoint", Digest::of(origin.as_bytes()))))
+}
+
+fn describe(seen: &Observation) -> String {
+    let mut line = format!(
+        "ok  {}  {} entries ({} new)  root {}",
+        seen.origin,
+        seen.tree_size,
+        seen.tree_size - seen.known_size,
+        seen.root
+    );
+    for (what, names) in [("cosigned by", &seen.witnessed_by), ("compared with", &seen.compared_with)] {
+        if !names.is_empty() {
+            line.push_str(&format!("  {what} {}", names.join(", ")));
+        }
+    }
+    for (kind, count) in seen.new_entries.iter().flatten() {
+        line.push_str(&format!("\n      {count:>6} {kind}"));
+    }
+    line
+}

@@ -1,0 +1,132 @@
+//! How a checkpoint becomes public: signed in the database, remembered outside of it, shown to the witnesses, published.
+//!
+//! The order is the point. Before anybody sees a checkpoint, the object store remembers it (the *mark*), and the
+//! witnesses do, each by itself. A database that is restored from an old backup is then found out before it signs a
+//! second history: the mark, or a witness, knows of more entries than it holds.
+//!
+//! Invariant: whoever was shown a checkpoint, the mark is at least as far.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+
+use super::note::{Checkpoint, VerifierKey};
+use super::policy::Policy;
+use super::sequencer;
+use super::witnesses::Witnesses;
+use crate::db::Db;
+use crate::error::{Error, Kind, Result};
+use crate::keys::ExchangeKeys;
+use crate::store::{StorageKey, Store};
+use crate::types::Instant;
+
+/// The most batches that are signed before the log is published once.
+const MAX_BATCHES: usize = 20;
+
+/// The one who extends the log and publishes it, as long as it holds the sequencer's lease.
+pub struct Publisher {
+    db: Db,
+    store: Store,
+    keys: Arc<ExchangeKeys>,
+    origin: String,
+    owner: String,
+    witnesses: Witnesses,
+    /// The last checkpoint that was shown, once it has been looked up.
+    shown: Option<Option<Checkpoint>>,
+}
+
+impl Publisher {
+    /// A publisher of the log `origin` under the name `owner`; `policy` names the witnesses and how many must cosign.
+    pub fn new(
+        db: Db,
+        store: Store,
+        keys: Arc<ExchangeKeys>,
+        origin: &str,
+        owner: &str,
+        policy: Policy,
+    ) -> Result<Self> {
+        let witnesses = Witnesses::new(policy)?;
+        Ok(Self { db, store, keys, origin: origin.to_string(), owner: owner.to_string(), witnesses, shown: None })
+    }
+
+    /// Does one step: gives waiting entries their places and publishes the tree. True if it did something.
+    ///
+    /// Fails as unverified when the log cannot go on, as unavailable when the store does not answer or too few witnesses
+    /// do; either is told by [`sequencer::check`] until a step succeeds.
+    pub async fn step(&mut self, now: Instant) -> Result<bool> {
+        if !self.db.read(sequencer::is_due).await? {
+            return Ok(false);
+        }
+        let outcome = self.advance(now).await;
+        if let Err(error) = &outcome {
+            self.shown = None;
+            let (owner, problem) = (self.owner.clone(), error.to_string());
+            self.db.write(move |c| sequencer::report(c, &owner, &problem, now)).await?;
+        }
+        outcome
+    }
+
+    async fn advance(&mut self, now: Instant) -> Result<bool> {
+        let shown = match &self.shown {
+            Some(shown) => shown.clone(),
+            None => self.mark().await?,
+        };
+        self.shown = Some(shown.clone());
+        for _ in 0..MAX_BATCHES {
+            let (keys, origin, owner, shown) =
+                (self.keys.clone(), self.origin.clone(), self.owner.clone(), shown.clone());
+            let integrate = move |c: &mut _| sequencer::integrate(c, &keys, &origin, &owner, shown.as_ref(), now);
+            if self.db.write(integrate).await?.is_none() {
+                break;
+            }
+        }
+        let (keys, origin, owner) = (self.keys.clone(), self.origin.clone(), self.owner.clone());
+        let signed = self.db.read(move |c| sequencer::unpublished(c, &keys, &origin, &owner, now)).await?;
+        match signed {
+            Some(checkpoint) => self.publish(checkpoint, now).await,
+            None => {
+                // Somebody else extends the log, and may have shown more of it.
+                self.shown = None;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn publish(&mut self, checkpoint: Checkpoint, now: Instant) -> Result<bool> {
+        self.store.put(&self.mark_key()?, Bytes::from(checkpoint.note.clone())).await?;
+        self.shown = Some(Some(checkpoint.clone()));
+        let note = self.witnesses.cosign(&self.db, &checkpoint).await?;
+        let (owner, size) = (self.owner.clone(), checkpoint.tree_size);
+        self.db.write(move |c| sequencer::publish(c, &owner, size, &note, now)).await
+    }
+
+    /// The last checkpoint that the object store remembers.
+    async fn mark(&self) -> Result<Option<Checkpoint>> {
+        let stored = match self.store.read(&self.mark_key()?, None).await {
+            Ok(bytes) => bytes.try_collect::<Vec<Bytes>>().await?.concat(),
+            Err(error) if error.kind == Kind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let unreadable = |why: String| {
+            Error::new(
+                Kind::Unverified,
+                format!(
+                    "the log is not signed any further: the object store remembers a checkpoint that is none: {why}"
+                ),
+            )
+            .remedy(sequencer::RESTORE)
+        };
+        let note = String::from_utf8(stored).map_err(|error| unreadable(error.to_string()))?;
+        Checkpoint::open(&note, &self.vkey()?).map(Some).map_err(|error| unreadable(error.detail))
+    }
+
+    fn vkey(&self) -> Result<VerifierKey> {
+        VerifierKey::new(&self.origin, self.keys.log.public())
+    }
+
+    /// Where the object store remembers: a place for each log, and a log is its origin and key.
+    fn mark_key(&self) -> Result<StorageKey> {
+        Ok(StorageKey::named(&format!("log {}", self.vkey()?)))
+    }
+}
