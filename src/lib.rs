@@ -30,6 +30,7 @@
 //! - A state change, its history, its signed statement and its log entry are one transaction.
 //! - A row in `objects` means: these bytes were read back from the store and have this digest. Only sealed versions
 //!   can be listed, and only listed ones bought: foreign keys say so too.
+//! - The lineage of versions has no cycle: only what is sealed can be a parent, and what is sealed gets no other parent.
 //! - No link leaves without an active entitlement and a durable receipt.
 //! - Postings sum to zero, and no wallet falls below zero.
 //! - The log only grows, and every checkpoint is consistent with the one before.

@@ -89,7 +89,7 @@ impl Publish {
         let card = card.unwrap_or_else(|| format!("# {}\n", self.dataset.name));
         let front = Card::parse(&card)?;
         let provenance = self.origin(&front)?;
-        let parents = parents(client, front.parents()?).await?;
+        let named_parents = front.parents()?;
         let terms_id = self.publish_terms(client, &key).await?;
         self.ensure_dataset(client, &serde_json::to_value(&front.front_matter)?).await?;
 
@@ -102,8 +102,11 @@ impl Publish {
         progress.finish();
         let bytes = described.iter().map(|shard| shard.size_bytes).sum();
         let mut manifest = Manifest::new(self.dataset.full_name(), 1, Digest::of(&card), described, provenance);
-        manifest.parents = parents;
-        let version = match self.standing_version(client, &manifest).await? {
+        let standing = self.standing_version(client, &manifest).await?;
+        if !matches!(standing, Standing::Sealed(_)) {
+            manifest.parents = parents(client, named_parents).await?;
+        }
+        let version = match standing {
             Standing::Sealed(number) => {
                 out.note(format!("version {number} is sealed already with these very shards"));
                 number

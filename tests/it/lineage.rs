@@ -120,6 +120,12 @@ async fn lineage_is_followed_over_many_steps_and_each_version_is_met_once() {
         assert_eq!((steps(&some), some.truncated), (children[..most].to_vec(), true));
     }
 
+    let children = format!("{}/children?limit=2", poems.path());
+    let first = press.get(&children).await.unwrap();
+    assert_eq!(datasets(&first), ["anthology-press/left", "anthology-press/right"]);
+    let last = press.get(format!("{children}&cursor={}", first["next"].as_str().unwrap())).await.unwrap();
+    assert_eq!((datasets(&last), last.get("next")), (vec!["anthology-press/both"], None));
+
     let whole = format!("{}/lineage?direction=up", both.path());
     let seen = press.get(&whole).await.unwrap();
     assert_eq!(datasets(&seen).len(), 4);
@@ -245,7 +251,8 @@ async fn a_card_names_the_parents_and_publish_looks_up_their_manifests() {
     let named =
         "parents:\n- dataset: poetry-house/poems\n  version: 1\n- url: https://example.org/songs\n  licence: CC0-1.0\n";
     let args = publish(folder("selection", named), "poetry-house/selection");
-    house.json(&args.each_ref().map(String::as_str));
+    let args = args.each_ref().map(String::as_str);
+    assert_eq!(house.json(&args), house.json(&args), "publishing the same folder again is recognised");
     let parents = house.api("GET", "/v1/datasets/poetry-house/selection/versions/1/parents", &Value::Null);
     let expected = json!([
         { "dataset": "poetry-house/poems", "version": 1, "manifest_sha256": poems["manifest_sha256"] },
