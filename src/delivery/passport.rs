@@ -13,10 +13,10 @@ use crate::provenance::passport::{Delivery, Passport, PassportKey, PassportState
 use crate::provenance::policy::Witness;
 use crate::provenance::{self, StatementKind, proofs, tree};
 use crate::signing::{Bytes, canonical_json};
-use crate::types::{EntitlementId, ReceiptBatchId, StatementId};
+use crate::types::{EntitlementId, PageQuery, ReceiptBatchId, StatementId};
 use crate::{assessment, market, terms};
 
-/// Receipts read at a time.
+/// Receipts, or statements, read at a time.
 const PAGE: i64 = 1000;
 
 /// Issues the passport of one of the caller's licences.
@@ -48,14 +48,25 @@ pub fn passport(
     for id in rests_on {
         statements.push(logged(c, id)?);
     }
-    for about in provenance::statements_about(c, id)? {
-        if about.kind == StatementKind::EntitlementChange {
-            statements.push(logged(c, about.id)?);
-        }
+    for change in changes(c, id)? {
+        statements.push(logged(c, change)?);
     }
     let signers = signers(c, &mut statements)?;
     let deliveries = deliveries(c, id, &mut statements)?;
     Passport::issue(keys, origin, witnesses, statements, signers, deliveries)
+}
+
+/// Every change of the licence since it was granted, oldest first.
+fn changes(c: &mut Conn, id: EntitlementId) -> Result<Vec<StatementId>> {
+    let mut page = PageQuery { cursor: None, limit: Some(PAGE) };
+    let mut changes = Vec::new();
+    loop {
+        let found = provenance::page_about(c, id, &page)?;
+        let Some(last) = found.last() else { return Ok(changes) };
+        page.cursor = Some(last.id.to_string());
+        changes
+            .extend(found.iter().filter(|about| about.kind == StatementKind::EntitlementChange).map(|about| about.id));
+    }
 }
 
 fn logged(c: &mut Conn, id: StatementId) -> Result<PassportStatement> {
