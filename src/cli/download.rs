@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 
 use super::client::Client;
-use super::licence::find_entitlement;
+use super::licence::find_active;
 use super::output::{FileProgress, Out, Progress};
 use super::reference::DatasetRef;
 use super::{passport, shards};
@@ -64,7 +64,7 @@ struct Link {
 
 impl Download {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<Downloaded> {
-        let entitlement = find_entitlement(client, &self.dataset).await?;
+        let entitlement = find_active(client, &self.dataset).await?;
         let signed = passport::signed_manifest(client, &self.dataset, entitlement.version).await?;
         let wanted = signed.manifest.shards;
         let bytes = wanted.iter().map(|shard| shard.size_bytes).sum();

@@ -16,17 +16,30 @@ pub(super) struct Entitlement {
     state: String,
 }
 
-/// The caller's newest active licence that covers a dataset's version.
-pub(super) async fn find_entitlement(client: &Client, dataset: &DatasetRef) -> Result<Entitlement> {
-    let covers = |one: &Entitlement| {
-        one.dataset == dataset.full_name()
-            && one.state == "active"
-            && dataset.version.is_none_or(|wanted| wanted == one.version)
-    };
-    let held: Vec<Entitlement> = client.get_all("/v1/entitlements").await?;
-    let best = held.into_iter().filter(covers).max_by_key(|one| one.version);
+/// The caller's newest active licence that covers a dataset's version: what can be downloaded under.
+pub(super) async fn find_active(client: &Client, dataset: &DatasetRef) -> Result<Entitlement> {
+    let best = held(client, dataset).await?.into_iter().filter(Entitlement::is_active).max_by_key(|one| one.version);
     best.ok_or_else(|| {
         Error::new(Kind::NotEntitled, format!("you hold no active licence of {dataset}"))
             .remedy(format!("buy one: corpex buy {dataset} --use \"what you will do with it\""))
     })
+}
+
+/// The caller's newest licence that covers a dataset's version, an active one if there is one: one that ended or was
+/// revoked is still proof of what was held until then.
+pub(super) async fn find_any(client: &Client, dataset: &DatasetRef) -> Result<Entitlement> {
+    let best = held(client, dataset).await?.into_iter().max_by_key(|one| (one.is_active(), one.version));
+    best.ok_or_else(|| Error::new(Kind::NotEntitled, format!("you never held a licence of {dataset}")))
+}
+
+async fn held(client: &Client, dataset: &DatasetRef) -> Result<Vec<Entitlement>> {
+    let mut held: Vec<Entitlement> = client.get_all("/v1/entitlements").await?;
+    held.retain(|one| one.dataset == dataset.full_name() && dataset.version.is_none_or(|wanted| wanted == one.version));
+    Ok(held)
+}
+
+impl Entitlement {
+    fn is_active(&self) -> bool {
+        self.state == "active"
+    }
 }

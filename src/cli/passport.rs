@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::Client;
-use super::licence::find_entitlement;
+use super::licence::find_any;
 use super::login::write_private;
 use super::output::Out;
 use super::reference::DatasetRef;
@@ -32,7 +32,7 @@ pub(super) struct PassportCommand {
 
 impl PassportCommand {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<()> {
-        let entitlement = find_entitlement(client, &self.dataset).await?;
+        let entitlement = find_any(client, &self.dataset).await?;
         let report = save(client, entitlement.id, None, &self.out).await?;
         let document =
             json!({ "file": self.out, "statements": report.statements.len(), "deliveries": report.deliveries.len() });

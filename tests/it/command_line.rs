@@ -110,6 +110,12 @@ async fn corpora_travel_from_provider_to_lab_and_every_byte_is_proven() {
         lab.done(&["verify", &passport, "--offline", "--log-key", &log_key]);
         let shard = target.join(&files(&target)[0].0).display().to_string();
         assert!(compliance.done(&["trace", &shard]).contains("held by verse-lab"));
+
+        let revocation = format!("/v1/entitlements/{}/revocation", bought["entitlement"].as_str().unwrap());
+        compliance.api("POST", &revocation, &json!({ "reason": "a court ordered it" }));
+        lab.done(&["passport", &dataset, "--out", &passport]);
+        let verified = lab.done(&["verify", &passport, "--offline", "--log-key", &log_key]);
+        assert!(verified.contains("licence: revoked at ") && verified.contains("a court ordered it"), "{verified}");
     }
     exchange.stop();
     exchange.audit();
