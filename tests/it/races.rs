@@ -123,6 +123,27 @@ async fn of_many_who_take_the_same_name_at_once_exactly_one_gets_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_officers_who_change_one_thing_at_once_exactly_one_does() {
+    let app = TestApp::start().await;
+    let provider = app.provider().await;
+    let offer = app.listed_corpus(&provider, "poems", 50_000).await;
+    let lab = app.lab("verse-lab", 50_000).await;
+    let entitlement = lab.buy(&offer).await.unwrap();
+    let case = lab.claim(&offer.dataset).await;
+    app.compliance.decide(&case, "triage").await.unwrap();
+    let decide = |step: &'static str| {
+        let (officer, case) = (app.compliance.clone(), case.clone());
+        async move { officer.decide(&case, step).await }
+    };
+    assert_eq!(count_winners((0..8).map(|n| decide(["interim-block", "rejection"][n % 2]))).await, 1);
+    let revoke = || {
+        let (officer, path) = (app.compliance.clone(), format!("/v1/entitlements/{entitlement}/revocation"));
+        async move { officer.post(path, &json!({ "reason": "a court ordered it" })).await }
+    };
+    assert_eq!(count_winners((0..8).map(|_| revoke())).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_downloads_at_once_each_have_their_receipt() {
     let app = TestApp::start().await;
     let provider = app.provider().await;

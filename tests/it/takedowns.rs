@@ -6,7 +6,7 @@ use corpex::compliance::takedowns::recalls;
 use corpex::error::{Error, Kind, Result};
 use corpex::provenance::{self, StatementKind, StoredStatement};
 use corpex::signing::{IN_TOTO_PAYLOAD_TYPE, canonical_json};
-use corpex::types::{Digest, TakedownId};
+use corpex::types::{Digest, RecallId, TakedownId};
 use serde_json::{Value, json};
 
 use crate::support::{Actor, Offer, TestApp, claim};
@@ -273,6 +273,9 @@ async fn a_provider_that_is_silent_and_a_licensee_that_is_late_do_not_stop_a_cas
     let late = story.recall().await;
     let last = late["history"].as_array().unwrap().last().unwrap();
     assert_eq!((&last["to_state"], &last["actor"]), (&json!("overdue"), &json!("exchange")));
+    let id: RecallId = late["id"].as_str().unwrap().parse().unwrap();
+    let stated = story.app.app().db.read(move |c| provenance::statements_about(c, id)).await.unwrap();
+    assert_eq!(stated.len(), 2, "the recall, and that nobody answered it");
     story.decide(&case, &["closure"]).await;
 
     let declared = json!({ "declaration": "verse-1b was pretrained on it\nand is withdrawn" });
@@ -281,6 +284,20 @@ async fn a_provider_that_is_silent_and_a_licensee_that_is_late_do_not_stop_a_cas
         "training_declared",
         "better late than never"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_buries_compliance_in_claims() {
+    let story = Story::begin().await;
+    let first = story.claimant.claim(&story.offer.dataset).await;
+    for _ in 1..50 {
+        story.claimant.claim(&story.offer.dataset).await;
+    }
+    let more = || async { story.claimant.post("/v1/takedowns", &claim(&story.offer.dataset)).await };
+    refused(more().await, Kind::RateLimited, "50 of your claims wait");
+    story.lab.claim(&story.offer.dataset).await;
+    story.decide(&first, &["triage"]).await;
+    more().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
