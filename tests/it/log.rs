@@ -10,15 +10,18 @@ use corpex::error::Kind;
 use corpex::provenance::cosignature::cosigned_at;
 use corpex::provenance::monitor::Monitor;
 use corpex::provenance::note::{Checkpoint, Note, VerifierKey, WitnessKey};
+use corpex::provenance::passport::{self, Trust};
 use corpex::provenance::policy::Policy;
 use corpex::provenance::proof::TlogProof;
 use corpex::provenance::witness::routes::Serving;
 use corpex::provenance::witness::{Submission, Witness};
 use corpex::provenance::{self, ResourceDescriptor, StatementKind, sequencer, tree};
+use corpex::signing::SecretKey;
 use corpex::types::{Clock, Digest};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{TestApp, TestDatabase};
+use crate::support::process::{Exchange, organisation};
+use crate::support::{Actor, TestApp, TestDatabase};
 
 const ORIGIN: &str = "corpex.localhost/log";
 
@@ -109,12 +112,30 @@ async fn a_witness_cosigns_every_checkpoint_and_a_passport_carries_it() {
     assert!(cosigned_at(&note, &vkey).unwrap().is_some());
 
     let passport = lab.get(format!("/v1/entitlements/{entitlement}/passport")).await.unwrap();
-    assert_eq!(passport["witness_vkeys"], serde_json::json!([vkey.to_string()]));
+    assert_eq!(passport["witness_vkeys"], json!([vkey.to_string()]));
     let proof = passport["statements"][0]["proof"].as_str().unwrap().parse::<TlogProof>().unwrap();
     assert!(cosigned_at(&proof.checkpoint.parse().unwrap(), &vkey).unwrap().is_some());
     let keys = app.anonymous().get("/v1/exchange/keys").send::<Value>().await.unwrap();
     assert_eq!(keys["log"]["witnesses"][0], vkey.to_string());
+
+    // Whether that is enough is for the verifier to say.
+    let bytes = app_passport(&lab, &entitlement).await;
+    let log = app.app().log_vkey().unwrap();
+    let stranger = WitnessKey::new("regulator.example/witness", SecretKey::from_seed([9; 32]).public()).unwrap();
+    let policy = |quorum: &str| {
+        let text = format!("log {log}\nwitness lab {vkey}\nwitness regulator {stranger}\n{quorum}\n");
+        Trust { log: Some(text.parse().unwrap()), exchange_key: None }
+    };
+    let report = passport::verify(&bytes, &policy("quorum lab")).unwrap();
+    assert!(report.statements.iter().all(|statement| statement.witnessed_by == ["lab"]));
+    let refused = passport::verify(&bytes, &policy("group both all lab regulator\nquorum both")).unwrap_err();
+    assert!(refused.detail.starts_with("witnesses: "), "{refused}");
+    assert!(refused.detail.ends_with("there are [lab], and [regulator] are missing or stale"), "{refused}");
     serving.stop().await.unwrap();
+}
+
+async fn app_passport(lab: &Actor, entitlement: &str) -> Vec<u8> {
+    lab.client.get(format!("/v1/entitlements/{entitlement}/passport")).text().await.unwrap().into_bytes()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,7 +250,7 @@ impl Restored {
         let declared = self.running.app.db.write(move |c| {
             let root = Digest::of(about);
             let subjects = vec![ResourceDescriptor::new(about, root)];
-            let predicate = serde_json::json!({ "root_sha256": root, "count": 1 });
+            let predicate = json!({ "root_sha256": root, "count": 1 });
             provenance::declare(c, &keys, StatementKind::ReceiptBatch, about, subjects, &predicate, now)
         });
         declared.await.unwrap();
@@ -312,4 +333,70 @@ async fn a_witness_finds_out_a_database_that_was_set_back_together_with_its_obje
     let why = told_by_readiness(&app.url).await;
     assert!(why.contains(&format!("the witness lab has cosigned {size} entries, and this database holds 0")), "{why}");
     serving.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_instances_write_one_history_and_one_takes_over_from_the_other() {
+    let (folder, keys, database) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), TestDatabase::create().await);
+    let one = Restored::start(folder.path(), keys.path(), &database, "shared").await;
+    let two = Restored::start(folder.path(), keys.path(), &database, "shared").await;
+    tokio::join!(
+        async {
+            for entry in ["a", "b", "c", "d", "e"] {
+                one.record(entry).await;
+            }
+        },
+        async {
+            for entry in ["f", "g", "h", "i", "j"] {
+                two.record(entry).await;
+            }
+        }
+    );
+    assert_eq!((one.published().await, two.published().await), (10, 10));
+    one.stop().await;
+    two.record("k").await;
+    assert_eq!(two.published().await, 11);
+    let origin = two.running.app.config.log_origin.clone();
+    let keys = two.running.app.keys.clone();
+    let found = two.running.app.db.read(move |c| provenance::audit::audit(c, &keys, &origin)).await.unwrap();
+    assert!(found.is_empty(), "{found:?}");
+    two.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_regulator_watches_with_commands_alone() {
+    let mut exchange = Exchange::serve().await;
+    let operator = exchange.platform("operator");
+    let log = operator.api("GET", "/v1/exchange/keys", &Value::Null)["log"]["vkey"].as_str().unwrap().to_string();
+    let witness = exchange.witness("regulator.example/witness", &log);
+    let (policy, state) = (exchange.folder.path().join("policy"), exchange.folder.path().join("seen"));
+    let watched_by = format!("witness regulator {} {}\nquorum regulator\n", witness.vkey, witness.url);
+    std::fs::write(&policy, format!("log {log} {}/log\n{watched_by}", exchange.url)).unwrap();
+    exchange.stop();
+    exchange.set("CORPEX_LOG_POLICY", policy.display().to_string());
+    exchange.start();
+    let lab = organisation(&exchange, &operator, "verse-lab");
+
+    let (policy_text, state_text) = (policy.display().to_string(), state.display().to_string());
+    let look = ["monitor", "--once", "--policy", &policy_text, "--state", &state_text];
+    let mut seen = lab.json(&look);
+    while seen["tree_size"] == 0 {
+        seen = lab.json(&look); // the checkpoint with the lab's key is being cosigned
+    }
+    assert_eq!(seen["witnessed_by"], json!(["regulator"]));
+    assert_eq!(seen["compared_with"], json!(["regulator"]));
+    assert!(lab.done(&look).starts_with("ok  corpex.localhost/log  1 entries (0 new)"));
+
+    // Somebody was shown another history: the monitor finds out, and scripts can tell by the exit code.
+    let key = std::fs::read_to_string(exchange.folder.path().join("data/keys/log.key")).unwrap();
+    let mut seed = [0; 32];
+    hex::decode_to_slice(key.trim(), &mut seed).unwrap();
+    let other = Checkpoint::sign(ORIGIN, 1, Digest::of("another history"), &SecretKey::from_seed(seed)).unwrap();
+    std::fs::write(&state, other.note).unwrap();
+    let alarm = lab.run(&look);
+    assert_eq!(alarm.status.code(), Some(3));
+    assert!(
+        String::from_utf8(alarm.stderr).unwrap().contains("ALARM: the log corpex.localhost/log is not append-only")
+    );
 }

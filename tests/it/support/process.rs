@@ -18,6 +18,14 @@ pub struct Exchange {
     pub folder: tempfile::TempDir,
     database: TestDatabase,
     server: Option<Child>,
+    settings: Vec<(&'static str, String)>,
+}
+
+/// A witness in a process of its own.
+pub struct WitnessProcess {
+    pub vkey: String,
+    pub url: String,
+    process: Child,
 }
 
 /// Somebody at a command line.
@@ -29,7 +37,8 @@ pub struct Person {
 impl Exchange {
     pub async fn serve() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut exchange = Self { url: String::new(), folder, database: TestDatabase::create().await, server: None };
+        let database = TestDatabase::create().await;
+        let mut exchange = Self { url: String::new(), folder, database, server: None, settings: Vec::new() };
         exchange.start();
         exchange
     }
@@ -38,6 +47,7 @@ impl Exchange {
     fn command(&self) -> Command {
         let mut command = Command::new(PROGRAM);
         command.env_clear().env("RUST_LOG", "warn").env("CORPEX_DATA_DIR", self.folder.path().join("data"));
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         for name in ["PATH", "HOME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
@@ -62,18 +72,25 @@ impl Exchange {
     pub fn start(&mut self) {
         let address = self.url.strip_prefix("http://").unwrap_or("127.0.0.1:0").to_string();
         let mut server = self.command().args(["serve", "--listen", &address]).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
-        let mut seen = Vec::new();
-        let url = loop {
-            let line = lines.next().unwrap_or_else(|| panic!("the server did not start: {seen:#?}")).unwrap();
-            if let Some(url) = line.strip_prefix("serving on ") {
-                break url.to_string();
-            }
-            seen.push(line);
-        };
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("server: {line}")));
+        let [url] = announced(&mut server, ["serving on "]);
         self.url = url;
         self.server = Some(server);
+    }
+
+    /// Changes a setting of the server, from its next start on.
+    pub fn set(&mut self, name: &'static str, value: String) {
+        self.settings.push((name, value));
+    }
+
+    /// Starts a witness of the log with this verifier key.
+    pub fn witness(&self, name: &str, log_vkey: &str) -> WitnessProcess {
+        let mut command = Command::new(PROGRAM);
+        let (origin, _) = log_vkey.split_once('+').unwrap();
+        command.env_clear().arg("witness").args(["--origin", origin, "--key", log_vkey, "--name", name]);
+        command.args(["--listen", "127.0.0.1:0", "--state-dir"]).arg(self.folder.path().join("witness"));
+        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
+        let [vkey, url] = announced(&mut process, ["witness ", "serving on "]);
+        WitnessProcess { vkey, url, process }
     }
 
     /// Ends the server without warning, as a power cut would.
@@ -119,6 +136,30 @@ impl Exchange {
             String::from_utf8_lossy(&audited.stdout),
             String::from_utf8_lossy(&audited.stderr)
         );
+    }
+}
+
+/// What a server says on standard error before it serves: a line after each of these words, in this order.
+fn announced<const N: usize>(server: &mut Child, words: [&str; N]) -> [String; N] {
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
+    let mut seen = Vec::new();
+    let found = words.map(|word| {
+        loop {
+            let line = lines.next().unwrap_or_else(|| panic!("the server did not start: {seen:#?}")).unwrap();
+            if let Some(rest) = line.strip_prefix(word) {
+                return rest.to_string();
+            }
+            seen.push(line);
+        }
+    });
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("server: {line}")));
+    found
+}
+
+impl Drop for WitnessProcess {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
