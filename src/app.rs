@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::identity::{self, CallerCache};
 use crate::keys::ExchangeKeys;
 use crate::ops::Metrics;
+use crate::provenance::exchange_keys;
 use crate::provenance::note::{self, VerifierKey};
 use crate::provenance::policy::Policy;
 use crate::store::Store;
@@ -65,6 +66,8 @@ impl App {
             Some(file) => Policy::read(file)?,
             None => Policy::of_log(VerifierKey::new(&config.log_origin, keys.log.public())?),
         };
+        let own = keys.clone();
+        db.write(move |c| exchange_keys::enrol(c, &own)).await?;
         let store = Store::open(&config, &keys).await?;
         let clock = Clock::default();
         let receipts = ReceiptDesk::open(db.clone(), keys.clone(), clock.clone());

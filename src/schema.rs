@@ -84,6 +84,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    exchange_keys (key_id) {
+        key_id -> Text,
+        role -> Text,
+        public_key -> Text,
+        replaces -> Nullable<Text>,
+        activated_at -> Nullable<Timestamp>,
+        retired_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
     sessions (id) {
         id -> Text,
         user_id -> Text,
@@ -560,6 +571,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     ledger_accounts,
     ledger_transactions,
     ledger_postings,
+    exchange_keys,
     log_entries,
     log_queue,
     log_sequence,

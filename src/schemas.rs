@@ -24,6 +24,7 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "deletion-attestation.v1",
     "entitlement-change.v1",
     "entitlement.v1",
+    "exchange-key.v1",
     "key-registration.v1",
     "key-revocation.v1",
     "listing-change.v1",

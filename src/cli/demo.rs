@@ -202,7 +202,7 @@ impl Demo {
         target: &Path,
         downloaded: &download::Downloaded,
     ) -> Result<()> {
-        let trust = Trust { log: Some(Policy::of_log(running.app.log_vkey()?)), exchange_key: None };
+        let trust = Trust { log: Some(Policy::of_log(running.app.log_vkey()?)), exchange_keys: Vec::new() };
         let report = verify::folder(target, &trust)?;
         story.tell(
             "The lab verifies its passport and its files, offline",

@@ -1,4 +1,5 @@
-//! `corpex key`: an organisation's signing keys. The private half never leaves this computer.
+//! `corpex key`: an organisation's signing keys. The private half never leaves this computer. The exchange's own keys are
+//! [`super::exchange_keys`].
 
 use std::path::{Path, PathBuf};
 
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Global;
 use super::client::{Client, items, text_at};
+use super::exchange_keys::ExchangeKeyArgs;
 use super::login::config_dir;
 use super::output::Out;
 use crate::error::{Error, Result};
@@ -48,6 +50,8 @@ enum KeyCommand {
         #[arg(long, value_name = "TIME")]
         compromised_at: Option<String>,
     },
+    /// Rotate the exchange's own keys, directly on its database and keys directory
+    Exchange(Box<ExchangeKeyArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -133,6 +137,7 @@ impl Key {
                 let revoked = revoke(&global.client()?, &organisation, &key, compromised_at).await?;
                 out.result(&revoked, || format!("revoked {key}"))
             }
+            KeyCommand::Exchange(args) => args.run(out).await,
         }
     }
 }

@@ -9,6 +9,7 @@ mod buy;
 pub mod client;
 mod demo;
 mod download;
+mod exchange_keys;
 mod inspect;
 mod key;
 mod licence;
@@ -81,7 +82,7 @@ enum Command {
     Admin(admin::Admin),
     /// Remember a server and a credential
     Login(login::Login),
-    /// Manage the signing keys of an organisation; private keys stay on this computer
+    /// Manage the signing keys of an organisation, whose private halves stay on this computer, or of the exchange itself
     Key(key::Key),
     /// Hash, upload, sign and seal a folder as a new version of a dataset
     Publish(publish::Publish),

@@ -47,7 +47,7 @@ impl PassportCommand {
 #[derive(Deserialize)]
 pub(super) struct ExchangeKeys {
     log: LogKey,
-    statement_key: StatementKey,
+    keys: Vec<ExchangeKey>,
 }
 
 #[derive(Deserialize)]
@@ -57,9 +57,11 @@ struct LogKey {
     witnesses: Vec<WitnessKey>,
 }
 
+/// A key of the exchange: of the log where it has a `vkey`, else one that signs statements.
 #[derive(Deserialize)]
-struct StatementKey {
+struct ExchangeKey {
     public_key: PublicKey,
+    vkey: Option<VerifierKey>,
 }
 
 impl ExchangeKeys {
@@ -67,15 +69,19 @@ impl ExchangeKeys {
         client.get("/v1/exchange/keys").send().await
     }
 
-    /// Trust in the exchange that was asked, and in the log that it names.
+    /// Trust in the exchange that was asked, and in the log that it names: in all keys that they have or had.
     pub(super) fn trust(self) -> Trust {
-        let exchange_key = Some(self.statement_key.public_key);
-        Trust { log: Some(self.log_policy()), exchange_key }
+        let exchange_keys = self.keys.iter().filter(|key| key.vkey.is_none()).map(|key| key.public_key).collect();
+        Trust { log: Some(self.log_policy()), exchange_keys }
     }
 
     /// Trust in the log alone.
     pub(super) fn log_policy(self) -> Policy {
-        Policy::unproven(self.log.vkey, &self.log.witnesses)
+        let mut policy = Policy::unproven(self.log.vkey, &self.log.witnesses);
+        for key in self.keys.into_iter().filter_map(|key| key.vkey) {
+            policy.trust_also(key);
+        }
+        policy
     }
 }
 

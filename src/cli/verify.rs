@@ -13,6 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::provenance::note::VerifierKey;
 use crate::provenance::passport::{Report, Standing, Trust, verify};
 use crate::provenance::policy::Policy;
+use crate::signing::PublicKey;
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
@@ -28,6 +29,10 @@ pub(super) struct Verify {
     /// Which log, which witnesses, and how many of them must have cosigned every proof: a C2SP tlog-policy file
     #[arg(long, value_name = "FILE", conflicts_with = "log_key")]
     policy: Option<PathBuf>,
+    /// A key with which the exchange signs statements (base64), as it publishes it; an older or a newer one will do. May
+    /// be given again
+    #[arg(long, value_name = "KEY")]
+    exchange_key: Vec<PublicKey>,
 }
 
 /// What was verified.
@@ -47,10 +52,13 @@ impl Verify {
             (None, Some(file)) => Some(Policy::read(file)?),
             (None, None) => None,
         };
-        let trust = match given {
+        let mut trust = match given {
             None if !self.offline => ExchangeKeys::fetch(&global.anonymous()?).await?.trust(),
-            log => Trust { log, exchange_key: None },
+            log => Trust { log, exchange_keys: Vec::new() },
         };
+        if !self.exchange_key.is_empty() {
+            trust.exchange_keys.clone_from(&self.exchange_key);
+        }
         let verified =
             if self.target.is_dir() { folder(&self.target, &trust)? } else { passport(&self.target, &trust)? };
         out.result(&verified, || verified.describe())

@@ -11,7 +11,7 @@ use crate::identity::{self, Caller};
 use crate::keys::ExchangeKeys;
 use crate::provenance::passport::{Delivery, Passport, PassportKey, PassportStatement};
 use crate::provenance::policy::Witness;
-use crate::provenance::{self, StatementKind, proofs, tree};
+use crate::provenance::{self, StatementKind, exchange_keys, proofs, tree};
 use crate::signing::{Bytes, canonical_json};
 use crate::types::{EntitlementId, PageQuery, ReceiptBatchId, StatementId};
 use crate::{assessment, market, terms};
@@ -53,7 +53,10 @@ pub fn passport(
     }
     let signers = signers(c, &mut statements)?;
     let deliveries = deliveries(c, id, &mut statements)?;
-    Passport::issue(keys, origin, witnesses, statements, signers, deliveries)
+    for about in provenance::statements_about(c, exchange_keys::SUBJECT)? {
+        statements.push(logged(c, about.id)?);
+    }
+    Passport::issue(&exchange_keys::active(c, keys)?, origin, witnesses, statements, signers, deliveries)
 }
 
 /// Every change of the licence since it was granted, oldest first.

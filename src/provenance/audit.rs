@@ -1,6 +1,6 @@
 //! Recomputing the log from its entries.
 
-use super::note::{Checkpoint, VerifierKey};
+use super::exchange_keys;
 use super::proofs::{counted, stored};
 use super::tree::{self, Frontier};
 use super::{queries, statement::Leaf};
@@ -22,7 +22,7 @@ pub fn audit(c: &mut Conn, keys: &ExchangeKeys, origin: &str) -> Result<Vec<Stri
 
 fn root(c: &mut Conn, keys: &ExchangeKeys, origin: &str, found: &mut Vec<String>) -> Result<()> {
     let Some(row) = queries::find_last_checkpoint(c)? else { return Ok(()) };
-    let signed = match Checkpoint::open(&row.note, &VerifierKey::new(origin, keys.log.public())?) {
+    let signed = match exchange_keys::open_checkpoint(c, keys, origin, &row.note) {
         Ok(signed) => signed,
         Err(error) => {
             found.push(format!("the last checkpoint does not verify: {error}"));

@@ -274,7 +274,7 @@ async fn an_admitted_statement_gets_the_exchanges_receipt() {
     let log = Log::new().await;
     let (key, keys, now, kind) = (SecretKey::generate(), &log.keys, log.clock.now(), StatementKind::Terms);
     let envelope = signed(kind, &key);
-    let entry = admitted(keys, kind, &envelope, &[key.public()], now, &lenient).unwrap();
+    let entry = admitted(&[&keys.statement], kind, &envelope, &[key.public()], now, &lenient).unwrap();
     let receipt = entry.receipt.clone().unwrap();
     let (stored, leaf) = log.record(entry).await;
     assert_eq!((stored.kind, stored.subject.as_str()), (kind, "subject"));
@@ -288,7 +288,7 @@ async fn an_admitted_statement_gets_the_exchanges_receipt() {
 async fn the_entry_of_a_contract_does_not_name_the_trading_party() {
     let log = Log::new().await;
     let (key, keys, kind) = (SecretKey::generate(), &log.keys, StatementKind::Contract);
-    let entry = countersigned(keys, kind, signed(kind, &key), key.public(), &lenient).unwrap();
+    let entry = countersigned(&[&keys.statement], kind, signed(kind, &key), key.public(), &lenient).unwrap();
     let (stored, leaf) = log.record(entry).await;
     let (party, exchange) = (key.public(), keys.statement.public());
     assert!(!leaf.contains(&party.key_id().to_string()));
@@ -302,7 +302,8 @@ async fn the_entry_of_a_contract_does_not_name_the_trading_party() {
 #[test]
 fn a_statement_signed_by_the_wrong_side_is_refused() {
     let (key, keys, now) = (SecretKey::generate(), ExchangeKeys::generate(), Instant::from_unix_micros(0));
-    let admit = |kind, envelope: &Envelope, key| admitted(&keys, kind, envelope, &[key], now, &lenient).map(drop);
+    let admit =
+        |kind, envelope: &Envelope, key| admitted(&[&keys.statement], kind, envelope, &[key], now, &lenient).map(drop);
     let terms = signed(StatementKind::Terms, &key);
     let foreign = SecretKey::generate().public();
     assert_eq!(admit(StatementKind::Terms, &terms, foreign).unwrap_err().kind, Kind::BadSignature);
@@ -314,10 +315,10 @@ fn a_statement_signed_by_the_wrong_side_is_refused() {
 
     let exchange = keys.statement.public();
     let own = signed(StatementKind::Contract, &keys.statement);
-    let both = countersigned(&keys, StatementKind::Contract, own, exchange, &lenient).map(drop);
+    let both = countersigned(&[&keys.statement], StatementKind::Contract, own, exchange, &lenient).map(drop);
     assert_eq!(both.unwrap_err().kind, Kind::BadSignature);
     let listing = signed(StatementKind::Listing, &key);
-    let both = countersigned(&keys, StatementKind::Listing, listing, key.public(), &lenient).map(drop);
+    let both = countersigned(&[&keys.statement], StatementKind::Listing, listing, key.public(), &lenient).map(drop);
     assert_eq!(both.unwrap_err().kind, Kind::Internal);
 }
 

@@ -12,6 +12,7 @@
 
 pub mod audit;
 pub mod cosignature;
+pub mod exchange_keys;
 pub mod monitor;
 pub mod note;
 pub mod passport;
@@ -39,9 +40,9 @@ pub use self::statement::{
 };
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::keys::ExchangeKeys;
+use crate::keys::{ExchangeKeys, KeyRole};
 use crate::schemas;
-use crate::signing::{Envelope, PublicKey};
+use crate::signing::{Envelope, PublicKey, SecretKey};
 use crate::types::{Digest, EntryId, Instant, Json, PageQuery, StatementId, kind};
 
 /// The most statements about one subject that are listed.
@@ -108,7 +109,8 @@ pub fn admit_jointly(
     signers: &[PublicKey],
     now: Instant,
 ) -> Result<Recorded> {
-    admitted(keys, kind, envelope, signers, now, &schemas::validate)?.record(c, &subject_id.to_string(), now)
+    let exchange = exchange_keys::signers(c, keys, KeyRole::Statement)?;
+    admitted(&exchange, kind, envelope, signers, now, &schemas::validate)?.record(c, &subject_id.to_string(), now)
 }
 
 /// Records a statement by the exchange itself: signs it and queues the log entry.
@@ -124,12 +126,13 @@ pub fn declare(
     now: Instant,
 ) -> Result<Recorded> {
     expect_signers(kind, Signers::Exchange)?;
-    let envelope = Statement::new(kind, subjects, serde_json::to_value(predicate)?).sign(&keys.statement)?;
-    parse(&envelope, keys.statement.public(), kind).map_err(|error| {
+    let exchange = exchange_keys::signers(c, keys, KeyRole::Statement)?;
+    let envelope = Statement::new(kind, subjects, serde_json::to_value(predicate)?).cosign(&exchange)?;
+    let signer = first(&exchange)?;
+    parse(&envelope, signer, kind).map_err(|error| {
         Error::internal(format!("the exchange would sign a {kind} that breaks its own schema")).because(error)
     })?;
-    let signer = keys.statement.public().key_id();
-    NewEntry { kind, envelope, signer, receipt: None }.record(c, &subject_id.to_string(), now)
+    NewEntry { kind, envelope, signer: signer.key_id(), receipt: None }.record(c, &subject_id.to_string(), now)
 }
 
 /// Records a document that both sides sign: checks the other side's signature by `key`, which the caller found
@@ -145,7 +148,8 @@ pub fn countersign(
     key: PublicKey,
     now: Instant,
 ) -> Result<Recorded> {
-    countersigned(keys, kind, envelope, key, &schemas::validate)?.record(c, &subject_id.to_string(), now)
+    let exchange = exchange_keys::signers(c, keys, KeyRole::Statement)?;
+    countersigned(&exchange, kind, envelope, key, &schemas::validate)?.record(c, &subject_id.to_string(), now)
 }
 
 /// Which organisation an envelope claims to speak for: read before anything is verified, to know whose key must have
@@ -188,8 +192,14 @@ fn expect_signers(kind: StatementKind, signers: Signers) -> Result<()> {
     }
 }
 
+/// The key of the exchange that a log entry names.
+fn first(exchange: &[&SecretKey]) -> Result<PublicKey> {
+    let first = exchange.first().ok_or_else(|| Error::internal("the exchange has a statement key"))?;
+    Ok(first.public())
+}
+
 fn admitted(
-    keys: &ExchangeKeys,
+    exchange: &[&SecretKey],
     kind: StatementKind,
     envelope: &Envelope,
     signers: &[PublicKey],
@@ -203,12 +213,12 @@ fn admitted(
     for other in others {
         statement::parse_with(envelope, *other, kind, validate)?;
     }
-    let receipt = statement::receipt_for(&statement, kind, envelope, &keys.statement, now)?;
+    let receipt = statement::receipt_for(&statement, kind, envelope, exchange, now)?;
     Ok(NewEntry { kind, envelope: envelope.clone(), signer: first.key_id(), receipt: Some(receipt) })
 }
 
 fn countersigned(
-    keys: &ExchangeKeys,
+    exchange: &[&SecretKey],
     kind: StatementKind,
     mut envelope: Envelope,
     key: PublicKey,
@@ -217,11 +227,11 @@ fn countersigned(
     expect_signers(kind, Signers::Both)?;
     statement::expect_signatures(&envelope, 1)?;
     statement::parse_with(&envelope, key, kind, validate)?;
-    if key == keys.statement.public() {
+    if exchange.iter().any(|own| own.public() == key) {
         return Err(Error::new(Kind::BadSignature, "the exchange cannot be both sides").field("signatures"));
     }
-    keys.statement.add_signature(&mut envelope);
-    Ok(NewEntry { kind, envelope, signer: keys.statement.public().key_id(), receipt: None })
+    exchange.iter().for_each(|own| own.add_signature(&mut envelope));
+    Ok(NewEntry { kind, envelope, signer: first(exchange)?.key_id(), receipt: None })
 }
 
 /// A signed statement that nobody has stored yet.

@@ -230,6 +230,13 @@ impl Checkpoint {
         Self::open(&note, &VerifierKey::new(origin, key.public())?)
     }
 
+    /// Adds the signature of another key of the same log, in a line of its own.
+    pub fn cosign(self, key: &SecretKey) -> Result<Self> {
+        let mut note: Note = self.note.parse()?;
+        note.signatures.extend(Note::sign(&note.text, &self.origin, key)?.signatures);
+        Ok(Self { note: note.to_string(), ..self })
+    }
+
     /// Reads a checkpoint that `log` signed: the origin is the log's name and the signature verifies.
     pub fn open(note: &str, log: &VerifierKey) -> Result<Self> {
         let signed: Note = note.parse()?;
@@ -336,6 +343,20 @@ mod tests {
         assert!(Checkpoint::open(&checkpoint.note, &elsewhere).unwrap_err().detail.contains("other.example/log"));
         let other_key = VerifierKey::new(&verifier.name, SecretKey::from_seed([4; 32]).public()).unwrap();
         assert!(Checkpoint::open(&checkpoint.note, &other_key).is_err());
+    }
+
+    #[test]
+    fn a_checkpoint_by_two_keys_of_the_log_is_accepted_by_either() {
+        let (key, verifier) = log();
+        let (other, stranger) = (SecretKey::from_seed([4; 32]), SecretKey::from_seed([5; 32]));
+        let checkpoint = Checkpoint::sign(&verifier.name, 1, Digest::of("root"), &key).unwrap();
+        let checkpoint = checkpoint.cosign(&other).unwrap();
+        let opened = |key: &SecretKey| {
+            Checkpoint::open(&checkpoint.note, &VerifierKey::new(&verifier.name, key.public()).unwrap())
+        };
+        assert_eq!(opened(&key).unwrap(), checkpoint);
+        assert_eq!(opened(&other).unwrap(), checkpoint);
+        assert!(opened(&stranger).unwrap_err().detail.contains("carries no signature by"));
     }
 
     #[test]

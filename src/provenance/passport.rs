@@ -8,6 +8,7 @@
 //! that no byte of the file can change unnoticed.
 
 mod chain;
+mod exchange;
 mod keys;
 mod standing;
 mod verify;

@@ -96,6 +96,13 @@ impl Policy {
         Self { witnesses: witnesses.collect(), ..Self::of_log(key) }
     }
 
+    /// Trusts another key of a log, unless it is known.
+    pub fn trust_also(&mut self, key: VerifierKey) {
+        if !self.logs.iter().any(|log| log.key == key) {
+            self.logs.push(Log { key, url: None });
+        }
+    }
+
     /// Reads a policy's file.
     pub fn read(file: &Path) -> Result<Self> {
         let unreadable = |error| Error::invalid("policy", format!("{} cannot be read: {error}", file.display()));

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 
-use super::note::{Checkpoint, VerifierKey};
+use super::exchange_keys;
+use super::note::Checkpoint;
 use super::policy::Policy;
 use super::sequencer;
 use super::witnesses::Witnesses;
@@ -94,7 +95,7 @@ impl Publisher {
     }
 
     async fn publish(&mut self, checkpoint: Checkpoint, now: Instant) -> Result<bool> {
-        self.store.put(&self.mark_key()?, Bytes::from(checkpoint.note.clone())).await?;
+        self.store.put(&self.mark_key().await?, Bytes::from(checkpoint.note.clone())).await?;
         self.shown = Some(Some(checkpoint.clone()));
         let note = self.witnesses.cosign(&self.db, &checkpoint).await?;
         let (owner, size) = (self.owner.clone(), checkpoint.tree_size);
@@ -103,7 +104,7 @@ impl Publisher {
 
     /// The last checkpoint that the object store remembers.
     async fn mark(&self) -> Result<Option<Checkpoint>> {
-        let stored = match self.store.read(&self.mark_key()?, None).await {
+        let stored = match self.store.read(&self.mark_key().await?, None).await {
             Ok(bytes) => bytes.try_collect::<Vec<Bytes>>().await?.concat(),
             Err(error) if error.kind == Kind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -118,15 +119,15 @@ impl Publisher {
             .remedy(sequencer::RESTORE)
         };
         let note = String::from_utf8(stored).map_err(|error| unreadable(error.to_string()))?;
-        Checkpoint::open(&note, &self.vkey()?).map(Some).map_err(|error| unreadable(error.detail))
+        let (keys, origin) = (self.keys.clone(), self.origin.clone());
+        let opened = self.db.read(move |c| exchange_keys::open_checkpoint(c, &keys, &origin, &note)).await;
+        opened.map(Some).map_err(|error| unreadable(error.detail))
     }
 
-    fn vkey(&self) -> Result<VerifierKey> {
-        VerifierKey::new(&self.origin, self.keys.log.public())
-    }
-
-    /// Where the object store remembers: a place for each log, and a log is its origin and key.
-    fn mark_key(&self) -> Result<StorageKey> {
-        Ok(StorageKey::named(&format!("log {}", self.vkey()?)))
+    /// Where the object store remembers: a place for each log, and a log is its origin and its first key.
+    async fn mark_key(&self) -> Result<StorageKey> {
+        let (keys, origin) = (self.keys.clone(), self.origin.clone());
+        let first = self.db.read(move |c| exchange_keys::first_log_vkey(c, &keys, &origin)).await?;
+        Ok(StorageKey::named(&format!("log {first}")))
     }
 }

@@ -4,10 +4,12 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 use super::StoredStatement;
+use super::exchange_keys::ExchangeKey;
 use super::statement::StatementKind;
 use crate::db::{Conn, MultiBackend};
 use crate::schema::{
-    log_checkpoints, log_entries, log_lease, log_publications, log_queue, log_sequence, log_tiles, statements,
+    exchange_keys, log_checkpoints, log_entries, log_lease, log_publications, log_queue, log_sequence, log_tiles,
+    statements,
 };
 use crate::signing::Envelope;
 use crate::types::{Digest, EntryId, Instant, Json, StatementId};
@@ -65,6 +67,18 @@ pub(super) fn list_statements(c: &mut Conn, subject: &str, after: &str, limit: i
         .limit(limit)
         .select(StatementRow::as_select())
         .load(c)
+}
+
+pub(super) fn list_exchange_keys(c: &mut Conn, limit: i64) -> QueryResult<Vec<ExchangeKey>> {
+    exchange_keys::table.limit(limit).select(ExchangeKey::as_select()).load(c)
+}
+
+pub(super) fn insert_exchange_key(c: &mut Conn, key: &ExchangeKey) -> QueryResult<usize> {
+    diesel::insert_into(exchange_keys::table).values(key).execute(c)
+}
+
+pub(super) fn set_exchange_key_retired(c: &mut Conn, key_id: Digest, at: Instant) -> QueryResult<usize> {
+    diesel::update(exchange_keys::table.find(key_id)).set(exchange_keys::retired_at.eq(at)).execute(c)
 }
 
 pub(super) fn insert_entry(c: &mut Conn, id: EntryId, leaf: &str, recorded_at: Instant) -> QueryResult<usize> {

@@ -6,13 +6,15 @@ use actix_web::{HttpResponse, get};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::exchange_keys::{self, ExchangeKey, KeyState};
 use super::note::VerifierKey;
 use super::proofs::{self, ProofSubject};
 use super::tiles::Resource;
 use crate::app::App;
 use crate::error::{Error, Kind, Problem, Result};
+use crate::keys::KeyRole;
 use crate::signing::PublicKey;
-use crate::types::Digest;
+use crate::types::{Digest, Instant};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
@@ -26,6 +28,50 @@ pub struct ExchangeKeysView {
     pub statement_key: PublicKeyView,
     /// Signs the log's checkpoints.
     pub log: LogView,
+    /// Every key of both roles: those that sign, those that will take over, and those that are retired.
+    pub keys: Vec<ExchangeKeyView>,
+}
+
+/// A key of the exchange and when it is good. Each takeover is in the log, signed by both keys.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExchangeKeyView {
+    /// What it signs.
+    pub role: KeyRole,
+    /// Where it stands.
+    pub state: KeyState,
+    /// SHA-256 of the raw key.
+    pub key_id: Digest,
+    /// The raw key.
+    pub public_key: PublicKey,
+    /// For a key of the log, its verifier key, as C2SP signed-note writes it.
+    pub vkey: Option<String>,
+    /// The key id of the one it takes over from; null for the first of its role.
+    pub replaces: Option<Digest>,
+    /// Since when it signs; null when that is since the log began.
+    pub activated_at: Option<Instant>,
+    /// Since when it signs no more; null while it does.
+    pub retired_at: Option<Instant>,
+}
+
+impl ExchangeKeyView {
+    /// The views of all keys of an exchange whose log has this origin.
+    pub(crate) fn of_all(keys: &[ExchangeKey], origin: &str) -> Result<Vec<Self>> {
+        let view = |key: &ExchangeKey| {
+            let vkey = VerifierKey::new(origin, key.public_key)?.to_string();
+            Ok(Self {
+                role: key.role,
+                state: key.state(keys),
+                key_id: key.key_id,
+                public_key: key.public_key,
+                vkey: Some(vkey).filter(|_| key.role == KeyRole::Log),
+                replaces: key.replaces,
+                activated_at: key.activated_at,
+                retired_at: key.retired_at,
+            })
+        };
+        keys.iter().map(view).collect()
+    }
 }
 
 /// An Ed25519 public key.
@@ -128,11 +174,15 @@ pub(crate) async fn get_log_consistency(app: Data<App>, query: Query<Consistency
 
 /// Reads the exchange's public keys.
 ///
-/// Keep them from a first, trusted visit: offline verification starts from them.
+/// Keep them from a first, trusted visit: offline verification starts from them. While a key takes over from another, both
+/// sign; `statement_key` and `log` name the older one until it is retired.
 #[utoipa::path(tag = "provenance", responses((status = 200, body = ExchangeKeysView)))]
 #[get("/v1/exchange/keys")]
 pub(crate) async fn get_exchange_keys(app: Data<App>) -> Result<Json<ExchangeKeysView>> {
-    let (statement, log) = (app.keys.statement.public(), app.keys.log.public());
+    let own = app.keys.clone();
+    let read = move |c: &mut _| Ok((exchange_keys::active(c, &own)?, exchange_keys::exchange_keys(c)?));
+    let (active, known) = app.db.read(read).await?;
+    let (statement, log) = (active.statement.public(), active.log.public());
     let vkey = VerifierKey::new(&app.config.log_origin, log)?;
     Ok(Json(ExchangeKeysView {
         statement_key: PublicKeyView { key_id: statement.key_id(), public_key: statement },
@@ -141,5 +191,6 @@ pub(crate) async fn get_exchange_keys(app: Data<App>) -> Result<Json<ExchangeKey
             vkey: vkey.to_string(),
             witnesses: app.log_policy.witnesses.iter().map(|witness| witness.key.to_string()).collect(),
         },
+        keys: ExchangeKeyView::of_all(&known, &app.config.log_origin)?,
     }))
 }

@@ -10,7 +10,8 @@
 
 use std::time::Duration;
 
-use super::note::{Checkpoint, VerifierKey};
+use super::exchange_keys;
+use super::note::Checkpoint;
 use super::proofs::{self, DatabaseTiles, counted, stored};
 use super::queries::{self, CheckpointRow, PlaceRow, PublicationRow};
 use super::tree::{self, Frontier};
@@ -56,7 +57,7 @@ pub fn integrate(
     let last = last_checkpoint(c, keys, origin)?;
     continues(c, last.as_ref(), shown)?;
     let Some(last) = last else {
-        let first = Checkpoint::sign(origin, 0, tree::empty_root(), &keys.log)?;
+        let first = exchange_keys::sign_checkpoint(c, keys, origin, 0, tree::empty_root())?;
         return store_checkpoint(c, first, now).map(Some);
     };
     let queued = queries::list_queued(c, MAX_BATCH)?;
@@ -65,7 +66,7 @@ pub fn integrate(
     }
     let mut frontier = verified_frontier(c, &last)?;
     append(c, &mut frontier, &queued)?;
-    let next = Checkpoint::sign(origin, frontier.size(), frontier.root(), &keys.log)?;
+    let next = exchange_keys::sign_checkpoint(c, keys, origin, frontier.size(), frontier.root())?;
     let proof = proofs::consistency(c, last.tree_size, &next)?;
     tree::verify_consistency(last.tree_size, last.root, next.tree_size, next.root, &proof)?;
     store_checkpoint(c, next, now).map(Some)
@@ -180,7 +181,7 @@ fn last_checkpoint(c: &mut Conn, keys: &ExchangeKeys, origin: &str) -> Result<Op
         None if placed == 0 => return Ok(None),
         None => return Err(broken("entries have places and no checkpoint was signed")),
         Some(row) => {
-            let checkpoint = Checkpoint::open(&row.note, &VerifierKey::new(origin, keys.log.public())?)?;
+            let checkpoint = exchange_keys::open_checkpoint(c, keys, origin, &row.note)?;
             if checkpoint.tree_size != counted(row.tree_size)? || checkpoint.root != row.root_sha256 {
                 return Err(broken("the last checkpoint differs from its own note"));
             }

@@ -6,7 +6,8 @@
 //!
 //! Invariant: a log entry holds digests only, at most 65,535 bytes, and can be recomputed from the envelope, the receipt
 //! and the moment it was recorded. When the exchange signed the statement, alone or with a trading party, the entry
-//! names the exchange's key and signature: the public log never shows who trades.
+//! names the exchange's key and signature: the public log never shows who trades. While one key of the exchange takes over
+//! from another, both sign; the entry names the first, which is the older.
 
 use std::collections::HashSet;
 
@@ -16,7 +17,7 @@ use utoipa::ToSchema;
 
 use crate::error::{Error, Kind, Result};
 use crate::schemas;
-use crate::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE, PublicKey, SecretKey, canonical_json};
+use crate::signing::{Bytes, Envelope, IN_TOTO_PAYLOAD_TYPE, PublicKey, SecretKey, canonical_json};
 use crate::text_enum;
 use crate::types::{Digest, Instant};
 
@@ -40,6 +41,8 @@ text_enum! {
         KeyRegistration = "key-registration",
         /// An organisation's signing key is revoked.
         KeyRevocation = "key-revocation",
+        /// A key of the exchange itself takes over from another.
+        ExchangeKey = "exchange-key",
         /// The provider declares the shards of a version.
         Manifest = "manifest",
         /// The provider offers licence terms.
@@ -100,6 +103,7 @@ impl StatementKind {
         match self {
             Self::Manifest | Self::Terms | Self::KeyRegistration | Self::ModelTraining => Signers::Organisation,
             Self::Assessment | Self::Certificate | Self::Entitlement | Self::ReceiptBatch => Signers::Exchange,
+            Self::ExchangeKey => Signers::Exchange,
             Self::ListingChange | Self::Settlement | Self::EntitlementChange => Signers::Exchange,
             Self::Takedown | Self::Recall => Signers::Exchange,
             Self::Contract | Self::DeletionAttestation => Signers::Both,
@@ -161,6 +165,14 @@ impl Statement {
     /// Signs the statement.
     pub fn sign(&self, key: &SecretKey) -> Result<Envelope> {
         Ok(key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, self.to_payload()?))
+    }
+
+    /// Signs the statement with several keys.
+    pub fn cosign(&self, keys: &[&SecretKey]) -> Result<Envelope> {
+        let (payload_type, payload) = (IN_TOTO_PAYLOAD_TYPE.to_string(), Bytes(self.to_payload()?));
+        let mut envelope = Envelope { payload_type, payload, signatures: Vec::new() };
+        keys.iter().for_each(|key| key.add_signature(&mut envelope));
+        Ok(envelope)
     }
 
     fn read(value: Value, predicate_type: &str) -> Result<Self> {
@@ -247,7 +259,7 @@ pub struct Verifier {
     pub policies: Vec<Value>,
 }
 
-/// The exchange as a verifier: named by its statement key, so that the name cannot be borrowed.
+/// The exchange as a verifier: named by its statement key (the older, while it has two), so that the name cannot be borrowed.
 pub fn verifier_id(exchange: PublicKey) -> String {
     format!("urn:corpex:exchange:{}:v1", exchange.key_id())
 }
@@ -261,27 +273,29 @@ fn properties(kind: StatementKind) -> Vec<String> {
     checked.iter().map(|property| (*property).to_string()).collect()
 }
 
-/// The exchange's receipt for a statement that it checked just now, signed.
+/// The exchange's receipt for a statement that it checked just now, signed with each of its statement keys.
 pub(super) fn receipt_for(
     statement: &Statement,
     kind: StatementKind,
     envelope: &Envelope,
-    exchange: &SecretKey,
+    exchange: &[&SecretKey],
     now: Instant,
 ) -> Result<Envelope> {
+    let first = exchange.first().ok_or_else(|| Error::internal("the exchange has a statement key"))?;
     let mut subject = statement.subject.clone();
     subject.push(ResourceDescriptor::new(ENVELOPE_SUBJECT, envelope.pae_sha256()));
     let result = VerificationResult {
-        verifier: Verifier { id: verifier_id(exchange.public()), policies: Vec::new() },
+        verifier: Verifier { id: verifier_id(first.public()), policies: Vec::new() },
         time_created: now,
         properties: properties(kind),
     };
     let predicate = serde_json::to_value(&result)?;
     Statement { subject, predicate_type: SVR_TYPE.to_string(), ..Statement::new(kind, Vec::new(), predicate) }
-        .sign(exchange)
+        .cosign(exchange)
 }
 
-/// Checks the exchange's receipt for a statement: signature, subjects, verifier, checks made.
+/// Checks the exchange's receipt for a statement: signature, subjects, verifier, checks made. `exchange` is its first
+/// signer; other signatures are not looked at.
 pub(super) fn verify_receipt(
     receipt: &Envelope,
     statement: &Statement,
@@ -289,7 +303,6 @@ pub(super) fn verify_receipt(
     envelope: &Envelope,
     exchange: PublicKey,
 ) -> Result<VerificationResult> {
-    expect_signatures(receipt, 1)?;
     let mut svr = Statement::read(receipt.verify(exchange, IN_TOTO_PAYLOAD_TYPE)?, SVR_TYPE)?;
     let refused = |field: &str, why: &str| Error::new(Kind::Unverified, format!("the receipt {why}")).field(field);
     if svr.subject.pop() != Some(ResourceDescriptor::new(ENVELOPE_SUBJECT, envelope.pae_sha256())) {
@@ -326,7 +339,7 @@ pub struct Leaf {
     /// SHA-256 of the receipt's pre-authentication encoding, where there is a receipt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt_pae_sha256: Option<Digest>,
-    /// SHA-256 of the raw signature of the receipt.
+    /// SHA-256 of the first raw signature of the receipt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt_signature_sha256: Option<Digest>,
     /// When the exchange recorded the statement.
@@ -345,10 +358,10 @@ impl Leaf {
         receipt: Option<&Envelope>,
         recorded_at: Instant,
     ) -> Result<Self> {
-        let receipt_signature = match receipt.map(|receipt| receipt.signatures.as_slice()) {
+        let receipt_signature = match receipt.map(|receipt| receipt.signatures.first()) {
             None => None,
-            Some([signature]) => Some(Digest::of(&signature.sig.0)),
-            Some(_) => return Err(Error::internal("a receipt carries exactly one signature")),
+            Some(Some(signature)) => Some(Digest::of(&signature.sig.0)),
+            Some(None) => return Err(Error::new(Kind::BadSignature, "the receipt carries no signature")),
         };
         Ok(Self {
             v: LEAF_VERSION,
@@ -443,7 +456,7 @@ mod tests {
     fn a_receipt_is_an_svr_of_the_same_subjects_and_the_envelope() {
         let (statement, now) = (batch(), Instant::from_unix_micros(1_700_000_000_000_000));
         let envelope = statement.sign(&key()).unwrap();
-        let receipt = receipt_for(&statement, StatementKind::Manifest, &envelope, &exchange(), now).unwrap();
+        let receipt = receipt_for(&statement, StatementKind::Manifest, &envelope, &[&exchange()], now).unwrap();
         insta::assert_snapshot!(String::from_utf8(receipt.payload.0.clone()).unwrap(), @r#"{"_type":"https://in-toto.io/Statement/v1","predicate":{"properties":["bytes-rehashed","key-active","schema-valid"],"timeCreated":"2023-11-14T22:13:20.000000Z","verifier":{"id":"urn:corpex:exchange:6a3803d5f059902a1c6dafbc9ba4729212f7caac08634cc3ae76b27529f03827:v1","policies":[]}},"predicateType":"https://in-toto.io/attestation/svr/v0.2","subject":[{"digest":{"sha256":"4813494d137e1631bba301d5acab6e7bb7aa74ce1185d456565ef51d737677b2"},"name":"batch"},{"digest":{"sha256":"9783f840e76be48c250b4990aac53ca8de2559fcbd1df2c074fdfecf02affb07"},"name":"_envelope_pae"}]}"#);
         let verify = |kind, envelope: &Envelope, exchange: PublicKey| {
             verify_receipt(&receipt, &statement, kind, envelope, exchange)
@@ -462,7 +475,7 @@ mod tests {
     fn a_log_entry_holds_digests_only() {
         let (statement, now) = (batch(), Instant::from_unix_micros(1_700_000_000_000_000));
         let envelope = statement.sign(&key()).unwrap();
-        let receipt = receipt_for(&statement, StatementKind::Terms, &envelope, &exchange(), now).unwrap();
+        let receipt = receipt_for(&statement, StatementKind::Terms, &envelope, &[&exchange()], now).unwrap();
         let leaf = Leaf::new(StatementKind::Terms, &envelope, key().public().key_id(), Some(&receipt), now).unwrap();
         insta::assert_snapshot!(leaf.to_json().unwrap(), @r#"{"kind":"terms","pae_sha256":"9783f840e76be48c250b4990aac53ca8de2559fcbd1df2c074fdfecf02affb07","receipt_pae_sha256":"cc2cbb67fdcd69866a618bf5894ea32d74ecc03cb80a3fe864943db6c955fa01","receipt_signature_sha256":"3cc36f1631251dd1667e0d936c8fa952bb2d2be61ff18f94ca63fca7a52cb861","recorded_at":"2023-11-14T22:13:20.000000Z","signature_sha256":"17855c8e86e6ba9f533d23eb85937dea2e56d4ffdef083b662a9bb1b420cb898","signer_key_sha256":"34750f98bd59fcfc946da45aaabe933be154a4b5094e1c4abf42866505f3c97e","v":1}"#);
         let stranger = Leaf::new(StatementKind::Terms, &envelope, exchange().public().key_id(), None, now);

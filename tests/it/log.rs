@@ -124,7 +124,7 @@ async fn a_witness_cosigns_every_checkpoint_and_a_passport_carries_it() {
     let stranger = WitnessKey::new("regulator.example/witness", SecretKey::from_seed([9; 32]).public()).unwrap();
     let policy = |quorum: &str| {
         let text = format!("log {log}\nwitness lab {vkey}\nwitness regulator {stranger}\n{quorum}\n");
-        Trust { log: Some(text.parse().unwrap()), exchange_key: None }
+        Trust { log: Some(text.parse().unwrap()), exchange_keys: Vec::new() }
     };
     let report = passport::verify(&bytes, &policy("quorum lab")).unwrap();
     assert!(report.statements.iter().all(|statement| statement.witnessed_by == ["lab"]));

@@ -11,6 +11,8 @@ use crate::provenance::statement::{Leaf, ResourceDescriptor, Statement, receipt_
 use crate::provenance::tree;
 use crate::signing::SecretKey;
 
+mod rotation_tests;
+
 const ORIGIN: &str = "corpex.example/log";
 
 /// Predicates belong to other domains, and have schemas there; here only batches are checked against theirs.
@@ -39,8 +41,7 @@ struct Story {
 impl Story {
     fn new() -> Self {
         let seed = |byte| SecretKey::from_seed([byte; 32]);
-        let keys =
-            ExchangeKeys { statement: seed(1), log: seed(2), access: seed(3), access_next: seed(4), url: seed(5) };
+        let keys = ExchangeKeys { statement: seed(1), log: seed(2), ..ExchangeKeys::generate() };
         let (provider, lab) = (seed(6), seed(7));
         let key = |organisation: &str, key: &SecretKey| PassportKey {
             organisation: organisation.to_string(),
@@ -73,17 +74,18 @@ impl Story {
     ) -> Digest {
         let now = at(10 + i64::try_from(self.recorded.len()).unwrap());
         let statement = Statement::new(kind, subject, predicate);
-        let exchange = &self.keys.statement;
+        let exchange: Vec<&SecretKey> =
+            [Some(&self.keys.statement), self.keys.statement_next.as_ref()].into_iter().flatten().collect();
         let (envelope, receipt, signer) = match party {
-            None => (statement.sign(exchange).unwrap(), None, exchange),
+            None => (statement.cosign(&exchange).unwrap(), None, exchange[0]),
             Some(key) if kind == StatementKind::Contract => {
                 let mut envelope = statement.sign(&key).unwrap();
-                exchange.add_signature(&mut envelope);
-                (envelope, None, exchange)
+                exchange.iter().for_each(|own| own.add_signature(&mut envelope));
+                (envelope, None, exchange[0])
             }
             Some(key) => {
                 let envelope = statement.sign(&key).unwrap();
-                let receipt = receipt_for(&statement, kind, &envelope, exchange, now).unwrap();
+                let receipt = receipt_for(&statement, kind, &envelope, &exchange, now).unwrap();
                 (envelope, Some(receipt), &key.clone())
             }
         };
@@ -194,7 +196,7 @@ fn a_passport_says_what_was_checked_and_what_was_not() {
 
     let trusted = Trust {
         log: Some(Policy::of_log(story.passport().log_vkey)),
-        exchange_key: Some(story.keys.statement.public()),
+        exchange_keys: vec![story.keys.statement.public()],
     };
     let report = verify_with(&story.passport().to_bytes().unwrap(), &trusted, &lenient).unwrap();
     assert_eq!(report.unchecked.len(), 4);
@@ -222,9 +224,9 @@ fn no_byte_of_a_passport_can_be_changed() {
 fn a_passport_of_another_log_or_exchange_is_refused() {
     let bytes = Story::bought().passport().to_bytes().unwrap();
     let other = SecretKey::from_seed([9; 32]).public();
-    let log = Trust { log: Some(Policy::of_log(VerifierKey::new(ORIGIN, other).unwrap())), exchange_key: None };
+    let log = Trust { log: Some(Policy::of_log(VerifierKey::new(ORIGIN, other).unwrap())), exchange_keys: vec![] };
     assert!(reason(verify_with(&bytes, &log, &lenient)).starts_with("log_vkey: trusted log"));
-    let exchange = Trust { log: None, exchange_key: Some(other) };
+    let exchange = Trust { log: None, exchange_keys: vec![other] };
     assert!(reason(verify_with(&bytes, &exchange, &lenient)).starts_with("exchange_key: trusted exchange"));
 }
 

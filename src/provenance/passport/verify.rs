@@ -1,23 +1,23 @@
 //! Verification of a passport: pure, offline, and told whom to trust.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::chain::{chain, open_delivery};
+use super::exchange::{self, ExchangeKeys};
 use super::{Passport, PassportKey, PassportStatement, Standing, keys, standing};
 use crate::error::{Error, Kind, Result};
 use crate::provenance::note::{Checkpoint, VerifierKey};
 use crate::provenance::policy::{Policy, Witnessed};
 use crate::provenance::proof::TlogProof;
 use crate::provenance::statement::{
-    Leaf, ResourceDescriptor, Signers, Statement, StatementKind, Validate, expect_signatures, parse_with,
-    verify_receipt,
+    Leaf, ResourceDescriptor, Signers, Statement, StatementKind, Validate, parse_with, verify_receipt,
 };
 use crate::schemas;
-use crate::signing::PublicKey;
+use crate::signing::{Envelope, PublicKey};
 use crate::types::{Digest, Instant};
 
 /// Whom the verifier trusts. What is absent is taken from the passport itself, and the report says so.
@@ -25,8 +25,8 @@ use crate::types::{Digest, Instant};
 pub struct Trust {
     /// The log, its witnesses, and how many of them must have cosigned each proof's checkpoint.
     pub log: Option<Policy>,
-    /// The exchange's statement key.
-    pub exchange_key: Option<PublicKey>,
+    /// The exchange's statement keys: those that these vouch for are believed, too.
+    pub exchange_keys: Vec<PublicKey>,
 }
 
 /// What was verified, by whom it was signed, and what could not be checked.
@@ -118,7 +118,7 @@ pub(super) fn verify_with(passport: &[u8], trust: &Trust, validate: &Validate) -
     for (number, delivery) in passport.deliveries.iter().enumerate() {
         deliveries.push(open_delivery(delivery, &opened, &format!("deliveries/{number}"))?);
     }
-    verifier.whole()?;
+    verifier.whole(&opened)?;
     let shards = opened.iter().filter(|o| o.kind == StatementKind::Manifest).flat_map(|o| o.statement.subject.clone());
     let shards = shards.collect();
     let standing = standing::last_change(&opened);
@@ -162,8 +162,22 @@ impl Opened {
     }
 }
 
+/// Who signed a statement.
+struct Signed {
+    statement: Statement,
+    /// The organisations' handles, and `exchange`.
+    names: Vec<String>,
+    by_exchange: bool,
+    /// Whose signature the log entry must name.
+    signer: Digest,
+}
+
+/// The name of the exchange among those who signed.
+const EXCHANGE: &str = "exchange";
+
 struct Verification<'a> {
     passport: &'a Passport,
+    exchange: ExchangeKeys,
     keys: HashMap<Digest, &'a PassportKey>,
     policy: Policy,
     validate: &'a Validate,
@@ -171,57 +185,58 @@ struct Verification<'a> {
 
 impl<'a> Verification<'a> {
     fn begin(passport: &'a Passport, trust: &Trust, validate: &'a Validate) -> Result<Self> {
-        if trust.log.as_ref().is_some_and(|policy| !policy.logs.iter().any(|log| log.key == passport.log_vkey)) {
-            let why = format!("the passport names the log {}, which is not the trusted one", passport.log_vkey);
-            return Err(failed("log_vkey", "trusted log", why));
-        }
-        if trust.exchange_key.is_some_and(|trusted| trusted != passport.exchange_key) {
-            let why = format!("the passport names the key {}, which is not the trusted one", passport.exchange_key);
-            return Err(failed("exchange_key", "trusted exchange", why));
-        }
+        let logs: Option<Vec<VerifierKey>> =
+            trust.log.as_ref().map(|policy| policy.logs.iter().map(|log| log.key.clone()).collect());
+        let exchange = ExchangeKeys::follow(passport, &trust.exchange_keys, logs.as_deref(), validate)?;
         let mut keys = HashMap::new();
         for (number, key) in passport.keys.iter().enumerate() {
             let refused = |why: &str| failed(format!("keys/{number} ({})", key.organisation), "key", why);
             if key.key_id != key.public_key.key_id() {
                 return Err(refused("the key id is not the SHA-256 of the public key"));
             }
-            if key.public_key == passport.exchange_key || keys.insert(key.key_id, key).is_some() {
+            if exchange.find(key.key_id).is_some() || keys.insert(key.key_id, key).is_some() {
                 return Err(refused("the key is named twice"));
             }
         }
-        let policy = match &trust.log {
+        let mut policy = match &trust.log {
             Some(policy) => policy.clone(),
             None => Policy::unproven(passport.log_vkey.clone(), &passport.witness_vkeys),
         };
-        Ok(Self { passport, keys, policy, validate })
+        exchange.log_vkeys()?.into_iter().for_each(|key| policy.trust_also(key));
+        Ok(Self { passport, exchange, keys, policy, validate })
     }
 
     /// Everything that can be said of one statement alone.
     fn open(&self, document: &PassportStatement, name: String) -> Result<Opened> {
         let leaf: Leaf = serde_json::from_slice(&document.leaf.0).map_err(|error| failed(&name, "log entry", error))?;
-        let (statement, signed_by, signer) = self.signatures(document, &leaf, &name)?;
+        for envelope in [Some(&document.envelope), document.receipt.as_ref()].into_iter().flatten() {
+            distinct_signers(envelope).map_err(|why| failed(&name, "signature", why))?;
+        }
+        let signed = self.signatures(document, &leaf, &name)?;
         let mut checks = vec!["signature", "key validity", "canonical payload", "schema", "log entry", "log proof"];
-        self.receipt(document, &statement, signer, &leaf, &name)?;
+        self.receipt(document, &signed, &leaf, &name)?;
         if document.receipt.is_some() {
             checks.push("receipt");
         }
         let expected =
-            Leaf::new(document.kind, &document.envelope, signer, document.receipt.as_ref(), leaf.recorded_at)
+            Leaf::new(document.kind, &document.envelope, signed.signer, document.receipt.as_ref(), leaf.recorded_at)
                 .and_then(|leaf| leaf.to_json())
                 .map_err(|error| failed(&name, "log entry", error))?;
         if expected.as_bytes() != document.leaf.0 {
             return Err(failed(&name, "log entry", "the entry does not commit to this envelope and receipt"));
         }
         let proof: TlogProof = document.proof.parse().map_err(|error| failed(&name, "log proof", error))?;
-        proof.verify(&document.leaf.0, &self.passport.log_vkey).map_err(|error| failed(&name, "log proof", error))?;
+        self.exchange
+            .check_proof(&proof, &document.leaf.0, leaf.recorded_at)
+            .map_err(|error| failed(&name, "log proof", error))?;
         let Witnessed { checkpoint, by } =
             self.policy.open(&proof.checkpoint, leaf.recorded_at).map_err(|error| failed(&name, "witnesses", error))?;
         Ok(Opened {
             name,
             kind: document.kind,
             pae_sha256: leaf.pae_sha256,
-            statement,
-            signed_by,
+            statement: signed.statement,
+            signed_by: signed.names,
             recorded_at: leaf.recorded_at,
             log_index: proof.index,
             checkpoint,
@@ -230,21 +245,19 @@ impl<'a> Verification<'a> {
         })
     }
 
-    /// Checks each signature, and that those signed who must for the kind. Gives the signers' names, and whose
-    /// signature the log entry must name: the exchange's where it signed, for a registration the registered key's.
-    fn signatures(
-        &self,
-        document: &PassportStatement,
-        leaf: &Leaf,
-        name: &str,
-    ) -> Result<(Statement, Vec<String>, Digest)> {
+    /// Checks each signature, and that those signed who must for the kind.
+    fn signatures(&self, document: &PassportStatement, leaf: &Leaf, name: &str) -> Result<Signed> {
         let refused = |why: String| failed(name, "signature", why);
-        let exchange = self.passport.exchange_key;
-        let (mut statement, mut names, mut parties) = (None, Vec::new(), Vec::new());
+        if document.kind == StatementKind::ExchangeKey {
+            let (statement, says) = exchange::succession(document, name, self.validate)?;
+            let names = vec![EXCHANGE.to_string()];
+            return Ok(Signed { statement, names, by_exchange: true, signer: says.replaces.key_id() });
+        }
+        let (mut statement, mut names, mut parties, mut own) = (None, Vec::new(), Vec::new(), Vec::new());
         for signature in &document.envelope.signatures {
-            let key = if signature.keyid == exchange.key_id() {
-                names.push("exchange".to_string());
-                exchange
+            let key = if let Some(known) = self.exchange.find(signature.keyid) {
+                own.push(known);
+                known.key
             } else {
                 let key = self.keys.get(&signature.keyid);
                 let key = *key.ok_or_else(|| refused(format!("the passport holds no key {}", signature.keyid)))?;
@@ -257,54 +270,44 @@ impl<'a> Verification<'a> {
             statement = Some(read.map_err(|error| refused(error.to_string()))?);
         }
         let statement = statement.ok_or_else(|| refused("nobody signed".into()))?;
-        let by_exchange = names.len() > parties.len();
+        let by_exchange = !own.is_empty();
+        if by_exchange {
+            exchange::any_valid_at(own.iter().copied(), leaf.recorded_at)
+                .map_err(|why| failed(name, "key validity", why))?;
+            names.push(EXCHANGE.to_string());
+        }
         let replaces = keys::replaced(document.kind, &statement.predicate);
-        let count = match document.kind.signers() {
-            Signers::Organisation if by_exchange => {
-                return Err(refused("the exchange signed in place of an organisation".into()));
-            }
-            Signers::Exchange if !parties.is_empty() => {
-                return Err(refused("somebody else signed in place of the exchange".into()));
-            }
-            Signers::Both if !by_exchange || parties.is_empty() => {
-                return Err(refused("one of the two sides did not sign".into()));
-            }
-            Signers::Both => 2,
-            _ if replaces.is_some() => 2,
-            _ => 1,
-        };
-        expect_signatures(&document.envelope, count).map_err(|error| refused(error.to_string()))?;
+        expect_parties(document.kind, by_exchange, parties.len(), replaces.is_some()).map_err(refused)?;
         if let Some(party) = party(document.kind, &statement.predicate)
             && let Some(key) = parties.iter().find(|key| key.organisation != party)
         {
             return Err(refused(format!("it speaks for {party}, and a key of {} signed it", key.organisation)));
         }
         keys::possession(document.kind, &statement, &parties).map_err(refused)?;
-        let mut own = parties.iter().filter(|key| replaces != Some(key.key_id));
-        let signer = own.next().filter(|_| !by_exchange).map_or_else(|| exchange.key_id(), |key| key.key_id);
-        Ok((statement, names, signer))
+        // Any of the exchange's signatures; an organisation's new key rather than the one it replaces.
+        let candidates: Vec<Digest> = match by_exchange {
+            true => own.iter().map(|known| known.key.key_id()).collect(),
+            false => parties.iter().map(|key| key.key_id).filter(|key_id| replaces != Some(*key_id)).collect(),
+        };
+        let named = candidates.iter().find(|key_id| **key_id == leaf.signer_key_sha256).or(candidates.first());
+        let signer = *named.ok_or_else(|| refused("nobody signed for it".into()))?;
+        Ok(Signed { statement, names, by_exchange, signer })
     }
 
     /// Checks the exchange's receipt: there is one exactly when an organisation signed alone.
-    fn receipt(
-        &self,
-        document: &PassportStatement,
-        statement: &Statement,
-        signer: Digest,
-        leaf: &Leaf,
-        name: &str,
-    ) -> Result<()> {
-        let exchange = self.passport.exchange_key;
-        match (&document.receipt, signer == exchange.key_id()) {
+    fn receipt(&self, document: &PassportStatement, signed: &Signed, leaf: &Leaf, name: &str) -> Result<()> {
+        let refused = |why: String| failed(name, "receipt", why);
+        match (&document.receipt, signed.by_exchange) {
             (None, true) => Ok(()),
-            (None, false) => Err(failed(name, "receipt", "the exchange's receipt is missing")),
-            (Some(_), true) => Err(failed(name, "receipt", "the exchange does not give a receipt to itself")),
+            (None, false) => Err(refused("the exchange's receipt is missing".into())),
+            (Some(_), true) => Err(refused("the exchange does not give a receipt to itself".into())),
             (Some(receipt), false) => {
-                let result = verify_receipt(receipt, statement, document.kind, &document.envelope, exchange)
-                    .map_err(|error| failed(name, "receipt", error))?;
+                let first = self.exchange.sole_signer(receipt, leaf.recorded_at).map_err(refused)?;
+                let result = verify_receipt(receipt, &signed.statement, document.kind, &document.envelope, first)
+                    .map_err(|error| refused(error.to_string()))?;
                 match result.time_created <= leaf.recorded_at {
                     true => Ok(()),
-                    false => Err(failed(name, "receipt", "it is of a later time than the log entry")),
+                    false => Err(refused("it is of a later time than the log entry".into())),
                 }
             }
         }
@@ -347,7 +350,7 @@ impl<'a> Verification<'a> {
                     .to_string(),
             );
         }
-        if trust.exchange_key.is_none() {
+        if trust.exchange_keys.is_empty() {
             let key = self.passport.exchange_key;
             unchecked
                 .push(format!("the exchange's key was taken from the passport; compare it with one you trust: {key}"));
@@ -359,15 +362,45 @@ impl<'a> Verification<'a> {
         unchecked
     }
 
-    /// The exchange's signature over the whole passport.
-    fn whole(&self) -> Result<()> {
+    /// The exchange's signature over the whole passport, by a key that was not retired when its newest statement was logged.
+    fn whole(&self, opened: &[Opened]) -> Result<()> {
         let signature = &self.passport.signature;
-        if signature.keyid != self.passport.exchange_key.key_id() {
-            return Err(failed("signature", "passport signature", "it is not by the exchange's key"));
-        }
+        let known = self.exchange.find(signature.keyid).filter(|known| known.key == self.passport.exchange_key);
+        let known =
+            known.ok_or_else(|| failed("signature", "passport signature", "it is not by the exchange's key"))?;
+        let newest = opened.iter().map(|document| document.recorded_at).max();
+        newest
+            .map_or(Ok(()), |newest| known.valid_at(newest))
+            .map_err(|why| failed("signature", "key validity", why))?;
         let envelope = self.passport.unsigned()?;
         let verified = self.passport.exchange_key.verify(&envelope.pae(), &signature.sig.0);
         verified.map_err(|_| failed("signature", "passport signature", "the passport is not what the exchange signed"))
+    }
+}
+
+/// Refuses an envelope in which one key signs twice: only its first signature would be looked at.
+fn distinct_signers(envelope: &Envelope) -> Result<(), String> {
+    let mut seen = HashSet::new();
+    match envelope.signatures.iter().find(|signature| !seen.insert(signature.keyid)) {
+        Some(twice) => Err(format!("the key {} signs twice", twice.keyid)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a statement that others signed than must for its kind.
+fn expect_parties(kind: StatementKind, by_exchange: bool, parties: usize, replaces: bool) -> Result<(), String> {
+    let expected = match kind.signers() {
+        Signers::Organisation if by_exchange => return Err("the exchange signed in place of an organisation".into()),
+        Signers::Exchange if parties > 0 => return Err("somebody else signed in place of the exchange".into()),
+        Signers::Both if !by_exchange || parties == 0 => return Err("one of the two sides did not sign".into()),
+        Signers::Organisation if replaces => 2,
+        Signers::Organisation | Signers::Both => 1,
+        Signers::Exchange => 0,
+        Signers::Either => usize::from(!by_exchange),
+    };
+    match parties == expected {
+        true => Ok(()),
+        false => Err(format!("{parties} organisations' keys signed it, and {expected} was expected")),
     }
 }
 

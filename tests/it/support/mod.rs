@@ -65,6 +65,17 @@ impl TestApp {
         &self.running.as_ref().unwrap().app
     }
 
+    /// Stops the server and starts it again at the same address, as an operator does to have it read its keys.
+    pub async fn restart(&mut self) {
+        let running = self.running.take().unwrap();
+        let mut config = (*running.app.config).clone();
+        config.listen = running.url.strip_prefix("http://").unwrap().parse().unwrap();
+        running.stop().await.unwrap();
+        let running = Running::start(config).await.unwrap();
+        self.clock = running.app.clock.clone();
+        self.running = Some(running);
+    }
+
     /// A client without credentials.
     pub fn anonymous(&self) -> Client {
         Client::new(&self.url, None).unwrap()

@@ -127,9 +127,14 @@ impl Exchange {
         person
     }
 
+    /// Runs a command on the exchange itself, as its operator does on the server.
+    pub fn operate(&self, args: &[&str]) -> Output {
+        self.command().args(args).output().unwrap()
+    }
+
     /// `corpex audit` finds nothing.
     pub fn audit(&self) {
-        let audited = self.command().args(["audit", "--json"]).output().unwrap();
+        let audited = self.operate(&["audit", "--json"]);
         assert!(
             audited.status.success(),
             "{}{}",

@@ -1,0 +1,2 @@
+-- Drops what up.sql made, newest first.
+DROP TABLE exchange_keys;

@@ -1,0 +1,113 @@
+//! `corpex key exchange`: the exchange's own signing keys, rotated directly on its database and keys directory.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::client::text_at;
+use super::output::Out;
+use crate::app::App;
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::keys::{self, KeyRole};
+use crate::provenance::exchange_keys;
+use crate::provenance::routes::ExchangeKeyView;
+
+const ORDER: &str = "A rotation, in this order: `rotate`; restart every instance; when all run again, `retire`; restart every \
+    instance. Instances read their keys when they start. In between nothing has to happen at once: one that still signs \
+    with the old key alone is right until `retire`, and refuses to sign after it; one that holds both keys signs with \
+    both, and with the new one alone after `retire`. Where instances have copies of the keys directory, bring them up to \
+    date before each restart. Cut off anywhere, each command can be given again.";
+
+#[derive(Debug, Args)]
+#[command(after_help = ORDER)]
+pub(super) struct ExchangeKeyArgs {
+    #[command(subcommand)]
+    command: ExchangeKeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ExchangeKeyCommand {
+    /// List the exchange's keys: current, next and retired
+    List {
+        #[command(flatten)]
+        config: Config,
+    },
+    /// Make a new key, and let it sign beside the present one
+    #[command(after_help = ORDER)]
+    Rotate(Which),
+    /// End the overlap: the old key signs no more, and its file is kept aside
+    #[command(after_help = ORDER)]
+    Retire(Which),
+}
+
+#[derive(Debug, Args)]
+struct Which {
+    /// statement (statements, receipts, contracts, passports) or log (checkpoints)
+    #[arg(value_parser = parse_role, value_name = "statement | log")]
+    role: KeyRole,
+    #[command(flatten)]
+    config: Config,
+}
+
+impl ExchangeKeyArgs {
+    pub(super) async fn run(self, out: &Out) -> Result<()> {
+        match self.command {
+            ExchangeKeyCommand::List { config } => {
+                let app = open(config).await?;
+                let keys = app.db.read(exchange_keys::exchange_keys).await?;
+                let views = ExchangeKeyView::of_all(&keys, &app.config.log_origin)?;
+                let document = json!({ "items": views });
+                out.result(&document, || listing(&document))
+            }
+            ExchangeKeyCommand::Rotate(Which { role, config }) => {
+                let app = open(config).await?;
+                let next = keys::load_or_create_next(&app.config.keys_dir(), role)?;
+                let (exchange, now, public) = (app.keys.clone(), app.clock.now(), next.public());
+                let activate = move |c: &mut _| exchange_keys::activate(c, &exchange, role, &next, now);
+                let changed = app.db.write(activate).await?;
+                let document =
+                    json!({ "role": role, "key_id": public.key_id(), "public_key": public, "changed": changed });
+                out.result(&document, || match changed {
+                    true => {
+                        format!("{role} key {} signs beside the present one: restart every instance", public.key_id())
+                    }
+                    false => format!("{role} key {} signs beside the present one already", public.key_id()),
+                })
+            }
+            ExchangeKeyCommand::Retire(Which { role, config }) => {
+                let app = open(config).await?;
+                let (exchange, origin, now) = (app.keys.clone(), app.config.log_origin.clone(), app.clock.now());
+                let retire = move |c: &mut _| exchange_keys::retire(c, &exchange, role, &origin, now);
+                let changed = app.db.write(retire).await?;
+                let retired = app.keys.of(role).0.public().key_id();
+                keys::promote_next(&app.config.keys_dir(), role, retired)?;
+                let document = json!({ "role": role, "retired": retired, "changed": changed });
+                out.result(&document, || format!("{role} key {retired} is retired: restart every instance"))
+            }
+        }
+    }
+}
+
+/// Opens the exchange that the settings name; never makes one.
+async fn open(config: Config) -> Result<App> {
+    if !config.keys_dir().join("statement.key").exists() {
+        return Err(Error::new(Kind::NotFound, format!("there are no keys at {}", config.keys_dir().display()))
+            .remedy("give the --data-dir, --keys-dir and --database-url that `corpex serve` runs with"));
+    }
+    App::open(config).await
+}
+
+fn listing(keys: &Value) -> String {
+    let line = |key: &Value| {
+        let text = |name: &str| text_at(key, &format!("/{name}"));
+        let since = if text("activated_at").is_empty() { "the beginning" } else { text("activated_at") };
+        let until =
+            if text("retired_at").is_empty() { String::new() } else { format!(" until {}", text("retired_at")) };
+        format!("{:<9}  {:<7}  {}  since {since}{until}", text("role"), text("state"), text("key_id"))
+    };
+    super::client::items(keys).iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn parse_role(text: &str) -> Result<KeyRole, String> {
+    text.parse().map_err(|error: Error| error.detail)
+}
