@@ -258,8 +258,8 @@ impl Restored {
 
     async fn published(&self) -> u64 {
         for _ in 0..400 {
-            let status = self.running.app.db.read(sequencer::status).await.unwrap();
-            if let (Some(size), 0) = (status.tree_size, status.queued) {
+            let look = |c: &mut _| Ok((sequencer::is_due(c)?, sequencer::status(c)?.tree_size));
+            if let (false, Some(size)) = self.running.app.db.read(look).await.unwrap() {
                 return size;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
