@@ -29,7 +29,9 @@ pub use organisations::{
     organisations, register_organisation, require_verified, verify_organisation, visible_organisation,
 };
 pub use routes::MaybeCaller;
-pub use signing_keys::{SigningKey, register_key, revoke_key, signing_key, signing_key_for, signing_keys};
+pub use signing_keys::{
+    SigningKey, register_key, require_sound, revoke_key, signing_key, signing_key_for, signing_keys,
+};
 pub use tokens::{ApiToken, TokenText, issue_token, revoke_token, tokens};
 pub use users::{User, create_platform_user, find_user, user};
 

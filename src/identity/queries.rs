@@ -163,6 +163,16 @@ pub(super) fn list_keys(c: &mut Conn, id: OrganisationId, after: &str, limit: i6
         .load(c)
 }
 
+/// The keys of an organisation that others may have held.
+pub(super) fn list_compromised_keys(c: &mut Conn, id: OrganisationId, limit: i64) -> QueryResult<Vec<SigningKey>> {
+    signing_keys::table
+        .filter(signing_keys::organisation_id.eq(id))
+        .filter(signing_keys::compromised_at.is_not_null())
+        .limit(limit)
+        .select(SigningKey::as_select())
+        .load(c)
+}
+
 /// Revokes an active key.
 pub(super) fn set_key_revoked(
     c: &mut Conn,

@@ -18,10 +18,12 @@ use crate::history;
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::signing::{Envelope, PublicKey};
-use crate::types::{Digest, Instant, OrganisationId, PageQuery, SigningKeyId, kind};
+use crate::types::{Digest, Instant, OrganisationId, PageQuery, SigningKeyId, StatementId, kind};
 
 /// The name of a key in the subjects of the statements about it.
 const SUBJECT: &str = "key";
+/// More stolen keys than any organisation will ever have had.
+const MAX_COMPROMISED: i64 = 1000;
 const ACTIVE: &str = "active";
 const REVOKED: &str = "revoked";
 
@@ -220,6 +222,28 @@ pub fn signing_key_for(c: &mut Conn, organisation_id: OrganisationId, key_id: Di
                 .remedy(format!("register it at POST /v1/organisations/{handle}/keys")))
         }
     }
+}
+
+/// Refuses when any of these statements of an organisation is void: others may have held its key when it was logged.
+pub fn require_sound(c: &mut Conn, organisation_id: OrganisationId, statements: &[StatementId]) -> Result<()> {
+    let compromised = queries::list_compromised_keys(c, organisation_id, MAX_COMPROMISED)?;
+    // Statements may be large: they are read only where that can matter.
+    for id in statements.iter().filter(|_| !compromised.is_empty()) {
+        let statement = provenance::statement(c, *id)?;
+        let void = |key: &&SigningKey| {
+            statement.envelope.signature_by(key.key_id).is_ok()
+                && key.compromised_at.is_some_and(|at| at <= statement.recorded_at)
+        };
+        if let Some(key) = compromised.iter().find(void) {
+            let what = format!("the {} statement logged at {} is void", statement.kind, statement.recorded_at);
+            return Err(Error::new(
+                Kind::WrongState,
+                format!("{what}: others may have held the key {} by then", key.key_id),
+            )
+            .remedy("ask the provider to sign it again, with a key of its own"));
+        }
+    }
+    Ok(())
 }
 
 /// The key with this key id, whatever its state and whoever registered it.

@@ -179,13 +179,17 @@ pub fn place(c: &mut Conn, caller: &Caller, config: &Config, input: &NewOrder, n
     Ok(order)
 }
 
-/// The listing of this identifier, if it can be bought now: it is on the board, and its assessment is valid.
+/// The listing of this identifier, if it can be bought now: it is on the board, its assessment is valid, and the provider
+/// stands by what it signed.
 fn open_listing(c: &mut Conn, id: ListingId, now: Instant) -> Result<Listing> {
     let listing = listings::listing(c, id)?;
     if listing.state != ListingState::Listed {
         return Err(Error::new(Kind::WrongState, format!("listing {id} is {}, and takes no orders", listing.state)));
     }
     assessment::valid_assessment(c, listing.version_id, now)?;
+    let signed =
+        [catalog::seal_of(c, listing.version_id)?.statement_id, terms::terms(c, listing.terms_id)?.statement_id];
+    identity::require_sound(c, listing.provider_id, &signed)?;
     Ok(listing)
 }
 

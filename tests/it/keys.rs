@@ -72,9 +72,15 @@ async fn compromised_at_voids_what_was_logged_from_then_on_and_nothing_before() 
     check().await.expect("a revocation voids nothing that was logged before");
     revoke(&provider, Some(terms.plus(MICROSECOND))).await.unwrap();
     check().await.expect("the key was safe when it signed");
+    lab.order(&offer).await.expect("what it signed stands, and is sold");
     revoke(&provider, Some(terms)).await.unwrap();
     let said = reason(check().await);
     assert!(said.starts_with("statements/1 (terms): key validity: "), "{said}");
+    let refused = lab.order(&offer).await.unwrap_err();
+    assert!(
+        refused.detail.starts_with(&format!("the terms statement logged at {terms} is void")),
+        "nobody buys it any more: {refused}"
+    );
     assert!(said.contains(&format!("of poetry-house was compromised at {terms}, before {terms}")), "{said}");
     revoke(&provider, Some(manifest)).await.unwrap();
     let said = reason(check().await);
