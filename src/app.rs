@@ -118,6 +118,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(identity::routes::register_key)
         .service(identity::routes::list_keys)
         .service(identity::routes::revoke_key)
+        .service(identity::routes::list_audit_reads)
         // catalog
         .service(catalog::routes::create_dataset)
         .service(catalog::routes::list_datasets)
@@ -197,6 +198,9 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(compliance::takedowns::routes::acknowledge_recall)
         .service(compliance::takedowns::routes::attest_deletion)
         .service(compliance::takedowns::routes::declare_training)
+        .service(compliance::routes::list_events)
+        .service(compliance::routes::export_trace)
+        .service(compliance::routes::list_conflicts)
         // provenance
         .service(provenance::routes::get_checkpoint)
         .service(provenance::routes::get_tile)

@@ -57,6 +57,7 @@ pub const APPEND_ONLY: &[&str] = &[
     "models",
     "model_versions",
     "audit_reads",
+    "conflicts",
 ];
 
 /// Older SQLite can corrupt a database when the write-ahead log is reset.

@@ -508,6 +508,17 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    conflicts (id) {
+        id -> Text,
+        sha256 -> Text,
+        path -> Text,
+        earlier_version_id -> Text,
+        later_version_id -> Text,
+        flagged_at -> Timestamp,
+    }
+}
+
 diesel::joinable!(memberships -> organisations (organisation_id));
 diesel::joinable!(memberships -> users (user_id));
 diesel::joinable!(signing_keys -> organisations (organisation_id));
@@ -603,4 +614,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     takedowns,
     holds,
     recalls,
+    conflicts,
 );

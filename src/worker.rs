@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::app::App;
-use crate::compliance::takedowns;
+use crate::compliance::{self, takedowns};
 use crate::error::{Error, Result};
 use crate::jobs::{self, Job, Leased};
 use crate::provenance::publication::Publisher;
@@ -44,6 +44,7 @@ async fn perform(app: &App, job: Job) -> Result<()> {
     match job {
         Job::VerifyUpload { upload_id } => catalog::verify_upload(app, upload_id).await,
         Job::SweepObject { storage_key } => catalog::sweep_object(app, &storage_key).await,
+        Job::FlagConflicts { version_id } => compliance::flag_conflicts(app, version_id).await,
     }
 }
 

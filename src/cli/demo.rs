@@ -254,8 +254,7 @@ impl Demo {
 
     async fn trace(&self, story: &mut Story<'_>, people: &People, target: &Path) -> Result<()> {
         let file = target.join("data").join("poems-00000.jsonl");
-        let traced =
-            trace::Trace { subject: file.display().to_string() }.run(&people.compliance, &Out::silent()).await?;
+        let traced = trace::Trace::of_file(&people.compliance, &file).await?;
         let holders: Vec<_> = traced
             .chains
             .iter()

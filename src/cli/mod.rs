@@ -144,7 +144,7 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Model(args) => args.run(&global.client()?, &out).await,
         Command::Monitor(args) => args.run(&global, &out).await,
         Command::Witness(args) => args.run().await,
-        Command::Trace(args) => args.run(&global.client()?, &out).await.map(drop),
+        Command::Trace(args) => args.run(&global.client()?, &out).await,
         Command::Audit(args) => args.run(&out).await,
         Command::Api(args) => args.run(&global.anonymous()?, &out).await,
         Command::Openapi => out.text(&crate::ops::routes::openapi_yaml()?),

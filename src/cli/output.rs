@@ -38,12 +38,17 @@ impl Out {
 
     /// Prints text to standard output as it is, with a newline at its end.
     pub(super) fn text(&self, text: &str) -> Result<()> {
+        let newline = if text.ends_with('\n') { "" } else { "\n" };
+        self.bytes(format!("{text}{newline}").as_bytes())
+    }
+
+    /// Writes bytes to standard output as they are.
+    pub(super) fn bytes(&self, bytes: &[u8]) -> Result<()> {
         if self.silent {
             return Ok(());
         }
         let mut stdout = std::io::stdout().lock();
-        let newline = if text.ends_with('\n') { "" } else { "\n" };
-        match write!(stdout, "{text}{newline}").and_then(|()| stdout.flush()) {
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             // Whoever reads us has read enough.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
             outcome => Ok(outcome?),

@@ -1,37 +1,172 @@
 //! `corpex trace`.
 
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 
 use super::client::Client;
 use super::output::Out;
 use super::shards;
-use crate::compliance::{Chain, Trace as Traced};
-use crate::error::Result;
+use crate::compliance::{Chain, Event, ExportFormat, Trace as Traced};
+use crate::error::{Error, Kind, Result};
+use crate::types::{Instant, Page};
 
-#[derive(Debug, Args)]
+/// The most lines that a person is shown of one list.
+const SHORT: usize = 10;
+/// The most events that a person is shown.
+const PAGE: usize = 50;
+
+#[derive(Debug, Default, Args)]
 pub(super) struct Trace {
-    /// A file, a SHA-256, ORG/NAME, ORG/NAME@VERSION, an order or a contract
-    #[arg(value_name = "FILE | SHA256 | ORG/NAME | CONTRACT")]
-    pub(super) subject: String,
+    /// A file, a SHA-256 (of bytes, a signed document or a key), ORG, ORG/NAME, ORG/NAME@VERSION,
+    /// ORG/NAME@VERSION:PATH, an order, a contract, an entitlement, a certificate (CPX-…), or a log entry (log:INDEX)
+    #[arg(value_name = "SUBJECT")]
+    pub(super) subject: Option<String>,
+    /// The date at which terms are in force, such as 2026-01-31T08:00:00Z; now when absent
+    #[arg(long, value_name = "TIME")]
+    pub(super) at: Option<Instant>,
+    /// Prove every log entry that is named (with --json)
+    #[arg(long)]
+    pub(super) proofs: bool,
+    /// List what happened, from this time on
+    #[arg(long, value_name = "TIME", help_heading = "Events")]
+    pub(super) from: Option<Instant>,
+    /// List what happened before this time
+    #[arg(long, value_name = "TIME", help_heading = "Events")]
+    pub(super) to: Option<Instant>,
+    /// List events of this kind: manifest, contract, delivery, first-seen, transition, conflict, …
+    #[arg(long, help_heading = "Events")]
+    pub(super) kind: Option<String>,
+    /// List events that have to do with this organisation, too
+    #[arg(long, value_name = "ORG", help_heading = "Events")]
+    pub(super) organisation: Option<String>,
+    /// Write every event to a file: csv, jsonl (JSON Lines) or prov (PROV-JSON)
+    #[arg(long, value_name = "FORMAT", help_heading = "Events")]
+    pub(super) export: Option<ExportFormat>,
+    /// The file to write; standard output when absent
+    #[arg(long, value_name = "FILE", requires = "export", help_heading = "Events")]
+    pub(super) out: Option<PathBuf>,
 }
 
 impl Trace {
-    pub(super) async fn run(self, client: &Client, out: &Out) -> Result<Traced> {
-        let path = Path::new(&self.subject);
-        let subject = if path.is_file() { shards::digest_of(path, |_| {})?.0.to_string() } else { self.subject };
-        let query: String =
-            url::form_urlencoded::Serializer::new(String::new()).append_pair("subject", &subject).finish();
-        let traced: Traced = client.get(format!("/v1/trace?{query}")).send().await?;
+    pub(super) async fn run(mut self, client: &Client, out: &Out) -> Result<()> {
+        self.hash_file()?;
+        if let Some(format) = self.export {
+            return self.write(client, out, format).await;
+        }
+        let lists = [&self.kind, &self.organisation].iter().any(|filter| filter.is_some());
+        if lists || self.from.is_some() || self.to.is_some() {
+            return self.list(client, out).await;
+        }
+        let traced = self.chains(client).await?;
+        let subject = self.subject.unwrap_or_default();
         out.result(&traced, || {
             if traced.chains.is_empty() {
                 return format!("nothing on the exchange has to do with {subject}");
             }
-            traced.chains.iter().map(describe).collect::<Vec<_>>().join("\n\n")
-        })?;
-        Ok(traced)
+            let mut text = traced.chains.iter().map(describe).collect::<Vec<_>>().join("\n\n");
+            if traced.next.is_some() {
+                text.push_str("\n\n… and more versions: trace one of them, or export the events");
+            }
+            text
+        })
     }
+
+    /// The chains of the subject: the first page of them.
+    pub(super) async fn chains(&self, client: &Client) -> Result<Traced> {
+        let subject = self.subject.as_deref().ok_or_else(|| {
+            Error::invalid("SUBJECT", "there is nothing to trace")
+                .remedy("name a subject, or a time with --from and --to")
+        })?;
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("subject", subject).extend_pairs(self.at.map(|at| ("at", at.to_string())));
+        query.append_pair("proofs", if self.proofs { "true" } else { "false" });
+        client.get(format!("/v1/trace?{}", query.finish())).send().await
+    }
+
+    async fn list(&self, client: &Client, out: &Out) -> Result<()> {
+        let page: Page<Event> = client.get(format!("/v1/trace/events?{}&limit={PAGE}", self.filter())).send().await?;
+        out.result(&page, || {
+            let mut lines: Vec<String> = page.items.iter().map(line).collect();
+            if lines.is_empty() {
+                lines.push("nothing of the kind happened".to_string());
+            }
+            if page.next.is_some() {
+                lines.push(format!("… and more: these are the first {PAGE}"));
+            }
+            lines.join("\n")
+        })
+    }
+
+    /// Writes the events to a file, which takes its name when it is whole; or to standard output.
+    async fn write(&self, client: &Client, out: &Out, format: ExportFormat) -> Result<()> {
+        let path = format!("/v1/trace/export?format={format}&{}", self.filter());
+        let mut answer = client.get(path).response().await?;
+        let Some(file) = &self.out else {
+            while let Some(piece) = answer.chunk().await.map_err(|error| cut_off(&error))? {
+                out.bytes(&piece)?;
+            }
+            return Ok(());
+        };
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let unwritable = |error: std::io::Error| Error::invalid("out", format!("{}: {error}", file.display()));
+        let mut partial = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
+        let mut bytes = 0_u64;
+        while let Some(piece) = answer.chunk().await.map_err(|error| cut_off(&error))? {
+            partial.write_all(&piece).map_err(unwritable)?;
+            bytes = bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(0));
+        }
+        partial.as_file().sync_all().map_err(unwritable)?;
+        partial.persist(file).map_err(|error| unwritable(error.error))?;
+        out.result(&json!({ "file": file, "bytes": bytes }), || format!("{}: {bytes} bytes", file.display()))
+    }
+
+    /// The parameters that say which events are wanted.
+    fn filter(&self) -> String {
+        let times = [("from", self.from), ("to", self.to)];
+        let texts = [("subject", &self.subject), ("kind", &self.kind), ("organisation", &self.organisation)];
+        url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(texts.iter().filter_map(|(name, value)| value.as_ref().map(|value| (name, value))))
+            .extend_pairs(times.iter().filter_map(|(name, at)| at.map(|at| (name, at.to_string()))))
+            .finish()
+    }
+
+    /// Puts the digest of a file in the place of its name.
+    fn hash_file(&mut self) -> Result<()> {
+        if let Some(path) = self.subject.as_deref().map(Path::new).filter(|path| path.is_file()) {
+            self.subject = Some(shards::digest_of(path, |_| {})?.0.to_string());
+        }
+        Ok(())
+    }
+
+    /// The trace of a file, for a command of which it is a step.
+    pub(super) async fn of_file(client: &Client, file: &Path) -> Result<Traced> {
+        let mut trace = Self { subject: Some(file.display().to_string()), ..Self::default() };
+        trace.hash_file()?;
+        trace.chains(client).await
+    }
+}
+
+fn cut_off(error: &reqwest::Error) -> Error {
+    let detail = format!("the export was cut off: {}", error.to_string().split(" for url").next().unwrap_or_default());
+    Error::new(Kind::Unavailable, detail).remedy("export again")
+}
+
+fn line(event: &Event) -> String {
+    let mut words = vec![format!("{}  {:<16}", event.at, event.kind)];
+    let version = event.version.map(|version| format!("@{version}")).unwrap_or_default();
+    words.extend(event.dataset.as_ref().map(|dataset| format!("{dataset}{version}")));
+    words.extend(event.path.clone());
+    words.extend(event.counterparty.as_ref().map(|handle| format!("with {handle}")));
+    match &event.dataset {
+        None => words.extend(event.organisation.as_ref().map(|handle| format!("of {handle}"))),
+        Some(_) => {}
+    }
+    words.extend(event.detail.as_ref().map(|detail| format!("({detail})")));
+    words.extend(event.log_index.map(|index| format!("log:{index}")));
+    words.join("  ")
 }
 
 fn describe(chain: &Chain) -> String {
@@ -42,36 +177,72 @@ fn describe(chain: &Chain) -> String {
             chain.provider.handle, chain.provider.legal_name, chain.provider.registration_number
         ),
     ];
-    for shard in chain.shards.iter().take(10) {
-        lines.push(format!("  shard {}  {}  {} bytes", shard.path, shard.sha256, shard.size_bytes));
-    }
-    if chain.shards.len() > 10 {
-        lines.push(format!("  … and {} more shards", chain.shards.len() - 10));
-    }
+    let shards = chain.shards.iter().map(|shard| {
+        let (path, sha256, size) = (&shard.path, shard.sha256, shard.size_bytes);
+        format!("  shard {path}  {sha256}  {size} bytes, first seen {}", shard.first_seen_at)
+    });
+    add_short(&mut lines, shards, "shards");
     if let Some(sealed) = &chain.sealed {
-        lines.push(format!("  sealed {}  manifest {}  {}", sealed.at, sealed.pae_sha256, sealed.entry));
+        lines.push(format!("  sealed {}  manifest {}  {}", sealed.at, sealed.pae_sha256, place(sealed.log_index)));
     }
-    for one in &chain.assessments {
-        lines.push(format!("  assessed {}: {}, valid until {}", one.logged.at, one.decision, one.valid_until));
+    let conflicts = chain.conflicts.iter().map(|conflict| {
+        let (earlier, later) = (&conflict.earlier, &conflict.later);
+        format!(
+            "  CONFLICT {}: sealed by {} in {}@{} at {}, then by {} in {}@{} at {}",
+            conflict.path,
+            earlier.provider.handle,
+            earlier.dataset,
+            earlier.version,
+            earlier.sealed_at,
+            later.provider.handle,
+            later.dataset,
+            later.version,
+            later.sealed_at
+        )
+    });
+    add_short(&mut lines, conflicts, "conflicts");
+    let assessments = chain
+        .assessments
+        .iter()
+        .map(|one| format!("  assessed {}: {}, valid until {}", one.logged.at, one.decision, one.valid_until));
+    add_short(&mut lines, assessments, "assessments");
+    if let Some(certificate) = &chain.certificate {
+        lines.push(format!("  registration certificate {}", certificate.number));
     }
-    if let Some(number) = &chain.certificate {
-        lines.push(format!("  registration certificate {number}"));
-    }
+    let terms = chain.terms.iter().map(|one| format!("  on the board under {} since {}", one.terms, one.since));
+    add_short(&mut lines, terms, "terms");
     if chain.licences.is_empty() {
         lines.push("  nobody holds a licence".to_string());
     }
-    for licence in &chain.licences {
-        lines.push(format!(
-            "  held by {} ({}): {} for {:?}, {}, since {}, contract {}",
+    let licences = chain.licences.iter().map(|licence| {
+        format!(
+            "  held by {} ({}): {} for {:?}, {}, since {}, contract {}\n    {} deliveries on record",
             licence.holder.handle,
             licence.holder.legal_name,
             licence.state,
             licence.purpose,
             licence.price,
             licence.granted_at,
-            licence.contract_sha256
-        ));
-        lines.push(format!("    {} deliveries on record", licence.deliveries.len()));
+            licence.contract_sha256,
+            licence.deliveries.len()
+        )
+    });
+    add_short(&mut lines, licences, "licences");
+    if !chain.cut.is_empty() {
+        lines.push(format!("  … and more {}: list the events", chain.cut.join(", ")));
     }
     lines.join("\n")
+}
+
+fn place(log_index: Option<i64>) -> String {
+    log_index.map_or_else(|| "waiting for its place in the log".to_string(), |index| format!("log:{index}"))
+}
+
+/// Adds the first lines of a list, and how many more there are.
+fn add_short(lines: &mut Vec<String>, list: impl ExactSizeIterator<Item = String>, what: &str) {
+    let more = list.len().saturating_sub(SHORT);
+    lines.extend(list.take(SHORT));
+    if more > 0 {
+        lines.push(format!("  … and {more} more {what}"));
+    }
 }

@@ -7,8 +7,10 @@
 //!
 //! Invariant: passwords are kept as Argon2id, every other secret as its SHA-256; none is ever logged or listed.
 //! Invariant: a credential that ended (expired, revoked, signed out) stops working within 5 seconds everywhere.
+//! Invariant: whatever the platform's own people read with their credential is recorded before it is answered.
 //! Invariant: an organisation has at least one admin; a key id belongs to one registration for ever.
 
+mod audit;
 mod caller;
 pub mod countries;
 mod jwt;
@@ -22,6 +24,7 @@ mod signing_keys;
 mod tokens;
 mod users;
 
+pub use audit::{AuditRead, AuditedCaller, audit_reads, record_read};
 pub use caller::{Caller, CallerCache, Membership};
 pub use members::{Member, members, put_member, remove_member};
 pub use organisations::{

@@ -1,4 +1,5 @@
-//! The tables of organisations, members and signing keys; people and their credentials are in [`credentials`].
+//! The tables of organisations, members and signing keys; people and their credentials are in [`credentials`],
+//! what the platform's own people read in [`audit`].
 
 use diesel::dsl::exists;
 use diesel::prelude::*;
@@ -8,8 +9,10 @@ use crate::db::Conn;
 use crate::schema::{memberships, organisations, signing_keys, users};
 use crate::types::{Digest, Instant, OrganisationId, SigningKeyId, UserId};
 
+mod audit;
 mod credentials;
 
+pub(super) use audit::*;
 pub(super) use credentials::*;
 
 pub(super) fn insert_organisation(c: &mut Conn, organisation: &Organisation) -> QueryResult<usize> {

@@ -2,12 +2,14 @@
 //! credential into a [`Caller`](crate::identity::Caller).
 
 mod accounts;
+mod audit;
 mod extractors;
 mod organisations;
 mod signing_keys;
 mod tokens;
 
 pub(crate) use accounts::*;
+pub(crate) use audit::*;
 pub use extractors::MaybeCaller;
 pub(crate) use organisations::*;
 pub(crate) use signing_keys::*;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::db::Conn;
 use crate::error::Result;
-use crate::types::{Instant, JobId, Json, UploadId};
+use crate::types::{Instant, JobId, Json, UploadId, VersionId};
 
 /// A job that failed this often is set aside for a person to look at.
 const MAX_ATTEMPTS: i32 = 12;
@@ -32,6 +32,11 @@ pub enum Job {
     SweepObject {
         /// Where it lies.
         storage_key: String,
+    },
+    /// Look for bytes of a sealed version that another organisation sealed too.
+    FlagConflicts {
+        /// The version.
+        version_id: VersionId,
     },
 }
 

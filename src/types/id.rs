@@ -37,6 +37,13 @@ impl<T: Noun> Id<T> {
     }
 }
 
+impl<T: Noun> Id<T> {
+    /// Sorts before every identifier that is made at `at` or later, and after all others.
+    pub fn first_at(at: Instant) -> Self {
+        Self(uuid_v7(u64::try_from(at.unix_micros()).unwrap_or(0), 0, 0), PhantomData)
+    }
+}
+
 /// A UUID v7 (RFC 9562) of a time in microseconds: the milliseconds; in `rand_a` the microseconds beyond (method 3 of
 /// section 6.2); in `rand_b` 32 bits of `counter` (method 1), and 30 bits that are `random`.
 fn uuid_v7(unix_micros: u64, counter: u32, random: u32) -> uuid::Uuid {
@@ -202,6 +209,8 @@ identifiers! {
     TransitionId = Transition "step";
     /// A privileged read, kept for audit.
     AuditId = Audit "audit";
+    /// Bytes that two organisations sealed.
+    ConflictId = Conflict "conflict";
 }
 
 #[cfg(test)]
@@ -225,6 +234,14 @@ mod tests {
         assert_eq!(id(1_700_000_000_123_456, 0, 0), "018bcfe5-687b-71c8-8000-000000000000");
         assert_eq!(id(0, u32::MAX, 0), "00000000-0000-7000-bfff-ffffc0000000");
         assert_eq!(id(999, 0, u32::MAX), "00000000-0000-73e7-8000-00003fffffff");
+    }
+
+    #[test]
+    fn the_first_identifier_of_an_instant_parts_what_was_made_before_from_what_is_made_then() {
+        let (before, now) =
+            (Instant::from_unix_micros(1_699_999_999_999_999), Instant::from_unix_micros(1_700_000_000_000_000));
+        let first = TransitionId::first_at(now);
+        assert!(TransitionId::new(before) < first && first < TransitionId::new(now));
     }
 
     #[test]

@@ -34,6 +34,8 @@ async fn rows_of_append_only_tables_cannot_be_changed_or_removed() {
     lab.links(&entitlement, &["data/a.jsonl"]).await.unwrap();
     lab.declare_model("Verse", &offer.dataset, &entitlement).await.unwrap();
     app.compliance.get("/v1/trace?subject=poetry-house/poems").await.unwrap();
+    app.organisation("rival-house").await.publish("copies", &[("a.jsonl", b"{\"text\":\"one\"}\n")]).await;
+    app.drain().await;
     for table in APPEND_ONLY {
         let column = column(table);
         for sql in [format!("DELETE FROM {table}"), format!("UPDATE {table} SET {column} = {column}")] {

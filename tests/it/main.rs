@@ -8,6 +8,7 @@ mod api_description;
 mod authorisation;
 mod catalog;
 mod command_line;
+mod compliance;
 mod crash;
 mod database;
 mod entitlements;

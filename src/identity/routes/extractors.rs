@@ -1,4 +1,4 @@
-//! From the `Authorization` header to a [`Caller`] argument.
+//! From the `Authorization` header to a [`Caller`] argument; and the record of what staff read with it.
 
 use std::pin::Pin;
 
@@ -13,7 +13,7 @@ use crate::app::http::unreadable;
 use crate::config::MAX_ANONYMOUS_JSON_BYTES;
 use crate::error::{Error, Kind, Result};
 use crate::identity::caller::{self, Presented, SignedIn};
-use crate::identity::{Caller, Scope, jwt};
+use crate::identity::{AuditedCaller, Caller, Scope, audit, jwt};
 
 type Extracting<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
 
@@ -38,6 +38,8 @@ struct Asked {
     app: Result<App>,
     presented: Result<Option<Presented>>,
     changes: bool,
+    /// The method, path and query, as the record of a privileged read keeps them.
+    request: String,
 }
 
 impl Asked {
@@ -47,6 +49,7 @@ impl Asked {
             app: app.ok_or_else(|| Error::internal("the server was started without its App")),
             presented: presented(request),
             changes: ![Method::GET, Method::HEAD].contains(request.method()),
+            request: format!("{} {}", request.method(), request.uri()),
         }
     }
 
@@ -56,6 +59,9 @@ impl Asked {
         let signed_in = authenticate(&app, presented).await?;
         if changes && signed_in.caller.scope == Scope::Read {
             return Err(Error::forbidden("this API token may only read").remedy("use a token with the scope write"));
+        }
+        if !changes && signed_in.caller.platform_role.is_some() {
+            record(&app, &signed_in.caller, self.request).await?;
         }
         Ok(Some(signed_in))
     }
@@ -88,6 +94,12 @@ async fn authenticate(app: &App, presented: Presented) -> Result<SignedIn> {
     Ok(signed_in)
 }
 
+/// Puts a privileged read on record; durable when this returns.
+async fn record(app: &App, caller: &Caller, request: String) -> Result<()> {
+    let (caller, now) = (caller.clone(), app.clock.now());
+    app.db.write(move |c| audit::record_read(c, &caller, &request, now).map(drop)).await
+}
+
 impl FromRequest for SignedIn {
     type Error = Error;
     type Future = Extracting<Self>;
@@ -103,6 +115,22 @@ impl FromRequest for Caller {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let signed_in = SignedIn::from_request(request, payload);
         Box::pin(async { Ok(signed_in.await?.caller) })
+    }
+}
+
+impl FromRequest for AuditedCaller {
+    type Error = Error;
+    type Future = Extracting<Self>;
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let asked = Asked::of(request);
+        Box::pin(async {
+            if asked.changes {
+                return Err(Error::internal("a request that changes something is not recorded as a read"));
+            }
+            // Signing in recorded it.
+            let signed_in = asked.signed_in().await?.ok_or_else(caller::missing)?;
+            Ok(AuditedCaller::of_recorded(signed_in.caller))
+        })
     }
 }
 

@@ -188,7 +188,7 @@ async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Thi
         open_dataset: offer.dataset,
         listing: offer.listing,
         terms: offer.terms,
-        certificate: text(&trace["chains"][0]["certificate"]),
+        certificate: text(&trace["chains"][0]["certificate"]["number"]),
         log_entry: text(&trace["chains"][0]["sealed"]["entry"]),
         download_url: text(&links["links"][0]["url"]),
         part_url: text(&other["urls"][0]["url"]),

@@ -101,6 +101,7 @@ pub const TABLE: &[Case] = &[
     row("register_key",        Of(Attic, SIGNERS, Inside),      |t| with(organisation(&t.attic, "/keys"), unsigned(&t.attic))),
     row("list_keys",           Anyone,                          |_| at(organisation(HOUSE, "/keys"))),
     row("list_keys",           Viewers(Attic),                  |t| at(organisation(&t.attic, "/keys"))),
+    row("list_audit_reads",    OPERATOR,                        |_| at("/v1/audit/reads")),
     // catalog
     row("create_dataset",      Of(House, EDITORS, Public),      |_| with("/v1/datasets", dataset(HOUSE))),
     row("create_dataset",      Of(Attic, EDITORS, Inside),      |t| with("/v1/datasets", dataset(&t.attic))),
@@ -198,6 +199,9 @@ pub const TABLE: &[Case] = &[
     row("acknowledge_recall",  Of(Lab, EDITORS, Told),          |t| at(format!("/v1/recalls/{}/acknowledgement", t.recall))),
     row("attest_deletion",     Of(Lab, SIGNERS, Told),          |t| with(format!("/v1/recalls/{}/deletion", t.recall), unsigned(LAB))),
     row("declare_training",    Of(Lab, EDITORS, Told),          |t| with(format!("/v1/recalls/{}/training", t.recall), json!({ "declaration": "" }))),
+    row("list_events",         COMPLIANCE,                      |t| at(format!("/v1/trace/events?subject={}", t.open_dataset))),
+    row("export_trace",        COMPLIANCE,                      |t| at(format!("/v1/trace/export?format=csv&subject={}", t.open_dataset))),
+    row("list_conflicts",      COMPLIANCE,                      |_| at("/v1/conflicts")),
     // provenance
     row("get_checkpoint",      Anyone,                          |_| at("/log/checkpoint")),
     row("get_tile",            Anyone,                          |_| at("/log/tile/0/000.p/1")),

@@ -1,0 +1,3 @@
+-- Drops what up.sql made, newest first.
+DROP INDEX orders_by_version;
+DROP TABLE conflicts;

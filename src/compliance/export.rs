@@ -1,0 +1,202 @@
+//! Exports: the events of a trace as one file, however many they are.
+//!
+//! A page is read, written and forgotten before the next is read, and it is read when the client has taken the one
+//! before: memory does not grow with the export, and no database connection waits for a slow client. Whatever happens
+//! after the export began is left out, so that it ends.
+
+use super::events::{Event, EventQuery, Events};
+use super::prov::Document;
+use crate::db::Conn;
+use crate::error::Result;
+use crate::identity::AuditedCaller;
+use crate::text_enum;
+use crate::types::Instant;
+
+/// Events read at a time.
+const PAGE: i64 = 1000;
+
+text_enum! {
+    /// How an export is written.
+    pub enum ExportFormat {
+        /// Comma-separated values (RFC 4180), with a header. A cell that a spreadsheet would take for a formula has an
+        /// apostrophe before it.
+        Csv = "csv",
+        /// One JSON object a line.
+        JsonLines = "jsonl",
+        /// PROV-JSON, the W3C member submission.
+        Prov = "prov",
+    }
+}
+
+impl ExportFormat {
+    /// The media type.
+    pub(super) fn media_type(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv; charset=utf-8; header=present",
+            Self::JsonLines => "application/jsonl",
+            Self::Prov => "application/json",
+        }
+    }
+    /// What such a file is called.
+    pub(super) fn file_name(self) -> &'static str {
+        match self {
+            Self::Csv => "trace.csv",
+            Self::JsonLines => "trace.jsonl",
+            Self::Prov => "trace.prov.json",
+        }
+    }
+}
+
+/// An export that is being written.
+#[derive(Debug)]
+pub struct Export {
+    events: Events,
+    after: String,
+    writer: Writer,
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum Writer {
+    Csv,
+    JsonLines,
+    Prov(Document),
+}
+
+/// Begins an export: checks the query and looks up what it names.
+///
+/// # Errors
+/// As [`super::trace`].
+pub fn export(
+    c: &mut Conn,
+    caller: &AuditedCaller,
+    query: &EventQuery,
+    format: ExportFormat,
+    now: Instant,
+) -> Result<Export> {
+    caller.require_compliance()?;
+    let writer = match format {
+        ExportFormat::Csv => Writer::Csv,
+        ExportFormat::JsonLines => Writer::JsonLines,
+        ExportFormat::Prov => Writer::Prov(Document::default()),
+    };
+    Ok(Export { events: query.open(c, now)?, after: String::new(), writer, ended: false })
+}
+
+impl Export {
+    /// The next piece of the file; `None` after the last.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn next(&mut self, c: &mut Conn) -> Result<Option<Vec<u8>>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let mut piece = String::new();
+        let begins = self.after.is_empty();
+        let page = self.events.page(c, &self.after, PAGE)?;
+        match &mut self.writer {
+            Writer::Csv => {
+                if begins {
+                    csv_row(&mut piece, COLUMNS.iter().map(|(name, _)| (*name).to_string()));
+                }
+                for event in &page.items {
+                    csv_row(&mut piece, COLUMNS.iter().map(|(_, cell)| cell(event).unwrap_or_default()));
+                }
+            }
+            Writer::JsonLines => {
+                for event in &page.items {
+                    piece.push_str(&serde_json::to_string(event)?);
+                    piece.push('\n');
+                }
+            }
+            Writer::Prov(document) => document.page(c, &page.items, &mut piece)?,
+        }
+        match page.next {
+            Some(next) => self.after = next.0,
+            None => {
+                // PROV-JSON sorts its records by kind: the events are read once for each.
+                self.after.clear();
+                self.ended = match &mut self.writer {
+                    Writer::Prov(document) => document.end_section(&mut piece),
+                    Writer::Csv | Writer::JsonLines => true,
+                };
+            }
+        }
+        Ok(Some(piece.into_bytes()))
+    }
+}
+
+type Cell = fn(&Event) -> Option<String>;
+
+/// The columns of a CSV file, named as the fields of an event.
+const COLUMNS: &[(&str, Cell)] = &[
+    ("id", |event| Some(event.id.clone())),
+    ("at", |event| Some(event.at.to_string())),
+    ("kind", |event| Some(event.kind.clone())),
+    ("about", |event| event.about.clone()),
+    ("dataset", |event| event.dataset.clone()),
+    ("version", |event| event.version.map(|number| number.to_string())),
+    ("path", |event| event.path.clone()),
+    ("sha256", |event| event.sha256.map(|sha256| sha256.to_string())),
+    ("organisation", |event| event.organisation.clone()),
+    ("counterparty", |event| event.counterparty.clone()),
+    ("actor", |event| event.actor.clone()),
+    ("detail", |event| event.detail.clone()),
+    ("statement", |event| event.statement.map(|id| id.to_string())),
+    ("pae_sha256", |event| event.pae_sha256.map(|sha256| sha256.to_string())),
+    ("entry", |event| event.entry.map(|id| id.to_string())),
+    ("log_index", |event| event.log_index.map(|index| index.to_string())),
+];
+
+fn csv_row(text: &mut String, cells: impl Iterator<Item = String>) {
+    for (index, cell) in cells.enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(&csv_cell(&cell));
+    }
+    text.push_str("\r\n");
+}
+
+/// A cell as RFC 4180 quotes it. Paths are chosen by providers, and a spreadsheet runs text that begins like a formula.
+fn csv_cell(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+    let safe = if formula { format!("'{text}") } else { text.to_string() };
+    match safe.contains([',', '"', '\r', '\n']) {
+        true => format!("\"{}\"", safe.replace('"', "\"\"")),
+        false => safe,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_quoted_where_it_must_be_and_is_never_a_formula() {
+        for (text, cell) in [
+            ("data/a.jsonl", "data/a.jsonl"),
+            ("语料/唐诗.jsonl", "语料/唐诗.jsonl"),
+            ("a,b", "\"a,b\""),
+            ("say \"a\"", "\"say \"\"a\"\"\""),
+            ("=HYPERLINK(\"x\")", "\"'=HYPERLINK(\"\"x\"\")\""),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("＝1", "'＝1"),
+            ("a=b", "a=b"),
+            ("", ""),
+        ] {
+            assert_eq!(csv_cell(text), cell);
+        }
+    }
+
+    #[test]
+    fn every_field_of_an_event_is_a_column() {
+        let document = serde_json::to_value(Event::example()).unwrap();
+        let fields: std::collections::BTreeSet<&str> =
+            document.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(COLUMNS.iter().map(|(name, _)| *name).collect::<std::collections::BTreeSet<_>>(), fields);
+    }
+}
