@@ -160,9 +160,8 @@ fn line(event: &Event) -> String {
     words.extend(event.dataset.as_ref().map(|dataset| format!("{dataset}{version}")));
     words.extend(event.path.clone());
     words.extend(event.counterparty.as_ref().map(|handle| format!("with {handle}")));
-    match &event.dataset {
-        None => words.extend(event.organisation.as_ref().map(|handle| format!("of {handle}"))),
-        Some(_) => {}
+    if event.dataset.is_none() {
+        words.extend(event.organisation.as_ref().map(|handle| format!("of {handle}")));
     }
     words.extend(event.detail.as_ref().map(|detail| format!("({detail})")));
     words.extend(event.log_index.map(|index| format!("log:{index}")));
@@ -228,6 +227,16 @@ fn describe(chain: &Chain) -> String {
         )
     });
     add_short(&mut lines, licences, "licences");
+    let derived = chain.derived.iter().map(|one| {
+        let steps = if one.distance == 1 { "step" } else { "steps" };
+        format!("  went into {}@{}, {} {steps} away", one.dataset, one.version, one.distance)
+    });
+    add_short(&mut lines, derived, "derived versions");
+    let models = chain.models.iter().map(|one| {
+        let (name, edition, lab) = (&one.name, &one.model_version, &one.lab.handle);
+        format!("  trained into {name} {edition} of {lab}, declared {}", one.logged.at)
+    });
+    add_short(&mut lines, models, "models");
     if !chain.cut.is_empty() {
         lines.push(format!("  … and more {}: list the events", chain.cut.join(", ")));
     }

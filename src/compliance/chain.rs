@@ -12,16 +12,17 @@ use super::conflicts::{self, Conflict};
 use super::queries::{self, DeliveriesOf};
 use super::subject::Scope;
 use crate::assessment;
-use crate::catalog;
+use crate::catalog::{self, lineage};
 use crate::db::Conn;
 use crate::delivery::EntitlementState;
 use crate::error::{Error, Result};
 use crate::identity::{self, Organisation};
+use crate::models;
 use crate::provenance::proofs;
 use crate::terms::TermsDocument;
 use crate::types::{
-    Cursor, Digest, EntitlementId, EntryId, Instant, ListingId, Money, OrderId, PageQuery, ReceiptId, StatementId,
-    TermsId, TransitionId, UserId, VersionId, kind,
+    Cursor, Digest, EntitlementId, EntryId, Instant, ListingId, ModelId, Money, OrderId, PageQuery, ReceiptId,
+    StatementId, TermsId, TransitionId, UserId, VersionId, kind,
 };
 
 /// The most rows of each list within a chain.
@@ -68,6 +69,10 @@ pub struct Chain {
     pub licences: Vec<Licence>,
     /// Where another organisation sealed the same bytes.
     pub conflicts: Vec<Conflict>,
+    /// What was made from it, and what was made from that, and so on; nearest first.
+    pub derived: Vec<Derived>,
+    /// Models whose labs declared that they were trained on it, or on what was made from it.
+    pub models: Vec<TrainedModel>,
     /// The lists above that hold their first 100 only; the events of the same subject have the rest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cut: Vec<String>,
@@ -185,6 +190,38 @@ pub struct Licence {
     pub deliveries: Vec<Delivery>,
 }
 
+/// A version that was made from another one, perhaps by way of others.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Derived {
+    /// `org/name`.
+    pub dataset: String,
+    /// The version's number.
+    pub version: i32,
+    /// The digest of its signed manifest, which names its parents.
+    pub manifest_sha256: Digest,
+    /// How many steps away it is.
+    pub distance: u32,
+}
+
+/// A model, as its lab declared it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TrainedModel {
+    /// The declaration.
+    pub model: ModelId,
+    /// What the model is called.
+    pub name: String,
+    /// Which edition of it.
+    pub model_version: String,
+    /// The digest that the lab gives of it.
+    pub sha256: Digest,
+    /// Whose it is.
+    pub lab: Party,
+    /// What the versions were used for.
+    pub declared_use: String,
+    /// The lab's statement.
+    pub logged: Logged,
+}
+
 /// One link that was given.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Delivery {
@@ -252,6 +289,8 @@ fn chain(c: &mut Conn, facts: &mut Facts, id: VersionId, scope: &Scope, wanted: 
     let licences = licences(c, facts, id, scope, &mut cut_lists)?;
     let mut conflicts = conflicts::of_version(c, id, scope, MOST_LISTED + 1)?;
     note_cut(&mut conflicts, "conflicts", &mut cut_lists);
+    let (derived, reached) = derived(c, id, &mut cut_lists)?;
+    let models = models(c, facts, &reached, &mut cut_lists)?;
     Ok(Chain {
         dataset: dataset.full_name(),
         version: version.number,
@@ -281,8 +320,57 @@ fn chain(c: &mut Conn, facts: &mut Facts, id: VersionId, scope: &Scope, wanted: 
             .collect::<Result<_>>()?,
         licences,
         conflicts,
+        derived,
+        models,
         cut: cut_lists,
     })
+}
+
+/// What was made from a version; and the version with all of that.
+fn derived(c: &mut Conn, id: VersionId, cut_lists: &mut Vec<String>) -> Result<(Vec<Derived>, Vec<VersionId>)> {
+    let walk = lineage::descendants(c, id, usize::try_from(MOST_LISTED).unwrap_or(0))?;
+    if walk.truncated {
+        cut_lists.push("derived".to_string());
+    }
+    let reached = std::iter::once(id).chain(walk.found.iter().map(|(_, one)| one.version_id)).collect();
+    let derived = |(distance, one): (u32, lineage::Relative)| Derived {
+        dataset: one.full_name(),
+        version: one.number,
+        manifest_sha256: one.manifest_sha256,
+        distance,
+    };
+    Ok((walk.found.into_iter().map(derived).collect(), reached))
+}
+
+fn models(
+    c: &mut Conn,
+    facts: &mut Facts,
+    reached: &[VersionId],
+    cut_lists: &mut Vec<String>,
+) -> Result<Vec<TrainedModel>> {
+    let mut found = BTreeMap::new();
+    for version in reached {
+        for model in models::models_trained_on(c, *version, "", MOST_LISTED + 1)? {
+            found.insert(model.id, model);
+        }
+    }
+    let mut found: Vec<_> = found.into_values().collect();
+    note_cut(&mut found, "models", cut_lists);
+    facts.learn(c, found.iter().map(|model| model.statement_id))?;
+    found
+        .into_iter()
+        .map(|one| {
+            Ok(TrainedModel {
+                model: one.id,
+                name: one.name,
+                model_version: one.model_version,
+                sha256: one.sha256,
+                lab: identity::organisation(c, one.organisation_id)?.into(),
+                declared_use: one.declared_use.to_string(),
+                logged: facts.of(one.statement_id)?,
+            })
+        })
+        .collect()
 }
 
 fn licences(

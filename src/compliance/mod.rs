@@ -1,7 +1,8 @@
 //! Compliance: where bytes came from, who holds them, and under which terms.
 //!
 //! A [`trace`] starts from almost anything (see [`Subject`]) and tells the life of each version that it touches;
-//! [`events`] tells the same as flat rows, filtered and page by page, and [`export`] writes them to a file. [`conflicts`] are flagged after each sealing.
+//! [`events`] tells the same as flat rows, filtered and page by page, and [`export`] writes them to a file.
+//! [`conflicts`] are flagged after each sealing; [`takedowns`] are claims against what was sealed.
 //!
 //! Invariant: no trace without an audit record that was durable before it: actions take an [`AuditedCaller`].
 
@@ -15,7 +16,10 @@ pub mod routes;
 mod subject;
 pub mod takedowns;
 
-pub use chain::{Assessed, Certified, Chain, Delivery, Licence, Logged, Party, TermsInForce, Trace, TracedShard};
+pub use chain::{
+    Assessed, Certified, Chain, Delivery, Derived, Licence, Logged, Party, TermsInForce, Trace, TracedShard,
+    TrainedModel,
+};
 pub use conflicts::{Conflict, SealedPlace, conflicts, flag_conflicts};
 pub use events::{Event, EventQuery};
 pub use export::{Export, ExportFormat, export};

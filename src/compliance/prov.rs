@@ -91,6 +91,9 @@ impl Document {
         if section == Section::Derivation {
             derivations(c, events, &mut records)?;
         }
+        if section == Section::Usage {
+            training(c, events, &mut records)?;
+        }
         if section == Section::Agent && self.agents.insert("exchange".to_string()) {
             records.push(agent("exchange", "prov:SoftwareAgent"));
         }
@@ -172,11 +175,21 @@ fn describe(event: &Event, records: &mut Vec<Record>) {
 /// The kinds whose statement brings forth what it is about.
 fn brings_forth(kind: StatementKind) -> bool {
     use StatementKind::{
-        Assessment, Certificate, Contract, Entitlement, KeyRegistration, Listing, Manifest, ReceiptBatch, Terms,
+        Assessment, Certificate, Contract, Entitlement, KeyRegistration, Listing, Manifest, ModelTraining,
+        ReceiptBatch, Terms,
     };
     matches!(
         kind,
-        Manifest | Terms | Assessment | Certificate | Listing | Contract | Entitlement | KeyRegistration | ReceiptBatch
+        Manifest
+            | Terms
+            | Assessment
+            | Certificate
+            | Listing
+            | Contract
+            | Entitlement
+            | KeyRegistration
+            | ReceiptBatch
+            | ModelTraining
     )
 }
 
@@ -256,6 +269,20 @@ fn derivations(c: &mut Conn, events: &[Event], records: &mut Vec<Record>) -> Res
             "prov:generatedEntity": name(&child.to_string()), "prov:usedEntity": name(&parent.to_string()),
         });
         records.push((Section::Derivation, format!("_:derivation-{child}-{parent}"), derivation));
+    }
+    Ok(())
+}
+
+/// From each training that was declared to the versions that went into it.
+fn training(c: &mut Conn, events: &[Event], records: &mut Vec<Record>) -> Result<()> {
+    let declared: Vec<&Event> =
+        events.iter().filter(|event| event.kind == StatementKind::ModelTraining.as_str()).collect();
+    let models: Vec<&str> = declared.iter().filter_map(|event| event.about.as_deref()).collect();
+    for (model, version) in queries::list_training(c, &models)? {
+        let of_model = |event: &&&Event| event.about.as_deref() == Some(model.to_string().as_str());
+        if let Some(event) = declared.iter().find(of_model) {
+            records.push(usage(event, &version.to_string(), &version.to_string()));
+        }
     }
     Ok(())
 }

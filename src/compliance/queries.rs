@@ -5,8 +5,8 @@ use diesel::dsl::{exists, select};
 use diesel::prelude::*;
 
 use crate::db::Conn;
-use crate::schema::{log_sequence, objects, shards, statements, version_parents};
-use crate::types::{Digest, EntryId, VersionId};
+use crate::schema::{log_sequence, model_versions, objects, shards, statements, version_parents};
+use crate::types::{Digest, EntryId, ModelId, VersionId};
 
 mod abouts;
 mod chain;
@@ -47,6 +47,15 @@ pub(super) fn list_parents(c: &mut Conn, children: &[VersionId]) -> QueryResult<
         .filter(version_parents::parent_id.is_not_null())
         .order((version_parents::child_id, version_parents::ordinal))
         .select((version_parents::child_id, version_parents::parent_id.assume_not_null()))
+        .load(c)
+}
+
+/// The versions that models were trained on: (model, version).
+pub(super) fn list_training(c: &mut Conn, models: &[&str]) -> QueryResult<Vec<(ModelId, VersionId)>> {
+    model_versions::table
+        .filter(model_versions::model_id.eq_any(models))
+        .order((model_versions::model_id, model_versions::ordinal))
+        .select((model_versions::model_id, model_versions::version_id))
         .load(c)
 }
 

@@ -329,18 +329,10 @@ async fn an_export_tells_the_same_events_as_their_pages() {
     }
 }
 
-/// A file of this name in the folder that `CORPEX_SAMPLES` names, for tools that others wrote.
-fn keep_sample(name: &str, text: &str) {
-    if let Some(folder) = std::env::var_os("CORPEX_SAMPLES") {
-        std::fs::write(std::path::Path::new(&folder).join(name), text).unwrap();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn prov_says_who_made_what_from_what_and_who_used_it() {
     let trade = Trade::done().await;
     let text = exported(&trade, "prov", &[("subject", "poetry-house/poems")]).await;
-    keep_sample("trace.prov.json", &text);
     let prov: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(prov["prefix"]["corpex"], "urn:corpex:");
     let bytes = format!("corpex:sha256-{}", Digest::of(A));
@@ -367,4 +359,55 @@ async fn prov_says_who_made_what_from_what_and_who_used_it() {
     for agent in users {
         assert!(prov["agent"][&agent].is_object(), "{agent} is not introduced");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_from_a_corpus_is_reached_however_many_steps_away() {
+    let trade = Trade::done().await;
+    let version = trade.provider.get("/v1/datasets/poetry-house/poems/versions/1").await.unwrap();
+    let manifest = version["seal"]["manifest_sha256"].clone();
+    let parent = json!({ "dataset": "poetry-house/poems", "version": 1, "manifest_sha256": manifest });
+    let anthology = trade.lab.publish_from("anthology", &[("all.jsonl", b"{\"n\":1}\n")], &[parent]).await;
+    let parent = anthology.as_parent();
+    let training = json!({
+        "organisation": "verse-lab", "model": { "name": "Verse", "version": "7b", "sha256": Digest::of("weights") },
+        "use": "pretrain", "trained_on": [parent],
+    });
+    let training: corpex::models::Training = serde_json::from_value(training).unwrap();
+    let envelope = training.statement().unwrap().sign(&trade.lab.key).unwrap();
+    trade.lab.post("/v1/models", &json!({ "envelope": envelope })).await.unwrap();
+    trade.lab.publish_from("digest", &[("short.jsonl", b"{\"n\":2}\n")], &[parent]).await;
+    trade.app.drain().await;
+    let traced = trade.trace(&Digest::of(A).to_string()).await;
+    let derived = traced["chains"][0]["derived"].as_array().unwrap();
+    let reached: Vec<(&str, i64)> =
+        derived.iter().map(|one| (one["dataset"].as_str().unwrap(), one["distance"].as_i64().unwrap())).collect();
+    assert_eq!(reached, [("verse-lab/anthology", 1), ("verse-lab/digest", 2)]);
+    let model = &traced["chains"][0]["models"][0];
+    assert_eq!((&model["name"], &model["lab"]["handle"]), (&json!("Verse"), &json!("verse-lab")));
+    let trained = trade.events(&[("subject", "poetry-house/poems"), ("kind", "model-training")]).await;
+    assert_eq!(trained[0]["about"], model["model"]);
+    for subject in [Digest::of(A).to_string(), "poetry-house/poems@1".to_string()] {
+        let manifests = trade.events(&[("subject", &subject), ("kind", "manifest")]).await;
+        let sealed: Vec<&str> = manifests.iter().map(|event| event["dataset"].as_str().unwrap()).collect();
+        assert_eq!(sealed, ["poetry-house/poems", "verse-lab/anthology", "verse-lab/digest"], "{subject}");
+    }
+    let text = exported(&trade, "prov", &[("subject", "poetry-house/poems")]).await;
+    let prov: Value = serde_json::from_str(&text).unwrap();
+    let label = |name: &Value| prov["entity"][name.as_str().unwrap()]["prov:label"].as_str().unwrap().to_string();
+    let lines: BTreeSet<(String, String)> = prov["wasDerivedFrom"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|line| (label(&line["prov:generatedEntity"]), label(&line["prov:usedEntity"])))
+        .collect();
+    let line = |child: &str, parent: &str| (child.to_string(), parent.to_string());
+    let expected =
+        [line("verse-lab/anthology@1", "poetry-house/poems@1"), line("verse-lab/digest@1", "verse-lab/anthology@1")];
+    assert_eq!(lines, BTreeSet::from(expected));
+    let model = format!("corpex:{}", model["model"].as_str().unwrap());
+    let records = |section: &str| prov[section].as_object().unwrap().values();
+    let made = records("wasGeneratedBy").find(|made| made["prov:entity"] == model.as_str()).unwrap();
+    let used = records("used").filter(|used| used["prov:activity"] == made["prov:activity"]);
+    assert_eq!(used.map(|used| label(&used["prov:entity"])).collect::<Vec<_>>(), ["verse-lab/anthology@1"]);
 }

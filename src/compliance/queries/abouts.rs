@@ -32,6 +32,16 @@ const THINGS: &[(&str, &str)] = &[
         "batch",
         "SELECT id, NULL AS version_id, NULL AS order_id, NULL AS owner_id, NULL AS party_id FROM receipt_batches",
     ),
+    (
+        "model",
+        "SELECT id, NULL AS version_id, NULL AS order_id, organisation_id AS owner_id, NULL AS party_id FROM models",
+    ),
+    ("takedown", "SELECT id, version_id, NULL AS order_id, NULL AS owner_id, NULL AS party_id FROM takedowns"),
+    (
+        "recall",
+        "SELECT recalls.id, version_id, NULL AS order_id, NULL AS owner_id, organisation_id AS party_id \
+         FROM recalls JOIN takedowns ON takedowns.id = takedown_id",
+    ),
     ("org", "SELECT id, NULL AS version_id, NULL AS order_id, id AS owner_id, NULL AS party_id FROM organisations"),
 ];
 

@@ -129,7 +129,7 @@ pub(super) fn versions(scope: &Scope) -> Option<&'static str> {
     match scope {
         Scope::Thing(_) => None,
         Scope::Bytes(_) => Some("SELECT version_id FROM shards WHERE sha256 = ?"),
-        Scope::Version(_) => Some("?"),
+        Scope::Version(_) => Some("SELECT CAST(? AS TEXT)"),
         Scope::Dataset(_) => Some("SELECT id FROM versions WHERE dataset_id = ?"),
         Scope::Organisation(_) => {
             Some("SELECT versions.id FROM versions JOIN datasets ON datasets.id = dataset_id WHERE organisation_id = ?")
@@ -151,6 +151,9 @@ fn things(scope: &Scope) -> String {
         "id FROM assessments WHERE version_id",
         "id FROM certificates WHERE version_id",
     ]);
+    let derived = descendants(scope, versions);
+    parts.push(format!("SELECT model_id FROM model_versions WHERE version_id IN ({versions} UNION ALL {derived})"));
+    parts.push(derived);
     match scope {
         Scope::Order(_) => parts.extend(
             [
@@ -168,6 +171,8 @@ fn things(scope: &Scope) -> String {
             "id FROM orders WHERE version_id",
             "contracts.id FROM contracts JOIN orders ON orders.id = order_id WHERE version_id",
             "id FROM entitlements WHERE version_id",
+            "id FROM takedowns WHERE version_id",
+            "recalls.id FROM recalls JOIN takedowns ON takedowns.id = takedown_id WHERE version_id",
         ])),
     }
     if let Scope::Organisation(_) = scope {
@@ -179,11 +184,23 @@ fn things(scope: &Scope) -> String {
                 "SELECT id FROM orders WHERE buyer_id = ?",
                 "SELECT contracts.id FROM contracts JOIN orders ON orders.id = order_id WHERE buyer_id = ?",
                 "SELECT id FROM entitlements WHERE organisation_id = ?",
+                "SELECT id FROM models WHERE organisation_id = ?",
+                "SELECT id FROM recalls WHERE organisation_id = ?",
             ]
             .map(str::to_string),
         );
     }
     parts.join(" UNION ALL ")
+}
+
+/// What was made from a scope's versions, and from that, and so on; each version once, however it is reached.
+fn descendants(scope: &Scope, versions: &str) -> String {
+    let source = if let Scope::Bytes(_) = scope { " OR source_sha256 = ?" } else { "" };
+    format!(
+        "SELECT id FROM (WITH RECURSIVE derived(id) AS (SELECT child_id FROM version_parents \
+         WHERE parent_id IN ({versions}){source} UNION SELECT child_id FROM version_parents JOIN derived \
+         ON parent_id = derived.id) SELECT id FROM derived) made"
+    )
 }
 
 fn receipts(scope: &Scope) -> Option<String> {
