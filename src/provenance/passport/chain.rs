@@ -8,7 +8,7 @@ use super::verify::{CheckedDelivery, Opened, failed};
 use crate::error::Result;
 use crate::provenance::statement::StatementKind;
 use crate::provenance::tree;
-use crate::signing::canonical_json;
+use crate::signing::read_canonical_json;
 use crate::types::Digest;
 
 /// The members by which a predicate or a receipt refers to another statement: its `pae_sha256`.
@@ -101,11 +101,8 @@ pub(super) fn open_delivery(delivery: &Delivery, opened: &[Opened], name: &str) 
     tree::verify_inclusion(leaf, index, size, &delivery.path, root)
         .map_err(|error| refused("receipt", error.to_string()))?;
 
-    let receipt: Value =
-        serde_json::from_slice(&delivery.receipt.0).map_err(|error| refused("receipt", error.to_string()))?;
-    if canonical_json(&receipt)? != delivery.receipt.0 {
-        return Err(refused("receipt", "the receipt is not canonical JSON (RFC 8785)".into()));
-    }
+    let receipt = read_canonical_json(&delivery.receipt.0);
+    let receipt = receipt.map_err(|why| refused("receipt", format!("the receipt {why}")))?;
     references(&receipt, opened, name)?;
     let text = |member: &str| receipt.get(member).and_then(Value::as_str);
     if let (Some(path), Some(sha256)) = (text("path"), text("sha256")) {
