@@ -211,4 +211,22 @@ proptest! {
         prop_assert!(verify_consistency(wide(old), root, wide(size), root, &proof).is_err());
         prop_assert!(verify_consistency(wide(size), root, wide(old), old_root, &proof).is_err());
     }
+
+    #[test]
+    fn a_changed_tile_proves_nothing_that_is_not_so(size in 2..700_usize, tile: prop::sample::Index, at: prop::sample::Index, byte in 0..32_usize, entry: prop::sample::Index) {
+        let leaves = leaves(size);
+        let root = naive_root(&leaves);
+        let wide = |n: usize| u64::try_from(n).unwrap();
+        let (mut memory, _) = grown(&leaves, size);
+        let mut tiles: Vec<_> = memory.0.keys().copied().collect();
+        tiles.sort_unstable();
+        let hashes = memory.0.get_mut(tile.get(&tiles)).unwrap();
+        let at = at.index(hashes.len());
+        hashes[at].0[byte] ^= 1;
+
+        let index = entry.index(size);
+        let path = Tree::new(&mut memory, wide(size)).inclusion_path(wide(index)).unwrap();
+        let verified = verify_inclusion(leaves[index], wide(index), wide(size), &path, root).is_ok();
+        prop_assert_eq!(verified, path == naive_path(index, &leaves));
+    }
 }

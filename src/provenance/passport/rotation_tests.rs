@@ -5,7 +5,7 @@ use crate::keys::KeyRole;
 use crate::provenance::exchange_keys::{KeyEvent, Succession};
 
 impl Story {
-    fn succeed(&mut self, role: KeyRole, event: KeyEvent) {
+    pub(super) fn succeed(&mut self, role: KeyRole, event: KeyEvent) {
         let (old, new) = self.keys.of(role);
         let new = new.unwrap();
         self.succession(role, event, old.clone(), new.clone());

@@ -1,5 +1,9 @@
 //! Passports of a whole purchase, honest and otherwise.
 
+mod tamper_tests;
+mod tamper_whole_tests;
+mod vectors;
+
 use serde_json::{Value, json};
 
 use super::verify::verify_with;

@@ -1,0 +1,345 @@
+//! The test vectors of docs/provenance.md, made from fixed seeds: whoever writes a verifier starts from these files.
+//!
+//! `UPDATE_VECTORS=1 cargo test vectors` writes them anew; without it a difference between file and code is a failure.
+
+use std::path::Path;
+
+use super::*;
+use crate::keys::KeyRole;
+use crate::provenance::cosignature::cosign;
+use crate::provenance::exchange_keys::KeyEvent;
+use crate::provenance::note::{Note, WitnessKey};
+use crate::provenance::tiles::{Resource, Tile};
+use crate::signing::{IN_TOTO_PAYLOAD_TYPE, read_canonical_json};
+
+/// Compares a file below the repository's root with what it should hold, or writes it.
+fn published(file: &str, expected: &[u8]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    if std::env::var_os("UPDATE_VECTORS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, expected).unwrap();
+    }
+    let found = std::fs::read(&path).unwrap_or_default();
+    assert!(
+        found == expected,
+        "{file} is not what the code makes; run UPDATE_VECTORS=1 cargo test vectors, and explain"
+    );
+}
+
+fn published_json(file: &str, expected: &Value) {
+    let text = serde_json::to_string_pretty(expected).unwrap() + "\n";
+    published(&format!("docs/vectors/{file}"), text.as_bytes());
+}
+
+fn base64(bytes: impl AsRef<[u8]>) -> String {
+    Bytes(bytes.as_ref().to_vec()).to_string()
+}
+
+/// A purchase with predicates that follow their schemas.
+fn purchase() -> Story {
+    let mut story = Story::new();
+    story
+        .signers
+        .iter_mut()
+        .zip(["poetry-house", "verse-lab"])
+        .for_each(|(key, handle)| key.organisation = handle.into());
+    let about = |name: &str, digest| vec![ResourceDescriptor::new(name, digest)];
+    for number in 0..2 {
+        let (key, secret) =
+            (story.signers[number].clone(), [story.provider.clone(), story.lab.clone()][number].clone());
+        let predicate = json!({ "organisation": key.organisation, "public_key": key.public_key });
+        story.record_about(StatementKind::KeyRegistration, Some(secret), about("key", key.key_id), predicate);
+        story.signers[number].registered_at = story.recorded[number].3.recorded_at;
+    }
+    let (provider, lab) = (story.provider.clone(), story.lab.clone());
+    let shard = b"{\"text\":\"\xe5\xba\x8a\xe5\x89\x8d\xe6\x98\x8e\xe6\x9c\x88\xe5\x85\x89\"}\n";
+    let (path, sha256) = ("data/a.jsonl", Digest::of(shard));
+    let (dataset, version) = ("poetry-house/poems", 1);
+    let manifest = json!({
+        "dataset": dataset, "version": version, "card_sha256": Digest::of("# Poems\n"), "parents": [],
+        "shards": [{ "path": path, "size_bytes": shard.len(), "sha256": sha256, "media_type": "application/jsonl" }],
+        "provenance": { "collection_method": "other", "source_licence": "public domain", "consent": "not required", "personal_data": "none" },
+    });
+    let manifest = story.record_about(StatementKind::Manifest, Some(provider.clone()), about(path, sha256), manifest);
+    let document = json!({
+        "permitted_uses": ["pretrain"], "prohibited_uses": ["redistribute"], "territory": ["*"], "duration_days": null,
+        "attribution": true, "affiliates": false,
+        "price": { "model": "one_off", "amount": { "amount_minor": 128_000, "currency": "CNY" } },
+    });
+    let subject = about("terms", Digest::of(canonical_json(&document).unwrap()));
+    let terms = story.record_about(
+        StatementKind::Terms,
+        Some(provider),
+        subject,
+        json!({ "organisation": "poetry-house", "document": document }),
+    );
+    let id = |kind: &str| format!("{kind}_01jcm9qf80e5wvpd4d6d9k1m2n");
+    let assessment = json!({
+        "assessment": id("assessment"), "dataset": dataset, "version": version, "manifest_sha256": manifest,
+        "checklist": [{ "key": "lawful_source", "finding": "compliant", "evidence": [] }], "decision": "passed",
+        "assessor": id("user"), "assessed_at": at(14), "valid_until": at(14 + 365 * 24 * 3600),
+    });
+    let assessment = story.record_about(StatementKind::Assessment, None, about("manifest", manifest), assessment);
+    let party = |handle: &str| json!({ "handle": handle, "legal_name": format!("{handle} Ltd"), "registration_number": "91310000MA1FL0AB1C" });
+    let number = "CPX-2023-0000000001";
+    let certificate = json!({
+        "number": number, "dataset": dataset, "version": version, "manifest_sha256": manifest, "provider": party("poetry-house"),
+        "assessment": id("assessment"), "assessment_sha256": assessment, "issued_at": at(15),
+    });
+    story.record_about(StatementKind::Certificate, None, about("manifest", manifest), certificate);
+    let money = |fen: u32| json!({ "amount_minor": fen, "currency": "CNY" });
+    let contract = json!({
+        "order": id("order"), "listing": id("listing"), "buyer": party("verse-lab"), "provider": party("poetry-house"),
+        "dataset": dataset, "version": version, "manifest_sha256": manifest, "terms": id("terms"), "terms_sha256": terms,
+        "certificate": number, "use": "pretrain", "purpose": "pretraining of a small model of classical verse",
+        "price": money(128_000), "fee": money(3_840), "created_at": at(16),
+    });
+    let contract = story.record_about(StatementKind::Contract, Some(lab), about("manifest", manifest), contract);
+    let entitlement = json!({
+        "entitlement": id("entitlement"), "order": id("order"), "contract_sha256": contract, "dataset": dataset,
+        "version": version, "manifest_sha256": manifest, "granted_at": at(17), "expires_at": null,
+    });
+    story.record_about(StatementKind::Entitlement, None, about("contract", contract), entitlement);
+    story.receipts = (0..3)
+        .map(|number| {
+            json!({
+                "v": 1, "receipt": format!("receipt_01jcm9qf80e5wvpd4d6d9k1m2{number}"), "entitlement": id("entitlement"),
+                "user": id("user"), "dataset": dataset, "version": version, "path": path, "sha256": sha256,
+                "size_bytes": shard.len(), "issued_at": at(18),
+            })
+        })
+        .collect();
+    story.record_batch();
+    story
+}
+
+const WITNESS: &str = "witness.example/w1";
+
+fn witness() -> SecretKey {
+    SecretKey::from_seed([8; 32])
+}
+
+/// Adds the witness's cosignature to a checkpoint.
+fn cosigned(checkpoint: &str) -> String {
+    let mut note: Note = checkpoint.parse().unwrap();
+    note.signatures.push(cosign(&note.text, WITNESS, &witness(), at(19)).unwrap());
+    note.to_string()
+}
+
+/// The purchase's passport, its checkpoints cosigned, and the policy of somebody who wants that.
+fn witnessed() -> (Passport, Policy) {
+    let (story, key) = (purchase(), WitnessKey::new(WITNESS, witness().public()).unwrap());
+    let log = VerifierKey::new(ORIGIN, story.keys.log.public()).unwrap();
+    let policy: Policy = format!("log {log}\nwitness w1 {key}\nquorum w1\n").parse().unwrap();
+    let mut statements = story.statements();
+    for statement in &mut statements {
+        let mut proof: TlogProof = statement.proof.parse().unwrap();
+        proof.checkpoint = cosigned(&proof.checkpoint);
+        statement.proof = proof.to_string();
+    }
+    let (signers, deliveries) = (story.signers.clone(), story.deliveries());
+    (Passport::issue(&story.keys, ORIGIN, &policy.witnesses, statements, signers, deliveries).unwrap(), policy)
+}
+
+#[test]
+fn a_whole_passport_and_what_is_said_of_it() {
+    let (passport, policy) = witnessed();
+    let (exchange_keys, bytes) = (vec![passport.exchange_key], passport.to_bytes().unwrap());
+    published("docs/vectors/passport.json", &bytes);
+    let report = verify(&bytes, &Trust { log: Some(policy), exchange_keys: exchange_keys.clone() }).unwrap();
+    assert_eq!((report.statements.len(), report.deliveries.len()), (9, 1));
+    published_json("passport-report.json", &serde_json::to_value(report).unwrap());
+    // Without a cosignature the same policy wants nothing to do with it.
+    let (bare, policy) = (purchase().passport().to_bytes().unwrap(), witnessed().1);
+    assert!(reason(verify(&bare, &Trust { log: Some(policy), exchange_keys })).contains("w1"));
+}
+
+/// The purchase's passport after both of the exchange's keys were replaced, and the licence was suspended meanwhile.
+fn rotated() -> Passport {
+    let mut story = purchase();
+    let granted = story.recorded.iter().find(|(kind, ..)| *kind == StatementKind::Entitlement).unwrap().3.pae_sha256;
+    (story.keys.statement_next, story.keys.log_next) =
+        (Some(SecretKey::from_seed([11; 32])), Some(SecretKey::from_seed([12; 32])));
+    story.succeed(KeyRole::Statement, KeyEvent::Activated);
+    story.succeed(KeyRole::Log, KeyEvent::Activated);
+    let change = json!({
+        "entitlement": "entitlement_01jcm9qf80e5wvpd4d6d9k1m2n", "entitlement_sha256": granted, "from_state": "active",
+        "state": "suspended", "reason": "a claim is examined", "changed_at": at(21),
+    });
+    story.record_about(
+        StatementKind::EntitlementChange,
+        None,
+        vec![ResourceDescriptor::new("entitlement", granted)],
+        change,
+    );
+    story.succeed(KeyRole::Statement, KeyEvent::Retired);
+    story.succeed(KeyRole::Log, KeyEvent::Retired);
+    story.keys.statement = story.keys.statement_next.take().unwrap();
+    story.keys.log = story.keys.log_next.take().unwrap();
+    story.passport()
+}
+
+#[test]
+fn a_passport_over_a_rotation_that_the_old_keys_still_vouch_for() {
+    let (bytes, old) = (rotated().to_bytes().unwrap(), purchase().keys);
+    published("docs/vectors/passport-rotated.json", &bytes);
+    let log = Policy::of_log(VerifierKey::new(ORIGIN, old.log.public()).unwrap());
+    let report = verify(&bytes, &Trust { log: Some(log), exchange_keys: vec![old.statement.public()] }).unwrap();
+    assert_eq!((report.statements.len(), report.standing.unwrap().state.as_str()), (14, "suspended"));
+}
+
+#[test]
+fn keys_and_their_names() {
+    let story = Story::new();
+    let named = |name: &str, key: &SecretKey| json!({ "who": name, "seed_hex": hex::encode(key.seed()), "public_key": key.public(), "key_id": key.public().key_id() });
+    let log = VerifierKey::new(ORIGIN, story.keys.log.public()).unwrap();
+    let witness_key = WitnessKey::new(WITNESS, witness().public()).unwrap();
+    published_json(
+        "keys.json",
+        &json!({
+            "keys": [
+                named("the exchange's statements", &story.keys.statement), named("the log", &story.keys.log),
+                named("poetry-house", &story.provider), named("verse-lab", &story.lab), named("a witness", &witness()),
+            ],
+            "log": { "origin": ORIGIN, "vkey": log, "key_id_hex": hex::encode(log.key_id()) },
+            "witness": { "name": WITNESS, "vkey": witness_key, "key_id_hex": hex::encode(witness_key.key_id()) },
+        }),
+    );
+}
+
+#[test]
+fn envelopes_and_what_is_signed() {
+    let story = purchase();
+    let vectors = story.recorded.iter().map(|(kind, envelope, receipt, leaf)| {
+        json!({
+            "kind": kind, "envelope": envelope, "pae": base64(envelope.pae()), "pae_sha256": envelope.pae_sha256(),
+            "receipt": receipt, "leaf": leaf.to_json().unwrap(), "leaf_hash": tree::leaf_hash(leaf.to_json().unwrap()),
+        })
+    });
+    published_json("statements.json", &vectors.collect());
+}
+
+#[test]
+fn trees_of_up_to_eight_entries() {
+    let entries: Vec<String> = (0..8).map(|n| format!("entry {n}")).collect();
+    let leaves: Vec<Digest> = entries.iter().map(tree::leaf_hash).collect();
+    let roots: Vec<Value> =
+        (0..=8).map(|size| json!({ "size": size, "root": tree::root_of(&leaves[..size]) })).collect();
+    let mut inclusion = Vec::new();
+    let mut consistency = Vec::new();
+    for size in 1..=8_usize {
+        for index in 0..size {
+            inclusion
+                .push(json!({ "index": index, "size": size, "path": tree::path_of(&leaves[..size], index).unwrap() }));
+        }
+        for old in 1..=size {
+            let path = in_memory(&leaves[..size]).consistency_path(u64::try_from(old).unwrap()).unwrap();
+            consistency.push(json!({ "old_size": old, "new_size": size, "path": path }));
+        }
+    }
+    published_json(
+        "tree.json",
+        &json!({
+            "entries": entries, "leaf_hashes": leaves, "roots": roots, "inclusion": inclusion, "consistency": consistency,
+        }),
+    );
+}
+
+/// A tree whose leaves fit into one tile.
+fn in_memory(leaves: &[Digest]) -> tree::Tree<impl tree::TileReader> {
+    struct Leaves(Vec<Digest>);
+    impl tree::TileReader for Leaves {
+        fn read(&mut self, tile: Tile) -> Result<Vec<Digest>> {
+            assert_eq!((tile.level, tile.index), (0, 0));
+            Ok(self.0.clone())
+        }
+    }
+    tree::Tree::new(Leaves(leaves.to_vec()), u64::try_from(leaves.len()).unwrap())
+}
+
+#[test]
+fn a_log_with_its_checkpoint_tile_bundle_and_proof() {
+    let story = purchase();
+    let statements = story.statements();
+    let (mut tile, mut bundle) = (Vec::new(), Vec::new());
+    for statement in &statements {
+        tile.extend(tree::leaf_hash(&statement.leaf.0).0);
+        bundle.extend(u16::try_from(statement.leaf.0.len()).unwrap().to_be_bytes());
+        bundle.extend(&statement.leaf.0);
+    }
+    let proof: TlogProof = statements[2].proof.parse().unwrap();
+    let witness_vkey = WitnessKey::new(WITNESS, witness().public()).unwrap();
+    let paths = [(0, 0, 9), (0, 273, 112), (0, 1_234_067, 256), (1, 0, 1), (5, 1000, 255)];
+    let paths: Vec<Value> = paths
+        .into_iter()
+        .map(|(level, index, width)| {
+            let path = Resource::Hashes(Tile { level, index, width }).to_string();
+            json!({ "level": level, "index": index, "width": width, "path": path })
+        })
+        .collect();
+    published_json(
+        "log.json",
+        &json!({
+            "vkey": story.passport().log_vkey,
+            "checkpoint": proof.checkpoint,
+            "cosigned": { "checkpoint": cosigned(&proof.checkpoint), "vkey": witness_vkey, "at": at(19) },
+            "tile": { "path": format!("tile/0/000.p/{}", statements.len()), "bytes": base64(tile) },
+            "bundle": { "path": format!("tile/entries/000.p/{}", statements.len()), "bytes": base64(bundle) },
+            "proof": { "entry": String::from_utf8(statements[2].leaf.0.clone()).unwrap(), "text": statements[2].proof },
+            "paths": paths,
+        }),
+    );
+    published("fuzz/seeds/proof/entry.txt", &[&9_u64.to_le_bytes()[..], statements[2].proof.as_bytes()].concat());
+    published("fuzz/seeds/note/checkpoint.txt", proof.checkpoint.as_bytes());
+    published(
+        "fuzz/seeds/cosignature/checkpoint.txt",
+        &[&1_700_000_019_u32.to_le_bytes()[..], cosigned(&proof.checkpoint).as_bytes()].concat(),
+    );
+    published("fuzz/seeds/note/body.txt", proof.checkpoint.split("\n\n").next().unwrap().as_bytes());
+    published("fuzz/seeds/note/vkey.txt", story.passport().log_vkey.to_string().as_bytes());
+    published("fuzz/seeds/envelope/terms.json", &canonical_json(&statements[3].envelope).unwrap());
+    published("fuzz/seeds/envelope/payload.json", &statements[8].envelope.payload.0);
+    published("fuzz/seeds/envelope/key", &story.provider.public().to_bytes());
+    published("fuzz/seeds/tile_path/hashes.txt", b"0/x001/x234/067");
+    published("fuzz/seeds/tile_path/entries.txt", b"entries/273.p/112");
+}
+
+/// Texts of JSON and what canonical JSON makes of them, with the numbers and strings of RFC 8785.
+const CANONICAL: &[&str] = &[
+    r#"{"numbers":[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001],"string":"\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/","literals":[null,true,false]}"#,
+    r#"{"\u20ac":"Euro Sign","\r":"Carriage Return","\ufb33":"Hebrew Letter Dalet With Dagesh","1":"One","\ud83d\ude00":"Emoji: Grinning Face","\u0080":"Control","\u00f6":"Latin Small Letter O With Diaeresis"}"#,
+    r#"[0,-0,5e-324,-5e-324,1.7976931348623157e308,-1.7976931348623157e308,9007199254740991,-9007199254740991]"#,
+    r#"[295147905179352830000,999999999999999700000000,1e+21,999999999999999900000,1e-7,0.000001,1e-6,9.999999999999997e22,1e23,1.0000000000000001e23]"#,
+    r#"[333333333.3333332,333333333.33333325,333333333.3333333,333333333.3333334,333333333.33333343,-0.0000033333333333333333,1424953923781206.2]"#,
+    r#"{"b":{"z":1,"a":[]},"a":{},"":"","A":"\u2028\u2029\u007f\u0000\b\f"}"#,
+];
+
+/// Documents that a verifier must not take, though their signature is right.
+const NOT_CANONICAL: &[(&str, &str)] = &[
+    ("members out of order", r#"{"b":1,"a":2}"#),
+    ("a member twice", r#"{"a":1,"a":1}"#),
+    ("white space", r#"{"a": 1}"#),
+    ("a number in another spelling", r#"{"a":1.0}"#),
+    ("an escape that is not needed", r#"{"a":"\u0041"}"#),
+    ("a newline at the end", "{\"a\":1}\n"),
+    ("an integer beyond 2^53 - 1", r#"{"a":9007199254740992}"#),
+    ("an integer that a double cannot hold", r#"{"a":9007199254740993}"#),
+    ("half a surrogate pair", r#"{"a":"\ud800"}"#),
+];
+
+#[test]
+fn canonical_json_and_what_is_not() {
+    let canonical = CANONICAL.iter().map(|text| {
+        let value: Value = serde_json::from_str(text).unwrap();
+        json!({ "text": text, "canonical": String::from_utf8(canonical_json(&value).unwrap()).unwrap() })
+    });
+    let refused = NOT_CANONICAL.iter().map(|(why, text)| {
+        read_canonical_json(text.as_bytes()).unwrap_err();
+        let envelope = SecretKey::from_seed([6; 32]).sign_envelope(IN_TOTO_PAYLOAD_TYPE, text.as_bytes().to_vec());
+        json!({ "why": why, "text": text, "envelope": envelope })
+    });
+    published_json(
+        "canonical-json.json",
+        &json!({ "canonical": canonical.collect::<Vec<_>>(), "refused": refused.collect::<Vec<_>>() }),
+    );
+}
