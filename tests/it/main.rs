@@ -13,6 +13,7 @@ mod crash;
 mod database;
 mod entitlements;
 mod identity;
+mod interop;
 mod keys;
 mod ledger;
 mod lineage;
