@@ -6,6 +6,7 @@ usage: collect.py CREDENTIALS FOLDER, where CREDENTIALS is what `corpex demo --c
 import json
 import pathlib
 import sys
+import urllib.parse
 import urllib.request
 
 credentials = json.loads(pathlib.Path(sys.argv[1]).read_text())
@@ -47,4 +48,6 @@ for tile in tiles(size):
     keep(f"tile/{tile}", get(f"/log/tile/{tile}"))
 [entitlement] = json.loads(get("/v1/entitlements", "lab"))["items"]
 keep("passport.json", get(f"/v1/entitlements/{entitlement['id']}/passport", "lab"))
+query = urllib.parse.urlencode({"format": "prov", "subject": credentials["dataset"]})
+keep("prov.json", get(f"/v1/trace/export?{query}", "compliance"))
 print(f"ok   collected a log of {size} entries and a passport from {credentials['server']}")
