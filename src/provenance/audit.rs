@@ -16,6 +16,7 @@ const PAGE: i64 = 1000;
 pub fn audit(c: &mut Conn, keys: &ExchangeKeys, origin: &str) -> Result<Vec<String>> {
     let mut found = Vec::new();
     root(c, keys, origin, &mut found)?;
+    publication(c, keys, origin, &mut found)?;
     leaves(c, &mut found)?;
     Ok(found)
 }
@@ -51,6 +52,20 @@ fn root(c: &mut Conn, keys: &ExchangeKeys, origin: &str, found: &mut Vec<String>
         (counted(queries::count_places(c)?)?, queries::count_entries(c)?, queries::count_queued(c)?);
     if counted(entries)? != places + counted(queued)? {
         found.push(format!("of {entries} entries {places} have places and {queued} wait: some are lost"));
+    }
+    Ok(())
+}
+
+/// What is shown must be one of the checkpoints that were signed.
+fn publication(c: &mut Conn, keys: &ExchangeKeys, origin: &str, found: &mut Vec<String>) -> Result<()> {
+    let Some(shown) = queries::find_last_publication(c)? else { return Ok(()) };
+    let signed = queries::find_checkpoint(c, shown.tree_size)?;
+    match exchange_keys::open_checkpoint(c, keys, origin, &shown.note) {
+        Ok(checkpoint) if signed.is_some_and(|signed| signed.root_sha256 == checkpoint.root) => {}
+        Ok(_) => {
+            found.push(format!("the checkpoint shown for {} entries is not the one that was signed", shown.tree_size))
+        }
+        Err(error) => found.push(format!("the checkpoint that is shown does not verify: {error}")),
     }
     Ok(())
 }

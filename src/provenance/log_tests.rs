@@ -67,10 +67,11 @@ impl Log {
     async fn integrate(&self) -> Option<Checkpoint> {
         self.integrate_as("first").await.unwrap()
     }
-    async fn sql(&self, sqlite: &'static str, postgres: &'static str) {
+    async fn sql(&self, sqlite: &str, postgres: &str) {
+        let (sqlite, postgres) = (sqlite.to_string(), postgres.to_string());
         let sql = move |c: &mut Conn| match c {
-            Conn::Sqlite(c) => c.batch_execute(sqlite),
-            Conn::Pg(c) => c.batch_execute(postgres),
+            Conn::Sqlite(c) => c.batch_execute(&sqlite),
+            Conn::Pg(c) => c.batch_execute(&postgres),
         };
         self.db.write(move |c| Ok(sql(c)?)).await.unwrap();
     }
@@ -245,6 +246,26 @@ async fn a_log_that_lost_its_checkpoint_or_places_is_not_signed_any_further() {
     assert!(log.integrate_as("first").await.unwrap_err().detail.contains("1 entries have places, and 0 are signed"));
     log.sql("DELETE FROM log_checkpoints", "DELETE FROM log_checkpoints").await;
     assert_eq!(log.integrate_as("first").await.unwrap_err().kind, Kind::Unverified);
+}
+
+#[tokio::test]
+async fn an_audit_finds_a_checkpoint_that_was_shown_and_never_signed() {
+    let log = Log::new().await;
+    log.integrate().await.unwrap();
+    log.declare("one").await;
+    log.integrate().await.unwrap();
+    let audit = async || {
+        let keys = log.keys.clone();
+        log.db.read(move |c| audit::audit(c, &keys, ORIGIN)).await.unwrap().join("; ")
+    };
+    assert_eq!(audit().await, "");
+    log.sql("DROP TRIGGER log_publications_refuse_UPDATE", "ALTER TABLE log_publications DISABLE TRIGGER USER").await;
+    let other = Checkpoint::sign(ORIGIN, 1, Digest::of("another history"), &log.keys.log).unwrap().note;
+    for (note, why) in [(other.as_str(), "is not the one that was signed"), ("nothing", "does not verify")] {
+        let update = format!("UPDATE log_publications SET note = '{note}' WHERE tree_size = 1");
+        log.sql(&update, &update).await;
+        assert!(audit().await.contains(why), "{}", audit().await);
+    }
 }
 
 #[tokio::test]

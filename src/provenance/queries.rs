@@ -181,6 +181,10 @@ pub(super) fn find_last_checkpoint(c: &mut Conn) -> QueryResult<Option<Checkpoin
         .optional()
 }
 
+pub(super) fn find_checkpoint(c: &mut Conn, tree_size: i64) -> QueryResult<Option<CheckpointRow>> {
+    log_checkpoints::table.find(tree_size).select(CheckpointRow::as_select()).first(c).optional()
+}
+
 pub(super) fn insert_checkpoint(c: &mut Conn, row: &CheckpointRow) -> QueryResult<usize> {
     diesel::insert_into(log_checkpoints::table).values(row).execute(c)
 }
