@@ -139,6 +139,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(catalog::routes::get_manifest)
         .service(catalog::lineage::routes::list_parents)
         .service(catalog::lineage::routes::list_children)
+        .service(catalog::lineage::routes::list_children_of_source)
         .service(catalog::lineage::routes::get_lineage)
         // terms
         .service(terms::routes::publish_terms)

@@ -170,7 +170,8 @@ pub(crate) async fn list_models(app: Data<App>, caller: Caller, query: Query<Mod
 }
 
 /// Shows a declaration: all of it to the lab, its name and your own versions to a provider.
-#[utoipa::path(tag = "models", security(("bearer" = [])), responses(
+#[utoipa::path(tag = "models", security(("bearer" = [])),
+    params(("id" = ModelId, Path, description = "The declaration")), responses(
     (status = 200, body = ModelWithVersions),
     (status = 404, body = Problem, description = "Unknown, or nothing of yours is in it")))]
 #[get("/v1/models/{id}")]

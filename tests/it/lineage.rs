@@ -68,6 +68,8 @@ async fn a_version_names_its_parents_and_both_can_be_asked_about_the_other() {
     let children = format!("{}/children", poems.path());
     assert_eq!(datasets(&press.get(&children).await.unwrap()), ["anthology-press/anthology"]);
     assert_eq!(datasets(&app.compliance.get(&children).await.unwrap()), ["anthology-press/anthology"]);
+    let by_source = format!("/v1/sources/{}/children", Digest::of("songs"));
+    assert_eq!(house.get(&by_source).await.unwrap()["items"], json!([]));
     assert_eq!(house.get(&children).await.unwrap()["items"], json!([]), "nobody learns of what is not assessed");
     app.compliance.assess(&anthology).await;
     let child = json!({
@@ -75,6 +77,7 @@ async fn a_version_names_its_parents_and_both_can_be_asked_about_the_other() {
         "manifest_sha256": anthology.manifest.pae_sha256(),
     });
     assert_eq!(house.get(&children).await.unwrap()["items"], json!([child]));
+    assert_eq!(house.get(&by_source).await.unwrap()["items"], json!([child]));
 
     let songs = app.app().db.read(|c| lineage::children_of_source(c, Digest::of("songs"), "", 10)).await.unwrap();
     assert_eq!(songs.iter().map(|child| child.full_name()).collect::<Vec<_>>(), ["anthology-press/anthology"]);

@@ -2,7 +2,8 @@
 
 use corpex::error::{Error, Kind};
 use corpex::models::{self, NamedModel, Training, TrainingItem};
-use corpex::signing::SecretKey;
+use corpex::provenance::StatementKind;
+use corpex::signing::{Bytes, SecretKey};
 use corpex::terms::Use;
 use corpex::types::{Digest, VersionId};
 use serde_json::{Value, json};
@@ -165,6 +166,16 @@ async fn a_declaration_is_signed_by_the_lab_about_the_model() {
     let envelope = about_else.sign(&lab.key).unwrap();
     let error = lab.post("/v1/models", &json!({ "envelope": envelope })).await.unwrap_err();
     assert_eq!((error.kind, error.field.as_deref()), (Kind::Invalid, Some("subject")));
+    let mut confused = training.statement().unwrap();
+    confused.predicate_type = StatementKind::Terms.predicate_type();
+    let envelope = confused.sign(&lab.key).unwrap();
+    let error = lab.post("/v1/models", &json!({ "envelope": envelope })).await.unwrap_err();
+    assert_eq!((error.kind, error.field.as_deref()), (Kind::Invalid, Some("predicateType")));
+    let mut changed = training.statement().unwrap().sign(&lab.key).unwrap();
+    changed.payload =
+        Bytes(Training { r#use: Use::Finetune, ..training.clone() }.statement().unwrap().to_payload().unwrap());
+    let error = lab.post("/v1/models", &json!({ "envelope": changed })).await.unwrap_err();
+    assert_eq!((error.kind, error.field.as_deref()), (Kind::BadSignature, Some("signature")));
     let backwards =
         Training { trained_from: Some("2099-01-02".into()), trained_to: Some("2099-01-01".into()), ..training.clone() };
     assert_eq!(declare(&lab, &backwards).await.unwrap_err().field.as_deref(), Some("predicate/trained_to"));

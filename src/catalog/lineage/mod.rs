@@ -20,9 +20,10 @@ use diesel::{Queryable, Selectable};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use self::queries::MadeFrom;
 use super::datasets::sees;
 use super::queries::Sees;
-use super::{Dataset, Version, VersionRef, VersionState, find_seal, view_version};
+use super::{Dataset, Version, VersionRef, VersionState, view_version};
 use crate::db::{Conn, MultiBackend};
 use crate::error::{Error, Kind, Result};
 use crate::identity::Caller;
@@ -141,16 +142,16 @@ fn check_version(
             .remedy("name a version that was listed, or one of your own; name a source elsewhere by url or sha256")
     };
     let (handle, name) = named.dataset.split_once('/').ok_or_else(unknown)?;
-    let (of, parent) = super::queries::find_version(c, handle, name, named.version)?.ok_or_else(unknown)?;
+    let parent = queries::find_candidate(c, handle, name, named.version)?.ok_or_else(unknown)?;
     if parent.id == version.id {
         return Err(Error::invalid("version", "a version cannot be made from itself")
             .remedy("name the version that it was made from, or leave the parent out"));
     }
-    let own = of.organisation_id == dataset.organisation_id;
+    let own = parent.organisation_id == dataset.organisation_id;
     if !own && parent.state != VersionState::Assessed {
         return Err(unknown());
     }
-    let Some(seal) = find_seal(c, parent.id)? else {
+    let Some(seal) = parent.seal else {
         let detail = format!("{}@{} is a draft: what it consists of can still change", named.dataset, named.version);
         return Err(Error::invalid("version", detail).remedy("seal it first, or leave the parent out"));
     };
@@ -202,7 +203,7 @@ pub fn parents_of(c: &mut Conn, id: VersionId, after: i32, limit: i64) -> Result
 /// # Errors
 /// Those of the database.
 pub fn children_of(c: &mut Conn, id: VersionId, after: &str, limit: i64) -> Result<Vec<Relative>> {
-    Ok(queries::list_children(c, id, &Sees::Everything, after, limit)?)
+    Ok(queries::list_children(c, MadeFrom::Version(id), &Sees::Everything, after, limit)?)
 }
 
 /// Up to `limit` versions that name bytes of this digest as a source, and whose identifiers sort after `after`, whoever
@@ -211,7 +212,7 @@ pub fn children_of(c: &mut Conn, id: VersionId, after: &str, limit: i64) -> Resu
 /// # Errors
 /// Those of the database.
 pub fn children_of_source(c: &mut Conn, sha256: Digest, after: &str, limit: i64) -> Result<Vec<Relative>> {
-    Ok(queries::list_children_of_source(c, sha256, after, limit)?)
+    Ok(queries::list_children(c, MadeFrom::Source(sha256), &Sees::Everything, after, limit)?)
 }
 
 /// What a version was made from, and what that was made from, and so on: up to `most` versions, whoever asks.
@@ -283,9 +284,25 @@ pub fn list_children(
     page: &PageQuery,
 ) -> Result<Page<Relative>> {
     let (_, version) = view_version(c, caller, which)?;
-    let limit = page.limit()?;
-    let after = page.after_id::<kind::Version>()?;
-    let rows = queries::list_children(c, version.id, &sees(caller), after, limit.saturating_add(1))?;
+    page_of_children(c, caller, MadeFrom::Version(version.id), page)
+}
+
+/// The versions that `caller` may see and that name bytes of this digest as a source.
+///
+/// # Errors
+/// `Invalid`, naming the parameter.
+pub fn list_children_of_source(
+    c: &mut Conn,
+    caller: Option<&Caller>,
+    sha256: Digest,
+    page: &PageQuery,
+) -> Result<Page<Relative>> {
+    page_of_children(c, caller, MadeFrom::Source(sha256), page)
+}
+
+fn page_of_children(c: &mut Conn, caller: Option<&Caller>, of: MadeFrom, page: &PageQuery) -> Result<Page<Relative>> {
+    let (limit, after) = (page.limit()?, page.after_id::<kind::Version>()?);
+    let rows = queries::list_children(c, of, &sees(caller), after, limit.saturating_add(1))?;
     Ok(Page::new(rows, limit, |relative| relative.version_id.to_string()))
 }
 

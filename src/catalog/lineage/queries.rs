@@ -9,7 +9,46 @@ use super::super::queries::Sees;
 use super::{Direction, Parent, ParentLink, Relative};
 use crate::db::{Conn, MultiBackend};
 use crate::schema::{datasets, offered_versions, organisations, seals, version_parents, versions};
-use crate::types::{Digest, Instant, Json, VersionId};
+use crate::types::{Digest, Instant, Json, OrganisationId, VersionId};
+
+/// What versions were made from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum MadeFrom {
+    /// A version on this exchange.
+    Version(VersionId),
+    /// Bytes elsewhere.
+    Source(Digest),
+}
+
+/// A version that is named as a parent, as far as it must be looked at.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = versions, check_for_backend(MultiBackend))]
+pub(super) struct Candidate {
+    pub(super) id: VersionId,
+    pub(super) state: VersionState,
+    #[diesel(select_expression = datasets::organisation_id)]
+    pub(super) organisation_id: OrganisationId,
+    #[diesel(embed)]
+    pub(super) seal: Option<CandidateSeal>,
+}
+
+/// The seal of a version that is named as a parent.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = seals, check_for_backend(MultiBackend))]
+pub(super) struct CandidateSeal {
+    pub(super) manifest_sha256: Digest,
+    pub(super) generation: i32,
+}
+
+pub(super) fn find_candidate(c: &mut Conn, handle: &str, name: &str, number: i32) -> QueryResult<Option<Candidate>> {
+    versions::table
+        .inner_join(datasets::table.inner_join(organisations::table))
+        .left_join(seals::table)
+        .filter(organisations::handle.eq(handle).and(datasets::name.eq(name)).and(versions::number.eq(number)))
+        .select(Candidate::as_select())
+        .first(c)
+        .optional()
+}
 
 /// Records one parent of a version; both are given with their generations.
 pub(super) fn insert_parent(
@@ -70,40 +109,29 @@ fn lines_with_children() -> _ {
     version_parents::table.inner_join(child)
 }
 
+/// The versions that were made from something, a page of them.
 pub(super) fn list_children(
     c: &mut Conn,
-    parent: VersionId,
+    of: MadeFrom,
     sees: &Sees,
     after: &str,
     limit: i64,
 ) -> QueryResult<Vec<Relative>> {
     let mut query = lines_with_children()
-        .filter(version_parents::parent_id.eq(parent))
         .filter(version_parents::child_id.gt(after.to_string().into_sql::<Text>()))
         .order(version_parents::child_id)
         .limit(limit)
         .select(Relative::as_select())
         .into_boxed();
+    query = match of {
+        MadeFrom::Version(parent) => query.filter(version_parents::parent_id.eq(parent)),
+        MadeFrom::Source(sha256) => query.filter(version_parents::source_sha256.eq(sha256)),
+    };
     if let Sees::AllOf(organisations) = sees {
         let own = datasets::organisation_id.eq_any(organisations.clone());
         query = query.filter(versions::state.eq(VersionState::Assessed).or(own));
     }
     query.load(c)
-}
-
-pub(super) fn list_children_of_source(
-    c: &mut Conn,
-    sha256: Digest,
-    after: &str,
-    limit: i64,
-) -> QueryResult<Vec<Relative>> {
-    lines_with_children()
-        .filter(version_parents::source_sha256.eq(sha256))
-        .filter(version_parents::child_id.gt(after.to_string().into_sql::<Text>()))
-        .order(version_parents::child_id)
-        .limit(limit)
-        .select(Relative::as_select())
-        .load(c)
 }
 
 /// The versions one step away from any of `of`, but for those of `except`.

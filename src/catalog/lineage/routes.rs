@@ -64,7 +64,8 @@ pub(crate) struct LineageQuery {
 }
 
 /// Lists what a version was made from, in the order of its manifest: versions on this exchange, and sources elsewhere.
-#[utoipa::path(tag = "catalog", responses((status = 200, body = Page<Parent>), (status = 404, body = Problem)))]
+#[utoipa::path(tag = "catalog", params(VersionRef, PageQuery),
+    responses((status = 200, body = Page<Parent>), (status = 404, body = Problem)))]
 #[get("/v1/datasets/{organisation}/{name}/versions/{number}/parents")]
 pub(crate) async fn list_parents(
     app: Data<App>,
@@ -77,7 +78,8 @@ pub(crate) async fn list_parents(
 }
 
 /// Lists the versions that name this one as a parent, as far as you may see them.
-#[utoipa::path(tag = "catalog", responses((status = 200, body = Page<RelativeView>), (status = 404, body = Problem)))]
+#[utoipa::path(tag = "catalog", params(VersionRef, PageQuery),
+    responses((status = 200, body = Page<RelativeView>), (status = 404, body = Problem)))]
 #[get("/v1/datasets/{organisation}/{name}/versions/{number}/children")]
 pub(crate) async fn list_children(
     app: Data<App>,
@@ -89,8 +91,22 @@ pub(crate) async fn list_children(
     Ok(page.map(RelativeView::from))
 }
 
+/// Lists the versions that name bytes of this SHA-256 as a source elsewhere, as far as you may see them.
+#[utoipa::path(tag = "catalog", params(("sha256" = Digest, Path, description = "The digest of the source"), PageQuery),
+    responses((status = 200, body = Page<RelativeView>)))]
+#[get("/v1/sources/{sha256}/children")]
+pub(crate) async fn list_children_of_source(
+    app: Data<App>,
+    caller: MaybeCaller,
+    sha256: Path<Digest>,
+    page: Query<PageQuery>,
+) -> Result<Page<RelativeView>> {
+    let page = app.db.read(move |c| super::list_children_of_source(c, caller.0.as_ref(), *sha256, &page)).await?;
+    Ok(page.map(RelativeView::from))
+}
+
 /// Follows lineage over any number of steps, breadth first, through versions that you may see.
-#[utoipa::path(tag = "catalog", params(LineageQuery),
+#[utoipa::path(tag = "catalog", params(VersionRef, LineageQuery),
     responses((status = 200, body = LineageView), (status = 404, body = Problem)))]
 #[get("/v1/datasets/{organisation}/{name}/versions/{number}/lineage")]
 pub(crate) async fn get_lineage(

@@ -122,6 +122,7 @@ pub const TABLE: &[Case] = &[
     row("list_parents",        Viewers(House),                  |t| at(t.draft() + "/parents")),
     row("list_children",       Anyone,                          |t| at(format!("{}/children", t.open))),
     row("list_children",       Viewers(House),                  |t| at(t.draft() + "/children")),
+    row("list_children_of_source", Anyone,                      |_| at(format!("/v1/sources/{}/children", "00".repeat(32)))),
     row("get_lineage",         Anyone,                          |t| at(format!("{}/lineage?direction=down", t.open))),
     row("get_lineage",         Viewers(House),                  |t| at(t.draft() + "/lineage?direction=up")),
     row("put_card",            Of(House, EDITORS, Public),      |t| with(format!("{}/card", t.open), json!({ "card": "" }))),
