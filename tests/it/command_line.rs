@@ -110,6 +110,13 @@ async fn corpora_travel_from_provider_to_lab_and_every_byte_is_proven() {
         lab.done(&["verify", &passport, "--offline", "--log-key", &log_key]);
         let shard = target.join(&files(&target)[0].0).display().to_string();
         assert!(compliance.done(&["trace", &shard]).contains("held by verse-lab"));
+        let listed = compliance.done(&["trace", &shard, "--kind", "delivery"]);
+        assert!(listed.contains(&dataset) && listed.contains("with verse-lab"), "{listed}");
+        let table = work.path().join(format!("{name}.csv"));
+        compliance.done(&["trace", &dataset, "--export", "csv", "--out", &table.display().to_string()]);
+        let table = std::fs::read_to_string(table).unwrap();
+        assert_eq!(table, compliance.done(&["trace", &dataset, "--export", "csv"]), "to a file or to standard output");
+        assert!(table.starts_with("id,at,kind,") && table.contains(",certificate,"), "{table}");
 
         let revocation = format!("/v1/entitlements/{}/revocation", bought["entitlement"].as_str().unwrap());
         compliance.api("POST", &revocation, &json!({ "reason": "a court ordered it" }));
