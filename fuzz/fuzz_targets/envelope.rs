@@ -37,12 +37,11 @@ fn judge(payload: &[u8]) {
     let envelope = KEY.sign_envelope(IN_TOTO_PAYLOAD_TYPE, payload.to_vec());
     let verified = envelope.verify(KEY.public(), IN_TOTO_PAYLOAD_TYPE);
     assert_eq!(verified.is_ok(), read_canonical_json(payload).is_ok());
-    if let Ok(value) = verified {
-        assert_eq!(canonical_json(&value).expect("JSON is JSON"), payload);
-        let pretty = serde_json::to_vec_pretty(&value).expect("JSON is JSON");
-        let reread: serde_json::Value = serde_json::from_slice(&pretty).expect("what is printed parses");
-        assert_eq!(canonical_json(&reread).expect("JSON is JSON"), payload);
-    }
+    let Ok(value) = verified else { return };
+    assert_eq!(canonical_json(&value).expect("JSON is JSON"), payload);
+    let pretty = serde_json::to_vec_pretty(&value).expect("JSON is JSON");
+    let reread: serde_json::Value = serde_json::from_slice(&pretty).expect("what is printed parses");
+    assert_eq!(canonical_json(&reread).expect("JSON is JSON"), payload);
     for kind in
         [StatementKind::Manifest, StatementKind::Terms, StatementKind::KeyRevocation, StatementKind::ReceiptBatch]
     {
