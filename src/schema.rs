@@ -204,10 +204,10 @@ diesel::table! {
 }
 
 diesel::table! {
-    log_publications (tree_size) {
+    log_publications (tree_size, published_at) {
         tree_size -> BigInt,
-        note -> Text,
         published_at -> Timestamp,
+        note -> Text,
     }
 }
 

@@ -7,6 +7,7 @@
 //! Invariant: whoever was shown a checkpoint, the mark is at least as far.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
@@ -24,6 +25,8 @@ use crate::types::Instant;
 
 /// The most batches that are signed before the log is published once.
 const MAX_BATCHES: usize = 20;
+/// How often witnesses that have not cosigned what is published are asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The one who extends the log and publishes it, as long as it holds the sequencer's lease.
 pub struct Publisher {
@@ -35,6 +38,8 @@ pub struct Publisher {
     witnesses: Witnesses,
     /// The last checkpoint that was shown, once it has been looked up.
     shown: Option<Option<Checkpoint>>,
+    /// When absent witnesses were asked last.
+    asked_at: Option<Instant>,
 }
 
 impl Publisher {
@@ -48,7 +53,16 @@ impl Publisher {
         policy: Policy,
     ) -> Result<Self> {
         let witnesses = Witnesses::new(policy)?;
-        Ok(Self { db, store, keys, origin: origin.to_string(), owner: owner.to_string(), witnesses, shown: None })
+        Ok(Self {
+            db,
+            store,
+            keys,
+            origin: origin.to_string(),
+            owner: owner.to_string(),
+            witnesses,
+            shown: None,
+            asked_at: None,
+        })
     }
 
     /// Does one step: gives waiting entries their places and publishes the tree. True if it did something.
@@ -57,7 +71,7 @@ impl Publisher {
     /// do; either is told by [`sequencer::check`] until a step succeeds.
     pub async fn step(&mut self, now: Instant) -> Result<bool> {
         if !self.db.read(sequencer::is_due).await? {
-            return Ok(false);
+            return self.complete(now).await;
         }
         let outcome = self.advance(now).await;
         if let Err(error) = &outcome {
@@ -98,6 +112,27 @@ impl Publisher {
         self.store.put(&self.mark_key().await?, Bytes::from(checkpoint.note.clone())).await?;
         self.shown = Some(Some(checkpoint.clone()));
         let note = self.witnesses.cosign(&self.db, &checkpoint).await?;
+        let (owner, size) = (self.owner.clone(), checkpoint.tree_size);
+        self.db.write(move |c| sequencer::publish(c, &owner, size, &note, now)).await
+    }
+
+    /// Shows what is published to witnesses that have not cosigned it: new ones, and ones that were away.
+    async fn complete(&mut self, now: Instant) -> Result<bool> {
+        if self.asked_at.is_some_and(|at| at.plus(ASK_AGAIN) > now) {
+            return Ok(false);
+        }
+        self.asked_at = Some(now);
+        let (keys, origin) = (self.keys.clone(), self.origin.clone());
+        let published = self.db.read(move |c| sequencer::published(c, &keys, &origin)).await?;
+        let Some((checkpoint, shown)) = published else { return Ok(false) };
+        let before = self.witnesses.count(&shown)?;
+        if before == self.witnesses.asked() {
+            return Ok(false);
+        }
+        let note = self.witnesses.cosign(&self.db, &checkpoint).await?;
+        if self.witnesses.count(&note)? <= before {
+            return Ok(false);
+        }
         let (owner, size) = (self.owner.clone(), checkpoint.tree_size);
         self.db.write(move |c| sequencer::publish(c, &owner, size, &note, now)).await
     }

@@ -193,13 +193,13 @@ pub(super) fn insert_checkpoint(c: &mut Conn, row: &CheckpointRow) -> QueryResul
 #[diesel(table_name = log_publications, check_for_backend(MultiBackend))]
 pub(super) struct PublicationRow {
     pub(super) tree_size: i64,
-    pub(super) note: String,
     pub(super) published_at: Instant,
+    pub(super) note: String,
 }
 
 pub(super) fn find_last_publication(c: &mut Conn) -> QueryResult<Option<PublicationRow>> {
     log_publications::table
-        .order(log_publications::tree_size.desc())
+        .order((log_publications::tree_size.desc(), log_publications::published_at.desc()))
         .select(PublicationRow::as_select())
         .first(c)
         .optional()

@@ -88,10 +88,19 @@ pub(super) fn unpublished(
     }
 }
 
+/// The last signed checkpoint and the note under which it is published, when they are the same tree.
+pub(super) fn published(c: &mut Conn, keys: &ExchangeKeys, origin: &str) -> Result<Option<(Checkpoint, String)>> {
+    let shown = queries::find_last_publication(c)?;
+    Ok(last_checkpoint(c, keys, origin)?
+        .zip(shown)
+        .filter(|(last, shown)| stored(last.tree_size).is_ok_and(|size| size == shown.tree_size))
+        .map(|(last, shown)| (last, shown.note)))
+}
+
 /// Publishes the checkpoint of `tree_size` with the cosignatures in `note`, if `owner` holds the lease and nothing larger was
 /// published meanwhile. True if it was published.
 pub(super) fn publish(c: &mut Conn, owner: &str, tree_size: u64, note: &str, now: Instant) -> Result<bool> {
-    if !hold_lease(c, owner, now)? || published_size(c)?.is_some_and(|published| published >= tree_size) {
+    if !hold_lease(c, owner, now)? || published_size(c)?.is_some_and(|published| published > tree_size) {
         return Ok(false);
     }
     let row = PublicationRow { tree_size: stored(tree_size)?, note: note.to_string(), published_at: now };

@@ -21,6 +21,7 @@ use super::proofs;
 use super::witness::Submission;
 use crate::db::Db;
 use crate::error::{Error, Kind, Result};
+use crate::types::Instant;
 
 /// How long a witness may take over one checkpoint.
 const PATIENCE: Duration = Duration::from_millis(800);
@@ -55,6 +56,16 @@ impl Witnesses {
         Ok(Self { http, policy, seen: Mutex::default() })
     }
 
+    /// How many witnesses are asked.
+    pub(super) fn asked(&self) -> usize {
+        self.policy.witnesses.iter().filter(|witness| witness.url.is_some()).count()
+    }
+
+    /// How many of the policy's witnesses cosigned a note.
+    pub(super) fn count(&self, note: &str) -> Result<usize> {
+        Ok(self.policy.cosignatures(&note.parse()?, Instant::from_unix_micros(0))?.len())
+    }
+
     /// Shows a checkpoint to every witness, and gives its note with their cosignatures.
     ///
     /// Fails as unverified when a witness has seen more than this database holds, and as unavailable when those that
@@ -75,7 +86,7 @@ impl Witnesses {
                 Err(error) => tracing::warn!(witness = witness.name, %error, "a checkpoint goes without a cosignature"),
             }
         }
-        let by = self.policy.cosignatures(&note, crate::types::Instant::from_unix_micros(0))?;
+        let by = self.policy.cosignatures(&note, Instant::from_unix_micros(0))?;
         self.policy.require_quorum(&by).map_err(|error| Error::new(Kind::Unavailable, error.detail))?;
         Ok(note.to_string())
     }

@@ -158,6 +158,34 @@ async fn without_its_quorum_the_log_waits_and_says_so() {
     serving.stop().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_that_was_away_cosigns_what_is_published_when_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (app, vkey, serving) = witnessed_app(folder.path(), "none").await;
+    published(&app).await;
+    let address = serving.address.to_string();
+    serving.stop().await.unwrap();
+    app.provider().await;
+    let cosigned = |note: &str| cosigned_at(&note.parse::<Note>().unwrap(), &vkey).unwrap().is_some();
+    let alone = published(&app).await;
+    assert!(!cosigned(&alone.note), "nobody was there to see it");
+
+    let log = app.app().log_vkey().unwrap();
+    let (_, serving) = witness("lab.example/witness", log, &folder.path().join("witness"), &address);
+    let mut seen = published(&app).await;
+    for _ in 0..400 {
+        if cosigned(&seen.note) {
+            break;
+        }
+        app.clock.advance(Duration::from_secs(61));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        seen = published(&app).await;
+    }
+    assert!(cosigned(&seen.note));
+    assert_eq!((seen.tree_size, seen.root), (alone.tree_size, alone.root), "of the same tree");
+    serving.stop().await.unwrap();
+}
+
 async fn readiness(url: &str) -> (u16, Value) {
     let response = reqwest::get(format!("{url}/readyz")).await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
