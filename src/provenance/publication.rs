@@ -25,8 +25,8 @@ use crate::types::Instant;
 
 /// The most batches that are signed before the log is published once.
 const MAX_BATCHES: usize = 20;
-/// How often witnesses that have not cosigned what is published are asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
+/// How often an idle log is compared with what the object store and the witnesses remember; the first time at the start.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The one who extends the log and publishes it, as long as it holds the sequencer's lease.
 pub struct Publisher {
@@ -38,8 +38,8 @@ pub struct Publisher {
     witnesses: Witnesses,
     /// The last checkpoint that was shown, once it has been looked up.
     shown: Option<Option<Checkpoint>>,
-    /// When absent witnesses were asked last.
-    asked_at: Option<Instant>,
+    /// When an idle log was looked at last.
+    looked_at: Option<Instant>,
 }
 
 impl Publisher {
@@ -61,23 +61,28 @@ impl Publisher {
             owner: owner.to_string(),
             witnesses,
             shown: None,
-            asked_at: None,
+            looked_at: None,
         })
     }
 
-    /// Does one step: gives waiting entries their places and publishes the tree. True if it did something.
+    /// Does one step: gives waiting entries their places and publishes the tree, or looks after a log that is idle. True if
+    /// it did something.
     ///
     /// Fails as unverified when the log cannot go on, as unavailable when the store does not answer or too few witnesses
     /// do; either is told by [`sequencer::check`] until a step succeeds.
     pub async fn step(&mut self, now: Instant) -> Result<bool> {
-        if !self.db.read(sequencer::is_due).await? {
-            return self.complete(now).await;
+        let due = self.db.read(sequencer::is_due).await?;
+        if !due && self.looked_at.is_some_and(|at| at.plus(LOOK_AGAIN) > now) {
+            return Ok(false);
         }
-        let outcome = self.advance(now).await;
-        if let Err(error) = &outcome {
+        let outcome = if due { self.advance(now).await } else { self.look_after(now).await };
+        let problem = outcome.as_ref().err().map(ToString::to_string);
+        if problem.is_some() {
             self.shown = None;
-            let (owner, problem) = (self.owner.clone(), error.to_string());
-            self.db.write(move |c| sequencer::report(c, &owner, &problem, now)).await?;
+        }
+        if problem != self.db.read(sequencer::problem).await? {
+            let owner = self.owner.clone();
+            self.db.write(move |c| sequencer::report(c, &owner, problem.as_deref(), now)).await?;
         }
         outcome
     }
@@ -116,21 +121,23 @@ impl Publisher {
         self.db.write(move |c| sequencer::publish(c, &owner, size, &note, now)).await
     }
 
-    /// Shows what is published to witnesses that have not cosigned it: new ones, and ones that were away.
-    async fn complete(&mut self, now: Instant) -> Result<bool> {
-        if self.asked_at.is_some_and(|at| at.plus(ASK_AGAIN) > now) {
-            return Ok(false);
-        }
-        self.asked_at = Some(now);
+    /// Finds out a database that was set back while nothing is entered, and shows what is published to witnesses that have
+    /// not cosigned it: new ones, and ones that were away.
+    async fn look_after(&mut self, now: Instant) -> Result<bool> {
+        self.looked_at = Some(now);
+        let mark = self.mark().await?;
+        let (keys, origin) = (self.keys.clone(), self.origin.clone());
+        self.db.read(move |c| sequencer::require_continues(c, &keys, &origin, mark.as_ref())).await?;
         let (keys, origin) = (self.keys.clone(), self.origin.clone());
         let published = self.db.read(move |c| sequencer::published(c, &keys, &origin)).await?;
         let Some((checkpoint, shown)) = published else { return Ok(false) };
-        let before = self.witnesses.count(&shown)?;
-        if before == self.witnesses.asked() {
-            return Ok(false);
-        }
-        let note = self.witnesses.cosign(&self.db, &checkpoint).await?;
-        if self.witnesses.count(&note)? <= before {
+        let note = match self.witnesses.cosign(&self.db, &checkpoint).await {
+            Ok(note) => note,
+            // Enough cosigned when it was published; those away now are asked again.
+            Err(error) if error.kind == Kind::Unavailable => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        if self.witnesses.count(&note)? <= self.witnesses.count(&shown)? {
             return Ok(false);
         }
         let (owner, size) = (self.owner.clone(), checkpoint.tree_size);

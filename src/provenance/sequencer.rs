@@ -105,18 +105,31 @@ pub(super) fn publish(c: &mut Conn, owner: &str, tree_size: u64, note: &str, now
     }
     let row = PublicationRow { tree_size: stored(tree_size)?, note: note.to_string(), published_at: now };
     queries::insert_publication(c, &row)?;
-    if queries::find_lease(c, LEASE_NAME)?.is_some_and(|lease| lease.problem.is_some()) {
-        queries::set_problem(c, LEASE_NAME, None)?;
-    }
     Ok(true)
 }
 
-/// Records why `owner` cannot go on, for [`check`] to tell. Nothing if another owner holds the lease.
-pub(super) fn report(c: &mut Conn, owner: &str, problem: &str, now: Instant) -> Result<()> {
+/// Records why `owner` cannot go on, or that it can again, for [`check`] to tell. Nothing if another owner holds the lease.
+pub(super) fn report(c: &mut Conn, owner: &str, problem: Option<&str>, now: Instant) -> Result<()> {
     if hold_lease(c, owner, now)? {
-        queries::set_problem(c, LEASE_NAME, Some(problem))?;
+        queries::set_problem(c, LEASE_NAME, problem)?;
     }
     Ok(())
+}
+
+/// Why the log cannot go on, as it was last recorded.
+pub(super) fn problem(c: &mut Conn) -> Result<Option<String>> {
+    Ok(queries::find_lease(c, LEASE_NAME)?.and_then(|lease| lease.problem))
+}
+
+/// Refuses a database in which the log does not continue `shown`, the last checkpoint that left the exchange.
+pub(super) fn require_continues(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    origin: &str,
+    shown: Option<&Checkpoint>,
+) -> Result<()> {
+    let last = last_checkpoint(c, keys, origin)?;
+    continues(c, last.as_ref(), shown)
 }
 
 fn published_size(c: &mut Conn) -> Result<Option<u64>> {
@@ -135,7 +148,7 @@ pub fn is_due(c: &mut Conn) -> Result<bool> {
 /// Refuses when the sequencer said why it cannot go on, or when entries have waited for longer than `limit`: no sequencer
 /// runs.
 pub fn check(c: &mut Conn, limit: Duration, now: Instant) -> Result<()> {
-    if let Some(problem) = queries::find_lease(c, LEASE_NAME)?.and_then(|lease| lease.problem) {
+    if let Some(problem) = problem(c)? {
         return Err(Error::new(Kind::Unavailable, problem));
     }
     match queries::find_oldest_queued(c)? {

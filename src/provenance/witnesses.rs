@@ -56,11 +56,6 @@ impl Witnesses {
         Ok(Self { http, policy, seen: Mutex::default() })
     }
 
-    /// How many witnesses are asked.
-    pub(super) fn asked(&self) -> usize {
-        self.policy.witnesses.iter().filter(|witness| witness.url.is_some()).count()
-    }
-
     /// How many of the policy's witnesses cosigned a note.
     pub(super) fn count(&self, note: &str) -> Result<usize> {
         Ok(self.policy.cosignatures(&note.parse()?, Instant::from_unix_micros(0))?.len())

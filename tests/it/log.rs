@@ -342,6 +342,31 @@ async fn a_database_that_was_set_back_signs_nothing_until_the_right_one_is_there
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_idle_log_finds_out_that_its_database_was_set_back() {
+    let (folder, elsewhere, keys) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (real, old) = (TestDatabase::create().await, TestDatabase::create().await);
+    // A backup that was published itself once: nothing in it waits for anything.
+    let exchange = Restored::start(elsewhere.path(), keys.path(), &old, "old").await;
+    assert_eq!(exchange.published().await, 0);
+    exchange.stop().await;
+    let exchange = Restored::start(folder.path(), keys.path(), &real, "real").await;
+    exchange.record("one").await;
+    assert_eq!(exchange.published().await, 1);
+    exchange.stop().await;
+
+    let exchange = Restored::start(folder.path(), keys.path(), &old, "old").await;
+    let why = told_by_readiness(&exchange.running.url).await;
+    assert!(why.contains("1 entries were signed and shown, and this database holds 0"), "{why}");
+    exchange.stop().await;
+
+    let exchange = Restored::start(folder.path(), keys.path(), &real, "real").await;
+    exchange.published().await;
+    assert_eq!(readiness(&exchange.running.url).await.0, 200);
+    exchange.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_witness_finds_out_a_database_that_was_set_back_together_with_its_objects() {
     let folder = tempfile::tempdir().unwrap();
     let (app, _, serving) = witnessed_app(folder.path(), "none").await;
