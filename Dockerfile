@@ -18,13 +18,13 @@ COPY Cargo.toml Cargo.lock ./
 RUN mkdir src \
     && echo 'fn main() {}' >src/main.rs \
     && touch src/lib.rs \
-    && cargo build --release --locked --bin corpex \
+    && cargo build --profile production --locked --bin corpex \
     && rm -r src
 
 COPY . .
 # Cargo goes by modification times, and those of the sources may be older than the stand-ins just built.
 RUN touch src/lib.rs src/main.rs \
-    && cargo build --release --locked --bin corpex
+    && cargo build --profile production --locked --bin corpex
 
 FROM debian:12-slim
 RUN apt-get update \
@@ -32,7 +32,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 # A number, so that an orchestrator can see that it is not root. A new volume takes this directory's owner.
 RUN install -d -o 10001 -g 10001 -m 0700 /data
-COPY --from=build /build/target/release/corpex /usr/local/bin/corpex
+COPY --from=build /build/target/production/corpex /usr/local/bin/corpex
 USER 10001:10001
 VOLUME /data
 # All of the container's interfaces: which of the host's it is published on, `docker run -p` decides.
