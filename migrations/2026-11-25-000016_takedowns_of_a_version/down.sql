@@ -1,0 +1,1 @@
+DROP INDEX takedowns_by_version;
