@@ -225,7 +225,7 @@ fn statement(event: &Event, kind: StatementKind, about: &str, records: &mut Vec<
     let signers = match kind.signers() {
         Signers::Exchange => [exchange(), None],
         Signers::Both => [party, exchange()],
-        Signers::Organisation | Signers::Either => [owner, None],
+        Signers::Organisation => [owner, None],
     };
     for agent in signers.into_iter().flatten() {
         records.push(association(event, &agent));

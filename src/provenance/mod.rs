@@ -185,10 +185,10 @@ pub fn page_about(c: &mut Conn, subject: impl Display, page: &PageQuery) -> Resu
 
 /// Whether a kind of statement can be signed in this way at all: a fault of the exchange if not.
 fn expect_signers(kind: StatementKind, signers: Signers) -> Result<()> {
-    match kind.signers() {
-        Signers::Either if signers != Signers::Both => Ok(()),
-        expected if expected == signers => Ok(()),
-        expected => Err(Error::internal(format!("a {kind} is signed by {expected:?}, not by {signers:?}"))),
+    let expected = kind.signers();
+    match expected == signers {
+        true => Ok(()),
+        false => Err(Error::internal(format!("a {kind} is signed by {expected:?}, not by {signers:?}"))),
     }
 }
 

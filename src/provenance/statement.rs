@@ -85,8 +85,6 @@ pub enum Signers {
     Exchange,
     /// An organisation and the exchange.
     Both,
-    /// An organisation or the exchange.
-    Either,
 }
 
 impl StatementKind {
@@ -103,11 +101,10 @@ impl StatementKind {
         match self {
             Self::Manifest | Self::Terms | Self::KeyRegistration | Self::ModelTraining => Signers::Organisation,
             Self::Assessment | Self::Certificate | Self::Entitlement | Self::ReceiptBatch => Signers::Exchange,
-            Self::ExchangeKey => Signers::Exchange,
-            Self::ListingChange | Self::Settlement | Self::EntitlementChange => Signers::Exchange,
+            Self::ExchangeKey | Self::KeyRevocation => Signers::Exchange,
+            Self::Listing | Self::ListingChange | Self::Settlement | Self::EntitlementChange => Signers::Exchange,
             Self::Takedown | Self::Recall => Signers::Exchange,
             Self::Contract | Self::DeletionAttestation => Signers::Both,
-            Self::KeyRevocation | Self::Listing => Signers::Either,
         }
     }
 }

@@ -396,7 +396,6 @@ fn expect_parties(kind: StatementKind, by_exchange: bool, parties: usize, replac
         Signers::Organisation if replaces => 2,
         Signers::Organisation | Signers::Both => 1,
         Signers::Exchange => 0,
-        Signers::Either => usize::from(!by_exchange),
     };
     match parties == expected {
         true => Ok(()),
@@ -408,8 +407,8 @@ fn expect_parties(kind: StatementKind, by_exchange: bool, parties: usize, replac
 fn party(kind: StatementKind, predicate: &Value) -> Option<&str> {
     let text = |pointer: &str| predicate.pointer(pointer).and_then(Value::as_str);
     match kind {
-        StatementKind::Manifest | StatementKind::Listing => text("/dataset")?.split('/').next(),
-        StatementKind::Terms | StatementKind::KeyRegistration | StatementKind::KeyRevocation => text("/organisation"),
+        StatementKind::Manifest => text("/dataset")?.split('/').next(),
+        StatementKind::Terms | StatementKind::KeyRegistration => text("/organisation"),
         StatementKind::DeletionAttestation | StatementKind::ModelTraining => text("/organisation"),
         StatementKind::Contract => text("/buyer/handle"),
         _ => None,
