@@ -12,12 +12,14 @@ use crate::types::EntryId;
 /// Entries and statements read at a time.
 const PAGE: i64 = 1000;
 
-/// Recomputes the log's root from every entry, and every entry from its statement; describes each difference.
+/// Recomputes the log's root from every entry, every entry from its statement, and the exchange's keys from the statements
+/// about them; describes each difference.
 pub fn audit(c: &mut Conn, keys: &ExchangeKeys, origin: &str) -> Result<Vec<String>> {
     let mut found = Vec::new();
     root(c, keys, origin, &mut found)?;
     publication(c, keys, origin, &mut found)?;
     leaves(c, &mut found)?;
+    found.extend(exchange_keys::audit(c)?);
     Ok(found)
 }
 

@@ -11,15 +11,17 @@
 //! Invariant: nothing is signed with a key after its retirement is on record; the record is read in the transaction that signs.
 //! Invariant: a log entry names one signature of the exchange's: that of the oldest key that is not retired.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::note::{Checkpoint, VerifierKey};
 use super::{NewEntry, ResourceDescriptor, Statement, StatementKind, parse, queries};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::keys::{ExchangeKeys, KeyRole};
-use crate::signing::{PublicKey, SecretKey};
+use crate::signing::{Envelope, PublicKey, SecretKey};
 use crate::text_enum;
 use crate::types::{Digest, Instant};
 
@@ -106,6 +108,12 @@ pub(super) struct Succession {
 }
 
 impl Succession {
+    /// What an envelope says, whoever signed it.
+    pub(super) fn read(envelope: &Envelope) -> serde_json::Result<Self> {
+        let payload: Value = serde_json::from_slice(&envelope.payload.0)?;
+        serde_json::from_value(payload.get("predicate").cloned().unwrap_or_default())
+    }
+
     /// The subjects of a statement that says this.
     pub(super) fn subjects(&self) -> Vec<ResourceDescriptor> {
         vec![
@@ -270,4 +278,38 @@ fn record(
     })?;
     NewEntry { kind, envelope, signer: old.public().key_id(), receipt: None }.record(c, SUBJECT, now)?;
     Ok(())
+}
+
+/// Derives the keys that took over, and when each was retired, from the statements in the log; describes each difference.
+pub(super) fn audit(c: &mut Conn) -> Result<Vec<String>> {
+    let mut derived: HashMap<Digest, ExchangeKey> = HashMap::new();
+    let known = exchange_keys(c)?;
+    for first in known.iter().filter(|key| key.replaces.is_none()) {
+        derived.insert(first.key_id, ExchangeKey::new(first.role, first.public_key, None));
+    }
+    let mut found = Vec::new();
+    for stored in super::statements_about(c, SUBJECT)? {
+        let Ok(says) = Succession::read(&stored.envelope) else {
+            found.push(format!("statement {} does not say which key took over from which", stored.id));
+            continue;
+        };
+        let (new, old) = (says.public_key.key_id(), says.replaces.key_id());
+        match says.event {
+            KeyEvent::Activated => {
+                let since = Some((old, stored.recorded_at));
+                derived.insert(new, ExchangeKey::new(says.role, says.public_key, since));
+            }
+            KeyEvent::Retired => match derived.get_mut(&old) {
+                Some(key) => key.retired_at = Some(stored.recorded_at),
+                None => found.push(format!("statement {} retires the key {old}, which is not known", stored.id)),
+            },
+        }
+    }
+    for key in known {
+        if derived.remove(&key.key_id).as_ref() != Some(&key) {
+            found.push(format!("the exchange's {} key {} is not what the log says of it", key.role, key.key_id));
+        }
+    }
+    found.extend(derived.values().map(|key| format!("the exchange's {} key {} is lost", key.role, key.key_id)));
+    Ok(found)
 }

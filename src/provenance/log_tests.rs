@@ -249,6 +249,30 @@ async fn a_log_that_lost_its_checkpoint_or_places_is_not_signed_any_further() {
 }
 
 #[tokio::test]
+async fn an_audit_finds_a_key_that_is_not_what_the_log_says() {
+    let mut log = Log::new().await;
+    let (first, next, now) = (log.keys.clone(), SecretKey::generate(), log.clock.now());
+    log.keys.statement_next = Some(next.clone());
+    let both = log.keys.clone();
+    let rotated = log.db.write(move |c| {
+        exchange_keys::enrol(c, &first)?;
+        exchange_keys::activate(c, &first, KeyRole::Statement, &next, now)?;
+        exchange_keys::retire(c, &both, KeyRole::Statement, ORIGIN, now)
+    });
+    assert!(rotated.await.unwrap());
+    assert_eq!(log.db.read(exchange_keys::audit).await.unwrap(), [""; 0]);
+    let alive_again = "UPDATE exchange_keys SET retired_at = NULL";
+    log.db.write(move |c| Ok(c.batch_execute(alive_again)?)).await.unwrap();
+    let id = log.keys.statement.public().key_id();
+    let found = log.db.read(exchange_keys::audit).await.unwrap();
+    assert_eq!(found, [format!("the exchange's statement key {id} is not what the log says of it")]);
+    let lost = "DELETE FROM exchange_keys WHERE replaces IS NOT NULL";
+    log.db.write(move |c| Ok(c.batch_execute(lost)?)).await.unwrap();
+    let found = log.db.read(exchange_keys::audit).await.unwrap();
+    assert!(found.iter().any(|found| found.ends_with("is lost")), "{found:?}");
+}
+
+#[tokio::test]
 async fn an_audit_finds_a_checkpoint_that_was_shown_and_never_signed() {
     let log = Log::new().await;
     log.integrate().await.unwrap();

@@ -3,8 +3,6 @@
 //! Where a key took over from another, both signed an `exchange-key` statement; the passport carries them all. Whoever
 //! trusts one of the keys, an old one or a new one, reaches the others over these.
 
-use serde_json::Value;
-
 use super::verify::failed;
 use super::{Passport, PassportStatement};
 use crate::error::{Error, Kind, Result};
@@ -151,9 +149,7 @@ pub(super) fn succession(
 ) -> Result<(Statement, Succession)> {
     let refused = |why: String| failed(name, "signature", why);
     // The keys stand in the very document that they sign: they are read first, and believed once both signatures hold.
-    let payload: Value = serde_json::from_slice(&document.envelope.payload.0).map_err(|e| refused(e.to_string()))?;
-    let predicate = payload.get("predicate").cloned().unwrap_or_default();
-    let says: Succession = serde_json::from_value(predicate).map_err(|error| refused(error.to_string()))?;
+    let says = Succession::read(&document.envelope).map_err(|error| refused(error.to_string()))?;
     expect_signatures(&document.envelope, 2).map_err(|error| refused(error.to_string()))?;
     let read = |key| parse_with(&document.envelope, key, StatementKind::ExchangeKey, validate);
     read(says.replaces).map_err(|error| refused(error.to_string()))?;
