@@ -217,6 +217,15 @@ fn envelopes_and_what_is_signed() {
         })
     });
     published_json("statements.json", &vectors.collect());
+
+    let (_, first, ..) = &story.recorded[0];
+    let pae = String::from_utf8(first.pae()).unwrap();
+    let (opening, _) = pae.split_once("https://").unwrap();
+    let text = include_str!("../../../docs/provenance.md");
+    assert!(
+        text.contains(&format!("`{}`", opening.trim_end_matches('"'))),
+        "the example of docs/provenance.md: {opening}"
+    );
 }
 
 #[test]
