@@ -12,6 +12,7 @@
 //! Invariant: a transaction in which a statement failed is not committed, even if its closure returns `Ok`.
 //! PostgreSQL would answer such a `COMMIT` with success, and have kept nothing.
 //! Invariant: rows of the [`APPEND_ONLY`] tables are never changed or removed; triggers refuse it.
+//! Invariant: the rows of the [`LIVES`] move along the edges in `state_edges` and no others; triggers refuse it.
 
 use std::cell::Cell;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -21,7 +22,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use diesel::Connection;
+use diesel::backend::Backend;
 use diesel::connection::{AnsiTransactionManager, InstrumentationEvent, SimpleConnection, TransactionManager};
+use diesel::migration::{MigrationSource, MigrationVersion};
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -59,6 +62,10 @@ pub const APPEND_ONLY: &[&str] = &[
     "audit_reads",
     "conflicts",
 ];
+
+/// Tables whose rows live through states. A row enters a state, and leaves it for another, only where `state_edges` draws
+/// that edge; triggers refuse every other.
+pub const LIVES: &[&str] = &["versions", "listings", "orders", "entitlements", "takedowns", "recalls"];
 
 /// Older SQLite can corrupt a database when the write-ahead log is reset.
 const SQLITE_AT_LEAST: i32 = 3_051_003;
@@ -107,19 +114,17 @@ impl Db {
     pub async fn migrate(&self) -> Result<()> {
         self.on_blocking_thread(|db| {
             let mut conn = checkout(&db.writers)?;
-            let failed =
-                |error: Box<dyn std::error::Error + Send + Sync>| Error::internal("a migration failed").because(error);
             match &mut *conn {
                 Conn::Pg(pg) => {
                     // Several instances may start at once: one migrates, the others wait for it.
                     pg.batch_execute("SELECT pg_advisory_lock(4993215467)")?;
-                    let done = pg.run_pending_migrations(MIGRATIONS).map(drop).map_err(failed);
+                    let done = run_pending_migrations(pg);
                     let guarded = done.and_then(|()| Ok(pg.batch_execute(&postgres_guards())?));
                     pg.batch_execute("SELECT pg_advisory_unlock(4993215467)")?;
                     guarded
                 }
                 Conn::Sqlite(sqlite) => {
-                    sqlite.run_pending_migrations(MIGRATIONS).map_err(failed)?;
+                    run_pending_migrations(sqlite)?;
                     Ok(sqlite.batch_execute(&sqlite_guards())?)
                 }
             }
@@ -129,13 +134,9 @@ impl Db {
 
     /// Undoes every migration: tests prove with it that each `down.sql` is real.
     pub async fn revert_all_migrations(&self) -> Result<()> {
-        self.on_blocking_thread(|db| {
-            let failed =
-                |error: Box<dyn std::error::Error + Send + Sync>| Error::internal("a migration failed").because(error);
-            match &mut *checkout(&db.writers)? {
-                Conn::Pg(pg) => pg.revert_all_migrations(MIGRATIONS).map(drop).map_err(failed),
-                Conn::Sqlite(sqlite) => sqlite.revert_all_migrations(MIGRATIONS).map(drop).map_err(failed),
-            }
+        self.on_blocking_thread(|db| match &mut *checkout(&db.writers)? {
+            Conn::Pg(pg) => pg.revert_all_migrations(MIGRATIONS).map(drop).map_err(migration_failed),
+            Conn::Sqlite(sqlite) => sqlite.revert_all_migrations(MIGRATIONS).map(drop).map_err(migration_failed),
         })
         .await
     }
@@ -210,6 +211,22 @@ impl Db {
             .await
             .map_err(|error| Error::internal("database work panicked").because(error))?
     }
+}
+
+fn migration_failed(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    Error::internal("a migration failed").because(error)
+}
+
+/// Brings the schema up to date, unless another build made it: that one may have drawn it otherwise.
+fn run_pending_migrations<C: MigrationHarness<B>, B: Backend>(conn: &mut C) -> Result<()> {
+    let known = MigrationSource::<B>::migrations(&MIGRATIONS).map_err(migration_failed)?;
+    let applied = conn.applied_migrations().map_err(migration_failed)?;
+    let is_known = |version: &MigrationVersion| known.iter().any(|migration| migration.name().version() == *version);
+    if let Some(stranger) = applied.iter().find(|version| !is_known(version)) {
+        return Err(Error::internal(format!("this database has the migration {stranger}, which this program lacks"))
+            .remedy("start the build that made this database or a later one, or give another data directory"));
+    }
+    conn.run_pending_migrations(MIGRATIONS).map(drop).map_err(migration_failed)
 }
 
 /// Makes the database's file, if it is missing, readable by its owner only; SQLite gives the files beside it the same
@@ -344,7 +361,22 @@ fn sqlite_guards() -> String {
              BEGIN SELECT RAISE(ABORT, '{table} is append-only: correct it with another row'); END;"
         )
     };
-    APPEND_ONLY.iter().flat_map(|table| [guard(table, "UPDATE"), guard(table, "DELETE")]).collect()
+    let edge = |table: &str, event: &str, from: &str| {
+        format!(
+            "CREATE TRIGGER IF NOT EXISTS {table}_refuse_edge_of_{event} BEFORE {event} ON {table} \
+             WHEN NOT EXISTS (SELECT 1 FROM state_edges \
+                              WHERE life = '{table}' AND from_state = {from} AND to_state = NEW.state) \
+             BEGIN SELECT RAISE(ABORT, '{table}: state_edges draws no edge to this state'); END;"
+        )
+    };
+    let unchanging = APPEND_ONLY.iter().flat_map(|table| [guard(table, "UPDATE"), guard(table, "DELETE")]);
+    let lives = LIVES.iter().flat_map(|table| {
+        [
+            edge(table, "INSERT", "''"),
+            edge(table, "UPDATE", "OLD.state").replace("WHEN ", "WHEN NEW.state <> OLD.state AND "),
+        ]
+    });
+    unchanging.chain(lives).collect()
 }
 
 /// Gives every text column the collation that compares bytes, as SQLite does: the order of shards in a manifest and
@@ -370,7 +402,20 @@ fn postgres_guards() -> String {
              FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();"
         )
     };
-    [POSTGRES_BYTE_ORDER.to_string(), refuse.to_string()].into_iter().chain(APPEND_ONLY.iter().map(guard)).collect()
+    let refuse_edge = "CREATE OR REPLACE FUNCTION refuse_edge() RETURNS trigger LANGUAGE plpgsql AS $$ \
+                       DECLARE before TEXT := CASE WHEN TG_OP = 'INSERT' THEN '' ELSE OLD.state END; BEGIN \
+                       IF before <> NEW.state AND NOT EXISTS (SELECT 1 FROM state_edges WHERE life = TG_TABLE_NAME \
+                           AND from_state = before AND to_state = NEW.state) \
+                       THEN RAISE EXCEPTION '%: state_edges draws no edge to this state', TG_TABLE_NAME; END IF; \
+                       RETURN NEW; END $$;";
+    let edge = |table: &&str| {
+        format!(
+            "CREATE OR REPLACE TRIGGER {table}_refuse_edge BEFORE INSERT OR UPDATE OF state ON {table} \
+             FOR EACH ROW EXECUTE FUNCTION refuse_edge();"
+        )
+    };
+    let functions = [POSTGRES_BYTE_ORDER, refuse, refuse_edge].map(str::to_string);
+    functions.into_iter().chain(APPEND_ONLY.iter().map(guard)).chain(LIVES.iter().map(edge)).collect()
 }
 
 #[cfg(test)]

@@ -44,3 +44,27 @@ CREATE INDEX recalls_by_due ON recalls (state, due_at);
 
 -- Licences whose term ended are looked for now and then.
 CREATE INDEX entitlements_by_end ON entitlements (state, expires_at);
+
+INSERT INTO state_edges (life, from_state, to_state) VALUES
+    ('takedowns', '', 'received'),
+    ('takedowns', 'received', 'triaged'),
+    ('takedowns', 'triaged', 'rejected'),
+    ('takedowns', 'triaged', 'interim_blocked'),
+    ('takedowns', 'interim_blocked', 'provider_notified'),
+    ('takedowns', 'provider_notified', 'countered'),
+    ('takedowns', 'provider_notified', 'reinstated'),
+    ('takedowns', 'provider_notified', 'upheld'),
+    ('takedowns', 'countered', 'reinstated'),
+    ('takedowns', 'countered', 'upheld'),
+    ('takedowns', 'upheld', 'recall_issued'),
+    ('takedowns', 'recall_issued', 'closed');
+
+INSERT INTO state_edges (life, from_state, to_state) VALUES
+    ('recalls', '', 'notified'),
+    ('recalls', 'notified', 'acknowledged'),
+    ('recalls', 'notified', 'overdue'),
+    ('recalls', 'acknowledged', 'deletion_attested'),
+    ('recalls', 'acknowledged', 'training_declared'),
+    ('recalls', 'acknowledged', 'overdue'),
+    ('recalls', 'overdue', 'deletion_attested'),
+    ('recalls', 'overdue', 'training_declared');

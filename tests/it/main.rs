@@ -17,6 +17,7 @@ mod interop;
 mod keys;
 mod ledger;
 mod lineage;
+mod lives;
 mod log;
 mod market;
 mod models;

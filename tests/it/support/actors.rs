@@ -216,13 +216,18 @@ impl Actor {
         }
     }
 
-    /// Orders and signs the contract; the order waits for payment.
-    pub async fn order(&self, offer: &Offer) -> Result<String> {
+    /// Orders; the contract waits for the signature.
+    pub async fn place(&self, offer: &Offer) -> Result<Value> {
         let wanted = json!({
             "listing_id": offer.listing, "organisation": self.handle, "use": "pretrain",
             "purpose": "pretraining of a small language model",
         });
-        let order = self.effect("/v1/orders", &wanted).await?;
+        self.effect("/v1/orders", &wanted).await
+    }
+
+    /// Orders and signs the contract; the order waits for payment.
+    pub async fn order(&self, offer: &Offer) -> Result<String> {
+        let order = self.place(offer).await?;
         let id = order["id"].as_str().unwrap().to_string();
         self.sign_contract(&order).await?;
         Ok(id)

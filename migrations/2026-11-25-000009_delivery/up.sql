@@ -39,3 +39,12 @@ CREATE TABLE receipts (
 );
 CREATE INDEX receipts_by_entitlement ON receipts (entitlement_id, id);
 CREATE INDEX receipts_by_sha256 ON receipts (sha256, id);
+
+INSERT INTO state_edges (life, from_state, to_state) VALUES
+    ('entitlements', '', 'active'),
+    ('entitlements', 'active', 'suspended'),
+    ('entitlements', 'active', 'expired'),
+    ('entitlements', 'active', 'revoked'),
+    ('entitlements', 'suspended', 'active'),
+    ('entitlements', 'suspended', 'expired'),
+    ('entitlements', 'suspended', 'revoked');

@@ -1,3 +1,4 @@
+DROP TABLE state_edges;
 -- Drops what up.sql made, newest first.
 DROP TABLE transitions;
 DROP TABLE idempotency_keys;

@@ -39,3 +39,28 @@ CREATE TABLE contracts (
     statement_id TEXT NOT NULL REFERENCES statements (id),
     agreed_at TIMESTAMP NOT NULL
 );
+
+INSERT INTO state_edges (life, from_state, to_state) VALUES
+    ('listings', '', 'listed'),
+    ('listings', 'listed', 'paused'),
+    ('listings', 'listed', 'suspended'),
+    ('listings', 'listed', 'delisted'),
+    ('listings', 'public_notice', 'listed'),
+    ('listings', 'public_notice', 'delisted'),
+    ('listings', 'draft', 'public_notice'),
+    ('listings', 'paused', 'listed'),
+    ('listings', 'paused', 'suspended'),
+    ('listings', 'paused', 'delisted'),
+    ('listings', 'suspended', 'listed'),
+    ('listings', 'suspended', 'paused'),
+    ('listings', 'suspended', 'delisted');
+
+INSERT INTO state_edges (life, from_state, to_state) VALUES
+    ('orders', '', 'awaiting_signature'),
+    ('orders', 'awaiting_signature', 'awaiting_payment'),
+    ('orders', 'awaiting_payment', 'escrowed'),
+    ('orders', 'escrowed', 'delivering'),
+    ('orders', 'delivering', 'delivered'),
+    ('orders', 'delivering', 'accepted'),
+    ('orders', 'delivered', 'accepted'),
+    ('orders', 'accepted', 'settled');

@@ -35,3 +35,12 @@ CREATE TABLE transitions (
     at TIMESTAMP NOT NULL
 );
 CREATE INDEX transitions_by_subject ON transitions (subject, id);
+
+-- The edges along which rows move through the states of their lives; '' is where a new row comes from.
+CREATE TABLE state_edges (
+    -- The table that the rows are in.
+    life TEXT NOT NULL,
+    from_state TEXT NOT NULL,
+    to_state TEXT NOT NULL,
+    PRIMARY KEY (life, from_state, to_state)
+);

@@ -1,4 +1,5 @@
 -- Drops what up.sql made, newest first.
+DELETE FROM state_edges WHERE life = 'entitlements';
 DROP TABLE receipts;
 DROP TABLE receipt_batches;
 DROP TABLE entitlements;

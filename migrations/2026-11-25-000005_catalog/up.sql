@@ -79,3 +79,11 @@ CREATE TABLE seals (
     total_bytes BIGINT NOT NULL,
     sealed_at TIMESTAMP NOT NULL
 );
+
+INSERT INTO state_edges (life, from_state, to_state) VALUES
+    ('versions', '', 'draft'),
+    ('versions', 'draft', 'sealed'),
+    ('versions', 'sealed', 'assessing'),
+    ('versions', 'assessed', 'assessing'),
+    ('versions', 'assessing', 'assessed'),
+    ('versions', 'assessing', 'rejected');

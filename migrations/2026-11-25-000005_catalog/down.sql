@@ -1,4 +1,5 @@
 -- Drops what up.sql made, newest first.
+DELETE FROM state_edges WHERE life = 'versions';
 DROP TABLE seals;
 DROP TABLE shards;
 DROP TABLE uploads;
