@@ -14,7 +14,7 @@ use crate::history::{self, Transition};
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::KeyHeader;
 use crate::identity::{self, Caller};
-use crate::market::routes::{OrderView, order_view};
+use crate::market::orders::routes::{OrderView, order_view};
 use crate::types::{Digest, EntitlementId, Instant, OrderId, Page, PageQuery, ReceiptId, TermsId};
 
 /// A licensee's right to download one version.

@@ -1,13 +1,12 @@
-//! The `listings`, `orders` and `contracts` tables.
+//! The `listings` and `holds` tables.
 
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 use super::listings::{Listing, ListingState};
-use super::orders::{Contract, Order, OrderState};
 use crate::db::Conn;
-use crate::schema::{contracts, holds, listings, orders};
-use crate::types::{ContractId, Instant, ListingId, OrderId, OrganisationId, TakedownId, TermsId, VersionId};
+use crate::schema::{holds, listings};
+use crate::types::{Instant, ListingId, TakedownId, TermsId, VersionId};
 
 pub(super) fn insert_listing(c: &mut Conn, listing: &Listing) -> QueryResult<usize> {
     diesel::insert_into(listings::table).values(listing).execute(c)
@@ -66,44 +65,4 @@ pub(super) fn delete_hold(c: &mut Conn, cause: TakedownId) -> QueryResult<usize>
 pub(super) fn is_held(c: &mut Conn, version: VersionId) -> QueryResult<bool> {
     let held = holds::table.filter(holds::version_id.eq(version)).select(holds::cause);
     Ok(held.first::<TakedownId>(c).optional()?.is_some())
-}
-
-pub(super) fn insert_order(c: &mut Conn, order: &Order) -> QueryResult<usize> {
-    diesel::insert_into(orders::table).values(order).execute(c)
-}
-
-pub(super) fn find_order(c: &mut Conn, id: OrderId) -> QueryResult<Option<Order>> {
-    orders::table.find(id).select(Order::as_select()).first(c).optional()
-}
-
-/// Orders in which one of these organisations buys or sells.
-pub(super) fn list_orders(
-    c: &mut Conn,
-    parties: &[OrganisationId],
-    after: &str,
-    limit: i64,
-) -> QueryResult<Vec<Order>> {
-    orders::table
-        .filter(orders::buyer_id.eq_any(parties).or(orders::provider_id.eq_any(parties)))
-        .filter(orders::id.gt(after.to_string().into_sql::<Text>()))
-        .order(orders::id)
-        .limit(limit)
-        .select(Order::as_select())
-        .load(c)
-}
-
-pub(super) fn set_order_state(c: &mut Conn, id: OrderId, from: OrderState, to: OrderState) -> QueryResult<usize> {
-    diesel::update(orders::table.find(id).filter(orders::state.eq(from))).set(orders::state.eq(to)).execute(c)
-}
-
-pub(super) fn insert_contract(c: &mut Conn, contract: &Contract) -> QueryResult<usize> {
-    diesel::insert_into(contracts::table).values(contract).execute(c)
-}
-
-pub(super) fn find_contract_of(c: &mut Conn, order: OrderId) -> QueryResult<Option<Contract>> {
-    contracts::table.filter(contracts::order_id.eq(order)).select(Contract::as_select()).first(c).optional()
-}
-
-pub(super) fn find_contract(c: &mut Conn, id: ContractId) -> QueryResult<Option<Contract>> {
-    contracts::table.find(id).select(Contract::as_select()).first(c).optional()
 }

@@ -1,0 +1,118 @@
+//! The contract of an order: what the buyer signs and the exchange countersigns.
+
+use serde_json::json;
+
+use super::place::open_listing;
+use super::{Order, OrderState, advance, queries, require_state, visible_order};
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::identity::{self, Caller, Organisation, Role};
+use crate::keys::ExchangeKeys;
+use crate::market::Listing;
+use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind};
+use crate::signing::Envelope;
+use crate::types::{ContractId, Digest, Instant, OrderId, StatementId};
+use crate::{assessment, catalog, terms};
+
+/// Who may commit an organisation with its signature.
+const SIGNERS: &[Role] = &[Role::Signer];
+
+/// An agreement with both signatures.
+#[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(table_name = crate::schema::contracts, check_for_backend(crate::db::MultiBackend))]
+pub struct Contract {
+    /// Its identifier.
+    pub id: ContractId,
+    /// The order it governs.
+    pub order_id: OrderId,
+    /// The digest by which other statements refer to it.
+    pub sha256: Digest,
+    /// The statement with both signatures.
+    pub statement_id: StatementId,
+    /// When it was agreed.
+    pub agreed_at: Instant,
+}
+
+/// The statement that both sides sign, as canonical JSON.
+pub(super) fn contract_document(
+    c: &mut Conn,
+    order: &Order,
+    listing: &Listing,
+    buyer: &Organisation,
+) -> Result<String> {
+    let provider = identity::organisation(c, order.provider_id)?;
+    let (dataset, version) = catalog::version(c, order.version_id)?;
+    let seal = catalog::seal_of(c, order.version_id)?;
+    let terms = terms::terms(c, order.terms_id)?;
+    let certificate = assessment::certificate_of(c, order.version_id)?
+        .ok_or_else(|| Error::internal(format!("{} passed its assessment without a certificate", order.version_id)))?
+        .number;
+    let party = |of: &Organisation| json!({ "handle": of.handle, "legal_name": of.legal_name, "registration_number": of.registration_number });
+    let subjects =
+        vec![ResourceDescriptor::new("manifest", seal.manifest_sha256), ResourceDescriptor::new("terms", terms.sha256)];
+    let predicate = json!({
+        "order": order.id, "listing": listing.id, "buyer": party(buyer), "provider": party(&provider),
+        "dataset": dataset.full_name(), "version": version.number, "manifest_sha256": seal.manifest_sha256,
+        "terms": terms.id, "terms_sha256": terms.sha256, "certificate": certificate,
+        "use": order.permitted_use, "purpose": order.purpose, "price": order.price(), "fee": order.fee(),
+        "created_at": order.created_at,
+    });
+    let payload = Statement::new(StatementKind::Contract, subjects, predicate).to_payload()?;
+    String::from_utf8(payload).map_err(|error| Error::internal("canonical JSON is UTF-8").because(error))
+}
+
+/// The buyer signs the contract; the exchange countersigns it. The listing must still take orders: this is the moment
+/// of the agreement. The same envelope sent again gives the contract that stands.
+pub fn sign_contract(
+    c: &mut Conn,
+    caller: &Caller,
+    keys: &ExchangeKeys,
+    id: OrderId,
+    envelope: Envelope,
+    now: Instant,
+) -> Result<(Order, Contract)> {
+    let order = visible_order(c, caller, id)?;
+    caller.may_for(order.buyer_id, "the buyer", SIGNERS)?;
+    let signer = envelope.sole_signature()?.keyid;
+    if let Some(standing) = standing_contract(c, id, &envelope)? {
+        return Ok((order, standing));
+    }
+    require_state(&order, OrderState::AwaitingSignature)?;
+    open_listing(c, order.listing_id, now)?;
+    if envelope.payload.0 != order.contract_document.as_bytes() {
+        return Err(Error::new(Kind::BadSignature, "the signed document is not this order's contract")
+            .field("payload")
+            .remedy("sign the bytes of `contract_payload` exactly as the order gives them"));
+    }
+    let key = identity::signing_key_for(c, order.buyer_id, signer)?;
+    let recorded = provenance::countersign(c, keys, StatementKind::Contract, id, envelope, key.public_key, now)?;
+    let contract = Contract {
+        id: ContractId::new(now),
+        order_id: id,
+        sha256: recorded.pae_sha256,
+        statement_id: recorded.id,
+        agreed_at: now,
+    };
+    queries::insert_contract(c, &contract)?;
+    let order = advance(c, order, OrderState::AwaitingPayment, caller.user_id, "the contract was signed", now)?;
+    Ok((order, contract))
+}
+
+/// The contract of an order, if it stands with this very signature.
+fn standing_contract(c: &mut Conn, id: OrderId, envelope: &Envelope) -> Result<Option<Contract>> {
+    let Some(contract) = queries::find_contract_of(c, id)? else { return Ok(None) };
+    let signed = provenance::statement(c, contract.statement_id)?.envelope;
+    let same = signed.payload == envelope.payload && envelope.signatures.iter().all(|s| signed.signatures.contains(s));
+    Ok(same.then_some(contract))
+}
+
+/// The contract of an order. Callers authorise.
+pub fn contract_of(c: &mut Conn, order: OrderId) -> Result<Contract> {
+    queries::find_contract_of(c, order)?
+        .ok_or_else(|| Error::new(Kind::WrongState, format!("the contract of order {order} is not signed yet")))
+}
+
+/// The order that a contract governs. Callers authorise.
+pub fn order_of_contract(c: &mut Conn, id: ContractId) -> Result<OrderId> {
+    Ok(queries::find_contract(c, id)?.ok_or_else(|| Error::not_found(format!("contract {id}")))?.order_id)
+}

@@ -1,0 +1,111 @@
+//! Placing an order: what is on the board, for a declared use that the terms permit.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::contract::contract_document;
+use super::{BUYERS, Order, OrderState, queries};
+use crate::config::Config;
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::identity::{self, Caller};
+use crate::market::listings::{self, Listing, ListingState};
+use crate::terms::{self, Use};
+use crate::types::{BASIS_POINTS, Instant, ListingId, Money, OrderId};
+use crate::{assessment, catalog, history};
+
+/// A declared use says something, and no more than fits a page.
+const PURPOSE_CHARS: std::ops::RangeInclusive<usize> = 10..=2000;
+
+/// What a buyer wants.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewOrder {
+    /// What to buy.
+    pub listing_id: ListingId,
+    /// The buying organisation's handle.
+    pub organisation: String,
+    /// The kind of use, which the terms must permit.
+    pub r#use: Use,
+    /// What the corpus will be used for, in 10 to 2,000 characters. It becomes part of the contract.
+    #[schema(min_length = 10, max_length = 2000)]
+    pub purpose: String,
+}
+
+/// Orders what is on the board, for a declared use that the terms permit.
+pub fn place(c: &mut Conn, caller: &Caller, config: &Config, input: &NewOrder, now: Instant) -> Result<Order> {
+    let buyer = identity::for_member(c, caller, &input.organisation, BUYERS).map_err(|e| e.field("organisation"))?;
+    identity::require_verified(&buyer)?;
+    check_purpose(&input.purpose)?;
+    let listing = open_listing(c, input.listing_id, now).map_err(|error| error.field("listing_id"))?;
+    if listing.provider_id == buyer.id {
+        return Err(Error::invalid("organisation", format!("{} cannot buy from itself", buyer.handle)));
+    }
+    let terms = terms::terms(c, listing.terms_id)?;
+    terms::permits(&terms.document, input.r#use)?;
+    let price = terms::price(&terms.document);
+    let shares = [config.fee_basis_points, BASIS_POINTS - config.fee_basis_points];
+    let fee = price.split(&shares)?.first().copied().unwrap_or(Money::zero(price.currency));
+    let mut order = Order {
+        id: OrderId::new(now),
+        listing_id: listing.id,
+        buyer_id: buyer.id,
+        provider_id: listing.provider_id,
+        version_id: listing.version_id,
+        terms_id: listing.terms_id,
+        permitted_use: input.r#use,
+        purpose: input.purpose.clone(),
+        price_minor: price.amount_minor,
+        fee_minor: fee.amount_minor,
+        currency: price.currency,
+        contract_document: String::new(),
+        state: OrderState::AwaitingSignature,
+        created_at: now,
+    };
+    order.contract_document = contract_document(c, &order, &listing, &buyer)?;
+    queries::insert_order(c, &order)?;
+    history::record(c, order.id, None, order.state.as_str(), caller.user_id, "ordered", now)?;
+    Ok(order)
+}
+
+/// The listing of this identifier, if it can be bought now: it is on the board, its assessment is valid, and the provider
+/// stands by what it signed.
+pub(super) fn open_listing(c: &mut Conn, id: ListingId, now: Instant) -> Result<Listing> {
+    let listing = listings::listing(c, id)?;
+    if listing.state != ListingState::Listed {
+        return Err(Error::new(Kind::WrongState, format!("listing {id} is {}, and takes no orders", listing.state)));
+    }
+    assessment::valid_assessment(c, listing.version_id, now)?;
+    let signed =
+        [catalog::seal_of(c, listing.version_id)?.statement_id, terms::terms(c, listing.terms_id)?.statement_id];
+    identity::require_sound(c, listing.provider_id, &signed)?;
+    Ok(listing)
+}
+
+fn check_purpose(purpose: &str) -> Result<()> {
+    let (said, length) = (purpose.trim().chars().count(), purpose.chars().count());
+    let readable = !purpose.chars().any(|ch| ch.is_control() && ch != '\n');
+    if said >= *PURPOSE_CHARS.start() && length <= *PURPOSE_CHARS.end() && readable {
+        return Ok(());
+    }
+    let detail = format!(
+        "the declared use has {length} characters; say in {} to {} what the corpus will be used for",
+        PURPOSE_CHARS.start(),
+        PURPOSE_CHARS.end()
+    );
+    Err(Error::invalid("purpose", detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_declared_use_must_say_something() {
+        assert!(check_purpose("pretraining of a small model").is_ok());
+        let padded = format!("pretraining of a small model{}", " ".repeat(2000));
+        for bad in ["", "training", "   \n      ", "with a bell \u{7} in it", &padded] {
+            assert_eq!(check_purpose(bad).unwrap_err().field.as_deref(), Some("purpose"), "{bad:?}");
+        }
+    }
+}

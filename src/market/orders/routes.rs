@@ -1,0 +1,196 @@
+//! Orders and their contracts over HTTP.
+
+use actix_web::web::{Data, Json, Path, Query};
+use actix_web::{HttpResponse, get, post};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{NewOrder, Order, OrderState};
+use crate::app::App;
+use crate::db::Conn;
+use crate::error::{Problem, Result};
+use crate::history::{self, Transition};
+use crate::idempotency::IdempotencyKey;
+use crate::idempotency::routes::KeyHeader;
+use crate::identity::{self, Caller};
+use crate::signing::{Bytes, Envelope};
+use crate::terms::Use;
+use crate::types::{Instant, ListingId, Money, OrderId, Page, PageQuery, TermsId};
+use crate::{catalog, provenance};
+
+/// A purchase.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct OrderView {
+    /// Its identifier.
+    id: OrderId,
+    /// What was ordered from the board.
+    listing_id: ListingId,
+    /// The buyer's handle.
+    buyer: String,
+    /// The provider's handle.
+    provider: String,
+    /// `org/name`.
+    dataset: String,
+    /// The version's number.
+    version: i32,
+    /// On which terms.
+    terms_id: TermsId,
+    /// The kind of use.
+    r#use: Use,
+    /// The declared use.
+    purpose: String,
+    /// What the buyer pays.
+    price: Money,
+    /// The exchange's part of it.
+    fee: Money,
+    /// Where it is in its life.
+    state: OrderState,
+    /// The contract: the exact bytes that the buyer signs, an in-toto statement in canonical JSON.
+    contract_payload: Bytes,
+    /// When it was made.
+    created_at: Instant,
+}
+
+/// How other domains' answers show an order.
+pub(crate) fn order_view(c: &mut Conn, order: Order) -> Result<OrderView> {
+    let (dataset, version) = catalog::version(c, order.version_id)?;
+    Ok(OrderView {
+        id: order.id,
+        listing_id: order.listing_id,
+        buyer: identity::organisation(c, order.buyer_id)?.handle,
+        provider: identity::organisation(c, order.provider_id)?.handle,
+        dataset: dataset.full_name(),
+        version: version.number,
+        terms_id: order.terms_id,
+        r#use: order.permitted_use,
+        price: order.price(),
+        fee: order.fee(),
+        state: order.state,
+        contract_payload: Bytes(order.contract_document.into_bytes()),
+        purpose: order.purpose,
+        created_at: order.created_at,
+    })
+}
+
+/// Orders what is on the board, for a declared use. Sign the contract that comes back.
+#[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
+    request_body = NewOrder, responses(
+    (status = 201, body = OrderView),
+    (status = 403, body = Problem, description = "not your organisation, or your role is too small"),
+    (status = 404, body = Problem, description = "no such listing or organisation"),
+    (status = 422, body = Problem, description = "the use is not permitted, or not declared")))]
+#[post("/v1/orders")]
+pub(crate) async fn place_order(
+    app: Data<App>,
+    caller: Caller,
+    key: KeyHeader,
+    input: Json<NewOrder>,
+) -> Result<HttpResponse> {
+    let key = IdempotencyKey::new(caller.user_id, key.value(), "place_order", &*input)?;
+    let (config, now) = (app.config.clone(), app.clock.now());
+    let place = move |c: &mut Conn| {
+        key.once(c, now, |c| {
+            let order = super::place(c, &caller, &config, &input, now)?;
+            order_view(c, order)
+        })
+    };
+    Ok(HttpResponse::Created().json(app.db.write(place).await?))
+}
+
+/// Lists the orders of the caller's organisations, as buyer or provider.
+#[utoipa::path(tag = "market", security(("bearer" = [])), params(PageQuery), responses((status = 200, body = Page<OrderView>)))]
+#[get("/v1/orders")]
+pub(crate) async fn list_orders(app: Data<App>, caller: Caller, page: Query<PageQuery>) -> Result<Page<OrderView>> {
+    let list = move |c: &mut Conn| {
+        let limit = page.limit()?;
+        let rows = super::orders(c, &caller, &page)?;
+        let views = rows.into_iter().map(|row| order_view(c, row)).collect::<Result<Vec<_>>>()?;
+        Ok(Page::new(views, limit, |view| view.id.to_string()))
+    };
+    app.db.read(list).await
+}
+
+/// An order and every step of its life.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct OrderWithHistory {
+    /// The order.
+    #[serde(flatten)]
+    order: OrderView,
+    /// Its steps, oldest first.
+    history: Vec<Transition>,
+}
+
+/// Shows an order and its history.
+#[utoipa::path(tag = "market", security(("bearer" = [])), responses((status = 200, body = OrderWithHistory), (status = 404, body = Problem, description = "unknown, or not yours")))]
+#[get("/v1/orders/{id}")]
+pub(crate) async fn get_order(app: Data<App>, caller: Caller, id: Path<OrderId>) -> Result<Json<OrderWithHistory>> {
+    let show = move |c: &mut Conn| {
+        let order = super::visible_order(c, &caller, *id)?;
+        let history = history::list(c, order.id)?;
+        Ok(OrderWithHistory { order: order_view(c, order)?, history })
+    };
+    Ok(Json(app.db.read(show).await?))
+}
+
+/// The buyer's signature.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignedContract {
+    /// The contract's bytes, signed by an active key of the buyer.
+    envelope: Envelope,
+}
+
+/// Signs an order's contract. The exchange countersigns it, and the log commits to it.
+#[utoipa::path(tag = "market", security(("bearer" = [])), request_body = SignedContract, responses(
+    (status = 200, body = OrderView),
+    (status = 409, body = Problem, description = "signed already"),
+    (status = 422, body = Problem, description = "another document, or another key")))]
+#[post("/v1/orders/{id}/contract")]
+pub(crate) async fn sign_contract(
+    app: Data<App>,
+    caller: Caller,
+    id: Path<OrderId>,
+    input: Json<SignedContract>,
+) -> Result<Json<OrderView>> {
+    let (keys, now) = (app.keys.clone(), app.clock.now());
+    let sign = move |c: &mut Conn| {
+        let (order, _) = super::sign_contract(c, &caller, &keys, *id, input.envelope.clone(), now)?;
+        order_view(c, order)
+    };
+    Ok(Json(app.db.write(sign).await?))
+}
+
+/// Gives the contract with both signatures.
+#[utoipa::path(tag = "market", security(("bearer" = [])), responses((status = 200, body = Envelope), (status = 404, body = Problem, description = "unknown, or not yours"), (status = 409, body = Problem, description = "not signed yet")))]
+#[get("/v1/orders/{id}/contract")]
+pub(crate) async fn get_contract(app: Data<App>, caller: Caller, id: Path<OrderId>) -> Result<Json<Envelope>> {
+    let show = move |c: &mut Conn| {
+        let order = super::visible_order(c, &caller, *id)?;
+        let contract = super::contract_of(c, order.id)?;
+        Ok(provenance::statement(c, contract.statement_id)?.envelope)
+    };
+    Ok(Json(app.db.read(show).await?))
+}
+
+/// Accepts what was delivered: the provider is paid, less the exchange's fee.
+#[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
+    (status = 200, body = OrderView),
+    (status = 404, body = Problem, description = "unknown, or not yours"),
+    (status = 409, body = Problem, description = "nothing was delivered yet, or it is accepted already")))]
+#[post("/v1/orders/{id}/acceptance")]
+pub(crate) async fn accept_order(
+    app: Data<App>,
+    caller: Caller,
+    key: KeyHeader,
+    id: Path<OrderId>,
+) -> Result<Json<OrderView>> {
+    let key = IdempotencyKey::new(caller.user_id, key.value(), "accept_order", &*id)?;
+    let (keys, now) = (app.keys.clone(), app.clock.now());
+    let accept = move |c: &mut Conn| {
+        key.once(c, now, |c| {
+            let order = super::accept(c, &caller, &keys, *id, now)?;
+            order_view(c, order)
+        })
+    };
+    Ok(Json(app.db.write(accept).await?))
+}
