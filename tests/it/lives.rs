@@ -15,12 +15,15 @@ use diesel::sql_types::Text;
 
 use crate::support::TestApp;
 
+/// Whether a row in one state may next be in another.
+type Rule = Box<dyn Fn(&str, &str) -> bool>;
+
 /// One kind of row: where it lives, the states of its life, and the rule of its domain.
 struct Life {
     table: &'static str,
     states: Vec<&'static str>,
     /// The rule; none where the domain says at each step where from it may be taken.
-    may_become: Option<Box<dyn Fn(&str, &str) -> bool>>,
+    may_become: Option<Rule>,
 }
 
 fn life<S: Copy + FromStr<Err = Error> + 'static>(

@@ -1,6 +1,6 @@
 //! Orders: from a declared use to settlement.
 //!
-//! Each file is a step of an order's life: [`place`], [`contract`], [`payment`], [`delivery`], [`acceptance`].
+//! Each file is a step of an order's life: placing, contract, payment, delivery, acceptance.
 
 mod acceptance;
 mod contract;
