@@ -152,6 +152,17 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(assessment::routes::get_certificate)
         // ledger
         .service(ledger::routes::create_deposit)
+        .service(ledger::routes::list_deposits)
+        .service(ledger::routes::approve_deposit)
+        .service(ledger::routes::refuse_deposit)
+        .service(ledger::routes::reverse_deposit)
+        .service(ledger::routes::request_withdrawal)
+        .service(ledger::routes::list_withdrawals)
+        .service(ledger::routes::cancel_withdrawal)
+        .service(ledger::routes::execute_withdrawal)
+        .service(ledger::routes::approve_withdrawal)
+        .service(ledger::routes::refuse_withdrawal)
+        .service(ledger::routes::reverse_withdrawal)
         .service(ledger::routes::list_accounts)
         .service(ledger::routes::list_postings)
         // market

@@ -50,6 +50,10 @@ pub struct Config {
     /// The exchange's share of each price, in basis points
     #[arg(long, env = "CORPEX_FEE_BASIS_POINTS", default_value_t = 300, value_name = "BP", value_parser = clap::value_parser!(i64).range(0..=BASIS_POINTS))]
     pub fee_basis_points: i64,
+    /// Deposits, withdrawals and their reversals of more than this many minor units take two operators, whatever the
+    /// currency; 0 asks two for all of them
+    #[arg(long, env = "CORPEX_APPROVAL_ABOVE", default_value_t = DEFAULT_APPROVAL_ABOVE, value_name = "AMOUNT", value_parser = clap::value_parser!(i64).range(0..))]
+    pub approval_above: i64,
     /// Write logs as JSON lines
     #[arg(long, env = "CORPEX_LOG_JSON")]
     pub log_json: bool,
@@ -58,6 +62,8 @@ pub struct Config {
     pub no_worker: bool,
 }
 
+/// One million yuan.
+const DEFAULT_APPROVAL_ABOVE: i64 = 100_000_000;
 /// The largest JSON body.
 pub const MAX_JSON_BYTES: usize = 8 * 1024 * 1024;
 /// The largest JSON body of somebody who has shown no credential.
@@ -91,6 +97,7 @@ impl Config {
             log_origin: "corpex.localhost/log".to_string(),
             log_policy: None,
             fee_basis_points: 300,
+            approval_above: DEFAULT_APPROVAL_ABOVE,
             log_json: false,
             no_worker: false,
         }

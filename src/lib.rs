@@ -32,7 +32,7 @@
 //!   can be listed, and only listed ones bought: foreign keys say so too.
 //! - The lineage of versions has no cycle: only what is sealed can be a parent, and what is sealed gets no other parent.
 //! - No link leaves without an active entitlement and a durable receipt.
-//! - Postings sum to zero, and no wallet falls below zero.
+//! - Postings sum to zero, and no account of an organisation falls below zero.
 //! - The log only grows, and every checkpoint is consistent with the one before.
 //! - Dependencies point down the table of storeys in `tests/it/tidy.rs`, which executes the house rules.
 

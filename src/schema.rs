@@ -156,6 +156,34 @@ diesel::table! {
 }
 
 diesel::table! {
+    deposits (id) {
+        id -> Text,
+        organisation_id -> Text,
+        amount_minor -> BigInt,
+        currency -> Text,
+        reference -> Text,
+        state -> Text,
+        proposed_by -> Text,
+        recorded_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    withdrawals (id) {
+        id -> Text,
+        organisation_id -> Text,
+        source -> Text,
+        amount_minor -> BigInt,
+        currency -> Text,
+        pay_to -> Text,
+        reference -> Nullable<Text>,
+        state -> Text,
+        proposed_by -> Text,
+        requested_at -> Timestamp,
+    }
+}
+
+diesel::table! {
     log_entries (id) {
         id -> Text,
         leaf -> Text,

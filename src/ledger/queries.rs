@@ -1,4 +1,4 @@
-//! The `ledger_*` tables.
+//! The `ledger_*` tables; deposits and withdrawals are in [`movements`].
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -8,6 +8,10 @@ use super::{AccountKind, AccountRef, Posting, TransactionKind};
 use crate::db::Conn;
 use crate::schema::{ledger_accounts as accounts, ledger_postings as postings, ledger_transactions as transactions};
 use crate::types::{AccountId, Currency, Instant, Money, OrganisationId, PostingId, TransactionId};
+
+mod movements;
+
+pub(super) use movements::*;
 
 diesel::allow_columns_to_appear_in_same_group_by_clause!(postings::transaction_id, accounts::currency);
 
@@ -67,9 +71,13 @@ pub(super) fn list_accounts(
         .load(c)
 }
 
-pub(super) fn transaction_exists(c: &mut Conn, kind: TransactionKind, reference: &str) -> QueryResult<bool> {
+pub(super) fn find_transaction(
+    c: &mut Conn,
+    kind: TransactionKind,
+    reference: &str,
+) -> QueryResult<Option<TransactionId>> {
     let same = transactions::table.filter(transactions::kind.eq(kind)).filter(transactions::reference.eq(reference));
-    Ok(same.select(transactions::id).first::<TransactionId>(c).optional()?.is_some())
+    same.select(transactions::id).first(c).optional()
 }
 
 pub(super) fn insert_transaction(
@@ -166,7 +174,7 @@ pub(super) fn list_incomplete(c: &mut Conn) -> QueryResult<Vec<TransactionId>> {
         .load(c)
 }
 
-/// Wallets whose gate differs from the sum of their postings, with both.
+/// Accounts whose gate differs from the sum of their postings, with both.
 pub(super) fn list_gates_astray(c: &mut Conn) -> QueryResult<Vec<(AccountId, i64, i64)>> {
     accounts::table
         .left_join(postings::table)

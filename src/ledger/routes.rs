@@ -1,14 +1,19 @@
-//! The ledger over HTTP: deposits, balances, postings.
+//! The ledger over HTTP: balances and postings, deposits, withdrawals.
 
-use actix_web::web::{Data, Json, Path, Query};
-use actix_web::{HttpResponse, get, post};
+mod deposits;
+mod withdrawals;
+
+use actix_web::get;
+use actix_web::web::{Data, Path, Query};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{AccountBalance, AccountKind, Deposit, NewDeposit, Posting, TransactionKind};
+pub(crate) use deposits::*;
+pub(crate) use withdrawals::*;
+
+use super::{AccountBalance, AccountKind, Posting, TransactionKind};
 use crate::app::App;
 use crate::error::{Problem, Result};
-use crate::idempotency::{IdempotencyKey, routes::KeyHeader};
 use crate::identity::Caller;
 use crate::types::{AccountId, Instant, Money, Page, PageQuery, PostingId, TransactionId};
 
@@ -17,7 +22,7 @@ use crate::types::{AccountId, Instant, Money, Page, PageQuery, PostingId, Transa
 pub(crate) struct AccountView {
     /// The account.
     id: AccountId,
-    /// `wallet`: deposited and not spent; `payable`: earned and not paid out.
+    /// `wallet`: deposited and not spent; `payable`: earned and not paid out; `held`: waits for a payout by the bank.
     kind: AccountKind,
     /// What it holds.
     balance: Money,
@@ -38,7 +43,7 @@ pub(crate) struct PostingView {
     transaction_id: TransactionId,
     /// Why money moved.
     kind: TransactionKind,
-    /// What it was for: a bank reference or an order.
+    /// What it was for: a bank reference, an order, a withdrawal or a transaction that was reversed.
     reference: String,
     /// Which of the organisation's accounts.
     account: AccountKind,
@@ -60,29 +65,6 @@ impl From<Posting> for PostingView {
             posted_at: posting.posted_at,
         }
     }
-}
-
-/// Records money that arrived at the bank for an organisation.
-///
-/// For operators. The bank's reference works once, whatever the Idempotency-Key.
-#[utoipa::path(tag = "ledger", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "Your own key for this deposit; the same key gets the same answer")), responses(
-    (status = 201, body = Deposit),
-    (status = 400, body = Problem, description = "No Idempotency-Key"),
-    (status = 403, body = Problem, description = "Not an operator"),
-    (status = 409, body = Problem, description = "The reference was used before"),
-    (status = 422, body = Problem, description = "A field was refused"),
-))]
-#[post("/v1/deposits")]
-pub(crate) async fn create_deposit(
-    app: Data<App>,
-    caller: Caller,
-    key: KeyHeader,
-    input: Json<NewDeposit>,
-) -> Result<HttpResponse> {
-    let (input, now) = (input.into_inner(), app.clock.now());
-    let key = IdempotencyKey::new(caller.user_id, key.value(), "create_deposit", &input)?;
-    let deposit = app.db.write(move |c| key.once(c, now, |c| super::deposit(c, &caller, &input, now))).await?;
-    Ok(HttpResponse::Created().json(deposit))
 }
 
 /// Lists what an organisation's accounts hold.

@@ -199,6 +199,10 @@ identifiers! {
     TransactionId = Transaction "txn";
     /// One line of a ledger transaction.
     PostingId = Posting "posting";
+    /// Money that arrived at the bank.
+    DepositId = Deposit "deposit";
+    /// A payout to an organisation.
+    WithdrawalId = Withdrawal "withdrawal";
     /// A claim against a version.
     TakedownId = Takedown "takedown";
     /// The recall of one licence.

@@ -8,6 +8,7 @@ use corpex::compliance::takedowns::recalls::RecallState;
 use corpex::db::LIVES;
 use corpex::delivery::EntitlementState;
 use corpex::error::Error;
+use corpex::ledger::{DepositState, WithdrawalState};
 use corpex::market::{ListingState, OrderState};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
@@ -40,6 +41,8 @@ fn lives() -> Vec<Life> {
     let versions = VersionState::ALL.iter().map(|state| state.as_str()).collect();
     vec![
         Life { table: "versions", states: versions, may_become: None },
+        life("deposits", DepositState::ALL, DepositState::as_str, DepositState::may_become),
+        life("withdrawals", WithdrawalState::ALL, WithdrawalState::as_str, WithdrawalState::may_become),
         life("listings", ListingState::ALL, ListingState::as_str, ListingState::may_become),
         life("orders", OrderState::ALL, OrderState::as_str, OrderState::may_become),
         life("entitlements", EntitlementState::ALL, EntitlementState::as_str, EntitlementState::may_become),
@@ -127,8 +130,10 @@ struct Row {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_statement_moves_a_row_along_an_edge_that_is_not_drawn() {
     let app = TestApp::start().await;
-    let (provider, lab) = (app.provider().await, app.lab("verse-lab", 50_000).await);
+    let (provider, lab) = (app.provider().await, app.lab("verse-lab", 50_001).await);
     let offer = app.listed_corpus(&provider, "poems", 50_000).await;
+    app.operator.deposit("verse-lab", app.app().config.approval_above + 1, "a large deposit").await;
+    lab.withdraw(1).await.unwrap();
     provider.draft("drafts").await;
     lab.buy(&offer).await.unwrap();
     lab.place(&offer).await.unwrap();

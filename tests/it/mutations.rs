@@ -53,6 +53,15 @@ const TABLE: &[(&str, Log)] = &[
     ("create_assessment",     Adds(&["assessment", "certificate"])),
     // ledger
     ("create_deposit",        Nothing(MONEY)),
+    ("approve_deposit",       Nothing(MONEY)),
+    ("refuse_deposit",        Nothing(MONEY)),
+    ("reverse_deposit",       Nothing(MONEY)),
+    ("request_withdrawal",    Nothing(MONEY)),
+    ("cancel_withdrawal",     Nothing(MONEY)),
+    ("execute_withdrawal",    Nothing(MONEY)),
+    ("approve_withdrawal",    Nothing(MONEY)),
+    ("refuse_withdrawal",     Nothing(MONEY)),
+    ("reverse_withdrawal",    Nothing(MONEY)),
     // market
     ("create_listing",        Adds(&["listing"])),
     ("pause_listing",         Adds(&["listing-change"])),

@@ -41,6 +41,38 @@ async fn of_64_buyers_racing_for_funds_that_pay_for_one_order_exactly_one_succee
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_64_payouts_racing_for_funds_that_cover_one_exactly_one_is_held() {
+    let app = TestApp::start().await;
+    let provider = app.provider().await;
+    let offer = app.listed_corpus(&provider, "poems", 1000).await;
+    let lab = app.lab("verse-lab", 1900).await;
+    let order = lab.order(&offer).await.unwrap();
+    let paid = lab.pay(&order).await.unwrap();
+    lab.links(paid["entitlement"]["id"].as_str().unwrap(), &["data/a.jsonl"]).await.unwrap();
+    lab.effect(format!("/v1/orders/{order}/acceptance"), &Value::Null).await.unwrap();
+    for (actor, source, each, left) in [(&lab, "wallet", 500, 400), (&provider, "payable", 500, 470)] {
+        let start = Arc::new(Barrier::new(64));
+        let racing: Vec<_> = (0..64)
+            .map(|_| {
+                let (actor, start) = (actor.clone(), start.clone());
+                tokio::spawn(async move {
+                    start.wait().await;
+                    actor.withdraw_from(source, each).await
+                })
+            })
+            .collect();
+        let mut won = 0;
+        for racer in racing {
+            match racer.await.unwrap() {
+                Ok(_) => won += 1,
+                Err(error) => assert_eq!(error.kind, Kind::InsufficientFunds, "{error:?}"),
+            }
+        }
+        assert_eq!((won, actor.balance(source).await, actor.balance("held").await), (1, left, each), "{source}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_idempotency_key_makes_one_order_however_often_it_is_sent_at_once() {
     let app = TestApp::start().await;
     let provider = app.provider().await;

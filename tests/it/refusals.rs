@@ -181,7 +181,7 @@ fn registration(actor: &Actor) -> corpex::signing::Envelope {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trades_that_break_a_rule_are_refused() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(|config| config.approval_above = i64::MAX).await;
     let provider = app.provider().await;
     let published = provider.publish("poems", &[("a.jsonl", b"{}\n")]).await;
     let terms = provider.publish_terms(50_000).await;

@@ -90,6 +90,8 @@ pub struct Things {
     /// A dataset with nothing but a draft.
     pub draft_dataset: String,
     pub upload: String,
+    pub deposit: String,
+    pub withdrawal: String,
     pub order: String,
     pub entitlement: String,
     pub model: String,
@@ -110,10 +112,22 @@ impl Things {
     }
 
     /// The names of what some may not know of.
-    pub fn hidden(&self) -> [&str; 10] {
-        let Self { draft_dataset, upload, order, entitlement, model, claim, case, recall, spare_token, attic, .. } =
-            self;
-        [draft_dataset, upload, order, entitlement, model, claim, case, recall, spare_token, attic]
+    pub fn hidden(&self) -> [&str; 11] {
+        let Self {
+            draft_dataset,
+            upload,
+            withdrawal,
+            order,
+            entitlement,
+            model,
+            claim,
+            case,
+            recall,
+            spare_token,
+            attic,
+            ..
+        } = self;
+        [draft_dataset, upload, withdrawal, order, entitlement, model, claim, case, recall, spare_token, attic]
     }
 
     /// The same with names of nothing in place of those.
@@ -125,6 +139,7 @@ impl Things {
         Self {
             draft_dataset: format!("{HOUSE}/unbegun"),
             upload: other(&self.upload),
+            withdrawal: other(&self.withdrawal),
             order: other(&self.order),
             entitlement: other(&self.entitlement),
             model: other(&self.model),
@@ -180,6 +195,8 @@ async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Thi
     let upload = house.post(&uploads, &upload_wish("a.jsonl")).await.unwrap();
     let other = house.post(&uploads, &upload_wish("b.jsonl")).await.unwrap();
     let token = house.post("/v1/tokens", &token_wish("read", 1)).await.unwrap();
+    let deposits = lab.get("/v1/deposits").await.unwrap();
+    let withdrawal = lab.withdraw(1).await.unwrap();
     let (case, recall) = recalled(app, house, lab).await;
     let leaver = register_person(app, "leaver@poetry-house.test").await;
     put_member(house, "leaver@poetry-house.test", "reader").await;
@@ -196,6 +213,8 @@ async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Thi
         leaver,
         draft_dataset: format!("{HOUSE}/unfinished"),
         upload: text(&upload["id"]),
+        deposit: text(&deposits["items"][0]["id"]),
+        withdrawal: text(&withdrawal["id"]),
         order,
         entitlement,
         model: text(&model["id"]),

@@ -151,6 +151,17 @@ pub const TABLE: &[Case] = &[
     row("get_certificate",     Anyone,                          |t| at(format!("/v1/certificates/{}", t.certificate))),
     // ledger
     row("create_deposit",      OPERATOR,                        |_| with("/v1/deposits", json!({ "organisation": LAB, "amount": { "amount_minor": 0, "currency": "CNY" }, "reference": "nothing" }))),
+    row("list_deposits",       SignedIn,                        |_| at("/v1/deposits")),
+    row("approve_deposit",     OPERATOR,                        |t| at(format!("/v1/deposits/{}/approval", t.deposit))),
+    row("refuse_deposit",      OPERATOR,                        |t| with(format!("/v1/deposits/{}/refusal", t.deposit), json!({ "reason": "" }))),
+    row("reverse_deposit",     OPERATOR,                        |t| with(format!("/v1/deposits/{}/reversal", t.deposit), json!({ "reason": "" }))),
+    row("request_withdrawal",  Of(Lab, TRADERS, Public),        |_| with(organisation(LAB, "/withdrawals"), withdrawal())),
+    row("request_withdrawal",  Of(Attic, TRADERS, Inside),      |t| with(organisation(&t.attic, "/withdrawals"), withdrawal())),
+    row("list_withdrawals",    SignedIn,                        |_| at("/v1/withdrawals")),
+    row("execute_withdrawal",  OPERATOR,                        |t| with(format!("/v1/withdrawals/{}/execution", t.withdrawal), json!({ "reference": "" }))),
+    row("approve_withdrawal",  OPERATOR,                        |t| at(format!("/v1/withdrawals/{}/approval", t.withdrawal))),
+    row("refuse_withdrawal",   OPERATOR,                        |t| with(format!("/v1/withdrawals/{}/refusal", t.withdrawal), json!({ "reason": "" }))),
+    row("reverse_withdrawal",  OPERATOR,                        |t| with(format!("/v1/withdrawals/{}/reversal", t.withdrawal), json!({ "reason": "" }))),
     row("list_accounts",       Insiders(Lab),                   |_| at(organisation(LAB, "/accounts"))),
     row("list_accounts",       Insiders(Attic),                 |t| at(organisation(&t.attic, "/accounts"))),
     row("list_postings",       Insiders(Lab),                   |_| at(organisation(LAB, "/postings"))),
@@ -218,6 +229,7 @@ pub const TABLE: &[Case] = &[
     // what ends something
     row("create_version",      Of(House, EDITORS, Public),      |t| with(format!("/v1/datasets/{}/versions", t.open_dataset), json!({ "card": "" }))),
     row("create_version",      Of(House, EDITORS, Inside),      |t| with(format!("/v1/datasets/{}/versions", t.draft_dataset), json!({ "card": "" }))),
+    row("cancel_withdrawal",   Of(Lab, TRADERS, Inside),        |t| at(format!("/v1/withdrawals/{}/cancellation", t.withdrawal))),
     row("accept_order",        Of(Lab, TRADERS, Traded),        |t| at(format!("/v1/orders/{}/acceptance", t.order))),
     row("revoke_token",        Owner,                           |t| at(format!("/v1/tokens/{}", t.spare_token))),
     row("delete_member",       Of(House, ADMINS, Public),       |t| at(organisation(HOUSE, &format!("/members/{}", t.leaver)))),
@@ -237,6 +249,11 @@ fn dataset(handle: &str) -> serde_json::Value {
         "organisation": handle, "name": "poems", "title": "Poems", "modality": "text", "domain": "education",
         "languages": ["zh-Hant"],
     })
+}
+
+/// A withdrawal of nothing.
+fn withdrawal() -> serde_json::Value {
+    json!({ "amount": { "amount_minor": 0, "currency": "CNY" }, "from": "wallet", "pay_to": "ICBC 6222" })
 }
 
 /// A decision without a reason.

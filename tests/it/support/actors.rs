@@ -102,6 +102,18 @@ impl Actor {
             .unwrap()
     }
 
+    /// Asks for a payout from the wallet.
+    pub async fn withdraw(&self, fen: i64) -> Result<Value> {
+        self.withdraw_from("wallet", fen).await
+    }
+
+    /// Asks for a payout from the wallet or the payable.
+    pub async fn withdraw_from(&self, source: &str, fen: i64) -> Result<Value> {
+        let amount = json!({ "amount_minor": fen, "currency": "CNY" });
+        let wanted = json!({ "amount": amount, "from": source, "pay_to": "ICBC 6222 0000 0000 0001" });
+        self.effect(format!("/v1/organisations/{}/withdrawals", self.handle), &wanted).await
+    }
+
     /// Registers the organisation's signing key.
     pub async fn register_key(&self) -> Value {
         let subject = ResourceDescriptor::new("key", self.key.public().key_id());

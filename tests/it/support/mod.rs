@@ -76,6 +76,11 @@ impl TestApp {
         self.running = Some(running);
     }
 
+    /// One more person of the platform's own.
+    pub async fn staff(&self, email: &str, role: PlatformRole) -> Actor {
+        platform_actor(self.app(), &self.anonymous(), email, role).await
+    }
+
     /// A client without credentials.
     pub fn anonymous(&self) -> Client {
         Client::new(&self.url, None).unwrap()

@@ -1,0 +1,155 @@
+//! Accounts: whose money it is, and what it is for.
+//!
+//! An organisation's wallet and what it holds for payout keep their balance beside their postings, because it gates
+//! spending. A payable does not: every sale of a provider would write that one row. What may be taken from it is the
+//! sum of its postings, read in the serialisable transaction that takes it.
+
+use std::fmt;
+
+use super::queries;
+use crate::db::Conn;
+use crate::error::{Error, Result};
+use crate::identity::{self, Caller};
+use crate::text_enum;
+use crate::types::{AccountId, Currency, Instant, Money, OrganisationId, Page, PageQuery, kind};
+
+text_enum! {
+    /// What an account is for.
+    pub enum AccountKind {
+        /// Money held outside, at the exchange's bank. Of the exchange.
+        Bank = "bank",
+        /// What an organisation has deposited and not yet spent.
+        Wallet = "wallet",
+        /// What an organisation has asked to be paid out, and the bank has not paid yet.
+        Held = "held",
+        /// What is owed to an organisation for its sales.
+        Payable = "payable",
+        /// Payments whose orders are not settled yet. Of the exchange.
+        Escrow = "escrow",
+        /// What the exchange has earned. Of the exchange.
+        Fees = "fees",
+    }
+}
+
+impl AccountKind {
+    /// Whether the balance is kept beside the postings.
+    fn is_gated(self) -> bool {
+        matches!(self, Self::Wallet | Self::Held)
+    }
+}
+
+/// Names an account, which exists once per currency and is opened when first posted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AccountRef {
+    /// What this organisation has deposited and not yet spent.
+    Wallet(OrganisationId),
+    /// What this organisation has asked to be paid out.
+    Held(OrganisationId),
+    /// What is owed to this organisation.
+    Payable(OrganisationId),
+    /// The exchange's bank account.
+    Bank,
+    /// Payments that wait for settlement.
+    Escrow,
+    /// The exchange's earnings.
+    Fees,
+}
+
+impl AccountRef {
+    /// What the account is for.
+    pub fn kind(self) -> AccountKind {
+        match self {
+            Self::Wallet(_) => AccountKind::Wallet,
+            Self::Held(_) => AccountKind::Held,
+            Self::Payable(_) => AccountKind::Payable,
+            Self::Bank => AccountKind::Bank,
+            Self::Escrow => AccountKind::Escrow,
+            Self::Fees => AccountKind::Fees,
+        }
+    }
+    /// The organisation it belongs to; absent for the exchange's own.
+    pub fn owner(self) -> Option<OrganisationId> {
+        match self {
+            Self::Wallet(owner) | Self::Held(owner) | Self::Payable(owner) => Some(owner),
+            Self::Bank | Self::Escrow | Self::Fees => None,
+        }
+    }
+}
+
+impl fmt::Display for AccountRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.owner() {
+            Some(owner) => write!(f, "the {} of {owner}", self.kind()),
+            None => write!(f, "the exchange's {}", self.kind()),
+        }
+    }
+}
+
+/// An account of an organisation, with what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountBalance {
+    /// The account.
+    pub id: AccountId,
+    /// What it is for.
+    pub kind: AccountKind,
+    /// What it holds.
+    pub balance: Money,
+}
+
+/// The accounts of an organisation with their balances, in the order in which they were opened.
+///
+/// # Errors
+/// `NotFound` for those who are neither members nor staff of the exchange.
+pub fn accounts(c: &mut Conn, caller: &Caller, handle: &str, page: &PageQuery) -> Result<Page<AccountBalance>> {
+    let organisation = authorise_reader(c, caller, handle)?;
+    let limit = page.limit()?;
+    let rows = queries::list_accounts(c, organisation, page.after_id::<kind::Account>()?, limit.saturating_add(1))?;
+    let rows = rows.into_iter().map(|account| {
+        let balance = Money::new(queries::sum_postings(c, account.id)?, account.currency);
+        Ok(AccountBalance { id: account.id, kind: account.kind, balance })
+    });
+    Ok(Page::new(rows.collect::<Result<Vec<_>>>()?, limit, |account| account.id.to_string()))
+}
+
+/// Members, operators and compliance staff may read an organisation's money; nobody else learns of it.
+pub(super) fn authorise_reader(c: &mut Conn, caller: &Caller, handle: &str) -> Result<OrganisationId> {
+    let organisation = identity::visible_organisation(c, Some(caller), handle)?;
+    let staff = caller.is_operator() || caller.is_compliance();
+    if staff || caller.member_of(organisation.id).is_some() {
+        return Ok(organisation.id);
+    }
+    Err(Error::not_found(format_args!("the ledger of {handle}")))
+}
+
+/// What an account holds: the sum of its postings, zero if it was never posted to.
+///
+/// # Errors
+/// `Internal` when the sum is larger than an `i64`.
+pub fn balance(c: &mut Conn, account: AccountRef, currency: Currency) -> Result<Money> {
+    let minor = match queries::find_account(c, account, currency)? {
+        Some(row) => queries::sum_postings(c, row.id)?,
+        None => 0,
+    };
+    Ok(Money::new(minor, currency))
+}
+
+pub(super) fn open_account(
+    c: &mut Conn,
+    account: AccountRef,
+    currency: Currency,
+    now: Instant,
+) -> Result<queries::Account> {
+    if let Some(row) = queries::find_account(c, account, currency)? {
+        return Ok(row);
+    }
+    let row = queries::Account {
+        id: AccountId::new(now),
+        organisation_id: account.owner(),
+        kind: account.kind(),
+        currency,
+        gated_balance_minor: account.kind().is_gated().then_some(0),
+        created_at: now,
+    };
+    queries::insert_account(c, &row)?;
+    Ok(row)
+}

@@ -1,0 +1,78 @@
+//! Four eyes: a step that moves more than a configured amount between the bank and the exchange takes two operators.
+//! One records it and another approves it; nothing moves before.
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::identity::{self, Caller};
+use crate::types::{Money, UserId};
+
+/// The longest reason, in characters.
+const MAX_REASON_CHARS: usize = 500;
+/// The longest reference, in characters: what bank statements carry.
+const MAX_REFERENCE_CHARS: usize = 140;
+
+/// Whether a step of this amount waits for a second operator.
+pub(super) fn is_needed(config: &Config, amount: Money) -> bool {
+    amount.amount_minor > config.approval_above
+}
+
+/// Refuses the operator who recorded the step that waits.
+pub(super) fn require_another(caller: &Caller, proposed_by: UserId) -> Result<()> {
+    if caller.user_id != proposed_by {
+        return Ok(());
+    }
+    Err(Error::forbidden("you recorded this, and a second operator must approve it").remedy("ask another operator"))
+}
+
+/// Refuses an amount that moves nothing, or moves it backwards.
+pub(super) fn check_amount(amount: Money) -> Result<()> {
+    if amount.amount_minor > 0 {
+        return Ok(());
+    }
+    let detail = format!("{amount} is not above zero");
+    Err(Error::invalid("amount.amount_minor", detail)
+        .remedy("give whole minor units above zero, such as 100 for CNY 1.00"))
+}
+
+/// Refuses what no bank statement can carry; `field` is what the caller calls it.
+pub(super) fn check_reference(field: &str, reference: &str) -> Result<()> {
+    if identity::readable(field, reference, MAX_REFERENCE_CHARS).is_ok_and(|trimmed| trimmed == reference) {
+        return Ok(());
+    }
+    let detail =
+        format!("{reference:?} is not 1 to {MAX_REFERENCE_CHARS} printed characters without space around them");
+    Err(Error::invalid(field, detail).remedy("write it as the bank prints it"))
+}
+
+/// The reason, trimmed, if it says something.
+pub(super) fn check_reason(reason: &str) -> Result<String> {
+    identity::readable("reason", reason, MAX_REASON_CHARS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Currency;
+
+    #[test]
+    fn amounts_are_above_zero_and_references_are_printed() {
+        check_amount(Money::new(1, Currency::CNY)).unwrap();
+        for minor in [0, -1, i64::MIN] {
+            let error = check_amount(Money::new(minor, Currency::CNY)).unwrap_err();
+            assert_eq!(error.field.as_deref(), Some("amount.amount_minor"));
+            assert!(error.remedy.is_some());
+        }
+        check_reference("reference", "ICBC 2026-000001 语料款").unwrap();
+        for bad in ["", " r", "r ", "a\nb", "a\0b", "a\u{202e}b", &"r".repeat(141)] {
+            assert_eq!(check_reference("reference", bad).unwrap_err().field.as_deref(), Some("reference"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_above_the_amount_takes_two() {
+        let config = Config { approval_above: 100, ..Config::embedded(std::path::Path::new("/nowhere")) };
+        for (minor, needed) in [(1, false), (100, false), (101, true), (i64::MAX, true)] {
+            assert_eq!(is_needed(&config, Money::new(minor, Currency::CNY)), needed, "{minor}");
+        }
+    }
+}

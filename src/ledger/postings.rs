@@ -1,0 +1,182 @@
+//! Postings: how money moves.
+
+use super::accounts::{AccountKind, AccountRef, authorise_reader, open_account};
+use super::queries;
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::identity::Caller;
+use crate::text_enum;
+use crate::types::{Instant, Money, Page, PageQuery, PostingId, TransactionId, kind};
+
+text_enum! {
+    /// Why money moved.
+    pub enum TransactionKind {
+        /// Money arrived at the bank for an organisation; the reference is the bank's.
+        Deposit = "deposit",
+        /// An organisation asked for a payout; the reference is the withdrawal.
+        WithdrawalHold = "withdrawal_hold",
+        /// A payout was refused, cancelled or taken back; the reference is the withdrawal.
+        WithdrawalRelease = "withdrawal_release",
+        /// The bank paid an organisation; the reference is the bank's.
+        Withdrawal = "withdrawal",
+        /// A deposit or withdrawal was wrong, and its opposite was posted; the reference is its transaction.
+        Reversal = "reversal",
+        /// A buyer paid into escrow; the reference is the order.
+        Payment = "payment",
+        /// Escrow went to the provider and to fees; the reference is the order.
+        Settlement = "settlement",
+        /// Escrow went back to the buyer; the reference is the order.
+        Refund = "refund",
+    }
+}
+
+/// One line of a transaction, as the account's owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posting {
+    /// The line.
+    pub id: PostingId,
+    /// The transaction it belongs to.
+    pub transaction_id: TransactionId,
+    /// Why money moved.
+    pub transaction_kind: TransactionKind,
+    /// What it was for: a bank reference or an order.
+    pub reference: String,
+    /// Which account.
+    pub account_kind: AccountKind,
+    /// Above zero: credited; below zero: debited.
+    pub amount: Money,
+    /// When.
+    pub posted_at: Instant,
+}
+
+/// Moves money: posts `lines` as one transaction, opening accounts that do not exist yet. Lines of zero move nothing
+/// and are left out. The caller of this function authorises.
+///
+/// # Errors
+/// `Internal` unless two lines or more remain and sum to zero; `Invalid` on overflow or mixed currencies;
+/// `AlreadyExists` when this kind and reference were posted before; `InsufficientFunds` when an account of an
+/// organisation would fall below zero.
+pub fn post(
+    c: &mut Conn,
+    kind: TransactionKind,
+    reference: &str,
+    lines: &[(AccountRef, Money)],
+    now: Instant,
+) -> Result<TransactionId> {
+    let lines = balanced(lines)?;
+    if queries::find_transaction(c, kind, reference)?.is_some() {
+        return Err(Error::new(Kind::AlreadyExists, format!("a {kind} for {reference:?} was posted before"))
+            .field("reference")
+            .remedy("a reference works once; check whether this is the same movement"));
+    }
+    let id = TransactionId::new(now);
+    queries::insert_transaction(c, id, kind, reference, now)?;
+    for (account, amount) in lines {
+        let row = open_account(c, account, amount.currency, now)?;
+        if let Some(gate) = row.gated_balance_minor {
+            let after = remaining(account, Money::new(gate, amount.currency), amount)?;
+            if queries::set_gated_balance(c, row.id, gate, after.amount_minor)? != 1 {
+                return Err(Error::internal(format!("{account} changed within a serialisable transaction")));
+            }
+        } else if account.owner().is_some() && amount.amount_minor < 0 {
+            remaining(account, Money::new(queries::sum_postings(c, row.id)?, amount.currency), amount)?;
+        }
+        queries::insert_posting(c, PostingId::new(now), id, row.id, amount.amount_minor)?;
+    }
+    Ok(id)
+}
+
+/// The lines that move something, if they make a transaction.
+fn balanced(lines: &[(AccountRef, Money)]) -> Result<Vec<(AccountRef, Money)>> {
+    let lines: Vec<_> = lines.iter().copied().filter(|(_, amount)| amount.amount_minor != 0).collect();
+    let Some((_, first)) = lines.first() else {
+        return Err(Error::internal("a transaction without postings"));
+    };
+    let sum = lines.iter().try_fold(Money::zero(first.currency), |sum, (_, amount)| sum.plus(*amount))?;
+    if lines.len() < 2 || sum.amount_minor != 0 {
+        return Err(Error::internal(format!("{} postings that sum to {sum} are not a transaction", lines.len())));
+    }
+    Ok(lines)
+}
+
+/// What an organisation's account that holds `held` holds after `amount`, unless that is below zero.
+fn remaining(account: AccountRef, held: Money, amount: Money) -> Result<Money> {
+    let after = held.plus(amount)?;
+    if after.amount_minor >= 0 {
+        return Ok(after);
+    }
+    let (needed, missing) = (amount.negated()?, after.negated()?);
+    Err(Error::new(Kind::InsufficientFunds, format!("{account} holds {held}, and {needed} is needed")).remedy(
+        match account.kind() {
+            AccountKind::Wallet => format!("have an operator record a deposit of at least {missing}, then try again"),
+            _ => format!("take at most {held}"),
+        },
+    ))
+}
+
+/// The postings to the accounts of an organisation, oldest first.
+///
+/// # Errors
+/// As [`super::accounts()`].
+pub fn postings(c: &mut Conn, caller: &Caller, handle: &str, page: &PageQuery) -> Result<Page<Posting>> {
+    let organisation = authorise_reader(c, caller, handle)?;
+    let limit = page.limit()?;
+    let rows = queries::list_postings(c, organisation, page.after_id::<kind::Posting>()?, limit.saturating_add(1))?;
+    Ok(Page::new(rows, limit, |posting| posting.id.to_string()))
+}
+
+/// The transaction of this kind and reference, which its opposite refers to.
+pub(super) fn transaction_of(c: &mut Conn, kind: TransactionKind, reference: &str) -> Result<Option<TransactionId>> {
+    Ok(queries::find_transaction(c, kind, reference)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Currency, OrganisationId};
+
+    fn cny(minor: i64) -> Money {
+        Money::new(minor, Currency::CNY)
+    }
+    fn wallet() -> AccountRef {
+        AccountRef::Wallet(OrganisationId::new(Instant::from_unix_micros(0)))
+    }
+
+    #[test]
+    fn lines_that_sum_to_zero_are_a_transaction_without_its_zero_lines() {
+        let lines = [(AccountRef::Escrow, cny(-5)), (AccountRef::Fees, cny(0)), (wallet(), cny(5))];
+        assert_eq!(balanced(&lines).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn lines_that_do_not_balance_are_refused() {
+        for lines in [
+            vec![],
+            vec![(wallet(), cny(0)), (AccountRef::Bank, cny(0))],
+            vec![(wallet(), cny(1))],
+            vec![(wallet(), cny(1)), (AccountRef::Bank, cny(-2))],
+        ] {
+            assert_eq!(balanced(&lines).unwrap_err().kind, Kind::Internal, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn currencies_do_not_mix_and_sums_do_not_overflow() {
+        let mixed = [(wallet(), cny(1)), (AccountRef::Bank, Money::new(-1, "USD".parse().unwrap()))];
+        assert_eq!(balanced(&mixed).unwrap_err().field.as_deref(), Some("currency"));
+        let huge = [(wallet(), cny(i64::MAX)), (AccountRef::Fees, cny(i64::MAX)), (AccountRef::Bank, cny(1))];
+        assert_eq!(balanced(&huge).unwrap_err().field.as_deref(), Some("amount_minor"));
+    }
+
+    #[test]
+    fn an_account_never_falls_below_zero_and_says_what_is_missing() {
+        assert_eq!(remaining(wallet(), cny(500), cny(-500)).unwrap(), cny(0));
+        let error = remaining(wallet(), cny(500), cny(-700)).unwrap_err();
+        assert_eq!(error.kind, Kind::InsufficientFunds);
+        assert!(error.detail.contains("CNY 5.00") && error.detail.contains("CNY 7.00"), "{error}");
+        assert!(error.remedy.unwrap().contains("CNY 2.00"));
+        let payable = AccountRef::Payable(OrganisationId::new(Instant::from_unix_micros(0)));
+        assert!(remaining(payable, cny(500), cny(-700)).unwrap_err().remedy.unwrap().contains("at most CNY 5.00"));
+        assert!(remaining(wallet(), cny(i64::MAX), cny(1)).is_err());
+    }
+}

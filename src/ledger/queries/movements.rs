@@ -1,0 +1,123 @@
+//! The `deposits` and `withdrawals` tables.
+
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+
+use crate::db::Conn;
+use crate::ledger::deposits::{Deposit, DepositState};
+use crate::ledger::withdrawals::{Withdrawal, WithdrawalState};
+use crate::schema::{deposits, withdrawals};
+use crate::types::{DepositId, OrganisationId, UserId, WithdrawalId};
+
+pub(in crate::ledger) fn insert_deposit(c: &mut Conn, deposit: &Deposit) -> QueryResult<usize> {
+    diesel::insert_into(deposits::table).values(deposit).execute(c)
+}
+
+pub(in crate::ledger) fn find_deposit(c: &mut Conn, id: DepositId) -> QueryResult<Option<Deposit>> {
+    deposits::table.find(id).select(Deposit::as_select()).first(c).optional()
+}
+
+/// The deposit with this reference that was not refused.
+pub(in crate::ledger) fn find_deposit_by_reference(c: &mut Conn, reference: &str) -> QueryResult<Option<Deposit>> {
+    deposits::table
+        .filter(deposits::reference.eq(reference))
+        .filter(deposits::state.ne(DepositState::Refused))
+        .select(Deposit::as_select())
+        .first(c)
+        .optional()
+}
+
+pub(in crate::ledger) fn set_deposit_state(
+    c: &mut Conn,
+    id: DepositId,
+    from: DepositState,
+    to: DepositState,
+) -> QueryResult<usize> {
+    diesel::update(deposits::table.find(id).filter(deposits::state.eq(from))).set(deposits::state.eq(to)).execute(c)
+}
+
+pub(in crate::ledger) fn set_deposit_proposer(c: &mut Conn, id: DepositId, user: UserId) -> QueryResult<usize> {
+    diesel::update(deposits::table.find(id)).set(deposits::proposed_by.eq(user)).execute(c)
+}
+
+/// By identifier: all of them, or those of some organisations.
+pub(in crate::ledger) fn list_deposits(
+    c: &mut Conn,
+    only_of: Option<&[OrganisationId]>,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Deposit>> {
+    let mut query = deposits::table
+        .filter(deposits::id.gt(after.to_string().into_sql::<Text>()))
+        .order(deposits::id)
+        .limit(limit)
+        .select(Deposit::as_select())
+        .into_boxed();
+    if let Some(organisations) = only_of {
+        query = query.filter(deposits::organisation_id.eq_any(organisations));
+    }
+    query.load(c)
+}
+
+pub(in crate::ledger) fn insert_withdrawal(c: &mut Conn, withdrawal: &Withdrawal) -> QueryResult<usize> {
+    diesel::insert_into(withdrawals::table).values(withdrawal).execute(c)
+}
+
+pub(in crate::ledger) fn find_withdrawal(c: &mut Conn, id: WithdrawalId) -> QueryResult<Option<Withdrawal>> {
+    withdrawals::table.find(id).select(Withdrawal::as_select()).first(c).optional()
+}
+
+/// The withdrawal with this reference that was not refused.
+pub(in crate::ledger) fn find_withdrawal_by_reference(
+    c: &mut Conn,
+    reference: &str,
+) -> QueryResult<Option<Withdrawal>> {
+    withdrawals::table
+        .filter(withdrawals::reference.eq(reference))
+        .filter(withdrawals::state.ne(WithdrawalState::Refused))
+        .select(Withdrawal::as_select())
+        .first(c)
+        .optional()
+}
+
+pub(in crate::ledger) fn set_withdrawal_state(
+    c: &mut Conn,
+    id: WithdrawalId,
+    from: WithdrawalState,
+    to: WithdrawalState,
+) -> QueryResult<usize> {
+    diesel::update(withdrawals::table.find(id).filter(withdrawals::state.eq(from)))
+        .set(withdrawals::state.eq(to))
+        .execute(c)
+}
+
+pub(in crate::ledger) fn set_withdrawal_proposer(c: &mut Conn, id: WithdrawalId, user: UserId) -> QueryResult<usize> {
+    diesel::update(withdrawals::table.find(id)).set(withdrawals::proposed_by.eq(user)).execute(c)
+}
+
+pub(in crate::ledger) fn set_withdrawal_reference(
+    c: &mut Conn,
+    id: WithdrawalId,
+    reference: &str,
+) -> QueryResult<usize> {
+    diesel::update(withdrawals::table.find(id)).set(withdrawals::reference.eq(reference)).execute(c)
+}
+
+/// By identifier: all of them, or those of some organisations.
+pub(in crate::ledger) fn list_withdrawals(
+    c: &mut Conn,
+    only_of: Option<&[OrganisationId]>,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Withdrawal>> {
+    let mut query = withdrawals::table
+        .filter(withdrawals::id.gt(after.to_string().into_sql::<Text>()))
+        .order(withdrawals::id)
+        .limit(limit)
+        .select(Withdrawal::as_select())
+        .into_boxed();
+    if let Some(organisations) = only_of {
+        query = query.filter(withdrawals::organisation_id.eq_any(organisations));
+    }
+    query.load(c)
+}

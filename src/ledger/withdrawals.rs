@@ -1,0 +1,338 @@
+//! Withdrawals: money that an organisation has paid out to its bank account.
+//!
+//! The request moves the amount from the wallet or the payable to what is held, where nothing else can spend it. An
+//! operator makes the payment at the bank and records its reference, and the amount leaves the books; or it returns
+//! to where it came from.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::accounts::AccountRef;
+use super::postings::{TransactionKind, post, transaction_of};
+use super::{approval, queries};
+use crate::config::Config;
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::history;
+use crate::identity::{self, Caller, Role};
+use crate::text_enum;
+use crate::types::{Currency, Instant, Money, OrganisationId, PageQuery, UserId, WithdrawalId, kind};
+
+/// Who may take money out for an organisation.
+const PAYERS: &[Role] = &[Role::Trader];
+
+text_enum! {
+    /// Where a withdrawal takes the money from.
+    pub enum Source {
+        /// What was deposited and not spent.
+        Wallet = "wallet",
+        /// What was earned.
+        Payable = "payable",
+    }
+}
+
+text_enum! {
+    /// Where a withdrawal is in its life.
+    pub enum WithdrawalState {
+        /// The amount is held, and waits for the bank.
+        Requested = "requested",
+        /// One operator recorded the bank's payment; a second must approve it. The amount is still held.
+        AwaitingApproval = "awaiting_approval",
+        /// The bank has paid.
+        Executed = "executed",
+        /// Refused by an operator; the amount went back.
+        Refused = "refused",
+        /// Taken back by the organisation; the amount went back.
+        Cancelled = "cancelled",
+        /// One operator found that the bank has not paid; a second must approve the reversal.
+        Reversing = "reversing",
+        /// The bank did not pay, or the payment came back; the amount went back.
+        Reversed = "reversed",
+    }
+}
+
+impl WithdrawalState {
+    /// Whether a withdrawal in this state may next be in that one.
+    pub fn may_become(self, next: Self) -> bool {
+        use WithdrawalState::{AwaitingApproval, Cancelled, Executed, Refused, Requested, Reversed, Reversing};
+        matches!(
+            (self, next),
+            (Requested, AwaitingApproval | Executed | Refused | Cancelled)
+                | (AwaitingApproval, Executed | Refused)
+                | (Executed, Reversing | Reversed)
+                | (Reversing, Executed | Reversed)
+        )
+    }
+}
+
+/// A payout.
+#[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(table_name = crate::schema::withdrawals, check_for_backend(crate::db::MultiBackend))]
+pub struct Withdrawal {
+    /// Its identifier.
+    pub id: WithdrawalId,
+    /// Who is paid.
+    pub organisation_id: OrganisationId,
+    /// Where the money comes from.
+    pub source: Source,
+    /// How much, in minor units.
+    pub amount_minor: i64,
+    /// Of this currency.
+    pub currency: Currency,
+    /// The bank account to pay to, in the organisation's words.
+    pub pay_to: String,
+    /// The bank's reference, once it has paid.
+    pub reference: Option<String>,
+    /// Where it is in its life.
+    pub state: WithdrawalState,
+    /// Who asked for it, or the operator who took the last step towards the bank or back.
+    pub proposed_by: UserId,
+    /// When it was asked for.
+    pub requested_at: Instant,
+}
+
+impl Withdrawal {
+    /// How much.
+    pub fn amount(&self) -> Money {
+        Money::new(self.amount_minor, self.currency)
+    }
+    fn source(&self) -> AccountRef {
+        match self.source {
+            Source::Wallet => AccountRef::Wallet(self.organisation_id),
+            Source::Payable => AccountRef::Payable(self.organisation_id),
+        }
+    }
+    fn held(&self) -> AccountRef {
+        AccountRef::Held(self.organisation_id)
+    }
+}
+
+/// What an organisation wants paid out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewWithdrawal {
+    /// How much; above zero.
+    pub amount: Money,
+    /// `wallet` or `payable`.
+    pub from: Source,
+    /// The bank account to pay to, 1 to 140 characters.
+    #[schema(min_length = 1, max_length = 140)]
+    pub pay_to: String,
+}
+
+/// Holds an amount of an organisation's money for payout.
+///
+/// # Errors
+/// `NotFound` and `Forbidden` for those who may not; `Invalid`; `InsufficientFunds` when the account holds less.
+pub fn request(c: &mut Conn, caller: &Caller, handle: &str, input: &NewWithdrawal, now: Instant) -> Result<Withdrawal> {
+    let organisation = identity::for_member(c, caller, handle, PAYERS)?;
+    approval::check_amount(input.amount)?;
+    approval::check_reference("pay_to", &input.pay_to)?;
+    let withdrawal = Withdrawal {
+        id: WithdrawalId::new(now),
+        organisation_id: organisation.id,
+        source: input.from,
+        amount_minor: input.amount.amount_minor,
+        currency: input.amount.currency,
+        pay_to: input.pay_to.clone(),
+        reference: None,
+        state: WithdrawalState::Requested,
+        proposed_by: caller.user_id,
+        requested_at: now,
+    };
+    let lines = [(withdrawal.source(), input.amount.negated()?), (withdrawal.held(), input.amount)];
+    post(c, TransactionKind::WithdrawalHold, &withdrawal.id.to_string(), &lines, now).map_err(|error| {
+        if error.kind == Kind::InsufficientFunds { error.field("amount.amount_minor") } else { error }
+    })?;
+    queries::insert_withdrawal(c, &withdrawal)?;
+    history::record(c, withdrawal.id, None, withdrawal.state.as_str(), caller.user_id, "asked for", now)?;
+    Ok(withdrawal)
+}
+
+/// The organisation takes its request back before the bank was told.
+///
+/// # Errors
+/// `NotFound` and `Forbidden` for those who may not; `WrongState` once an operator has taken it up.
+pub fn cancel(c: &mut Conn, caller: &Caller, id: WithdrawalId, now: Instant) -> Result<Withdrawal> {
+    let withdrawal = visible(c, caller, id)?;
+    caller.may_for(withdrawal.organisation_id, "the organisation that asked for it", PAYERS)?;
+    if withdrawal.state != WithdrawalState::Requested {
+        return Err(wrong_state(&withdrawal, "it can be cancelled while it is requested"));
+    }
+    release(c, &withdrawal, now)?;
+    advance(c, caller, withdrawal, WithdrawalState::Cancelled, "taken back", now)
+}
+
+/// An operator records that the bank has paid: the amount leaves the books, at once or when a second operator approves.
+///
+/// # Errors
+/// `WrongState` unless it is requested; `Invalid`; `AlreadyExists` when the reference was used before.
+pub fn execute(
+    c: &mut Conn,
+    caller: &Caller,
+    config: &Config,
+    id: WithdrawalId,
+    reference: &str,
+    now: Instant,
+) -> Result<Withdrawal> {
+    caller.require_operator()?;
+    approval::check_reference("reference", reference)?;
+    let withdrawal = find(c, id)?;
+    if withdrawal.state != WithdrawalState::Requested {
+        return Err(wrong_state(&withdrawal, "it can be paid while it is requested"));
+    }
+    if let Some(standing) = queries::find_withdrawal_by_reference(c, reference)? {
+        let detail = format!("the reference {reference:?} is that of {}, {}", standing.id, standing.state);
+        return Err(Error::new(Kind::AlreadyExists, detail)
+            .field("reference")
+            .remedy("a reference works once; check whether this is the same payment"));
+    }
+    queries::set_withdrawal_reference(c, id, reference)?;
+    queries::set_withdrawal_proposer(c, id, caller.user_id)?;
+    let withdrawal = Withdrawal { reference: Some(reference.to_string()), proposed_by: caller.user_id, ..withdrawal };
+    if approval::is_needed(config, withdrawal.amount()) {
+        return advance(c, caller, withdrawal, WithdrawalState::AwaitingApproval, reference, now);
+    }
+    pay_out(c, &withdrawal, now)?;
+    advance(c, caller, withdrawal, WithdrawalState::Executed, reference, now)
+}
+
+/// A second operator approves what waits: the payment, or its reversal.
+///
+/// # Errors
+/// `WrongState` when nothing waits; `Forbidden` for the operator who recorded it.
+pub fn approve(c: &mut Conn, caller: &Caller, id: WithdrawalId, now: Instant) -> Result<Withdrawal> {
+    caller.require_operator()?;
+    let withdrawal = find(c, id)?;
+    let next = match withdrawal.state {
+        WithdrawalState::AwaitingApproval => WithdrawalState::Executed,
+        WithdrawalState::Reversing => WithdrawalState::Reversed,
+        _ => return Err(wrong_state(&withdrawal, "nothing about it waits for approval")),
+    };
+    approval::require_another(caller, withdrawal.proposed_by)?;
+    match next {
+        WithdrawalState::Executed => pay_out(c, &withdrawal, now)?,
+        _ => take_back(c, &withdrawal, now)?,
+    }
+    advance(c, caller, withdrawal, next, "approved by a second operator", now)
+}
+
+/// An operator refuses what waits: the request or the payment, and the amount goes back; or a reversal, and it stays
+/// paid.
+///
+/// # Errors
+/// `WrongState` when nothing waits; `Invalid` without a reason.
+pub fn refuse(c: &mut Conn, caller: &Caller, id: WithdrawalId, reason: &str, now: Instant) -> Result<Withdrawal> {
+    caller.require_operator()?;
+    let reason = approval::check_reason(reason)?;
+    let withdrawal = find(c, id)?;
+    let next = match withdrawal.state {
+        WithdrawalState::Requested | WithdrawalState::AwaitingApproval => WithdrawalState::Refused,
+        WithdrawalState::Reversing => WithdrawalState::Executed,
+        _ => return Err(wrong_state(&withdrawal, "nothing about it waits for a decision")),
+    };
+    if next == WithdrawalState::Refused {
+        release(c, &withdrawal, now)?;
+    }
+    advance(c, caller, withdrawal, next, &reason, now)
+}
+
+/// An operator records that an executed payment came back: at once, or when a second operator approves.
+///
+/// # Errors
+/// `WrongState` unless it is executed; `Invalid` without a reason.
+pub fn reverse(
+    c: &mut Conn,
+    caller: &Caller,
+    config: &Config,
+    id: WithdrawalId,
+    reason: &str,
+    now: Instant,
+) -> Result<Withdrawal> {
+    caller.require_operator()?;
+    let reason = approval::check_reason(reason)?;
+    let withdrawal = find(c, id)?;
+    if withdrawal.state != WithdrawalState::Executed {
+        return Err(wrong_state(&withdrawal, "only what is executed can be reversed"));
+    }
+    let next = match approval::is_needed(config, withdrawal.amount()) {
+        true => WithdrawalState::Reversing,
+        false => WithdrawalState::Reversed,
+    };
+    if next == WithdrawalState::Reversed {
+        take_back(c, &withdrawal, now)?;
+    }
+    queries::set_withdrawal_proposer(c, id, caller.user_id)?;
+    advance(c, caller, Withdrawal { proposed_by: caller.user_id, ..withdrawal }, next, &reason, now)
+}
+
+/// The withdrawals that the caller may know of, oldest first: those of its organisations, or all for the exchange's
+/// staff. Up to one more than a page.
+pub fn withdrawals(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Withdrawal>> {
+    let own: Vec<_> = caller.memberships.iter().map(|membership| membership.organisation_id).collect();
+    let only_of = caller.require_staff().is_err().then_some(own.as_slice());
+    Ok(queries::list_withdrawals(c, only_of, page.after_id::<kind::Withdrawal>()?, page.limit()?.saturating_add(1))?)
+}
+
+fn find(c: &mut Conn, id: WithdrawalId) -> Result<Withdrawal> {
+    queries::find_withdrawal(c, id)?.ok_or_else(|| unknown(id))
+}
+
+fn visible(c: &mut Conn, caller: &Caller, id: WithdrawalId) -> Result<Withdrawal> {
+    let withdrawal = find(c, id)?;
+    if caller.require_staff().is_ok() || caller.member_of(withdrawal.organisation_id).is_some() {
+        return Ok(withdrawal);
+    }
+    Err(unknown(id))
+}
+
+/// The bank has paid.
+fn pay_out(c: &mut Conn, withdrawal: &Withdrawal, now: Instant) -> Result<()> {
+    let lines = [(withdrawal.held(), withdrawal.amount().negated()?), (AccountRef::Bank, withdrawal.amount())];
+    post(c, TransactionKind::Withdrawal, reference_of(withdrawal)?, &lines, now).map(drop)
+}
+
+/// The bank has not paid after all: the opposite of the payment, and back to where it came from.
+fn take_back(c: &mut Conn, withdrawal: &Withdrawal, now: Instant) -> Result<()> {
+    let paid = transaction_of(c, TransactionKind::Withdrawal, reference_of(withdrawal)?)?
+        .ok_or_else(|| Error::internal(format!("{} was never paid", withdrawal.id)))?;
+    let lines = [(AccountRef::Bank, withdrawal.amount().negated()?), (withdrawal.held(), withdrawal.amount())];
+    post(c, TransactionKind::Reversal, &paid.to_string(), &lines, now)?;
+    release(c, withdrawal, now)
+}
+
+/// What was held goes back to where it came from.
+fn release(c: &mut Conn, withdrawal: &Withdrawal, now: Instant) -> Result<()> {
+    let lines = [(withdrawal.held(), withdrawal.amount().negated()?), (withdrawal.source(), withdrawal.amount())];
+    post(c, TransactionKind::WithdrawalRelease, &withdrawal.id.to_string(), &lines, now).map(drop)
+}
+
+fn reference_of(withdrawal: &Withdrawal) -> Result<&str> {
+    let reference = withdrawal.reference.as_deref();
+    reference.ok_or_else(|| Error::internal(format!("{} is {} without a reference", withdrawal.id, withdrawal.state)))
+}
+
+/// Moves a withdrawal to its next state, if it is still where it was read.
+fn advance(
+    c: &mut Conn,
+    caller: &Caller,
+    withdrawal: Withdrawal,
+    to: WithdrawalState,
+    reason: &str,
+    now: Instant,
+) -> Result<Withdrawal> {
+    let from = withdrawal.state;
+    if !from.may_become(to) || queries::set_withdrawal_state(c, withdrawal.id, from, to)? != 1 {
+        return Err(wrong_state(&withdrawal, &format!("it cannot become {to}")));
+    }
+    history::record(c, withdrawal.id, Some(from.as_str()), to.as_str(), caller.user_id, reason, now)?;
+    Ok(Withdrawal { state: to, ..withdrawal })
+}
+
+fn unknown(id: WithdrawalId) -> Error {
+    Error::not_found(format!("withdrawal {id}"))
+}
+
+fn wrong_state(withdrawal: &Withdrawal, why: &str) -> Error {
+    Error::new(Kind::WrongState, format!("withdrawal {} is {}: {why}", withdrawal.id, withdrawal.state))
+}
