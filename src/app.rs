@@ -165,6 +165,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(ledger::routes::reverse_withdrawal)
         .service(ledger::routes::list_accounts)
         .service(ledger::routes::list_postings)
+        .service(ledger::routes::get_statement)
         // market
         .service(market::routes::create_listing)
         .service(market::routes::list_listings)
@@ -213,6 +214,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(compliance::routes::list_events)
         .service(compliance::routes::export_trace)
         .service(compliance::routes::list_conflicts)
+        .service(compliance::routes::get_reconciliation)
         // provenance
         .service(provenance::routes::get_checkpoint)
         .service(provenance::routes::get_tile)

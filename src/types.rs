@@ -5,6 +5,7 @@
 //!
 //! Invariant: a value of a type in this file is well formed; nothing downstream checks it again.
 
+pub mod csv;
 mod digest;
 mod id;
 mod instant;

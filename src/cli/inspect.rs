@@ -10,7 +10,7 @@ use crate::catalog::{self, StoredObject};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::types::Hasher;
-use crate::{ledger, provenance};
+use crate::{compliance, provenance};
 
 /// Objects read at a time.
 const PAGE: i64 = 200;
@@ -33,7 +33,8 @@ impl Audit {
             .remedy("give the --data-dir or --database-url that `corpex serve` runs with"));
         }
         let app = App::open(self.config).await?;
-        let mut findings = app.db.read(ledger::audit).await?;
+        let differences = app.db.read(compliance::reconcile).await?;
+        let mut findings: Vec<_> = differences.iter().map(ToString::to_string).collect();
         let (keys, origin) = (app.keys.clone(), app.config.log_origin.clone());
         findings.extend(app.db.read(move |c| provenance::audit::audit(c, &keys, &origin)).await?);
         let objects = self::objects(&app, out, &mut findings).await?;

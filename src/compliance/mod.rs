@@ -12,6 +12,7 @@ mod events;
 mod export;
 mod prov;
 mod queries;
+mod reconciliation;
 pub mod routes;
 mod subject;
 pub mod takedowns;
@@ -23,6 +24,7 @@ pub use chain::{
 pub use conflicts::{Conflict, SealedPlace, conflicts, flag_conflicts};
 pub use events::{Event, EventQuery};
 pub use export::{Export, ExportFormat, export};
+pub use reconciliation::{Reconciliation, reconcile, reconciliation};
 pub use subject::Subject;
 
 use self::chain::Wanted;

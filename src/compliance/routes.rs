@@ -8,7 +8,7 @@ use futures_util::stream;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Conflict, Event, EventQuery, ExportFormat, Trace, TraceQuery};
+use super::{Conflict, Event, EventQuery, ExportFormat, Reconciliation, Trace, TraceQuery};
 use crate::app::App;
 use crate::error::{Error, Problem, Result};
 use crate::identity::AuditedCaller;
@@ -149,4 +149,15 @@ pub(crate) async fn export_trace(
         .content_type(format.media_type())
         .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", format.file_name())))
         .streaming(pieces))
+}
+
+/// Recomputes every balance from the postings, compares escrow with the orders that are paid and not settled, and
+/// lists each difference.
+#[utoipa::path(tag = "compliance", security(("bearer" = [])),
+    responses((status = 200, body = Reconciliation),
+        (status = 403, body = Problem, description = "not staff of the exchange")))]
+#[get("/v1/reconciliation")]
+pub(crate) async fn get_reconciliation(app: Data<App>, caller: AuditedCaller) -> Result<Json<Reconciliation>> {
+    let now = app.clock.now();
+    Ok(Json(app.db.read(move |c| super::reconciliation(c, &caller, now)).await?))
 }

@@ -21,6 +21,10 @@ impl AuditedCaller {
     pub(super) fn of_recorded(caller: Caller) -> Self {
         Self(caller)
     }
+    /// Refuses everyone but staff of the platform.
+    pub fn require_staff(&self) -> Result<()> {
+        self.0.require_staff()
+    }
     /// Refuses everyone but compliance staff.
     pub fn require_compliance(&self) -> Result<()> {
         self.0.require_compliance()

@@ -22,10 +22,11 @@ pub mod deposits;
 mod postings;
 mod queries;
 pub mod routes;
+pub mod statements;
 pub mod withdrawals;
 
 pub use accounts::{AccountBalance, AccountKind, AccountRef, accounts, balance};
-pub use audit::audit;
+pub use audit::{Difference, Rule, audit, compare, escrow, extent};
 pub use deposits::{Deposit, DepositState};
 pub use postings::{Posting, TransactionKind, post, postings};
 pub use withdrawals::{Withdrawal, WithdrawalState};

@@ -4,9 +4,12 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::{AccountKind, AccountRef, Posting, TransactionKind};
+use super::statements::Line;
+use super::{AccountKind, AccountRef, Posting, TransactionKind, WithdrawalState};
 use crate::db::Conn;
-use crate::schema::{ledger_accounts as accounts, ledger_postings as postings, ledger_transactions as transactions};
+use crate::schema::{
+    ledger_accounts as accounts, ledger_postings as postings, ledger_transactions as transactions, withdrawals,
+};
 use crate::types::{AccountId, Currency, Instant, Money, OrganisationId, PostingId, TransactionId};
 
 mod movements;
@@ -14,6 +17,8 @@ mod movements;
 pub(super) use movements::*;
 
 diesel::allow_columns_to_appear_in_same_group_by_clause!(postings::transaction_id, accounts::currency);
+diesel::allow_columns_to_appear_in_same_group_by_clause!(accounts::organisation_id, accounts::currency);
+diesel::allow_columns_to_appear_in_same_group_by_clause!(withdrawals::organisation_id, withdrawals::currency);
 
 /// How many rows of one kind an audit reports.
 const MAX_FINDINGS: i64 = 1000;
@@ -118,6 +123,48 @@ pub(super) fn sum_postings(c: &mut Conn, account: AccountId) -> QueryResult<i64>
     postings::table.filter(postings::account_id.eq(account)).select(sql::<BigInt>(SUM)).first(c)
 }
 
+/// The sum of an account's postings up to this one.
+pub(super) fn sum_through(c: &mut Conn, account: AccountId, last: &str) -> QueryResult<i64> {
+    postings::table
+        .filter(postings::account_id.eq(account))
+        .filter(postings::id.le(last))
+        .select(sql::<BigInt>(SUM))
+        .first(c)
+}
+
+/// An organisation's accounts in one currency, in the order in which they were opened.
+pub(super) fn list_accounts_in(
+    c: &mut Conn,
+    organisation: OrganisationId,
+    currency: Currency,
+) -> QueryResult<Vec<Account>> {
+    accounts::table
+        .filter(accounts::organisation_id.eq(organisation))
+        .filter(accounts::currency.eq(currency))
+        .order(accounts::id)
+        .select(Account::as_select())
+        .load(c)
+}
+
+/// The postings to some accounts after one and before another, oldest first.
+pub(super) fn list_lines(
+    c: &mut Conn,
+    of: &[AccountId],
+    after: &str,
+    before: &str,
+    limit: i64,
+) -> QueryResult<Vec<Line>> {
+    postings::table
+        .inner_join(transactions::table)
+        .filter(postings::account_id.eq_any(of))
+        .filter(postings::id.gt(after))
+        .filter(postings::id.lt(before))
+        .order(postings::id)
+        .limit(limit)
+        .select(Line::as_select())
+        .load(c)
+}
+
 pub(super) fn list_postings(
     c: &mut Conn,
     organisation: OrganisationId,
@@ -175,14 +222,60 @@ pub(super) fn list_incomplete(c: &mut Conn) -> QueryResult<Vec<TransactionId>> {
 }
 
 /// Accounts whose gate differs from the sum of their postings, with both.
-pub(super) fn list_gates_astray(c: &mut Conn) -> QueryResult<Vec<(AccountId, i64, i64)>> {
+pub(super) fn list_gates_astray(c: &mut Conn) -> QueryResult<Vec<(AccountId, Currency, i64, i64)>> {
     accounts::table
         .left_join(postings::table)
         .filter(accounts::gated_balance_minor.is_not_null())
-        .group_by((accounts::id, accounts::gated_balance_minor))
+        .group_by((accounts::id, accounts::currency, accounts::gated_balance_minor))
         .having(sql::<BigInt>(SUM).ne(accounts::gated_balance_minor.assume_not_null()))
         .order(accounts::id)
         .limit(MAX_FINDINGS)
-        .select((accounts::id, accounts::gated_balance_minor.assume_not_null(), sql::<BigInt>(SUM)))
+        .select((accounts::id, accounts::currency, accounts::gated_balance_minor.assume_not_null(), sql::<BigInt>(SUM)))
         .load(c)
+}
+
+/// Accounts of organisations whose postings sum to less than zero, with that sum.
+pub(super) fn list_overdrawn(c: &mut Conn) -> QueryResult<Vec<(AccountId, Currency, i64)>> {
+    postings::table
+        .inner_join(accounts::table)
+        .filter(accounts::organisation_id.is_not_null())
+        .group_by((accounts::id, accounts::currency))
+        .having(sql::<BigInt>(SUM).lt(0))
+        .order(accounts::id)
+        .limit(MAX_FINDINGS)
+        .select((accounts::id, accounts::currency, sql::<BigInt>(SUM)))
+        .load(c)
+}
+
+/// What waits for the bank, by organisation and currency.
+pub(super) fn sum_waiting_withdrawals(c: &mut Conn) -> QueryResult<Vec<(OrganisationId, Currency, i64)>> {
+    const WAITING: &str = "CAST(SUM(withdrawals.amount_minor) AS BIGINT)";
+    withdrawals::table
+        .filter(withdrawals::state.eq_any([WithdrawalState::Requested, WithdrawalState::AwaitingApproval]))
+        .group_by((withdrawals::organisation_id, withdrawals::currency))
+        .select((withdrawals::organisation_id, withdrawals::currency, sql::<BigInt>(WAITING)))
+        .load(c)
+}
+
+/// What the accounts of a kind hold that hold something, by organisation and currency.
+pub(super) fn list_holding(
+    c: &mut Conn,
+    kind: AccountKind,
+) -> QueryResult<Vec<(Option<OrganisationId>, Currency, i64)>> {
+    postings::table
+        .inner_join(accounts::table)
+        .filter(accounts::kind.eq(kind))
+        .group_by((accounts::organisation_id, accounts::currency))
+        .having(sql::<BigInt>(SUM).ne(0))
+        .select((accounts::organisation_id, accounts::currency, sql::<BigInt>(SUM)))
+        .load(c)
+}
+
+/// How many accounts, transactions and postings there are.
+pub(super) fn count_all(c: &mut Conn) -> QueryResult<(i64, i64, i64)> {
+    Ok((
+        accounts::table.count().get_result(c)?,
+        transactions::table.count().get_result(c)?,
+        postings::table.count().get_result(c)?,
+    ))
 }

@@ -1,6 +1,7 @@
 //! The ledger over HTTP: balances and postings, deposits, withdrawals.
 
 mod deposits;
+mod statements;
 mod withdrawals;
 
 use actix_web::get;
@@ -9,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub(crate) use deposits::*;
+pub(crate) use statements::*;
 pub(crate) use withdrawals::*;
 
 use super::{AccountBalance, AccountKind, Posting, TransactionKind};

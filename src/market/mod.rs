@@ -16,5 +16,5 @@ pub mod routes;
 pub use holds::{delist, hold, lift, require_free};
 pub use listings::{Listing, ListingState};
 pub use orders::{
-    Contract, Order, OrderState, contract_of, mark_delivered, mark_delivering, order, order_of_contract, pay,
+    Contract, Order, OrderState, contract_of, in_escrow, mark_delivered, mark_delivering, order, order_of_contract, pay,
 };

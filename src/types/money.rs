@@ -140,14 +140,21 @@ fn overflow() -> Error {
     Error::invalid("amount_minor", format!("the amount is larger than {} minor units", i64::MAX))
 }
 
-impl fmt::Display for Money {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Money {
+    /// The amount in whole units with the currency's decimals, such as `-12.50`.
+    pub fn decimal(self) -> String {
         let digits = usize::from(self.currency.0.exponent().unwrap_or(0));
         let sign = if self.amount_minor < 0 { "-" } else { "" };
         let all = format!("{:0>width$}", self.amount_minor.unsigned_abs(), width = digits + 1);
         let (whole, fraction) = all.split_at(all.len() - digits);
         let point = if digits == 0 { "" } else { "." };
-        f.pad(&format!("{} {sign}{whole}{point}{fraction}", self.currency))
+        format!("{sign}{whole}{point}{fraction}")
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{} {}", self.currency, self.decimal()))
     }
 }
 

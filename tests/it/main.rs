@@ -26,6 +26,7 @@ mod nul;
 mod payouts;
 mod races;
 mod refusals;
+mod statements;
 mod store;
 mod support;
 mod takedowns;

@@ -63,6 +63,14 @@ impl OrderState {
     }
 }
 
+impl OrderState {
+    /// Whether the price of an order in this state is in escrow.
+    pub fn is_in_escrow(self) -> bool {
+        use OrderState::{Accepted, Delivered, Delivering, Escrowed};
+        matches!(self, Escrowed | Delivering | Delivered | Accepted)
+    }
+}
+
 /// A purchase.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
 #[diesel(table_name = crate::schema::orders, check_for_backend(crate::db::MultiBackend))]
@@ -128,6 +136,12 @@ pub fn visible_order(c: &mut Conn, caller: &Caller, id: OrderId) -> Result<Order
 pub fn orders(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Order>> {
     let own: Vec<OrganisationId> = caller.memberships.iter().map(|m| m.organisation_id).collect();
     Ok(queries::list_orders(c, &own, page.after_id::<kind::Order>()?, page.limit()?.saturating_add(1))?)
+}
+
+/// The prices of the orders that are paid, and neither settled nor refunded, by currency: what must be in escrow.
+pub fn in_escrow(c: &mut Conn) -> Result<Vec<(Currency, i64)>> {
+    let states: Vec<_> = OrderState::ALL.iter().copied().filter(|state| state.is_in_escrow()).collect();
+    Ok(queries::sum_prices(c, &states)?)
 }
 
 fn require_state(order: &Order, state: OrderState) -> Result<()> {

@@ -1,12 +1,13 @@
 //! The `orders` and `contracts` tables.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Text};
 
 use super::{Contract, Order, OrderState};
 use crate::db::Conn;
 use crate::schema::{contracts, orders};
-use crate::types::{ContractId, OrderId, OrganisationId};
+use crate::types::{ContractId, Currency, OrderId, OrganisationId};
 
 pub(super) fn insert_order(c: &mut Conn, order: &Order) -> QueryResult<usize> {
     diesel::insert_into(orders::table).values(order).execute(c)
@@ -46,4 +47,14 @@ pub(super) fn find_contract_of(c: &mut Conn, order: OrderId) -> QueryResult<Opti
 
 pub(super) fn find_contract(c: &mut Conn, id: ContractId) -> QueryResult<Option<Contract>> {
     contracts::table.find(id).select(Contract::as_select()).first(c).optional()
+}
+
+/// The prices of the orders in some states, by currency.
+pub(super) fn sum_prices(c: &mut Conn, states: &[OrderState]) -> QueryResult<Vec<(Currency, i64)>> {
+    const PRICES: &str = "CAST(SUM(price_minor) AS BIGINT)";
+    orders::table
+        .filter(orders::state.eq_any(states))
+        .group_by(orders::currency)
+        .select((orders::currency, sql::<BigInt>(PRICES)))
+        .load(c)
 }

@@ -166,6 +166,8 @@ pub const TABLE: &[Case] = &[
     row("list_accounts",       Insiders(Attic),                 |t| at(organisation(&t.attic, "/accounts"))),
     row("list_postings",       Insiders(Lab),                   |_| at(organisation(LAB, "/postings"))),
     row("list_postings",       Insiders(Attic),                 |t| at(organisation(&t.attic, "/postings"))),
+    row("get_statement",       Insiders(Lab),                   |_| at(organisation(LAB, STATEMENT))),
+    row("get_statement",       Insiders(Attic),                 |t| at(organisation(&t.attic, STATEMENT))),
     // market
     row("create_listing",      Of(House, TRADERS, Public),      |t| with("/v1/listings", json!({ "dataset": t.open_dataset, "version": 1, "terms_id": t.terms }))),
     row("create_listing",      Of(House, TRADERS, Inside),      |t| with("/v1/listings", json!({ "dataset": t.draft_dataset, "version": 1, "terms_id": t.terms }))),
@@ -214,6 +216,7 @@ pub const TABLE: &[Case] = &[
     row("list_events",         COMPLIANCE,                      |t| at(format!("/v1/trace/events?subject={}", t.open_dataset))),
     row("export_trace",        COMPLIANCE,                      |t| at(format!("/v1/trace/export?format=csv&subject={}", t.open_dataset))),
     row("list_conflicts",      COMPLIANCE,                      |_| at("/v1/conflicts")),
+    row("get_reconciliation",  Staff,                           |_| at("/v1/reconciliation")),
     // provenance
     row("get_checkpoint",      Anyone,                          |_| at("/log/checkpoint")),
     row("get_tile",            Anyone,                          |_| at("/log/tile/0/000.p/1")),
@@ -238,6 +241,8 @@ pub const TABLE: &[Case] = &[
     row("resume_listing",      Of(House, TRADERS, Public),      |t| at(format!("/v1/listings/{}/resume", t.listing))),
     row("withdraw_listing",    Of(House, TRADERS, Public),      |t| at(format!("/v1/listings/{}/withdraw", t.listing))),
 ];
+
+const STATEMENT: &str = "/statements?currency=CNY&from=2026-01-01T00:00:00Z&to=2100-01-01T00:00:00Z";
 
 fn organisation(handle: &str, rest: &str) -> String {
     format!("/v1/organisations/{handle}{rest}")

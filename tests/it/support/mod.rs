@@ -22,7 +22,7 @@ use corpex::config::Config;
 use corpex::identity::{self, PlatformRole, Scope};
 use corpex::provenance::sequencer;
 use corpex::types::Clock;
-use corpex::{jobs, ledger};
+use corpex::{compliance, jobs};
 
 /// How long leftover jobs may take to finish before they count as left over.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -171,7 +171,7 @@ impl Drop for TestApp {
             tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async move {
                 if !failed_already {
                     drain(&running.app).await;
-                    let faults = running.app.db.read(ledger::audit).await.unwrap();
+                    let faults = running.app.db.read(compliance::reconcile).await.unwrap();
                     assert!(faults.is_empty(), "the books do not balance: {faults:#?}");
                 }
                 running.stop().await.unwrap();
