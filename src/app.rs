@@ -180,6 +180,12 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(market::orders::routes::sign_contract)
         .service(market::orders::routes::get_contract)
         .service(market::orders::routes::accept_order)
+        .service(market::vouchers::routes::create_programme)
+        .service(market::vouchers::routes::list_programmes)
+        .service(market::vouchers::routes::get_programme)
+        .service(market::vouchers::routes::fund_programme)
+        .service(market::vouchers::routes::return_programme)
+        .service(market::vouchers::routes::list_voucher_movements)
         // delivery
         .service(delivery::routes::pay_order)
         .service(delivery::routes::list_entitlements)

@@ -61,6 +61,8 @@ pub const APPEND_ONLY: &[&str] = &[
     "model_versions",
     "audit_reads",
     "conflicts",
+    "voucher_programmes",
+    "voucher_movements",
 ];
 
 /// Tables whose rows live through states. A row enters a state, and leaves it for another, only where `state_edges` draws

@@ -33,6 +33,7 @@
 //! - The lineage of versions has no cycle: only what is sealed can be a parent, and what is sealed gets no other parent.
 //! - No link leaves without an active entitlement and a durable receipt.
 //! - Postings sum to zero, and no account of an organisation falls below zero.
+//! - A voucher's pool is never below zero, and pays nobody for buying from its own affiliates.
 //! - The log only grows, and every checkpoint is consistent with the one before.
 //! - Dependencies point down the table of storeys in `tests/it/tidy.rs`, which executes the house rules.
 

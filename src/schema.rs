@@ -53,6 +53,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    affiliations (handle, affiliate) {
+        handle -> Text,
+        affiliate -> Text,
+    }
+}
+
+diesel::table! {
     users (id) {
         id -> Text,
         email -> Text,
@@ -130,6 +137,7 @@ diesel::table! {
     ledger_accounts (id) {
         id -> Text,
         organisation_id -> Nullable<Text>,
+        programme_id -> Nullable<Text>,
         kind -> Text,
         currency -> Text,
         gated_balance_minor -> Nullable<BigInt>,
@@ -547,6 +555,33 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    voucher_programmes (id) {
+        id -> Text,
+        funder_id -> Text,
+        name -> Text,
+        currency -> Text,
+        rate_basis_points -> BigInt,
+        cap_minor -> BigInt,
+        domains -> Text,
+        starts_at -> Timestamp,
+        ends_at -> Timestamp,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    voucher_movements (id) {
+        id -> Text,
+        programme_id -> Text,
+        kind -> Text,
+        order_id -> Nullable<Text>,
+        buyer_id -> Nullable<Text>,
+        amount_minor -> BigInt,
+        moved_at -> Timestamp,
+    }
+}
+
 diesel::joinable!(memberships -> organisations (organisation_id));
 diesel::joinable!(memberships -> users (user_id));
 diesel::joinable!(signing_keys -> organisations (organisation_id));
@@ -583,6 +618,7 @@ diesel::joinable!(orders -> listings (listing_id));
 diesel::joinable!(orders -> seals (version_id));
 diesel::joinable!(orders -> terms (terms_id));
 diesel::joinable!(contracts -> orders (order_id));
+diesel::joinable!(voucher_movements -> voucher_programmes (programme_id));
 diesel::joinable!(contracts -> statements (statement_id));
 diesel::joinable!(entitlements -> orders (order_id));
 diesel::joinable!(entitlements -> organisations (organisation_id));
@@ -601,6 +637,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     idempotency_keys,
     transitions,
     organisations,
+    affiliations,
     users,
     memberships,
     signing_keys,
@@ -633,6 +670,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     listings,
     orders,
     contracts,
+    voucher_programmes,
+    voucher_movements,
     entitlements,
     receipt_batches,
     receipts,

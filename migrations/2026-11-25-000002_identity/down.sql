@@ -5,4 +5,5 @@ DROP TABLE sessions;
 DROP TABLE signing_keys;
 DROP TABLE memberships;
 DROP TABLE users;
+DROP TABLE affiliations;
 DROP TABLE organisations;

@@ -15,6 +15,14 @@ CREATE TABLE organisations (
     UNIQUE (country, registration_number)
 );
 
+-- The same declarations one by one, to be followed in both directions.
+CREATE TABLE affiliations (
+    handle TEXT NOT NULL,
+    affiliate TEXT NOT NULL,
+    PRIMARY KEY (handle, affiliate)
+);
+CREATE INDEX affiliations_by_affiliate ON affiliations (affiliate, handle);
+
 CREATE TABLE users (
     id TEXT NOT NULL PRIMARY KEY,
     email TEXT NOT NULL UNIQUE,

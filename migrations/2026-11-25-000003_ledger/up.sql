@@ -5,20 +5,24 @@ CREATE TABLE ledger_accounts (
     id TEXT NOT NULL PRIMARY KEY,
     -- Absent for the exchange's own accounts.
     organisation_id TEXT REFERENCES organisations (id),
-    kind TEXT NOT NULL CHECK (kind IN ('bank', 'wallet', 'held', 'payable', 'escrow', 'fees')),
+    -- The programme whose pool it is.
+    programme_id TEXT,
+    kind TEXT NOT NULL CHECK (kind IN ('bank', 'wallet', 'held', 'payable', 'escrow', 'fees', 'vouchers')),
     currency TEXT NOT NULL,
     -- Kept where it gates what an organisation spends or is paid out; elsewhere the balance is the sum of the postings,
     -- so that no row is written by every trade.
     gated_balance_minor BIGINT CHECK (gated_balance_minor >= 0),
     created_at TIMESTAMP NOT NULL,
-    CHECK ((kind IN ('wallet', 'held')) = (gated_balance_minor IS NOT NULL))
+    CHECK ((kind IN ('wallet', 'held', 'vouchers')) = (gated_balance_minor IS NOT NULL)),
+    CHECK ((kind = 'vouchers') = (programme_id IS NOT NULL))
 );
 CREATE UNIQUE INDEX ledger_accounts_of_organisations ON ledger_accounts (organisation_id, kind, currency) WHERE organisation_id IS NOT NULL;
-CREATE UNIQUE INDEX ledger_accounts_of_exchange ON ledger_accounts (kind, currency) WHERE organisation_id IS NULL;
+CREATE UNIQUE INDEX ledger_accounts_of_exchange ON ledger_accounts (kind, currency) WHERE organisation_id IS NULL AND programme_id IS NULL;
+CREATE UNIQUE INDEX ledger_accounts_of_programmes ON ledger_accounts (programme_id, currency) WHERE programme_id IS NOT NULL;
 
 CREATE TABLE ledger_transactions (
     id TEXT NOT NULL PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('deposit', 'withdrawal_hold', 'withdrawal_release', 'withdrawal', 'reversal', 'payment', 'settlement', 'refund')),
+    kind TEXT NOT NULL CHECK (kind IN ('deposit', 'withdrawal_hold', 'withdrawal_release', 'withdrawal', 'reversal', 'voucher_funding', 'voucher_return', 'payment', 'settlement', 'refund')),
     -- What it is for: a bank reference, an order, a withdrawal or a reversed transaction. One transaction of a kind per reference, ever.
     reference TEXT NOT NULL,
     posted_at TIMESTAMP NOT NULL,

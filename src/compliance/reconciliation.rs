@@ -1,4 +1,5 @@
-//! Reconciliation: every balance recomputed from the postings, and what is in escrow compared with what was bought.
+//! Reconciliation: every balance recomputed from the postings, and what is in escrow and in the pools of
+//! vouchers compared with what was bought.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,7 +9,7 @@ use crate::error::Result;
 use crate::identity::AuditedCaller;
 use crate::ledger::{self, Difference, Rule};
 use crate::market;
-use crate::types::{Currency, Instant};
+use crate::types::{Currency, Instant, ProgrammeId};
 
 /// What a recomputation of the books found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -46,5 +47,10 @@ pub fn reconcile(c: &mut Conn) -> Result<Vec<Difference>> {
     };
     let (bought, held) = (of(market::in_escrow(c)?), of(ledger::escrow(c)?));
     found.extend(ledger::compare(Rule::Escrow, &bought, &held));
+    let of = |sums: Vec<(ProgrammeId, Currency, i64)>| {
+        sums.into_iter().map(|(programme, currency, sum)| ((programme.to_string(), currency), sum)).collect()
+    };
+    let (moved, held) = (of(market::vouchers::pools(c)?), of(ledger::pools(c)?));
+    found.extend(ledger::compare(Rule::Vouchers, &moved, &held));
     Ok(found)
 }

@@ -36,8 +36,8 @@ use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::store::{StorageKey, Store};
 use crate::text_enum;
 use crate::types::{
-    Digest, EntitlementId, Instant, OrderId, OrganisationId, PageQuery, ReceiptId, StatementId, TermsId, UserId,
-    VersionId, kind,
+    Digest, EntitlementId, Instant, OrderId, OrganisationId, PageQuery, ProgrammeId, ReceiptId, StatementId, TermsId,
+    UserId, VersionId, kind,
 };
 use crate::{history, terms};
 
@@ -119,15 +119,16 @@ pub struct Planned {
     pub storage_key: StorageKey,
 }
 
-/// Pays an order from the buyer's wallet into escrow, and grants the licence.
+/// Pays an order from the buyer's wallet, and a voucher of `programme`, into escrow, and grants the licence.
 pub fn pay_order(
     c: &mut Conn,
     caller: &Caller,
     keys: &ExchangeKeys,
     order_id: OrderId,
+    programme: Option<ProgrammeId>,
     now: Instant,
 ) -> Result<(Order, Entitlement)> {
-    let order = market::pay(c, caller, order_id, now)?;
+    let order = market::pay(c, caller, order_id, programme, now)?;
     let entitlement = grant(c, caller, keys, &order, now)?;
     Ok((order, entitlement))
 }

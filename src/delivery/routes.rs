@@ -3,7 +3,7 @@
 use actix_web::web::{Data, Json, Path, Query};
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{Entitlement, EntitlementState};
 use crate::app::App;
@@ -15,7 +15,7 @@ use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::KeyHeader;
 use crate::identity::{self, Caller};
 use crate::market::orders::routes::{OrderView, order_view};
-use crate::types::{Digest, EntitlementId, Instant, OrderId, Page, PageQuery, ReceiptId, TermsId};
+use crate::types::{Digest, EntitlementId, Instant, OrderId, Page, PageQuery, ProgrammeId, ReceiptId, TermsId};
 
 /// A licensee's right to download one version.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -64,23 +64,33 @@ pub(crate) struct Payment {
     entitlement: EntitlementView,
 }
 
+/// What pays beside the buyer's wallet.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PaymentParams {
+    /// The voucher programme that pays its part of the price; the buyer alone pays when absent.
+    voucher: Option<ProgrammeId>,
+}
+
 /// Pays an order from the buyer's wallet into escrow and grants the licence.
-#[utoipa::path(tag = "delivery", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
+#[utoipa::path(tag = "delivery", security(("bearer" = [])), params(PaymentParams, ("Idempotency-Key" = String, Header, description = "One key, one effect")),
     responses((status = 200, body = Payment),
         (status = 409, body = Problem, description = "the order does not wait for payment"),
-        (status = 422, body = Problem, description = "the wallet does not hold enough")))]
+        (status = 422, body = Problem, description = "the wallet does not hold enough, or the voucher was refused")))]
 #[post("/v1/orders/{id}/payment")]
 pub(crate) async fn pay_order(
     app: Data<App>,
     caller: Caller,
     key: KeyHeader,
     id: Path<OrderId>,
+    query: Query<PaymentParams>,
 ) -> Result<Json<Payment>> {
-    let key = IdempotencyKey::new(caller.user_id, key.value(), "pay_order", &*id)?;
-    let (keys, id, now) = (app.keys.clone(), *id, app.clock.now());
+    let (keys, id, voucher, now) = (app.keys.clone(), *id, query.voucher, app.clock.now());
+    let key = IdempotencyKey::new(caller.user_id, key.value(), "pay_order", &(id, voucher))?;
     let pay = move |c: &mut Conn| {
         key.once(c, now, |c| {
-            let (order, entitlement) = super::pay_order(c, &caller, &keys, id, now)?;
+            let (order, entitlement) = super::pay_order(c, &caller, &keys, id, voucher, now)?;
             Ok(Payment { order: order_view(c, order)?, entitlement: view(c, entitlement)? })
         })
     };

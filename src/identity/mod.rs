@@ -10,6 +10,7 @@
 //! Invariant: whatever the platform's own people read with their credential is recorded before it is answered.
 //! Invariant: an organisation has at least one admin; a key id belongs to one registration for ever.
 
+mod affiliations;
 mod audit;
 mod caller;
 pub mod countries;
@@ -24,6 +25,7 @@ mod signing_keys;
 mod tokens;
 mod users;
 
+pub use affiliations::affiliation;
 pub use audit::{AuditRead, AuditedCaller, audit_reads, record_read};
 pub use caller::{Caller, CallerCache, Membership};
 pub use members::{Member, members, put_member, remove_member};

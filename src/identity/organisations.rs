@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{Caller, Role, countries, is_hidden, members, queries, readable};
+use super::{Caller, Role, affiliations, countries, is_hidden, members, queries, readable};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::types::{Instant, Json, OrganisationId, PageQuery};
@@ -174,6 +174,7 @@ pub fn register_organisation(
         return taken("registration_number", detail.to_string());
     }
     queries::insert_organisation(c, &new)?;
+    affiliations::declare(c, &new)?;
     history::record(c, new.id, None, new.state.as_str(), caller.user_id, "registered", now)?;
     members::insert_first_admin(c, new.id, caller.user_id, now)?;
     Ok(new)

@@ -9,9 +9,11 @@ use crate::db::Conn;
 use crate::schema::{memberships, organisations, signing_keys, users};
 use crate::types::{Digest, Instant, OrganisationId, SigningKeyId, UserId};
 
+mod affiliations;
 mod audit;
 mod credentials;
 
+pub(super) use affiliations::*;
 pub(super) use audit::*;
 pub(super) use credentials::*;
 

@@ -11,7 +11,7 @@ use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::identity::{self, Caller};
 use crate::text_enum;
-use crate::types::{AccountId, Currency, Instant, Money, OrganisationId, Page, PageQuery, kind};
+use crate::types::{AccountId, Currency, Instant, Money, OrganisationId, Page, PageQuery, ProgrammeId, kind};
 
 text_enum! {
     /// What an account is for.
@@ -28,13 +28,15 @@ text_enum! {
         Escrow = "escrow",
         /// What the exchange has earned. Of the exchange.
         Fees = "fees",
+        /// What a programme has to subsidise purchases with. Kept by the exchange, one for each programme.
+        Vouchers = "vouchers",
     }
 }
 
 impl AccountKind {
     /// Whether the balance is kept beside the postings.
     fn is_gated(self) -> bool {
-        matches!(self, Self::Wallet | Self::Held)
+        matches!(self, Self::Wallet | Self::Held | Self::Vouchers)
     }
 }
 
@@ -53,6 +55,8 @@ pub enum AccountRef {
     Escrow,
     /// The exchange's earnings.
     Fees,
+    /// The pool of this programme.
+    Vouchers(ProgrammeId),
 }
 
 impl AccountRef {
@@ -65,22 +69,31 @@ impl AccountRef {
             Self::Bank => AccountKind::Bank,
             Self::Escrow => AccountKind::Escrow,
             Self::Fees => AccountKind::Fees,
+            Self::Vouchers(_) => AccountKind::Vouchers,
         }
     }
     /// The organisation it belongs to; absent for the exchange's own.
     pub fn owner(self) -> Option<OrganisationId> {
         match self {
             Self::Wallet(owner) | Self::Held(owner) | Self::Payable(owner) => Some(owner),
-            Self::Bank | Self::Escrow | Self::Fees => None,
+            Self::Bank | Self::Escrow | Self::Fees | Self::Vouchers(_) => None,
+        }
+    }
+    /// The programme whose pool it is.
+    pub fn programme(self) -> Option<ProgrammeId> {
+        match self {
+            Self::Vouchers(programme) => Some(programme),
+            _ => None,
         }
     }
 }
 
 impl fmt::Display for AccountRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.owner() {
-            Some(owner) => write!(f, "the {} of {owner}", self.kind()),
-            None => write!(f, "the exchange's {}", self.kind()),
+        match (self.owner(), self.programme()) {
+            (Some(owner), _) => write!(f, "the {} of {owner}", self.kind()),
+            (None, Some(programme)) => write!(f, "the pool of {programme}"),
+            (None, None) => write!(f, "the exchange's {}", self.kind()),
         }
     }
 }
@@ -145,6 +158,7 @@ pub(super) fn open_account(
     let row = queries::Account {
         id: AccountId::new(now),
         organisation_id: account.owner(),
+        programme_id: account.programme(),
         kind: account.kind(),
         currency,
         gated_balance_minor: account.kind().is_gated().then_some(0),

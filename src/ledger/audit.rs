@@ -11,7 +11,7 @@ use super::queries;
 use crate::db::Conn;
 use crate::error::Result;
 use crate::text_enum;
-use crate::types::{Currency, Money};
+use crate::types::{Currency, Money, ProgrammeId};
 
 text_enum! {
     /// What must be true of the books.
@@ -28,6 +28,8 @@ text_enum! {
         Held = "held",
         /// What is in escrow is the price of every order that is paid, and neither settled nor refunded.
         Escrow = "escrow",
+        /// What a programme's pool holds is what was paid in and clawed back, less what was used and returned.
+        Vouchers = "vouchers",
     }
 }
 
@@ -96,6 +98,15 @@ pub fn audit(c: &mut Conn) -> Result<Vec<Difference>> {
 pub fn escrow(c: &mut Conn) -> Result<Vec<(Currency, i64)>> {
     let holding = queries::list_holding(c, AccountKind::Escrow)?;
     Ok(holding.into_iter().map(|(_, currency, sum)| (currency, sum)).collect())
+}
+
+/// What each programme's pool holds.
+///
+/// # Errors
+/// Those of the database.
+pub fn pools(c: &mut Conn) -> Result<Vec<(ProgrammeId, Currency, i64)>> {
+    let pools = queries::list_pools(c)?.into_iter();
+    Ok(pools.filter_map(|(programme, currency, sum)| Some((programme?, currency, sum))).collect())
 }
 
 /// How many accounts, transactions and postings were looked at.

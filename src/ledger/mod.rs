@@ -26,7 +26,8 @@ pub mod statements;
 pub mod withdrawals;
 
 pub use accounts::{AccountBalance, AccountKind, AccountRef, accounts, balance};
-pub use audit::{Difference, Rule, audit, compare, escrow, extent};
+pub use audit::{Difference, Rule, audit, compare, escrow, extent, pools};
 pub use deposits::{Deposit, DepositState};
 pub use postings::{Posting, TransactionKind, post, postings};
+pub use statements::Amount;
 pub use withdrawals::{Withdrawal, WithdrawalState};

@@ -21,6 +21,10 @@ text_enum! {
         Withdrawal = "withdrawal",
         /// A deposit or withdrawal was wrong, and its opposite was posted; the reference is its transaction.
         Reversal = "reversal",
+        /// A funder filled a programme's pool; the reference is the movement.
+        VoucherFunding = "voucher_funding",
+        /// A funder took back what a programme had left; the reference is the movement.
+        VoucherReturn = "voucher_return",
         /// A buyer paid into escrow; the reference is the order.
         Payment = "payment",
         /// Escrow went to the provider and to fees; the reference is the order.

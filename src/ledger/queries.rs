@@ -10,7 +10,7 @@ use crate::db::Conn;
 use crate::schema::{
     ledger_accounts as accounts, ledger_postings as postings, ledger_transactions as transactions, withdrawals,
 };
-use crate::types::{AccountId, Currency, Instant, Money, OrganisationId, PostingId, TransactionId};
+use crate::types::{AccountId, Currency, Instant, Money, OrganisationId, PostingId, ProgrammeId, TransactionId};
 
 mod movements;
 
@@ -18,6 +18,7 @@ pub(super) use movements::*;
 
 diesel::allow_columns_to_appear_in_same_group_by_clause!(postings::transaction_id, accounts::currency);
 diesel::allow_columns_to_appear_in_same_group_by_clause!(accounts::organisation_id, accounts::currency);
+diesel::allow_columns_to_appear_in_same_group_by_clause!(accounts::programme_id, accounts::currency);
 diesel::allow_columns_to_appear_in_same_group_by_clause!(withdrawals::organisation_id, withdrawals::currency);
 
 /// How many rows of one kind an audit reports.
@@ -31,6 +32,7 @@ const SUM: &str = "CAST(COALESCE(SUM(ledger_postings.amount_minor), 0) AS BIGINT
 pub(super) struct Account {
     pub(super) id: AccountId,
     pub(super) organisation_id: Option<OrganisationId>,
+    pub(super) programme_id: Option<ProgrammeId>,
     pub(super) kind: AccountKind,
     pub(super) currency: Currency,
     pub(super) gated_balance_minor: Option<i64>,
@@ -43,9 +45,10 @@ pub(super) fn find_account(c: &mut Conn, account: AccountRef, currency: Currency
         .filter(accounts::currency.eq(currency))
         .select(Account::as_select())
         .into_boxed();
-    match account.owner() {
-        Some(owner) => query.filter(accounts::organisation_id.eq(owner)),
-        None => query.filter(accounts::organisation_id.is_null()),
+    match (account.owner(), account.programme()) {
+        (Some(owner), _) => query.filter(accounts::organisation_id.eq(owner)),
+        (None, Some(programme)) => query.filter(accounts::programme_id.eq(programme)),
+        (None, None) => query.filter(accounts::organisation_id.is_null()),
     }
     .first(c)
     .optional()
@@ -268,6 +271,16 @@ pub(super) fn list_holding(
         .group_by((accounts::organisation_id, accounts::currency))
         .having(sql::<BigInt>(SUM).ne(0))
         .select((accounts::organisation_id, accounts::currency, sql::<BigInt>(SUM)))
+        .load(c)
+}
+
+/// What each programme's pool holds.
+pub(super) fn list_pools(c: &mut Conn) -> QueryResult<Vec<(Option<ProgrammeId>, Currency, i64)>> {
+    postings::table
+        .inner_join(accounts::table)
+        .filter(accounts::programme_id.is_not_null())
+        .group_by((accounts::programme_id, accounts::currency))
+        .select((accounts::programme_id, accounts::currency, sql::<BigInt>(SUM)))
         .load(c)
 }
 

@@ -12,6 +12,7 @@ pub mod listings;
 pub mod orders;
 mod queries;
 pub mod routes;
+pub mod vouchers;
 
 pub use holds::{delist, hold, lift, require_free};
 pub use listings::{Listing, ListingState};

@@ -203,6 +203,10 @@ identifiers! {
     DepositId = Deposit "deposit";
     /// A payout to an organisation.
     WithdrawalId = Withdrawal "withdrawal";
+    /// A public programme that subsidises purchases.
+    ProgrammeId = Programme "programme";
+    /// A funding, use, clawback or return of a programme's money.
+    MovementId = Movement "movement";
     /// A claim against a version.
     TakedownId = Takedown "takedown";
     /// The recall of one licence.

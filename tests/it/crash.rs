@@ -2,6 +2,9 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use corpex::cli::client::Client;
 use serde_json::{Value, json};
@@ -12,6 +15,8 @@ use crate::support::process::{Exchange, Person, files, organisation};
 
 const SHARDS: u8 = 12;
 const SHARD_BYTES: usize = 700_000;
+/// How many send at once.
+const LANES: usize = 8;
 
 /// Begins a command, and kills the server and then the command when it has finished `files` files.
 fn cut_off(exchange: &mut Exchange, person: &Person, args: &[&str], files: usize) {
@@ -90,6 +95,66 @@ async fn a_killed_server_loses_nothing_and_repeats_nothing() {
     let kinds = kinds_in_log(&Client::new(&exchange.url, None).unwrap()).await;
     for once in ["manifest", "terms", "assessment", "certificate", "listing", "contract", "entitlement"] {
         assert_eq!(kinds.get(once), Some(&1), "{once} statements in the log: {kinds:?}");
+    }
+    exchange.stop();
+    exchange.audit();
+}
+
+/// Deposits of one fen by many at once while the server is killed and starts again. Gives each key with its answer;
+/// those whose answer was cut off asked again.
+async fn deposit_while_killed(exchange: &mut Exchange, operator: &Client, round: u32) -> Vec<(String, Value)> {
+    let (answered, killed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let lanes = (0..LANES).map(|lane| {
+        let (operator, answered, killed) = (operator.clone(), answered.clone(), killed.clone());
+        tokio::spawn(async move {
+            let mut answers = Vec::new();
+            while !killed.load(Ordering::Relaxed) {
+                let key = format!("{round}-{lane}-{}", answers.len());
+                let answer = deposit_once(&operator, &key).await.unwrap();
+                answers.push((key, answer));
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+            answers
+        })
+    });
+    let lanes: Vec<_> = lanes.collect();
+    while answered.load(Ordering::Relaxed) < 5 * LANES {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    exchange.kill();
+    killed.store(true, Ordering::Relaxed);
+    exchange.start();
+    let mut answers = Vec::new();
+    for lane in lanes {
+        answers.extend(lane.await.unwrap());
+    }
+    answers
+}
+
+async fn deposit_once(operator: &Client, key: &str) -> corpex::error::Result<Value> {
+    let amount = json!({ "amount_minor": 1, "currency": "CNY" });
+    let deposit = json!({ "organisation": "verse-lab", "amount": amount, "reference": format!("bank {key}") });
+    operator.post("/v1/deposits").idempotent(key).json(&deposit)?.send().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn money_is_right_to_the_fen_after_the_server_is_killed_under_load() {
+    let mut exchange = Exchange::serve().await;
+    let operator = exchange.platform("operator");
+    organisation(&exchange, &operator, "verse-lab");
+    let token = exchange.operate(&["admin", "issue-token", "--email", "operator@exchange.test"]).stdout;
+    let client = Client::new(&exchange.url, Some(String::from_utf8(token).unwrap().trim().to_string())).unwrap();
+    let mut deposited = 0;
+    for round in 0..3 {
+        let answers = deposit_while_killed(&mut exchange, &client, round).await;
+        for (key, answer) in &answers {
+            assert_eq!(deposit_once(&client, key).await.unwrap(), *answer, "{key} got another answer");
+        }
+        deposited += answers.len();
+        let accounts = operator.api("GET", "/v1/organisations/verse-lab/accounts", &Value::Null);
+        assert_eq!(accounts["items"][0]["balance"]["amount_minor"], deposited);
+        let report = operator.api("GET", "/v1/reconciliation", &Value::Null);
+        assert_eq!((&report["differences"], &report["transactions"]), (&json!([]), &json!(deposited)));
     }
     exchange.stop();
     exchange.audit();

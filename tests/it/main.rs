@@ -31,3 +31,4 @@ mod store;
 mod support;
 mod takedowns;
 mod tidy;
+mod vouchers;

@@ -70,6 +70,9 @@ const TABLE: &[(&str, Log)] = &[
     ("place_order",           Nothing("an order binds nobody until its contract is signed")),
     ("sign_contract",         Adds(&["contract"])),
     ("accept_order",          Adds(&["settlement"])),
+    ("create_programme",      Nothing(MONEY)),
+    ("fund_programme",        Nothing(MONEY)),
+    ("return_programme",      Nothing(MONEY)),
     // delivery
     ("pay_order",             Adds(&["entitlement"])),
     ("create_links",          Adds(&["receipt-batch"])),

@@ -1,23 +1,33 @@
-//! Paying an order: from the buyer's wallet into escrow.
+//! Paying an order: from the buyer's wallet, and a voucher's pool, into escrow.
 
 use super::{BUYERS, Order, OrderState, advance, require_state, visible_order};
 use crate::db::Conn;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::identity::Caller;
 use crate::ledger::{self, AccountRef, TransactionKind};
-use crate::market::holds;
-use crate::types::{Instant, OrderId};
+use crate::market::{holds, vouchers};
+use crate::types::{Instant, Money, OrderId, ProgrammeId};
 
-/// The buyer pays from its wallet into escrow. A free licence moves no money.
-pub fn pay(c: &mut Conn, caller: &Caller, id: OrderId, now: Instant) -> Result<Order> {
+/// The buyer pays from its wallet into escrow, and a voucher of `programme` its part of the price. A free licence moves
+/// no money.
+pub fn pay(c: &mut Conn, caller: &Caller, id: OrderId, programme: Option<ProgrammeId>, now: Instant) -> Result<Order> {
     let order = visible_order(c, caller, id)?;
     caller.may_for(order.buyer_id, "the buyer", BUYERS)?;
     require_state(&order, OrderState::AwaitingPayment)?;
     holds::require_free(c, order.version_id)?;
     let price = order.price();
     if price.amount_minor > 0 {
-        let lines = [(AccountRef::Wallet(order.buyer_id), price.negated()?), (AccountRef::Escrow, price)];
+        let mut lines = vec![(AccountRef::Escrow, price)];
+        let mut subsidy = Money::zero(price.currency);
+        if let Some(programme) = programme {
+            let voucher = vouchers::apply(c, &order, programme, now)?;
+            lines.push((voucher.pool, voucher.amount.negated()?));
+            subsidy = voucher.amount;
+        }
+        lines.push((AccountRef::Wallet(order.buyer_id), subsidy.minus(price)?));
         ledger::post(c, TransactionKind::Payment, &id.to_string(), &lines, now)?;
+    } else if programme.is_some() {
+        return Err(Error::invalid("voucher", "the licence costs nothing").remedy("pay without a voucher"));
     }
     advance(c, order, OrderState::Escrowed, caller.user_id, "paid into escrow", now)
 }

@@ -91,6 +91,8 @@ pub struct Things {
     pub draft_dataset: String,
     pub upload: String,
     pub deposit: String,
+    /// A voucher programme that the lab funds.
+    pub programme: String,
     pub withdrawal: String,
     pub order: String,
     pub entitlement: String,
@@ -197,6 +199,7 @@ async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Thi
     let token = house.post("/v1/tokens", &token_wish("read", 1)).await.unwrap();
     let deposits = lab.get("/v1/deposits").await.unwrap();
     let withdrawal = lab.withdraw(1).await.unwrap();
+    let programme = lab.announce(1, 3000, 1000).await;
     let (case, recall) = recalled(app, house, lab).await;
     let leaver = register_person(app, "leaver@poetry-house.test").await;
     put_member(house, "leaver@poetry-house.test", "reader").await;
@@ -214,6 +217,7 @@ async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Thi
         draft_dataset: format!("{HOUSE}/unfinished"),
         upload: text(&upload["id"]),
         deposit: text(&deposits["items"][0]["id"]),
+        programme,
         withdrawal: text(&withdrawal["id"]),
         order,
         entitlement,

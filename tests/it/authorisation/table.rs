@@ -180,6 +180,13 @@ pub const TABLE: &[Case] = &[
     row("get_order",           Parties,                         |t| at(format!("/v1/orders/{}", t.order))),
     row("get_contract",        Parties,                         |t| at(format!("/v1/orders/{}/contract", t.order))),
     row("sign_contract",       Of(Lab, SIGNERS, Traded),        |t| with(format!("/v1/orders/{}/contract", t.order), unsigned(LAB))),
+    row("create_programme",    Of(Lab, TRADERS, Public),        |_| with("/v1/voucher-programmes", programme(LAB))),
+    row("create_programme",    Of(Attic, TRADERS, Inside),      |t| with("/v1/voucher-programmes", programme(&t.attic))),
+    row("list_programmes",     Anyone,                          |_| at("/v1/voucher-programmes")),
+    row("get_programme",       Anyone,                          |t| at(format!("/v1/voucher-programmes/{}", t.programme))),
+    row("fund_programme",      Of(Lab, TRADERS, Public),        |t| with(format!("/v1/voucher-programmes/{}/funding", t.programme), json!({ "amount": { "amount_minor": 0, "currency": "CNY" } }))),
+    row("return_programme",    Of(Lab, TRADERS, Public),        |t| at(format!("/v1/voucher-programmes/{}/return", t.programme))),
+    row("list_voucher_movements", Insiders(Lab),                |t| at(format!("/v1/voucher-programmes/{}/movements", t.programme))),
     // delivery
     row("pay_order",           Of(Lab, TRADERS, Traded),        |t| at(format!("/v1/orders/{}/payment", t.order))),
     row("list_entitlements",   SignedIn,                        |_| at("/v1/entitlements")),
@@ -253,6 +260,15 @@ fn dataset(handle: &str) -> serde_json::Value {
     json!({
         "organisation": handle, "name": "poems", "title": "Poems", "modality": "text", "domain": "education",
         "languages": ["zh-Hant"],
+    })
+}
+
+/// A programme that pays nothing.
+fn programme(handle: &str) -> serde_json::Value {
+    json!({
+        "organisation": handle, "name": "nothing", "pool": { "amount_minor": 1, "currency": "CNY" },
+        "rate_basis_points": 0, "cap_minor": 1, "domains": ["education"], "starts_at": "2026-01-01T00:00:00Z",
+        "ends_at": "2100-01-01T00:00:00Z",
     })
 }
 

@@ -54,6 +54,11 @@ impl Actor {
 
     /// Signs up a person and an organisation.
     pub async fn register(anonymous: &Client, handle: &str) -> Self {
+        Self::register_with(anonymous, handle, &[]).await
+    }
+
+    /// The same, of an organisation that declares affiliates.
+    pub async fn register_with(anonymous: &Client, handle: &str, affiliations: &[&str]) -> Self {
         let email = format!("admin@{handle}.test");
         let person = json!({ "email": email, "password": PASSWORD });
         let _: Value = anonymous.post("/v1/users").json(&person).unwrap().send().await.unwrap();
@@ -63,7 +68,7 @@ impl Actor {
         let client = anonymous.with_token(token["token"].as_str().unwrap());
         let organisation = json!({
             "handle": handle, "legal_name": format!("{handle} Ltd"), "registration_number": format!("91310000{handle}"),
-            "country": "CN", "affiliations": [],
+            "country": "CN", "affiliations": affiliations,
         });
         let _: Value = client.post("/v1/organisations").json(&organisation).unwrap().send().await.unwrap();
         Self { client, email, handle: handle.to_string(), key: SecretKey::generate() }
@@ -112,6 +117,22 @@ impl Actor {
         let amount = json!({ "amount_minor": fen, "currency": "CNY" });
         let wanted = json!({ "amount": amount, "from": source, "pay_to": "ICBC 6222 0000 0000 0001" });
         self.effect(format!("/v1/organisations/{}/withdrawals", self.handle), &wanted).await
+    }
+
+    /// Announces a voucher programme for corpora about education, for a hundred years; gives its id.
+    pub async fn announce(&self, pool_fen: i64, rate_basis_points: i64, cap_fen: i64) -> String {
+        let programme = json!({
+            "organisation": self.handle, "name": "语料券", "pool": { "amount_minor": pool_fen, "currency": "CNY" },
+            "rate_basis_points": rate_basis_points, "cap_minor": cap_fen, "domains": ["education"],
+            "starts_at": "2026-01-01T00:00:00Z", "ends_at": "2126-01-01T00:00:00Z",
+        });
+        let announced = self.effect("/v1/voucher-programmes", &programme).await.unwrap();
+        announced["id"].as_str().unwrap().to_string()
+    }
+
+    /// Pays an order with a voucher.
+    pub async fn pay_with(&self, programme: &str, order: &str) -> Result<Value> {
+        self.effect(format!("/v1/orders/{order}/payment?voucher={programme}"), &Value::Null).await
     }
 
     /// Registers the organisation's signing key.

@@ -88,7 +88,12 @@ impl TestApp {
 
     /// A verified organisation with an administrator and a registered signing key.
     pub async fn organisation(&self, handle: &str) -> Actor {
-        let actor = Actor::register(&self.anonymous(), handle).await;
+        self.affiliate(handle, &[]).await
+    }
+
+    /// The same, which declares affiliates.
+    pub async fn affiliate(&self, handle: &str, affiliations: &[&str]) -> Actor {
+        let actor = Actor::register_with(&self.anonymous(), handle, affiliations).await;
         self.operator.verify(handle).await;
         actor.register_key().await;
         actor

@@ -1,0 +1,3 @@
+-- Drops what up.sql made, newest first.
+DROP TABLE voucher_movements;
+DROP TABLE voucher_programmes;

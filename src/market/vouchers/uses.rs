@@ -1,0 +1,173 @@
+//! Using a voucher at payment, and clawing it back on a refund.
+
+use super::{MovementKind, Programme, movement, pool, programme, queries};
+use crate::catalog;
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::identity;
+use crate::ledger::AccountRef;
+use crate::market::Order;
+use crate::types::{BASIS_POINTS, Instant, Money, ProgrammeId};
+
+/// The parameter of a payment that names the programme.
+const FIELD: &str = "voucher";
+
+/// The part of a price that a programme pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Voucher {
+    /// The pool that pays it.
+    pub pool: AccountRef,
+    /// How much.
+    pub amount: Money,
+}
+
+/// Grants an order the voucher of a programme: records its use, which the caller's transaction pays. The caller of this
+/// function authorises, and posts [`Voucher::amount`] from [`Voucher::pool`].
+///
+/// # Errors
+/// `Invalid`, `NotFound` and `InsufficientFunds`, all of the field `voucher`, with the rule that refuses it.
+pub fn apply(c: &mut Conn, order: &Order, id: ProgrammeId, now: Instant) -> Result<Voucher> {
+    let programme = programme(c, id).map_err(|error| error.field(FIELD))?;
+    check_eligible(c, order, &programme, now)?;
+    refuse_affiliates(c, order, &programme)?;
+    let wanted = part(order.price(), programme.rate_basis_points)?;
+    let used = Money::new(queries::sum_used(c, id, order.buyer_id)?, programme.currency);
+    let left = programme.cap().minus(used)?;
+    if left.amount_minor <= 0 {
+        return refuse(
+            format!("this buyer has used {used} of programme {id}, which gives at most {}", programme.cap()),
+            "pay without this voucher",
+        );
+    }
+    let amount = Money::new(wanted.amount_minor.min(left.amount_minor), wanted.currency);
+    if amount.amount_minor == 0 {
+        return refuse(format!("its part of {} is less than one minor unit", order.price()), "pay without a voucher");
+    }
+    let pool = pool(c, &programme)?;
+    if pool.amount_minor < amount.amount_minor {
+        let detail = format!("the pool of programme {id} holds {pool}, and {amount} is needed");
+        return Err(Error::new(Kind::InsufficientFunds, detail)
+            .field(FIELD)
+            .remedy("pay without this voucher, or wait until its funder adds to it"));
+    }
+    queries::insert_movement(
+        c,
+        &queries::Movement {
+            order_id: Some(order.id),
+            buyer_id: Some(order.buyer_id),
+            ..movement(&programme, MovementKind::Use, amount.negated()?, now)
+        },
+    )?;
+    Ok(Voucher { pool: programme.pool(), amount })
+}
+
+fn refuse<T>(detail: String, remedy: &str) -> Result<T> {
+    Err(Error::invalid(FIELD, detail).remedy(remedy))
+}
+
+/// Refuses what the programme is not for.
+fn check_eligible(c: &mut Conn, order: &Order, programme: &Programme, now: Instant) -> Result<()> {
+    let Programme { id, starts_at, ends_at, .. } = programme;
+    if now < *starts_at || *ends_at <= now {
+        return refuse(format!("programme {id} pays from {starts_at} until {ends_at}"), "pay within its period");
+    }
+    if order.currency != programme.currency {
+        let detail = format!("programme {id} pays in {}, and the price is in {}", programme.currency, order.currency);
+        return refuse(detail, "use a programme of the price's currency");
+    }
+    let domain = catalog::version(c, order.version_id)?.0.domain;
+    if !programme.domains.0.contains(&domain) {
+        let eligible: Vec<_> = programme.domains.0.iter().map(|domain| domain.as_str()).collect();
+        let detail = format!("the corpus is of the domain {domain}; programme {id} is for {}", eligible.join(", "));
+        return refuse(detail, "use a programme for this domain");
+    }
+    Ok(())
+}
+
+/// Public money is not for dealings within one family: neither side of them, and not the funder's own.
+fn refuse_affiliates(c: &mut Conn, order: &Order, programme: &Programme) -> Result<()> {
+    let buyer = identity::organisation(c, order.buyer_id)?.handle;
+    for (other, role) in [(order.provider_id, "the provider"), (programme.funder_id, "the funder")] {
+        let other = identity::organisation(c, other)?.handle;
+        let path = identity::affiliation(c, &buyer, &other).map_err(|error| error.field(FIELD))?;
+        if let Some(path) = path {
+            let detail = format!("the buyer {buyer} belongs to {role} {other}: {}", path.join(" – "));
+            return refuse(detail, "vouchers are for purchases between independent parties; pay without one");
+        }
+    }
+    Ok(())
+}
+
+/// The voucher's part of an amount, at a rate in basis points.
+fn part(amount: Money, rate_basis_points: i64) -> Result<Money> {
+    let parts = amount.split(&[rate_basis_points, BASIS_POINTS - rate_basis_points])?;
+    Ok(parts.first().copied().unwrap_or(Money::zero(amount.currency)))
+}
+
+/// Where a refund of `amount` from escrow goes: the voucher's part back to its pool, in proportion to what it paid of
+/// the price, and the rest to the buyer. Records the clawback; the caller posts the lines with the refund. An order is
+/// refunded once.
+///
+/// # Errors
+/// `Invalid` for more than the price; those of the database.
+pub fn refund_lines(c: &mut Conn, order: &Order, amount: Money, now: Instant) -> Result<Vec<(AccountRef, Money)>> {
+    let wallet = AccountRef::Wallet(order.buyer_id);
+    let Some(used) = queries::find_use(c, order.id)? else { return Ok(vec![(wallet, amount)]) };
+    let paid = Money::new(used.amount_minor, order.currency).negated()?;
+    let (voucher, own) = clawed_back(order.price(), paid, amount)?;
+    let programme = programme(c, used.programme_id)?;
+    if voucher.amount_minor > 0 {
+        let clawback = movement(&programme, MovementKind::Clawback, voucher, now);
+        queries::insert_movement(
+            c,
+            &queries::Movement { order_id: Some(order.id), buyer_id: Some(order.buyer_id), ..clawback },
+        )?;
+    }
+    Ok(vec![(programme.pool(), voucher), (wallet, own)])
+}
+
+/// How a refund is divided between the voucher, which paid `voucher` of the price, and the buyer, to the minor unit.
+fn clawed_back(price: Money, voucher: Money, refund: Money) -> Result<(Money, Money)> {
+    if refund.minus(price)?.amount_minor > 0 {
+        return Err(Error::invalid("amount.amount_minor", format!("{refund} is more than the price of {price}")));
+    }
+    let own = price.minus(voucher)?;
+    let parts = refund.split(&[voucher.amount_minor, own.amount_minor])?;
+    match parts.as_slice() {
+        [voucher, own] => Ok((*voucher, *own)),
+        _ => Err(Error::internal("a split in two has two parts")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::types::Currency;
+
+    fn cny(minor: i64) -> Money {
+        Money::new(minor, Currency::CNY)
+    }
+
+    #[test]
+    fn a_refund_takes_back_the_part_that_was_given() {
+        assert_eq!(clawed_back(cny(1000), cny(300), cny(1000)).unwrap(), (cny(300), cny(700)));
+        assert_eq!(clawed_back(cny(1000), cny(300), cny(500)).unwrap(), (cny(150), cny(350)));
+        assert_eq!(clawed_back(cny(1000), cny(300), cny(1)).unwrap(), (cny(0), cny(1)));
+        assert!(clawed_back(cny(1000), cny(300), cny(1001)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_refund_gives_either_side_more_than_it_paid(price in 1..=i64::MAX, rate in 1..=3000_i64, refund in 0..=i64::MAX) {
+            let (price, refund) = (cny(price), cny(refund.min(price)));
+            let voucher = part(price, rate).unwrap();
+            prop_assert!(i128::from(voucher.amount_minor) * 10_000 <= i128::from(price.amount_minor) * i128::from(rate) + 10_000);
+            let (back, own) = clawed_back(price, voucher, refund).unwrap();
+            prop_assert_eq!(back.plus(own).unwrap(), refund);
+            prop_assert!(back.amount_minor <= voucher.amount_minor);
+            prop_assert!(own.amount_minor <= price.amount_minor - voucher.amount_minor);
+        }
+    }
+}

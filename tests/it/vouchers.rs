@@ -1,0 +1,176 @@
+//! Vouchers: a city bureau pays a part of what labs buy, for whom and as far as its programme says.
+
+use corpex::error::{Error, Kind};
+use serde_json::{Value, json};
+
+use crate::support::{Actor, TestApp};
+
+/// A refusal of the voucher for this reason, with something to act on.
+#[track_caller]
+fn refused(outcome: Result<Value, Error>, kind: Kind, words: &str) {
+    let error = outcome.expect_err("this had to be refused");
+    assert_eq!((error.kind, error.field.as_deref()), (kind, Some("voucher")), "{error:?}");
+    assert!(error.detail.contains(words) && error.remedy.is_some(), "{error:?}");
+}
+
+fn fen(amount: &Value) -> i64 {
+    amount["amount_minor"].as_i64().unwrap()
+}
+
+async fn pool(app: &TestApp, programme: &str) -> i64 {
+    let shown: Value = app.anonymous().get(format!("/v1/voucher-programmes/{programme}")).send().await.unwrap();
+    fen(&shown["pool"])
+}
+
+async fn movements(funder: &Actor, programme: &str) -> Vec<Value> {
+    let path = format!("/v1/voucher-programmes/{programme}/movements");
+    funder.get(path).await.unwrap()["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_programme_pays_its_part_of_the_price_up_to_a_cap_per_buyer() {
+    let app = TestApp::start().await;
+    let (provider, bureau) = (app.provider().await, app.lab("city-bureau", 10_000).await);
+    let (offer, lab) = (app.listed_corpus(&provider, "poems", 1001).await, app.lab("verse-lab", 5000).await);
+    let programme = bureau.announce(1000, 3000, 500).await;
+    assert_eq!((bureau.balance("wallet").await, pool(&app, &programme).await), (9000, 1000));
+
+    let order = lab.order(&offer).await.unwrap();
+    let paid = lab.pay_with(&programme, &order).await.unwrap();
+    assert_eq!(fen(&paid["order"]["price"]), 1001, "the price stays what was agreed");
+    assert_eq!((lab.balance("wallet").await, pool(&app, &programme).await), (5000 - 701, 700));
+    let second = lab.order(&offer).await.unwrap();
+    lab.pay_with(&programme, &second).await.unwrap();
+    assert_eq!(pool(&app, &programme).await, 500, "the cap leaves 200 of 300");
+    let third = lab.order(&offer).await.unwrap();
+    refused(lab.pay_with(&programme, &third).await, Kind::Invalid, "has used CNY 5.00");
+    lab.pay(&third).await.unwrap();
+
+    let told = movements(&bureau, &programme).await;
+    let lines: Vec<_> =
+        told.iter().map(|m| (m["kind"].as_str().unwrap(), fen(&m["amount"]), fen(&m["remaining"]))).collect();
+    assert_eq!(lines, [("funding", 1000, 1000), ("use", -300, 700), ("use", -200, 500)]);
+    assert_eq!((&told[1]["buyer"], &told[1]["order_id"]), (&json!("verse-lab"), &json!(order)));
+    let contract = lab.get(format!("/v1/orders/{order}/contract")).await.unwrap();
+    let contract: corpex::signing::Envelope = serde_json::from_value(contract).unwrap();
+    assert_eq!(told[1]["contract_sha256"], contract.pae_sha256().to_string());
+    assert_eq!(
+        lab.get(format!("/v1/voucher-programmes/{programme}/movements")).await.unwrap_err().kind,
+        Kind::NotFound
+    );
+    let file = format!("/v1/voucher-programmes/{programme}/movements?format=csv");
+    let file = app.operator.client.get(file).text().await.unwrap();
+    let rows: Vec<_> = file.split_terminator("\r\n").collect();
+    assert_eq!(rows.len(), 4);
+    assert!(rows[3].contains(&format!(",use,{second},")) && rows[3].ends_with(",-2.00,-200,5.00,500,CNY"), "{file}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voucher_is_for_its_period_domain_currency_and_pool_alone() {
+    let app = TestApp::start().await;
+    let (provider, bureau) = (app.provider().await, app.lab("city-bureau", 10_000).await);
+    let (offer, lab) = (app.listed_corpus(&provider, "poems", 1000).await, app.lab("verse-lab", 5000).await);
+    let announced = |change: fn(&mut Value)| {
+        let mut wanted = json!({
+            "organisation": "city-bureau", "name": "语料券", "pool": { "amount_minor": 100, "currency": "CNY" },
+            "rate_basis_points": 1000, "cap_minor": 500, "domains": ["education"],
+            "starts_at": "2026-01-01T00:00:00Z", "ends_at": "2126-01-01T00:00:00Z",
+        });
+        change(&mut wanted);
+        let bureau = bureau.clone();
+        async move { bureau.effect("/v1/voucher-programmes", &wanted).await.map(|p| p["id"].as_str().unwrap().to_string()) }
+    };
+    let order = lab.order(&offer).await.unwrap();
+    let past = announced(|p| p["ends_at"] = json!("2026-01-02T00:00:00Z")).await.unwrap();
+    refused(lab.pay_with(&past, &order).await, Kind::Invalid, "until 2026-01-02");
+    let law = announced(|p| p["domains"] = json!(["law", "finance"])).await.unwrap();
+    refused(lab.pay_with(&law, &order).await, Kind::Invalid, "is for finance, law");
+    let poor = announced(|p| p["pool"]["amount_minor"] = json!(99)).await.unwrap();
+    refused(lab.pay_with(&poor, &order).await, Kind::InsufficientFunds, "holds CNY 0.99, and CNY 1.00 is needed");
+    let nothing = "programme_01jd0000000000000000000000";
+    refused_unknown(lab.pay_with(nothing, &order).await);
+    let free = app.listed_corpus(&provider, "prose", 0).await;
+    let free = lab.order(&free).await.unwrap();
+    refused(lab.pay_with(&poor, &free).await, Kind::Invalid, "costs nothing");
+    assert_eq!(lab.balance("wallet").await, 5000, "nothing moved");
+
+    let more = json!({ "amount": { "amount_minor": 1, "currency": "CNY" } });
+    let stranger = lab.effect(format!("/v1/voucher-programmes/{poor}/funding"), &more).await.unwrap_err();
+    assert_eq!(stranger.kind, Kind::Forbidden);
+    bureau.effect(format!("/v1/voucher-programmes/{poor}/funding"), &more).await.unwrap();
+    lab.pay_with(&poor, &order).await.unwrap();
+    assert_eq!((pool(&app, &poor).await, lab.balance("wallet").await), (0, 4100));
+
+    let early = bureau.effect(format!("/v1/voucher-programmes/{law}/return"), &Value::Null).await.unwrap_err();
+    assert_eq!(early.kind, Kind::WrongState);
+    bureau.effect(format!("/v1/voucher-programmes/{past}/return"), &Value::Null).await.unwrap();
+    assert_eq!(pool(&app, &past).await, 0);
+    let again = bureau.effect(format!("/v1/voucher-programmes/{past}/return"), &Value::Null).await.unwrap_err();
+    assert_eq!(again.kind, Kind::WrongState);
+    for (change, field) in [
+        ((|p| p["rate_basis_points"] = json!(3001)) as fn(&mut Value), "rate_basis_points"),
+        (|p| p["cap_minor"] = json!(0), "cap_minor"),
+        (|p| p["domains"] = json!([]), "domains"),
+        (|p| p["ends_at"] = p["starts_at"].clone(), "ends_at"),
+        (|p| p["pool"]["amount_minor"] = json!(1_000_000), "pool"),
+        (|p| p["name"] = json!(""), "name"),
+    ] {
+        assert_eq!(announced(change).await.unwrap_err().field.as_deref(), Some(field));
+    }
+}
+
+#[track_caller]
+fn refused_unknown(outcome: Result<Value, Error>) {
+    let error = outcome.unwrap_err();
+    assert_eq!((error.kind, error.field.as_deref()), (Kind::NotFound, Some("voucher")), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parties_that_belong_together_get_no_voucher_and_are_told_by_which_way() {
+    let app = TestApp::start().await;
+    let (provider, bureau) = (app.provider().await, app.lab("city-bureau", 10_000).await);
+    let offer = app.listed_corpus(&provider, "poems", 1000).await;
+    let programme = bureau.announce(5000, 3000, 3000).await;
+    // Each declares in another direction: the holding the provider, and the lab's parent the holding.
+    app.affiliate("holding", &["poetry-house"]).await;
+    app.affiliate("parent", &["holding", "verse-lab"]).await;
+    for (handle, affiliations, words) in [
+        ("verse-lab", &[][..], "verse-lab – parent – holding – poetry-house"),
+        ("direct-lab", &["poetry-house"][..], "belongs to the provider poetry-house: direct-lab – poetry-house"),
+        ("bureau-lab", &["city-bureau"][..], "belongs to the funder city-bureau: bureau-lab – city-bureau"),
+    ] {
+        let lab = app.affiliate(handle, affiliations).await;
+        app.operator.deposit(handle, 1000, &format!("bank {handle}")).await;
+        let order = lab.order(&offer).await.unwrap();
+        refused(lab.pay_with(&programme, &order).await, Kind::Invalid, words);
+        lab.pay(&order).await.unwrap();
+    }
+    let own = bureau.order(&offer).await.unwrap();
+    refused(bureau.pay_with(&programme, &own).await, Kind::Invalid, "belongs to the funder city-bureau: city-bureau");
+    assert_eq!(pool(&app, &programme).await, 5000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_pool_pays_no_more_than_it_holds_however_many_ask_at_once() {
+    let app = TestApp::start().await;
+    let (provider, bureau) = (app.provider().await, app.lab("city-bureau", 700).await);
+    let (offer, lab) = (app.listed_corpus(&provider, "poems", 1000).await, app.lab("verse-lab", 100_000).await);
+    let programme = bureau.announce(700, 3000, 100_000).await;
+    let mut orders = Vec::new();
+    for _ in 0..16 {
+        orders.push(lab.order(&offer).await.unwrap());
+    }
+    let asked = orders.into_iter().map(|order| {
+        let (lab, programme) = (lab.clone(), programme.clone());
+        tokio::spawn(async move { lab.pay_with(&programme, &order).await })
+    });
+    let mut paid = 0;
+    for one in asked.collect::<Vec<_>>() {
+        match one.await.unwrap() {
+            Ok(_) => paid += 1,
+            Err(error) => assert_eq!(error.kind, Kind::InsufficientFunds, "{error:?}"),
+        }
+    }
+    assert_eq!((paid, pool(&app, &programme).await, lab.balance("wallet").await), (2, 100, 100_000 - 1400));
+    assert_eq!(movements(&bureau, &programme).await.len(), 3);
+}
