@@ -54,6 +54,15 @@ pub struct Config {
     /// currency; 0 asks two for all of them
     #[arg(long, env = "CORPEX_APPROVAL_ABOVE", default_value_t = DEFAULT_APPROVAL_ABOVE, value_name = "AMOUNT", value_parser = clap::value_parser!(i64).range(0..))]
     pub approval_above: i64,
+    /// How long a buyer has to pay an order, in days
+    #[arg(long, env = "CORPEX_PAYMENT_WINDOW_DAYS", default_value_t = 7, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
+    pub payment_window_days: i32,
+    /// How long a buyer has to accept or reject what was delivered, in days
+    #[arg(long, env = "CORPEX_ACCEPTANCE_WINDOW_DAYS", default_value_t = 14, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
+    pub acceptance_window_days: i32,
+    /// How long a provider has to cure what was rejected, in days
+    #[arg(long, env = "CORPEX_CURE_WINDOW_DAYS", default_value_t = 14, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
+    pub cure_window_days: i32,
     /// Write logs as JSON lines
     #[arg(long, env = "CORPEX_LOG_JSON")]
     pub log_json: bool,
@@ -98,6 +107,9 @@ impl Config {
             log_policy: None,
             fee_basis_points: 300,
             approval_above: DEFAULT_APPROVAL_ABOVE,
+            payment_window_days: 7,
+            acceptance_window_days: 14,
+            cure_window_days: 14,
             log_json: false,
             no_worker: false,
         }

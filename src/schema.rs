@@ -420,6 +420,10 @@ diesel::table! {
         currency -> Text,
         contract_document -> Text,
         state -> Text,
+        acceptance_days -> Integer,
+        cure_days -> Integer,
+        due_at -> Nullable<Timestamp>,
+        refund_minor -> Nullable<BigInt>,
         created_at -> Timestamp,
     }
 }

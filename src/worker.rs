@@ -18,7 +18,8 @@ use crate::{catalog, delivery};
 const JOBS_AT_ONCE: usize = 2;
 /// How often an idle worker looks for work.
 const IDLE: Duration = Duration::from_millis(100);
-/// How often one looks for what time has ended: abandoned uploads, licences past their term, late recalls.
+/// How often one looks for what time has ended: abandoned uploads, licences past their term, orders past their
+/// deadline, late recalls.
 const SWEEP: Duration = Duration::from_secs(10 * 60);
 /// How long it waits after a failure of the database.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -143,6 +144,9 @@ async fn sweep(app: App, stop: CancellationToken) {
         }
         if let Err(error) = delivery::expire_ended(&app).await {
             tracing::error!(?error, "licences past their term could not be moved on");
+        }
+        if let Err(error) = delivery::trades::pass_deadlines(&app).await {
+            tracing::error!(?error, "orders past their deadline could not be moved on");
         }
         if let Err(error) = takedowns::recalls::mark_overdue(&app).await {
             tracing::error!(?error, "late recalls could not be marked");

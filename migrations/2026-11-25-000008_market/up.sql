@@ -25,11 +25,19 @@ CREATE TABLE orders (
     currency TEXT NOT NULL,
     -- The exact bytes both sides sign, as canonical JSON.
     contract_document TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('awaiting_signature', 'awaiting_payment', 'escrowed', 'delivering', 'delivered', 'accepted', 'settled')),
+    state TEXT NOT NULL CHECK (state IN ('awaiting_signature', 'awaiting_payment', 'escrowed', 'delivering', 'delivered', 'accepted', 'settled', 'cancelled', 'expired', 'rejected', 'curing', 'refunded')),
+    -- How long the buyer may take to accept, and the provider to cure: as it was when the order was placed.
+    acceptance_days INTEGER NOT NULL CHECK (acceptance_days > 0),
+    cure_days INTEGER NOT NULL CHECK (cure_days > 0),
+    -- Until when it may stay in its state; then the exchange moves it on.
+    due_at TIMESTAMP,
+    -- Offered while the provider cures; given back at the end.
+    refund_minor BIGINT CHECK (refund_minor >= 0 AND refund_minor <= price_minor),
     created_at TIMESTAMP NOT NULL,
     CHECK (buyer_id <> provider_id)
 );
 CREATE INDEX orders_by_buyer ON orders (buyer_id, id);
+CREATE INDEX orders_by_deadline ON orders (due_at);
 CREATE INDEX orders_by_provider ON orders (provider_id, id);
 
 CREATE TABLE contracts (
@@ -58,9 +66,21 @@ INSERT INTO state_edges (life, from_state, to_state) VALUES
 INSERT INTO state_edges (life, from_state, to_state) VALUES
     ('orders', '', 'awaiting_signature'),
     ('orders', 'awaiting_signature', 'awaiting_payment'),
+    ('orders', 'awaiting_signature', 'cancelled'),
+    ('orders', 'awaiting_signature', 'expired'),
     ('orders', 'awaiting_payment', 'escrowed'),
+    ('orders', 'awaiting_payment', 'cancelled'),
+    ('orders', 'awaiting_payment', 'expired'),
     ('orders', 'escrowed', 'delivering'),
     ('orders', 'delivering', 'delivered'),
     ('orders', 'delivering', 'accepted'),
+    ('orders', 'delivering', 'rejected'),
     ('orders', 'delivered', 'accepted'),
+    ('orders', 'delivered', 'rejected'),
+    ('orders', 'rejected', 'curing'),
+    ('orders', 'rejected', 'refunded'),
+    ('orders', 'curing', 'delivering'),
+    ('orders', 'curing', 'rejected'),
+    ('orders', 'curing', 'accepted'),
+    ('orders', 'curing', 'refunded'),
     ('orders', 'accepted', 'settled');

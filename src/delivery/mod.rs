@@ -14,6 +14,7 @@ mod passport;
 mod queries;
 pub mod routes;
 mod standing;
+pub mod trades;
 
 pub use desk::{Delivered, ReceiptDesk};
 pub use holds::{hold, lift, recall};

@@ -7,7 +7,8 @@ use super::{Entitlement, EntitlementState, Receipt};
 use crate::db::{Conn, MultiBackend};
 use crate::schema::{entitlements, receipt_batches, receipts};
 use crate::types::{
-    Digest, EntitlementId, Instant, Json, OrganisationId, ReceiptBatchId, ReceiptId, StatementId, UserId, VersionId,
+    Digest, EntitlementId, Instant, Json, OrderId, OrganisationId, ReceiptBatchId, ReceiptId, StatementId, UserId,
+    VersionId,
 };
 
 pub(super) fn insert_entitlement(c: &mut Conn, entitlement: &Entitlement) -> QueryResult<usize> {
@@ -16,6 +17,10 @@ pub(super) fn insert_entitlement(c: &mut Conn, entitlement: &Entitlement) -> Que
 
 pub(super) fn find_entitlement(c: &mut Conn, id: EntitlementId) -> QueryResult<Option<Entitlement>> {
     entitlements::table.find(id).select(Entitlement::as_select()).first(c).optional()
+}
+
+pub(super) fn find_entitlement_of(c: &mut Conn, order: OrderId) -> QueryResult<Option<Entitlement>> {
+    entitlements::table.filter(entitlements::order_id.eq(order)).select(Entitlement::as_select()).first(c).optional()
 }
 
 pub(super) fn list_entitlements(
@@ -159,6 +164,16 @@ pub(super) fn list_batch(c: &mut Conn, id: ReceiptBatchId) -> QueryResult<Vec<St
 
 pub(super) fn find_batch_statement(c: &mut Conn, id: ReceiptBatchId) -> QueryResult<StatementId> {
     receipt_batches::table.find(id).select(receipt_batches::statement_id).first(c)
+}
+
+/// The last receipt under an entitlement, and when it was recorded.
+pub(super) fn find_last_receipt(c: &mut Conn, id: EntitlementId) -> QueryResult<Option<(ReceiptId, Instant)>> {
+    receipts::table
+        .filter(receipts::entitlement_id.eq(id))
+        .order(receipts::id.desc())
+        .select((receipts::id, receipts::issued_at))
+        .first(c)
+        .optional()
 }
 
 /// How many different shards an entitlement's receipts cover.

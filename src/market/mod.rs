@@ -17,5 +17,6 @@ pub mod vouchers;
 pub use holds::{delist, hold, lift, require_free};
 pub use listings::{Listing, ListingState};
 pub use orders::{
-    Contract, Order, OrderState, contract_of, in_escrow, mark_delivered, mark_delivering, order, order_of_contract, pay,
+    Contract, DeliveryEvidence, Order, OrderState, contract_of, in_escrow, mark_delivered, mark_delivering, order,
+    order_of_contract, pay,
 };

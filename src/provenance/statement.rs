@@ -57,6 +57,8 @@ text_enum! {
         ListingChange = "listing-change",
         /// A buyer and the exchange agreed on an order.
         Contract = "contract",
+        /// An agreed order was cancelled, expired, rejected, cured or refunded.
+        OrderChange = "order-change",
         /// What was delivered was accepted, and the provider is owed its share.
         Settlement = "settlement",
         /// The exchange lets a licensee download a version.
@@ -103,7 +105,7 @@ impl StatementKind {
             Self::Assessment | Self::Certificate | Self::Entitlement | Self::ReceiptBatch => Signers::Exchange,
             Self::ExchangeKey | Self::KeyRevocation => Signers::Exchange,
             Self::Listing | Self::ListingChange | Self::Settlement | Self::EntitlementChange => Signers::Exchange,
-            Self::Takedown | Self::Recall => Signers::Exchange,
+            Self::OrderChange | Self::Takedown | Self::Recall => Signers::Exchange,
             Self::Contract | Self::DeletionAttestation => Signers::Both,
         }
     }

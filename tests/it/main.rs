@@ -23,6 +23,7 @@ mod market;
 mod models;
 mod mutations;
 mod nul;
+mod orders;
 mod payouts;
 mod races;
 mod refusals;

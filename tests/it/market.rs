@@ -313,7 +313,7 @@ async fn an_assessment_answers_every_item_and_a_pass_is_registered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lapsed_assessment_closes_the_gate_until_it_is_renewed() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(|config| config.payment_window_days = 60).await;
     let provider = app.provider().await;
     let published = poems(&provider).await;
     let path = format!("{}/assessments", published.path());

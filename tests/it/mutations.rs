@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::authorisation::{assert_covers, operations};
-use crate::support::{Actor, TestApp, kinds_in_log};
+use crate::support::{Actor, Offer, TestApp, kinds_in_log};
 
 /// What becomes of an operation in the log.
 enum Log {
@@ -69,7 +69,13 @@ const TABLE: &[(&str, Log)] = &[
     ("withdraw_listing",      Adds(&["listing-change"])),
     ("place_order",           Nothing("an order binds nobody until its contract is signed")),
     ("sign_contract",         Adds(&["contract"])),
+    ("cancel_order",          Adds(&["order-change"])),
     ("accept_order",          Adds(&["settlement"])),
+    ("reject_order",          Adds(&["order-change"])),
+    ("offer_cure",            Adds(&["order-change"])),
+    ("redeliver_order",       Adds(&["order-change"])),
+    ("reject_cure",           Adds(&["order-change"])),
+    ("accept_cure",           Adds(&["settlement"])),
     ("create_programme",      Nothing(MONEY)),
     ("fund_programme",        Nothing(MONEY)),
     ("return_programme",      Nothing(MONEY)),
@@ -154,7 +160,7 @@ async fn published(app: &TestApp) -> BTreeMap<String, usize> {
 async fn lab_with_key(app: &TestApp, watch: &mut Watch<'_>) -> Actor {
     let lab = Actor::register(&app.anonymous(), "verse-lab").await;
     app.operator.verify("verse-lab").await;
-    app.operator.deposit("verse-lab", 60_000, "bank-1").await;
+    app.operator.deposit("verse-lab", 160_000, "bank-1").await;
     watch
         .happened(&[
             "register_user",
@@ -196,6 +202,32 @@ async fn examine(app: &TestApp, dataset: &str, steps: &[(&str, &'static str)], w
 async fn decide(app: &TestApp, case: &str, steps: &[(&str, &'static str)], watch: &mut Watch<'_>) {
     for (step, operation) in steps {
         app.compliance.decide(case, step).await.unwrap();
+        watch.happened(&[operation]).await;
+    }
+}
+
+/// One order is taken back; another is rejected, delivered again, rejected again, and settled against a refund.
+async fn quarrel(lab: &Actor, provider: &Actor, offer: &Offer, watch: &mut Watch<'_>) {
+    let order = lab.order(offer).await.unwrap();
+    watch.happened(&["place_order", "sign_contract"]).await;
+    lab.answer(&order, "cancellation").await.unwrap();
+    watch.happened(&["cancel_order"]).await;
+    let order = lab.order(offer).await.unwrap();
+    let paid = lab.pay(&order).await.unwrap();
+    lab.links(paid["entitlement"]["id"].as_str().unwrap(), &["data/a.jsonl"]).await.unwrap();
+    watch.happened(&["place_order", "sign_contract", "pay_order", "create_links"]).await;
+    lab.answer(&order, "rejection").await.unwrap();
+    watch.happened(&["reject_order"]).await;
+    provider.offer_redelivery(&order).await.unwrap();
+    watch.happened(&["offer_cure"]).await;
+    provider.redeliver(&order).await.unwrap();
+    watch.happened(&["redeliver_order"]).await;
+    lab.answer(&order, "rejection").await.unwrap();
+    watch.happened(&["reject_order"]).await;
+    for (answer, operation) in [("cure/rejection", "reject_cure"), ("cure/acceptance", "accept_cure")] {
+        provider.offer_refund(&order, 1000).await.unwrap();
+        watch.happened(&["offer_cure"]).await;
+        lab.answer(&order, answer).await.unwrap();
         watch.happened(&[operation]).await;
     }
 }
@@ -274,6 +306,7 @@ async fn every_mutation_logs() {
     watch.happened(&["create_links"]).await;
     lab.effect(format!("/v1/orders/{order}/acceptance"), &Value::Null).await.unwrap();
     watch.happened(&["accept_order"]).await;
+    quarrel(&lab, &provider, &offer, &mut watch).await;
     lab.declare_model("Verse", &published.dataset, &entitlement).await.unwrap();
     watch.happened(&["declare_model"]).await;
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::place::open_listing;
-use super::{Order, OrderState, advance, queries, require_state, visible_order};
+use super::{Order, OrderState, advance, queries, require_in_time, require_state, visible_order};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, Organisation, Role};
@@ -78,6 +78,7 @@ pub fn sign_contract(
         return Ok((order, standing));
     }
     require_state(&order, OrderState::AwaitingSignature)?;
+    require_in_time(&order, now, "place another order")?;
     open_listing(c, order.listing_id, now)?;
     if envelope.payload.0 != order.contract_document.as_bytes() {
         return Err(Error::new(Kind::BadSignature, "the signed document is not this order's contract")
@@ -94,7 +95,8 @@ pub fn sign_contract(
         agreed_at: now,
     };
     queries::insert_contract(c, &contract)?;
-    let order = advance(c, order, OrderState::AwaitingPayment, caller.user_id, "the contract was signed", now)?;
+    let due = order.due_at;
+    let order = advance(c, order, OrderState::AwaitingPayment, due, caller.user_id, "the contract was signed", now)?;
     Ok((order, contract))
 }
 

@@ -1,6 +1,7 @@
-//! What delivery does to an order: the first link begins it, a link to every shard completes it.
+//! What delivery does to an order: the first link begins it, a link to every shard completes it. With each of the two the
+//! time begins in which the buyer accepts or rejects.
 
-use super::{Order, OrderState, advance, order};
+use super::{Order, OrderState, advance, days, order};
 use crate::db::Conn;
 use crate::error::Result;
 use crate::types::{Instant, OrderId};
@@ -11,7 +12,8 @@ pub fn mark_delivering(c: &mut Conn, id: OrderId, now: Instant) -> Result<Order>
     if order.state != OrderState::Escrowed {
         return Ok(order);
     }
-    advance(c, order, OrderState::Delivering, "exchange", "the first link was given", now)
+    let due = now.plus(days(order.acceptance_days));
+    advance(c, order, OrderState::Delivering, Some(due), "exchange", "the first link was given", now)
 }
 
 /// Every shard was delivered.
@@ -20,5 +22,6 @@ pub fn mark_delivered(c: &mut Conn, id: OrderId, now: Instant) -> Result<Order> 
     if order.state != OrderState::Delivering {
         return Ok(order);
     }
-    advance(c, order, OrderState::Delivered, "exchange", "a link to every shard was given", now)
+    let due = now.plus(days(order.acceptance_days));
+    advance(c, order, OrderState::Delivered, Some(due), "exchange", "a link to every shard was given", now)
 }

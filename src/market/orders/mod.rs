@@ -1,31 +1,53 @@
 //! Orders: from a declared use to settlement.
 //!
-//! Each file is a step of an order's life: placing, contract, payment, delivery, acceptance.
+//! Each file is a step of an order's life: placing, contract, payment or cancellation, delivery, acceptance or rejection
+//! and its cure; and what happens when a deadline passes.
+//!
+//! A state that must not last has a deadline, `due_at`, which is stored when the state begins. Until then it is for one
+//! side to act; from then on that side is refused, and the exchange moves the order on by itself. Whoever comes first
+//! wins by compare and swap, so it does not matter how far clocks differ.
+//!
+//! Invariant: what a buyer paid leaves escrow once: all of it to the buyer, or all of it to the provider and the exchange
+//! but what both sides agreed to refund.
 
 mod acceptance;
+mod cancellation;
 mod contract;
+mod deadlines;
 mod delivery;
 mod payment;
 mod place;
 mod queries;
+mod rejection;
 pub mod routes;
 
-pub use acceptance::accept;
+pub use acceptance::{DeliveryEvidence, accept};
+pub use cancellation::cancel;
 pub use contract::{Contract, contract_of, order_of_contract, sign_contract};
+pub use deadlines::{list_due, pass_deadline};
 pub use delivery::{mark_delivered, mark_delivering};
 pub use payment::pay;
 pub use place::{NewOrder, place};
+pub use rejection::{CureOffer, Remedy, accept_cure, offer_cure, redeliver, reject, reject_cure};
+
+use std::time::Duration;
+
+use serde_json::json;
 
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{Caller, Role};
+use crate::keys::ExchangeKeys;
+use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::terms::Use;
 use crate::text_enum;
 use crate::types::{Currency, Instant, ListingId, Money, OrderId, OrganisationId, PageQuery, TermsId, VersionId, kind};
 
 /// Who may buy for an organisation.
 const BUYERS: &[Role] = &[Role::Trader];
+/// The longest reason, in characters.
+const MAX_REASON_CHARS: usize = 500;
 
 text_enum! {
     /// Where an order is in its life.
@@ -44,20 +66,33 @@ text_enum! {
         Accepted = "accepted",
         /// The provider was paid.
         Settled = "settled",
+        /// The buyer took it back before paying.
+        Cancelled = "cancelled",
+        /// It was not paid in time.
+        Expired = "expired",
+        /// The buyer refused what was delivered; the provider may offer a cure.
+        Rejected = "rejected",
+        /// The provider offered to deliver again, or to refund a part.
+        Curing = "curing",
+        /// The buyer has its money back, and no licence.
+        Refunded = "refunded",
     }
 }
 
 impl OrderState {
     /// Whether an order in this state may next be in that one.
     pub fn may_become(self, next: Self) -> bool {
-        use OrderState::{Accepted, AwaitingPayment, AwaitingSignature, Delivered, Delivering, Escrowed, Settled};
+        use OrderState::{Accepted, AwaitingPayment, AwaitingSignature, Cancelled, Curing, Delivered, Delivering};
+        use OrderState::{Escrowed, Expired, Refunded, Rejected, Settled};
         matches!(
             (self, next),
-            (AwaitingSignature, AwaitingPayment)
-                | (AwaitingPayment, Escrowed)
+            (AwaitingSignature, AwaitingPayment | Cancelled | Expired)
+                | (AwaitingPayment, Escrowed | Cancelled | Expired)
                 | (Escrowed, Delivering)
-                | (Delivering, Delivered | Accepted)
-                | (Delivered, Accepted)
+                | (Delivering, Delivered | Accepted | Rejected)
+                | (Delivered, Accepted | Rejected)
+                | (Rejected, Curing | Refunded)
+                | (Curing, Delivering | Rejected | Accepted | Refunded)
                 | (Accepted, Settled)
         )
     }
@@ -66,8 +101,8 @@ impl OrderState {
 impl OrderState {
     /// Whether the price of an order in this state is in escrow.
     pub fn is_in_escrow(self) -> bool {
-        use OrderState::{Accepted, Delivered, Delivering, Escrowed};
-        matches!(self, Escrowed | Delivering | Delivered | Accepted)
+        use OrderState::{Accepted, Curing, Delivered, Delivering, Escrowed, Rejected};
+        matches!(self, Escrowed | Delivering | Delivered | Accepted | Rejected | Curing)
     }
 }
 
@@ -101,6 +136,14 @@ pub struct Order {
     pub contract_document: String,
     /// Where it is in its life.
     pub state: OrderState,
+    /// How many days the buyer has to accept or reject what was delivered; as it was when the order was placed.
+    pub acceptance_days: i32,
+    /// How many days the provider has to cure what was rejected; as it was when the order was placed.
+    pub cure_days: i32,
+    /// Until when it may stay in its state; then the exchange moves it on. Absent where it may stay.
+    pub due_at: Option<Instant>,
+    /// What the provider offers to refund while it cures, and has refunded at the end, in minor units.
+    pub refund_minor: Option<i64>,
     /// When it was made.
     pub created_at: Instant,
 }
@@ -113,6 +156,10 @@ impl Order {
     /// The exchange's part of it.
     pub fn fee(&self) -> Money {
         Money::new(self.fee_minor, self.currency)
+    }
+    /// What the provider offers to refund while it cures, and has refunded at the end.
+    pub fn refund(&self) -> Option<Money> {
+        self.refund_minor.map(|minor| Money::new(minor, self.currency))
     }
 }
 
@@ -155,20 +202,58 @@ fn wrong_state(order: &Order, needed: &str) -> Error {
     )
 }
 
-/// Moves an order to its next state, if it is still where it was read.
+/// Refuses what comes after the deadline of the order's state.
+fn require_in_time(order: &Order, now: Instant, remedy: &str) -> Result<()> {
+    match order.due_at {
+        Some(due) if due <= now => {
+            let detail = format!("order {} is {}, and that ended at {due}", order.id, order.state);
+            Err(Error::new(Kind::WrongState, detail).remedy(remedy))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn days(number: i32) -> Duration {
+    Duration::from_secs(u64::from(number.unsigned_abs()) * 24 * 60 * 60)
+}
+
+/// Moves an order to its next state, if it is still where it was read; `due_at` is the deadline of that state.
 fn advance(
     c: &mut Conn,
     order: Order,
     to: OrderState,
+    due_at: Option<Instant>,
     actor: impl std::fmt::Display,
     reason: &str,
     now: Instant,
 ) -> Result<Order> {
-    if !order.state.may_become(to) || queries::set_order_state(c, order.id, order.state, to)? != 1 {
-        return Err(wrong_state(&order, &format!("one step before {to}")));
+    let from = order.state;
+    let moved = Order { state: to, due_at, ..order };
+    if !from.may_become(to) || queries::set_order_state(c, &moved, from)? != 1 {
+        return Err(wrong_state(&Order { state: from, ..moved }, &format!("one step before {to}")));
     }
-    history::record(c, order.id, Some(order.state.as_str()), to.as_str(), actor, reason, now)?;
-    Ok(Order { state: to, ..order })
+    history::record(c, moved.id, Some(from.as_str()), to.as_str(), actor, reason, now)?;
+    Ok(moved)
+}
+
+/// States in the log what became of an agreement. Before there is a contract, there is nothing to tell.
+fn announce(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    order: Order,
+    from: OrderState,
+    reason: &str,
+    now: Instant,
+) -> Result<Order> {
+    if let Some(contract) = queries::find_contract_of(c, order.id)? {
+        let subjects = vec![ResourceDescriptor::new("contract", contract.sha256)];
+        let predicate = json!({
+            "order": order.id, "contract_sha256": contract.sha256, "from_state": from, "state": order.state,
+            "reason": reason, "due_at": order.due_at, "refund": order.refund(), "changed_at": now,
+        });
+        provenance::declare(c, keys, StatementKind::OrderChange, order.id, subjects, &predicate, now)?;
+    }
+    Ok(order)
 }
 
 #[cfg(test)]
@@ -177,14 +262,27 @@ mod tests {
 
     #[test]
     fn only_the_drawn_edges_of_an_orders_life_exist() {
-        use OrderState::{Accepted, AwaitingPayment, AwaitingSignature, Delivered, Delivering, Escrowed, Settled};
+        use OrderState::{Accepted, AwaitingPayment, AwaitingSignature, Cancelled, Curing, Delivered, Delivering};
+        use OrderState::{Escrowed, Expired, Refunded, Rejected, Settled};
         let edges = [
             (AwaitingSignature, AwaitingPayment),
+            (AwaitingSignature, Cancelled),
+            (AwaitingSignature, Expired),
             (AwaitingPayment, Escrowed),
+            (AwaitingPayment, Cancelled),
+            (AwaitingPayment, Expired),
             (Escrowed, Delivering),
             (Delivering, Delivered),
             (Delivering, Accepted),
+            (Delivering, Rejected),
             (Delivered, Accepted),
+            (Delivered, Rejected),
+            (Rejected, Curing),
+            (Rejected, Refunded),
+            (Curing, Delivering),
+            (Curing, Rejected),
+            (Curing, Accepted),
+            (Curing, Refunded),
             (Accepted, Settled),
         ];
         for from in OrderState::ALL {

@@ -1,6 +1,6 @@
 //! Paying an order: from the buyer's wallet, and a voucher's pool, into escrow.
 
-use super::{BUYERS, Order, OrderState, advance, require_state, visible_order};
+use super::{BUYERS, Order, OrderState, advance, require_in_time, require_state, visible_order};
 use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::identity::Caller;
@@ -14,6 +14,7 @@ pub fn pay(c: &mut Conn, caller: &Caller, id: OrderId, programme: Option<Program
     let order = visible_order(c, caller, id)?;
     caller.may_for(order.buyer_id, "the buyer", BUYERS)?;
     require_state(&order, OrderState::AwaitingPayment)?;
+    require_in_time(&order, now, "place another order")?;
     holds::require_free(c, order.version_id)?;
     let price = order.price();
     if price.amount_minor > 0 {
@@ -29,5 +30,5 @@ pub fn pay(c: &mut Conn, caller: &Caller, id: OrderId, programme: Option<Program
     } else if programme.is_some() {
         return Err(Error::invalid("voucher", "the licence costs nothing").remedy("pay without a voucher"));
     }
-    advance(c, order, OrderState::Escrowed, caller.user_id, "paid into escrow", now)
+    advance(c, order, OrderState::Escrowed, None, caller.user_id, "paid into escrow", now)
 }

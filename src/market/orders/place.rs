@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::contract::contract_document;
-use super::{BUYERS, Order, OrderState, queries};
+use super::{BUYERS, Order, OrderState, days, queries};
 use crate::config::Config;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
@@ -60,6 +60,10 @@ pub fn place(c: &mut Conn, caller: &Caller, config: &Config, input: &NewOrder, n
         currency: price.currency,
         contract_document: String::new(),
         state: OrderState::AwaitingSignature,
+        acceptance_days: config.acceptance_window_days,
+        cure_days: config.cure_window_days,
+        due_at: Some(now.plus(days(config.payment_window_days))),
+        refund_minor: None,
         created_at: now,
     };
     order.contract_document = contract_document(c, &order, &listing, &buyer)?;

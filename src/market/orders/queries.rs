@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Text};
 use super::{Contract, Order, OrderState};
 use crate::db::Conn;
 use crate::schema::{contracts, orders};
-use crate::types::{ContractId, Currency, OrderId, OrganisationId};
+use crate::types::{ContractId, Currency, Instant, OrderId, OrganisationId};
 
 pub(super) fn insert_order(c: &mut Conn, order: &Order) -> QueryResult<usize> {
     diesel::insert_into(orders::table).values(order).execute(c)
@@ -33,8 +33,26 @@ pub(super) fn list_orders(
         .load(c)
 }
 
-pub(super) fn set_order_state(c: &mut Conn, id: OrderId, from: OrderState, to: OrderState) -> QueryResult<usize> {
-    diesel::update(orders::table.find(id).filter(orders::state.eq(from))).set(orders::state.eq(to)).execute(c)
+/// Writes where an order is now, unless it has left `from` meanwhile.
+pub(super) fn set_order_state(c: &mut Conn, order: &Order, from: OrderState) -> QueryResult<usize> {
+    diesel::update(orders::table.find(order.id).filter(orders::state.eq(from)))
+        .set((
+            orders::state.eq(order.state),
+            orders::due_at.eq(order.due_at),
+            orders::refund_minor.eq(order.refund_minor),
+        ))
+        .execute(c)
+}
+
+/// Orders whose deadline has passed, and that are not moved on yet.
+pub(super) fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> QueryResult<Vec<OrderId>> {
+    orders::table
+        .filter(orders::due_at.le(now))
+        .filter(orders::id.gt(after.to_string().into_sql::<Text>()))
+        .order(orders::id)
+        .limit(limit)
+        .select(orders::id)
+        .load(c)
 }
 
 pub(super) fn insert_contract(c: &mut Conn, contract: &Contract) -> QueryResult<usize> {

@@ -45,6 +45,11 @@ pub(crate) struct OrderView {
     fee: Money,
     /// Where it is in its life.
     state: OrderState,
+    /// Until when it may stay there: for the buyer to pay, to accept or reject, or to answer an offer; for the provider
+    /// to cure. Then the exchange moves it on. Null where it may stay.
+    due_at: Option<Instant>,
+    /// What the provider offers to refund while it cures, and has refunded at the end; null when nothing.
+    refund: Option<Money>,
     /// The contract: the exact bytes that the buyer signs, an in-toto statement in canonical JSON.
     contract_payload: Bytes,
     /// When it was made.
@@ -66,6 +71,8 @@ pub(crate) fn order_view(c: &mut Conn, order: Order) -> Result<OrderView> {
         price: order.price(),
         fee: order.fee(),
         state: order.state,
+        due_at: order.due_at,
+        refund: order.refund(),
         contract_payload: Bytes(order.contract_document.into_bytes()),
         purpose: order.purpose,
         created_at: order.created_at,
@@ -172,25 +179,36 @@ pub(crate) async fn get_contract(app: Data<App>, caller: Caller, id: Path<OrderI
     Ok(Json(app.db.read(show).await?))
 }
 
-/// Accepts what was delivered: the provider is paid, less the exchange's fee.
-#[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
+/// Why a party does something.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OrderReason {
+    /// In 1 to 500 characters. Both sides see it, and it becomes part of the exchange's statement.
+    #[schema(min_length = 1, max_length = 500)]
+    pub(crate) reason: String,
+}
+
+/// Takes an order back before it is paid.
+#[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
+    request_body = OrderReason, responses(
     (status = 200, body = OrderView),
     (status = 404, body = Problem, description = "unknown, or not yours"),
-    (status = 409, body = Problem, description = "nothing was delivered yet, or it is accepted already")))]
-#[post("/v1/orders/{id}/acceptance")]
-pub(crate) async fn accept_order(
+    (status = 409, body = Problem, description = "it is paid, or it ended")))]
+#[post("/v1/orders/{id}/cancellation")]
+pub(crate) async fn cancel_order(
     app: Data<App>,
     caller: Caller,
     key: KeyHeader,
     id: Path<OrderId>,
+    why: Json<OrderReason>,
 ) -> Result<Json<OrderView>> {
-    let key = IdempotencyKey::new(caller.user_id, key.value(), "accept_order", &*id)?;
+    let key = IdempotencyKey::new(caller.user_id, key.value(), "cancel_order", &(*id, &*why))?;
     let (keys, now) = (app.keys.clone(), app.clock.now());
-    let accept = move |c: &mut Conn| {
+    let cancel = move |c: &mut Conn| {
         key.once(c, now, |c| {
-            let order = super::accept(c, &caller, &keys, *id, now)?;
+            let order = super::cancel(c, &caller, &keys, *id, &why.reason, now)?;
             order_view(c, order)
         })
     };
-    Ok(Json(app.db.write(accept).await?))
+    Ok(Json(app.db.write(cancel).await?))
 }

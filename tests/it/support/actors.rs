@@ -286,6 +286,42 @@ impl Actor {
         Ok(paid["entitlement"]["id"].as_str().unwrap().to_string())
     }
 
+    /// Orders, signs, pays and takes every shard of a small corpus; gives the order and the entitlement.
+    pub async fn take_delivery(&self, offer: &Offer) -> (String, String) {
+        let order = self.order(offer).await.unwrap();
+        let paid = self.pay(&order).await.unwrap();
+        let entitlement = paid["entitlement"]["id"].as_str().unwrap().to_string();
+        self.links(&entitlement, &["data/a.jsonl", "data/b.jsonl"]).await.unwrap();
+        (order, entitlement)
+    }
+
+    /// Answers for the buyer: `acceptance`, `rejection`, `cancellation`, `cure/acceptance` or `cure/rejection`.
+    pub async fn answer(&self, order: &str, answer: &str) -> Result<Value> {
+        let body = match answer.ends_with("acceptance") {
+            true => Value::Null,
+            false => json!({ "reason": "half of the poems are missing" }),
+        };
+        self.effect(format!("/v1/orders/{order}/{answer}"), &body).await
+    }
+
+    /// Offers for the provider to deliver again.
+    pub async fn offer_redelivery(&self, order: &str) -> Result<Value> {
+        let offer = json!({ "remedy": { "kind": "redelivery" }, "note": "the store was down" });
+        self.effect(format!("/v1/orders/{order}/cure"), &offer).await
+    }
+
+    /// Offers for the provider to refund an amount in fen.
+    pub async fn offer_refund(&self, order: &str, fen: i64) -> Result<Value> {
+        let amount = json!({ "amount_minor": fen, "currency": "CNY" });
+        let offer = json!({ "remedy": { "kind": "refund", "amount": amount }, "note": "we are sorry" });
+        self.effect(format!("/v1/orders/{order}/cure"), &offer).await
+    }
+
+    /// Says for the provider that it has delivered again.
+    pub async fn redeliver(&self, order: &str) -> Result<Value> {
+        self.effect(format!("/v1/orders/{order}/redelivery"), &json!({ "note": "all poems are there now" })).await
+    }
+
     /// Asks for links.
     pub async fn links(&self, entitlement: &str, paths: &[&str]) -> Result<Value> {
         self.post(format!("/v1/entitlements/{entitlement}/links"), &json!({ "paths": paths })).await

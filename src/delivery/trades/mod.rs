@@ -1,0 +1,91 @@
+//! Trades after payment: where an order's money and its licence meet.
+//!
+//! The market moves the money; here the licence follows it, in the same transaction, and the receipts bear witness.
+//!
+//! Invariant: a licence to use exists exactly when its trade is paid and not refunded.
+
+mod evidence;
+pub mod routes;
+
+pub use evidence::evidence_of;
+
+use std::fmt::Display;
+
+use super::standing::advance;
+use super::{EntitlementState, queries};
+use crate::app::App;
+use crate::db::Conn;
+use crate::error::Result;
+use crate::identity::Caller;
+use crate::keys::ExchangeKeys;
+use crate::market::orders::{self, CureOffer};
+use crate::market::{Order, OrderState};
+use crate::types::{Instant, OrderId};
+
+/// Orders past their deadline that are looked up at a time.
+const DUE_AT_ONCE: i64 = 100;
+
+/// The buyer accepts what was delivered; the settlement states what the receipts show.
+pub fn accept(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, id: OrderId, now: Instant) -> Result<Order> {
+    let order = orders::visible_order(c, caller, id)?;
+    let evidence = evidence_of(c, &order)?;
+    orders::accept(c, caller, keys, id, &evidence, now)
+}
+
+/// The buyer accepts the refund of a part.
+pub fn accept_cure(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, id: OrderId, now: Instant) -> Result<Order> {
+    let order = orders::visible_order(c, caller, id)?;
+    let evidence = evidence_of(c, &order)?;
+    orders::accept_cure(c, caller, keys, id, &evidence, now)
+}
+
+/// The provider offers a cure; with a refund of the whole price the licence ends.
+pub fn offer_cure(
+    c: &mut Conn,
+    caller: &Caller,
+    keys: &ExchangeKeys,
+    id: OrderId,
+    offer: &CureOffer,
+    now: Instant,
+) -> Result<Order> {
+    let order = orders::offer_cure(c, caller, keys, id, offer, now)?;
+    follow(c, keys, order, caller.user_id, now)
+}
+
+/// Moves an order on if its deadline has passed, and its licence with it.
+pub fn pass_deadline(c: &mut Conn, keys: &ExchangeKeys, id: OrderId, now: Instant) -> Result<Order> {
+    let order = orders::order(c, id)?;
+    let evidence = evidence_of(c, &order)?;
+    let order = orders::pass_deadline(c, keys, id, &evidence, now)?;
+    follow(c, keys, order, "exchange", now)
+}
+
+/// Ends the licence of an order that was refunded.
+fn follow(c: &mut Conn, keys: &ExchangeKeys, order: Order, actor: impl Display, now: Instant) -> Result<Order> {
+    if order.state != OrderState::Refunded {
+        return Ok(order);
+    }
+    if let Some(entitlement) = queries::find_entitlement_of(c, order.id)?
+        && entitlement.state.may_become(EntitlementState::Revoked)
+    {
+        advance(c, keys, entitlement, EntitlementState::Revoked, actor, "the order was refunded", now)?;
+    }
+    Ok(order)
+}
+
+/// Moves on every order whose deadline has passed, each by itself, so that one that cannot be moved keeps no other.
+pub async fn pass_deadlines(app: &App) -> Result<()> {
+    let mut after = String::new();
+    loop {
+        let (from, now) = (after.clone(), app.clock.now());
+        let due = app.db.read(move |c| orders::list_due(c, now, &from, DUE_AT_ONCE)).await?;
+        let Some(last) = due.last() else { return Ok(()) };
+        after = last.to_string();
+        for id in due {
+            let (keys, now) = (app.keys.clone(), app.clock.now());
+            if let Err(error) = app.db.write(move |c| pass_deadline(c, &keys, id, now)).await {
+                tracing::error!(?error, order = %id, "an order past its deadline could not be moved on");
+            }
+        }
+    }
+}

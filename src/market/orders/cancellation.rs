@@ -1,0 +1,30 @@
+//! Cancelling an order: the buyer takes it back before it is paid.
+
+use super::{BUYERS, MAX_REASON_CHARS, Order, OrderState, advance, announce, visible_order, wrong_state};
+use crate::db::Conn;
+use crate::error::Result;
+use crate::identity::{self, Caller};
+use crate::keys::ExchangeKeys;
+use crate::types::{Instant, OrderId};
+
+/// The buyer cancels an order that it has not paid.
+pub fn cancel(
+    c: &mut Conn,
+    caller: &Caller,
+    keys: &ExchangeKeys,
+    id: OrderId,
+    reason: &str,
+    now: Instant,
+) -> Result<Order> {
+    let order = visible_order(c, caller, id)?;
+    caller.may_for(order.buyer_id, "the buyer", BUYERS)?;
+    let reason = identity::readable("reason", reason, MAX_REASON_CHARS)?;
+    let from = order.state;
+    if !from.may_become(OrderState::Cancelled) {
+        return Err(
+            wrong_state(&order, "not paid yet").remedy("reject what was delivered, within the acceptance window")
+        );
+    }
+    let order = advance(c, order, OrderState::Cancelled, None, caller.user_id, &reason, now)?;
+    announce(c, keys, order, from, &reason, now)
+}

@@ -1,0 +1,44 @@
+//! What the exchange does when a deadline passes: silence has a meaning in every state that must not last.
+
+use super::acceptance::{DeliveryEvidence, settle};
+use super::rejection::refund_all;
+use super::{Order, OrderState, advance, announce, order, queries};
+use crate::db::Conn;
+use crate::error::Result;
+use crate::keys::ExchangeKeys;
+use crate::types::{Instant, OrderId};
+
+/// Orders whose deadline has passed by `now` and whose identifiers sort after `after`; at most `limit`.
+pub fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> Result<Vec<OrderId>> {
+    Ok(queries::list_due(c, now, after, limit)?)
+}
+
+/// Moves an order on if its deadline has passed; any other is left as it is.
+pub fn pass_deadline(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    id: OrderId,
+    evidence: &DeliveryEvidence,
+    now: Instant,
+) -> Result<Order> {
+    let order = order(c, id)?;
+    if order.due_at.is_none_or(|due| due > now) {
+        return Ok(order);
+    }
+    let from = order.state;
+    let accepted = match (from, order.refund_minor) {
+        (OrderState::AwaitingSignature | OrderState::AwaitingPayment, _) => {
+            let reason = "not paid in time";
+            let order = advance(c, order, OrderState::Expired, None, "exchange", reason, now)?;
+            return announce(c, keys, order, from, reason, now);
+        }
+        (OrderState::Delivering | OrderState::Delivered, _) => "neither accepted nor rejected in time",
+        (OrderState::Curing, Some(_)) => "the offer of a refund was not answered in time",
+        (OrderState::Rejected | OrderState::Curing, _) => {
+            return refund_all(c, keys, order, "exchange", "not cured in time", now);
+        }
+        _ => return Ok(order),
+    };
+    let order = advance(c, order, OrderState::Accepted, None, "exchange", accepted, now)?;
+    settle(c, keys, order, evidence, now)
+}
