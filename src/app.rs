@@ -25,7 +25,9 @@ use crate::provenance::note::{self, VerifierKey};
 use crate::provenance::policy::Policy;
 use crate::store::Store;
 use crate::types::Clock;
-use crate::{assessment, catalog, compliance, delivery, ledger, market, models, ops, provenance, store, terms, worker};
+use crate::{
+    assessment, catalog, compliance, delivery, events, ledger, market, models, ops, provenance, store, terms, worker,
+};
 
 pub(crate) mod http;
 
@@ -228,6 +230,8 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(compliance::routes::export_trace)
         .service(compliance::routes::list_conflicts)
         .service(compliance::routes::get_reconciliation)
+        // events
+        .service(events::routes::replay_events)
         // provenance
         .service(provenance::routes::get_checkpoint)
         .service(provenance::routes::get_tile)

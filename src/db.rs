@@ -40,6 +40,7 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 /// Tables whose rows are facts: corrected by another row, never changed.
 pub const APPEND_ONLY: &[&str] = &[
     "transitions",
+    "events",
     "ledger_transactions",
     "ledger_postings",
     "log_entries",

@@ -18,6 +18,7 @@
 //! | [`delivery`] | entitlements, links, receipts |
 //! | [`models`] | which models were trained on which versions, as labs declare it |
 //! | [`compliance`] | traces: where bytes came from and who holds them; takedowns and recalls |
+//! | [`events`] | what each organisation is told of the steps that concern it |
 //! | [`ops`] | health, readiness, metrics, the API's description |
 //! | [`cli`] | the command line, and the client behind it |
 //!
@@ -46,6 +47,7 @@ pub mod config;
 pub mod db;
 pub mod delivery;
 pub mod error;
+pub mod events;
 pub mod history;
 pub mod idempotency;
 pub mod identity;

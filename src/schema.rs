@@ -39,6 +39,35 @@ diesel::table! {
 }
 
 diesel::table! {
+    outbox (transition_id) {
+        transition_id -> Text,
+    }
+}
+
+diesel::table! {
+    event_lease (name) {
+        name -> Text,
+        owner -> Text,
+        leased_until -> Timestamp,
+    }
+}
+
+diesel::table! {
+    events (organisation_id, position) {
+        organisation_id -> Text,
+        position -> BigInt,
+        id -> Text,
+        event_type -> Text,
+        subject -> Text,
+        from_state -> Nullable<Text>,
+        to_state -> Text,
+        occurred_at -> Timestamp,
+    }
+}
+
+diesel::joinable!(outbox -> transitions (transition_id));
+
+diesel::table! {
     organisations (id) {
         id -> Text,
         handle -> Text,
@@ -639,6 +668,9 @@ diesel::joinable!(model_versions -> models (model_id));
 diesel::allow_tables_to_appear_in_same_query!(
     jobs,
     idempotency_keys,
+    outbox,
+    event_lease,
+    events,
     transitions,
     organisations,
     affiliations,

@@ -1,4 +1,4 @@
-//! The background of an exchange: queued jobs, and the sequencer of the transparency log.
+//! The background of an exchange: queued jobs, the sequencer of the transparency log, and the dispatcher of events.
 //!
 //! Any number of workers may run, in `corpex serve` and in `corpex worker`; leases keep them apart.
 
@@ -10,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::app::App;
 use crate::compliance::{self, takedowns};
 use crate::error::{Error, Result};
+use crate::events::dispatch;
 use crate::jobs::{self, Job, Leased};
 use crate::provenance::publication::Publisher;
 use crate::provenance::sequencer;
@@ -32,6 +33,7 @@ pub async fn run(app: App, stop: CancellationToken) {
         tasks.spawn(work(app.clone(), format!("{owner}/{lane}"), stop.clone()));
     }
     tasks.spawn(sweep(app.clone(), stop.clone()));
+    tasks.spawn(tell(app.clone(), owner.clone(), stop.clone()));
     tasks.spawn(sequence(app, owner, stop));
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
@@ -133,6 +135,25 @@ async fn sequence(app: App, owner: String, stop: CancellationToken) {
     let now = app.clock.now();
     if let Err(error) = app.db.write(move |c| sequencer::release(c, &owner, now)).await {
         tracing::warn!(?error, "the sequencer's lease was not given up; it will lapse");
+    }
+}
+
+/// Tells organisations of the steps that concern them.
+async fn tell(app: App, owner: String, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let pause = match dispatch::step(&app, &owner).await {
+            Ok(true) => continue,
+            Ok(false) => IDLE,
+            Err(error) => {
+                tracing::error!(?error, "events could not be dispatched");
+                PAUSE
+            }
+        };
+        tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => {} }
+    }
+    let now = app.clock.now();
+    if let Err(error) = app.db.write(move |c| dispatch::release(c, &owner, now)).await {
+        tracing::warn!(?error, "the dispatcher's lease was not given up; it will lapse");
     }
 }
 

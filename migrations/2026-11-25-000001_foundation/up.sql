@@ -36,6 +36,11 @@ CREATE TABLE transitions (
 );
 CREATE INDEX transitions_by_subject ON transitions (subject, id);
 
+-- The steps that nobody was told of yet. Written with the step, removed when the organisations it concerns are told.
+CREATE TABLE outbox (
+    transition_id TEXT NOT NULL PRIMARY KEY REFERENCES transitions (id)
+);
+
 -- The edges along which rows move through the states of their lives; '' is where a new row comes from.
 CREATE TABLE state_edges (
     -- The table that the rows are in.

@@ -312,6 +312,14 @@ pub fn version(c: &mut Conn, id: VersionId) -> Result<(Dataset, Version)> {
     queries::find_version_by_id(c, id)?.ok_or_else(|| Error::not_found(format_args!("version {id}")))
 }
 
+/// Whose dataset this is.
+///
+/// # Errors
+/// `NotFound`.
+pub fn owner_of_dataset(c: &mut Conn, id: DatasetId) -> Result<OrganisationId> {
+    queries::find_owner(c, id)?.ok_or_else(|| Error::not_found(format_args!("dataset {id}")))
+}
+
 /// The seal of a version, if it has one.
 ///
 /// # Errors

@@ -54,6 +54,10 @@ pub(super) fn insert_dataset(c: &mut Conn, dataset: &Dataset) -> QueryResult<usi
         .execute(c)
 }
 
+pub(super) fn find_owner(c: &mut Conn, id: DatasetId) -> QueryResult<Option<OrganisationId>> {
+    datasets::table.find(id).select(datasets::organisation_id).first(c).optional()
+}
+
 pub(super) fn find_dataset(c: &mut Conn, handle: &str, name: &str) -> QueryResult<Option<Dataset>> {
     if handle.contains('\0') || name.contains('\0') {
         return Ok(None); // PostgreSQL refuses such text, and nothing is named so

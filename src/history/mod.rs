@@ -1,6 +1,8 @@
 //! Who moved what from which state to which, when and why: kept for ever, for everything that has a life.
 //!
-//! The state itself is a column that its domain compares and swaps; this is the record beside it.
+//! The state itself is a column that its domain compares and swaps; this is the record beside it. Each step lies in the
+//! outbox, too, from its own transaction on until the organisations that it concerns are told of it: nobody is told of
+//! what did not happen, and nothing that happened is kept from them.
 
 mod queries;
 
@@ -45,8 +47,35 @@ pub fn record(
         reason: reason.to_string(),
         at: now,
     };
-    queries::insert_transition(c, TransitionId::new(now), &subject.to_string(), &step)?;
+    let id = TransitionId::new(now);
+    queries::insert_transition(c, id, &subject.to_string(), &step)?;
+    queries::insert_unsent(c, id)?;
     Ok(())
+}
+
+/// A step that nobody was told of yet.
+#[derive(Debug, Clone)]
+pub struct Unsent {
+    /// The step.
+    pub id: TransitionId,
+    /// What took it: any identifier.
+    pub subject: String,
+    /// The state before; absent for the first.
+    pub from_state: Option<String>,
+    /// The state after.
+    pub to_state: String,
+    /// When.
+    pub at: Instant,
+}
+
+/// The oldest steps in the outbox.
+pub fn unsent(c: &mut Conn, limit: i64) -> Result<Vec<Unsent>> {
+    Ok(queries::list_unsent(c, limit)?)
+}
+
+/// Takes a step out of the outbox, in the transaction that tells of it. False if it was taken before.
+pub fn take(c: &mut Conn, id: TransitionId) -> Result<bool> {
+    Ok(queries::delete_unsent(c, id)? == 1)
 }
 
 /// The last step of `subject`.

@@ -1,10 +1,10 @@
-//! The `transitions` table.
+//! The `transitions` and `outbox` tables.
 
 use diesel::prelude::*;
 
-use super::Transition;
+use super::{Transition, Unsent};
 use crate::db::Conn;
-use crate::schema::transitions;
+use crate::schema::{outbox, transitions};
 use crate::types::{Instant, TransitionId};
 
 pub(super) fn insert_transition(
@@ -24,6 +24,31 @@ pub(super) fn insert_transition(
             transitions::at.eq(step.at),
         ))
         .execute(c)
+}
+
+pub(super) fn insert_unsent(c: &mut Conn, id: TransitionId) -> QueryResult<usize> {
+    diesel::insert_into(outbox::table).values(outbox::transition_id.eq(id)).execute(c)
+}
+
+pub(super) fn list_unsent(c: &mut Conn, limit: i64) -> QueryResult<Vec<Unsent>> {
+    let rows: Vec<(TransitionId, String, Option<String>, String, Instant)> = outbox::table
+        .inner_join(transitions::table)
+        .order(outbox::transition_id)
+        .limit(limit)
+        .select((
+            transitions::id,
+            transitions::subject,
+            transitions::from_state,
+            transitions::to_state,
+            transitions::at,
+        ))
+        .load(c)?;
+    let unsent = |(id, subject, from_state, to_state, at)| Unsent { id, subject, from_state, to_state, at };
+    Ok(rows.into_iter().map(unsent).collect())
+}
+
+pub(super) fn delete_unsent(c: &mut Conn, id: TransitionId) -> QueryResult<usize> {
+    diesel::delete(outbox::table.find(id)).execute(c)
 }
 
 pub(super) fn list_transitions(c: &mut Conn, subject: &str) -> QueryResult<Vec<Transition>> {

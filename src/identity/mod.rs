@@ -35,7 +35,7 @@ pub use organisations::{
 };
 pub use routes::MaybeCaller;
 pub use signing_keys::{
-    SigningKey, register_key, require_sound, revoke_key, signing_key, signing_key_for, signing_keys,
+    SigningKey, holder_of_key, register_key, require_sound, revoke_key, signing_key, signing_key_for, signing_keys,
 };
 pub use tokens::{ApiToken, TokenText, issue_token, revoke_token, tokens};
 pub use users::{User, create_platform_user, find_user, user};

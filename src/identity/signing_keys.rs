@@ -246,6 +246,14 @@ pub fn require_sound(c: &mut Conn, organisation_id: OrganisationId, statements: 
     Ok(())
 }
 
+/// Whose key this is.
+///
+/// # Errors
+/// `NotFound`.
+pub fn holder_of_key(c: &mut Conn, id: SigningKeyId) -> Result<OrganisationId> {
+    Ok(queries::find_key(c, id)?.ok_or_else(|| Error::not_found(format!("key {id}")))?.organisation_id)
+}
+
 /// The key with this key id, whatever its state and whoever registered it.
 pub fn signing_key(c: &mut Conn, key_id: Digest) -> Result<Option<SigningKey>> {
     Ok(queries::find_key_by_key_id(c, key_id)?)

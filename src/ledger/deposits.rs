@@ -236,6 +236,14 @@ fn advance(
     Ok(Deposit { state: to, ..deposit })
 }
 
+/// Whose wallet a deposit credits.
+///
+/// # Errors
+/// `NotFound`.
+pub fn credited(c: &mut Conn, id: DepositId) -> Result<OrganisationId> {
+    Ok(queries::find_deposit(c, id)?.ok_or_else(|| Error::not_found(format!("deposit {id}")))?.organisation_id)
+}
+
 fn nothing_waits(deposit: &Deposit) -> Error {
     wrong_state(deposit, "nothing about it waits for a decision")
 }

@@ -329,6 +329,14 @@ fn advance(
     Ok(Withdrawal { state: to, ..withdrawal })
 }
 
+/// Who is paid by a withdrawal.
+///
+/// # Errors
+/// `NotFound`.
+pub fn paid(c: &mut Conn, id: WithdrawalId) -> Result<OrganisationId> {
+    Ok(queries::find_withdrawal(c, id)?.ok_or_else(|| unknown(id))?.organisation_id)
+}
+
 fn unknown(id: WithdrawalId) -> Error {
     Error::not_found(format!("withdrawal {id}"))
 }

@@ -12,6 +12,7 @@ mod compliance;
 mod crash;
 mod database;
 mod entitlements;
+mod events;
 mod identity;
 mod interop;
 mod keys;

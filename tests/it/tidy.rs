@@ -83,6 +83,7 @@ fn only_the_s3_store_knows_the_aws_sdk() {
 const STOREYS: &[&[&str]] = &[
     &["cli", "console", "hub"],
     &["worker", "app", "ops"],
+    &["events"],
     &["compliance"],
     &["models"],
     &["delivery"],

@@ -323,6 +323,15 @@ pub fn takedown(c: &mut Conn, caller: &Caller, id: TakedownId) -> Result<Takedow
     if caller.is_compliance() || case.filed_by == caller.user_id || provider { Ok(case) } else { Err(missing()) }
 }
 
+/// The provider, if it may know of a case that came into this state: once it was notified, and not before.
+///
+/// # Errors
+/// `NotFound`.
+pub fn notified_by(c: &mut Conn, id: TakedownId, state: &str) -> Result<Option<OrganisationId>> {
+    let case = queries::find_takedown(c, id)?.ok_or_else(|| Error::not_found(format!("takedown {id}")))?;
+    Ok(TakedownState::NOTIFIED.contains(&state.parse()?).then_some(case.provider_id))
+}
+
 /// The cases that the caller may see, oldest first: up to one more than a page.
 pub fn takedowns(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Takedown>> {
     let (after, limit) = (page.after_id::<kind::Takedown>()?, page.limit()?.saturating_add(1));

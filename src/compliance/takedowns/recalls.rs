@@ -231,6 +231,14 @@ pub fn recall(c: &mut Conn, caller: &Caller, id: RecallId) -> Result<Recall> {
     if sees { Ok(recall) } else { Err(missing()) }
 }
 
+/// Whose licence is recalled.
+///
+/// # Errors
+/// `NotFound`.
+pub fn licensee(c: &mut Conn, id: RecallId) -> Result<OrganisationId> {
+    Ok(queries::find_recall(c, id)?.ok_or_else(|| Error::not_found(format!("recall {id}")))?.organisation_id)
+}
+
 /// The recalls that the caller may see, oldest first: up to one more than a page.
 pub fn recalls(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Recall>> {
     let (after, limit) = (page.after_id::<kind::Recall>()?, page.limit()?.saturating_add(1));

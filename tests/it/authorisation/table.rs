@@ -224,6 +224,9 @@ pub const TABLE: &[Case] = &[
     row("export_trace",        COMPLIANCE,                      |t| at(format!("/v1/trace/export?format=csv&subject={}", t.open_dataset))),
     row("list_conflicts",      COMPLIANCE,                      |_| at("/v1/conflicts")),
     row("get_reconciliation",  Staff,                           |_| at("/v1/reconciliation")),
+    // events
+    row("replay_events",       Of(House, MEMBERS, Public),      |_| at(format!("/v1/events?organisation={HOUSE}"))),
+    row("replay_events",       Of(Attic, MEMBERS, Inside),      |t| at(format!("/v1/events?organisation={}", t.attic))),
     // provenance
     row("get_checkpoint",      Anyone,                          |_| at("/log/checkpoint")),
     row("get_tile",            Anyone,                          |_| at("/log/tile/0/000.p/1")),

@@ -19,6 +19,7 @@ use std::time::Duration;
 use corpex::app::{App, Running};
 use corpex::cli::client::Client;
 use corpex::config::Config;
+use corpex::events::dispatch;
 use corpex::identity::{self, PlatformRole, Scope};
 use corpex::provenance::sequencer;
 use corpex::types::Clock;
@@ -126,6 +127,16 @@ impl TestApp {
     /// Waits until no job is left, and fails when that takes too long.
     pub async fn drain(&self) {
         drain(self.app()).await;
+    }
+
+    /// Waits until organisations are told of everything that happened, and fails when that takes too long.
+    pub async fn told(&self) {
+        let waited = tokio::time::timeout(DRAIN, async {
+            while self.app().db.read(dispatch::is_due).await.unwrap() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        waited.await.expect("nobody is told of what happens");
     }
 
     /// Waits until everything recorded has its place in the log, and fails when that takes too long.

@@ -1,0 +1,104 @@
+//! The dispatcher: takes steps from the outbox, and numbers them for the organisations that they concern.
+//!
+//! A trade writes one row of its own to the outbox and none that another trade writes; numbers are given here, afterwards,
+//! by one process at a time. Whom a step concerns is found over a snapshot, so that the numbering transaction reads nothing
+//! that trades change.
+//!
+//! Invariant: an event's number is larger than that of every event that its organisation could read before.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::time::Duration;
+
+use super::{Event, audience, queries};
+use crate::app::App;
+use crate::db::Conn;
+use crate::error::Result;
+use crate::history::{self, Unsent};
+use crate::types::{Instant, OrganisationId};
+
+/// How long a dispatcher keeps the outbox without renewing.
+const LEASE: Duration = Duration::from_secs(3);
+const LEASE_NAME: &str = "dispatcher";
+/// The most steps that are numbered at once.
+const MAX_BATCH: i64 = 256;
+
+/// A step, and whom it concerns.
+#[derive(Debug, Clone)]
+struct Addressed {
+    step: Unsent,
+    audience: Vec<OrganisationId>,
+}
+
+/// Numbers the oldest steps in the outbox, as `owner`. False when there was nothing to do, or another dispatcher is at it.
+pub async fn step(app: &App, owner: &str) -> Result<bool> {
+    let batch = app.db.read(addressed).await?;
+    if batch.is_empty() {
+        return Ok(false);
+    }
+    let (owner, now) = (owner.to_string(), app.clock.now());
+    app.db.write(move |c| number(c, &owner, &batch, now)).await
+}
+
+/// Gives the lease up at a graceful stop, so that another dispatcher need not wait for it to lapse.
+pub fn release(c: &mut Conn, owner: &str, now: Instant) -> Result<()> {
+    queries::set_lease_end(c, LEASE_NAME, owner, now)?;
+    Ok(())
+}
+
+/// True if a step waits in the outbox.
+pub fn is_due(c: &mut Conn) -> Result<bool> {
+    Ok(!history::unsent(c, 1)?.is_empty())
+}
+
+fn addressed(c: &mut Conn) -> Result<Vec<Addressed>> {
+    let unsent = history::unsent(c, MAX_BATCH)?;
+    unsent.into_iter().map(|step| Ok(Addressed { audience: audience::audience(c, &step)?, step })).collect()
+}
+
+fn number(c: &mut Conn, owner: &str, batch: &[Addressed], now: Instant) -> Result<bool> {
+    if !hold_lease(c, owner, now)? {
+        return Ok(false);
+    }
+    let mut last = HashMap::new();
+    for Addressed { step, audience } in batch {
+        if !history::take(c, step.id)? {
+            continue; // another dispatcher told of it since we looked
+        }
+        for organisation_id in audience {
+            let position = match last.entry(*organisation_id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => {
+                    unknown.insert(queries::find_last_position(c, *organisation_id)?.unwrap_or_default())
+                }
+            };
+            *position += 1;
+            queries::insert_event(c, &event(step, *organisation_id, *position))?;
+        }
+    }
+    Ok(true)
+}
+
+fn event(step: &Unsent, organisation_id: OrganisationId, position: i64) -> Event {
+    Event {
+        organisation_id,
+        position,
+        id: step.id,
+        event_type: audience::event_type(step),
+        subject: step.subject.clone(),
+        from_state: step.from_state.clone(),
+        to_state: step.to_state.clone(),
+        occurred_at: step.at,
+    }
+}
+
+/// Takes the lease or keeps it.
+fn hold_lease(c: &mut Conn, owner: &str, now: Instant) -> Result<bool> {
+    let until = now.plus(LEASE);
+    match queries::find_lease(c, LEASE_NAME)? {
+        None => Ok(queries::insert_lease(c, LEASE_NAME, owner, until)? == 1),
+        Some((holder, leased_until)) if holder != owner && leased_until > now => Ok(false),
+        Some((holder, leased_until)) if holder == owner && leased_until > now.plus(LEASE / 2) => Ok(true),
+        Some(_) => Ok(queries::set_lease(c, LEASE_NAME, owner, until)? == 1),
+    }
+}

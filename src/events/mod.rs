@@ -1,0 +1,120 @@
+//! What each organisation is told of the steps that concern it.
+//!
+//! Every step of every life lies in the outbox from its own transaction on ([`crate::history`]). One [dispatcher](dispatch)
+//! at a time takes it from there, finds whom it concerns, and numbers it for each of them. A consumer reads on
+//! from the number that it read last.
+//!
+//! Invariant: an organisation's events are numbered 1, 2, 3 … in the order in which they become readable: whoever reads
+//! on from a cursor misses none.
+//! Invariant: an event holds the states and the identifier, and those only who may see the thing in both states are told:
+//! no reason, no person, no amount, no secret.
+
+mod audience;
+pub mod dispatch;
+mod queries;
+pub mod routes;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::db::{Conn, MultiBackend};
+use crate::error::{Error, Result};
+use crate::identity::{self, Caller};
+use crate::types::{Instant, OrganisationId, PageQuery, TransitionId};
+
+/// The most types that one filter may name.
+const MOST_TYPES: usize = 50;
+const LONGEST_TYPE: usize = 80;
+
+/// A step, as one organisation is told of it.
+#[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(table_name = crate::schema::events, check_for_backend(MultiBackend))]
+pub struct Event {
+    /// Who is told.
+    pub organisation_id: OrganisationId,
+    /// Which of its events this is, from 1 on.
+    pub position: i64,
+    /// The step: the same for everybody who is told of it, however often.
+    pub id: TransitionId,
+    /// What took the step, and the state it came to: `order.escrowed`.
+    pub event_type: String,
+    /// The identifier of what took the step.
+    pub subject: String,
+    /// The state before; absent for the first.
+    pub from_state: Option<String>,
+    /// The state after.
+    pub to_state: String,
+    /// When it happened.
+    pub occurred_at: Instant,
+}
+
+/// An event as it is sent, over the feed and to webhooks alike: the payload of Standard Webhooks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Message {
+    /// Stable: whoever has seen it may pass the event over.
+    pub id: TransitionId,
+    /// What took the step, and the state it came to: `order.escrowed`, `listing.listed`, `entitlement.revoked`.
+    pub r#type: String,
+    /// When it happened.
+    pub timestamp: Instant,
+    /// What happened.
+    pub data: Step,
+}
+
+/// What an event tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Step {
+    /// The handle of the organisation that is told.
+    pub organisation: String,
+    /// Which of its events this is, from 1 on, without gaps.
+    pub position: i64,
+    /// The identifier of what took the step.
+    pub subject: String,
+    /// The state before; absent for the first.
+    pub from_state: Option<String>,
+    /// The state after.
+    pub to_state: String,
+}
+
+impl Event {
+    /// The event as its organisation, which has this handle, is sent it.
+    pub fn message(self, handle: &str) -> Message {
+        let Self { position, id, event_type, subject, from_state, to_state, occurred_at, .. } = self;
+        let data = Step { organisation: handle.to_string(), position, subject, from_state, to_state };
+        Message { id, r#type: event_type, timestamp: occurred_at, data }
+    }
+}
+
+/// The events of an organisation after a cursor, oldest first: up to one page. Its members only.
+///
+/// # Errors
+/// `NotFound`, `Forbidden`; `Invalid`, naming the parameter.
+pub fn events(c: &mut Conn, caller: &Caller, handle: &str, types: &[String], page: &PageQuery) -> Result<Vec<Event>> {
+    let organisation = identity::for_member(c, caller, handle, &[])?;
+    check_types(types)?;
+    Ok(queries::list_events(c, organisation.id, types, after(page)?, page.limit()?)?)
+}
+
+/// The position that a cursor names.
+fn after(page: &PageQuery) -> Result<i64> {
+    let refused = || Error::invalid("cursor", "this is not a cursor of this list").remedy("send the `next` of a page");
+    match page.after()? {
+        "" => Ok(0),
+        text => text.parse().ok().filter(|position| *position >= 0).ok_or_else(refused),
+    }
+}
+
+/// Refuses a filter with something in it that is no type of event.
+fn check_types(types: &[String]) -> Result<()> {
+    let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let fits =
+        |text: &&String| text.len() <= LONGEST_TYPE && text.split_once('.').is_some_and(|(a, b)| word(a) && word(b));
+    if types.len() > MOST_TYPES {
+        return Err(Error::invalid("types", format!("these are {} types, and {MOST_TYPES} at most", types.len())));
+    }
+    match types.iter().find(|text| !fits(text)) {
+        None => Ok(()),
+        Some(unfit) => Err(Error::invalid("types", format!("{unfit:?} is not a type of event"))
+            .remedy("name types such as order.escrowed, or leave the filter out")),
+    }
+}
