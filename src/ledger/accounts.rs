@@ -1,8 +1,9 @@
 //! Accounts: whose money it is, and what it is for.
 //!
 //! An organisation's wallet and what it holds for payout keep their balance beside their postings, because it gates
-//! spending. A payable does not: every sale of a provider would write that one row. What may be taken from it is the
-//! sum of its postings, read in the serialisable transaction that takes it.
+//! spending; so does the pool of a voucher programme, which only the purchases that it pays for write. A payable does
+//! not: every sale of a provider would write that one row. What may be taken from it is the sum of its postings, read
+//! in the serialisable transaction that takes it.
 
 use std::fmt;
 

@@ -136,6 +136,8 @@ pub(super) fn transaction_of(c: &mut Conn, kind: TransactionKind, reference: &st
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::types::{Currency, OrganisationId};
 
@@ -170,6 +172,28 @@ mod tests {
         assert_eq!(balanced(&mixed).unwrap_err().field.as_deref(), Some("currency"));
         let huge = [(wallet(), cny(i64::MAX)), (AccountRef::Fees, cny(i64::MAX)), (AccountRef::Bank, cny(1))];
         assert_eq!(balanced(&huge).unwrap_err().field.as_deref(), Some("amount_minor"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_transaction_is_what_balances_to_the_minor_unit_and_nothing_else(
+            amounts in prop::collection::vec(prop_oneof![-100..100_i64, i64::MIN..=i64::MAX], 1..8),
+            off_by in prop_oneof![Just(0), Just(1), Just(-1), i64::MIN..=i64::MAX],
+        ) {
+            let exact: i128 = amounts.iter().map(|amount| i128::from(*amount)).sum();
+            let Ok(last) = i64::try_from(i128::from(off_by) - exact) else { return Ok(()) };
+            let amounts: Vec<_> = amounts.into_iter().chain([last]).collect();
+            let lines: Vec<_> = amounts.iter().map(|amount| (AccountRef::Escrow, cny(*amount))).collect();
+            // However they overflow on the way, lines that do not sum to zero are never taken.
+            let moving = amounts.iter().filter(|amount| **amount != 0).count();
+            match balanced(&lines) {
+                Ok(kept) => {
+                    prop_assert_eq!((off_by, kept.len()), (0, moving));
+                    prop_assert!(moving >= 2);
+                }
+                Err(error) => prop_assert!(off_by != 0 || moving < 2 || error.kind == Kind::Invalid, "{error:?}"),
+            }
+        }
     }
 
     #[test]
