@@ -50,6 +50,9 @@ pub struct Config {
     /// The exchange's share of each price, in basis points
     #[arg(long, env = "CORPEX_FEE_BASIS_POINTS", default_value_t = 300, value_name = "BP", value_parser = clap::value_parser!(i64).range(0..=BASIS_POINTS))]
     pub fee_basis_points: i64,
+    /// The part of the exchange's fee that is tax, in basis points
+    #[arg(long, env = "CORPEX_TAX_BASIS_POINTS", default_value_t = 0, value_name = "BP", value_parser = clap::value_parser!(i64).range(0..=BASIS_POINTS))]
+    pub tax_basis_points: i64,
     /// Deposits, withdrawals and their reversals of more than this many minor units take two operators, whatever the
     /// currency; 0 asks two for all of them
     #[arg(long, env = "CORPEX_APPROVAL_ABOVE", default_value_t = DEFAULT_APPROVAL_ABOVE, value_name = "AMOUNT", value_parser = clap::value_parser!(i64).range(0..))]
@@ -106,6 +109,7 @@ impl Config {
             log_origin: "corpex.localhost/log".to_string(),
             log_policy: None,
             fee_basis_points: 300,
+            tax_basis_points: 0,
             approval_above: DEFAULT_APPROVAL_ABOVE,
             payment_window_days: 7,
             acceptance_window_days: 14,

@@ -446,6 +446,7 @@ diesel::table! {
         purpose -> Text,
         price_minor -> BigInt,
         fee_minor -> BigInt,
+        tax_minor -> BigInt,
         currency -> Text,
         contract_document -> Text,
         state -> Text,

@@ -7,7 +7,7 @@ CREATE TABLE ledger_accounts (
     organisation_id TEXT REFERENCES organisations (id),
     -- The programme whose pool it is.
     programme_id TEXT,
-    kind TEXT NOT NULL CHECK (kind IN ('bank', 'wallet', 'held', 'payable', 'escrow', 'fees', 'vouchers')),
+    kind TEXT NOT NULL CHECK (kind IN ('bank', 'wallet', 'held', 'payable', 'escrow', 'fees', 'tax', 'vouchers')),
     currency TEXT NOT NULL,
     -- Kept where it gates what an organisation spends or is paid out; elsewhere the balance is the sum of the postings,
     -- so that no row is written by every trade.

@@ -22,6 +22,8 @@ CREATE TABLE orders (
     purpose TEXT NOT NULL,
     price_minor BIGINT NOT NULL CHECK (price_minor >= 0),
     fee_minor BIGINT NOT NULL CHECK (fee_minor >= 0 AND fee_minor <= price_minor),
+    -- The tax in the fee.
+    tax_minor BIGINT NOT NULL DEFAULT 0 CHECK (tax_minor >= 0 AND tax_minor <= fee_minor),
     currency TEXT NOT NULL,
     -- The exact bytes both sides sign, as canonical JSON.
     contract_document TEXT NOT NULL,

@@ -29,6 +29,8 @@ text_enum! {
         Escrow = "escrow",
         /// What the exchange has earned. Of the exchange.
         Fees = "fees",
+        /// The tax in its fees, until it is paid. Of the exchange.
+        Tax = "tax",
         /// What a programme has to subsidise purchases with. Kept by the exchange, one for each programme.
         Vouchers = "vouchers",
     }
@@ -56,6 +58,8 @@ pub enum AccountRef {
     Escrow,
     /// The exchange's earnings.
     Fees,
+    /// The tax in the exchange's fees.
+    Tax,
     /// The pool of this programme.
     Vouchers(ProgrammeId),
 }
@@ -70,6 +74,7 @@ impl AccountRef {
             Self::Bank => AccountKind::Bank,
             Self::Escrow => AccountKind::Escrow,
             Self::Fees => AccountKind::Fees,
+            Self::Tax => AccountKind::Tax,
             Self::Vouchers(_) => AccountKind::Vouchers,
         }
     }
@@ -77,7 +82,7 @@ impl AccountRef {
     pub fn owner(self) -> Option<OrganisationId> {
         match self {
             Self::Wallet(owner) | Self::Held(owner) | Self::Payable(owner) => Some(owner),
-            Self::Bank | Self::Escrow | Self::Fees | Self::Vouchers(_) => None,
+            Self::Bank | Self::Escrow | Self::Fees | Self::Tax | Self::Vouchers(_) => None,
         }
     }
     /// The programme whose pool it is.

@@ -81,6 +81,19 @@ async fn a_price_goes_to_escrow_and_from_there_to_the_provider_and_the_fees_to_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_tax_in_a_fee_has_an_account_of_its_own() {
+    let app = TestApp::start_with(|config| config.tax_basis_points = 600).await;
+    let provider = app.provider().await;
+    let offer = app.listed_corpus(&provider, "poems", 99_999).await;
+    let lab = app.lab("verse-lab", 100_000).await;
+    let (order, _) = lab.take_delivery(&offer).await;
+    let settled = lab.effect(format!("/v1/orders/{order}/acceptance"), &Value::Null).await.unwrap();
+    assert_eq!((&settled["fee"]["amount_minor"], &settled["tax"]["amount_minor"]), (&json!(3000), &json!(180)));
+    let exchange = (held(&app, AccountRef::Fees).await, held(&app, AccountRef::Tax).await);
+    assert_eq!((provider.balance("payable").await, exchange), (96_999, (2820, 180)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_members_and_staff_see_the_money_of_an_organisation() {
     let app = TestApp::start().await;
     let lab = app.lab("verse-lab", 1).await;

@@ -150,6 +150,36 @@ async fn parties_that_belong_together_get_no_voucher_and_are_told_by_which_way()
     assert_eq!(pool(&app, &programme).await, 5000);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_gives_the_programme_its_part_back() {
+    let app = TestApp::start().await;
+    let (provider, bureau) = (app.provider().await, app.lab("city-bureau", 1000).await);
+    let (offer, lab) = (app.listed_corpus(&provider, "poems", 1000).await, app.lab("verse-lab", 2000).await);
+    let programme = bureau.announce(1000, 3000, 600).await;
+    let mut orders = Vec::new();
+    for _ in 0..2 {
+        let order = lab.order(&offer).await.unwrap();
+        let paid = lab.pay_with(&programme, &order).await.unwrap();
+        lab.links(paid["entitlement"]["id"].as_str().unwrap(), &["data/a.jsonl"]).await.unwrap();
+        lab.answer(&order, "rejection").await.unwrap();
+        orders.push(order);
+    }
+    assert_eq!((pool(&app, &programme).await, lab.balance("wallet").await), (400, 600));
+    provider.offer_refund(&orders[0], 1000).await.unwrap();
+    assert_eq!((pool(&app, &programme).await, lab.balance("wallet").await), (700, 1300), "all of it");
+    provider.offer_refund(&orders[1], 101).await.unwrap();
+    lab.answer(&orders[1], "cure/acceptance").await.unwrap();
+    assert_eq!((pool(&app, &programme).await, lab.balance("wallet").await), (730, 1371), "in proportion");
+
+    let told = movements(&bureau, &programme).await;
+    let last: Vec<_> = told[3..].iter().map(|m| (m["kind"].as_str().unwrap(), fen(&m["amount"]))).collect();
+    assert_eq!(last, [("clawback", 300), ("clawback", 30)]);
+    assert_eq!((&told[3]["order_id"], &told[4]["order_id"]), (&json!(orders[0]), &json!(orders[1])));
+    let next = lab.order(&offer).await.unwrap();
+    lab.pay_with(&programme, &next).await.unwrap();
+    assert_eq!(pool(&app, &programme).await, 430, "what was given back counts for the cap no more");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_pool_pays_no_more_than_it_holds_however_many_ask_at_once() {
     let app = TestApp::start().await;

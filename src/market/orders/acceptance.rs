@@ -55,14 +55,15 @@ pub(super) fn settle(
     now: Instant,
 ) -> Result<Order> {
     let id = order.id;
-    let Division { refund, fee, provider } = divide(&order)?;
+    let Division { refund, fee, tax, provider } = divide(&order)?;
     give_back(c, &order, refund, now)?;
     let settled = order.price().minus(refund)?;
     if settled.amount_minor > 0 {
         let lines = [
             (AccountRef::Escrow, settled.negated()?),
             (AccountRef::Payable(order.provider_id), provider),
-            (AccountRef::Fees, fee),
+            (AccountRef::Fees, fee.minus(tax)?),
+            (AccountRef::Tax, tax),
         ];
         ledger::post(c, TransactionKind::Settlement, &id.to_string(), &lines, now)?;
     }
@@ -91,20 +92,30 @@ pub(super) fn give_back(c: &mut Conn, order: &Order, amount: Money, now: Instant
 struct Division {
     refund: Money,
     fee: Money,
+    /// A part of the fee.
+    tax: Money,
     provider: Money,
 }
 
-/// Divides an order's price: the refund comes off first, and of the rest the exchange has the same share as of the whole.
+/// Divides an order's price: the refund comes off first, and of the rest the exchange has the same share as of the whole,
+/// and in it the same tax.
 fn divide(order: &Order) -> Result<Division> {
     let (price, zero) = (order.price(), Money::zero(order.currency));
     let refund = order.refund().unwrap_or(zero);
     let rest = price.minus(refund)?;
     if rest.amount_minor == 0 {
-        return Ok(Division { refund, fee: zero, provider: zero });
+        return Ok(Division { refund, fee: zero, tax: zero, provider: zero });
     }
     let weights = [order.fee_minor, price.minus(order.fee())?.amount_minor];
     let fee = rest.split(&weights)?.first().copied().unwrap_or(zero);
-    Ok(Division { refund, fee, provider: rest.minus(fee)? })
+    let tax = match fee.amount_minor {
+        0 => zero,
+        _ => {
+            let weights = [order.tax_minor, order.fee().minus(order.tax())?.amount_minor];
+            fee.split(&weights)?.first().copied().unwrap_or(zero)
+        }
+    };
+    Ok(Division { refund, fee, tax, provider: rest.minus(fee)? })
 }
 
 #[cfg(test)]
@@ -128,6 +139,7 @@ mod tests {
             purpose: String::new(),
             price_minor,
             fee_minor,
+            tax_minor: fee_minor / 10,
             currency: Currency::CNY,
             contract_document: String::new(),
             state: OrderState::Accepted,
@@ -143,7 +155,7 @@ mod tests {
     fn what_is_refunded_lowers_the_fee_as_it_lowers_the_price() {
         let division = divide(&order(50_000, 1500, Some(20_000))).unwrap();
         let parts = [division.refund, division.fee, division.provider].map(|part| part.amount_minor);
-        assert_eq!(parts, [20_000, 900, 29_100]);
+        assert_eq!((parts, division.tax.amount_minor), ([20_000, 900, 29_100], 90));
         let whole = divide(&order(50_000, 1500, None)).unwrap();
         assert_eq!((whole.fee.amount_minor, whole.provider.amount_minor), (1500, 48_500));
         assert_eq!(divide(&order(0, 0, None)).unwrap().provider.amount_minor, 0);
@@ -158,6 +170,7 @@ mod tests {
             prop_assert!(parts.iter().all(|part| *part >= 0), "{parts:?}");
             prop_assert_eq!(parts.iter().map(|part| i128::from(*part)).sum::<i128>(), i128::from(price));
             prop_assert!(division.fee.amount_minor <= fee);
+            prop_assert!((0..=division.fee.amount_minor).contains(&division.tax.amount_minor));
         }
     }
 }

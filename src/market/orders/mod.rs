@@ -130,7 +130,9 @@ pub struct Order {
     pub price_minor: i64,
     /// The exchange's part of the price, in minor units.
     pub fee_minor: i64,
-    /// The currency of both.
+    /// The tax in the fee, in minor units.
+    pub tax_minor: i64,
+    /// The currency of all three.
     pub currency: Currency,
     /// The exact bytes that both sides sign: canonical JSON.
     pub contract_document: String,
@@ -156,6 +158,10 @@ impl Order {
     /// The exchange's part of it.
     pub fn fee(&self) -> Money {
         Money::new(self.fee_minor, self.currency)
+    }
+    /// The tax in the fee.
+    pub fn tax(&self) -> Money {
+        Money::new(self.tax_minor, self.currency)
     }
     /// What the provider offers to refund while it cures, and has refunded at the end.
     pub fn refund(&self) -> Option<Money> {

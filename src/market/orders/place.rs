@@ -44,8 +44,12 @@ pub fn place(c: &mut Conn, caller: &Caller, config: &Config, input: &NewOrder, n
     let terms = terms::terms(c, listing.terms_id)?;
     terms::permits(&terms.document, input.r#use)?;
     let price = terms::price(&terms.document);
-    let shares = [config.fee_basis_points, BASIS_POINTS - config.fee_basis_points];
-    let fee = price.split(&shares)?.first().copied().unwrap_or(Money::zero(price.currency));
+    let part = |of: Money, basis_points: i64| -> Result<Money> {
+        let parts = of.split(&[basis_points, BASIS_POINTS - basis_points])?;
+        Ok(parts.first().copied().unwrap_or(Money::zero(of.currency)))
+    };
+    let fee = part(price, config.fee_basis_points)?;
+    let tax = part(fee, config.tax_basis_points)?;
     let mut order = Order {
         id: OrderId::new(now),
         listing_id: listing.id,
@@ -57,6 +61,7 @@ pub fn place(c: &mut Conn, caller: &Caller, config: &Config, input: &NewOrder, n
         purpose: input.purpose.clone(),
         price_minor: price.amount_minor,
         fee_minor: fee.amount_minor,
+        tax_minor: tax.amount_minor,
         currency: price.currency,
         contract_document: String::new(),
         state: OrderState::AwaitingSignature,

@@ -43,6 +43,8 @@ pub(crate) struct OrderView {
     price: Money,
     /// The exchange's part of it.
     fee: Money,
+    /// The tax in the fee.
+    tax: Money,
     /// Where it is in its life.
     state: OrderState,
     /// Until when it may stay there: for the buyer to pay, to accept or reject, or to answer an offer; for the provider
@@ -70,6 +72,7 @@ pub(crate) fn order_view(c: &mut Conn, order: Order) -> Result<OrderView> {
         r#use: order.permitted_use,
         price: order.price(),
         fee: order.fee(),
+        tax: order.tax(),
         state: order.state,
         due_at: order.due_at,
         refund: order.refund(),
