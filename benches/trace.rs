@@ -270,8 +270,9 @@ async fn offer(db: &Db, log: &mut Log, who: &Who<'_>, version: VersionId, listin
     let sql = format!(
         "INSERT INTO assessments (id, version_id, checklist, decision, assessor_id, statement_id, assessed_at, valid_until)
             VALUES ('{assessment}', '{version}', '[]', 'passed', '{user}', '{assessed}', {at}, {at});
-         INSERT INTO listings (id, version_id, terms_id, assessment_id, provider_id, state, created_at)
-            VALUES ('{listing}', '{version}', '{terms}', '{assessment}', '{provider}', 'listed', {at});
+         INSERT INTO listings (id, version_id, terms_id, assessment_id, provider_id, state, notice_ends_at, created_at)
+            VALUES ('{listing}', '{version}', '{terms}', '{assessment}', '{provider}', 'public_notice', {at}, {at});
+         UPDATE listings SET state = 'listed' WHERE id = '{listing}';
          INSERT INTO transitions (id, subject, to_state, actor, reason, at)
             VALUES ('{}', '{listing}', 'listed', '{user}', 'listed', {at})",
         TransitionId::new(now)

@@ -66,6 +66,9 @@ pub struct Config {
     /// How long a provider has to cure what was rejected, in days
     #[arg(long, env = "CORPEX_CURE_WINDOW_DAYS", default_value_t = 14, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
     pub cure_window_days: i32,
+    /// For how many days a listing is announced, so that others may object, before it goes on the board; with 0 it goes at once
+    #[arg(long, env = "CORPEX_PUBLIC_NOTICE_DAYS", default_value_t = 7, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(0..=365))]
+    pub public_notice_days: u16,
     /// Write logs as JSON lines
     #[arg(long, env = "CORPEX_LOG_JSON")]
     pub log_json: bool,
@@ -93,7 +96,8 @@ pub const SIGNED_URL_TTL: Duration = Duration::from_secs(300);
 pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Config {
-    /// Everything at its default, below `data_dir`, on a free port: what tests and the demo start from.
+    /// Everything at its default, below `data_dir`, on a free port, and listings on the board without public notice: what
+    /// tests and the demo start from.
     pub fn embedded(data_dir: &Path) -> Self {
         Self {
             data_dir: data_dir.to_path_buf(),
@@ -114,6 +118,7 @@ impl Config {
             payment_window_days: 7,
             acceptance_window_days: 14,
             cure_window_days: 14,
+            public_notice_days: 0,
             log_json: false,
             no_worker: false,
         }

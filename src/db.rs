@@ -68,8 +68,17 @@ pub const APPEND_ONLY: &[&str] = &[
 
 /// Tables whose rows live through states. A row enters a state, and leaves it for another, only where `state_edges` draws
 /// that edge; triggers refuse every other.
-pub const LIVES: &[&str] =
-    &["versions", "deposits", "withdrawals", "listings", "orders", "entitlements", "takedowns", "recalls"];
+pub const LIVES: &[&str] = &[
+    "versions",
+    "deposits",
+    "withdrawals",
+    "listings",
+    "objections",
+    "orders",
+    "entitlements",
+    "takedowns",
+    "recalls",
+];
 
 /// Older SQLite can corrupt a database when the write-ahead log is reset.
 const SQLITE_AT_LEAST: i32 = 3_051_003;

@@ -430,7 +430,23 @@ diesel::table! {
         assessment_id -> Text,
         provider_id -> Text,
         state -> Text,
+        notice_ends_at -> Timestamp,
+        review_at -> Nullable<Timestamp>,
+        successor_id -> Nullable<Text>,
         created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    objections (id) {
+        id -> Text,
+        listing_id -> Text,
+        objector_id -> Text,
+        filed_by -> Text,
+        document -> Text,
+        document_sha256 -> Text,
+        state -> Text,
+        filed_at -> Timestamp,
     }
 }
 
@@ -648,6 +664,7 @@ diesel::joinable!(listings -> seals (version_id));
 diesel::joinable!(listings -> terms (terms_id));
 diesel::joinable!(listings -> assessments (assessment_id));
 diesel::joinable!(listings -> organisations (provider_id));
+diesel::joinable!(objections -> listings (listing_id));
 diesel::joinable!(orders -> listings (listing_id));
 diesel::joinable!(orders -> seals (version_id));
 diesel::joinable!(orders -> terms (terms_id));
@@ -705,6 +722,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     assessments,
     certificates,
     listings,
+    objections,
     orders,
     contracts,
     voucher_programmes,

@@ -31,6 +31,7 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "listing.v1",
     "manifest.v1",
     "model-training.v1",
+    "objection.v1",
     "order-change.v1",
     "passport.v1",
     "recall.v1",

@@ -14,13 +14,13 @@ use crate::events::dispatch;
 use crate::jobs::{self, Job, Leased};
 use crate::provenance::publication::Publisher;
 use crate::provenance::sequencer;
-use crate::{catalog, delivery};
+use crate::{catalog, delivery, market};
 
 const JOBS_AT_ONCE: usize = 2;
 /// How often an idle worker looks for work.
 const IDLE: Duration = Duration::from_millis(100);
-/// How often one looks for what time has ended: abandoned uploads, licences past their term, orders past their
-/// deadline, late recalls.
+/// How often one looks for what time has ended: abandoned uploads, public notices, assessments, licences past their
+/// term, orders past their deadline, late recalls.
 const SWEEP: Duration = Duration::from_secs(10 * 60);
 /// How long it waits after a failure of the database.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -48,6 +48,7 @@ async fn perform(app: &App, job: Job) -> Result<()> {
         Job::VerifyUpload { upload_id } => catalog::verify_upload(app, upload_id).await,
         Job::SweepObject { storage_key } => catalog::sweep_object(app, &storage_key).await,
         Job::FlagConflicts { version_id } => compliance::flag_conflicts(app, version_id).await,
+        Job::ReviewListings { version_id } => market::review_listings(app, version_id).await,
     }
 }
 
@@ -162,6 +163,9 @@ async fn sweep(app: App, stop: CancellationToken) {
     while !stop.is_cancelled() {
         if let Err(error) = catalog::sweep_stale_uploads(&app).await {
             tracing::error!(?error, "abandoned uploads could not be swept");
+        }
+        if let Err(error) = market::review_due_listings(&app).await {
+            tracing::error!(?error, "listings whose notice or assessment ended could not be moved on");
         }
         if let Err(error) = delivery::expire_ended(&app).await {
             tracing::error!(?error, "licences past their term could not be moved on");

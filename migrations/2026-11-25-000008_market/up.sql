@@ -1,4 +1,4 @@
--- Listings, orders and the contracts they rest on.
+-- Listings, objections to them, orders and the contracts they rest on.
 
 CREATE TABLE listings (
     id TEXT NOT NULL PRIMARY KEY,
@@ -6,9 +6,29 @@ CREATE TABLE listings (
     terms_id TEXT NOT NULL REFERENCES terms (id),
     assessment_id TEXT NOT NULL REFERENCES assessments (id),
     provider_id TEXT NOT NULL REFERENCES organisations (id),
-    state TEXT NOT NULL CHECK (state IN ('draft', 'public_notice', 'listed', 'paused', 'suspended', 'delisted')),
+    state TEXT NOT NULL CHECK (state IN ('public_notice', 'listed', 'paused', 'suspended', 'delisted')),
+    -- Until then others may object; it goes on the board afterwards.
+    notice_ends_at TIMESTAMP NOT NULL,
+    -- When the exchange looks at it next: at the end of the notice, or of the assessment.
+    review_at TIMESTAMP,
+    -- What its provider named in its place when it withdrew it.
+    successor_id TEXT REFERENCES listings (id),
     created_at TIMESTAMP NOT NULL,
     UNIQUE (version_id, terms_id)
+);
+CREATE INDEX listings_by_review ON listings (review_at);
+
+CREATE TABLE objections (
+    id TEXT NOT NULL PRIMARY KEY,
+    listing_id TEXT NOT NULL REFERENCES listings (id),
+    objector_id TEXT NOT NULL REFERENCES organisations (id),
+    filed_by TEXT NOT NULL REFERENCES users (id),
+    -- Who objects why, with a salt; statements give the digest of its canonical JSON only.
+    document TEXT NOT NULL,
+    document_sha256 TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'upheld', 'dismissed')),
+    filed_at TIMESTAMP NOT NULL,
+    UNIQUE (listing_id, objector_id)
 );
 
 CREATE TABLE orders (
@@ -51,19 +71,23 @@ CREATE TABLE contracts (
 );
 
 INSERT INTO state_edges (life, from_state, to_state) VALUES
-    ('listings', '', 'listed'),
+    ('listings', '', 'public_notice'),
     ('listings', 'listed', 'paused'),
     ('listings', 'listed', 'suspended'),
     ('listings', 'listed', 'delisted'),
     ('listings', 'public_notice', 'listed'),
     ('listings', 'public_notice', 'delisted'),
-    ('listings', 'draft', 'public_notice'),
     ('listings', 'paused', 'listed'),
     ('listings', 'paused', 'suspended'),
     ('listings', 'paused', 'delisted'),
     ('listings', 'suspended', 'listed'),
     ('listings', 'suspended', 'paused'),
     ('listings', 'suspended', 'delisted');
+
+INSERT INTO state_edges (life, from_state, to_state) VALUES
+    ('objections', '', 'open'),
+    ('objections', 'open', 'upheld'),
+    ('objections', 'open', 'dismissed');
 
 INSERT INTO state_edges (life, from_state, to_state) VALUES
     ('orders', '', 'awaiting_signature'),

@@ -22,6 +22,7 @@ use crate::catalog::{self, Dataset, Seal, Version, VersionState};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller};
+use crate::jobs::{self, Job};
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, Recorded, ResourceDescriptor, StatementKind};
 use crate::text_enum;
@@ -152,6 +153,7 @@ pub fn assess(
     checklist::check(&input.checklist, input.decision)?;
     let seal = catalog::seal_of(c, version.id)?;
     move_version(c, caller, &version, input.decision, now)?;
+    jobs::enqueue(c, Job::ReviewListings { version_id: version.id }, now)?;
     let subject = Subject { dataset, version, seal };
     let assessed = declare_assessment(c, keys, caller, &subject, input, (now, valid_until))?;
     let (assessment, recorded) = &assessed;

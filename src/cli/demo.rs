@@ -146,7 +146,7 @@ impl Demo {
         story.tell(
             "Not compliant, not listed; then assessed, certified and listed",
             format!("refused first: {refusal}. Then certificate {number}, listing {}", text_at(&listed, "/id")),
-            "the rule is in the listing's own action, and the assessment is a signed statement in the log",
+            "the rule is in the listing's own action, and the assessment is a signed statement in the log; this exchange keeps no public notice (--public-notice-days 0)",
         )
     }
 

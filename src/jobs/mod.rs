@@ -38,6 +38,11 @@ pub enum Job {
         /// The version.
         version_id: VersionId,
     },
+    /// Bring the listings of a version that was assessed to where they belong.
+    ReviewListings {
+        /// The version.
+        version_id: VersionId,
+    },
 }
 
 /// A job in a worker's hands.

@@ -1,12 +1,17 @@
 //! Listings: versions on the board.
 
 use std::fmt::Display;
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use utoipa::ToSchema;
 
+use super::review::review;
 use super::{holds, queries};
 use crate::assessment;
 use crate::catalog::{self, Dataset, Version, lineage};
+use crate::config::Config;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
@@ -15,18 +20,19 @@ use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::terms;
 use crate::text_enum;
-use crate::types::{AssessmentId, Instant, ListingId, OrganisationId, PageQuery, TermsId, VersionId};
+use crate::types::{AssessmentId, Digest, Instant, ListingId, OrganisationId, PageQuery, TermsId, VersionId};
 
 /// The most versions of one dataset whose listings are looked up.
 const MAX_VERSIONS: i64 = 1000;
+/// The longest reason that is given for a step, in characters.
+pub(super) const MAX_REASON_CHARS: usize = 400;
+const SECONDS_PER_DAY: u64 = 86_400;
 /// Who may offer what an organisation publishes.
 const SELLERS: &[Role] = &[Role::Trader];
 
 text_enum! {
     /// Where a listing is in its life.
     pub enum ListingState {
-        /// Being prepared.
-        Draft = "draft",
         /// Announced, so that others may object.
         PublicNotice = "public_notice",
         /// On the board: it can be bought.
@@ -43,11 +49,10 @@ text_enum! {
 impl ListingState {
     /// Whether a listing in this state may next be in that one.
     pub fn may_become(self, next: Self) -> bool {
-        use ListingState::{Delisted, Draft, Listed, Paused, PublicNotice, Suspended};
+        use ListingState::{Delisted, Listed, Paused, PublicNotice, Suspended};
         matches!(
             (self, next),
-            (Draft, PublicNotice)
-                | (PublicNotice, Listed | Delisted)
+            (PublicNotice, Listed | Delisted)
                 | (Listed, Paused | Suspended | Delisted)
                 | (Paused, Listed | Suspended | Delisted)
                 | (Suspended, Listed | Paused | Delisted)
@@ -71,17 +76,22 @@ pub struct Listing {
     pub provider_id: OrganisationId,
     /// Where it is in its life.
     pub state: ListingState,
+    /// Until when others may object.
+    pub notice_ends_at: Instant,
+    /// When the exchange looks at it next.
+    pub review_at: Option<Instant>,
+    /// What its provider named in its place when it withdrew it.
+    pub successor_id: Option<ListingId>,
     /// When it was made.
     pub created_at: Instant,
 }
 
-/// Puts a version on the board under terms of its own provider.
-///
-/// The public notice period has no length yet: the listing passes through it in the same transaction.
+/// Announces a version for the board, under terms of its own provider. Where no public notice is kept, it is on the board
+/// at once.
 pub fn open(
     c: &mut Conn,
     caller: &Caller,
-    keys: &ExchangeKeys,
+    (config, keys): (&Config, &ExchangeKeys),
     (dataset, version): (&Dataset, &Version),
     terms_id: TermsId,
     now: Instant,
@@ -102,34 +112,42 @@ pub fn open(
         )
         .remedy("resume that listing if it is paused, or list under other terms"));
     }
+    let notice = Duration::from_secs(u64::from(config.public_notice_days) * SECONDS_PER_DAY);
     let listing = Listing {
         id: ListingId::new(now),
         version_id: version.id,
         terms_id,
         assessment_id: assessment.id,
         provider_id: dataset.organisation_id,
-        state: ListingState::Listed,
+        state: ListingState::PublicNotice,
+        notice_ends_at: now.plus(notice),
+        review_at: Some(now.plus(notice)),
+        successor_id: None,
         created_at: now,
     };
     let subjects =
         vec![ResourceDescriptor::new("manifest", seal.manifest_sha256), ResourceDescriptor::new("terms", terms.sha256)];
     let predicate = json!({
         "listing": listing.id, "dataset": dataset.full_name(), "version": version.number,
-        "manifest_sha256": seal.manifest_sha256, "terms_sha256": terms.sha256, "listed_at": now,
+        "manifest_sha256": seal.manifest_sha256, "terms_sha256": terms.sha256,
+        "certificate": certificate_of(c, &listing)?, "opened_at": now, "notice_ends_at": listing.notice_ends_at,
     });
     provenance::declare(c, keys, StatementKind::Listing, listing.id, subjects, &predicate, now)?;
     queries::insert_listing(c, &listing)?;
     lineage::mark_offered(c, version.id, now)?;
-    let path = [ListingState::Draft, ListingState::PublicNotice, ListingState::Listed];
-    let mut before = None;
-    for state in path {
-        history::record(c, listing.id, before, state.as_str(), caller.user_id, "listed by its provider", now)?;
-        before = Some(state.as_str());
-    }
-    Ok(listing)
+    history::record(c, listing.id, None, listing.state.as_str(), caller.user_id, "announced by its provider", now)?;
+    review(c, keys, listing, "exchange", now)
 }
 
-/// A provider takes its listing off the board for a while, puts it back, or withdraws it for ever.
+/// The number of the registration certificate of what a listing offers.
+pub fn certificate_of(c: &mut Conn, listing: &Listing) -> Result<String> {
+    let certificate = assessment::certificate_of(c, listing.version_id)?;
+    Ok(certificate
+        .ok_or_else(|| Error::internal(format!("{} passed without a certificate", listing.version_id)))?
+        .number)
+}
+
+/// A provider takes its listing off the board for a while, or puts it back.
 pub fn change(
     c: &mut Conn,
     caller: &Caller,
@@ -140,13 +158,84 @@ pub fn change(
 ) -> Result<Listing> {
     let listing = listing(c, id)?;
     caller.may_for(listing.provider_id, "the provider", SELLERS)?;
-    if listing.state == ListingState::Suspended && to != ListingState::Delisted {
-        return Err(cannot_become(&listing, to).remedy("the exchange suspended it, and puts it back"));
+    let remedy = match listing.state {
+        ListingState::Suspended => "the exchange suspended it, and puts it back",
+        ListingState::PublicNotice => "it goes on the board when its public notice is over and no objection stands",
+        _ => "",
+    };
+    if !remedy.is_empty() {
+        return Err(cannot_become(&listing, to).remedy(remedy));
     }
     if listing.state.may_become(to) && to == ListingState::Listed {
         assessment::valid_assessment(c, listing.version_id, now)?;
     }
     advance(c, keys, listing, to, caller.user_id, "by its provider", now)
+}
+
+/// Why a provider withdraws a listing, and what it offers instead.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Withdrawal {
+    /// In at most 400 characters.
+    #[serde(default)]
+    #[schema(max_length = 400)]
+    pub reason: Option<String>,
+    /// Another listing of the same provider that takes its place.
+    #[serde(default)]
+    pub successor: Option<ListingId>,
+}
+
+/// A provider withdraws its listing for ever; it stays to be seen, with the reason and its successor.
+pub fn withdraw(
+    c: &mut Conn,
+    caller: &Caller,
+    keys: &ExchangeKeys,
+    id: ListingId,
+    why: &Withdrawal,
+    now: Instant,
+) -> Result<Listing> {
+    let withdrawn = listing(c, id)?;
+    caller.may_for(withdrawn.provider_id, "the provider", SELLERS)?;
+    let reason = match &why.reason {
+        Some(reason) => identity::readable("reason", reason, MAX_REASON_CHARS)?,
+        None => "withdrawn by its provider".to_string(),
+    };
+    if let Some(successor) = why.successor {
+        check_successor(c, &withdrawn, successor)?;
+    }
+    let withdrawn = advance(c, keys, withdrawn, ListingState::Delisted, caller.user_id, &reason, now)?;
+    let Some(successor) = why.successor else { return Ok(withdrawn) };
+    queries::set_successor(c, id, successor)?;
+    Ok(Listing { successor_id: why.successor, ..withdrawn })
+}
+
+fn check_successor(c: &mut Conn, withdrawn: &Listing, successor: ListingId) -> Result<()> {
+    let found = listing(c, successor).map_err(|error| error.field("successor"))?;
+    let refused = |why: &str| {
+        let error = Error::invalid("successor", format!("{successor} {why}"));
+        Err(error.remedy("name another listing of yours that is not withdrawn"))
+    };
+    match found.state {
+        _ if found.id == withdrawn.id => refused("is the listing itself"),
+        _ if found.provider_id != withdrawn.provider_id => refused("is of another provider"),
+        ListingState::Delisted => refused("was withdrawn itself"),
+        _ => Ok(()),
+    }
+}
+
+/// What takes a listing's place: what its provider named, or else the listing of the newest later version of its dataset
+/// that is on the board.
+pub fn successor(c: &mut Conn, listing: &Listing) -> Result<Option<ListingId>> {
+    if listing.successor_id.is_some() {
+        return Ok(listing.successor_id);
+    }
+    let (dataset, version) = catalog::version(c, listing.version_id)?;
+    let mut later = catalog::versions_of(c, dataset.id, MAX_VERSIONS)?;
+    later.retain(|other| other.number > version.number);
+    let ids: Vec<VersionId> = later.iter().map(|other| other.id).collect();
+    let listed = queries::list_listed(c, &ids)?;
+    let of_version = |id: VersionId| listed.iter().find(|listing| listing.version_id == id).map(|listing| listing.id);
+    Ok(later.iter().rev().find_map(|other| of_version(other.id)))
 }
 
 /// Moves a listing on, if it is still where it was read, and states so in the log.
@@ -164,10 +253,7 @@ pub(super) fn advance(
         return Err(cannot_become(&listing, to));
     }
     history::record(c, listing.id, Some(from.as_str()), to.as_str(), actor, reason, now)?;
-    let first = PageQuery { cursor: None, limit: Some(1) };
-    let opening = provenance::page_about(c, listing.id, &first)?.into_iter().next();
-    let opening = opening.ok_or_else(|| Error::internal(format!("no statement opened {}", listing.id)))?;
-    let opening = opening.envelope.pae_sha256();
+    let opening = opening_of(c, listing.id)?;
     let (dataset, version) = catalog::version(c, listing.version_id)?;
     let predicate = json!({
         "listing": listing.id, "listing_sha256": opening, "dataset": dataset.full_name(), "version": version.number,
@@ -176,6 +262,13 @@ pub(super) fn advance(
     let subjects = vec![ResourceDescriptor::new("listing", opening)];
     provenance::declare(c, keys, StatementKind::ListingChange, listing.id, subjects, &predicate, now)?;
     Ok(Listing { state: to, ..listing })
+}
+
+/// The digest of the statement that opened a listing.
+pub(super) fn opening_of(c: &mut Conn, id: ListingId) -> Result<Digest> {
+    let first = PageQuery { cursor: None, limit: Some(1) };
+    let opening = provenance::page_about(c, id, &first)?.into_iter().next();
+    Ok(opening.ok_or_else(|| Error::internal(format!("no statement opened {id}")))?.envelope.pae_sha256())
 }
 
 fn cannot_become(listing: &Listing, to: ListingState) -> Error {
@@ -207,9 +300,8 @@ mod tests {
 
     #[test]
     fn only_the_drawn_edges_of_a_listings_life_exist() {
-        use ListingState::{Delisted, Draft, Listed, Paused, PublicNotice, Suspended};
+        use ListingState::{Delisted, Listed, Paused, PublicNotice, Suspended};
         let edges = [
-            (Draft, PublicNotice),
             (PublicNotice, Listed),
             (PublicNotice, Delisted),
             (Listed, Paused),

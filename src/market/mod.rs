@@ -1,22 +1,27 @@
 //! The market: what is on the board, and the agreements made over it.
 //!
-//! A listing puts an assessed version on the board under terms that its provider signed; no assessment, no
-//! listing. An order declares a use, which the terms must permit; no declared use, no trade. The order's contract
-//! is signed by the buyer and countersigned by the exchange, then paid into escrow; acceptance settles it.
+//! A listing puts an assessed version on the board under terms that its provider signed, after a public notice in which
+//! others may object; no assessment, no listing. An order declares a use, which the terms must permit; no declared use,
+//! no trade. The order's contract is signed by the buyer and countersigned by the exchange, then paid into escrow;
+//! acceptance settles it.
 //!
 //! Invariant: an order pins version, terms, price and fee when it is made; nothing that changes later touches it.
 //! Invariant: a state follows another only as [`OrderState::may_become`] and [`ListingState::may_become`] allow.
 
 mod holds;
 pub mod listings;
+pub mod objections;
 pub mod orders;
 mod queries;
+mod review;
 pub mod routes;
 pub mod vouchers;
 
 pub use holds::{delist, hold, lift, require_free};
 pub use listings::{Listing, ListingState};
+pub use objections::ObjectionState;
 pub use orders::{
     Contract, DeliveryEvidence, Order, OrderState, contract_of, in_escrow, mark_delivered, mark_delivering, order,
     order_of_contract, pay,
 };
+pub use review::{review_due_listings, review_listings};

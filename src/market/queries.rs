@@ -52,6 +52,34 @@ pub(super) fn set_listing_state(
     diesel::update(listings::table.find(id).filter(listings::state.eq(from))).set(listings::state.eq(to)).execute(c)
 }
 
+pub(super) fn set_review_at(c: &mut Conn, id: ListingId, at: Option<Instant>) -> QueryResult<usize> {
+    diesel::update(listings::table.find(id)).set(listings::review_at.eq(at)).execute(c)
+}
+
+pub(super) fn set_successor(c: &mut Conn, id: ListingId, successor: ListingId) -> QueryResult<usize> {
+    diesel::update(listings::table.find(id)).set(listings::successor_id.eq(successor)).execute(c)
+}
+
+/// Listings that the exchange has to look at by `now`; at most `limit`.
+pub(super) fn list_due(c: &mut Conn, now: Instant, limit: i64) -> QueryResult<Vec<Listing>> {
+    listings::table
+        .filter(listings::review_at.le(now))
+        .order((listings::review_at, listings::id))
+        .limit(limit)
+        .select(Listing::as_select())
+        .load(c)
+}
+
+/// The listings on the board of any of these versions.
+pub(super) fn list_listed(c: &mut Conn, versions: &[VersionId]) -> QueryResult<Vec<Listing>> {
+    listings::table
+        .filter(listings::version_id.eq_any(versions))
+        .filter(listings::state.eq(ListingState::Listed))
+        .order(listings::id)
+        .select(Listing::as_select())
+        .load(c)
+}
+
 pub(super) fn insert_hold(c: &mut Conn, cause: TakedownId, version: VersionId, now: Instant) -> QueryResult<usize> {
     diesel::insert_into(holds::table)
         .values((holds::cause.eq(cause), holds::version_id.eq(version), holds::placed_at.eq(now)))

@@ -5,11 +5,12 @@ use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::listings::{self, Listing, ListingState};
+use super::listings::{self, Listing, ListingState, Withdrawal};
 use crate::app::App;
 use crate::catalog::{self, VersionRef};
 use crate::db::Conn;
 use crate::error::{Error, Problem, Result};
+use crate::history;
 use crate::identity::Caller;
 use crate::provenance::{self, StatementKind, StoredStatement};
 use crate::signing::Envelope;
@@ -45,6 +46,8 @@ pub(crate) struct ListingView {
     permitted_uses: Vec<Use>,
     /// Where it is in its life.
     state: ListingState,
+    /// Until when others may object.
+    notice_ends_at: Instant,
     /// When it was made.
     created_at: Instant,
 }
@@ -60,11 +63,12 @@ fn listing_view(c: &mut Conn, listing: Listing) -> Result<ListingView> {
         price: terms::price(&document),
         permitted_uses: document.permitted_uses,
         state: listing.state,
+        notice_ends_at: listing.notice_ends_at,
         created_at: listing.created_at,
     })
 }
 
-/// Puts an assessed version on the board.
+/// Announces an assessed version for the board. It can be bought when the public notice is over and no objection stands.
 #[utoipa::path(tag = "market", security(("bearer" = [])), request_body = NewListing, responses(
     (status = 201, body = ListingView),
     (status = 403, body = Problem, description = "the version is of another provider, or your role is too small"),
@@ -72,13 +76,13 @@ fn listing_view(c: &mut Conn, listing: Listing) -> Result<ListingView> {
     (status = 422, body = Problem, description = "no valid assessment: not compliant, not listed")))]
 #[post("/v1/listings")]
 pub(crate) async fn create_listing(app: Data<App>, caller: Caller, input: Json<NewListing>) -> Result<HttpResponse> {
-    let (keys, now) = (app.keys.clone(), app.clock.now());
+    let (config, keys, now) = (app.config.clone(), app.keys.clone(), app.clock.now());
     let open = move |c: &mut Conn| {
         let (organisation, name) = dataset_name(&input.dataset)?;
         let which =
             VersionRef { organisation: organisation.to_string(), name: name.to_string(), number: input.version };
         let (dataset, version) = catalog::view_version(c, Some(&caller), &which).map_err(|e| e.field("dataset"))?;
-        let listing = listings::open(c, &caller, &keys, (&dataset, &version), input.terms_id, now)?;
+        let listing = listings::open(c, &caller, (&config, &keys), (&dataset, &version), input.terms_id, now)?;
         listing_view(c, listing)
     };
     Ok(HttpResponse::Created().json(app.db.write(open).await?))
@@ -119,13 +123,32 @@ pub(crate) async fn list_listings(app: Data<App>, query: Query<ListingQuery>) ->
     app.db.read(list).await
 }
 
-/// Shows a listing.
-#[utoipa::path(tag = "market", security(()), responses((status = 200, body = ListingView), (status = 404, body = Problem, description = "no such listing")))]
+/// A listing, how it came to where it is, and what takes its place.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct ListingDetail {
+    /// The listing.
+    #[serde(flatten)]
+    listing: ListingView,
+    /// The number of the version's registration certificate.
+    certificate: String,
+    /// Why it is in its state.
+    state_reason: String,
+    /// Since when.
+    state_since: Instant,
+    /// The listing that takes its place: named by the provider, or of the newest later version that is on the board.
+    successor: Option<ListingId>,
+}
+
+/// Shows a listing; of one that was withdrawn, when, why, and what takes its place.
+#[utoipa::path(tag = "market", security(()), responses((status = 200, body = ListingDetail), (status = 404, body = Problem, description = "no such listing")))]
 #[get("/v1/listings/{id}")]
-pub(crate) async fn get_listing(app: Data<App>, id: Path<ListingId>) -> Result<Json<ListingView>> {
+pub(crate) async fn get_listing(app: Data<App>, id: Path<ListingId>) -> Result<Json<ListingDetail>> {
     let show = move |c: &mut Conn| {
         let listing = listings::listing(c, *id)?;
-        listing_view(c, listing)
+        let (certificate, successor) = (listings::certificate_of(c, &listing)?, listings::successor(c, &listing)?);
+        let last = history::last(c, listing.id)?.ok_or_else(|| Error::internal("a listing has a history"))?;
+        let listing = listing_view(c, listing)?;
+        Ok(ListingDetail { listing, certificate, state_reason: last.reason, state_since: last.at, successor })
     };
     Ok(Json(app.db.read(show).await?))
 }
@@ -145,10 +168,20 @@ pub(crate) async fn resume_listing(app: Data<App>, caller: Caller, id: Path<List
 }
 
 /// Withdraws a listing for ever. Licences that were bought stay as they are.
-#[utoipa::path(tag = "market", security(("bearer" = [])), responses((status = 200, body = ListingView), (status = 409, body = Problem, description = "not in a state for this")))]
+#[utoipa::path(tag = "market", security(("bearer" = [])), request_body = Withdrawal, responses((status = 200, body = ListingView), (status = 422, body = Problem, description = "the successor cannot take its place"), (status = 409, body = Problem, description = "not in a state for this")))]
 #[post("/v1/listings/{id}/withdraw")]
-pub(crate) async fn withdraw_listing(app: Data<App>, caller: Caller, id: Path<ListingId>) -> Result<Json<ListingView>> {
-    change(app, caller, *id, ListingState::Delisted).await
+pub(crate) async fn withdraw_listing(
+    app: Data<App>,
+    caller: Caller,
+    id: Path<ListingId>,
+    why: Json<Withdrawal>,
+) -> Result<Json<ListingView>> {
+    let (keys, now) = (app.keys.clone(), app.clock.now());
+    let withdraw = move |c: &mut Conn| {
+        let listing = listings::withdraw(c, &caller, &keys, *id, &why, now)?;
+        listing_view(c, listing)
+    };
+    Ok(Json(app.db.write(withdraw).await?))
 }
 
 async fn change(app: Data<App>, caller: Caller, id: ListingId, to: ListingState) -> Result<Json<ListingView>> {
@@ -165,7 +198,7 @@ async fn change(app: Data<App>, caller: Caller, id: ListingId, to: ListingState)
 pub(crate) struct ListingStatement {
     /// The statement.
     id: StatementId,
-    /// `listing` opened it; each `listing-change` moved it on.
+    /// `listing` opened it; each `listing-change` moved it on; `objection` tells of an objection to it.
     kind: StatementKind,
     /// The signed document.
     envelope: Envelope,

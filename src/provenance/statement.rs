@@ -51,10 +51,12 @@ text_enum! {
         Assessment = "assessment",
         /// The exchange registered a version.
         Certificate = "certificate",
-        /// A version is offered on the board.
+        /// A version is announced for the board, under terms.
         Listing = "listing",
-        /// A listing was taken off the board, put back, or withdrawn for ever.
+        /// A listing went on the board, was taken off it, put back, or withdrawn for ever.
         ListingChange = "listing-change",
+        /// An objection to an announced listing was filed or decided.
+        Objection = "objection",
         /// A buyer and the exchange agreed on an order.
         Contract = "contract",
         /// An agreed order was cancelled, expired, rejected, cured or refunded.
@@ -105,7 +107,7 @@ impl StatementKind {
             Self::Assessment | Self::Certificate | Self::Entitlement | Self::ReceiptBatch => Signers::Exchange,
             Self::ExchangeKey | Self::KeyRevocation => Signers::Exchange,
             Self::Listing | Self::ListingChange | Self::Settlement | Self::EntitlementChange => Signers::Exchange,
-            Self::OrderChange | Self::Takedown | Self::Recall => Signers::Exchange,
+            Self::OrderChange | Self::Takedown | Self::Recall | Self::Objection => Signers::Exchange,
             Self::Contract | Self::DeletionAttestation => Signers::Both,
         }
     }

@@ -177,6 +177,8 @@ identifiers! {
     CertificateId = Certificate "certificate";
     /// A version offered on the board.
     ListingId = Listing "listing";
+    /// A protest against a listing on public notice.
+    ObjectionId = Objection "objection";
     /// A purchase.
     OrderId = Order "order";
     /// A signed agreement.

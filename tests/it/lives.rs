@@ -9,7 +9,7 @@ use corpex::db::LIVES;
 use corpex::delivery::EntitlementState;
 use corpex::error::Error;
 use corpex::ledger::{DepositState, WithdrawalState};
-use corpex::market::{ListingState, OrderState};
+use corpex::market::{ListingState, ObjectionState, OrderState};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -44,6 +44,7 @@ fn lives() -> Vec<Life> {
         life("deposits", DepositState::ALL, DepositState::as_str, DepositState::may_become),
         life("withdrawals", WithdrawalState::ALL, WithdrawalState::as_str, WithdrawalState::may_become),
         life("listings", ListingState::ALL, ListingState::as_str, ListingState::may_become),
+        life("objections", ObjectionState::ALL, ObjectionState::as_str, ObjectionState::may_become),
         life("orders", OrderState::ALL, OrderState::as_str, OrderState::may_become),
         life("entitlements", EntitlementState::ALL, EntitlementState::as_str, EntitlementState::may_become),
         life("takedowns", TakedownState::ALL, TakedownState::as_str, TakedownState::may_become),
@@ -142,6 +143,16 @@ async fn no_statement_moves_a_row_along_an_edge_that_is_not_drawn() {
                   SELECT 'recall_1', takedowns.id, entitlements.id, entitlements.organisation_id, 'notified', granted_at, \
                   granted_at FROM takedowns, entitlements";
     app.app().db.write(move |c| Ok(c.batch_execute(recall)?)).await.unwrap();
+    let objection = "INSERT INTO objections (id, listing_id, objector_id, filed_by, document, document_sha256, state, filed_at) \
+                     SELECT 'objection_1', listings.id, buyer_id, users.id, '{}', '', 'open', orders.created_at \
+                     FROM listings JOIN orders ON listing_id = listings.id CROSS JOIN users LIMIT 1";
+    app.app().db.write(move |c| Ok(c.batch_execute(objection)?)).await.unwrap();
+    provider.publish_terms(1).await;
+    app.drain().await;
+    let announced = "INSERT INTO listings (id, version_id, terms_id, assessment_id, provider_id, state, notice_ends_at, created_at) \
+                     SELECT 'listing_1', version_id, terms.id, assessment_id, provider_id, 'public_notice', created_at, created_at \
+                     FROM listings JOIN terms ON terms.id <> terms_id";
+    app.app().db.write(move |c| Ok(c.batch_execute(announced)?)).await.unwrap();
     for life in lives() {
         let drawn = edges(&app, life.table).await;
         let first = &drawn.iter().find(|edge| edge.from_state.is_empty()).unwrap().to_state;

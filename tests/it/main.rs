@@ -18,6 +18,7 @@ mod interop;
 mod keys;
 mod ledger;
 mod lineage;
+mod listings;
 mod lives;
 mod log;
 mod market;

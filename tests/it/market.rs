@@ -198,7 +198,7 @@ async fn anybody_can_rebuild_a_listings_life_from_what_the_exchange_signed() {
         let Some(next) = page["next"].as_str() else { break };
         after = format!("&cursor={next}");
     }
-    assert_eq!(told, ["opened", "paused", "listed", "delisted"]);
+    assert_eq!(told, ["opened", "listed", "paused", "listed", "delisted"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

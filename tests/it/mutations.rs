@@ -63,7 +63,10 @@ const TABLE: &[(&str, Log)] = &[
     ("refuse_withdrawal",     Nothing(MONEY)),
     ("reverse_withdrawal",    Nothing(MONEY)),
     // market
-    ("create_listing",        Adds(&["listing"])),
+    ("create_listing",        Adds(&["listing", "listing-change"])),
+    ("object_to_listing",     Adds(&["objection"])),
+    ("uphold_objection",      Adds(&["objection", "listing-change"])),
+    ("dismiss_objection",     Adds(&["objection"])),
     ("pause_listing",         Adds(&["listing-change"])),
     ("resume_listing",        Adds(&["listing-change"])),
     ("withdraw_listing",      Adds(&["listing-change"])),
@@ -126,6 +129,11 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     async fn begin(app: &'a TestApp) -> Self {
         Self { app, seen: published(app).await, told: BTreeSet::new() }
+    }
+
+    /// The same story goes on at another exchange.
+    async fn moved_to<'b>(self, app: &'b TestApp) -> Watch<'b> {
+        Watch { app, seen: published(app).await, told: self.told }
     }
 
     /// Since the last look, these operations happened, once each.
@@ -285,6 +293,27 @@ async fn claims(app: &TestApp, provider: &Actor, lab: &Actor, deletes: bool, wat
     answer(app, lab, &case, deletes, watch).await;
 }
 
+/// A listing on public notice, an objection to it that is dismissed, and one that is upheld.
+async fn objections(app: &TestApp, watch: &mut Watch<'_>) {
+    let provider = app.provider().await;
+    let objectors = [app.organisation("li-estate").await, app.organisation("other-house").await];
+    let published = provider.publish("poems", &[("data/a.jsonl", b"{}\n")]).await;
+    app.compliance.assess(&published).await;
+    let terms = provider.publish_terms(100).await;
+    let wanted = json!({ "dataset": published.dataset, "version": 1, "terms_id": terms });
+    let listing = provider.post("/v1/listings", &wanted).await.unwrap()["id"].as_str().unwrap().to_string();
+    watch.seen = self::published(app).await;
+    let decisions = [("dismissal", "dismiss_objection"), ("upholding", "uphold_objection")];
+    for (objector, (step, operation)) in objectors.iter().zip(decisions) {
+        let why = json!({ "organisation": objector.handle, "reason": "These are my poems." });
+        let filed = objector.post(format!("/v1/listings/{listing}/objections"), &why).await.unwrap();
+        watch.happened(&["object_to_listing"]).await;
+        let path = format!("/v1/objections/{}/{step}", filed["id"].as_str().unwrap());
+        app.compliance.post(path, &json!({ "reason": "for good reasons" })).await.unwrap();
+        watch.happened(&[operation]).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_mutation_logs() {
     let app = TestApp::start().await;
@@ -322,7 +351,7 @@ async fn every_mutation_logs() {
 
     let listing = format!("/v1/listings/{}", offer.listing);
     for step in ["pause", "resume", "withdraw"] {
-        provider.post(format!("{listing}/{step}"), &Value::Null).await.unwrap();
+        provider.post(format!("{listing}/{step}"), &json!({})).await.unwrap();
     }
     watch.happened(&["pause_listing", "resume_listing", "withdraw_listing"]).await;
     for deletes in [true, false] {
@@ -332,5 +361,9 @@ async fn every_mutation_logs() {
     let key = provider.get(&keys).await.unwrap()["items"][0]["id"].as_str().unwrap().to_string();
     provider.post(format!("{keys}/{key}/revocation"), &json!({})).await.unwrap();
     watch.happened(&["revoke_key"]).await;
+
+    let cautious = TestApp::start_with(|config| config.public_notice_days = 7).await;
+    let mut watch = watch.moved_to(&cautious).await;
+    objections(&cautious, &mut watch).await;
     watch.end();
 }

@@ -14,6 +14,11 @@ const THINGS: &[(&str, &str)] = &[
     ("certificate", "SELECT id, version_id, NULL AS order_id, NULL AS owner_id, NULL AS party_id FROM certificates"),
     ("listing", "SELECT id, version_id, NULL AS order_id, NULL AS owner_id, NULL AS party_id FROM listings"),
     (
+        "objection",
+        "SELECT objections.id, version_id, NULL AS order_id, NULL AS owner_id, NULL AS party_id \
+         FROM objections JOIN listings ON listings.id = listing_id",
+    ),
+    (
         "terms",
         "SELECT id, NULL AS version_id, NULL AS order_id, organisation_id AS owner_id, NULL AS party_id FROM terms",
     ),

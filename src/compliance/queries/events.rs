@@ -168,6 +168,7 @@ fn things(scope: &Scope) -> String {
         _ => parts.extend(of_versions(&[
             "id FROM listings WHERE version_id",
             "terms_id FROM listings WHERE version_id",
+            "objections.id FROM objections JOIN listings ON listings.id = listing_id WHERE version_id",
             "id FROM orders WHERE version_id",
             "contracts.id FROM contracts JOIN orders ON orders.id = order_id WHERE version_id",
             "id FROM entitlements WHERE version_id",

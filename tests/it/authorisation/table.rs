@@ -173,6 +173,11 @@ pub const TABLE: &[Case] = &[
     row("create_listing",      Of(House, TRADERS, Inside),      |t| with("/v1/listings", json!({ "dataset": t.draft_dataset, "version": 1, "terms_id": t.terms }))),
     row("list_listings",       Anyone,                          |_| at("/v1/listings")),
     row("get_listing",         Anyone,                          |t| at(format!("/v1/listings/{}", t.listing))),
+    row("object_to_listing",   Of(Lab, EDITORS, Public),        |t| with(format!("/v1/listings/{}/objections", t.listing), objection(LAB))),
+    row("object_to_listing",   Of(Attic, EDITORS, Inside),      |t| with(format!("/v1/listings/{}/objections", t.listing), objection(&t.attic))),
+    row("list_objections",     SignedIn,                        |t| at(format!("/v1/listings/{}/objections", t.listing))),
+    row("uphold_objection",    COMPLIANCE,                      |_| with("/v1/objections/objection_01jd0000000000000000000000/upholding", json!({ "reason": "" }))),
+    row("dismiss_objection",   COMPLIANCE,                      |_| with("/v1/objections/objection_01jd0000000000000000000000/dismissal", json!({ "reason": "" }))),
     row("list_listing_statements", Anyone,                      |t| at(format!("/v1/listings/{}/statements", t.listing))),
     row("place_order",         Of(Lab, TRADERS, Public),        |t| with("/v1/orders", order(LAB, t))),
     row("place_order",         Of(Attic, TRADERS, Inside),      |t| with("/v1/orders", order(&t.attic, t))),
@@ -256,7 +261,7 @@ pub const TABLE: &[Case] = &[
     row("revoke_key",          Of(House, SIGNERS, Public),      |t| with(organisation(HOUSE, &format!("/keys/{}/revocation", t.spare_key)), json!({}))),
     row("pause_listing",       Of(House, TRADERS, Public),      |t| at(format!("/v1/listings/{}/pause", t.listing))),
     row("resume_listing",      Of(House, TRADERS, Public),      |t| at(format!("/v1/listings/{}/resume", t.listing))),
-    row("withdraw_listing",    Of(House, TRADERS, Public),      |t| at(format!("/v1/listings/{}/withdraw", t.listing))),
+    row("withdraw_listing",    Of(House, TRADERS, Public),      |t| with(format!("/v1/listings/{}/withdraw", t.listing), json!({}))),
 ];
 
 const STATEMENT: &str = "/statements?currency=CNY&from=2026-01-01T00:00:00Z&to=2100-01-01T00:00:00Z";
@@ -285,6 +290,11 @@ fn programme(handle: &str) -> serde_json::Value {
 /// A withdrawal of nothing.
 fn withdrawal() -> serde_json::Value {
     json!({ "amount": { "amount_minor": 0, "currency": "CNY" }, "from": "wallet", "pay_to": "ICBC 6222" })
+}
+
+/// An objection that does not say why.
+fn objection(handle: &str) -> serde_json::Value {
+    json!({ "organisation": handle, "reason": "" })
 }
 
 /// A decision without a reason.
