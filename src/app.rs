@@ -185,6 +185,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(market::orders::routes::get_order)
         .service(market::orders::routes::sign_contract)
         .service(market::orders::routes::get_contract)
+        .service(market::contracts::routes::get_contract_rendering)
         .service(market::orders::routes::cancel_order)
         .service(market::vouchers::routes::create_programme)
         .service(market::vouchers::routes::list_programmes)

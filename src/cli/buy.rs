@@ -14,6 +14,8 @@ use super::key::KeyFile;
 use super::output::Out;
 use super::reference::DatasetRef;
 use crate::error::{Error, Kind, Result};
+use crate::market::contracts;
+use crate::provenance::Statement;
 use crate::signing::IN_TOTO_PAYLOAD_TYPE;
 use crate::terms::Use;
 use crate::types::{Digest, EntitlementId, ListingId, Money, OrderId};
@@ -138,17 +140,17 @@ impl Buy {
         }
     }
 
-    /// Looks at what is about to be signed: it must be this purchase and no other.
+    /// Looks at what is about to be signed: it must be this purchase and no other, and read as its renderings do.
     fn check_contract(&self, payload: &[u8], organisation: &str) -> Result<()> {
-        let contract: Value = serde_json::from_slice(payload)?;
+        let statement: Statement = serde_json::from_slice(payload)?;
+        let contract = contracts::check(statement.predicate)?;
         let expected = [
-            ("dataset", "/predicate/dataset", self.dataset.full_name()),
-            ("buyer", "/predicate/buyer/handle", organisation.to_string()),
-            ("purpose", "/predicate/purpose", self.purpose.clone()),
-            ("use", "/predicate/use", self.kind.to_string()),
+            ("dataset", contract.dataset, self.dataset.full_name()),
+            ("buyer", contract.buyer.handle, organisation.to_string()),
+            ("purpose", contract.purpose, self.purpose.clone()),
+            ("use", contract.r#use.to_string(), self.kind.to_string()),
         ];
-        for (field, pointer, wanted) in expected {
-            let found = text_at(&contract, pointer);
+        for (field, found, wanted) in expected {
             if found != wanted {
                 let detail = format!("the contract says {found:?} and {wanted:?} was ordered; it was not signed");
                 return Err(Error::new(Kind::Unverified, detail).field(field));

@@ -3,16 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Global;
 use super::output::Out;
 use super::passport::ExchangeKeys;
 use super::shards;
 use crate::error::{Error, Kind, Result};
+use crate::market::contracts;
 use crate::provenance::note::VerifierKey;
-use crate::provenance::passport::{Report, Standing, Trust, verify};
+use crate::provenance::passport::{PassportStatement, Report, Standing, Trust, verify};
 use crate::provenance::policy::Policy;
+use crate::provenance::{Statement, StatementKind};
 use crate::signing::PublicKey;
 
 #[derive(Debug, Args)]
@@ -43,6 +45,8 @@ pub(super) struct Verified {
     /// Files whose bytes were compared with the manifest; absent when only a passport was checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     files: Option<usize>,
+    /// Contracts whose renderings, made anew, have the digests that the parties signed.
+    rendered: usize,
 }
 
 impl Verify {
@@ -89,7 +93,22 @@ pub(super) fn folder(folder: &Path, trust: &Trust) -> Result<Verified> {
 fn passport(file: &Path, trust: &Trust) -> Result<Verified> {
     let bytes = std::fs::read(file)
         .map_err(|error| Error::invalid("PASSPORT", format!("{} cannot be read: {error}", file.display())))?;
-    Ok(Verified { report: verify(&bytes, trust)?, files: None })
+    Ok(Verified { report: verify(&bytes, trust)?, files: None, rendered: contracts_in(&bytes)? })
+}
+
+/// Makes the renderings of a verified passport's contracts anew, and counts the contracts.
+fn contracts_in(passport: &[u8]) -> Result<usize> {
+    #[derive(Deserialize)]
+    struct Statements {
+        statements: Vec<PassportStatement>,
+    }
+    let Statements { statements } = serde_json::from_slice(passport)?;
+    let contracts = statements.iter().filter(|document| document.kind == StatementKind::Contract);
+    let checked = contracts.map(|contract| {
+        let statement: Statement = serde_json::from_slice(&contract.envelope.payload.0)?;
+        contracts::check(statement.predicate)
+    });
+    Ok(checked.collect::<Result<Vec<_>>>()?.len())
 }
 
 impl Verified {
@@ -107,6 +126,9 @@ impl Verified {
         }
         if let Some(Standing { state, since, reason }) = &self.report.standing {
             lines.push(format!("licence: {state} at {since}, reason: {reason}; what was held until then stays proven"));
+        }
+        if self.rendered > 0 {
+            lines.push(format!("ok  the renderings of {} contract have the digests that were signed", self.rendered));
         }
         lines.push(self.summary());
         lines.extend(self.report.unchecked.iter().map(|what| format!("not checked: {what}")));

@@ -95,7 +95,7 @@ pub fn readable(field: &str, text: &str, most: usize) -> Result<String> {
 }
 
 /// True for characters by which two different texts can look the same.
-fn is_hidden(c: char) -> bool {
+pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }

@@ -8,6 +8,7 @@
 //! Invariant: an order pins version, terms, price and fee when it is made; nothing that changes later touches it.
 //! Invariant: a state follows another only as [`OrderState::may_become`] and [`ListingState::may_become`] allow.
 
+pub mod contracts;
 mod holds;
 pub mod listings;
 pub mod objections;

@@ -123,6 +123,31 @@ async fn only_the_buyers_own_signature_over_the_exact_contract_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn both_sides_read_the_contract_and_what_they_read_is_what_is_signed() {
+    let app = TestApp::start().await;
+    let provider = app.provider().await;
+    let offer = app.listed_corpus(&provider, "poems", 100).await;
+    let lab = app.lab("verse-lab", 100).await;
+    let order = lab.effect("/v1/orders", &wanted(&offer, "verse-lab")).await.unwrap();
+    let path = format!("/v1/orders/{}/contract", order["id"].as_str().unwrap());
+    let before = lab.client.get(format!("{path}/rendering?lang=zh&format=text")).text().await.unwrap();
+    assert!(before.contains("合同价款：CNY 1.00（大写：人民币壹元整）"), "{before}");
+    lab.sign_contract(&order).await.unwrap();
+
+    let signed: Envelope = serde_json::from_value(provider.get(&path).await.unwrap()).unwrap();
+    let signed = signed.verify(lab.key.public(), IN_TOTO_PAYLOAD_TYPE).unwrap();
+    for (lang, format) in [("zh", "html"), ("zh", "text"), ("en", "html"), ("en", "text")] {
+        let rendering = provider.client.get(format!("{path}/rendering?lang={lang}&format={format}"));
+        let rendered = rendering.text().await.unwrap();
+        assert!(rendered.contains("预训练一个中文小型语言模型，仅供内部使用。"), "{rendered}");
+        let digest = &signed["predicate"]["renderings"][lang][format!("{format}_sha256")];
+        assert_eq!(*digest, Digest::of(&rendered).to_string(), "{lang} {format}");
+    }
+    let other = lab.client.get(format!("{path}/rendering?lang=fr&format=text")).send::<Value>().await;
+    refused(other, Kind::Invalid, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_may_not_buy_does_not() {
     let app = TestApp::start().await;
     let provider = app.provider().await;

@@ -1,7 +1,5 @@
 //! The contract of an order: what the buyer signs and the exchange countersigns.
 
-use serde_json::json;
-
 use super::place::open_listing;
 use super::{Order, OrderState, advance, queries, require_in_time, require_state, visible_order};
 use crate::db::Conn;
@@ -9,7 +7,8 @@ use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, Organisation, Role};
 use crate::keys::ExchangeKeys;
 use crate::market::Listing;
-use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind};
+use crate::market::contracts::{self, ContractDocument, Format, Language, Licence, Party};
+use crate::provenance::{self, Statement, StatementKind};
 use crate::signing::Envelope;
 use crate::types::{ContractId, Digest, Instant, OrderId, StatementId};
 use crate::{assessment, catalog, terms};
@@ -42,23 +41,37 @@ pub(super) fn contract_document(
 ) -> Result<String> {
     let provider = identity::organisation(c, order.provider_id)?;
     let (dataset, version) = catalog::version(c, order.version_id)?;
-    let seal = catalog::seal_of(c, order.version_id)?;
     let terms = terms::terms(c, order.terms_id)?;
     let certificate = assessment::certificate_of(c, order.version_id)?
-        .ok_or_else(|| Error::internal(format!("{} passed its assessment without a certificate", order.version_id)))?
-        .number;
-    let party = |of: &Organisation| json!({ "handle": of.handle, "legal_name": of.legal_name, "registration_number": of.registration_number });
-    let subjects =
-        vec![ResourceDescriptor::new("manifest", seal.manifest_sha256), ResourceDescriptor::new("terms", terms.sha256)];
-    let predicate = json!({
-        "order": order.id, "listing": listing.id, "buyer": party(buyer), "provider": party(&provider),
-        "dataset": dataset.full_name(), "version": version.number, "manifest_sha256": seal.manifest_sha256,
-        "terms": terms.id, "terms_sha256": terms.sha256, "certificate": certificate,
-        "use": order.permitted_use, "purpose": order.purpose, "price": order.price(), "fee": order.fee(),
-        "created_at": order.created_at,
-    });
-    let payload = Statement::new(StatementKind::Contract, subjects, predicate).to_payload()?;
+        .ok_or_else(|| Error::internal(format!("{} passed its assessment without a certificate", order.version_id)))?;
+    let document = ContractDocument {
+        order: order.id,
+        listing: listing.id,
+        buyer: Party::of(buyer),
+        provider: Party::of(&provider),
+        dataset: dataset.full_name(),
+        version: version.number,
+        manifest_sha256: catalog::seal_of(c, order.version_id)?.manifest_sha256,
+        terms: terms.id,
+        terms_sha256: terms.sha256,
+        certificate: certificate.number,
+        r#use: order.permitted_use,
+        purpose: order.purpose.clone(),
+        licence: Licence::under(&terms.document),
+        price: order.price(),
+        fee: order.fee(),
+        acceptance_days: order.acceptance_days,
+        made_at: order.created_at,
+    };
+    let payload = contracts::statement(&document)?.to_payload()?;
     String::from_utf8(payload).map_err(|error| Error::internal("canonical JSON is UTF-8").because(error))
+}
+
+/// The contract of an order as people read it, signed or not: read it before you sign it.
+pub fn rendering(c: &mut Conn, caller: &Caller, id: OrderId, language: Language, format: Format) -> Result<String> {
+    let order = visible_order(c, caller, id)?;
+    let statement: Statement = serde_json::from_str(&order.contract_document)?;
+    Ok(contracts::render(&contracts::check(statement.predicate)?, language, format))
 }
 
 /// The buyer signs the contract; the exchange countersigns it. The listing must still take orders: this is the moment

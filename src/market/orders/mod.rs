@@ -23,7 +23,7 @@ pub mod routes;
 
 pub use acceptance::{DeliveryEvidence, accept};
 pub use cancellation::cancel;
-pub use contract::{Contract, contract_of, order_of_contract, sign_contract};
+pub use contract::{Contract, contract_of, order_of_contract, rendering, sign_contract};
 pub use deadlines::{list_due, pass_deadline};
 pub use delivery::{mark_delivered, mark_delivering};
 pub use payment::pay;

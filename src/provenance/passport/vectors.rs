@@ -80,19 +80,28 @@ fn purchase() -> Story {
         "assessor": id("user"), "assessed_at": at(14), "valid_until": at(14 + 365 * 24 * 3600),
     });
     let assessment = story.record_about(StatementKind::Assessment, None, about("manifest", manifest), assessment);
-    let party = |handle: &str| json!({ "handle": handle, "legal_name": format!("{handle} Ltd"), "registration_number": "91310000MA1FL0AB1C" });
+    let holder = |handle: &str| json!({ "handle": handle, "legal_name": format!("{handle} Ltd"), "registration_number": "91310000MA1FL0AB1C" });
     let number = "CPX-2023-0000000001";
     let certificate = json!({
-        "number": number, "dataset": dataset, "version": version, "manifest_sha256": manifest, "provider": party("poetry-house"),
+        "number": number, "dataset": dataset, "version": version, "manifest_sha256": manifest, "provider": holder("poetry-house"),
         "assessment": id("assessment"), "assessment_sha256": assessment, "issued_at": at(15),
     });
     story.record_about(StatementKind::Certificate, None, about("manifest", manifest), certificate);
     let money = |fen: u32| json!({ "amount_minor": fen, "currency": "CNY" });
+    let party = |handle: &str, legal_name: &str| json!({ "handle": handle, "legal_name": legal_name, "registration_number": "91310000MA1FL0AB1C", "country": "CN" });
+    // Renderings are of the market, above this: its test makes them of the published vector, and compares.
+    let rendered = |html: &str, text: &str| json!({ "html_sha256": html, "text_sha256": text });
+    let renderings = json!({
+        "zh": rendered("a765c692d8278eb36531105b1b07c27bc0428a8c549366d5ecf81c698e763783", "86bd006a76775ebef6c23c7e0ca53c10b0572c372e4c07cc306699700b4efcb2"),
+        "en": rendered("2694bbb84ba3dc19d96e0f7b83c15039f6bef541df3e6d59ca98c0bfa30ebd7a", "c3112c3b64b0b88c5e194076457f203363e9c6dd5fd18b421b087b5a8f01d5f2"),
+    });
     let contract = json!({
-        "order": id("order"), "listing": id("listing"), "buyer": party("verse-lab"), "provider": party("poetry-house"),
+        "order": id("order"), "listing": id("listing"),
+        "buyer": party("verse-lab", "诗律<实验室>（上海）有限公司"), "provider": party("poetry-house", "诗词之家（上海）数据有限公司"),
         "dataset": dataset, "version": version, "manifest_sha256": manifest, "terms": id("terms"), "terms_sha256": terms,
-        "certificate": number, "use": "pretrain", "purpose": "pretraining of a small model of classical verse",
-        "price": money(128_000), "fee": money(3_840), "created_at": at(16),
+        "certificate": number, "use": "pretrain", "purpose": "预训练一个古诗词小型语言模型，仅供内部使用。\n第三条　价款与支付：CNY 0.00",
+        "licence": { "prohibited_uses": ["redistribute"], "territory": ["*"], "duration_days": null, "attribution": true, "affiliates": false },
+        "price": money(128_000), "fee": money(3_840), "acceptance_days": 14, "made_at": at(16), "renderings": renderings,
     });
     let contract = story.record_about(StatementKind::Contract, Some(lab), about("manifest", manifest), contract);
     let entitlement = json!({

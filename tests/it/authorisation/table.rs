@@ -184,6 +184,7 @@ pub const TABLE: &[Case] = &[
     row("list_orders",         SignedIn,                        |_| at("/v1/orders")),
     row("get_order",           Parties,                         |t| at(format!("/v1/orders/{}", t.order))),
     row("get_contract",        Parties,                         |t| at(format!("/v1/orders/{}/contract", t.order))),
+    row("get_contract_rendering", Parties,                      |t| at(format!("/v1/orders/{}/contract/rendering?lang=zh&format=html", t.order))),
     row("sign_contract",       Of(Lab, SIGNERS, Traded),        |t| with(format!("/v1/orders/{}/contract", t.order), unsigned(LAB))),
     row("create_programme",    Of(Lab, TRADERS, Public),        |_| with("/v1/voucher-programmes", programme(LAB))),
     row("create_programme",    Of(Attic, TRADERS, Inside),      |t| with("/v1/voucher-programmes", programme(&t.attic))),

@@ -1,0 +1,140 @@
+//! The contract's document: everything that is agreed, and nothing that changes later.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::rendering::Renderings;
+use crate::error::{Error, Kind, Result};
+use crate::identity::Organisation;
+use crate::provenance::{ResourceDescriptor, Statement, StatementKind};
+use crate::terms::{TermsDocument, Use};
+use crate::types::{Digest, Instant, ListingId, Money, OrderId, TermsId};
+
+/// The member of the predicate that holds the digests of the renderings.
+const RENDERINGS: &str = "renderings";
+
+/// What the parties agree on: the predicate of a contract (`schemas/contract.v1.json`) without its `renderings`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContractDocument {
+    /// The order that it governs.
+    pub order: OrderId,
+    /// The listing under which the version is offered.
+    pub listing: ListingId,
+    /// Who buys.
+    pub buyer: Party,
+    /// Who sells.
+    pub provider: Party,
+    /// `org/name`.
+    pub dataset: String,
+    /// The version's number.
+    pub version: i32,
+    /// The provider's signed manifest of that version.
+    pub manifest_sha256: Digest,
+    /// The terms, which are part of the contract.
+    pub terms: TermsId,
+    /// The provider's signed statement of those terms.
+    pub terms_sha256: Digest,
+    /// The number of the version's registration certificate.
+    pub certificate: String,
+    /// The kind of use.
+    pub r#use: Use,
+    /// The declared use, in the buyer's words.
+    pub purpose: String,
+    /// What the terms allow.
+    pub licence: Licence,
+    /// What the buyer pays.
+    pub price: Money,
+    /// The exchange's part of it.
+    pub fee: Money,
+    /// Days from the complete delivery after which what was delivered counts as accepted.
+    pub acceptance_days: i32,
+    /// When the contract was made out.
+    pub made_at: Instant,
+}
+
+/// One side of a contract, as it was registered when the contract was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Party {
+    /// Its handle.
+    pub handle: String,
+    /// Its name in law.
+    pub legal_name: String,
+    /// Its number in the country's register.
+    pub registration_number: String,
+    /// ISO 3166-1 alpha-2.
+    pub country: String,
+}
+
+/// What the terms allow and forbid, repeated in the contract: it can be read alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Licence {
+    /// The uses that the terms prohibit.
+    pub prohibited_uses: Vec<Use>,
+    /// ISO 3166-1 alpha-2 codes, or `*` alone for everywhere.
+    pub territory: Vec<String>,
+    /// For how many days from the grant; null for ever.
+    pub duration_days: Option<i32>,
+    /// Whether the buyer must name the provider.
+    pub attribution: bool,
+    /// Whether the buyer's affiliates may use the corpus too.
+    pub affiliates: bool,
+}
+
+impl Party {
+    /// An organisation as it is registered now.
+    pub fn of(organisation: &Organisation) -> Self {
+        let Organisation { handle, legal_name, registration_number, country, .. } = organisation.clone();
+        Self { handle, legal_name, registration_number, country }
+    }
+}
+
+impl Licence {
+    /// What terms allow and forbid.
+    pub fn under(terms: &TermsDocument) -> Self {
+        Self {
+            prohibited_uses: terms.prohibited_uses.clone(),
+            territory: terms.territory.clone(),
+            duration_days: terms.duration_days,
+            attribution: terms.attribution,
+            affiliates: terms.affiliates,
+        }
+    }
+}
+
+/// The statement that the parties sign. Its subjects are the manifest and the terms; its predicate is the document and
+/// the digests of its renderings.
+pub fn statement(document: &ContractDocument) -> Result<Statement> {
+    let subjects = vec![
+        ResourceDescriptor::new("manifest", document.manifest_sha256),
+        ResourceDescriptor::new("terms", document.terms_sha256),
+    ];
+    let mut predicate = serde_json::to_value(document)?;
+    if let Some(members) = predicate.as_object_mut() {
+        members.insert(RENDERINGS.to_string(), serde_json::to_value(Renderings::of(document))?);
+    }
+    Ok(Statement::new(StatementKind::Contract, subjects, predicate))
+}
+
+/// Reads the predicate of a contract, and makes its renderings anew: they must have the digests that were signed.
+///
+/// # Errors
+/// `Unverified`, naming the rendering that differs.
+pub fn check(mut predicate: Value) -> Result<ContractDocument> {
+    let unread = |why: serde_json::Error| {
+        Error::new(Kind::Unverified, format!("this is not a contract that can be rendered here: {why}"))
+    };
+    let signed = predicate.as_object_mut().and_then(|members| members.remove(RENDERINGS)).unwrap_or_default();
+    let signed: Renderings = serde_json::from_value(signed).map_err(unread)?;
+    let document: ContractDocument = serde_json::from_value(predicate).map_err(unread)?;
+    match signed.first_difference(&Renderings::of(&document)) {
+        None => Ok(document),
+        Some(name) => Err(Error::new(
+            Kind::Unverified,
+            format!("the contract's rendering as {name} has another digest than the parties signed"),
+        )
+        .field(format!("{RENDERINGS}.{name}"))),
+    }
+}

@@ -1,0 +1,204 @@
+//! Renderings: the contract as people read it. The wording makes a [`Paper`] of the document; this prints it.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use super::document::ContractDocument;
+use super::wording;
+use crate::identity::is_hidden;
+use crate::text_enum;
+use crate::types::Digest;
+
+text_enum! {
+    /// The language of a rendering.
+    pub enum Language {
+        /// Chinese.
+        Zh = "zh",
+        /// English.
+        En = "en",
+    }
+}
+
+text_enum! {
+    /// The format of a rendering.
+    pub enum Format {
+        /// A page for a browser.
+        Html = "html",
+        /// Plain text.
+        Text = "text",
+    }
+}
+
+/// The digests of a contract's renderings, each over the rendering's bytes in UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Renderings {
+    /// In Chinese.
+    pub zh: Rendered,
+    /// In English.
+    pub en: Rendered,
+}
+
+/// The digests of the renderings in one language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rendered {
+    /// Of the page.
+    pub html_sha256: Digest,
+    /// Of the plain text.
+    pub text_sha256: Digest,
+}
+
+impl Renderings {
+    /// Renders a document in every language and format.
+    pub fn of(document: &ContractDocument) -> Self {
+        let rendered = |language| Rendered {
+            html_sha256: Digest::of(render(document, language, Format::Html)),
+            text_sha256: Digest::of(render(document, language, Format::Text)),
+        };
+        Self { zh: rendered(Language::Zh), en: rendered(Language::En) }
+    }
+    fn named(&self) -> [(&'static str, Digest); 4] {
+        [
+            ("zh.html_sha256", self.zh.html_sha256),
+            ("zh.text_sha256", self.zh.text_sha256),
+            ("en.html_sha256", self.en.html_sha256),
+            ("en.text_sha256", self.en.text_sha256),
+        ]
+    }
+    /// The first member in which the two differ.
+    pub(super) fn first_difference(&self, other: &Self) -> Option<&'static str> {
+        let pairs = self.named().into_iter().zip(other.named());
+        pairs.into_iter().find(|(own, others)| own != others).map(|((name, _), _)| name)
+    }
+}
+
+/// Renders a contract. Pure: the same document gives the same bytes, for ever.
+pub fn render(document: &ContractDocument, language: Language, format: Format) -> String {
+    let paper = match language {
+        Language::Zh => wording::zh::paper(document),
+        Language::En => wording::en::paper(document),
+    };
+    match format {
+        Format::Text => paper.to_text(),
+        Format::Html => paper.to_html(),
+    }
+}
+
+/// A contract in words, before it has a format. Its texts are raw: the printers make them harmless.
+pub(super) struct Paper {
+    /// BCP 47.
+    pub(super) language: &'static str,
+    /// What stands between a label and its value.
+    pub(super) colon: &'static str,
+    pub(super) title: &'static str,
+    pub(super) head: Vec<Line>,
+    pub(super) clauses: Vec<(&'static str, Vec<Line>)>,
+    pub(super) foot: Vec<Line>,
+}
+
+/// A line of a contract.
+pub(super) enum Line {
+    /// A label and its value.
+    Item(&'static str, String),
+    /// A sentence.
+    Said(String),
+}
+
+impl Paper {
+    fn to_text(&self) -> String {
+        let mut text = format!("{}\n\n", self.title);
+        self.lines_to_text(&mut text, &self.head);
+        for (heading, lines) in &self.clauses {
+            let _ = write!(text, "\n{heading}\n");
+            self.lines_to_text(&mut text, lines);
+        }
+        text.push('\n');
+        self.lines_to_text(&mut text, &self.foot);
+        text
+    }
+
+    /// A value of several lines is set off: none of them can pass for a line of the contract.
+    fn lines_to_text(&self, text: &mut String, lines: &[Line]) {
+        for line in lines {
+            match line {
+                Line::Said(sentence) => text.push_str(&visible(sentence)),
+                Line::Item(label, value) => {
+                    let _ = write!(text, "{label}{}", self.colon);
+                    match value.contains('\n') {
+                        false => text.push_str(&visible(value)),
+                        true => value.split('\n').for_each(|part| {
+                            let _ = write!(text, "\n    | {}", visible(part));
+                        }),
+                    }
+                }
+            }
+            text.push('\n');
+        }
+    }
+
+    fn to_html(&self) -> String {
+        let mut page = format!(
+            "<!DOCTYPE html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n<title>{title}</title>\n</head>\n\
+             <body>\n<h1>{title}</h1>\n",
+            self.language,
+            title = self.title
+        );
+        self.lines_to_html(&mut page, &self.head);
+        for (heading, lines) in &self.clauses {
+            let _ = writeln!(page, "<h2>{}</h2>", escaped(heading));
+            self.lines_to_html(&mut page, lines);
+        }
+        page.push_str("<hr>\n");
+        self.lines_to_html(&mut page, &self.foot);
+        page.push_str("</body>\n</html>\n");
+        page
+    }
+
+    /// A value stands in a `bdi`: text that runs from right to left cannot reorder what is around it.
+    fn lines_to_html(&self, page: &mut String, lines: &[Line]) {
+        for line in lines {
+            let _ = match line {
+                Line::Said(sentence) => writeln!(page, "<p>{}</p>", escaped(sentence)),
+                Line::Item(label, value) => {
+                    let value = value.split('\n').map(escaped).collect::<Vec<_>>().join("<br>");
+                    writeln!(page, "<p>{}{}<bdi>{value}</bdi></p>", escaped(label), self.colon)
+                }
+            };
+        }
+    }
+}
+
+/// The text with its invisible characters, and those that change the order of text, spelled out.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_hidden(c) {
+            let _ = write!(shown, "[U+{:04X}]", u32::from(c));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// The visible text, as HTML shows it in an element.
+fn escaped(text: &str) -> String {
+    let mut html = String::with_capacity(text.len());
+    for c in visible(text).chars() {
+        match c {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\'' => html.push_str("&#39;"),
+            c => html.push(c),
+        }
+    }
+    html
+}
+
+#[cfg(test)]
+#[path = "rendering_tests.rs"]
+mod tests;

@@ -1,0 +1,179 @@
+//! The contract in English.
+
+use super::{item, said, to_the_second};
+use crate::market::contracts::amounts::{in_capitals, in_groups};
+use crate::market::contracts::document::{ContractDocument, Party};
+use crate::market::contracts::rendering::{Line, Paper};
+use crate::terms::Use;
+use crate::types::Money;
+
+pub(in crate::market::contracts) fn paper(document: &ContractDocument) -> Paper {
+    Paper {
+        language: "en",
+        colon: ": ",
+        title: "Corpus Data Trading Contract",
+        head: head(document),
+        clauses: vec![
+            ("1. Subject matter", subject_matter(document)),
+            ("2. Use", purpose(document)),
+            ("3. Price and payment", price(document)),
+            ("4. Delivery and acceptance", delivery(document)),
+            ("5. Term and territory", term(document)),
+            ("6. Limits of the licence", limits(document)),
+            ("7. Compliance and warranties", warranties()),
+            ("8. Disputes", disputes()),
+            ("9. Signatures and effect", effect(document)),
+        ],
+        foot: vec![
+            said("Party A (electronic signature)    Party B (electronic signature)    The exchange (countersignature)"),
+            said(
+                "This text is generated from the contract document, which holds its digest; the signatures are in the contract document.",
+            ),
+        ],
+    }
+}
+
+fn head(document: &ContractDocument) -> Vec<Line> {
+    let mut lines =
+        vec![item("Contract number", document.order), item("Made at", to_the_second(document.made_at) + " UTC")];
+    lines.extend(party("Party A (the provider)", &document.provider));
+    lines.extend(party("Party B (the buyer)", &document.buyer));
+    lines.push(said(
+        "The parties conclude this contract through the exchange, which registers, lists, delivers, holds the price in escrow, settles it, and countersigns this contract.",
+    ));
+    lines
+}
+
+fn party(role: &'static str, party: &Party) -> [Line; 4] {
+    [
+        item(role, &party.legal_name),
+        item("    Handle on the exchange", &party.handle),
+        item("    Registration number", &party.registration_number),
+        item("    Country", &party.country),
+    ]
+}
+
+fn subject_matter(document: &ContractDocument) -> Vec<Line> {
+    vec![
+        item("Dataset", &document.dataset),
+        item("Version", document.version),
+        item("Manifest digest (SHA-256)", document.manifest_sha256),
+        item("Registration certificate", &document.certificate),
+        item("Listing", document.listing),
+        said("The manifest signed by Party A decides what is sold: it names the path, size and digest of every shard."),
+    ]
+}
+
+fn purpose(document: &ContractDocument) -> Vec<Line> {
+    vec![
+        item("Permitted use", use_name(document.r#use)),
+        item("Use declared by Party B", &document.purpose),
+        said("Party B may use the corpus for this only."),
+    ]
+}
+
+fn price(document: &ContractDocument) -> Vec<Line> {
+    vec![
+        item("Price", amount(document.price)),
+        item("Of which the exchange's fee", amount(document.fee)),
+        said(
+            "Party B pays the price into the exchange's escrow. On acceptance the exchange keeps its fee and settles the rest to Party A.",
+        ),
+    ]
+}
+
+fn delivery(document: &ContractDocument) -> Vec<Line> {
+    vec![
+        item("Days for acceptance, from complete delivery", document.acceptance_days),
+        said(
+            "Once the price is in escrow, Party A delivers by signed links of the exchange; every delivery leaves a receipt.",
+        ),
+        said(
+            "Party B compares the shards with the manifest, and accepts or rejects with a reason within that time; what it does not reject counts as accepted.",
+        ),
+    ]
+}
+
+fn term(document: &ContractDocument) -> Vec<Line> {
+    let duration = match document.licence.duration_days {
+        Some(days) => format!("{days} days from the grant of the licence"),
+        None => "perpetual, from the grant of the licence".to_string(),
+    };
+    let territory = match document.licence.territory.as_slice() {
+        [everywhere] if everywhere == "*" => "worldwide".to_string(),
+        countries => countries.join(", "),
+    };
+    vec![item("Term", duration), item("Territory", territory)]
+}
+
+fn limits(document: &ContractDocument) -> Vec<Line> {
+    let licence = &document.licence;
+    let prohibited = match licence.prohibited_uses.as_slice() {
+        [] => "every use but the permitted one".to_string(),
+        uses => format!(
+            "every use but the permitted one, in particular {}",
+            uses.iter().map(|of| use_name(*of)).collect::<Vec<_>>().join(", ")
+        ),
+    };
+    let affiliates = if licence.affiliates {
+        "Party B's affiliates may use the corpus on the same conditions"
+    } else {
+        "Party B's affiliates may not use the corpus"
+    };
+    let attribution =
+        if licence.attribution { "Party B names Party A as the source of the corpus" } else { "not required" };
+    vec![
+        item("Prohibited uses", prohibited),
+        item("Affiliates", affiliates),
+        item("Attribution", attribution),
+        said("The licence is not exclusive, and Party B cannot transfer it."),
+    ]
+}
+
+fn warranties() -> Vec<Line> {
+    vec![
+        said(
+            "Party A warrants that it may provide the corpus, and that what its manifest states of sources, licences, consent and personal data is true.",
+        ),
+        said(
+            "Where the corpus is lawfully taken down or recalled, Party B ceases to use it, deletes it or declares its use, as the exchange's notice says.",
+        ),
+    ]
+}
+
+fn disputes() -> Vec<Line> {
+    vec![said(
+        "The parties first seek agreement; failing that, either may ask the exchange for mediation within the period of its rules.",
+    )]
+}
+
+fn effect(document: &ContractDocument) -> Vec<Line> {
+    vec![
+        item("Licence terms", document.terms),
+        item("Digest of the licence terms (SHA-256)", document.terms_sha256),
+        said(
+            "The licence terms signed by Party A are part of this contract; under a listed offer, that signature is Party A's signature of this contract.",
+        ),
+        said(
+            "This contract takes effect when both parties have signed it, the exchange has countersigned it, and the public log has recorded it. Where this text and the contract document differ, the contract document decides.",
+        ),
+    ]
+}
+
+fn amount(of: Money) -> String {
+    match in_capitals(of) {
+        Some(capitals) => format!("{} ({capitals})", in_groups(of)),
+        None => in_groups(of),
+    }
+}
+
+fn use_name(of: Use) -> &'static str {
+    match of {
+        Use::Pretrain => "pretraining",
+        Use::Finetune => "fine-tuning",
+        Use::Evaluate => "evaluation",
+        Use::Retrieve => "retrieval augmentation",
+        Use::Redistribute => "redistribution",
+        Use::Derive => "making derived corpora",
+    }
+}
