@@ -187,6 +187,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(market::orders::routes::get_contract)
         .service(market::contracts::routes::get_contract_rendering)
         .service(market::orders::routes::cancel_order)
+        .service(market::orders::routes::get_trade_certificate)
         .service(market::vouchers::routes::create_programme)
         .service(market::vouchers::routes::list_programmes)
         .service(market::vouchers::routes::get_programme)

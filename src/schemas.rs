@@ -39,6 +39,7 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "settlement.v1",
     "takedown.v1",
     "terms.v1",
+    "trade-certificate.v1",
 ];
 
 static VALIDATORS: LazyLock<HashMap<&str, Result<Validator>>> =

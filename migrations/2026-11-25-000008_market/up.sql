@@ -47,7 +47,7 @@ CREATE TABLE orders (
     currency TEXT NOT NULL,
     -- The exact bytes both sides sign, as canonical JSON.
     contract_document TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('awaiting_signature', 'awaiting_payment', 'escrowed', 'delivering', 'delivered', 'accepted', 'settled', 'cancelled', 'expired', 'rejected', 'curing', 'refunded')),
+    state TEXT NOT NULL CHECK (state IN ('awaiting_signature', 'awaiting_payment', 'escrowed', 'delivering', 'delivered', 'accepted', 'settled', 'certificated', 'cancelled', 'expired', 'rejected', 'curing', 'refunded')),
     -- How long the buyer may take to accept, and the provider to cure: as it was when the order was placed.
     acceptance_days INTEGER NOT NULL CHECK (acceptance_days > 0),
     cure_days INTEGER NOT NULL CHECK (cure_days > 0),
@@ -109,4 +109,5 @@ INSERT INTO state_edges (life, from_state, to_state) VALUES
     ('orders', 'curing', 'rejected'),
     ('orders', 'curing', 'accepted'),
     ('orders', 'curing', 'refunded'),
+    ('orders', 'settled', 'certificated'),
     ('orders', 'accepted', 'settled');

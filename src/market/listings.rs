@@ -8,7 +8,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::review::review;
-use super::{holds, queries};
+use super::{holds, orders, queries};
 use crate::assessment;
 use crate::catalog::{self, Dataset, Version, lineage};
 use crate::config::Config;
@@ -101,6 +101,7 @@ pub fn open(
     let seal = catalog::seal_of(c, version.id)?;
     let assessment = assessment::valid_assessment(c, version.id, now)?;
     holds::require_free(c, version.id)?;
+    orders::require_derivable(c, dataset, version)?;
     let terms = terms::terms(c, terms_id).map_err(|error| error.field("terms_id"))?;
     if terms.organisation_id != dataset.organisation_id {
         return Err(Error::not_found(format!("terms {terms_id} of {}", dataset.handle)).field("terms_id"));

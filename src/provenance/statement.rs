@@ -63,6 +63,8 @@ text_enum! {
         OrderChange = "order-change",
         /// What was delivered was accepted, and the provider is owed its share.
         Settlement = "settlement",
+        /// The exchange certifies that a trade is settled.
+        TradeCertificate = "trade-certificate",
         /// The exchange lets a licensee download a version.
         Entitlement = "entitlement",
         /// An entitlement was suspended, reinstated or revoked, or its term ended.
@@ -107,7 +109,9 @@ impl StatementKind {
             Self::Assessment | Self::Certificate | Self::Entitlement | Self::ReceiptBatch => Signers::Exchange,
             Self::ExchangeKey | Self::KeyRevocation => Signers::Exchange,
             Self::Listing | Self::ListingChange | Self::Settlement | Self::EntitlementChange => Signers::Exchange,
-            Self::OrderChange | Self::Takedown | Self::Recall | Self::Objection => Signers::Exchange,
+            Self::OrderChange | Self::TradeCertificate | Self::Takedown | Self::Recall | Self::Objection => {
+                Signers::Exchange
+            }
             Self::Contract | Self::DeletionAttestation => Signers::Both,
         }
     }

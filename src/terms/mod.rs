@@ -8,6 +8,9 @@
 
 mod queries;
 pub mod routes;
+mod shares;
+
+pub use shares::{MAX_ROYALTY_BASIS_POINTS, RevenueShare};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -80,6 +83,14 @@ pub struct TermsDocument {
     pub affiliates: bool,
     /// What it costs.
     pub price: Price,
+    /// How what a sale leaves is divided between those who built the corpus: parts of 10,000 that sum to it. The provider
+    /// has all of it when this is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revenue_shares: Option<Vec<RevenueShare>>,
+    /// What the provider asks of each sale of a corpus that was made from this one: 1 to 5,000 parts of 10,000 of what the
+    /// exchange's fee leaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derivative_royalty_basis_points: Option<i64>,
 }
 
 /// What a provider signs: a document, and whose it is.
@@ -166,6 +177,7 @@ pub fn check(document: &TermsDocument) -> Result<()> {
     {
         return refused("duration_days", format!("{days} is not between 1 and {MAX_DURATION_DAYS}; for ever is null"));
     }
+    shares::check(document)?;
     check_territory(&document.territory)
 }
 
@@ -225,6 +237,7 @@ pub fn publish(
     let predicate: TermsPredicate = serde_json::from_value(signed.predicate.clone())
         .map_err(|error| Error::invalid("envelope.payload", format!("the predicate is not terms: {error}")))?;
     check(&predicate.document)?;
+    shares::check_known(c, &predicate.document)?;
     if signed != statement(&organisation.handle, &predicate.document)? {
         return Err(Error::invalid("subject", "the statement must have one subject: the terms, by their digest")
             .remedy("name it \"terms\", with the SHA-256 of the document's canonical JSON (RFC 8785)"));
@@ -276,6 +289,8 @@ mod tests {
             attribution: true,
             affiliates: false,
             price: Price::OneOff { amount: Money::new(88_800, Currency::CNY) },
+            revenue_shares: None,
+            derivative_royalty_basis_points: None,
         }
     }
 
@@ -322,6 +337,16 @@ mod tests {
         check(&base).unwrap();
         check(&TermsDocument { territory: vec!["*".into()], duration_days: None, ..base.clone() }).unwrap();
         let priced = |minor| Price::OneOff { amount: Money::new(minor, Currency::CNY) };
+        let royalty = |points| TermsDocument { derivative_royalty_basis_points: Some(points), ..base.clone() };
+        let shared = |parts: &[(&str, i64)]| {
+            let share = |(handle, points): &(&str, i64)| RevenueShare {
+                organisation: (*handle).to_string(),
+                basis_points: *points,
+            };
+            TermsDocument { revenue_shares: Some(parts.iter().map(share).collect()), ..base.clone() }
+        };
+        check(&shared(&[("a", 3333), ("b", 6667)])).unwrap();
+        check(&royalty(5000)).unwrap();
         let placed = |codes: &[&str]| codes.iter().map(|code| (*code).to_string()).collect::<Vec<_>>();
         for (field, bad) in [
             ("permitted_uses", document(&[], &[])),
@@ -337,6 +362,15 @@ mod tests {
             ("territory", TermsDocument { territory: placed(&["CN", "CN"]), ..base.clone() }),
             ("territory", TermsDocument { territory: placed(&["cn"]), ..base.clone() }),
             ("territory", TermsDocument { territory: placed(&["XX"]), ..base.clone() }),
+            ("revenue_shares", TermsDocument { revenue_shares: Some(vec![]), ..base.clone() }),
+            ("revenue_shares", shared(&[("a", 9999)])),
+            ("revenue_shares", shared(&[("a", 5000), ("b", 5001)])),
+            ("revenue_shares", shared(&[("a", i64::MAX), ("b", i64::MAX)])),
+            ("revenue_shares[1].organisation", shared(&[("a", 5000), ("a", 5000)])),
+            ("revenue_shares[0].basis_points", shared(&[("a", 0), ("b", 10_000)])),
+            ("revenue_shares[1].basis_points", shared(&[("a", 10_001), ("b", -1)])),
+            ("derivative_royalty_basis_points", royalty(0)),
+            ("derivative_royalty_basis_points", royalty(5001)),
         ] {
             let error = check(&bad).unwrap_err();
             assert_eq!(error.field, Some(format!("document.{field}")), "{bad:?}");

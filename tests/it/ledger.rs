@@ -66,7 +66,7 @@ async fn a_price_goes_to_escrow_and_from_there_to_the_provider_and_the_fees_to_t
 
     lab.links(paid["entitlement"]["id"].as_str().unwrap(), &["data/a.jsonl"]).await.unwrap();
     let accepted = lab.effect(format!("/v1/orders/{order}/acceptance"), &Value::Null).await.unwrap();
-    assert_eq!(accepted["state"], "settled");
+    assert_eq!(accepted["state"], "certificated");
     assert_eq!(held(&app, AccountRef::Escrow).await, 0);
     assert_eq!((provider.balance("payable").await, held(&app, AccountRef::Fees).await), (96_999, 3_000));
 

@@ -29,6 +29,7 @@ mod orders;
 mod payouts;
 mod races;
 mod refusals;
+mod settlement;
 mod statements;
 mod store;
 mod support;

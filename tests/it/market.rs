@@ -76,7 +76,16 @@ async fn an_order_goes_from_declared_use_to_settlement_and_its_history_says_so()
     let whole = lab.get(&path).await.unwrap();
     assert_eq!(
         states(&whole["history"]),
-        ["awaiting_signature", "awaiting_payment", "escrowed", "delivering", "delivered", "accepted", "settled"]
+        [
+            "awaiting_signature",
+            "awaiting_payment",
+            "escrowed",
+            "delivering",
+            "delivered",
+            "accepted",
+            "settled",
+            "certificated"
+        ]
     );
     for side in [&lab, &provider] {
         assert_eq!(side.get("/v1/orders").await.unwrap()["items"][0]["id"], id);
@@ -93,7 +102,7 @@ async fn a_free_licence_goes_the_same_way_and_moves_no_money() {
     let paid = lab.pay(&order).await.unwrap();
     lab.links(paid["entitlement"]["id"].as_str().unwrap(), &["data/a.jsonl"]).await.unwrap();
     let accepted = lab.effect(format!("/v1/orders/{order}/acceptance"), &Value::Null).await.unwrap();
-    assert_eq!(accepted["state"], "settled");
+    assert_eq!(accepted["state"], "certificated");
     let postings = provider.get("/v1/organisations/poetry-house/postings").await.unwrap();
     assert_eq!(postings["items"], json!([]));
 }

@@ -120,7 +120,7 @@ async fn what_a_buyer_does_not_answer_in_time_is_accepted() {
     }
     story.days_pass(0).await;
     let shown = story.order(&order).await;
-    assert_eq!(last_step(&shown).0, "settled");
+    assert_eq!(last_step(&shown).0, "certificated");
     assert_eq!(shown["history"][5]["reason"], "neither accepted nor rejected in time");
     assert_eq!(provider.balance("payable").await, PRICE - PRICE * 3 / 100);
     let evidence = provider.get(format!("/v1/orders/{order}/delivery")).await.unwrap();
@@ -172,7 +172,7 @@ async fn a_part_is_refunded_when_the_buyer_agrees_and_the_rest_is_settled() {
     assert_eq!(lab.answer(&order, "cure/rejection").await.unwrap()["refund"], Value::Null);
     provider.offer_refund(&order, 20_000).await.unwrap();
     let settled = lab.answer(&order, "cure/acceptance").await.unwrap();
-    assert_eq!((&settled["state"], &settled["refund"]["amount_minor"]), (&json!("settled"), &json!(20_000)));
+    assert_eq!((&settled["state"], &settled["refund"]["amount_minor"]), (&json!("certificated"), &json!(20_000)));
     assert_eq!(lab.balance("wallet").await, 20_000);
     assert_eq!(provider.balance("payable").await, 29_100, "the fee is 3 % of what was not refunded");
     assert_eq!(story.licence(&licence).await["state"], "active");
@@ -207,7 +207,7 @@ async fn a_redelivery_begins_another_window() {
     story.days_pass(13).await;
     assert_eq!(provider.redeliver(&order).await.unwrap()["state"], "delivering");
     story.days_pass(13).await;
-    assert_eq!(lab.answer(&order, "acceptance").await.unwrap()["state"], "settled");
+    assert_eq!(lab.answer(&order, "acceptance").await.unwrap()["state"], "certificated");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,7 +228,7 @@ async fn silence_agrees_to_what_the_other_side_offered_last() {
     refused(provider.redeliver(&orders[1]).await, Kind::WrongState, None);
     refused(lab.answer(&orders[2], "cure/rejection").await, Kind::WrongState, None);
     story.days_pass(0).await;
-    for (order, state) in orders.iter().zip(["refunded", "refunded", "settled"]) {
+    for (order, state) in orders.iter().zip(["refunded", "refunded", "certificated"]) {
         assert_eq!(story.order(order).await["state"], state);
     }
     assert_eq!((lab.balance("wallet").await, provider.balance("payable").await), (2 * PRICE + 20_000, 29_100));
@@ -293,7 +293,7 @@ async fn what_is_held_leaves_escrow_once_however_many_want_it() {
     let (wallet, payable) = (lab.balance("wallet").await, provider.balance("payable").await);
     let licence = story.licence(&licence).await["state"].as_str().unwrap().to_string();
     match state.as_str() {
-        "settled" => assert_eq!((wallet, payable, licence.as_str()), (20_000, 29_100, "active")),
+        "certificated" => assert_eq!((wallet, payable, licence.as_str()), (20_000, 29_100, "active")),
         "refunded" => assert_eq!((wallet, payable, licence.as_str()), (PRICE, 0, "revoked")),
         other => panic!("the order is {other}"),
     }

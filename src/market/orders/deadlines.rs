@@ -1,7 +1,8 @@
 //! What the exchange does when a deadline passes: silence has a meaning in every state that must not last.
 
-use super::acceptance::{DeliveryEvidence, settle};
+use super::acceptance::DeliveryEvidence;
 use super::rejection::refund_all;
+use super::settlement::settle;
 use super::{Order, OrderState, advance, announce, order, queries};
 use crate::db::Conn;
 use crate::error::Result;

@@ -12,6 +12,7 @@
 
 mod acceptance;
 mod cancellation;
+mod certificate;
 mod contract;
 mod deadlines;
 mod delivery;
@@ -20,15 +21,19 @@ mod place;
 mod queries;
 mod rejection;
 pub mod routes;
+mod royalties;
+mod settlement;
 
 pub use acceptance::{DeliveryEvidence, accept};
 pub use cancellation::cancel;
+pub use certificate::{certificate_number, trade_certificate};
 pub use contract::{Contract, contract_of, order_of_contract, rendering, sign_contract};
 pub use deadlines::{list_due, pass_deadline};
 pub use delivery::{mark_delivered, mark_delivering};
 pub use payment::pay;
 pub use place::{NewOrder, place};
 pub use rejection::{CureOffer, Remedy, accept_cure, offer_cure, redeliver, reject, reject_cure};
+pub(super) use royalties::require_derivable;
 
 use std::time::Duration;
 
@@ -66,6 +71,8 @@ text_enum! {
         Accepted = "accepted",
         /// The provider was paid.
         Settled = "settled",
+        /// The exchange has certified the trade.
+        Certificated = "certificated",
         /// The buyer took it back before paying.
         Cancelled = "cancelled",
         /// It was not paid in time.
@@ -82,8 +89,8 @@ text_enum! {
 impl OrderState {
     /// Whether an order in this state may next be in that one.
     pub fn may_become(self, next: Self) -> bool {
-        use OrderState::{Accepted, AwaitingPayment, AwaitingSignature, Cancelled, Curing, Delivered, Delivering};
-        use OrderState::{Escrowed, Expired, Refunded, Rejected, Settled};
+        use OrderState::{Accepted, AwaitingPayment, AwaitingSignature, Cancelled, Certificated, Curing};
+        use OrderState::{Delivered, Delivering, Escrowed, Expired, Refunded, Rejected, Settled};
         matches!(
             (self, next),
             (AwaitingSignature, AwaitingPayment | Cancelled | Expired)
@@ -94,6 +101,7 @@ impl OrderState {
                 | (Rejected, Curing | Refunded)
                 | (Curing, Delivering | Rejected | Accepted | Refunded)
                 | (Accepted, Settled)
+                | (Settled, Certificated)
         )
     }
 }
@@ -268,8 +276,8 @@ mod tests {
 
     #[test]
     fn only_the_drawn_edges_of_an_orders_life_exist() {
-        use OrderState::{Accepted, AwaitingPayment, AwaitingSignature, Cancelled, Curing, Delivered, Delivering};
-        use OrderState::{Escrowed, Expired, Refunded, Rejected, Settled};
+        use OrderState::{Accepted, AwaitingPayment, AwaitingSignature, Cancelled, Certificated, Curing};
+        use OrderState::{Delivered, Delivering, Escrowed, Expired, Refunded, Rejected, Settled};
         let edges = [
             (AwaitingSignature, AwaitingPayment),
             (AwaitingSignature, Cancelled),
@@ -290,6 +298,7 @@ mod tests {
             (Curing, Accepted),
             (Curing, Refunded),
             (Accepted, Settled),
+            (Settled, Certificated),
         ];
         for from in OrderState::ALL {
             for to in OrderState::ALL {

@@ -6,8 +6,8 @@ use diesel::sql_types::{BigInt, Text};
 
 use super::{Contract, Order, OrderState};
 use crate::db::Conn;
-use crate::schema::{contracts, orders};
-use crate::types::{ContractId, Currency, Instant, OrderId, OrganisationId};
+use crate::schema::{contracts, listings, orders};
+use crate::types::{ContractId, Currency, Instant, OrderId, OrganisationId, TermsId, VersionId};
 
 pub(super) fn insert_order(c: &mut Conn, order: &Order) -> QueryResult<usize> {
     diesel::insert_into(orders::table).values(order).execute(c)
@@ -65,6 +65,16 @@ pub(super) fn find_contract_of(c: &mut Conn, order: OrderId) -> QueryResult<Opti
 
 pub(super) fn find_contract(c: &mut Conn, id: ContractId) -> QueryResult<Option<Contract>> {
     contracts::table.find(id).select(Contract::as_select()).first(c).optional()
+}
+
+/// Who put a version on the board under which terms, the first listing first.
+pub(super) fn list_offers(c: &mut Conn, version: VersionId, limit: i64) -> QueryResult<Vec<(OrganisationId, TermsId)>> {
+    listings::table
+        .filter(listings::version_id.eq(version))
+        .order(listings::id)
+        .limit(limit)
+        .select((listings::provider_id, listings::terms_id))
+        .load(c)
 }
 
 /// The prices of the orders in some states, by currency.

@@ -7,7 +7,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::acceptance::{DeliveryEvidence, give_back, settle};
+use super::acceptance::DeliveryEvidence;
+use super::settlement::{give_back, settle};
 use super::{
     BUYERS, MAX_REASON_CHARS, Order, OrderState, advance, announce, days, require_in_time, require_state,
     visible_order, wrong_state,

@@ -7,16 +7,17 @@ use utoipa::ToSchema;
 
 use super::{NewOrder, Order, OrderState};
 use crate::app::App;
+use crate::catalog;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::history::{self, Transition};
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::KeyHeader;
 use crate::identity::{self, Caller};
+use crate::provenance::{self, StoredStatement};
 use crate::signing::{Bytes, Envelope};
 use crate::terms::Use;
-use crate::types::{Instant, ListingId, Money, OrderId, Page, PageQuery, TermsId};
-use crate::{catalog, provenance};
+use crate::types::{EntryId, Instant, ListingId, Money, OrderId, Page, PageQuery, TermsId};
 
 /// A purchase.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -52,6 +53,8 @@ pub(crate) struct OrderView {
     due_at: Option<Instant>,
     /// What the provider offers to refund while it cures, and has refunded at the end; null when nothing.
     refund: Option<Money>,
+    /// The number of the trade certificate (交易凭证), once the trade is certified.
+    certificate_number: Option<String>,
     /// The contract: the exact bytes that the buyer signs, an in-toto statement in canonical JSON.
     contract_payload: Bytes,
     /// When it was made.
@@ -76,6 +79,7 @@ pub(crate) fn order_view(c: &mut Conn, order: Order) -> Result<OrderView> {
         state: order.state,
         due_at: order.due_at,
         refund: order.refund(),
+        certificate_number: super::certificate_number(&order),
         contract_payload: Bytes(order.contract_document.into_bytes()),
         purpose: order.purpose,
         created_at: order.created_at,
@@ -214,4 +218,33 @@ pub(crate) async fn cancel_order(
         })
     };
     Ok(Json(app.db.write(cancel).await?))
+}
+
+/// The exchange's word that a trade is settled (交易凭证).
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct TradeCertificate {
+    /// Its number; no other trade has it.
+    number: String,
+    /// The signed statement.
+    envelope: Envelope,
+    /// Its entry in the log: `GET /v1/log/proofs/{entry_id}` proves it.
+    entry_id: EntryId,
+    /// When it was issued.
+    issued_at: Instant,
+}
+
+/// Gives the trade certificate of a settled order.
+#[utoipa::path(tag = "market", security(("bearer" = [])), responses((status = 200, body = TradeCertificate), (status = 404, body = Problem, description = "unknown, or not yours"), (status = 409, body = Problem, description = "not settled")))]
+#[get("/v1/orders/{id}/certificate")]
+pub(crate) async fn get_trade_certificate(
+    app: Data<App>,
+    caller: Caller,
+    id: Path<OrderId>,
+) -> Result<Json<TradeCertificate>> {
+    let show = move |c: &mut Conn| {
+        let (number, StoredStatement { envelope, entry_id, recorded_at, .. }) =
+            super::trade_certificate(c, &caller, *id)?;
+        Ok(TradeCertificate { number, envelope, entry_id, issued_at: recorded_at })
+    };
+    Ok(Json(app.db.read(show).await?))
 }

@@ -250,6 +250,7 @@ pub const TABLE: &[Case] = &[
     row("create_version",      Of(House, EDITORS, Inside),      |t| with(format!("/v1/datasets/{}/versions", t.draft_dataset), json!({ "card": "" }))),
     row("cancel_withdrawal",   Of(Lab, TRADERS, Inside),        |t| at(format!("/v1/withdrawals/{}/cancellation", t.withdrawal))),
     row("get_delivery",        Parties,                         |t| at(format!("/v1/orders/{}/delivery", t.order))),
+    row("get_trade_certificate", Parties,                       |t| at(format!("/v1/orders/{}/certificate", t.order))),
     row("cancel_order",        Of(Lab, TRADERS, Traded),        |t| with(format!("/v1/orders/{}/cancellation", t.order), json!({ "reason": "" }))),
     row("reject_order",        Of(Lab, TRADERS, Traded),        |t| with(format!("/v1/orders/{}/rejection", t.order), json!({ "reason": "" }))),
     row("offer_cure",          Of(House, TRADERS, Traded),      |t| with(format!("/v1/orders/{}/cure", t.order), json!({ "remedy": { "kind": "redelivery" }, "note": "" }))),

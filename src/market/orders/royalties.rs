@@ -1,0 +1,71 @@
+//! Royalties: a provider may ask for a part of each sale of what was made from its corpus.
+//!
+//! The rule: of each ancestor of the version that is sold, up to five steps up its lineage, that another organisation put
+//! on the board, the terms count under which it was listed first. If they ask for a royalty, the ancestor's provider has
+//! that part of what the exchange's fee leaves of the price. Neither the lineage of a sealed version nor the first
+//! listing of its ancestors ever changes, so buyer and provider know the royalties when they agree.
+
+use super::{Order, queries};
+use crate::catalog::{Dataset, Version, lineage};
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::terms::{self, Use};
+use crate::types::OrganisationId;
+
+/// How many steps up the lineage royalties are paid.
+const MAX_STEPS: u32 = 5;
+/// The most ancestors that are looked at, nearest first.
+const MAX_ANCESTORS: usize = 100;
+
+/// What the provider of an ancestor asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Royalty {
+    pub(super) owner_id: OrganisationId,
+    pub(super) basis_points: i64,
+}
+
+/// The royalties of an order, nearest ancestor first.
+pub(super) fn of(c: &mut Conn, order: &Order) -> Result<Vec<Royalty>> {
+    let walk = lineage::ancestors(c, order.version_id, MAX_ANCESTORS)?;
+    let mut royalties = Vec::new();
+    for (_, ancestor) in walk.found.into_iter().take_while(|(steps, _)| *steps <= MAX_STEPS) {
+        let Some((owner_id, terms_id)) = queries::list_offers(c, ancestor.version_id, 1)?.pop() else { continue };
+        let asked = terms::terms(c, terms_id)?.document.derivative_royalty_basis_points;
+        if let Some(basis_points) = asked
+            && owner_id != order.provider_id
+        {
+            royalties.push(Royalty { owner_id, basis_points });
+        }
+    }
+    Ok(royalties)
+}
+
+/// Refuses a version that was made from another organisation's where no terms of that one permit to derive.
+pub(in crate::market) fn require_derivable(c: &mut Conn, dataset: &Dataset, version: &Version) -> Result<()> {
+    let walk = lineage::ancestors(c, version.id, MAX_ANCESTORS)?;
+    for (_, parent) in walk.found.into_iter().take_while(|(steps, _)| *steps == 1) {
+        if parent.handle == dataset.handle {
+            continue;
+        }
+        let offers = queries::list_offers(c, parent.version_id, i64::from(i16::MAX))?;
+        let mut forbidden = !offers.is_empty();
+        for (_, terms_id) in offers {
+            forbidden &= terms::permits(&terms::terms(c, terms_id)?.document, Use::Derive).is_err();
+        }
+        if forbidden {
+            let detail = format!(
+                "{}@{} was made from {}@{}, and no terms of that one permit to derive",
+                dataset.full_name(),
+                version.number,
+                parent.full_name(),
+                parent.number
+            );
+            return Err(Error::new(Kind::UseNotPermitted, detail).field("version").remedy(format!(
+                "have {} offer {} under terms that permit to derive, or seal a version that is not made from it",
+                parent.handle,
+                parent.full_name()
+            )));
+        }
+    }
+    Ok(())
+}

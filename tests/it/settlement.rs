@@ -1,0 +1,95 @@
+//! Who is paid for a trade, to the fen, and the certificate that says that it is settled.
+
+use corpex::error::Kind;
+use corpex::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE};
+use serde_json::{Value, json};
+
+use crate::support::{Actor, Offer, Published, TestApp, terms};
+
+const SHARDS: &[(&str, &[u8])] = &[("data/a.jsonl", b"{}\n"), ("data/b.jsonl", b"{\"n\":2}\n")];
+
+/// Assesses a version, and puts it on the board under terms that say more than the usual.
+async fn offer(app: &TestApp, provider: &Actor, published: &Published, price: i64, more: Value) -> Offer {
+    app.compliance.assess(published).await;
+    let mut document = terms(price);
+    document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let terms = provider.try_publish_terms(&document).await.unwrap()["id"].as_str().unwrap().to_string();
+    provider.list(published, &terms).await
+}
+
+async fn statement(app: &TestApp, actor: &Actor, order: &str) -> (Value, Value) {
+    let certificate = actor.get(format!("/v1/orders/{order}/certificate")).await.unwrap();
+    let envelope: Envelope = serde_json::from_value(certificate["envelope"].clone()).unwrap();
+    let signed = envelope.verify(app.app().keys.statement.public(), IN_TOTO_PAYLOAD_TYPE).unwrap();
+    (certificate, signed["predicate"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn royalties_go_up_the_lineage_and_co_builders_share_the_rest() {
+    let app = TestApp::start().await;
+    let (source, remixer) = (app.provider().await, app.organisation("remix-house").await);
+    let (partner, lab) = (app.organisation("partner-house").await, app.lab("verse-lab", 10_000).await);
+    let poems = source.publish("poems", SHARDS).await;
+    offer(&app, &source, &poems, 100, json!({ "derivative_royalty_basis_points": 1000 })).await;
+    let remix = remixer.publish_from("remix", SHARDS, &[poems.as_parent()]).await;
+    let shares = json!([
+        { "organisation": "remix-house", "basis_points": 6667 }, { "organisation": "partner-house", "basis_points": 3333 },
+    ]);
+    let remixed = offer(&app, &remixer, &remix, 10_000, json!({ "revenue_shares": shares })).await;
+
+    let (order, _) = lab.take_delivery(&remixed).await;
+    let early = lab.get(format!("/v1/orders/{order}/certificate")).await.unwrap_err();
+    assert_eq!(early.kind, Kind::WrongState);
+    let accepted = lab.answer(&order, "acceptance").await.unwrap();
+    let owed = [&source, &partner, &remixer].map(|actor| actor.balance("payable"));
+    let [source_owed, partner_owed, remixer_owed] = owed;
+    let owed = (source_owed.await, partner_owed.await, remixer_owed.await);
+    assert_eq!(owed, (970, 2910, 5820), "of 9,700 fen that the fee leaves");
+
+    let (certificate, stated) = statement(&app, &remixer, &order).await;
+    assert_eq!(certificate["number"], accepted["certificate_number"]);
+    assert_eq!((&stated["number"], &stated["order"]), (&certificate["number"], &json!(order)));
+    assert!(stated["number"].as_str().unwrap().starts_with("CPX-T-"));
+    app.sequenced().await;
+    let proof = format!("/v1/log/proofs/{}", certificate["entry_id"].as_str().unwrap());
+    assert!(app.anonymous().get(proof).text().await.unwrap().starts_with("c2sp.org/tlog-proof@v1"));
+    assert_eq!(source.get(format!("/v1/orders/{order}/certificate")).await.unwrap_err().kind, Kind::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shares_that_cannot_be_paid_are_refused_with_the_reason() {
+    let app = TestApp::start().await;
+    let provider = app.provider().await;
+    let publish = async |more: Value| {
+        let mut document = terms(100);
+        document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        provider.try_publish_terms(&document).await.unwrap_err()
+    };
+    let share = |handle: &str, points: i64| json!({ "organisation": handle, "basis_points": points });
+    let short = publish(json!({ "revenue_shares": [share("poetry-house", 9999)] })).await;
+    assert_eq!((short.kind, short.field.as_deref()), (Kind::Invalid, Some("document.revenue_shares")));
+    assert!(short.detail.contains("9999") && short.remedy.unwrap().contains("exactly 10000"));
+    let ghost = publish(json!({ "revenue_shares": [share("poetry-house", 5000), share("nobody", 5000)] })).await;
+    assert_eq!((ghost.kind, ghost.field.as_deref()), (Kind::NotFound, Some("document.revenue_shares[1].organisation")));
+    let greedy = publish(json!({ "derivative_royalty_basis_points": 5001 })).await;
+    assert_eq!(greedy.kind, Kind::Invalid, "{greedy:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_from_a_corpus_that_forbids_it_is_not_listed() {
+    let app = TestApp::start().await;
+    let (source, remixer) = (app.provider().await, app.organisation("remix-house").await);
+    let poems = source.publish("poems", SHARDS).await;
+    let forbidding = json!({ "permitted_uses": ["pretrain"], "prohibited_uses": ["derive"] });
+    offer(&app, &source, &poems, 100, forbidding).await;
+    let remix = remixer.publish_from("remix", SHARDS, &[poems.as_parent()]).await;
+    app.compliance.assess(&remix).await;
+    let own = remixer.publish_terms(100).await;
+    let listing = json!({ "dataset": remix.dataset, "version": 1, "terms_id": own });
+    let error = remixer.post("/v1/listings", &listing).await.unwrap_err();
+    assert_eq!((error.kind, error.field.as_deref()), (Kind::UseNotPermitted, Some("version")));
+    assert!(error.detail.contains("poetry-house/poems@1") && error.remedy.unwrap().contains("permit to derive"));
+    let permitting = source.publish_terms(200).await;
+    source.list(&poems, &permitting).await;
+    remixer.list(&remix, &own).await;
+}
