@@ -3,9 +3,9 @@
 //! [`Db::read`] and [`Db::write`] are the only ways to a [`Conn`]. Each runs its closure whole on one blocking
 //! thread, so a request that is dropped cannot cut a transaction in two.
 //!
-//! - A write is serialisable. On SQLite it starts with `BEGIN IMMEDIATE` behind an in-process mutex, so that
-//!   writers queue instead of spinning; on PostgreSQL it is `ISOLATION LEVEL SERIALIZABLE`, repeated with
-//!   jitter when the server finds a conflict. Closures are therefore `Fn`, and free of side effects.
+//! - A write is serialisable: `BEGIN IMMEDIATE` on SQLite, `ISOLATION LEVEL SERIALIZABLE` on PostgreSQL. Those that
+//!   wait at the same time share one commit (see `db/writes.rs`), and one that met a conflict is repeated. Closures
+//!   are therefore `Fn`, and free of side effects.
 //! - A read sees one snapshot and cannot write.
 //! - Text compares by its bytes on both, whatever collation a PostgreSQL was set up with.
 //!
@@ -17,8 +17,7 @@
 use std::cell::Cell;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::Connection;
@@ -32,8 +31,10 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use crate::error::{Error, Kind, Result};
 
 mod conn;
+mod writes;
 
 pub use conn::{Conn, MultiBackend};
+use writes::Writer;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -78,16 +79,12 @@ pub const LIVES: &[&str] = &[
     "entitlements",
     "takedowns",
     "recalls",
+    "disputes",
 ];
 
 /// Older SQLite can corrupt a database when the write-ahead log is reset.
 const SQLITE_AT_LEAST: i32 = 3_051_003;
 
-/// How often a write is repeated on a serialisation failure before the caller is told to try later.
-const WRITE_ATTEMPTS: u32 = 20;
-/// How often one is repeated when a key is taken that it had not seen: another transaction was faster by a moment, and
-/// on the next attempt the rule that looks for the key says so in its own words.
-const TAKEN_ATTEMPTS: u32 = 3;
 const POOL_WAIT: Duration = Duration::from_secs(10);
 
 type ConnPool = Pool<ConnectionManager<Conn>>;
@@ -96,10 +93,7 @@ type ConnPool = Pool<ConnectionManager<Conn>>;
 #[derive(Clone)]
 pub struct Db {
     readers: ConnPool,
-    writers: ConnPool,
-    /// SQLite takes one writer at a time.
-    sqlite_writer: Option<Arc<std::sync::Mutex<()>>>,
-    retries: Arc<AtomicU64>,
+    writer: Arc<Writer>,
 }
 
 impl Db {
@@ -109,7 +103,7 @@ impl Db {
     pub fn open(url: &str, pool_size: u32) -> Result<Self> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let pool = pool(url, pool_size, Settings::Postgres)?;
-            return Ok(Self { readers: pool.clone(), writers: pool, sqlite_writer: None, retries: Arc::default() });
+            return Ok(Self { readers: pool.clone(), writer: Arc::new(Writer::new(pool, true)) });
         }
         if url.contains("://") {
             // Not repeated here: it may hold a password.
@@ -120,13 +114,13 @@ impl Db {
         let writers = pool(url, 1, Settings::SqliteWriter)?;
         assert_sqlite_version(&mut *checkout(&writers)?)?;
         let readers = pool(url, pool_size, Settings::SqliteReader)?;
-        Ok(Self { readers, writers, sqlite_writer: Some(Arc::default()), retries: Arc::default() })
+        Ok(Self { readers, writer: Arc::new(Writer::new(writers, false)) })
     }
 
     /// Brings the schema up to date and installs the guards of append-only tables.
     pub async fn migrate(&self) -> Result<()> {
         self.on_blocking_thread(|db| {
-            let mut conn = checkout(&db.writers)?;
+            let mut conn = checkout(db.writer.pool())?;
             match &mut *conn {
                 Conn::Pg(pg) => {
                     // Several instances may start at once: one migrates, the others wait for it.
@@ -147,7 +141,7 @@ impl Db {
 
     /// Undoes every migration: tests prove with it that each `down.sql` is real.
     pub async fn revert_all_migrations(&self) -> Result<()> {
-        self.on_blocking_thread(|db| match &mut *checkout(&db.writers)? {
+        self.on_blocking_thread(|db| match &mut *checkout(db.writer.pool())? {
             Conn::Pg(pg) => pg.revert_all_migrations(MIGRATIONS).map(drop).map_err(migration_failed),
             Conn::Sqlite(sqlite) => sqlite.revert_all_migrations(MIGRATIONS).map(drop).map_err(migration_failed),
         })
@@ -174,43 +168,12 @@ impl Db {
         T: Send + 'static,
         F: Fn(&mut Conn) -> Result<T> + Send + 'static,
     {
-        self.on_blocking_thread(move |db| {
-            for attempt in 1.. {
-                // A writer that panicked left nothing behind: its connection was dropped, and the transaction with it.
-                let lock = |mutex| std::sync::Mutex::lock(mutex).unwrap_or_else(PoisonError::into_inner);
-                let _one_at_a_time = db.sqlite_writer.as_deref().map(lock);
-                let mut conn = checkout(&db.writers)?;
-                begin(&mut conn, "BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN IMMEDIATE")?;
-                match finish(&mut conn, &work) {
-                    Err(error) if attempt < db.attempts(&error) => {
-                        drop(conn);
-                        db.retries.fetch_add(1, Ordering::Relaxed);
-                        let most = 1_u64 << attempt.min(7);
-                        std::thread::sleep(Duration::from_millis(rand::random_range(0..=most)));
-                    }
-                    outcome => return outcome,
-                }
-            }
-            Err(Error::internal("unreachable: attempts are bounded"))
-        })
-        .await
-    }
-
-    /// How often a write that failed with `error` is attempted in all.
-    fn attempts(&self, error: &Error) -> u32 {
-        match error.cause() {
-            Some(error) if is_conflict(error) => WRITE_ATTEMPTS,
-            // On SQLite one write follows the other: what is taken was taken before.
-            Some(Diesel::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) if self.sqlite_writer.is_none() => {
-                TAKEN_ATTEMPTS
-            }
-            _ => 1,
-        }
+        self.writer.write(work).await
     }
 
     /// How many writes were repeated because of a conflict, since the start.
     pub fn retries(&self) -> u64 {
-        self.retries.load(Ordering::Relaxed)
+        self.writer.retries()
     }
 
     async fn on_blocking_thread<T, F>(&self, work: F) -> Result<T>
@@ -337,17 +300,34 @@ type Manager = <Conn as Connection>::TransactionManager;
 
 #[allow(clippy::disallowed_methods)] // as above
 fn finish<T>(conn: &mut Conn, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
-    let outcome = match (work(conn), FIRST_FAILURE.take()) {
-        (Ok(value), None) => return Manager::commit_transaction(conn).map(|()| value).map_err(Error::from),
+    match outcome_of(work(conn)) {
+        Ok(value) => Manager::commit_transaction(conn).map(|()| value).map_err(Error::from),
+        Err(error) => {
+            roll_back(conn);
+            Err(error)
+        }
+    }
+}
+
+/// What became of work whose last word is `said`, whatever it passed over on the way.
+fn outcome_of<T>(said: Result<T>) -> Result<T> {
+    match (said, FIRST_FAILURE.take()) {
         (Ok(_), Some(passed_over)) => Err(Error::from(passed_over)),
         // Whatever the work made of it, it may succeed when it is repeated.
         (Err(_), Some(conflict)) if is_conflict(&conflict) => Err(Error::from(conflict)),
-        (Err(error), _) => Err(error),
-    };
-    if let Err(rollback) = Manager::rollback_transaction(conn) {
-        tracing::warn!(?rollback, "a rollback failed; the connection is dropped");
+        (said, _) => said,
     }
-    outcome
+}
+
+/// Undoes the whole transaction, or drops the connection.
+#[allow(clippy::disallowed_methods)] // as above
+fn roll_back(conn: &mut Conn) {
+    while let Ok(Some(_)) = Manager::transaction_manager_status_mut(conn).transaction_depth() {
+        if let Err(rollback) = Manager::rollback_transaction(conn) {
+            tracing::warn!(?rollback, "a rollback failed; the connection is dropped");
+            return;
+        }
+    }
 }
 
 /// True if another transaction got in the way and the same work may succeed when repeated.

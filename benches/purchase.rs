@@ -1,0 +1,199 @@
+//! How many complete purchases an exchange makes in a second, and whether past ones make them dearer.
+//!
+//! A purchase is what a lab does: it places an order, signs the contract, which the exchange countersigns, and pays
+//! into escrow, which grants the entitlement. Each step is durable, and every statement is in the log's queue, which
+//! the exchange's own sequencer empties meanwhile.
+//!
+//! `cargo bench --bench purchase` runs on SQLite; with `TEST_DATABASE_URL` on a schema of its own on that PostgreSQL,
+//! against `pgbench` (TPC-B-like, from the same installation or `PGBENCH`) with as many clients, turn about.
+//! `cargo bench --bench purchase -- 1000000` then adds past orders up to that number and compares what a purchase costs.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::print_stdout, clippy::cast_precision_loss, clippy::disallowed_methods, dead_code, unreachable_pub)]
+
+#[allow(unused_imports)]
+#[path = "../tests/it/support/mod.rs"]
+mod support;
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant as Stopwatch};
+
+use corpex::delivery;
+use corpex::identity::{Caller, Membership, Role, Scope};
+use corpex::market::orders::{self, NewOrder};
+use corpex::signing::{IN_TOTO_PAYLOAD_TYPE, SecretKey};
+use corpex::terms::Use;
+use rand::seq::IndexedRandom as _;
+
+use support::{Actor, Offer, TestApp};
+
+const CLIENTS: u32 = 8;
+const LABS: usize = 64;
+const ROUND: Duration = Duration::from_secs(10);
+const ROUNDS: usize = 3;
+const PRICE_FEN: i64 = 1;
+const DEPOSIT_FEN: i64 = 1_000_000;
+/// What this must reach on SQLite, in purchases a second.
+const SQLITE_AT_LEAST: f64 = 500.0;
+/// What this must reach on PostgreSQL, as a part of pgbench's transactions.
+const PGBENCH_AT_LEAST: f64 = 0.5;
+
+fn main() {
+    // `cargo test --all-targets` and `cargo bench` both run this; only the latter says so.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(run());
+}
+
+async fn run() {
+    let app = TestApp::start_with(|config| config.database_connections = CLIENTS + 4).await;
+    let shop = Arc::new(Shop::open(&app).await);
+    buy_for(&app, &shop, Duration::from_secs(2)).await;
+    let Ok(server) = std::env::var("TEST_DATABASE_URL") else {
+        let best = best_of(&app, &shop).await;
+        println!("SQLite: {best:.0} purchases/s, {CLIENTS} clients (at least {SQLITE_AT_LEAST:.0})");
+        assert!(best >= SQLITE_AT_LEAST, "too few purchases");
+        return;
+    };
+    let reference = Pgbench::prepare(&server);
+    let mut ratios = Vec::new();
+    for _ in 0..ROUNDS {
+        let transactions = reference.run();
+        let (purchases, retries) = buy_for(&app, &shop, ROUND).await;
+        println!(
+            "PostgreSQL: {purchases:.0} purchases/s ({retries} repeated writes); pgbench {transactions:.0} transactions/s"
+        );
+        ratios.push(purchases / transactions);
+    }
+    ratios.sort_by(f64::total_cmp);
+    let median = ratios[ROUNDS / 2];
+    println!("purchases against TPC-B: {median:.2} (at least {PGBENCH_AT_LEAST})");
+    assert!(median >= PGBENCH_AT_LEAST, "too few purchases");
+}
+
+async fn best_of(app: &TestApp, shop: &Arc<Shop>) -> f64 {
+    let mut best = 0.0_f64;
+    for _ in 0..ROUNDS {
+        let (purchases, _) = buy_for(app, shop, ROUND).await;
+        println!("{purchases:.0} purchases/s");
+        best = best.max(purchases);
+    }
+    best
+}
+
+/// What is bought, and by whom.
+struct Shop {
+    offer: Offer,
+    labs: Vec<(Caller, String, SecretKey)>,
+}
+
+impl Shop {
+    async fn open(app: &TestApp) -> Self {
+        let provider = app.provider().await;
+        let offer = app.listed_corpus(&provider, "poems", PRICE_FEN).await;
+        let mut labs = Vec::new();
+        for number in 0..LABS {
+            let lab = app.lab(&format!("lab-{number}"), DEPOSIT_FEN).await;
+            labs.push((caller(&lab).await, lab.handle.clone(), lab.key.clone()));
+        }
+        Self { offer, labs }
+    }
+}
+
+async fn caller(lab: &Actor) -> Caller {
+    let me = lab.get("/v1/me").await.unwrap();
+    let organisation = lab.get(format!("/v1/organisations/{}", lab.handle)).await.unwrap();
+    let id = organisation["id"].as_str().unwrap().parse().unwrap();
+    let membership = Membership { organisation_id: id, handle: lab.handle.clone(), role: Role::Admin, verified: true };
+    Caller {
+        user_id: me["user_id"].as_str().unwrap().parse().unwrap(),
+        email: lab.email.clone(),
+        platform_role: None,
+        scope: Scope::Write,
+        memberships: vec![membership],
+    }
+}
+
+/// Purchases a second over that time, and how many writes had to be repeated.
+async fn buy_for(app: &TestApp, shop: &Arc<Shop>, time: Duration) -> (f64, u64) {
+    let (begun, before) = (Stopwatch::now(), app.app().db.retries());
+    let bought = Arc::new(AtomicU64::new(0));
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (app, shop, bought) = (app.app().clone(), shop.clone(), bought.clone());
+        clients.spawn(async move {
+            while begun.elapsed() < time {
+                let (caller, handle, key) = shop.labs.choose(&mut rand::rng()).unwrap();
+                buy(&app, &shop.offer, caller, handle, key).await;
+                bought.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+    let rate = bought.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64();
+    (rate, app.app().db.retries() - before)
+}
+
+async fn buy(app: &corpex::app::App, offer: &Offer, caller: &Caller, handle: &str, key: &SecretKey) {
+    let wanted = NewOrder {
+        listing_id: offer.listing.parse().unwrap(),
+        organisation: handle.to_string(),
+        r#use: Use::Pretrain,
+        purpose: "pretraining of a small language model".to_string(),
+    };
+    let (who, config, now) = (caller.clone(), app.config.clone(), app.clock.now());
+    let order = app.db.write(move |c| orders::place(c, &who, &config, &wanted, now)).await.unwrap();
+    let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, order.contract_document.clone().into_bytes());
+    let (who, keys, now) = (caller.clone(), app.keys.clone(), app.clock.now());
+    let sign = move |c: &mut corpex::db::Conn| {
+        orders::sign_contract(c, &who, &keys, order.id, envelope.clone(), now).map(drop)
+    };
+    app.db.write(sign).await.unwrap();
+    let (who, keys, now) = (caller.clone(), app.keys.clone(), app.clock.now());
+    app.db.write(move |c| delivery::pay_order(c, &who, &keys, order.id, None, now).map(drop)).await.unwrap();
+}
+
+/// The reference: `pgbench` on the same server, in a database of its own.
+struct Pgbench {
+    program: String,
+    url: String,
+}
+
+impl Pgbench {
+    fn prepare(server: &str) -> Self {
+        let program = std::env::var("PGBENCH").unwrap_or_else(|_| installed());
+        let this = Self { program, url: server.to_string() };
+        this.call(&["--initialize", "--quiet", "--scale=16"]);
+        this
+    }
+    /// Transactions a second over one round.
+    fn run(&self) -> f64 {
+        let (clients, seconds) = (format!("--client={CLIENTS}"), format!("--time={}", ROUND.as_secs()));
+        let answer = self.call(&["--no-vacuum", &clients, "--jobs=2", &seconds]);
+        let line = answer.lines().find_map(|line| line.strip_prefix("tps = ")).unwrap();
+        line.split(' ').next().unwrap().parse().unwrap()
+    }
+    fn call(&self, arguments: &[&str]) -> String {
+        let output = Command::new(&self.program).args(arguments).arg(&self.url).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+/// The newest `pgbench` of the distribution's servers.
+fn installed() -> String {
+    let mut found: Vec<_> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin/pgbench")))
+        .filter(|path| path.exists())
+        .collect();
+    found.sort();
+    found.pop().map_or_else(|| "pgbench".to_string(), |path| path.display().to_string())
+}

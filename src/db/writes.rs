@@ -1,0 +1,240 @@
+//! Writes: to its caller each is one serialisable transaction, and those that wait at the same time share one.
+//!
+//! A write joins a queue. A lane takes the next, and whatever else waits by then: a savepoint around each, and one
+//! commit for all, so that the disk is flushed once. Nobody is answered before that commit. A write that fails is rolled
+//! back to its savepoint, and takes no other with it. When the transaction as a whole fails, by a conflict, a refused
+//! commit or a panic, each write of the group runs again in a transaction of its own.
+//!
+//! A process has one lane. SQLite takes one writer at a time anyway; on PostgreSQL, transactions that append to the same
+//! tables side by side are in each other's way in serialisable isolation (its locks cover whole pages of an index), and
+//! one lane that commits groups is faster than several that repeat their work. Conflicts with other instances are
+//! repeated with jitter.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use diesel::connection::TransactionManager;
+use diesel::result::{DatabaseErrorKind, Error as Diesel};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::{Conn, ConnPool, FIRST_FAILURE, Manager, begin, checkout, is_conflict, outcome_of, roll_back};
+use crate::error::{Error, Result};
+
+/// How often a write is repeated on a serialisation failure before the caller is told to try later.
+const WRITE_ATTEMPTS: u32 = 20;
+/// How often one is repeated when a key is taken that it had not seen: another instance was faster by a moment, and
+/// on the next attempt the rule that looks for the key says so in its own words.
+const TAKEN_ATTEMPTS: u32 = 3;
+/// How many writes share a transaction at most.
+const MOST_TOGETHER: usize = 64;
+
+/// The one way in which a process writes.
+pub(super) struct Writer {
+    pool: ConnPool,
+    waiting: Mutex<VecDeque<Box<dyn Write>>>,
+    lane: Arc<Semaphore>,
+    /// Whether other processes may write at the same moment.
+    is_shared: bool,
+    retries: AtomicU64,
+}
+
+/// A write that waits for its turn.
+trait Write: Send {
+    /// Does the work; more than once where a transaction has to be repeated.
+    fn run(&mut self, conn: &mut Conn) -> Result<()>;
+    /// Tells the caller.
+    fn answer(self: Box<Self>, outcome: Result<()>);
+}
+
+struct Queued<T, F> {
+    work: F,
+    value: Option<T>,
+    caller: oneshot::Sender<Result<T>>,
+    span: tracing::Span,
+}
+
+impl<T: Send, F: Fn(&mut Conn) -> Result<T> + Send> Write for Queued<T, F> {
+    fn run(&mut self, conn: &mut Conn) -> Result<()> {
+        self.value = Some(self.span.in_scope(|| (self.work)(conn))?);
+        Ok(())
+    }
+    fn answer(self: Box<Self>, outcome: Result<()>) {
+        let value = self.value.ok_or_else(|| Error::internal("a write that succeeded has a value"));
+        // A caller that went away wants no answer.
+        let _ = self.caller.send(outcome.and(value));
+    }
+}
+
+impl Writer {
+    pub(super) fn new(pool: ConnPool, is_shared: bool) -> Self {
+        let (waiting, lane) = (Mutex::default(), Arc::new(Semaphore::new(1)));
+        Self { pool, waiting, lane, is_shared, retries: AtomicU64::default() }
+    }
+
+    pub(super) fn pool(&self) -> &ConnPool {
+        &self.pool
+    }
+
+    /// How many writes were repeated because of a conflict, since the start.
+    pub(super) fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
+    }
+
+    /// Queues `work`, and waits for its outcome.
+    pub(super) async fn write<T, F>(self: &Arc<Self>, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Conn) -> Result<T> + Send + 'static,
+    {
+        let (caller, answer) = oneshot::channel();
+        let span = tracing::Span::current();
+        self.waiting().push_back(Box::new(Queued { work, value: None, caller, span }));
+        let writer = self.clone();
+        // A task of its own: the write is done whole even if its caller goes away.
+        tokio::spawn(async move {
+            let Ok(_lane) = writer.lane.clone().acquire_owned().await else { return };
+            if writer.waiting().is_empty() {
+                return; // another took it along
+            }
+            let worked_off = tokio::task::spawn_blocking(move || writer.work_off()).await;
+            if let Err(error) = worked_off {
+                tracing::error!(%error, "a group of writes was given up");
+            }
+        });
+        answer.await.map_err(|error| Error::internal("the write was given up").because(error))?
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Box<dyn Write>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Works off what waits, or the first of it.
+    fn work_off(&self) {
+        let group: Vec<_> = {
+            let mut waiting = self.waiting();
+            let together = waiting.len().min(MOST_TOGETHER);
+            waiting.drain(..together).collect()
+        };
+        let alone = if group.len() > 1 { self.run_together(group) } else { group };
+        for mut write in alone {
+            let outcome = self.run_alone(&mut *write);
+            write.answer(outcome);
+        }
+    }
+
+    /// Runs a group in one transaction, and gives back those that must run again alone.
+    fn run_together(&self, mut group: Vec<Box<dyn Write>>) -> Vec<Box<dyn Write>> {
+        let outcomes = match self.try_together(&mut group) {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                tracing::debug!(%error, writes = group.len(), "a group of writes was not committed; each runs alone");
+                self.retries.fetch_add(1, Ordering::Relaxed);
+                return group;
+            }
+        };
+        let mut again = Vec::new();
+        for (write, outcome) in group.into_iter().zip(outcomes) {
+            match outcome {
+                Err(error) if self.attempts(&error) > 1 => again.push(write),
+                outcome => write.answer(outcome),
+            }
+        }
+        again
+    }
+
+    /// The outcome of each write of the group, once the transaction is committed.
+    fn try_together(&self, group: &mut [Box<dyn Write>]) -> Result<Vec<Result<()>>> {
+        let mut conn = checkout(&self.pool)?;
+        begin_write(&mut conn)?;
+        let mut outcomes = Vec::new();
+        for write in group {
+            match run_in_savepoint(&mut conn, &mut **write) {
+                Err(error) => {
+                    roll_back(&mut conn);
+                    return Err(error);
+                }
+                Ok(outcome) => outcomes.push(outcome),
+            }
+        }
+        commit(&mut conn)?;
+        Ok(outcomes)
+    }
+
+    /// Runs a write in a transaction of its own, again where another instance was in its way.
+    fn run_alone(&self, write: &mut dyn Write) -> Result<()> {
+        let mut attempt = 1;
+        loop {
+            match self.try_alone(write) {
+                Err(error) if attempt < self.attempts(&error) => {
+                    self.retries.fetch_add(1, Ordering::Relaxed);
+                    let most = 1_u64 << attempt.min(7);
+                    std::thread::sleep(Duration::from_millis(rand::random_range(0..=most)));
+                    attempt += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn try_alone(&self, write: &mut dyn Write) -> Result<()> {
+        let mut conn = checkout(&self.pool)?;
+        begin_write(&mut conn)?;
+        match run(&mut conn, write) {
+            Ok(()) => commit(&mut conn),
+            Err(error) => {
+                roll_back(&mut conn);
+                Err(error)
+            }
+        }
+    }
+
+    /// How often a write that failed with `error` is attempted in all.
+    fn attempts(&self, error: &Error) -> u32 {
+        match error.cause() {
+            Some(error) if is_conflict(error) => WRITE_ATTEMPTS,
+            // Where nobody else writes, what is taken was taken before.
+            Some(Diesel::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) if self.is_shared => TAKEN_ATTEMPTS,
+            _ => 1,
+        }
+    }
+}
+
+fn begin_write(conn: &mut Conn) -> Result<()> {
+    begin(conn, "BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN IMMEDIATE")
+}
+
+#[allow(clippy::disallowed_methods)] // as in `begin`
+fn commit(conn: &mut Conn) -> Result<()> {
+    Ok(Manager::commit_transaction(conn)?)
+}
+
+/// Runs a write within the group's transaction: what it made of it, or why the whole group cannot go on.
+#[allow(clippy::disallowed_methods)] // as in `begin`
+fn run_in_savepoint(conn: &mut Conn, write: &mut dyn Write) -> Result<Result<()>> {
+    Manager::begin_transaction(conn)?;
+    match run(conn, write) {
+        Err(error) if error.cause().is_some_and(is_conflict) => Err(error),
+        Err(error) => {
+            Manager::rollback_transaction(conn)?;
+            Ok(Err(error))
+        }
+        Ok(()) => {
+            Manager::commit_transaction(conn)?;
+            Ok(Ok(()))
+        }
+    }
+}
+
+/// Runs a write on an open transaction. One that panicked has failed, and leaves nothing behind.
+fn run(conn: &mut Conn, write: &mut dyn Write) -> Result<()> {
+    FIRST_FAILURE.set(None);
+    let ran = catch_unwind(AssertUnwindSafe(|| write.run(conn)));
+    outcome_of(ran.unwrap_or_else(|_| Err(Error::internal("database work panicked"))))
+}
+
+#[cfg(test)]
+#[path = "writes_tests.rs"]
+mod tests;
