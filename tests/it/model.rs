@@ -1,0 +1,102 @@
+//! The market against a model: random trades, step by step, must do what a few plain rules say, and keep the books.
+//!
+//! 200 sequences of up to 100 steps run with the rest of the tests; `CORPEX_MODEL_SEQUENCES` asks for more. A sequence
+//! that fails is made as short as possible, printed, and kept in `tests/it/model/regressions`, to be run first from
+//! then on.
+
+mod rules;
+mod world;
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
+
+use rules::{Book, Step};
+use world::World;
+
+const LABS: usize = 3;
+const STEPS: usize = 100;
+/// How many actors share the orders of the story without a model, and how many steps each takes.
+const ACTORS: usize = 8;
+const STEPS_EACH: usize = 40;
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let lab = 0..LABS;
+    let order = any::<prop::sample::Index>();
+    let step = prop_oneof![
+        2 => (lab.clone(), 1..3000_i64).prop_map(|(lab, fen)| Step::Deposit { lab, fen }),
+        4 => lab.prop_map(|lab| Step::Place { lab }),
+        4 => order.clone().prop_map(Step::Sign),
+        1 => order.clone().prop_map(Step::Cancel),
+        5 => order.clone().prop_map(Step::Pay),
+        4 => order.clone().prop_map(Step::Begin),
+        3 => order.clone().prop_map(Step::Complete),
+        2 => order.clone().prop_map(Step::Accept),
+        3 => order.clone().prop_map(Step::Reject),
+        2 => order.clone().prop_map(Step::OfferRedelivery),
+        3 => (order.clone(), 0..=rules::PRICE + 1).prop_map(|(order, fen)| Step::OfferRefund { order, fen }),
+        2 => order.clone().prop_map(Step::Redeliver),
+        2 => order.clone().prop_map(Step::AcceptCure),
+        2 => order.clone().prop_map(Step::RejectCure),
+        3 => order.clone().prop_map(Step::PassDeadline),
+        1 => (1..10_i64).prop_map(|days| Step::Wait { days }),
+    ];
+    prop::collection::vec(step, 1..=STEPS)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
+}
+
+#[test]
+fn every_sequence_of_steps_does_what_the_rules_say() {
+    let cases = std::env::var("CORPEX_MODEL_SEQUENCES").ok().map_or(200, |cases| cases.parse().unwrap());
+    // A server takes longer over each step than a file, and its stories with eight actors are another test.
+    let cases = if std::env::var("TEST_DATABASE_URL").is_ok() { cases / 10 } else { cases };
+    let kept = FileFailurePersistence::Direct("tests/it/model/regressions");
+    let config =
+        Config { cases, failure_persistence: Some(Box::new(kept)), max_shrink_iters: 500, ..Config::default() };
+    let runtime = runtime();
+    let world = runtime.block_on(World::begin(LABS));
+    let ran = TestRunner::new(config)
+        .run(&steps(), |steps| runtime.block_on(world.play(&steps)).map_err(TestCaseError::fail));
+    runtime.block_on(world.end());
+    ran.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// Whoever comes first wins, and whatever happens, the books balance and a licence stands for money paid.
+#[test]
+fn actors_who_step_on_each_others_toes_keep_the_books() {
+    let runtime = runtime();
+    let world = Arc::new(runtime.block_on(World::begin(LABS)));
+    let mut script = TestRunner::deterministic();
+    let orders = runtime.block_on(world.open_orders(LABS * 4));
+    let scripts: Vec<Vec<Step>> = (0..ACTORS)
+        .map(|_| {
+            let exactly = prop::collection::vec(steps(), STEPS_EACH);
+            let steps = exactly.new_tree(&mut script).unwrap().current();
+            steps.into_iter().filter_map(|steps| steps.into_iter().next()).collect()
+        })
+        .collect();
+    runtime.block_on(async {
+        let mut actors = tokio::task::JoinSet::new();
+        for steps in scripts {
+            let (world, orders) = (world.clone(), orders.clone());
+            actors.spawn(async move {
+                let mut book = Book::of(LABS, orders);
+                for step in steps {
+                    // What becomes of it depends on the others; that it is done whole or refused does not.
+                    let _ = world.attempt(&mut book, step).await;
+                }
+            });
+        }
+        while let Some(actor) = actors.join_next().await {
+            actor.unwrap();
+        }
+        world.check_books().await.unwrap();
+        world.check_licences(&orders).await.unwrap();
+        Arc::into_inner(world).unwrap().end().await;
+    });
+}

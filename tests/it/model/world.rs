@@ -1,0 +1,264 @@
+//! A real exchange in which the steps are taken, and where to look for what they did.
+
+use std::time::Duration;
+
+use corpex::compliance;
+use corpex::db::Conn;
+use corpex::delivery::{self, trades};
+use corpex::error::Error;
+use corpex::identity::{Caller, Membership, Role, Scope};
+use corpex::ledger::{self, AccountRef, TransactionKind};
+use corpex::market;
+use corpex::market::orders::{self, CureOffer, NewOrder, Remedy};
+use corpex::signing::{IN_TOTO_PAYLOAD_TYPE, SecretKey};
+use corpex::terms::Use;
+use corpex::types::{Currency, Instant, Money, OrganisationId};
+use diesel::prelude::*;
+use diesel::sql_types::{Nullable, Text};
+
+use super::rules::{Book, PRICE, Step, Trade};
+use crate::support::{Actor, Offer, TestApp};
+
+/// A party to trades.
+struct Party {
+    organisation: OrganisationId,
+    caller: Caller,
+    handle: String,
+    key: SecretKey,
+}
+
+impl Party {
+    async fn of(actor: &Actor) -> Self {
+        let me = actor.get("/v1/me").await.unwrap();
+        let membership = &me["memberships"][0];
+        let organisation = membership["organisation_id"].as_str().unwrap().parse().unwrap();
+        let handle = actor.handle.clone();
+        let member =
+            Membership { organisation_id: organisation, handle: handle.clone(), role: Role::Admin, verified: true };
+        let caller = Caller {
+            user_id: me["user_id"].as_str().unwrap().parse().unwrap(),
+            email: actor.email.clone(),
+            platform_role: None,
+            scope: Scope::Write,
+            memberships: vec![member],
+        };
+        Self { organisation, caller, handle, key: actor.key.clone() }
+    }
+}
+
+pub struct World {
+    app: TestApp,
+    offer: Offer,
+    provider: Party,
+    labs: Vec<Party>,
+    begun_at: Instant,
+}
+
+#[derive(Debug, QueryableByName)]
+struct Standing {
+    #[diesel(sql_type = Text)]
+    order_state: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    licence_state: Option<String>,
+}
+
+impl World {
+    pub async fn begin(labs: usize) -> Self {
+        let app = TestApp::start().await;
+        let provider = app.provider().await;
+        let offer = app.listed_corpus(&provider, "poems", PRICE).await;
+        let mut parties = Vec::new();
+        for number in 0..labs {
+            parties.push(Party::of(&app.lab(&format!("lab-{number}"), 0).await).await);
+        }
+        let begun_at = app.clock.now();
+        Self { offer, provider: Party::of(&provider).await, labs: parties, begun_at, app }
+    }
+
+    /// Stops the exchange, which looks at the books once more.
+    pub async fn end(self) {
+        self.app.drain().await;
+    }
+
+    /// Takes the steps in turn and compares each outcome, and at the end everything, with what the rules say.
+    pub async fn play(&self, steps: &[Step]) -> Result<(), String> {
+        let mut book = self.open_book().await;
+        for step in steps {
+            if step.order().is_some() && book.trades.is_empty() {
+                continue;
+            }
+            let before = book.clone();
+            let expected = book.expect(step);
+            let happened = self.take(&before, step, &mut book).await;
+            let kinds = (expected.err(), happened.as_ref().err().map(|error| error.kind));
+            if kinds.0 != kinds.1 {
+                return Err(format!("{step:?} on {before:#?}: expected {:?}, found {happened:?}", kinds.0));
+            }
+        }
+        self.compare(&book).await?;
+        self.check_licences(&book.trades).await?;
+        self.check_books().await
+    }
+
+    /// Takes one step, whatever becomes of it; orders that are placed are added to the book.
+    pub async fn attempt(&self, book: &mut Book, step: Step) -> Result<(), Error> {
+        let before = book.clone();
+        self.take(&before, &step, book).await
+    }
+
+    /// Orders whose contracts wait for their signatures, for labs that can pay.
+    pub async fn open_orders(&self, number: usize) -> Vec<Trade> {
+        let mut book = self.open_book().await;
+        for order in 0..number {
+            let lab = order % self.labs.len();
+            for step in [Step::Deposit { lab, fen: PRICE }, Step::Place { lab }] {
+                self.attempt(&mut book, step).await.unwrap();
+            }
+        }
+        book.trades
+    }
+
+    async fn open_book(&self) -> Book {
+        let mut wallets = Vec::new();
+        for lab in &self.labs {
+            wallets.push(self.balance(AccountRef::Wallet(lab.organisation)).await);
+        }
+        let payable = self.balance(AccountRef::Payable(self.provider.organisation)).await;
+        Book::new(wallets, payable, self.balance(AccountRef::Fees).await)
+    }
+
+    async fn balance(&self, account: AccountRef) -> i64 {
+        let balance = move |c: &mut Conn| ledger::balance(c, account, Currency::CNY);
+        self.app.app().db.read(balance).await.unwrap().amount_minor
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut Conn) -> corpex::error::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.app.app().db.write(work).await
+    }
+
+    async fn take(&self, before: &Book, step: &Step, book: &mut Book) -> Result<(), Error> {
+        let days = Duration::from_secs(before.day.unsigned_abs() * 24 * 60 * 60);
+        let now = self.begun_at.plus(days);
+        match step {
+            Step::Wait { .. } => Ok(()),
+            Step::Deposit { lab, fen } => self.deposit(*lab, *fen, now).await,
+            Step::Place { lab } => {
+                let order = self.place(*lab, now).await?;
+                book.placed(order.id, *lab, order.contract_document);
+                Ok(())
+            }
+            _ => match step.order().and_then(|order| before.trade(order)) {
+                Some(trade) => self.trade(&trade, step, now).await,
+                None => Ok(()),
+            },
+        }
+    }
+
+    async fn deposit(&self, lab: usize, fen: i64, now: Instant) -> Result<(), Error> {
+        let (wallet, money) = (AccountRef::Wallet(self.labs[lab].organisation), Money::new(fen, Currency::CNY));
+        let reference = uuid::Uuid::now_v7().to_string();
+        let post = move |c: &mut Conn| {
+            let lines = [(AccountRef::Bank, money.negated()?), (wallet, money)];
+            ledger::post(c, TransactionKind::Deposit, &reference, &lines, now).map(drop)
+        };
+        self.write(post).await
+    }
+
+    async fn place(&self, lab: usize, now: Instant) -> Result<market::Order, Error> {
+        let lab = &self.labs[lab];
+        let wanted = NewOrder {
+            listing_id: self.offer.listing.parse().unwrap(),
+            organisation: lab.handle.clone(),
+            r#use: Use::Pretrain,
+            purpose: "pretraining of a small language model".to_string(),
+        };
+        let (caller, config) = (lab.caller.clone(), self.app.app().config.clone());
+        self.write(move |c| orders::place(c, &caller, &config, &wanted, now)).await
+    }
+
+    async fn trade(&self, trade: &Trade, step: &Step, now: Instant) -> Result<(), Error> {
+        let (id, lab, keys) = (trade.id, &self.labs[trade.lab], self.app.app().keys.clone());
+        let (buyer, seller) = (lab.caller.clone(), self.provider.caller.clone());
+        let envelope = lab.key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, trade.contract.clone().into_bytes());
+        let step = step.clone();
+        let offer = |remedy: Remedy| CureOffer { remedy, note: "to make good".to_string() };
+        let act = move |c: &mut Conn| match &step {
+            Step::Sign(_) => orders::sign_contract(c, &buyer, &keys, id, envelope.clone(), now).map(drop),
+            Step::Cancel(_) => orders::cancel(c, &buyer, &keys, id, "another corpus", now).map(drop),
+            Step::Pay(_) => delivery::pay_order(c, &buyer, &keys, id, None, now).map(drop),
+            Step::Begin(_) => market::mark_delivering(c, id, now).map(drop),
+            Step::Complete(_) => market::mark_delivered(c, id, now).map(drop),
+            Step::Accept(_) => trades::accept(c, &buyer, &keys, id, now).map(drop),
+            Step::Reject(_) => orders::reject(c, &buyer, &keys, id, "half is missing", now).map(drop),
+            Step::OfferRedelivery(_) => {
+                trades::offer_cure(c, &seller, &keys, id, &offer(Remedy::Redelivery {}), now).map(drop)
+            }
+            Step::OfferRefund { fen, .. } => {
+                let amount = Money::new(*fen, Currency::CNY);
+                trades::offer_cure(c, &seller, &keys, id, &offer(Remedy::Refund { amount }), now).map(drop)
+            }
+            Step::Redeliver(_) => orders::redeliver(c, &seller, &keys, id, "all of it", now).map(drop),
+            Step::AcceptCure(_) => trades::accept_cure(c, &buyer, &keys, id, now).map(drop),
+            Step::RejectCure(_) => orders::reject_cure(c, &buyer, &keys, id, "too little", now).map(drop),
+            Step::PassDeadline(_) => trades::pass_deadline(c, &keys, id, now).map(drop),
+            Step::Deposit { .. } | Step::Place { .. } | Step::Wait { .. } => Ok(()),
+        };
+        self.write(act).await
+    }
+
+    /// The accounts hold what the book says, and the orders are where it says.
+    async fn compare(&self, book: &Book) -> Result<(), String> {
+        let found = self.open_book().await;
+        let held = |book: &Book| (book.wallets.clone(), book.payable, book.fees);
+        if held(&found) != held(book) {
+            return Err(format!("wallets, payable and fees are {:?}, not {:?}", held(&found), held(book)));
+        }
+        for trade in &book.trades {
+            let state = self.standing(trade).await.order_state;
+            if state != trade.state {
+                return Err(format!("{} is {state}, not {}", trade.id, trade.state));
+            }
+        }
+        Ok(())
+    }
+
+    /// A licence to use exists exactly where a trade is paid and not refunded.
+    pub async fn check_licences(&self, trades: &[Trade]) -> Result<(), String> {
+        for trade in trades {
+            let Standing { order_state, licence_state } = self.standing(trade).await;
+            let expected = match order_state.as_str() {
+                "awaiting_signature" | "awaiting_payment" | "cancelled" | "expired" => None,
+                "refunded" => Some("revoked"),
+                _ => Some("active"),
+            };
+            if licence_state.as_deref() != expected {
+                return Err(format!("the licence of {}, {order_state}, is {licence_state:?}", trade.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every transaction balances, every balance is the sum of its postings, and escrow holds what unsettled orders paid.
+    pub async fn check_books(&self) -> Result<(), String> {
+        let differences = self.app.app().db.read(compliance::reconcile).await.unwrap();
+        if differences.is_empty() { Ok(()) } else { Err(format!("the books are out of order: {differences:#?}")) }
+    }
+
+    async fn standing(&self, trade: &Trade) -> Standing {
+        let sql = format!(
+            "SELECT orders.state AS order_state, entitlements.state AS licence_state FROM orders \
+             LEFT JOIN entitlements ON entitlements.order_id = orders.id WHERE orders.id = '{}'",
+            trade.id
+        );
+        let mut found: Standing =
+            self.app.app().db.read(move |c| Ok(diesel::sql_query(sql).get_result(c)?)).await.unwrap();
+        // A settled order is certified in the same breath.
+        if found.order_state == "certificated" {
+            found.order_state = "settled".to_string();
+        }
+        found
+    }
+}
