@@ -69,6 +69,9 @@ pub struct Config {
     /// For how many days a listing is announced, so that others may object, before it goes on the board; with 0 it goes at once
     #[arg(long, env = "CORPEX_PUBLIC_NOTICE_DAYS", default_value_t = 7, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(0..=365))]
     pub public_notice_days: u16,
+    /// How long either side may appeal against the decision of a dispute, in days
+    #[arg(long, env = "CORPEX_APPEAL_WINDOW_DAYS", default_value_t = 7, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
+    pub appeal_window_days: i32,
     /// Write logs as JSON lines
     #[arg(long, env = "CORPEX_LOG_JSON")]
     pub log_json: bool,
@@ -119,6 +122,7 @@ impl Config {
             acceptance_window_days: 14,
             cure_window_days: 14,
             public_notice_days: 0,
+            appeal_window_days: 7,
             log_json: false,
             no_worker: false,
         }

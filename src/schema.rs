@@ -475,6 +475,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    disputes (id) {
+        id -> Text,
+        order_id -> Text,
+        opened_by -> Text,
+        reason -> Text,
+        evidence -> Text,
+        state -> Text,
+        outcome -> Nullable<Text>,
+        refund_minor -> Nullable<BigInt>,
+        due_at -> Nullable<Timestamp>,
+        opened_at -> Timestamp,
+    }
+}
+
+diesel::table! {
     contracts (id) {
         id -> Text,
         order_id -> Text,
@@ -668,6 +683,7 @@ diesel::joinable!(objections -> listings (listing_id));
 diesel::joinable!(orders -> listings (listing_id));
 diesel::joinable!(orders -> seals (version_id));
 diesel::joinable!(orders -> terms (terms_id));
+diesel::joinable!(disputes -> orders (order_id));
 diesel::joinable!(contracts -> orders (order_id));
 diesel::joinable!(voucher_movements -> voucher_programmes (programme_id));
 diesel::joinable!(contracts -> statements (statement_id));
@@ -724,6 +740,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     listings,
     objections,
     orders,
+    disputes,
     contracts,
     voucher_programmes,
     voucher_movements,

@@ -22,6 +22,7 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "certificate.v1",
     "contract.v1",
     "deletion-attestation.v1",
+    "dispute.v1",
     "entitlement-change.v1",
     "entitlement.v1",
     "exchange-key.v1",

@@ -47,7 +47,7 @@ CREATE TABLE orders (
     currency TEXT NOT NULL,
     -- The exact bytes both sides sign, as canonical JSON.
     contract_document TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('awaiting_signature', 'awaiting_payment', 'escrowed', 'delivering', 'delivered', 'accepted', 'settled', 'certificated', 'cancelled', 'expired', 'rejected', 'curing', 'refunded')),
+    state TEXT NOT NULL CHECK (state IN ('awaiting_signature', 'awaiting_payment', 'escrowed', 'delivering', 'delivered', 'accepted', 'settled', 'certificated', 'cancelled', 'expired', 'rejected', 'curing', 'disputed', 'refunded')),
     -- How long the buyer may take to accept, and the provider to cure: as it was when the order was placed.
     acceptance_days INTEGER NOT NULL CHECK (acceptance_days > 0),
     cure_days INTEGER NOT NULL CHECK (cure_days > 0),

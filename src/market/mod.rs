@@ -9,6 +9,7 @@
 //! Invariant: a state follows another only as [`OrderState::may_become`] and [`ListingState::may_become`] allow.
 
 pub mod contracts;
+pub mod disputes;
 mod holds;
 pub mod listings;
 pub mod objections;

@@ -61,6 +61,8 @@ text_enum! {
         Contract = "contract",
         /// An agreed order was cancelled, expired, rejected, cured or refunded.
         OrderChange = "order-change",
+        /// A dispute over an order took a step.
+        Dispute = "dispute",
         /// What was delivered was accepted, and the provider is owed its share.
         Settlement = "settlement",
         /// The exchange certifies that a trade is settled.
@@ -109,9 +111,12 @@ impl StatementKind {
             Self::Assessment | Self::Certificate | Self::Entitlement | Self::ReceiptBatch => Signers::Exchange,
             Self::ExchangeKey | Self::KeyRevocation => Signers::Exchange,
             Self::Listing | Self::ListingChange | Self::Settlement | Self::EntitlementChange => Signers::Exchange,
-            Self::OrderChange | Self::TradeCertificate | Self::Takedown | Self::Recall | Self::Objection => {
-                Signers::Exchange
-            }
+            Self::OrderChange
+            | Self::Dispute
+            | Self::TradeCertificate
+            | Self::Takedown
+            | Self::Recall
+            | Self::Objection => Signers::Exchange,
             Self::Contract | Self::DeletionAttestation => Signers::Both,
         }
     }

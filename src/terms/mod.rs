@@ -365,10 +365,10 @@ mod tests {
             ("revenue_shares", TermsDocument { revenue_shares: Some(vec![]), ..base.clone() }),
             ("revenue_shares", shared(&[("a", 9999)])),
             ("revenue_shares", shared(&[("a", 5000), ("b", 5001)])),
-            ("revenue_shares", shared(&[("a", i64::MAX), ("b", i64::MAX)])),
+            ("revenue_shares[0].basis_points", shared(&[("a", i64::MAX), ("b", i64::MAX)])),
             ("revenue_shares[1].organisation", shared(&[("a", 5000), ("a", 5000)])),
             ("revenue_shares[0].basis_points", shared(&[("a", 0), ("b", 10_000)])),
-            ("revenue_shares[1].basis_points", shared(&[("a", 10_001), ("b", -1)])),
+            ("revenue_shares[1].basis_points", shared(&[("a", 10_000), ("b", -1)])),
             ("derivative_royalty_basis_points", royalty(0)),
             ("derivative_royalty_basis_points", royalty(5001)),
         ] {

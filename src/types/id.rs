@@ -181,6 +181,8 @@ identifiers! {
     ObjectionId = Objection "objection";
     /// A purchase.
     OrderId = Order "order";
+    /// A dispute over an order.
+    DisputeId = Dispute "dispute";
     /// A signed agreement.
     ContractId = Contract "contract";
     /// A licensee's right to download a version.

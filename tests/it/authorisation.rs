@@ -97,6 +97,12 @@ fn refusal(who: &Who, person: &Person) -> Option<Refusal> {
         Who::Claimant => hidden(person.name == fixture::OWNER || compliance),
         Who::Notified(side) => hidden(person.role_in(side).is_some() || compliance),
         Who::Parties => hidden(insider(Side::House) || insider(Side::Lab)),
+        Who::Sides(roles) => match person.role_in(Side::House).or(person.role_in(Side::Lab)) {
+            Some(role) if role == Role::Admin || roles.contains(&role) => None,
+            Some(role) => Some(Refusal::TooSmall(role)),
+            None if person.platform.is_some() => Some(Refusal::Outsider),
+            None => Some(Refusal::Hidden),
+        },
         Who::Of(side, roles, known) => match person.role_in(side) {
             Some(role) if role == Role::Admin || roles.contains(&role) => None,
             Some(role) => Some(Refusal::TooSmall(role)),

@@ -148,6 +148,7 @@ async fn the_events_of_a_corpus_tell_its_life_in_order_and_every_statement_is_pr
             "certificate",
             "terms",
             "listing",
+            "listing-change",
             "contract",
             "entitlement",
             "delivery",

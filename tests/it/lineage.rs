@@ -194,7 +194,7 @@ async fn what_was_once_on_the_board_can_be_named_after_it_is_withdrawn() {
     let (_app, house, poems, press) = exchange().await;
     let listings = house.get("/v1/listings?dataset=poetry-house/poems").await.unwrap();
     let listing = listings["items"][0]["id"].as_str().unwrap();
-    house.post(format!("/v1/listings/{listing}/withdraw"), &Value::Null).await.unwrap();
+    house.post(format!("/v1/listings/{listing}/withdraw"), &json!({})).await.unwrap();
     press.publish_from("anthology", POEMS, &[poems.as_parent()]).await;
     let second = house.publish_terms(200).await;
     house.list(&poems, &second).await; // on the board a second time

@@ -9,6 +9,7 @@ use corpex::db::LIVES;
 use corpex::delivery::EntitlementState;
 use corpex::error::Error;
 use corpex::ledger::{DepositState, WithdrawalState};
+use corpex::market::disputes::DisputeState;
 use corpex::market::{ListingState, ObjectionState, OrderState};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
@@ -49,6 +50,7 @@ fn lives() -> Vec<Life> {
         life("entitlements", EntitlementState::ALL, EntitlementState::as_str, EntitlementState::may_become),
         life("takedowns", TakedownState::ALL, TakedownState::as_str, TakedownState::may_become),
         life("recalls", RecallState::ALL, RecallState::as_str, RecallState::may_become),
+        life("disputes", DisputeState::ALL, DisputeState::as_str, DisputeState::may_become),
     ]
 }
 
@@ -153,6 +155,9 @@ async fn no_statement_moves_a_row_along_an_edge_that_is_not_drawn() {
                      SELECT 'listing_1', version_id, terms.id, assessment_id, provider_id, 'public_notice', created_at, created_at \
                      FROM listings JOIN terms ON terms.id <> terms_id";
     app.app().db.write(move |c| Ok(c.batch_execute(announced)?)).await.unwrap();
+    let dispute = "INSERT INTO disputes (id, order_id, opened_by, reason, evidence, state, opened_at) \
+                   SELECT 'dispute_1', id, buyer_id, 'wrong', '[]', 'open', created_at FROM orders LIMIT 1";
+    app.app().db.write(move |c| Ok(c.batch_execute(dispute)?)).await.unwrap();
     for life in lives() {
         let drawn = edges(&app, life.table).await;
         let first = &drawn.iter().find(|edge| edge.from_state.is_empty()).unwrap().to_state;

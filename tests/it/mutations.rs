@@ -74,6 +74,10 @@ const TABLE: &[(&str, Log)] = &[
     ("sign_contract",         Adds(&["contract"])),
     ("cancel_order",          Adds(&["order-change"])),
     ("accept_order",          Adds(&["settlement", "trade-certificate"])),
+    ("open_dispute",          Adds(&["dispute"])),
+    ("decide_dispute",        Adds(&["dispute"])),
+    ("appeal_dispute",        Adds(&["dispute"])),
+    ("decide_appeal",         Adds(&["dispute", "settlement", "trade-certificate"])),
     ("reject_order",          Adds(&["order-change"])),
     ("offer_cure",            Adds(&["order-change"])),
     ("redeliver_order",       Adds(&["order-change"])),
@@ -168,7 +172,7 @@ async fn published(app: &TestApp) -> BTreeMap<String, usize> {
 async fn lab_with_key(app: &TestApp, watch: &mut Watch<'_>) -> Actor {
     let lab = Actor::register(&app.anonymous(), "verse-lab").await;
     app.operator.verify("verse-lab").await;
-    app.operator.deposit("verse-lab", 160_000, "bank-1").await;
+    app.operator.deposit("verse-lab", 260_000, "bank-1").await;
     watch
         .happened(&[
             "register_user",
@@ -238,6 +242,22 @@ async fn quarrel(lab: &Actor, provider: &Actor, offer: &Offer, watch: &mut Watch
         lab.answer(&order, answer).await.unwrap();
         watch.happened(&[operation]).await;
     }
+    dispute(lab, provider, offer, watch).await;
+}
+
+/// An order is disputed before anything is delivered, decided for one side, appealed against, and decided again.
+async fn dispute(lab: &Actor, provider: &Actor, offer: &Offer, watch: &mut Watch<'_>) {
+    let order = lab.order(offer).await.unwrap();
+    lab.pay(&order).await.unwrap();
+    watch.happened(&["place_order", "sign_contract", "pay_order"]).await;
+    lab.open_dispute(&order).await.unwrap();
+    watch.happened(&["open_dispute"]).await;
+    watch.app.operator.decide_dispute(&order, "decision", "buyer", None).await.unwrap();
+    watch.happened(&["decide_dispute"]).await;
+    provider.answer(&order, "dispute/appeal").await.unwrap();
+    watch.happened(&["appeal_dispute"]).await;
+    watch.app.operator.decide_dispute(&order, "appeal/decision", "provider", None).await.unwrap();
+    watch.happened(&["decide_appeal"]).await;
 }
 
 const BLOCK: &[(&str, &str)] = &[("interim-block", "block_takedown"), ("notification", "notify_provider")];

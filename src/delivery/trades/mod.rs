@@ -18,6 +18,7 @@ use crate::db::Conn;
 use crate::error::Result;
 use crate::identity::Caller;
 use crate::keys::ExchangeKeys;
+use crate::market::disputes::{self, Decision};
 use crate::market::orders::{self, CureOffer};
 use crate::market::{Order, OrderState};
 use crate::types::{Instant, OrderId};
@@ -52,11 +53,30 @@ pub fn offer_cure(
     follow(c, keys, order, caller.user_id, now)
 }
 
-/// Moves an order on if its deadline has passed, and its licence with it.
+/// An operator decides a dispute that was appealed; when it is for the buyer, the licence ends.
+pub fn decide_appeal(
+    c: &mut Conn,
+    caller: &Caller,
+    keys: &ExchangeKeys,
+    id: OrderId,
+    decision: &Decision,
+    now: Instant,
+) -> Result<Order> {
+    caller.require_operator()?;
+    let order = orders::visible_order(c, caller, id)?;
+    let evidence = evidence_of(c, &order)?;
+    let order = disputes::decide_appeal(c, caller, keys, id, (decision, &evidence), now)?;
+    follow(c, keys, order, caller.user_id, now)
+}
+
+/// Moves an order on if its deadline has passed, or that of its dispute, and its licence with it.
 pub fn pass_deadline(c: &mut Conn, keys: &ExchangeKeys, id: OrderId, now: Instant) -> Result<Order> {
     let order = orders::order(c, id)?;
     let evidence = evidence_of(c, &order)?;
-    let order = orders::pass_deadline(c, keys, id, &evidence, now)?;
+    let order = match order.state {
+        OrderState::Disputed => disputes::pass_deadline(c, keys, id, &evidence, now)?,
+        _ => orders::pass_deadline(c, keys, id, &evidence, now)?,
+    };
     follow(c, keys, order, "exchange", now)
 }
 
@@ -73,12 +93,21 @@ fn follow(c: &mut Conn, keys: &ExchangeKeys, order: Order, actor: impl Display, 
     Ok(order)
 }
 
+/// Orders past their deadline, or that of their dispute, which sort after `after`, in order.
+fn list_due(c: &mut Conn, now: Instant, after: &str) -> Result<Vec<OrderId>> {
+    let mut due = orders::list_due(c, now, after, DUE_AT_ONCE)?;
+    due.extend(disputes::list_due(c, now, after, DUE_AT_ONCE)?);
+    due.sort_unstable();
+    due.truncate(usize::try_from(DUE_AT_ONCE).unwrap_or(usize::MAX));
+    Ok(due)
+}
+
 /// Moves on every order whose deadline has passed, each by itself, so that one that cannot be moved keeps no other.
 pub async fn pass_deadlines(app: &App) -> Result<()> {
     let mut after = String::new();
     loop {
         let (from, now) = (after.clone(), app.clock.now());
-        let due = app.db.read(move |c| orders::list_due(c, now, &from, DUE_AT_ONCE)).await?;
+        let due = app.db.read(move |c| list_due(c, now, &from)).await?;
         let Some(last) = due.last() else { return Ok(()) };
         after = last.to_string();
         for id in due {

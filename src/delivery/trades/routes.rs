@@ -11,6 +11,7 @@ use crate::error::{Problem, Result};
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::KeyHeader;
 use crate::identity::Caller;
+use crate::market::disputes::Decision;
 use crate::market::orders::routes::{OrderReason, OrderView, order_view};
 use crate::market::orders::{self, CureOffer};
 use crate::market::{DeliveryEvidence, Order};
@@ -160,4 +161,24 @@ pub(crate) async fn reject_cure(
     let key = IdempotencyKey::new(caller.user_id, key.value(), "reject_cure", &(*id, &*input))?;
     let (keys, now) = (app.keys.clone(), app.clock.now());
     effect(app, key, move |c| orders::reject_cure(c, &caller, &keys, *id, &input.reason, now)).await
+}
+
+/// Decides a dispute that was appealed. The decision is carried out at once, and is final.
+#[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
+    request_body = Decision, responses(
+    (status = 200, body = OrderView),
+    (status = 403, body = Problem, description = "not an operator"),
+    (status = 409, body = Problem, description = "not appealed"),
+    (status = 422, body = Problem, description = "an amount that cannot be refunded")))]
+#[post("/v1/orders/{id}/dispute/appeal/decision")]
+pub(crate) async fn decide_appeal(
+    app: Data<App>,
+    caller: Caller,
+    key: KeyHeader,
+    id: Path<OrderId>,
+    input: Json<Decision>,
+) -> Result<Json<OrderView>> {
+    let key = IdempotencyKey::new(caller.user_id, key.value(), "decide_appeal", &(*id, &*input))?;
+    let (keys, now) = (app.keys.clone(), app.clock.now());
+    effect(app, key, move |c| super::decide_appeal(c, &caller, &keys, *id, &input, now)).await
 }

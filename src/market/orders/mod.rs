@@ -16,6 +16,7 @@ mod certificate;
 mod contract;
 mod deadlines;
 mod delivery;
+mod disputed;
 mod payment;
 mod place;
 mod queries;
@@ -30,8 +31,10 @@ pub use certificate::{certificate_number, trade_certificate};
 pub use contract::{Contract, contract_of, order_of_contract, rendering, sign_contract};
 pub use deadlines::{list_due, pass_deadline};
 pub use delivery::{mark_delivered, mark_delivering};
+pub(super) use disputed::{dispute, settle_dispute};
 pub use payment::pay;
 pub use place::{NewOrder, place};
+pub(super) use rejection::refund_all;
 pub use rejection::{CureOffer, Remedy, accept_cure, offer_cure, redeliver, reject, reject_cure};
 pub(super) use royalties::require_derivable;
 
@@ -81,6 +84,8 @@ text_enum! {
         Rejected = "rejected",
         /// The provider offered to deliver again, or to refund a part.
         Curing = "curing",
+        /// The exchange decides what becomes of the money.
+        Disputed = "disputed",
         /// The buyer has its money back, and no licence.
         Refunded = "refunded",
     }
@@ -90,16 +95,17 @@ impl OrderState {
     /// Whether an order in this state may next be in that one.
     pub fn may_become(self, next: Self) -> bool {
         use OrderState::{Accepted, AwaitingPayment, AwaitingSignature, Cancelled, Certificated, Curing};
-        use OrderState::{Delivered, Delivering, Escrowed, Expired, Refunded, Rejected, Settled};
+        use OrderState::{Delivered, Delivering, Disputed, Escrowed, Expired, Refunded, Rejected, Settled};
         matches!(
             (self, next),
             (AwaitingSignature, AwaitingPayment | Cancelled | Expired)
                 | (AwaitingPayment, Escrowed | Cancelled | Expired)
-                | (Escrowed, Delivering)
-                | (Delivering, Delivered | Accepted | Rejected)
-                | (Delivered, Accepted | Rejected)
-                | (Rejected, Curing | Refunded)
-                | (Curing, Delivering | Rejected | Accepted | Refunded)
+                | (Escrowed, Delivering | Disputed)
+                | (Delivering, Delivered | Accepted | Rejected | Disputed)
+                | (Delivered, Accepted | Rejected | Disputed)
+                | (Rejected, Curing | Refunded | Disputed)
+                | (Curing, Delivering | Rejected | Accepted | Refunded | Disputed)
+                | (Disputed, Accepted | Refunded)
                 | (Accepted, Settled)
                 | (Settled, Certificated)
         )
@@ -109,8 +115,8 @@ impl OrderState {
 impl OrderState {
     /// Whether the price of an order in this state is in escrow.
     pub fn is_in_escrow(self) -> bool {
-        use OrderState::{Accepted, Curing, Delivered, Delivering, Escrowed, Rejected};
-        matches!(self, Escrowed | Delivering | Delivered | Accepted | Rejected | Curing)
+        use OrderState::{Accepted, Curing, Delivered, Delivering, Disputed, Escrowed, Rejected};
+        matches!(self, Escrowed | Delivering | Delivered | Accepted | Rejected | Curing | Disputed)
     }
 }
 
@@ -227,7 +233,7 @@ fn require_in_time(order: &Order, now: Instant, remedy: &str) -> Result<()> {
     }
 }
 
-fn days(number: i32) -> Duration {
+pub(super) fn days(number: i32) -> Duration {
     Duration::from_secs(u64::from(number.unsigned_abs()) * 24 * 60 * 60)
 }
 
@@ -277,7 +283,7 @@ mod tests {
     #[test]
     fn only_the_drawn_edges_of_an_orders_life_exist() {
         use OrderState::{Accepted, AwaitingPayment, AwaitingSignature, Cancelled, Certificated, Curing};
-        use OrderState::{Delivered, Delivering, Escrowed, Expired, Refunded, Rejected, Settled};
+        use OrderState::{Delivered, Delivering, Disputed, Escrowed, Expired, Refunded, Rejected, Settled};
         let edges = [
             (AwaitingSignature, AwaitingPayment),
             (AwaitingSignature, Cancelled),
@@ -286,6 +292,13 @@ mod tests {
             (AwaitingPayment, Cancelled),
             (AwaitingPayment, Expired),
             (Escrowed, Delivering),
+            (Escrowed, Disputed),
+            (Delivering, Disputed),
+            (Delivered, Disputed),
+            (Rejected, Disputed),
+            (Curing, Disputed),
+            (Disputed, Accepted),
+            (Disputed, Refunded),
             (Delivering, Delivered),
             (Delivering, Accepted),
             (Delivering, Rejected),

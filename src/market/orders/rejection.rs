@@ -179,7 +179,7 @@ fn offered(c: &mut Conn, caller: &Caller, id: OrderId, now: Instant) -> Result<O
 }
 
 /// Gives the buyer the whole price back. Its licence ends with it: the caller of this function sees to that.
-pub(super) fn refund_all(
+pub(in crate::market) fn refund_all(
     c: &mut Conn,
     keys: &ExchangeKeys,
     order: Order,

@@ -30,9 +30,8 @@ pub(super) fn settle(
     now: Instant,
 ) -> Result<Order> {
     let (id, royalties, shares) = (order.id, royalties::of(c, &order)?, shares_of(c, &order)?);
-    let parts = |points: &[i64]| points.to_vec();
-    let asked = parts(&royalties.iter().map(|royalty| royalty.basis_points).collect::<Vec<_>>());
-    let held = parts(&shares.iter().map(|(_, points)| *points).collect::<Vec<_>>());
+    let asked: Vec<i64> = royalties.iter().map(|royalty| royalty.basis_points).collect();
+    let held: Vec<i64> = shares.iter().map(|(_, points)| *points).collect();
     let division = divide(&order, &asked, &held)?;
     give_back(c, &order, division.refund, now)?;
     let payees: Vec<(OrganisationId, &str, Money)> = (royalties.iter().zip(&division.royalties))
@@ -133,7 +132,7 @@ mod tests {
 
     use super::*;
     use crate::terms::Use;
-    use crate::types::{Currency, ListingId, OrganisationId, TermsId, VersionId};
+    use crate::types::{Currency, ListingId, OrderId, TermsId, VersionId};
 
     fn order(price_minor: i64, fee_minor: i64, refund_minor: Option<i64>) -> Order {
         let now = Instant::from_unix_micros(0);

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::fixture::Side::{self, Attic, House, Lab};
 use super::fixture::{HOUSE, LAB, OWNER_EMAIL, Request, Things, at, unsigned, upload_wish, with};
 use Known::{Inside, Public, Told, Traded};
-use Who::{Anyone, Claimant, Insiders, Link, Notified, Of, Owner, Parties, Platform, SignedIn, Staff, Viewers};
+use Who::{Anyone, Claimant, Insiders, Link, Notified, Of, Owner, Parties, Platform, Sides, SignedIn, Staff, Viewers};
 
 /// Who may do it.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +32,8 @@ pub enum Who {
     Viewers(Side),
     /// Members of both sides of the trade and the exchange's staff; nobody else knows of it.
     Parties,
+    /// Admins of either side of the trade and members with one of these roles; the exchange's staff is told why not.
+    Sides(&'static [Role]),
     /// The person whose it is, and compliance; nobody else knows of it.
     Claimant,
     /// The same, and members of this organisation.
@@ -250,6 +252,11 @@ pub const TABLE: &[Case] = &[
     row("create_version",      Of(House, EDITORS, Inside),      |t| with(format!("/v1/datasets/{}/versions", t.draft_dataset), json!({ "card": "" }))),
     row("cancel_withdrawal",   Of(Lab, TRADERS, Inside),        |t| at(format!("/v1/withdrawals/{}/cancellation", t.withdrawal))),
     row("get_delivery",        Parties,                         |t| at(format!("/v1/orders/{}/delivery", t.order))),
+    row("get_dispute",         Parties,                         |t| at(format!("/v1/orders/{}/dispute", t.order))),
+    row("open_dispute",        Sides(TRADERS),                  |t| with(format!("/v1/orders/{}/dispute", t.order), json!({ "reason": "", "evidence": [] }))),
+    row("appeal_dispute",      Sides(TRADERS),                  |t| with(format!("/v1/orders/{}/dispute/appeal", t.order), json!({ "reason": "" }))),
+    row("decide_dispute",      OPERATOR,                        |t| with(format!("/v1/orders/{}/dispute/decision", t.order), json!({ "outcome": "buyer", "refund": null, "reason": "" }))),
+    row("decide_appeal",       OPERATOR,                        |t| with(format!("/v1/orders/{}/dispute/appeal/decision", t.order), json!({ "outcome": "buyer", "refund": null, "reason": "" }))),
     row("get_trade_certificate", Parties,                       |t| at(format!("/v1/orders/{}/certificate", t.order))),
     row("cancel_order",        Of(Lab, TRADERS, Traded),        |t| with(format!("/v1/orders/{}/cancellation", t.order), json!({ "reason": "" }))),
     row("reject_order",        Of(Lab, TRADERS, Traded),        |t| with(format!("/v1/orders/{}/rejection", t.order), json!({ "reason": "" }))),

@@ -322,6 +322,20 @@ impl Actor {
         self.effect(format!("/v1/orders/{order}/cure"), &offer).await
     }
 
+    /// Opens a dispute for a side.
+    pub async fn open_dispute(&self, order: &str) -> Result<Value> {
+        let evidence = json!([{ "name": "what we found", "sha256": Digest::of("what we found") }]);
+        let dispute = json!({ "reason": "this is not what was described", "evidence": evidence });
+        self.effect(format!("/v1/orders/{order}/dispute"), &dispute).await
+    }
+
+    /// Decides a dispute for the exchange: at `decision` or `appeal/decision`, for `buyer`, `provider` or `split`.
+    pub async fn decide_dispute(&self, order: &str, step: &str, outcome: &str, fen: Option<i64>) -> Result<Value> {
+        let refund = fen.map(|fen| json!({ "amount_minor": fen, "currency": "CNY" }));
+        let decision = json!({ "outcome": outcome, "refund": refund, "reason": "so we found" });
+        self.effect(format!("/v1/orders/{order}/dispute/{step}"), &decision).await
+    }
+
     /// Says for the provider that it has delivered again.
     pub async fn redeliver(&self, order: &str) -> Result<Value> {
         self.effect(format!("/v1/orders/{order}/redelivery"), &json!({ "note": "all poems are there now" })).await

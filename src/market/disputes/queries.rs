@@ -1,0 +1,40 @@
+//! The `disputes` table.
+
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+
+use super::{Dispute, DisputeState};
+use crate::db::Conn;
+use crate::schema::disputes;
+use crate::types::{Instant, OrderId};
+
+pub(super) fn insert_dispute(c: &mut Conn, dispute: &Dispute) -> QueryResult<usize> {
+    diesel::insert_into(disputes::table).values(dispute).execute(c)
+}
+
+pub(super) fn find_dispute_of(c: &mut Conn, order: OrderId) -> QueryResult<Option<Dispute>> {
+    disputes::table.filter(disputes::order_id.eq(order)).select(Dispute::as_select()).first(c).optional()
+}
+
+/// Writes where a dispute is now, unless it has left `from` meanwhile.
+pub(super) fn set_dispute(c: &mut Conn, dispute: &Dispute, from: DisputeState) -> QueryResult<usize> {
+    diesel::update(disputes::table.find(dispute.id).filter(disputes::state.eq(from)))
+        .set((
+            disputes::state.eq(dispute.state),
+            disputes::outcome.eq(dispute.outcome),
+            disputes::refund_minor.eq(dispute.refund_minor),
+            disputes::due_at.eq(dispute.due_at),
+        ))
+        .execute(c)
+}
+
+/// The orders of the disputes whose window to appeal has passed.
+pub(super) fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> QueryResult<Vec<OrderId>> {
+    disputes::table
+        .filter(disputes::due_at.le(now))
+        .filter(disputes::order_id.gt(after.to_string().into_sql::<Text>()))
+        .order(disputes::order_id)
+        .limit(limit)
+        .select(disputes::order_id)
+        .load(c)
+}
