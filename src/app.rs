@@ -243,6 +243,12 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(compliance::routes::get_reconciliation)
         // events
         .service(events::routes::replay_events)
+        .service(events::webhooks::routes::create_webhook)
+        .service(events::webhooks::routes::list_webhooks)
+        .service(events::webhooks::routes::delete_webhook)
+        .service(events::webhooks::routes::rotate_webhook_secret)
+        .service(events::webhooks::routes::resume_webhook)
+        .service(events::webhooks::routes::list_webhook_attempts)
         // provenance
         .service(provenance::routes::get_checkpoint)
         .service(provenance::routes::get_tile)

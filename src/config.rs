@@ -72,6 +72,9 @@ pub struct Config {
     /// How long either side may appeal against the decision of a dispute, in days
     #[arg(long, env = "CORPEX_APPEAL_WINDOW_DAYS", default_value_t = 7, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
     pub appeal_window_days: i32,
+    /// Let webhooks lead to private addresses, and without TLS: for an exchange inside a private network
+    #[arg(long, env = "CORPEX_WEBHOOK_PRIVATE_NETWORKS")]
+    pub webhook_private_networks: bool,
     /// Write logs as JSON lines
     #[arg(long, env = "CORPEX_LOG_JSON")]
     pub log_json: bool,
@@ -125,6 +128,7 @@ impl Config {
             appeal_window_days: 7,
             log_json: false,
             no_worker: false,
+            webhook_private_networks: false,
         }
     }
 

@@ -41,6 +41,8 @@ pub struct ExchangeKeys {
     pub access_next: SecretKey,
     /// Authenticates URLs of the local store.
     pub url: SecretKey,
+    /// The secrets of webhooks are derived from it.
+    pub webhook: SecretKey,
 }
 
 impl ExchangeKeys {
@@ -57,6 +59,7 @@ impl ExchangeKeys {
             access: key("access.key")?,
             access_next: key("access-next.key")?,
             url: key("url.key")?,
+            webhook: key("webhook.key")?,
         })
     }
 
@@ -71,6 +74,7 @@ impl ExchangeKeys {
             access: key(),
             access_next: key(),
             url: key(),
+            webhook: key(),
         }
     }
 

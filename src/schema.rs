@@ -65,6 +65,34 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    webhooks (id) {
+        id -> Text,
+        organisation_id -> Text,
+        url -> Text,
+        types -> Text,
+        generation -> Integer,
+        overlap_until -> Nullable<Timestamp>,
+        position -> BigInt,
+        failures -> Integer,
+        due_at -> Nullable<Timestamp>,
+        disabled_at -> Nullable<Timestamp>,
+        disabled_because -> Nullable<Text>,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    webhook_attempts (id) {
+        id -> Text,
+        webhook_id -> Text,
+        event_id -> Text,
+        status -> Nullable<Integer>,
+        failure -> Nullable<Text>,
+        attempted_at -> Timestamp,
+    }
+}
+
 diesel::joinable!(outbox -> transitions (transition_id));
 
 diesel::table! {
@@ -705,6 +733,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     outbox,
     event_lease,
     events,
+    webhooks,
+    webhook_attempts,
     transitions,
     organisations,
     affiliations,

@@ -11,12 +11,15 @@ use crate::app::App;
 use crate::compliance::{self, takedowns};
 use crate::error::{Error, Result};
 use crate::events::dispatch;
+use crate::events::webhooks::courier;
 use crate::jobs::{self, Job, Leased};
 use crate::provenance::publication::Publisher;
 use crate::provenance::sequencer;
 use crate::{catalog, delivery, market};
 
 const JOBS_AT_ONCE: usize = 2;
+/// To how many webhooks one process sends at once.
+const COURIERS: usize = 16;
 /// How often an idle worker looks for work.
 const IDLE: Duration = Duration::from_millis(100);
 /// How often one looks for what time has ended: abandoned uploads, public notices, assessments, licences past their
@@ -34,6 +37,7 @@ pub async fn run(app: App, stop: CancellationToken) {
     }
     tasks.spawn(sweep(app.clone(), stop.clone()));
     tasks.spawn(tell(app.clone(), owner.clone(), stop.clone()));
+    tasks.spawn(send(app.clone(), stop.clone()));
     tasks.spawn(sequence(app, owner, stop));
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
@@ -155,6 +159,32 @@ async fn tell(app: App, owner: String, stop: CancellationToken) {
     let now = app.clock.now();
     if let Err(error) = app.db.write(move |c| dispatch::release(c, &owner, now)).await {
         tracing::warn!(?error, "the dispatcher's lease was not given up; it will lapse");
+    }
+}
+
+/// Sends events to webhooks, to several at once, so that a slow receiver keeps nobody waiting but itself.
+async fn send(app: App, stop: CancellationToken) {
+    let mut couriers = tokio::task::JoinSet::new();
+    while !stop.is_cancelled() {
+        while couriers.try_join_next().is_some() {}
+        let taken = if couriers.len() < COURIERS { courier::take(&app).await } else { Ok(None) };
+        let pause = match taken {
+            Ok(Some(webhook)) => {
+                let app = app.clone();
+                couriers.spawn(async move {
+                    if let Err(error) = courier::deliver(&app, webhook).await {
+                        tracing::error!(?error, "a courier failed; another will come for its webhook");
+                    }
+                });
+                continue;
+            }
+            Ok(None) => IDLE,
+            Err(error) => {
+                tracing::error!(?error, "the webhooks that are due cannot be read");
+                PAUSE
+            }
+        };
+        tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => {} }
     }
 }
 

@@ -1,2 +1,4 @@
+DROP TABLE webhook_attempts;
+DROP TABLE webhooks;
 DROP TABLE events;
 DROP TABLE event_lease;

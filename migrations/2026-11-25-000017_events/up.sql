@@ -21,3 +21,36 @@ CREATE TABLE events (
     PRIMARY KEY (organisation_id, position),
     UNIQUE (id, organisation_id)
 );
+
+-- Where organisations are sent their events, and how far each receiver has come. Its secret is derived, not kept.
+CREATE TABLE webhooks (
+    id TEXT NOT NULL PRIMARY KEY,
+    organisation_id TEXT NOT NULL REFERENCES organisations (id),
+    url TEXT NOT NULL,
+    -- A JSON array; empty for all.
+    types TEXT NOT NULL,
+    generation INTEGER NOT NULL CHECK (generation > 0),
+    overlap_until TIMESTAMP,
+    position BIGINT NOT NULL CHECK (position >= 0),
+    failures INTEGER NOT NULL CHECK (failures >= 0),
+    -- When a courier comes next; null while nothing waits.
+    due_at TIMESTAMP,
+    disabled_at TIMESTAMP,
+    disabled_because TEXT,
+    created_at TIMESTAMP NOT NULL,
+    CHECK (disabled_at IS NULL OR due_at IS NULL),
+    CHECK ((disabled_at IS NULL) = (disabled_because IS NULL))
+);
+CREATE INDEX webhooks_by_organisation ON webhooks (organisation_id, id);
+CREATE INDEX webhooks_by_time ON webhooks (due_at, id);
+
+-- Every try to deliver an event, until the webhook is removed.
+CREATE TABLE webhook_attempts (
+    id TEXT NOT NULL PRIMARY KEY,
+    webhook_id TEXT NOT NULL REFERENCES webhooks (id),
+    event_id TEXT NOT NULL REFERENCES transitions (id),
+    status INTEGER,
+    failure TEXT,
+    attempted_at TIMESTAMP NOT NULL
+);
+CREATE INDEX webhook_attempts_by_webhook ON webhook_attempts (webhook_id, id);

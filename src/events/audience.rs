@@ -1,5 +1,6 @@
 //! Whom a step concerns: one table, from the kind of thing that took it to the organisations that may learn of it.
 
+use super::webhooks;
 use crate::catalog;
 use crate::compliance::takedowns;
 use crate::db::Conn;
@@ -34,12 +35,16 @@ fn concerned(c: &mut Conn, step: &Unsent) -> Result<Vec<OrganisationId>> {
         "deposit" => vec![ledger::deposits::credited(c, subject.parse()?)?],
         "withdrawal" => vec![ledger::withdrawals::paid(c, subject.parse()?)?],
         "listing" => vec![market::listings::listing(c, subject.parse()?)?.provider_id],
+        "objection" => market::objections::sides(c, subject.parse()?)?.to_vec(),
+        "programme" => vec![market::vouchers::programme(c, subject.parse()?)?.funder_id],
+        "dispute" => parties(&market::disputes::disputed_order(c, subject.parse()?)?),
         "order" => parties(&market::order(c, subject.parse()?)?),
         "entitlement" => {
             let order = delivery::entitlement_of(c, subject.parse()?)?.order_id;
             parties(&market::order(c, order)?)
         }
         "takedown" => takedowns::notified_by(c, subject.parse()?, &step.to_state)?.into_iter().collect(),
+        "webhook" => vec![webhooks::owner(c, subject.parse()?)?],
         "recall" => vec![takedowns::recalls::licensee(c, subject.parse()?)?],
         _ => Vec::new(),
     })

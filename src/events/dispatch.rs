@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::Duration;
 
-use super::{Event, audience, queries};
+use super::{Event, audience, queries, webhooks};
 use crate::app::App;
 use crate::db::Conn;
 use crate::error::Result;
@@ -75,6 +75,9 @@ fn number(c: &mut Conn, owner: &str, batch: &[Addressed], now: Instant) -> Resul
             *position += 1;
             queries::insert_event(c, &event(step, *organisation_id, *position))?;
         }
+    }
+    for organisation_id in last.into_keys() {
+        webhooks::wake(c, organisation_id, now)?;
     }
     Ok(true)
 }

@@ -2,7 +2,7 @@
 //!
 //! Every step of every life lies in the outbox from its own transaction on ([`crate::history`]). One [dispatcher](dispatch)
 //! at a time takes it from there, finds whom it concerns, and numbers it for each of them. A consumer reads on
-//! from the number that it read last.
+//! from the number that it read last, or has them sent to a [webhook](webhooks).
 //!
 //! Invariant: an organisation's events are numbered 1, 2, 3 … in the order in which they become readable: whoever reads
 //! on from a cursor misses none.
@@ -13,6 +13,7 @@ mod audience;
 pub mod dispatch;
 mod queries;
 pub mod routes;
+pub mod webhooks;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -215,6 +215,10 @@ identifiers! {
     TakedownId = Takedown "takedown";
     /// The recall of one licence.
     RecallId = Recall "recall";
+    /// Where an organisation is sent its events.
+    WebhookId = Webhook "webhook";
+    /// One try to deliver an event to a webhook.
+    AttemptId = Attempt "attempt";
     /// A queued job.
     JobId = Job "job";
     /// One step in the life of a version, listing, order or entitlement.

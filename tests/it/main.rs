@@ -38,3 +38,4 @@ mod support;
 mod takedowns;
 mod tidy;
 mod vouchers;
+mod webhooks;

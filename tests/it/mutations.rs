@@ -20,6 +20,7 @@ use Log::{Adds, Nothing};
 
 const MONEY: &str = "money is a matter between the exchange and one organisation; the books keep it";
 const PERSON: &str = "people and their credentials are not published";
+const DELIVERY: &str = "how an organisation is told of what happened is its own affair";
 const DRAFT: &str = "a draft binds nobody until the manifest seals all of it";
 
 #[rustfmt::skip]
@@ -106,6 +107,11 @@ const TABLE: &[(&str, Log)] = &[
     ("attest_deletion",       Adds(&["deletion-attestation", "recall"])),
     ("declare_training",      Adds(&["recall"])),
     ("close_takedown",        Adds(&["takedown"])),
+    // events
+    ("create_webhook",        Nothing(DELIVERY)),
+    ("delete_webhook",        Nothing(DELIVERY)),
+    ("rotate_webhook_secret", Nothing(DELIVERY)),
+    ("resume_webhook",        Nothing(DELIVERY)),
     // models
     ("declare_model",         Adds(&["model-training"])),
 ];

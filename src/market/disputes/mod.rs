@@ -295,6 +295,12 @@ pub fn of_order(c: &mut Conn, caller: &Caller, id: OrderId) -> Result<(Order, Di
     Ok((order, found.ok_or_else(missing)?))
 }
 
+/// The order that a dispute is about. Callers authorise.
+pub fn disputed_order(c: &mut Conn, id: DisputeId) -> Result<Order> {
+    let dispute = queries::find_dispute(c, id)?.ok_or_else(|| Error::not_found(format!("dispute {id}")))?;
+    orders::order(c, dispute.order_id)
+}
+
 /// The order, and the side of it for which the caller speaks.
 fn side(c: &mut Conn, caller: &Caller, id: OrderId) -> Result<(Order, OrganisationId)> {
     let order = orders::visible_order(c, caller, id)?;

@@ -6,10 +6,14 @@ use diesel::sql_types::Text;
 use super::{Dispute, DisputeState};
 use crate::db::Conn;
 use crate::schema::disputes;
-use crate::types::{Instant, OrderId};
+use crate::types::{DisputeId, Instant, OrderId};
 
 pub(super) fn insert_dispute(c: &mut Conn, dispute: &Dispute) -> QueryResult<usize> {
     diesel::insert_into(disputes::table).values(dispute).execute(c)
+}
+
+pub(super) fn find_dispute(c: &mut Conn, id: DisputeId) -> QueryResult<Option<Dispute>> {
+    disputes::table.find(id).select(Dispute::as_select()).first(c).optional()
 }
 
 pub(super) fn find_dispute_of(c: &mut Conn, order: OrderId) -> QueryResult<Option<Dispute>> {

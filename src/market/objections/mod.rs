@@ -207,6 +207,12 @@ pub fn objections(c: &mut Conn, caller: &Caller, id: ListingId, page: &PageQuery
     Ok(queries::list_objections(c, id, (!all).then_some(own.as_slice()), after, limit)?)
 }
 
+/// Who objects, and the provider of the listing.
+pub fn sides(c: &mut Conn, id: ObjectionId) -> Result<[OrganisationId; 2]> {
+    let objection = queries::find_objection(c, id)?.ok_or_else(|| Error::not_found(format!("objection {id}")))?;
+    Ok([objection.objector_id, listings::listing(c, objection.listing_id)?.provider_id])
+}
+
 /// Whether an objection to a listing has to be decided yet.
 pub(super) fn is_any_open(c: &mut Conn, listing: ListingId) -> Result<bool> {
     Ok(queries::is_any_open(c, listing)?)

@@ -86,6 +86,7 @@ pub struct Things {
     pub download_url: String,
     pub part_url: String,
     pub spare_key: String,
+    pub webhook: String,
     pub leaver: String,
     /// A dataset with nothing but a draft.
     pub draft_dataset: String,
@@ -165,7 +166,11 @@ pub struct Fixture {
 impl Fixture {
     pub async fn build() -> Self {
         // In a bucket, links lead to the bucket, and the operations behind the exchange's own would go untried.
-        let app = TestApp::start_with(|config| (config.s3_endpoint, config.s3_bucket) = (None, None)).await;
+        let app = TestApp::start_with(|config| {
+            (config.s3_endpoint, config.s3_bucket) = (None, None);
+            config.webhook_private_networks = true;
+        })
+        .await;
         let (house, lab) = (app.provider().await, app.lab(LAB, 100_000).await);
         app.organisation("other-house").await;
         let attic = "poetry-attic".to_string();
@@ -213,6 +218,7 @@ async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Thi
         download_url: text(&links["links"][0]["url"]),
         part_url: text(&other["urls"][0]["url"]),
         spare_key: register_spare_key(house).await,
+        webhook: register_webhook(house).await,
         leaver,
         draft_dataset: format!("{HOUSE}/unfinished"),
         upload: text(&upload["id"]),
@@ -248,6 +254,12 @@ async fn recalled(app: &TestApp, house: &Actor, lab: &Actor) -> (String, String)
 /// The declaration of a shard of two bytes.
 pub fn upload_wish(path: &str) -> Value {
     json!({ "path": path, "size_bytes": 2, "sha256": Digest::of("{}"), "media_type": "application/jsonl" })
+}
+
+/// A webhook that nobody answers.
+async fn register_webhook(house: &Actor) -> String {
+    let wanted = json!({ "url": "http://127.0.0.1:9/" });
+    text(&house.post(format!("/v1/organisations/{HOUSE}/webhooks"), &wanted).await.unwrap()["id"])
 }
 
 async fn register_spare_key(house: &Actor) -> String {

@@ -235,6 +235,13 @@ pub const TABLE: &[Case] = &[
     // events
     row("replay_events",       Of(House, MEMBERS, Public),      |_| at(format!("/v1/events?organisation={HOUSE}"))),
     row("replay_events",       Of(Attic, MEMBERS, Inside),      |t| at(format!("/v1/events?organisation={}", t.attic))),
+    row("create_webhook",      Of(House, ADMINS, Public),       |_| with(organisation(HOUSE, "/webhooks"), json!({ "url": "" }))),
+    row("create_webhook",      Of(Attic, ADMINS, Inside),       |t| with(organisation(&t.attic, "/webhooks"), json!({ "url": "" }))),
+    row("list_webhooks",       Of(House, ADMINS, Public),       |_| at(organisation(HOUSE, "/webhooks"))),
+    row("list_webhooks",       Of(Attic, ADMINS, Inside),       |t| at(organisation(&t.attic, "/webhooks"))),
+    row("rotate_webhook_secret", Of(House, ADMINS, Public),     |t| with(organisation(HOUSE, &format!("/webhooks/{}/secret", t.webhook)), json!({ "overlap_hours": 1000 }))),
+    row("resume_webhook",      Of(House, ADMINS, Public),       |t| with(organisation(HOUSE, &format!("/webhooks/{}/resumption", t.webhook)), json!({ "cursor": "none" }))),
+    row("list_webhook_attempts", Of(House, ADMINS, Public),     |t| at(organisation(HOUSE, &format!("/webhooks/{}/attempts", t.webhook)))),
     // provenance
     row("get_checkpoint",      Anyone,                          |_| at("/log/checkpoint")),
     row("get_tile",            Anyone,                          |_| at("/log/tile/0/000.p/1")),
@@ -266,6 +273,7 @@ pub const TABLE: &[Case] = &[
     row("reject_cure",         Of(Lab, TRADERS, Traded),        |t| with(format!("/v1/orders/{}/cure/rejection", t.order), json!({ "reason": "" }))),
     row("accept_order",        Of(Lab, TRADERS, Traded),        |t| at(format!("/v1/orders/{}/acceptance", t.order))),
     row("revoke_token",        Owner,                           |t| at(format!("/v1/tokens/{}", t.spare_token))),
+    row("delete_webhook",      Of(House, ADMINS, Public),       |t| at(organisation(HOUSE, &format!("/webhooks/{}", t.webhook)))),
     row("delete_member",       Of(House, ADMINS, Public),       |t| at(organisation(HOUSE, &format!("/members/{}", t.leaver)))),
     row("revoke_key",          Of(House, SIGNERS, Public),      |t| with(organisation(HOUSE, &format!("/keys/{}/revocation", t.spare_key)), json!({}))),
     row("pause_listing",       Of(House, TRADERS, Public),      |t| at(format!("/v1/listings/{}/pause", t.listing))),
