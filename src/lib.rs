@@ -14,11 +14,11 @@
 //! | [`catalog`] | datasets, versions, shards, manifests, uploads |
 //! | [`terms`] | licence terms and the uses they permit |
 //! | [`assessment`] | compliance assessments and registration certificates |
-//! | [`market`] | listings, orders, contracts |
-//! | [`delivery`] | entitlements, links, receipts |
+//! | [`market`] | listings and objections, orders, contracts, disputes, vouchers |
+//! | [`delivery`] | entitlements, links, receipts; what becomes of a licence when its order is refunded |
 //! | [`models`] | which models were trained on which versions, as labs declare it |
 //! | [`compliance`] | traces: where bytes came from and who holds them; takedowns and recalls |
-//! | [`events`] | what each organisation is told of the steps that concern it |
+//! | [`events`] | what each organisation is told of the steps that concern it, in order and by webhook |
 //! | [`ops`] | health, readiness, metrics, the API's description |
 //! | [`cli`] | the command line, and the client behind it |
 //!
