@@ -12,7 +12,7 @@ use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::history::{self, Transition};
 use crate::idempotency::IdempotencyKey;
-use crate::idempotency::routes::KeyHeader;
+use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::{self, Caller};
 use crate::market::orders::routes::{OrderView, order_view};
 use crate::types::{Digest, EntitlementId, Instant, OrderId, Page, PageQuery, ProgrammeId, ReceiptId, TermsId};
@@ -89,12 +89,10 @@ pub(crate) async fn pay_order(
     let (keys, id, voucher, now) = (app.keys.clone(), *id, query.voucher, app.clock.now());
     let key = IdempotencyKey::new(caller.user_id, key.value(), "pay_order", &(id, voucher))?;
     let pay = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let (order, entitlement) = super::pay_order(c, &caller, &keys, id, voucher, now)?;
-            Ok(Payment { order: order_view(c, order)?, entitlement: view(c, entitlement)? })
-        })
+        let (order, entitlement) = super::pay_order(c, &caller, &keys, id, voucher, now)?;
+        Ok(Payment { order: order_view(c, order)?, entitlement: view(c, entitlement)? })
     };
-    Ok(Json(app.db.write(pay).await?))
+    Ok(Json(once(&app, key, pay).await?))
 }
 
 /// Lists the licences of the caller's organisations.

@@ -1,9 +1,13 @@
-//! Reads the `Idempotency-Key` header.
+//! The `Idempotency-Key` header, and the effects that it stands for.
 
 use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
+use serde::{Serialize, de::DeserializeOwned};
 
+use super::IdempotencyKey;
+use crate::app::App;
+use crate::db::Conn;
 use crate::error::{Error, Result};
 
 /// The `Idempotency-Key` header of a request, if it carries one. Whether it must is for
@@ -31,4 +35,14 @@ impl FromRequest for KeyHeader {
             _ => Err(Error::invalid("Idempotency-Key", "send one key, not several")),
         })
     }
+}
+
+/// Runs an effect in a transaction, once per key, and gives its answer every time.
+pub(crate) async fn once<T, F>(app: &App, key: IdempotencyKey, effect: F) -> Result<T>
+where
+    T: Serialize + DeserializeOwned + Send + 'static,
+    F: Fn(&mut Conn) -> Result<T> + Send + 'static,
+{
+    let now = app.clock.now();
+    app.db.write(move |c| key.once(c, now, &effect)).await
 }

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::idempotency::IdempotencyKey;
-use crate::idempotency::routes::KeyHeader;
+use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::Caller;
 use crate::market::disputes::Decision;
 use crate::market::orders::routes::{OrderReason, OrderView, order_view};
@@ -22,14 +22,11 @@ async fn effect<F>(app: Data<App>, key: IdempotencyKey, act: F) -> Result<Json<O
 where
     F: Fn(&mut Conn) -> Result<Order> + Send + 'static,
 {
-    let now = app.clock.now();
-    let once = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let order = act(c)?;
-            order_view(c, order)
-        })
+    let show = move |c: &mut Conn| {
+        let order = act(c)?;
+        order_view(c, order)
     };
-    Ok(Json(app.db.write(once).await?))
+    Ok(Json(once(&app, key, show).await?))
 }
 
 /// Shows what was delivered of an order, as its receipts prove it.

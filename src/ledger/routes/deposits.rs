@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
-use crate::idempotency::{IdempotencyKey, routes::KeyHeader};
+use crate::idempotency::IdempotencyKey;
+use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::{self, Caller};
 use crate::ledger::deposits::{self, Deposit, DepositState, NewDeposit};
 use crate::types::{DepositId, Instant, Money, Page, PageQuery, TransactionId};
@@ -75,12 +76,10 @@ pub(crate) async fn create_deposit(
     let (config, input, now) = (app.config.clone(), input.into_inner(), app.clock.now());
     let key = IdempotencyKey::new(caller.user_id, key.value(), "create_deposit", &input)?;
     let record = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let deposit = deposits::record(c, &caller, &config, &input, now)?;
-            view(c, deposit)
-        })
+        let deposit = deposits::record(c, &caller, &config, &input, now)?;
+        view(c, deposit)
     };
-    Ok(HttpResponse::Created().json(app.db.write(record).await?))
+    Ok(HttpResponse::Created().json(once(&app, key, record).await?))
 }
 
 /// Lists the deposits of the caller's organisations; all of them for the exchange's staff.
@@ -113,12 +112,10 @@ pub(crate) async fn approve_deposit(
     let (id, now) = (*id, app.clock.now());
     let key = IdempotencyKey::new(caller.user_id, key.value(), "approve_deposit", &id)?;
     let approve = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let deposit = deposits::approve(c, &caller, id, now)?;
-            view(c, deposit)
-        })
+        let deposit = deposits::approve(c, &caller, id, now)?;
+        view(c, deposit)
     };
-    Ok(Json(app.db.write(approve).await?))
+    Ok(Json(once(&app, key, approve).await?))
 }
 
 /// Refuses a deposit that waits for approval, or its reversal.
@@ -165,10 +162,8 @@ pub(crate) async fn reverse_deposit(
     let (config, id, now) = (app.config.clone(), *id, app.clock.now());
     let key = IdempotencyKey::new(caller.user_id, key.value(), "reverse_deposit", &(id, &*input))?;
     let reverse = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let deposit = deposits::reverse(c, &caller, &config, id, &input.reason, now)?;
-            view(c, deposit)
-        })
+        let deposit = deposits::reverse(c, &caller, &config, id, &input.reason, now)?;
+        view(c, deposit)
     };
-    Ok(Json(app.db.write(reverse).await?))
+    Ok(Json(once(&app, key, reverse).await?))
 }

@@ -9,7 +9,8 @@ use super::deposits::Because;
 use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
-use crate::idempotency::{IdempotencyKey, routes::KeyHeader};
+use crate::idempotency::IdempotencyKey;
+use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::{self, Caller};
 use crate::ledger::withdrawals::{self, NewWithdrawal, Source, Withdrawal, WithdrawalState};
 use crate::types::{Instant, Money, Page, PageQuery, WithdrawalId};
@@ -67,12 +68,10 @@ pub(crate) async fn request_withdrawal(
     let now = app.clock.now();
     let key = IdempotencyKey::new(caller.user_id, key.value(), "request_withdrawal", &(&*handle, &*input))?;
     let request = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let withdrawal = withdrawals::request(c, &caller, &handle, &input, now)?;
-            view(c, withdrawal)
-        })
+        let withdrawal = withdrawals::request(c, &caller, &handle, &input, now)?;
+        view(c, withdrawal)
     };
-    Ok(HttpResponse::Created().json(app.db.write(request).await?))
+    Ok(HttpResponse::Created().json(once(&app, key, request).await?))
 }
 
 /// Lists the withdrawals of the caller's organisations; all of them for the exchange's staff.
@@ -108,12 +107,10 @@ pub(crate) async fn cancel_withdrawal(
     let (id, now) = (*id, app.clock.now());
     let key = IdempotencyKey::new(caller.user_id, key.value(), "cancel_withdrawal", &id)?;
     let cancel = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let withdrawal = withdrawals::cancel(c, &caller, id, now)?;
-            view(c, withdrawal)
-        })
+        let withdrawal = withdrawals::cancel(c, &caller, id, now)?;
+        view(c, withdrawal)
     };
-    Ok(Json(app.db.write(cancel).await?))
+    Ok(Json(once(&app, key, cancel).await?))
 }
 
 /// What the bank said.
@@ -146,12 +143,10 @@ pub(crate) async fn execute_withdrawal(
     let (config, id, now) = (app.config.clone(), *id, app.clock.now());
     let key = IdempotencyKey::new(caller.user_id, key.value(), "execute_withdrawal", &(id, &*input))?;
     let execute = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let withdrawal = withdrawals::execute(c, &caller, &config, id, &input.reference, now)?;
-            view(c, withdrawal)
-        })
+        let withdrawal = withdrawals::execute(c, &caller, &config, id, &input.reference, now)?;
+        view(c, withdrawal)
     };
-    Ok(Json(app.db.write(execute).await?))
+    Ok(Json(once(&app, key, execute).await?))
 }
 
 /// Approves a payment that another operator recorded, or its reversal.
@@ -171,12 +166,10 @@ pub(crate) async fn approve_withdrawal(
     let (id, now) = (*id, app.clock.now());
     let key = IdempotencyKey::new(caller.user_id, key.value(), "approve_withdrawal", &id)?;
     let approve = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let withdrawal = withdrawals::approve(c, &caller, id, now)?;
-            view(c, withdrawal)
-        })
+        let withdrawal = withdrawals::approve(c, &caller, id, now)?;
+        view(c, withdrawal)
     };
-    Ok(Json(app.db.write(approve).await?))
+    Ok(Json(once(&app, key, approve).await?))
 }
 
 /// Refuses a request, a payment that waits for approval, or its reversal.
@@ -198,12 +191,10 @@ pub(crate) async fn refuse_withdrawal(
     let (id, now) = (*id, app.clock.now());
     let key = IdempotencyKey::new(caller.user_id, key.value(), "refuse_withdrawal", &(id, &*input))?;
     let refuse = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let withdrawal = withdrawals::refuse(c, &caller, id, &input.reason, now)?;
-            view(c, withdrawal)
-        })
+        let withdrawal = withdrawals::refuse(c, &caller, id, &input.reason, now)?;
+        view(c, withdrawal)
     };
-    Ok(Json(app.db.write(refuse).await?))
+    Ok(Json(once(&app, key, refuse).await?))
 }
 
 /// Records that an executed payment came back; the amount returns to where it was taken from.
@@ -227,10 +218,8 @@ pub(crate) async fn reverse_withdrawal(
     let (config, id, now) = (app.config.clone(), *id, app.clock.now());
     let key = IdempotencyKey::new(caller.user_id, key.value(), "reverse_withdrawal", &(id, &*input))?;
     let reverse = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let withdrawal = withdrawals::reverse(c, &caller, &config, id, &input.reason, now)?;
-            view(c, withdrawal)
-        })
+        let withdrawal = withdrawals::reverse(c, &caller, &config, id, &input.reason, now)?;
+        view(c, withdrawal)
     };
-    Ok(Json(app.db.write(reverse).await?))
+    Ok(Json(once(&app, key, reverse).await?))
 }

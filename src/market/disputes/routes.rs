@@ -12,7 +12,7 @@ use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::history::{self, Transition};
 use crate::idempotency::IdempotencyKey;
-use crate::idempotency::routes::KeyHeader;
+use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::{self, Caller};
 use crate::market::orders::routes::OrderReason;
 use crate::types::{DisputeId, Instant, Money, OrderId};
@@ -79,12 +79,10 @@ pub(crate) async fn open_dispute(
     let key = IdempotencyKey::new(caller.user_id, key.value(), "open_dispute", &(*id, &*input))?;
     let (keys, now) = (app.keys.clone(), app.clock.now());
     let open = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let dispute = super::open(c, &caller, &keys, *id, &input, now)?;
-            view(c, dispute)
-        })
+        let dispute = super::open(c, &caller, &keys, *id, &input, now)?;
+        view(c, dispute)
     };
-    Ok(HttpResponse::Created().json(app.db.write(open).await?))
+    Ok(HttpResponse::Created().json(once(&app, key, open).await?))
 }
 
 /// Shows the dispute over an order.
@@ -116,12 +114,10 @@ pub(crate) async fn decide_dispute(
     let key = IdempotencyKey::new(caller.user_id, key.value(), "decide_dispute", &(*id, &*input))?;
     let (keys, config, now) = (app.keys.clone(), app.config.clone(), app.clock.now());
     let decide = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let dispute = super::decide(c, &caller, (&keys, &config), *id, &input, now)?;
-            view(c, dispute)
-        })
+        let dispute = super::decide(c, &caller, (&keys, &config), *id, &input, now)?;
+        view(c, dispute)
     };
-    Ok(Json(app.db.write(decide).await?))
+    Ok(Json(once(&app, key, decide).await?))
 }
 
 /// Appeals against a decision, once and in time.
@@ -141,10 +137,8 @@ pub(crate) async fn appeal_dispute(
     let key = IdempotencyKey::new(caller.user_id, key.value(), "appeal_dispute", &(*id, &*why))?;
     let (keys, now) = (app.keys.clone(), app.clock.now());
     let appeal = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let dispute = super::appeal(c, &caller, &keys, *id, &why.reason, now)?;
-            view(c, dispute)
-        })
+        let dispute = super::appeal(c, &caller, &keys, *id, &why.reason, now)?;
+        view(c, dispute)
     };
-    Ok(Json(app.db.write(appeal).await?))
+    Ok(Json(once(&app, key, appeal).await?))
 }

@@ -12,7 +12,7 @@ use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::history::{self, Transition};
 use crate::idempotency::IdempotencyKey;
-use crate::idempotency::routes::KeyHeader;
+use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::{self, Caller};
 use crate::provenance::{self, StoredStatement};
 use crate::signing::{Bytes, Envelope};
@@ -103,12 +103,10 @@ pub(crate) async fn place_order(
     let key = IdempotencyKey::new(caller.user_id, key.value(), "place_order", &*input)?;
     let (config, now) = (app.config.clone(), app.clock.now());
     let place = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let order = super::place(c, &caller, &config, &input, now)?;
-            order_view(c, order)
-        })
+        let order = super::place(c, &caller, &config, &input, now)?;
+        order_view(c, order)
     };
-    Ok(HttpResponse::Created().json(app.db.write(place).await?))
+    Ok(HttpResponse::Created().json(once(&app, key, place).await?))
 }
 
 /// Lists the orders of the caller's organisations, as buyer or provider.
@@ -212,12 +210,10 @@ pub(crate) async fn cancel_order(
     let key = IdempotencyKey::new(caller.user_id, key.value(), "cancel_order", &(*id, &*why))?;
     let (keys, now) = (app.keys.clone(), app.clock.now());
     let cancel = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let order = super::cancel(c, &caller, &keys, *id, &why.reason, now)?;
-            order_view(c, order)
-        })
+        let order = super::cancel(c, &caller, &keys, *id, &why.reason, now)?;
+        order_view(c, order)
     };
-    Ok(Json(app.db.write(cancel).await?))
+    Ok(Json(once(&app, key, cancel).await?))
 }
 
 /// The exchange's word that a trade is settled (交易凭证).

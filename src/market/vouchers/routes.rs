@@ -13,7 +13,8 @@ use crate::app::App;
 use crate::catalog::Domain;
 use crate::db::Conn;
 use crate::error::{Error, Problem, Result};
-use crate::idempotency::{IdempotencyKey, routes::KeyHeader};
+use crate::idempotency::IdempotencyKey;
+use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::{self, Caller};
 use crate::ledger::statements::StatementFormat;
 use crate::types::{Instant, Money, Page, PageQuery, ProgrammeId};
@@ -71,12 +72,10 @@ pub(crate) async fn create_programme(
     let now = app.clock.now();
     let key = IdempotencyKey::new(caller.user_id, key.value(), "create_programme", &*input)?;
     let announce = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let programme = super::announce(c, &caller, &input, now)?;
-            view(c, programme)
-        })
+        let programme = super::announce(c, &caller, &input, now)?;
+        view(c, programme)
     };
-    Ok(HttpResponse::Created().json(app.db.write(announce).await?))
+    Ok(HttpResponse::Created().json(once(&app, key, announce).await?))
 }
 
 /// Lists the voucher programmes, oldest first.
@@ -127,12 +126,10 @@ pub(crate) async fn fund_programme(
     let (id, now) = (*id, app.clock.now());
     let key = IdempotencyKey::new(caller.user_id, key.value(), "fund_programme", &(id, &*input))?;
     let fund = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let programme = super::fund(c, &caller, id, input.amount, now)?;
-            view(c, programme)
-        })
+        let programme = super::fund(c, &caller, id, input.amount, now)?;
+        view(c, programme)
     };
-    Ok(Json(app.db.write(fund).await?))
+    Ok(Json(once(&app, key, fund).await?))
 }
 
 /// Takes back what an ended programme has left, to the funder's wallet.
@@ -150,12 +147,10 @@ pub(crate) async fn return_programme(
     let (id, now) = (*id, app.clock.now());
     let key = IdempotencyKey::new(caller.user_id, key.value(), "return_programme", &id)?;
     let take_back = move |c: &mut Conn| {
-        key.once(c, now, |c| {
-            let programme = super::take_back_rest(c, &caller, id, now)?;
-            view(c, programme)
-        })
+        let programme = super::take_back_rest(c, &caller, id, now)?;
+        view(c, programme)
     };
-    Ok(Json(app.db.write(take_back).await?))
+    Ok(Json(once(&app, key, take_back).await?))
 }
 
 /// Which movements, and how they are written.
