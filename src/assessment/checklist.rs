@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::Decision;
 use crate::error::{Error, Result};
+use crate::identity;
 use crate::text_enum;
 use crate::types::Digest;
 
@@ -171,6 +172,18 @@ pub(super) fn check(answers: &[Answer], decision: Decision) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses documents that are too many, or without a readable name.
+///
+/// # Errors
+/// `Invalid`, naming `evidence`.
+pub fn check_evidence(evidence: &[Evidence]) -> Result<()> {
+    if evidence.len() > MAX_EVIDENCE {
+        let detail = format!("these are {} documents; at most {MAX_EVIDENCE} are taken", evidence.len());
+        return Err(Error::invalid("evidence", detail).remedy("name those that matter most"));
+    }
+    evidence.iter().try_for_each(|document| identity::readable("evidence", &document.name, MAX_NAME_CHARS).map(drop))
 }
 
 fn check_answer(answer: &Answer, before: &[Answer]) -> Result<(), (&'static str, String)> {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use checklist::{Answer, CHECKLIST, ChecklistItem, Evidence, Finding};
+pub use checklist::{Answer, CHECKLIST, ChecklistItem, Evidence, Finding, check_evidence};
 
 use crate::catalog::{self, Dataset, Seal, Version, VersionState};
 use crate::db::Conn;

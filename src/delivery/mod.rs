@@ -19,7 +19,7 @@ pub mod trades;
 pub use desk::{Delivered, ReceiptDesk};
 pub use holds::{hold, lift, recall};
 pub use passport::passport;
-pub use standing::{MAX_REASON_CHARS, change_standing, expire_ended};
+pub use standing::{change_standing, expire_ended};
 
 use std::time::Duration;
 

@@ -20,7 +20,6 @@ use crate::types::{EntitlementId, Instant};
 use crate::{history, market};
 
 /// The longest reason, in characters.
-pub const MAX_REASON_CHARS: usize = 500;
 /// Entitlements whose term ended that are moved in one transaction.
 const ENDED_AT_ONCE: i64 = 100;
 
@@ -44,7 +43,7 @@ pub fn change_standing(
     now: Instant,
 ) -> Result<Entitlement> {
     caller.require_staff()?;
-    let reason = identity::readable("reason", reason, MAX_REASON_CHARS)?;
+    let reason = identity::reason(reason)?;
     let entitlement = super::entitlement(c, caller, id)?;
     if to == EntitlementState::Active && entitlement.expires_at.is_some_and(|end| end <= now) {
         return Err(cannot_become(&entitlement, to).remedy("its term ended: the licensee buys another"));

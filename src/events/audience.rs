@@ -18,15 +18,15 @@ pub(super) fn event_type(step: &Unsent) -> String {
 /// The organisations that may learn of the step, each once: those that see its subject in both states. Nobody, when that is
 /// a matter of one person, or nothing is known of it any more.
 pub(super) fn audience(c: &mut Conn, step: &Unsent) -> Result<Vec<OrganisationId>> {
-    match concerned(c, step) {
+    match concerned(c, &step.subject, &step.to_state) {
         Err(error) if error.kind == Kind::NotFound => Ok(Vec::new()),
-        other => other,
+        other => Ok(other?.unwrap_or_default()),
     }
 }
 
-fn concerned(c: &mut Conn, step: &Unsent) -> Result<Vec<OrganisationId>> {
-    let subject = step.subject.as_str();
-    Ok(match kind(subject) {
+/// As [`audience`]; none for a kind of thing that is no organisation's.
+fn concerned(c: &mut Conn, subject: &str, to_state: &str) -> Result<Option<Vec<OrganisationId>>> {
+    Ok(Some(match kind(subject) {
         "org" => vec![subject.parse()?],
         "member" => vec![subject.split('/').next().unwrap_or_default().parse()?],
         "key" => vec![identity::holder_of_key(c, subject.parse()?)?],
@@ -43,11 +43,11 @@ fn concerned(c: &mut Conn, step: &Unsent) -> Result<Vec<OrganisationId>> {
             let order = delivery::entitlement_of(c, subject.parse()?)?.order_id;
             parties(&market::order(c, order)?)
         }
-        "takedown" => takedowns::notified_by(c, subject.parse()?, &step.to_state)?.into_iter().collect(),
+        "takedown" => takedowns::notified_by(c, subject.parse()?, to_state)?.into_iter().collect(),
         "webhook" => vec![webhooks::owner(c, subject.parse()?)?],
         "recall" => vec![takedowns::recalls::licensee(c, subject.parse()?)?],
-        _ => Vec::new(),
-    })
+        _ => return Ok(None),
+    }))
 }
 
 fn parties(order: &market::Order) -> Vec<OrganisationId> {
@@ -66,6 +66,36 @@ fn kind(subject: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn every_life_has_an_audience() {
+        use crate::types::{
+            DepositId, DisputeId, EntitlementId, Instant, ListingId, ObjectionId, OrderId, RecallId, TakedownId,
+            VersionId, WithdrawalId,
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let db = crate::db::Db::open(&folder.path().join("db.sqlite3").display().to_string(), 1).unwrap();
+        db.migrate().await.unwrap();
+        let now = Instant::from_unix_micros(0);
+        let subjects = [
+            ("versions", VersionId::new(now).to_string()),
+            ("deposits", DepositId::new(now).to_string()),
+            ("withdrawals", WithdrawalId::new(now).to_string()),
+            ("listings", ListingId::new(now).to_string()),
+            ("objections", ObjectionId::new(now).to_string()),
+            ("orders", OrderId::new(now).to_string()),
+            ("entitlements", EntitlementId::new(now).to_string()),
+            ("takedowns", TakedownId::new(now).to_string()),
+            ("recalls", RecallId::new(now).to_string()),
+            ("disputes", DisputeId::new(now).to_string()),
+        ];
+        assert_eq!(subjects.each_ref().map(|(life, _)| *life), crate::db::LIVES);
+        for (life, subject) in subjects {
+            let asked = db.read(move |c| concerned(c, &subject, "provider_notified")).await;
+            assert_eq!(asked.unwrap_err().kind, Kind::NotFound, "{life}: looked for, and not there");
+        }
+        assert!(db.read(|c| concerned(c, "user_01k000", "registered")).await.unwrap().is_none());
+    }
 
     #[test]
     fn the_kind_of_a_subject_is_what_its_identifier_begins_with() {

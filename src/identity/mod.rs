@@ -77,6 +77,17 @@ text_enum! {
     }
 }
 
+/// The longest reason that somebody gives for a step, in characters.
+pub const MAX_REASON_CHARS: usize = 500;
+
+/// Checks the reason that somebody gives for a step: as [`readable`].
+///
+/// # Errors
+/// `Invalid`, naming `reason`.
+pub fn reason(text: &str) -> Result<String> {
+    readable("reason", text, MAX_REASON_CHARS)
+}
+
 /// Checks text that people will read: trimmed, 1 to `most` characters, none of them invisible.
 ///
 /// # Errors

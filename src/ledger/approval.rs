@@ -6,8 +6,6 @@ use crate::error::{Error, Result};
 use crate::identity::{self, Caller};
 use crate::types::{Money, UserId};
 
-/// The longest reason, in characters.
-const MAX_REASON_CHARS: usize = 500;
 /// The longest reference, in characters: what bank statements carry.
 const MAX_REFERENCE_CHARS: usize = 140;
 
@@ -42,11 +40,6 @@ pub(super) fn check_reference(field: &str, reference: &str) -> Result<()> {
     let detail =
         format!("{reference:?} is not 1 to {MAX_REFERENCE_CHARS} printed characters without space around them");
     Err(Error::invalid(field, detail).remedy("write it as the bank prints it"))
-}
-
-/// The reason, trimmed, if it says something.
-pub(super) fn check_reason(reason: &str) -> Result<String> {
-    identity::readable("reason", reason, MAX_REASON_CHARS)
 }
 
 #[cfg(test)]

@@ -146,7 +146,7 @@ pub fn approve(c: &mut Conn, caller: &Caller, id: DepositId, now: Instant) -> Re
 /// `WrongState` when nothing waits; `Invalid` without a reason.
 pub fn refuse(c: &mut Conn, caller: &Caller, id: DepositId, reason: &str, now: Instant) -> Result<Deposit> {
     caller.require_operator()?;
-    let reason = approval::check_reason(reason)?;
+    let reason = identity::reason(reason)?;
     let deposit = find(c, id)?;
     let next = match deposit.state {
         DepositState::AwaitingApproval => DepositState::Refused,
@@ -169,7 +169,7 @@ pub fn reverse(
     now: Instant,
 ) -> Result<Deposit> {
     caller.require_operator()?;
-    let reason = approval::check_reason(reason)?;
+    let reason = identity::reason(reason)?;
     let deposit = find(c, id)?;
     if deposit.state != DepositState::Posted {
         return Err(wrong_state(&deposit, "only what is posted can be reversed"));

@@ -224,7 +224,7 @@ pub fn approve(c: &mut Conn, caller: &Caller, id: WithdrawalId, now: Instant) ->
 /// `WrongState` when nothing waits; `Invalid` without a reason.
 pub fn refuse(c: &mut Conn, caller: &Caller, id: WithdrawalId, reason: &str, now: Instant) -> Result<Withdrawal> {
     caller.require_operator()?;
-    let reason = approval::check_reason(reason)?;
+    let reason = identity::reason(reason)?;
     let withdrawal = find(c, id)?;
     let next = match withdrawal.state {
         WithdrawalState::Requested | WithdrawalState::AwaitingApproval => WithdrawalState::Refused,
@@ -250,7 +250,7 @@ pub fn reverse(
     now: Instant,
 ) -> Result<Withdrawal> {
     caller.require_operator()?;
-    let reason = approval::check_reason(reason)?;
+    let reason = identity::reason(reason)?;
     let withdrawal = find(c, id)?;
     if withdrawal.state != WithdrawalState::Executed {
         return Err(wrong_state(&withdrawal, "only what is executed can be reversed"));

@@ -24,8 +24,8 @@ use crate::types::{AssessmentId, Digest, Instant, ListingId, OrganisationId, Pag
 
 /// The most versions of one dataset whose listings are looked up.
 const MAX_VERSIONS: i64 = 1000;
-/// The longest reason that is given for a step, in characters.
-pub(super) const MAX_REASON_CHARS: usize = 400;
+/// The longest reason that somebody gives for a step of a listing, in characters: the exchange may put words before it.
+pub(super) const MAX_REASON_CHARS: usize = identity::MAX_REASON_CHARS - 100;
 const SECONDS_PER_DAY: u64 = 86_400;
 /// Who may offer what an organisation publishes.
 const SELLERS: &[Role] = &[Role::Trader];

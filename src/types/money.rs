@@ -125,6 +125,17 @@ impl Money {
             .collect()
     }
 
+    /// As large a part of this amount as `part` is of `whole`, to the nearest minor unit; nothing of a whole of zero.
+    ///
+    /// The amount must not be negative, and `part` must lie between zero and `whole`.
+    pub fn part(self, part: i64, whole: i64) -> Result<Self> {
+        if whole == 0 {
+            return Ok(Self::zero(self.currency));
+        }
+        let rest = whole.checked_sub(part).ok_or_else(overflow)?;
+        Ok(self.split(&[part, rest])?.first().copied().unwrap_or(Self::zero(self.currency)))
+    }
+
     fn same_currency(self, other: Self) -> Result<()> {
         if self.currency == other.currency {
             return Ok(());

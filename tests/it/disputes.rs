@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use corpex::delivery::trades;
-use corpex::error::{Error, Kind};
-use serde_json::{Value, json};
+use corpex::error::Kind;
+use serde_json::json;
 
-use crate::support::{Actor, Offer, TestApp};
+use crate::support::{Actor, Offer, TestApp, refused};
 
 const PRICE: i64 = 50_000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -41,13 +41,6 @@ impl Story {
     async fn money(&self) -> (i64, i64) {
         (self.lab.balance("wallet").await, self.provider.balance("payable").await)
     }
-}
-
-#[track_caller]
-fn refused(outcome: corpex::error::Result<Value>, kind: Kind, field: Option<&str>) -> Error {
-    let error = outcome.unwrap_err();
-    assert_eq!((error.kind, error.field.as_deref()), (kind, field), "{error:?}");
-    error
 }
 
 #[tokio::test(flavor = "multi_thread")]

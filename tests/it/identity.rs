@@ -8,14 +8,7 @@ use corpex::provenance::{ResourceDescriptor, StatementKind};
 use corpex::signing::SecretKey;
 use serde_json::{Value, json};
 
-use crate::support::{Actor, PASSWORD, TestApp, token_wish};
-
-#[track_caller]
-fn refused<T: std::fmt::Debug>(outcome: Result<T, Error>, kind: Kind, field: Option<&str>) -> Error {
-    let error = outcome.expect_err("this had to be refused");
-    assert_eq!((error.kind, error.field.as_deref()), (kind, field), "{error:?}");
-    error
-}
+use crate::support::{Actor, PASSWORD, TestApp, refused, token_wish};
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("{value} has no {name}"))

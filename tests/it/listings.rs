@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use corpex::error::{Error, Kind, Result};
+use corpex::error::{Kind, Result};
 use corpex::market;
 use corpex::provenance::StatementKind;
 use corpex::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE, canonical_json};
 use corpex::types::Digest;
 use serde_json::{Value, json};
 
-use crate::support::{Actor, Offer, Published, TestApp};
+use crate::support::{Actor, Offer, Published, TestApp, refused};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -66,13 +66,6 @@ impl Story {
         let shown: Value = self.app.anonymous().get(self.path()).send().await.unwrap();
         shown["state"].as_str().unwrap().to_string()
     }
-}
-
-#[track_caller]
-fn refused(outcome: Result<Value>, kind: Kind, field: Option<&str>) -> Error {
-    let error = outcome.unwrap_err();
-    assert_eq!((error.kind, error.field.as_deref()), (kind, field), "{error:?}");
-    error
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,19 +3,13 @@
 use std::time::Duration;
 
 use base64::Engine as _;
-use corpex::error::{Error, Kind};
+use corpex::error::Kind;
 use corpex::provenance::{ResourceDescriptor, StatementKind};
 use corpex::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE};
 use corpex::types::Digest;
 use serde_json::{Value, json};
 
-use crate::support::{Actor, Offer, Published, TestApp, terms};
-
-fn refused(outcome: corpex::error::Result<Value>, kind: Kind, field: Option<&str>) -> Error {
-    let error = outcome.unwrap_err();
-    assert_eq!((error.kind, error.field.as_deref()), (kind, field), "{error:?}");
-    error
-}
+use crate::support::{Actor, Offer, Published, TestApp, refused, terms};
 
 fn wanted(offer: &Offer, buyer: &str) -> Value {
     json!({

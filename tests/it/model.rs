@@ -7,8 +7,10 @@
 mod rules;
 mod world;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use corpex::error::Kind;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
@@ -21,6 +23,8 @@ const STEPS: usize = 100;
 /// How many actors share the orders of the story without a model, and how many steps each takes.
 const ACTORS: usize = 8;
 const STEPS_EACH: usize = 40;
+const RACES: usize = 1000;
+const RACES_AT_ONCE: usize = 50;
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let lab = 0..LABS;
@@ -66,6 +70,41 @@ fn every_sequence_of_steps_does_what_the_rules_say() {
     ran.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
+/// The buyer accepts, the buyer rejects and the provider refunds, and time runs out, all at the same moment, and the
+/// clocks of the three are apart by an hour.
+#[test]
+fn a_hold_resolves_once_in_a_thousand_races() {
+    let runtime = runtime();
+    let world = Arc::new(runtime.block_on(World::begin(LABS)));
+    runtime.block_on(async {
+        let mut ends = BTreeMap::new();
+        for round in 0..RACES / RACES_AT_ONCE {
+            let orders = world.open_orders(RACES_AT_ONCE).await;
+            let mut races = tokio::task::JoinSet::new();
+            for (turn, trade) in orders.clone().into_iter().enumerate() {
+                let world = world.clone();
+                races.spawn(async move {
+                    world.deliver(&trade).await;
+                    world.race(&trade, round + turn).await;
+                });
+            }
+            while let Some(race) = races.join_next().await {
+                race.unwrap();
+            }
+            world.check_licences(&orders).await.unwrap();
+            for trade in &orders {
+                *ends.entry(world.end_of(trade).await).or_insert(0) += 1;
+            }
+        }
+        world.check_books().await.unwrap();
+        // Money left escrow once for each, and every side won some.
+        let ended: Vec<_> = ends.keys().map(|(state, moved)| (state.as_str(), *moved)).collect();
+        assert_eq!(ended, [("refunded", 1), ("settled", 1)], "{ends:?}");
+        assert_eq!(ends.values().sum::<usize>(), RACES);
+        Arc::into_inner(world).unwrap().end().await;
+    });
+}
+
 /// Whoever comes first wins, and whatever happens, the books balance and a licence stands for money paid.
 #[test]
 fn actors_who_step_on_each_others_toes_keep_the_books() {
@@ -88,7 +127,9 @@ fn actors_who_step_on_each_others_toes_keep_the_books() {
                 let mut book = Book::of(LABS, orders);
                 for step in steps {
                     // What becomes of it depends on the others; that it is done whole or refused does not.
-                    let _ = world.attempt(&mut book, step).await;
+                    let refused = world.attempt(&mut book, step.clone()).await.err().map(|error| error.kind);
+                    let allowed = [Kind::WrongState, Kind::InsufficientFunds, Kind::Invalid];
+                    assert!(refused.is_none_or(|kind| allowed.contains(&kind)), "{step:?}: {refused:?}");
                 }
             });
         }
@@ -97,6 +138,8 @@ fn actors_who_step_on_each_others_toes_keep_the_books() {
         }
         world.check_books().await.unwrap();
         world.check_licences(&orders).await.unwrap();
+        let paid = world.paid(&orders).await;
+        assert!(paid > 0, "none of the orders got far enough to matter");
         Arc::into_inner(world).unwrap().end().await;
     });
 }

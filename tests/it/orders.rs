@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corpex::delivery::trades;
-use corpex::error::{Error, Kind};
+use corpex::error::Kind;
 use corpex::types::{Instant, OrderId};
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
-use crate::support::{Actor, Offer, TestApp};
+use crate::support::{Actor, Offer, TestApp, refused};
 
 const PRICE: i64 = 50_000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -45,13 +45,6 @@ impl Story {
         self.app.clock.advance(DAY * days);
         trades::pass_deadlines(self.app.app()).await.unwrap();
     }
-}
-
-#[track_caller]
-fn refused(outcome: corpex::error::Result<Value>, kind: Kind, field: Option<&str>) -> Error {
-    let error = outcome.unwrap_err();
-    assert_eq!((error.kind, error.field.as_deref()), (kind, field), "{error:?}");
-    error
 }
 
 fn last_step(shown: &Value) -> (&str, &str, &str) {

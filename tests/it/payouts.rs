@@ -4,15 +4,7 @@ use corpex::error::{Error, Kind};
 use corpex::identity::PlatformRole;
 use serde_json::{Value, json};
 
-use crate::support::{Actor, TestApp};
-
-/// A refusal for this reason and no other, with something to act on.
-#[track_caller]
-fn refused(outcome: Result<Value, Error>, kind: Kind, field: Option<&str>) {
-    let error = outcome.expect_err("this had to be refused");
-    assert_eq!((error.kind, error.field.as_deref()), (kind, field), "{error:?}");
-    assert!(error.detail.len() > 10, "{error:?} says too little");
-}
+use crate::support::{Actor, TestApp, refused};
 
 /// An exchange where more than 1,000 fen take two operators, and its second one.
 async fn exchange() -> (TestApp, Actor) {

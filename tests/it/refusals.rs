@@ -1,19 +1,11 @@
 //! Bad input: each refusal is a problem that names the field and the remedy, and loses nothing.
 
-use corpex::error::{Error, Kind};
+use corpex::error::Kind;
 use corpex::provenance::StatementKind;
 use corpex::signing::{Bytes, SecretKey};
 use serde_json::{Value, json};
 
-use crate::support::{Actor, TestApp, token_wish};
-
-/// A refusal for this reason and no other, with something to act on.
-#[track_caller]
-fn refused<T: std::fmt::Debug>(outcome: Result<T, Error>, kind: Kind, field: Option<&str>) {
-    let error = outcome.expect_err("this had to be refused");
-    assert_eq!((error.kind, error.field.as_deref()), (kind, field), "{error:?}");
-    assert!(error.detail.len() > 10, "{error:?} says too little");
-}
+use crate::support::{Actor, TestApp, refused, token_wish};
 
 /// Sends bytes as they are and gives the status and the problem.
 async fn raw(app: &TestApp, token: &Actor, path: &str, content_type: &str, body: Vec<u8>) -> (u16, Value) {

@@ -20,10 +20,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use crate::assessment::Evidence;
+use crate::assessment::{self, Evidence};
 use crate::catalog::{self, VersionRef};
 use crate::db::Conn;
-use crate::delivery::{self, MAX_REASON_CHARS};
+use crate::delivery;
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, Role};
 use crate::keys::ExchangeKeys;
@@ -42,7 +42,6 @@ const MAX_WAITING: i64 = 50;
 const MAX_NAME_CHARS: usize = 255;
 const MAX_PROSE_CHARS: usize = 5000;
 const MAX_SHARDS: usize = 1000;
-const MAX_EVIDENCE: usize = 50;
 
 text_enum! {
     /// Where a case stands.
@@ -212,15 +211,11 @@ pub fn file(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, input: &NewTaked
 }
 
 fn claim(c: &mut Conn, version: VersionId, input: &NewTakedown) -> Result<Claim> {
-    let bounds = [("shards", input.shards.len(), MAX_SHARDS), ("evidence", input.evidence.len(), MAX_EVIDENCE)];
-    for (field, count, most) in bounds {
-        if count > most {
-            return Err(Error::invalid(field, format!("these are {count}; at most {most} are taken")));
-        }
+    if input.shards.len() > MAX_SHARDS {
+        let detail = format!("these are {}; at most {MAX_SHARDS} are taken", input.shards.len());
+        return Err(Error::invalid("shards", detail));
     }
-    for document in &input.evidence {
-        identity::readable("evidence", &document.name, MAX_NAME_CHARS)?;
-    }
+    assessment::check_evidence(&input.evidence)?;
     for named in &input.shards {
         let found = match named.parse::<Digest>() {
             Ok(digest) => catalog::shards_with_digest(c, digest)?.iter().any(|(_, other, _)| other.id == version),
@@ -266,7 +261,7 @@ pub fn decide(
     now: Instant,
 ) -> Result<Takedown> {
     caller.require_compliance()?;
-    let reason = identity::readable("reason", reason, MAX_REASON_CHARS)?;
+    let reason = identity::reason(reason)?;
     let case = takedown(c, caller, id)?;
     if let (TakedownState::Upheld, Some(due)) = (to, answer_due(c, &case)?)
         && now < due

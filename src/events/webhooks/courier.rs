@@ -76,12 +76,17 @@ fn waiting(c: &mut Conn, webhook: &Webhook) -> Result<Option<Event>> {
     Ok(events::queries::list_events(c, *organisation_id, &types.0, *position, 1)?.into_iter().next())
 }
 
-/// Nobody need come before something happens, unless it just did.
+/// Nobody need come before something happens, unless it just did. What the webhook's types leave out is not looked at
+/// again.
 fn rest(c: &mut Conn, id: WebhookId, now: Instant) -> Result<()> {
-    if let Some(webhook) = queries::find_webhook(c, id)? {
-        let due_at = waiting(c, &webhook)?.map(|_| now);
-        queries::set_due_at(c, id, due_at)?;
+    let Some(webhook) = queries::find_webhook(c, id)? else { return Ok(()) };
+    if waiting(c, &webhook)?.is_some() {
+        queries::set_due_at(c, id, Some(now))?;
+        return Ok(());
     }
+    let last = events::queries::find_last_position(c, webhook.organisation_id)?.unwrap_or(webhook.position);
+    queries::set_delivered(c, id, webhook.position, last)?;
+    queries::set_due_at(c, id, None)?;
     Ok(())
 }
 

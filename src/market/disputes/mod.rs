@@ -16,7 +16,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::orders::{self, DeliveryEvidence, Order};
-use crate::assessment::Evidence;
+use crate::assessment::{self, Evidence};
 use crate::config::Config;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
@@ -29,9 +29,6 @@ use crate::types::{DisputeId, Instant, Json, Money, OrderId, OrganisationId};
 
 /// Who may speak for a side.
 const SPEAKERS: &[Role] = &[Role::Trader];
-const MAX_REASON_CHARS: usize = 500;
-const MAX_NAME_CHARS: usize = 255;
-const MAX_EVIDENCE: usize = 20;
 
 text_enum! {
     /// Where a dispute is in its life.
@@ -100,7 +97,7 @@ pub struct NewDispute {
     /// What is wrong, in 1 to 500 characters.
     #[schema(min_length = 1, max_length = 500)]
     pub reason: String,
-    /// What it rests on: at most 20 documents by their digests.
+    /// What it rests on: at most 50 documents by their digests.
     pub evidence: Vec<Evidence>,
 }
 
@@ -127,14 +124,8 @@ pub fn open(
     now: Instant,
 ) -> Result<Dispute> {
     let (order, opened_by) = side(c, caller, id)?;
-    let reason = identity::readable("reason", &input.reason, MAX_REASON_CHARS)?;
-    if input.evidence.len() > MAX_EVIDENCE {
-        let detail = format!("{} documents are more than {MAX_EVIDENCE}", input.evidence.len());
-        return Err(Error::invalid("evidence", detail).remedy("name those that matter most"));
-    }
-    for document in &input.evidence {
-        identity::readable("evidence", &document.name, MAX_NAME_CHARS)?;
-    }
+    let reason = identity::reason(&input.reason)?;
+    assessment::check_evidence(&input.evidence)?;
     if queries::find_dispute_of(c, id)?.is_some() {
         return Err(Error::new(Kind::AlreadyExists, format!("order {id} has had its dispute"))
             .remedy("appeal against its decision, within the window for that"));
@@ -171,7 +162,7 @@ pub fn decide(
     let decided = weigh(&order, dispute, decision)?;
     let due = now.plus(orders::days(config.appeal_window_days));
     let decided = Dispute { due_at: Some(due), ..decided };
-    let reason = identity::readable("reason", &decision.reason, MAX_REASON_CHARS)?;
+    let reason = identity::reason(&decision.reason)?;
     let decided = advance(c, decided, DisputeState::Decided, caller.user_id, &reason, now)?;
     announce(c, keys, &order, decided, &reason, now)
 }
@@ -186,8 +177,8 @@ pub fn appeal(
     now: Instant,
 ) -> Result<Dispute> {
     let (order, _) = side(c, caller, id)?;
-    let reason = identity::readable("reason", reason, MAX_REASON_CHARS)?;
-    let (_, dispute) = of_order(c, caller, id)?;
+    let reason = identity::reason(reason)?;
+    let dispute = find(c, id)?;
     if dispute.state == DisputeState::Decided
         && let Some(due) = dispute.due_at
         && due <= now
@@ -215,7 +206,7 @@ pub fn decide_appeal(
         return Err(cannot_become(&dispute, DisputeState::Final).remedy("a side appeals first"));
     }
     let decided = weigh(&order, dispute, decision)?;
-    let reason = identity::readable("reason", &decision.reason, MAX_REASON_CHARS)?;
+    let reason = identity::reason(&decision.reason)?;
     carry_out(c, keys, order, decided, (&caller.user_id.to_string(), &reason), evidence, now)
 }
 
@@ -289,10 +280,12 @@ fn weigh(order: &Order, dispute: Dispute, decision: &Decision) -> Result<Dispute
 
 /// An order with its dispute, for those who may see the order.
 pub fn of_order(c: &mut Conn, caller: &Caller, id: OrderId) -> Result<(Order, Dispute)> {
-    let order = orders::visible_order(c, caller, id)?;
-    let found = queries::find_dispute_of(c, id)?;
+    Ok((orders::visible_order(c, caller, id)?, find(c, id)?))
+}
+
+fn find(c: &mut Conn, id: OrderId) -> Result<Dispute> {
     let missing = || Error::new(Kind::WrongState, format!("no dispute over order {id} was opened"));
-    Ok((order, found.ok_or_else(missing)?))
+    queries::find_dispute_of(c, id)?.ok_or_else(missing)
 }
 
 /// The order that a dispute is about. Callers authorise.

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::listings::{self, Listing, ListingState, MAX_REASON_CHARS};
 use super::review::review;
-use crate::assessment::Evidence;
+use crate::assessment::{self, Evidence};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
@@ -29,8 +29,6 @@ use crate::types::{Digest, Instant, Json, ListingId, ObjectionId, OrganisationId
 /// Who may object for an organisation.
 const OBJECTORS: &[Role] = &[Role::Signer, Role::Trader];
 const MAX_OBJECTION_CHARS: usize = 2000;
-const MAX_EVIDENCE: usize = 50;
-const MAX_NAME_CHARS: usize = 255;
 
 text_enum! {
     /// Where an objection stands.
@@ -141,13 +139,7 @@ pub fn object(
 }
 
 fn document(input: &NewObjection) -> Result<ObjectionDocument> {
-    if input.evidence.len() > MAX_EVIDENCE {
-        let detail = format!("these are {}; at most {MAX_EVIDENCE} are taken", input.evidence.len());
-        return Err(Error::invalid("evidence", detail));
-    }
-    for document in &input.evidence {
-        identity::readable("evidence", &document.name, MAX_NAME_CHARS)?;
-    }
+    assessment::check_evidence(&input.evidence)?;
     Ok(ObjectionDocument {
         organisation: input.organisation.clone(),
         reason: identity::readable("reason", &input.reason, MAX_OBJECTION_CHARS)?,

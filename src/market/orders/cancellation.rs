@@ -1,6 +1,6 @@
 //! Cancelling an order: the buyer takes it back before it is paid.
 
-use super::{BUYERS, MAX_REASON_CHARS, Order, OrderState, advance, announce, visible_order, wrong_state};
+use super::{BUYERS, Order, OrderState, advance, announce, visible_order, wrong_state};
 use crate::db::Conn;
 use crate::error::Result;
 use crate::identity::{self, Caller};
@@ -18,7 +18,7 @@ pub fn cancel(
 ) -> Result<Order> {
     let order = visible_order(c, caller, id)?;
     caller.may_for(order.buyer_id, "the buyer", BUYERS)?;
-    let reason = identity::readable("reason", reason, MAX_REASON_CHARS)?;
+    let reason = identity::reason(reason)?;
     let from = order.state;
     if !from.may_become(OrderState::Cancelled) {
         return Err(

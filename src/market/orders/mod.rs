@@ -54,8 +54,6 @@ use crate::types::{Currency, Instant, ListingId, Money, OrderId, OrganisationId,
 
 /// Who may buy for an organisation.
 const BUYERS: &[Role] = &[Role::Trader];
-/// The longest reason, in characters.
-const MAX_REASON_CHARS: usize = 500;
 
 text_enum! {
     /// Where an order is in its life.

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller};
 use crate::market::listings::{self, Listing, ListingState};
 use crate::terms::{self, Use};
-use crate::types::{BASIS_POINTS, Instant, ListingId, Money, OrderId};
+use crate::types::{BASIS_POINTS, Instant, ListingId, OrderId};
 use crate::{assessment, catalog, history};
 
 /// A declared use says something, and no more than fits a page.
@@ -44,12 +44,8 @@ pub fn place(c: &mut Conn, caller: &Caller, config: &Config, input: &NewOrder, n
     let terms = terms::terms(c, listing.terms_id)?;
     terms::permits(&terms.document, input.r#use)?;
     let price = terms::price(&terms.document);
-    let part = |of: Money, basis_points: i64| -> Result<Money> {
-        let parts = of.split(&[basis_points, BASIS_POINTS - basis_points])?;
-        Ok(parts.first().copied().unwrap_or(Money::zero(of.currency)))
-    };
-    let fee = part(price, config.fee_basis_points)?;
-    let tax = part(fee, config.tax_basis_points)?;
+    let fee = price.part(config.fee_basis_points, BASIS_POINTS)?;
+    let tax = fee.part(config.tax_basis_points, BASIS_POINTS)?;
     let mut order = Order {
         id: OrderId::new(now),
         listing_id: listing.id,

@@ -10,12 +10,11 @@ use utoipa::ToSchema;
 use super::acceptance::DeliveryEvidence;
 use super::settlement::{give_back, settle};
 use super::{
-    BUYERS, MAX_REASON_CHARS, Order, OrderState, advance, announce, days, require_in_time, require_state,
-    visible_order, wrong_state,
+    BUYERS, Order, OrderState, advance, announce, days, require_in_time, require_state, visible_order, wrong_state,
 };
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::identity::{self, Caller, Role};
+use crate::identity::{self, Caller, MAX_REASON_CHARS, Role};
 use crate::keys::ExchangeKeys;
 use crate::types::{Instant, Money, OrderId};
 
@@ -59,7 +58,7 @@ pub fn reject(
 ) -> Result<Order> {
     let order = visible_order(c, caller, id)?;
     caller.may_for(order.buyer_id, "the buyer", BUYERS)?;
-    let reason = identity::readable("reason", reason, MAX_REASON_CHARS)?;
+    let reason = identity::reason(reason)?;
     if !matches!(order.state, OrderState::Delivering | OrderState::Delivered) {
         return Err(wrong_state(&order, "delivering or delivered"));
     }
@@ -158,7 +157,7 @@ pub fn reject_cure(
     now: Instant,
 ) -> Result<Order> {
     let order = offered(c, caller, id, now)?;
-    let reason = identity::readable("reason", reason, MAX_REASON_CHARS)?;
+    let reason = identity::reason(reason)?;
     let due = now.plus(days(order.cure_days));
     let order = Order { refund_minor: None, ..order };
     let order = advance(c, order, OrderState::Rejected, Some(due), caller.user_id, &reason, now)?;

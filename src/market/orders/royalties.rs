@@ -16,6 +16,8 @@ use crate::types::OrganisationId;
 const MAX_STEPS: u32 = 5;
 /// The most ancestors that are looked at, nearest first.
 const MAX_ANCESTORS: usize = 100;
+/// The most terms of one ancestor that are looked through for one that permits to derive.
+const MAX_OFFERS: i64 = 1000;
 
 /// What the provider of an ancestor asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +49,7 @@ pub(in crate::market) fn require_derivable(c: &mut Conn, dataset: &Dataset, vers
         if parent.handle == dataset.handle {
             continue;
         }
-        let offers = queries::list_offers(c, parent.version_id, i64::from(i16::MAX))?;
+        let offers = queries::list_offers(c, parent.version_id, MAX_OFFERS)?;
         let mut forbidden = !offers.is_empty();
         for (_, terms_id) in offers {
             forbidden &= terms::permits(&terms::terms(c, terms_id)?.document, Use::Derive).is_err();

@@ -99,20 +99,11 @@ fn divide(order: &Order, royalties: &[i64], shares: &[i64]) -> Result<Division> 
     let (price, zero) = (order.price(), Money::zero(order.currency));
     let refund = order.refund().unwrap_or(zero);
     let rest = price.minus(refund)?;
-    let fee = share_of(rest, order.fee(), price)?;
-    let tax = share_of(fee, order.tax(), order.fee())?;
+    let fee = rest.part(order.fee_minor, order.price_minor)?;
+    let tax = fee.part(order.tax_minor, order.fee_minor)?;
     let mut paid = rest.minus(fee)?.split(&royalty_weights(royalties))?;
     let remainder = paid.pop().ok_or_else(|| Error::internal("a price without a remainder"))?;
     Ok(Division { refund, fee, tax, royalties: paid, shares: remainder.split(shares)? })
-}
-
-/// As large a part of `amount` as `part` is of `whole`.
-fn share_of(amount: Money, part: Money, whole: Money) -> Result<Money> {
-    if whole.amount_minor == 0 {
-        return Ok(Money::zero(amount.currency));
-    }
-    let parts = amount.split(&[part.amount_minor, whole.minus(part)?.amount_minor])?;
-    parts.first().copied().ok_or_else(|| Error::internal("an amount was split into nothing"))
 }
 
 /// The weights of the royalties, and last of what they leave. Together they take no more than

@@ -30,7 +30,7 @@ pub fn apply(c: &mut Conn, order: &Order, id: ProgrammeId, now: Instant) -> Resu
     let programme = programme(c, id).map_err(|error| error.field(FIELD))?;
     check_eligible(c, order, &programme, now)?;
     refuse_affiliates(c, order, &programme)?;
-    let wanted = part(order.price(), programme.rate_basis_points)?;
+    let wanted = order.price().part(programme.rate_basis_points, BASIS_POINTS)?;
     let used = Money::new(queries::sum_used(c, id, order.buyer_id)?, programme.currency);
     let left = programme.cap().minus(used)?;
     if left.amount_minor <= 0 {
@@ -98,12 +98,6 @@ fn refuse_affiliates(c: &mut Conn, order: &Order, programme: &Programme) -> Resu
     Ok(())
 }
 
-/// The voucher's part of an amount, at a rate in basis points.
-fn part(amount: Money, rate_basis_points: i64) -> Result<Money> {
-    let parts = amount.split(&[rate_basis_points, BASIS_POINTS - rate_basis_points])?;
-    Ok(parts.first().copied().unwrap_or(Money::zero(amount.currency)))
-}
-
 /// Where a refund of `amount` from escrow goes: the voucher's part back to its pool, in proportion to what it paid of
 /// the price, and the rest to the buyer. Records the clawback; the caller posts the lines with the refund. An order is
 /// refunded once.
@@ -131,12 +125,8 @@ fn clawed_back(price: Money, voucher: Money, refund: Money) -> Result<(Money, Mo
     if refund.minus(price)?.amount_minor > 0 {
         return Err(Error::invalid("amount.amount_minor", format!("{refund} is more than the price of {price}")));
     }
-    let own = price.minus(voucher)?;
-    let parts = refund.split(&[voucher.amount_minor, own.amount_minor])?;
-    match parts.as_slice() {
-        [voucher, own] => Ok((*voucher, *own)),
-        _ => Err(Error::internal("a split in two has two parts")),
-    }
+    let back = refund.part(voucher.amount_minor, price.amount_minor)?;
+    Ok((back, refund.minus(back)?))
 }
 
 #[cfg(test)]
@@ -162,7 +152,7 @@ mod tests {
         #[test]
         fn no_refund_gives_either_side_more_than_it_paid(price in 1..=i64::MAX, rate in 1..=3000_i64, refund in 0..=i64::MAX) {
             let (price, refund) = (cny(price), cny(refund.min(price)));
-            let voucher = part(price, rate).unwrap();
+            let voucher = price.part(rate, BASIS_POINTS).unwrap();
             prop_assert!(i128::from(voucher.amount_minor) * 10_000 <= i128::from(price.amount_minor) * i128::from(rate) + 10_000);
             let (back, own) = clawed_back(price, voucher, refund).unwrap();
             prop_assert_eq!(back.plus(own).unwrap(), refund);

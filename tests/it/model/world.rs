@@ -5,7 +5,7 @@ use std::time::Duration;
 use corpex::compliance;
 use corpex::db::Conn;
 use corpex::delivery::{self, trades};
-use corpex::error::Error;
+use corpex::error::{Error, Kind};
 use corpex::identity::{Caller, Membership, Role, Scope};
 use corpex::ledger::{self, AccountRef, TransactionKind};
 use corpex::market;
@@ -14,10 +14,23 @@ use corpex::signing::{IN_TOTO_PAYLOAD_TYPE, SecretKey};
 use corpex::terms::Use;
 use corpex::types::{Currency, Instant, Money, OrganisationId};
 use diesel::prelude::*;
-use diesel::sql_types::{Nullable, Text};
+use diesel::sql_types::{BigInt, Nullable, Text};
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
+use proptest::arbitrary::any;
+use proptest::sample::Index;
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
 
 use super::rules::{Book, PRICE, Step, Trade};
 use crate::support::{Actor, Offer, TestApp};
+
+/// What a step says of its order where the order is known anyway.
+fn any_order() -> Index {
+    any::<Index>().new_tree(&mut TestRunner::deterministic()).unwrap().current()
+}
+
+const HOUR: i64 = 3_600_000_000;
 
 /// A party to trades.
 struct Party {
@@ -60,6 +73,12 @@ struct Standing {
     order_state: String,
     #[diesel(sql_type = Nullable<Text>)]
     licence_state: Option<String>,
+}
+
+#[derive(Debug, QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
 }
 
 impl World {
@@ -116,6 +135,52 @@ impl World {
             }
         }
         book.trades
+    }
+
+    /// How many of the orders were paid.
+    pub async fn paid(&self, trades: &[Trade]) -> usize {
+        let mut paid = 0;
+        for trade in trades {
+            paid += usize::from(self.standing(trade).await.licence_state.is_some());
+        }
+        paid
+    }
+
+    /// Makes a placed order one that was paid and delivered, and waits for its buyer.
+    pub async fn deliver(&self, trade: &Trade) {
+        let any = any_order();
+        for step in [Step::Sign(any), Step::Pay(any), Step::Begin(any), Step::Complete(any)] {
+            self.trade(trade, &step, self.begun_at).await.unwrap();
+        }
+    }
+
+    /// Everything that can end a delivered order, at once, when its time is just up for some and not yet for others; who
+    /// is first depends on `turn`.
+    pub async fn race(&self, trade: &Trade, turn: usize) {
+        let (any, due) = (any_order(), self.begun_at.plus(Duration::from_secs(14 * 24 * 3600)));
+        let before = Instant::from_unix_micros(due.unix_micros() - HOUR);
+        let after = Instant::from_unix_micros(due.unix_micros() + HOUR);
+        let refund = async {
+            let _ = self.trade(trade, &Step::Reject(any), before).await;
+            self.trade(trade, &Step::OfferRefund { order: any, fen: PRICE }, before).await
+        };
+        let (accept, look) = (Step::Accept(any), Step::PassDeadline(any));
+        let mut racers =
+            [refund.boxed(), self.trade(trade, &accept, before).boxed(), self.trade(trade, &look, after).boxed()];
+        racers.rotate_left(turn % 3);
+        for refused in join_all(racers).await.into_iter().filter_map(Result::err) {
+            assert_eq!(refused.kind, Kind::WrongState, "{refused:?}");
+        }
+    }
+
+    /// Where an order ended, and how often money left escrow for it.
+    pub async fn end_of(&self, trade: &Trade) -> (String, i64) {
+        let sql = format!(
+            "SELECT COUNT(*) AS count FROM ledger_transactions WHERE kind IN ('settlement', 'refund') AND reference = '{}'",
+            trade.id
+        );
+        let moved: Count = self.app.app().db.read(move |c| Ok(diesel::sql_query(sql).get_result(c)?)).await.unwrap();
+        (self.standing(trade).await.order_state, moved.count)
     }
 
     async fn open_book(&self) -> Book {

@@ -19,11 +19,21 @@ use std::time::Duration;
 use corpex::app::{App, Running};
 use corpex::cli::client::Client;
 use corpex::config::Config;
+use corpex::error::{Error, Kind, Result};
 use corpex::events::dispatch;
 use corpex::identity::{self, PlatformRole, Scope};
 use corpex::provenance::sequencer;
 use corpex::types::Clock;
 use corpex::{compliance, jobs};
+
+/// A refusal for this reason and no other, with something to act on.
+#[track_caller]
+pub fn refused<T: std::fmt::Debug>(outcome: Result<T>, kind: Kind, field: Option<&str>) -> Error {
+    let error = outcome.expect_err("this had to be refused");
+    assert_eq!((error.kind, error.field.as_deref()), (kind, field), "{error:?}");
+    assert!(error.detail.len() > 10, "{error:?} says too little");
+    error
+}
 
 /// How long leftover jobs may take to finish before they count as left over.
 const DRAIN: Duration = Duration::from_secs(20);
