@@ -1,5 +1,7 @@
 //! A real exchange in which the steps are taken, and where to look for what they did.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use corpex::compliance;
@@ -65,6 +67,7 @@ pub struct World {
     provider: Party,
     labs: Vec<Party>,
     begun_at: Instant,
+    ended_in: Mutex<BTreeMap<&'static str, usize>>,
 }
 
 #[derive(Debug, QueryableByName)]
@@ -91,7 +94,12 @@ impl World {
             parties.push(Party::of(&app.lab(&format!("lab-{number}"), 0).await).await);
         }
         let begun_at = app.clock.now();
-        Self { offer, provider: Party::of(&provider).await, labs: parties, begun_at, app }
+        Self { offer, provider: Party::of(&provider).await, labs: parties, begun_at, app, ended_in: Mutex::default() }
+    }
+
+    /// How many orders the sequences left in each state.
+    pub fn ended_in(&self) -> BTreeMap<&'static str, usize> {
+        self.ended_in.lock().unwrap().clone()
     }
 
     /// Stops the exchange, which looks at the books once more.
@@ -113,6 +121,9 @@ impl World {
             if kinds.0 != kinds.1 {
                 return Err(format!("{step:?} on {before:#?}: expected {:?}, found {happened:?}", kinds.0));
             }
+        }
+        for trade in &book.trades {
+            *self.ended_in.lock().unwrap().entry(trade.state).or_default() += 1;
         }
         self.compare(&book).await?;
         self.check_licences(&book.trades).await?;
