@@ -380,6 +380,10 @@ diesel::table! {
         size_bytes -> BigInt,
         media_type -> Text,
         records -> Nullable<BigInt>,
+        language -> Nullable<Text>,
+        domain -> Nullable<Text>,
+        licence -> Nullable<Text>,
+        tokens -> Nullable<BigInt>,
     }
 }
 
@@ -390,6 +394,8 @@ diesel::table! {
         manifest_sha256 -> Text,
         shard_count -> BigInt,
         total_bytes -> BigInt,
+        total_records -> Nullable<BigInt>,
+        total_tokens -> Nullable<BigInt>,
         sealed_at -> Timestamp,
         generation -> Integer,
     }

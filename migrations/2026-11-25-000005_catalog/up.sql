@@ -64,6 +64,12 @@ CREATE TABLE shards (
     size_bytes BIGINT NOT NULL,
     media_type TEXT NOT NULL,
     records BIGINT,
+    -- What the signed manifest says of it beyond what was verified; absent until then. The tag is one of BCP 47, the
+    -- licence an SPDX expression.
+    language TEXT,
+    domain TEXT,
+    licence TEXT,
+    tokens BIGINT CHECK (tokens >= 0),
     PRIMARY KEY (version_id, path)
 );
 CREATE INDEX shards_by_sha256 ON shards (sha256, version_id);
@@ -77,6 +83,9 @@ CREATE TABLE seals (
     manifest_sha256 TEXT NOT NULL,
     shard_count BIGINT NOT NULL,
     total_bytes BIGINT NOT NULL,
+    -- Absent unless every shard says how many it holds.
+    total_records BIGINT,
+    total_tokens BIGINT,
     sealed_at TIMESTAMP NOT NULL
 );
 

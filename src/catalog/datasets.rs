@@ -242,7 +242,7 @@ pub fn check_name(name: &str) -> Result<()> {
 
 /// Checks that a tag has the shape of a BCP 47 language tag (RFC 5646): a language of 2 to 8 letters, then subtags
 /// of 1 to 8 letters and digits, or a private tag `x-…`.
-fn check_language(tag: &str) -> Result<()> {
+pub(super) fn check_language(tag: &str) -> Result<()> {
     let mut subtags = tag.split('-');
     let language = subtags.next().unwrap_or_default();
     let private = language.eq_ignore_ascii_case("x") && tag.len() > 2;

@@ -11,16 +11,17 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::datasets::Domain;
 use super::lineage::{self, Parent};
-use super::paths;
+use super::{facets, paths};
 use crate::config::{MAX_SHARD_BYTES, MAX_SHARDS};
 use crate::error::{Error, Kind, Result};
 use crate::provenance::{ResourceDescriptor, Statement, StatementKind};
 use crate::text_enum;
 use crate::types::Digest;
 
-/// The largest count of records, so that every JSON reader gets it right (2^53 − 1).
-pub const MAX_RECORDS: i64 = 9_007_199_254_740_991;
+/// The largest count of records or tokens, so that every JSON reader gets it right (2^53 − 1).
+pub const MAX_COUNT: i64 = 9_007_199_254_740_991;
 
 /// What a version consists of and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -56,6 +57,41 @@ pub struct ManifestShard {
     /// How many records it holds, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records: Option<i64>,
+    /// The language of its records: a BCP 47 tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// What its records are about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<Domain>,
+    /// The licence of its records: an SPDX expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
+    /// How many tokens it holds, as the provider counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<i64>,
+}
+
+impl ManifestShard {
+    /// A shard of which only that is said which its upload declares, and the exchange compares.
+    pub fn verified(path: String, size_bytes: i64, sha256: Digest, media_type: String, records: Option<i64>) -> Self {
+        Self {
+            path,
+            size_bytes,
+            sha256,
+            media_type,
+            records,
+            language: None,
+            domain: None,
+            licence: None,
+            tokens: None,
+        }
+    }
+
+    /// Whether both say the same of what the exchange compares.
+    fn agrees_with(&self, verified: &Self) -> bool {
+        let compared = |shard: &Self| (shard.size_bytes, shard.sha256, shard.records);
+        self.path == verified.path && self.media_type == verified.media_type && compared(self) == compared(verified)
+    }
 }
 
 text_enum! {
@@ -150,7 +186,7 @@ impl Manifest {
         let manifest = Self::deserialize(&statement.predicate)
             .map_err(|error| Error::invalid("predicate", format!("this is not a manifest: {error}")))?;
         manifest.check().map_err(in_predicate)?;
-        if let Some(index) = first_difference(&statement.subject, &manifest.subjects()) {
+        if let Some(index) = first_difference(&statement.subject, &manifest.subjects(), PartialEq::eq) {
             let name = statement.subject.get(index).map_or("nothing", |subject| subject.name.as_str());
             return Err(Error::invalid(
                 format!("subject/{index}"),
@@ -175,17 +211,6 @@ impl Manifest {
         self.check()?;
         let predicate = serde_json::to_value(self)?;
         Statement::new(StatementKind::Manifest, self.subjects(), predicate).to_payload()
-    }
-
-    /// The sum of the shards' sizes, in bytes.
-    ///
-    /// # Errors
-    /// `TooLarge` when it exceeds 2^63 − 1.
-    pub fn total_bytes(&self) -> Result<i64> {
-        self.shards
-            .iter()
-            .try_fold(0_i64, |sum, shard| sum.checked_add(shard.size_bytes))
-            .ok_or_else(|| Error::new(Kind::TooLarge, "the shards' sizes add up to more than can be counted"))
     }
 
     /// Checks what can be checked without the exchange: number, order and safety of the paths, sizes, parents,
@@ -222,7 +247,8 @@ impl Manifest {
         }
     }
 
-    /// Checks that this manifest says of a version exactly what the exchange has verified.
+    /// Checks that this manifest says of a version exactly what the exchange has verified. Facets and tokens are the
+    /// provider's word alone.
     ///
     /// `expected` are the verified shards, sorted by path.
     ///
@@ -257,7 +283,7 @@ impl Manifest {
     }
 
     fn check_shards(&self, expected: &[ManifestShard]) -> Result<()> {
-        let Some(index) = first_difference(&self.shards, expected) else {
+        let Some(index) = first_difference(&self.shards, expected, ManifestShard::agrees_with) else {
             return Ok(());
         };
         let pointer = format!("/shards/{index}");
@@ -290,8 +316,8 @@ pub(super) fn in_predicate(error: Error) -> Error {
 }
 
 /// The first place where two lists are not the same.
-fn first_difference<T: PartialEq>(one: &[T], other: &[T]) -> Option<usize> {
-    let shared = one.iter().zip(other).take_while(|(one, other)| one == other).count();
+fn first_difference<T>(one: &[T], other: &[T], same: impl Fn(&T, &T) -> bool) -> Option<usize> {
+    let shared = one.iter().zip(other).take_while(|(one, other)| same(one, other)).count();
     (shared < one.len().max(other.len())).then_some(shared)
 }
 
@@ -317,7 +343,8 @@ pub fn check_shard(shard: &ManifestShard) -> Result<()> {
     paths::check_path(&shard.path)?;
     check_size(shard.size_bytes)?;
     check_media_type(&shard.media_type)?;
-    check_records(shard.records)
+    check_records(shard.records)?;
+    facets::check(shard)
 }
 
 fn check_size(size_bytes: i64) -> Result<()> {
@@ -333,8 +360,8 @@ fn check_size(size_bytes: i64) -> Result<()> {
 
 fn check_records(records: Option<i64>) -> Result<()> {
     match records {
-        Some(records) if !(0..=MAX_RECORDS).contains(&records) => {
-            Err(Error::invalid("records", format!("{records} is not between 0 and {MAX_RECORDS}")))
+        Some(records) if !(0..=MAX_COUNT).contains(&records) => {
+            Err(Error::invalid("records", format!("{records} is not between 0 and {MAX_COUNT}")))
         }
         _ => Ok(()),
     }
@@ -359,13 +386,7 @@ mod tests {
     use super::*;
 
     fn shard(path: &str) -> ManifestShard {
-        ManifestShard {
-            path: path.into(),
-            size_bytes: 3,
-            sha256: Digest::of(path),
-            media_type: "application/x-ndjson".into(),
-            records: Some(1),
-        }
+        ManifestShard::verified(path.into(), 3, Digest::of(path), "application/x-ndjson".into(), Some(1))
     }
 
     fn manifest() -> Manifest {
@@ -441,6 +462,7 @@ mod tests {
         assert_eq!(with(|m| m.shards[0].size_bytes = MAX_SHARD_BYTES + 1), "/shards/0/size_bytes");
         assert_eq!(with(|m| m.shards[0].records = Some(-1)), "/shards/0/records");
         assert_eq!(with(|m| m.shards[0].media_type = "json".into()), "/shards/0/media_type");
+        assert_eq!(with(|m| m.shards[1].language = Some("zh_CN".into())), "/shards/1/language");
         let dates = with(|m| {
             m.provenance.collected_from = Some("2026-02-01".into());
             m.provenance.collected_to = Some("2026-01-01".into());

@@ -10,8 +10,10 @@
 
 pub mod card;
 pub mod datasets;
+pub mod facets;
 pub mod lineage;
 pub mod manifest;
+mod measure;
 pub mod paths;
 mod queries;
 pub(crate) mod routes;
@@ -38,6 +40,7 @@ use crate::types::{DatasetId, Digest, Instant, Json, ObjectId, OrganisationId, S
 
 pub use datasets::{Domain, Modality};
 pub use manifest::{Manifest, ManifestShard, Origin};
+pub use measure::Measure;
 pub use paths::check_path;
 pub use uploads::verification::{sweep_object, sweep_stale_uploads, verify_upload};
 
@@ -136,6 +139,10 @@ pub struct Seal {
     pub shard_count: i64,
     /// The sum of their sizes.
     pub total_bytes: i64,
+    /// The sum of their records, if each says how many it holds.
+    pub total_records: Option<i64>,
+    /// The sum of their tokens, if each says how many it holds.
+    pub total_tokens: Option<i64>,
     /// When it was accepted.
     pub sealed_at: Instant,
     /// How many steps lie between it and the furthest version that it was made from.
@@ -160,6 +167,14 @@ pub struct Shard {
     pub media_type: String,
     /// How many records it holds, if the provider says so.
     pub records: Option<i64>,
+    /// The language of its records, if the signed manifest says so: a BCP 47 tag.
+    pub language: Option<String>,
+    /// What they are about, if the signed manifest says so.
+    pub domain: Option<Domain>,
+    /// Their licence, if the signed manifest says so: an SPDX expression.
+    pub licence: Option<String>,
+    /// How many tokens it holds, if the signed manifest says so.
+    pub tokens: Option<i64>,
 }
 
 impl From<&Shard> for ManifestShard {
@@ -170,6 +185,10 @@ impl From<&Shard> for ManifestShard {
             sha256: shard.sha256,
             media_type: shard.media_type.clone(),
             records: shard.records,
+            language: shard.language.clone(),
+            domain: shard.domain,
+            licence: shard.licence.clone(),
+            tokens: shard.tokens,
         }
     }
 }

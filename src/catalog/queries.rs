@@ -4,7 +4,7 @@ use diesel::dsl::{exists, max, select, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use super::{Dataset, Seal, Shard, StoredObject, Version, VersionState};
+use super::{Dataset, Domain, Seal, Shard, StoredObject, Version, VersionState};
 use crate::db::Conn;
 use crate::schema::{datasets, objects, organisations, seals, shards, versions};
 use crate::store::StorageKey;
@@ -194,6 +194,8 @@ pub(super) fn insert_seal(c: &mut Conn, seal: &Seal) -> QueryResult<usize> {
             seals::manifest_sha256.eq(seal.manifest_sha256),
             seals::shard_count.eq(seal.shard_count),
             seals::total_bytes.eq(seal.total_bytes),
+            seals::total_records.eq(seal.total_records),
+            seals::total_tokens.eq(seal.total_tokens),
             seals::sealed_at.eq(seal.sealed_at),
             seals::generation.eq(seal.generation),
         ))
@@ -243,6 +245,23 @@ pub(super) fn set_shard(c: &mut Conn, shard: &Shard) -> QueryResult<usize> {
             shards::size_bytes.eq(shard.size_bytes),
             shards::media_type.eq(&shard.media_type),
             shards::records.eq(shard.records),
+        ))
+        .execute(c)
+}
+
+/// Writes what a manifest says of some shards: language, domain, licence and tokens.
+pub(super) fn set_facets(
+    c: &mut Conn,
+    version: VersionId,
+    paths: &[&str],
+    (language, domain, licence, tokens): (Option<&str>, Option<Domain>, Option<&str>, Option<i64>),
+) -> QueryResult<usize> {
+    diesel::update(shards::table.filter(shards::version_id.eq(version).and(shards::path.eq_any(paths))))
+        .set((
+            shards::language.eq(language),
+            shards::domain.eq(domain),
+            shards::licence.eq(licence),
+            shards::tokens.eq(tokens),
         ))
         .execute(c)
 }

@@ -67,6 +67,10 @@ pub(crate) struct SealView {
     manifest_sha256: Digest,
     shard_count: i64,
     total_bytes: i64,
+    /// The sum of the shards' records; null unless each says how many it holds.
+    total_records: Option<i64>,
+    /// The sum of the shards' tokens; null unless each says how many it holds.
+    total_tokens: Option<i64>,
     sealed_at: Instant,
 }
 
@@ -74,11 +78,13 @@ impl From<Sealed> for VersionView {
     fn from((version, seal): Sealed) -> Self {
         let card_sha256 = version.card_sha256();
         let Version { id, number, state, created_at, .. } = version;
-        let view = |Seal { manifest_sha256, shard_count, total_bytes, sealed_at, .. }| SealView {
-            manifest_sha256,
-            shard_count,
-            total_bytes,
-            sealed_at,
+        let view = |seal: Seal| SealView {
+            manifest_sha256: seal.manifest_sha256,
+            shard_count: seal.shard_count,
+            total_bytes: seal.total_bytes,
+            total_records: seal.total_records,
+            total_tokens: seal.total_tokens,
+            sealed_at: seal.sealed_at,
         };
         Self { id, number, state, card_sha256, created_at, seal: seal.map(view) }
     }
@@ -93,12 +99,24 @@ pub(crate) struct ShardView {
     media_type: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     records: Option<i64>,
+    /// The language of its records, as the signed manifest says: a BCP 47 tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    language: Option<String>,
+    /// What its records are about, as the signed manifest says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    domain: Option<Domain>,
+    /// The licence of its records, as the signed manifest says: an SPDX expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    licence: Option<String>,
+    /// How many tokens it holds, as the signed manifest says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tokens: Option<i64>,
 }
 
 impl From<Shard> for ShardView {
     fn from(shard: Shard) -> Self {
-        let Shard { path, size_bytes, sha256, media_type, records, .. } = shard;
-        Self { path, size_bytes, sha256, media_type, records }
+        let Shard { path, size_bytes, sha256, media_type, records, language, domain, licence, tokens, .. } = shard;
+        Self { path, size_bytes, sha256, media_type, records, language, domain, licence, tokens }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Sealing: the provider signs what a version consists of, and from then on it never changes.
 
+use std::collections::HashMap;
+
 use super::manifest::in_predicate;
 use super::{
-    Dataset, Manifest, ManifestShard, SEALERS, Seal, Version, VersionRef, VersionState, lineage, move_state, queries,
-    require_draft, seal_of, view_version,
+    Dataset, Manifest, ManifestShard, Measure, SEALERS, Seal, Version, VersionRef, VersionState, lineage, move_state,
+    queries, require_draft, seal_of, view_version,
 };
 use crate::config::MAX_SHARDS;
 use crate::db::Conn;
@@ -13,10 +15,12 @@ use crate::jobs::{self, Job};
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, StatementKind};
 use crate::signing::Envelope;
-use crate::types::Instant;
+use crate::types::{Instant, VersionId};
 
 /// The largest signed manifest, in bytes of JSON: 100,000 shards with ordinary paths fit.
 pub const MAX_SEAL_BYTES: usize = 128 * 1024 * 1024;
+/// Shards that are written with one statement.
+const SHARDS_AT_ONCE: usize = 500;
 
 /// Checks, before any body is read, that `caller` may seal this draft.
 ///
@@ -60,22 +64,44 @@ pub fn seal(
         .map_err(in_predicate)?;
     let parents = lineage::check_parents(c, (&dataset, &version), &manifest.parents).map_err(in_predicate)?;
     let recorded = provenance::admit(c, keys, StatementKind::Manifest, version.id, envelope, key, now)?;
+    let measure = Measure::of(manifest.shards.iter()).map_err(in_predicate)?;
     let seal = Seal {
         version_id: version.id,
         statement_id: recorded.id,
         manifest_sha256: recorded.pae_sha256,
-        shard_count: i64::try_from(manifest.shards.len()).unwrap_or(i64::MAX),
-        total_bytes: manifest.total_bytes()?,
+        shard_count: measure.shards,
+        total_bytes: measure.bytes,
+        total_records: measure.records,
+        total_tokens: measure.tokens,
         sealed_at: now,
         generation: parents.generation,
     };
     queries::insert_seal(c, &seal)?;
+    record_facets(c, version.id, &manifest.shards)?;
     lineage::record(c, version.id, &parents)?;
     let sealed = VersionState::Sealed;
     move_state(c, version.id, &[VersionState::Draft], sealed, caller.user_id, "sealed by the provider", now)?;
     // Later, and after every sealing alike: whether somebody sealed the same bytes must not show in this answer.
     jobs::enqueue(c, Job::FlagConflicts { version_id: version.id }, now)?;
     Ok((Version { state: sealed, ..version }, seal))
+}
+
+/// Keeps what the provider says of each shard beside what was verified of it. Shards of which the same is said are written
+/// together.
+fn record_facets(c: &mut Conn, version: VersionId, shards: &[ManifestShard]) -> Result<()> {
+    let mut alike: HashMap<_, Vec<&str>> = HashMap::new();
+    for shard in shards {
+        let said = (shard.language.as_deref(), shard.domain, shard.licence.as_deref(), shard.tokens);
+        if said != (None, None, None, None) {
+            alike.entry(said).or_default().push(&shard.path);
+        }
+    }
+    for (said, paths) in alike {
+        for paths in paths.chunks(SHARDS_AT_ONCE) {
+            queries::set_facets(c, version, paths, said)?;
+        }
+    }
+    Ok(())
 }
 
 /// The signed manifest of a version that `caller` may see.

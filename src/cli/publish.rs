@@ -19,6 +19,7 @@ use super::output::Out;
 use super::reference::DatasetRef;
 use super::shards::{self, LocalShard};
 use crate::catalog::card::Card;
+use crate::catalog::facets::Facets;
 use crate::catalog::lineage::{NamedParent, Parent, ParentVersion};
 use crate::catalog::{Manifest, ManifestShard, Origin};
 use crate::error::{Error, Kind, Result};
@@ -87,7 +88,9 @@ impl Publish {
         let key = self.key.read(&self.dataset.organisation)?;
         let (card, local) = shards::scan(&self.folder)?;
         let card = card.unwrap_or_else(|| format!("# {}\n", self.dataset.name));
-        let front = Card::parse(&card)?;
+        let mut front = Card::parse(&card)?;
+        self.put_given(&mut front);
+        let facets = Facets::of(&front)?;
         let provenance = self.origin(&front)?;
         let named_parents = front.parents()?;
         let terms_id = self.publish_terms(client, &key).await?;
@@ -100,6 +103,7 @@ impl Publish {
             described.push(describe(shard.clone(), progress.file(&shard.path, shard.size_bytes)).await?);
         }
         progress.finish();
+        facets.describe(&mut described)?;
         let bytes = described.iter().map(|shard| shard.size_bytes).sum();
         let mut manifest = Manifest::new(self.dataset.full_name(), 1, Digest::of(&card), described, provenance);
         let standing = self.standing_version(client, &manifest).await?;
@@ -227,27 +231,36 @@ impl Publish {
         text_at(&published, "/id").parse()
     }
 
+    /// Puts what was given on the command line into the place of what the card says.
+    fn put_given(&self, card: &mut Card<'_>) {
+        for (name, given) in [("pretty_name", &self.title), ("modality", &self.modality), ("domain", &self.domain)] {
+            if let Some(given) = given {
+                card.front_matter.insert(name.into(), given.as_str().into());
+            }
+        }
+        if !self.languages.is_empty() {
+            card.front_matter.insert("language".into(), self.languages.clone().into());
+        }
+    }
+
     async fn ensure_dataset(&self, client: &Client, front: &Value) -> Result<()> {
         match client.get(self.dataset.path()).response().await {
             Ok(_) => return Ok(()),
             Err(error) if error.kind == Kind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let or_front = |given: &Option<String>, name: &str, or: &str| {
-            given.clone().or_else(|| front[name].as_str().map(str::to_string)).unwrap_or_else(|| or.to_string())
-        };
-        let languages = match (&self.languages, front.get("language").unwrap_or(&Value::Null)) {
-            (given, _) if !given.is_empty() => json!(given),
-            (_, Value::String(one)) => json!([one]),
-            (_, Value::Array(several)) => json!(several),
+        let front_or = |name: &str, or: &str| front[name].as_str().unwrap_or(or).to_string();
+        let languages = match &front["language"] {
+            Value::String(one) => json!([one]),
+            Value::Array(several) => json!(several),
             _ => json!([]),
         };
         let dataset = json!({
             "organisation": self.dataset.organisation,
             "name": self.dataset.name,
-            "title": or_front(&self.title, "pretty_name", &self.dataset.name),
-            "modality": or_front(&self.modality, "modality", "text"),
-            "domain": or_front(&self.domain, "domain", "general"),
+            "title": front_or("pretty_name", &self.dataset.name),
+            "modality": front_or("modality", "text"),
+            "domain": front_or("domain", "general"),
             "languages": languages,
         });
         match client.post("/v1/datasets").safe_to_repeat().json(&dataset)?.response().await {
@@ -321,7 +334,7 @@ async fn describe(shard: LocalShard, bar: super::output::FileProgress) -> Result
         bar.finish("hashed");
         let size_bytes = i64::try_from(shard.size_bytes).unwrap_or(i64::MAX);
         let media_type = shards::media_type(&shard.path).to_string();
-        Ok(ManifestShard { path: shard.path, size_bytes, sha256, media_type, records })
+        Ok(ManifestShard::verified(shard.path, size_bytes, sha256, media_type, records))
     });
     hashed.await.map_err(|error| Error::internal("hashing panicked").because(error))?
 }

@@ -106,6 +106,7 @@ pub fn open(
     if terms.organisation_id != dataset.organisation_id {
         return Err(Error::not_found(format!("terms {terms_id} of {}", dataset.handle)).field("terms_id"));
     }
+    terms::price(&terms.document, &seal.measure()).map_err(|error| error.field("terms_id"))?;
     if let Some(standing) = queries::find_listing_of(c, version.id, terms_id)? {
         return Err(Error::new(
             Kind::AlreadyExists,

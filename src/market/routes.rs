@@ -40,7 +40,7 @@ pub(crate) struct ListingView {
     version: i32,
     /// On which terms.
     terms_id: TermsId,
-    /// What it costs.
+    /// What the whole version costs.
     price: Money,
     /// The uses that the terms permit.
     permitted_uses: Vec<Use>,
@@ -55,12 +55,13 @@ pub(crate) struct ListingView {
 fn listing_view(c: &mut Conn, listing: Listing) -> Result<ListingView> {
     let (dataset, version) = catalog::version(c, listing.version_id)?;
     let document = terms::terms(c, listing.terms_id)?.document;
+    let measure = catalog::seal_of(c, listing.version_id)?.measure();
     Ok(ListingView {
         id: listing.id,
         dataset: dataset.full_name(),
         version: version.number,
         terms_id: listing.terms_id,
-        price: terms::price(&document),
+        price: terms::price(&document, &measure)?,
         permitted_uses: document.permitted_uses,
         state: listing.state,
         notice_ends_at: listing.notice_ends_at,

@@ -6,10 +6,12 @@
 //! Invariant: what is not mentioned is not permitted, and what is prohibited is not permitted even where it is
 //! mentioned as permitted too.
 
+mod price;
 mod queries;
 pub mod routes;
 mod shares;
 
+pub use price::{MAX_AMOUNT_MINOR, Price, Unit, price};
 pub use shares::{MAX_ROYALTY_BASIS_POINTS, RevenueShare};
 
 use serde::{Deserialize, Serialize};
@@ -23,12 +25,10 @@ use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind};
 use crate::signing::{Envelope, canonical_json};
 use crate::text_enum;
-use crate::types::{Currency, Digest, Instant, Money, OrganisationId, Page, PageQuery, StatementId, TermsId, kind};
+use crate::types::{Digest, Instant, OrganisationId, Page, PageQuery, StatementId, TermsId, kind};
 
 /// The longest licence that is not perpetual, in days.
 pub const MAX_DURATION_DAYS: i32 = 36_500;
-/// The highest price, in minor units: the largest integer that canonical JSON (RFC 8785) writes exactly.
-pub const MAX_AMOUNT_MINOR: i64 = (1 << 53) - 1;
 /// The territory that stands for every country.
 const EVERYWHERE: &str = "*";
 /// The name of the document among a statement's subjects.
@@ -50,19 +50,6 @@ text_enum! {
         /// Make another corpus from it.
         Derive = "derive",
     }
-}
-
-/// What a licence costs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "model", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Price {
-    /// Nothing.
-    Free {},
-    /// One amount, paid once.
-    OneOff {
-        /// The amount; above zero.
-        amount: Money,
-    },
 }
 
 /// A licence terms document, version 1 (`schemas/terms.v1.json`).
@@ -143,14 +130,6 @@ pub fn permits(document: &TermsDocument, wanted: Use) -> Result<()> {
     Ok(())
 }
 
-/// What a licence under a document costs; zero yuan when it is free.
-pub fn price(document: &TermsDocument) -> Money {
-    match &document.price {
-        Price::Free {} => Money::zero(Currency::CNY),
-        Price::OneOff { amount } => *amount,
-    }
-}
-
 /// Checks what a schema cannot say, or says less clearly.
 ///
 /// # Errors
@@ -166,12 +145,7 @@ pub fn check(document: &TermsDocument) -> Result<()> {
             return refused(field, format!("{twice} is named twice"));
         }
     }
-    if let Price::OneOff { amount } = &document.price
-        && !(1..=MAX_AMOUNT_MINOR).contains(&amount.amount_minor)
-    {
-        let detail = format!("a price is 1 to {MAX_AMOUNT_MINOR} minor units; for no price use the model \"free\"");
-        return refused("price.amount.amount_minor", detail);
-    }
+    price::check(&document.price)?;
     if let Some(days) = document.duration_days
         && !(1..=MAX_DURATION_DAYS).contains(&days)
     {
@@ -279,8 +253,9 @@ pub fn list(c: &mut Conn, caller: Option<&Caller>, handle: &str, page: &PageQuer
 mod tests {
     use super::*;
     use crate::schemas;
+    use crate::types::{Currency, Money};
 
-    fn document(permitted: &[Use], prohibited: &[Use]) -> TermsDocument {
+    pub(super) fn document(permitted: &[Use], prohibited: &[Use]) -> TermsDocument {
         TermsDocument {
             permitted_uses: permitted.to_vec(),
             prohibited_uses: prohibited.to_vec(),
@@ -324,19 +299,16 @@ mod tests {
     }
 
     #[test]
-    fn free_terms_cost_nothing_and_others_their_price() {
-        assert_eq!(price(&document(&[Use::Pretrain], &[])), Money::new(88_800, Currency::CNY));
-        let free = TermsDocument { price: Price::Free {}, ..document(&[Use::Pretrain], &[]) };
-        assert_eq!(price(&free), Money::zero(Currency::CNY));
-        assert_eq!(serde_json::to_value(&free).unwrap()["price"], json!({"model": "free"}));
-    }
-
-    #[test]
     fn a_document_out_of_bounds_names_the_field() {
         let base = document(&[Use::Pretrain], &[]);
         check(&base).unwrap();
         check(&TermsDocument { territory: vec!["*".into()], duration_days: None, ..base.clone() }).unwrap();
         let priced = |minor| Price::OneOff { amount: Money::new(minor, Currency::CNY) };
+        let by_record = |minor, per| {
+            let price = Price::PerUnit { unit: Unit::Record, amount: Money::new(minor, Currency::CNY), per };
+            TermsDocument { price, ..base.clone() }
+        };
+        check(&by_record(1, 1000)).unwrap();
         let royalty = |points| TermsDocument { derivative_royalty_basis_points: Some(points), ..base.clone() };
         let shared = |parts: &[(&str, i64)]| {
             let share = |(handle, points): &(&str, i64)| RevenueShare {
@@ -355,6 +327,9 @@ mod tests {
             ("price.amount.amount_minor", TermsDocument { price: priced(0), ..base.clone() }),
             ("price.amount.amount_minor", TermsDocument { price: priced(-1), ..base.clone() }),
             ("price.amount.amount_minor", TermsDocument { price: priced(i64::MAX), ..base.clone() }),
+            ("price.amount.amount_minor", by_record(0, 1)),
+            ("price.per", by_record(1, 0)),
+            ("price.per", by_record(1, i64::MAX)),
             ("duration_days", TermsDocument { duration_days: Some(0), ..base.clone() }),
             ("duration_days", TermsDocument { duration_days: Some(36_501), ..base.clone() }),
             ("territory", TermsDocument { territory: placed(&[]), ..base.clone() }),
@@ -382,7 +357,11 @@ mod tests {
         let signed = statement("lingang-data", &document(&[Use::Pretrain], &[Use::Redistribute])).unwrap();
         schemas::validate("terms.v1", &signed.predicate).unwrap();
         let free = TermsDocument { price: Price::Free {}, duration_days: None, ..document(&[Use::Evaluate], &[]) };
-        schemas::validate("terms.v1", &statement("lingang-data", &free).unwrap().predicate).unwrap();
+        let counted = Price::PerUnit { unit: Unit::Token, amount: Money::new(5, Currency::CNY), per: 1000 };
+        let counted = TermsDocument { price: counted, ..free.clone() };
+        for terms in [free, counted] {
+            schemas::validate("terms.v1", &statement("lingang-data", &terms).unwrap().predicate).unwrap();
+        }
         for pointer in ["", "/document", "/document/price", "/document/price/amount"] {
             let mut bad = signed.predicate.clone();
             bad.pointer_mut(pointer).unwrap().as_object_mut().unwrap().insert("surprise".into(), json!(1));

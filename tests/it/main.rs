@@ -31,6 +31,7 @@ mod orders;
 mod payouts;
 mod races;
 mod refusals;
+mod selection;
 mod settlement;
 mod statements;
 mod store;

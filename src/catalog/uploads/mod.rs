@@ -136,6 +136,10 @@ impl Upload {
             size_bytes: self.size_bytes,
             media_type: self.media_type.clone(),
             records: self.records,
+            language: None,
+            domain: None,
+            licence: None,
+            tokens: None,
         }
     }
 
@@ -179,13 +183,8 @@ impl NewUpload {
     /// # Errors
     /// `Invalid` or `TooLarge`, naming the field.
     pub fn check(&self) -> Result<()> {
-        check_shard(&ManifestShard {
-            path: self.path.clone(),
-            size_bytes: self.size_bytes,
-            sha256: self.sha256,
-            media_type: self.media_type.clone(),
-            records: self.records,
-        })
+        let (path, media_type) = (self.path.clone(), self.media_type.clone());
+        check_shard(&ManifestShard::verified(path, self.size_bytes, self.sha256, media_type, self.records))
     }
 }
 

@@ -43,7 +43,8 @@ pub fn place(c: &mut Conn, caller: &Caller, config: &Config, input: &NewOrder, n
     }
     let terms = terms::terms(c, listing.terms_id)?;
     terms::permits(&terms.document, input.r#use)?;
-    let price = terms::price(&terms.document);
+    let measure = catalog::seal_of(c, listing.version_id)?.measure();
+    let price = terms::price(&terms.document, &measure)?;
     let fee = price.part(config.fee_basis_points, BASIS_POINTS)?;
     let tax = fee.part(config.tax_basis_points, BASIS_POINTS)?;
     let mut order = Order {

@@ -1,0 +1,53 @@
+//! How much there is of a version: what a price by records, bytes or tokens is counted in.
+
+use super::{ManifestShard, Seal};
+use crate::error::{Error, Kind, Result};
+
+/// How much some shards hold together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Measure {
+    /// How many shards there are.
+    pub shards: i64,
+    /// The sum of their sizes.
+    pub bytes: i64,
+    /// The sum of their records; absent unless each says how many it holds.
+    pub records: Option<i64>,
+    /// The sum of their tokens; absent unless each says how many it holds.
+    pub tokens: Option<i64>,
+}
+
+impl Measure {
+    /// Counts shards.
+    ///
+    /// # Errors
+    /// `TooLarge` when a sum exceeds 2^63 − 1.
+    pub fn of<'a>(shards: impl Iterator<Item = &'a ManifestShard>) -> Result<Self> {
+        let mut sum = Self { shards: 0, bytes: 0, records: Some(0), tokens: Some(0) };
+        for shard in shards {
+            sum = Self {
+                shards: add(sum.shards, 1)?,
+                bytes: add(sum.bytes, shard.size_bytes)?,
+                records: add_stated(sum.records, shard.records)?,
+                tokens: add_stated(sum.tokens, shard.tokens)?,
+            };
+        }
+        Ok(sum)
+    }
+}
+
+impl Seal {
+    /// How much the whole version holds.
+    pub fn measure(&self) -> Measure {
+        let Self { shard_count, total_bytes, total_records, total_tokens, .. } = *self;
+        Measure { shards: shard_count, bytes: total_bytes, records: total_records, tokens: total_tokens }
+    }
+}
+
+fn add(sum: i64, more: i64) -> Result<i64> {
+    sum.checked_add(more)
+        .ok_or_else(|| Error::new(Kind::TooLarge, "the shards add up to more than can be counted").field("/shards"))
+}
+
+fn add_stated(sum: Option<i64>, more: Option<i64>) -> Result<Option<i64>> {
+    sum.zip(more).map(|(sum, more)| add(sum, more)).transpose()
+}
