@@ -60,11 +60,11 @@ fn number(c: &mut Conn, owner: &str, batch: &[Addressed], now: Instant) -> Resul
     if !hold_lease(c, owner, now)? {
         return Ok(false);
     }
-    let mut last = HashMap::new();
-    for Addressed { step, audience } in batch {
-        if !history::take(c, step.id)? {
-            continue; // another dispatcher told of it since we looked
-        }
+    let ids: Vec<_> = batch.iter().map(|addressed| addressed.step.id).collect();
+    // What is missing was told of by another dispatcher since we looked.
+    let taken = history::take(c, &ids)?;
+    let (mut last, mut events) = (HashMap::new(), Vec::new());
+    for Addressed { step, audience } in batch.iter().filter(|addressed| taken.contains(&addressed.step.id)) {
         for organisation_id in audience {
             let position = match last.entry(*organisation_id) {
                 Entry::Occupied(known) => known.into_mut(),
@@ -73,9 +73,10 @@ fn number(c: &mut Conn, owner: &str, batch: &[Addressed], now: Instant) -> Resul
                 }
             };
             *position += 1;
-            queries::insert_event(c, &event(step, *organisation_id, *position))?;
+            events.push(event(step, *organisation_id, *position));
         }
     }
+    queries::insert_events(c, &events)?;
     for organisation_id in last.into_keys() {
         webhooks::wake(c, organisation_id, now)?;
     }

@@ -7,8 +7,13 @@ use crate::db::Conn;
 use crate::schema::{event_lease, events};
 use crate::types::{Instant, OrganisationId};
 
-pub(super) fn insert_event(c: &mut Conn, event: &Event) -> QueryResult<usize> {
-    diesel::insert_into(events::table).values(event).execute(c)
+/// All in one statement where the database can.
+pub(super) fn insert_events(c: &mut Conn, rows: &[Event]) -> QueryResult<usize> {
+    let insert = diesel::insert_into(events::table).values(rows);
+    match c {
+        Conn::Pg(pg) => insert.execute(pg),
+        Conn::Sqlite(sqlite) => insert.execute(sqlite),
+    }
 }
 
 pub(super) fn find_last_position(c: &mut Conn, organisation_id: OrganisationId) -> QueryResult<Option<i64>> {

@@ -6,6 +6,7 @@
 
 mod queries;
 
+use std::collections::HashSet;
 use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
@@ -73,9 +74,11 @@ pub fn unsent(c: &mut Conn, limit: i64) -> Result<Vec<Unsent>> {
     Ok(queries::list_unsent(c, limit)?)
 }
 
-/// Takes a step out of the outbox, in the transaction that tells of it. False if it was taken before.
-pub fn take(c: &mut Conn, id: TransitionId) -> Result<bool> {
-    Ok(queries::delete_unsent(c, id)? == 1)
+/// Takes steps out of the outbox, in the transaction that tells of them; gives those that were still there.
+pub fn take(c: &mut Conn, ids: &[TransitionId]) -> Result<HashSet<TransitionId>> {
+    let taken: HashSet<_> = queries::list_waiting(c, ids)?.into_iter().collect();
+    queries::delete_unsent(c, ids)?;
+    Ok(taken)
 }
 
 /// The last step of `subject`.

@@ -47,8 +47,13 @@ pub(super) fn list_unsent(c: &mut Conn, limit: i64) -> QueryResult<Vec<Unsent>> 
     Ok(rows.into_iter().map(unsent).collect())
 }
 
-pub(super) fn delete_unsent(c: &mut Conn, id: TransitionId) -> QueryResult<usize> {
-    diesel::delete(outbox::table.find(id)).execute(c)
+/// Which of these steps are in the outbox.
+pub(super) fn list_waiting(c: &mut Conn, ids: &[TransitionId]) -> QueryResult<Vec<TransitionId>> {
+    outbox::table.filter(outbox::transition_id.eq_any(ids)).select(outbox::transition_id).load(c)
+}
+
+pub(super) fn delete_unsent(c: &mut Conn, ids: &[TransitionId]) -> QueryResult<usize> {
+    diesel::delete(outbox::table.filter(outbox::transition_id.eq_any(ids))).execute(c)
 }
 
 pub(super) fn list_transitions(c: &mut Conn, subject: &str) -> QueryResult<Vec<Transition>> {
