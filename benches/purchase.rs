@@ -1,8 +1,8 @@
 //! How many complete purchases an exchange makes in a second.
 //!
-//! A purchase is what a lab does: it places an order, signs the contract, which the exchange countersigns, and pays
-//! into escrow, which grants the entitlement. Each step is durable, and every statement is in the log's queue, which
-//! the exchange's own sequencer empties meanwhile.
+//! A purchase is what a lab does: it asks for a quote, signs its contract, and buys; that places the order, countersigns
+//! the contract, pays into escrow and grants the entitlement. All of it is durable, and every statement is in the log's
+//! queue, which the exchange's own sequencer empties meanwhile.
 //!
 //! `cargo bench --bench purchase` runs on SQLite; with `TEST_DATABASE_URL` on a schema of its own on that PostgreSQL,
 //! against `pgbench` (TPC-B-like, from the same installation or `PGBENCH`) with as many clients, turn about. It fails
@@ -20,9 +20,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant as Stopwatch};
 
-use corpex::delivery;
+use corpex::delivery::purchases;
 use corpex::identity::{Caller, Membership, Role, Scope};
-use corpex::market::orders::{self, NewOrder};
+use corpex::market::orders::{NewOrder, Purchase, quotes};
 use corpex::signing::{IN_TOTO_PAYLOAD_TYPE, SecretKey};
 use corpex::terms::Use;
 use rand::seq::IndexedRandom as _;
@@ -147,16 +147,13 @@ async fn buy(app: &corpex::app::App, offer: &Offer, caller: &Caller, handle: &st
         r#use: Use::Pretrain,
         purpose: "pretraining of a small language model".to_string(),
     };
-    let (who, config, now) = (caller.clone(), app.config.clone(), app.clock.now());
-    let order = app.db.write(move |c| orders::place(c, &who, &config, &wanted, now)).await.unwrap();
-    let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, order.contract_document.clone().into_bytes());
-    let (who, keys, now) = (caller.clone(), app.keys.clone(), app.clock.now());
-    let sign = move |c: &mut corpex::db::Conn| {
-        orders::sign_contract(c, &who, &keys, order.id, envelope.clone(), now).map(drop)
-    };
-    app.db.write(sign).await.unwrap();
-    let (who, keys, now) = (caller.clone(), app.keys.clone(), app.clock.now());
-    app.db.write(move |c| delivery::pay_order(c, &who, &keys, order.id, None, now).map(drop)).await.unwrap();
+    let (who, config, asked, now) = (caller.clone(), app.config.clone(), wanted.clone(), app.clock.now());
+    let quoted = app.db.read(move |c| quotes::quote(c, &who, &config, &asked, now)).await.unwrap();
+    let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, quoted.contract_document.clone().into_bytes());
+    let quote = quotes::seal(&app.keys, &quoted).unwrap();
+    let purchase = Purchase { wanted, quote, envelope, voucher: None };
+    let (who, keys, config, now) = (caller.clone(), app.keys.clone(), app.config.clone(), app.clock.now());
+    app.db.write(move |c| purchases::buy(c, &who, &keys, &config, &purchase, now).map(drop)).await.unwrap();
 }
 
 /// The reference: `pgbench` on the same server, in a database of its own.

@@ -180,6 +180,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(market::objections::routes::list_objections)
         .service(market::objections::routes::uphold_objection)
         .service(market::objections::routes::dismiss_objection)
+        .service(market::orders::routes::create_quote)
         .service(market::orders::routes::place_order)
         .service(market::orders::routes::list_orders)
         .service(market::orders::routes::get_order)
@@ -199,6 +200,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(market::vouchers::routes::return_programme)
         .service(market::vouchers::routes::list_voucher_movements)
         // delivery
+        .service(delivery::purchases::routes::buy)
         .service(delivery::routes::pay_order)
         .service(delivery::trades::routes::get_delivery)
         .service(delivery::trades::routes::accept_order)

@@ -1,4 +1,4 @@
-//! The exchange's own secrets: the keys with which it signs, and the key of its signed URLs.
+//! The exchange's own secrets: the keys with which it signs, and those of its signed URLs, webhooks and quotes.
 //!
 //! They live in one directory, a file each, readable by the owner only. The first instance makes them; a fleet
 //! mounts the same directory everywhere. Back them up: a log whose key is lost cannot be continued. A key that takes over
@@ -43,6 +43,8 @@ pub struct ExchangeKeys {
     pub url: SecretKey,
     /// The secrets of webhooks are derived from it.
     pub webhook: SecretKey,
+    /// Authenticates quotes.
+    pub quote: SecretKey,
 }
 
 impl ExchangeKeys {
@@ -60,6 +62,7 @@ impl ExchangeKeys {
             access_next: key("access-next.key")?,
             url: key("url.key")?,
             webhook: key("webhook.key")?,
+            quote: key("quote.key")?,
         })
     }
 
@@ -75,6 +78,7 @@ impl ExchangeKeys {
             access_next: key(),
             url: key(),
             webhook: key(),
+            quote: key(),
         }
     }
 

@@ -91,6 +91,7 @@ INSERT INTO state_edges (life, from_state, to_state) VALUES
 
 INSERT INTO state_edges (life, from_state, to_state) VALUES
     ('orders', '', 'awaiting_signature'),
+    ('orders', '', 'escrowed'),
     ('orders', 'awaiting_signature', 'awaiting_payment'),
     ('orders', 'awaiting_signature', 'cancelled'),
     ('orders', 'awaiting_signature', 'expired'),

@@ -1,22 +1,20 @@
-//! `corpex buy`: order, contract, payment.
+//! `corpex buy`: a quote, its contract signed, and the purchase.
 //!
-//! Every step can be repeated: the order carries a key made from what is bought, so a command that was cut off
-//! goes on where it stopped and never buys twice.
+//! It can be repeated: the purchase carries a key made from what is bought, so a command that was cut off gets the answer
+//! that it missed, and never buys twice.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::client::{Client, text_at};
+use super::client::Client;
 use super::key::KeyFile;
 use super::output::Out;
 use super::reference::DatasetRef;
 use crate::error::{Error, Kind, Result};
 use crate::market::contracts;
 use crate::provenance::Statement;
-use crate::signing::IN_TOTO_PAYLOAD_TYPE;
+use crate::signing::{Bytes, IN_TOTO_PAYLOAD_TYPE};
 use crate::terms::Use;
 use crate::types::{Digest, EntitlementId, ListingId, Money, OrderId};
 
@@ -63,12 +61,27 @@ struct Listing {
 }
 
 #[derive(Deserialize)]
+struct Quote {
+    quote: String,
+    price: Money,
+    contract_payload: Bytes,
+}
+
+#[derive(Deserialize)]
+struct Paid {
+    order: Order,
+    entitlement: Entitlement,
+}
+
+#[derive(Deserialize)]
 struct Order {
     id: OrderId,
-    state: String,
-    #[serde(default)]
-    contract_payload: String,
     price: Money,
+}
+
+#[derive(Deserialize)]
+struct Entitlement {
+    id: EntitlementId,
 }
 
 impl Buy {
@@ -78,36 +91,25 @@ impl Buy {
         let listing = self.listing(client).await?;
         let wanted = json!({ "listing_id": listing.id, "organisation": organisation, "use": self.kind, "purpose": self.purpose });
         let once = Digest::of(format!("{wanted}{}", self.again)).to_string();
-        let order: Order = client.post("/v1/orders").idempotent(format!("buy-{once}")).json(&wanted)?.send().await?;
+        let quoted: Quote = client.post("/v1/quotes").json(&wanted)?.send().await?;
         out.note(format!(
-            "order {} for {}@{}: {} under {}, to {}",
-            order.id,
+            "{}@{}: {} under {}, to {}",
             self.dataset.full_name(),
             listing.version,
-            order.price,
+            quoted.price,
             listing.terms_id,
             self.kind
         ));
-        let current: Order = client.get(format!("/v1/orders/{}", order.id)).send().await?;
-        if current.state == "awaiting_signature" {
-            let payload = BASE64
-                .decode(&order.contract_payload)
-                .map_err(|error| Error::new(Kind::Malformed, format!("the contract is not base64: {error}")))?;
-            self.check_contract(&payload, &organisation)?;
-            let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, payload);
-            let path = format!("/v1/orders/{}/contract", order.id);
-            let _: Value = client.post(path).json(&json!({ "envelope": envelope }))?.send().await?;
-            out.note("contract signed, and countersigned by the exchange");
-        }
-        let path = format!("/v1/orders/{}/payment", order.id);
-        let paid: Value = client.post(path).idempotent(format!("pay-{}", order.id)).send().await?;
-        let entitlement = text_at(&paid, "/entitlement/id").parse()?;
+        self.check_contract(&quoted.contract_payload.0, &organisation)?;
+        let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, quoted.contract_payload.0);
+        let purchase = json!({ "order": wanted, "quote": quoted.quote, "envelope": envelope });
+        let paid: Paid = client.post("/v1/purchases").idempotent(format!("buy-{once}")).json(&purchase)?.send().await?;
         let bought = Bought {
             dataset: self.dataset.full_name(),
             version: listing.version,
-            order: order.id,
-            entitlement,
-            price: order.price,
+            order: paid.order.id,
+            entitlement: paid.entitlement.id,
+            price: paid.order.price,
         };
         out.result(&bought, || {
             format!(

@@ -11,6 +11,7 @@
 mod desk;
 mod holds;
 mod passport;
+pub mod purchases;
 mod queries;
 pub mod routes;
 mod standing;
@@ -32,7 +33,7 @@ use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::identity::{Caller, Role};
 use crate::keys::ExchangeKeys;
-use crate::market::{self, Order};
+use crate::market::{self, Contract, Order};
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::store::{StorageKey, Store};
 use crate::text_enum;
@@ -130,13 +131,20 @@ pub fn pay_order(
     now: Instant,
 ) -> Result<(Order, Entitlement)> {
     let order = market::pay(c, caller, order_id, programme, now)?;
-    let entitlement = grant(c, caller, keys, &order, now)?;
+    let contract = market::contract_of(c, order.id)?;
+    let entitlement = grant(c, caller, keys, &order, &contract, now)?;
     Ok((order, entitlement))
 }
 
-fn grant(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, order: &Order, now: Instant) -> Result<Entitlement> {
+fn grant(
+    c: &mut Conn,
+    caller: &Caller,
+    keys: &ExchangeKeys,
+    order: &Order,
+    contract: &Contract,
+    now: Instant,
+) -> Result<Entitlement> {
     let id = EntitlementId::new(now);
-    let contract = market::contract_of(c, order.id)?;
     let (dataset, version) = catalog::version(c, order.version_id)?;
     let seal = catalog::seal_of(c, order.version_id)?;
     let duration = terms::terms(c, order.terms_id)?.document.duration_days;

@@ -14,6 +14,7 @@ use crate::history::{self, Transition};
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::{self, Caller};
+use crate::market::Order;
 use crate::market::orders::routes::{OrderView, order_view};
 use crate::types::{Digest, EntitlementId, Instant, OrderId, Page, PageQuery, ProgrammeId, ReceiptId, TermsId};
 
@@ -64,6 +65,11 @@ pub(crate) struct Payment {
     entitlement: EntitlementView,
 }
 
+/// The answer to a payment.
+pub(crate) fn payment(c: &mut Conn, order: Order, entitlement: Entitlement) -> Result<Payment> {
+    Ok(Payment { order: order_view(c, order)?, entitlement: view(c, entitlement)? })
+}
+
 /// What pays beside the buyer's wallet.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -90,7 +96,7 @@ pub(crate) async fn pay_order(
     let key = IdempotencyKey::new(caller.user_id, key.value(), "pay_order", &(id, voucher))?;
     let pay = move |c: &mut Conn| {
         let (order, entitlement) = super::pay_order(c, &caller, &keys, id, voucher, now)?;
-        Ok(Payment { order: order_view(c, order)?, entitlement: view(c, entitlement)? })
+        payment(c, order, entitlement)
     };
     Ok(Json(once(&app, key, pay).await?))
 }

@@ -29,6 +29,7 @@ mod mutations;
 mod nul;
 mod orders;
 mod payouts;
+mod purchases;
 mod races;
 mod refusals;
 mod selection;

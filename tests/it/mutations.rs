@@ -71,6 +71,7 @@ const TABLE: &[(&str, Log)] = &[
     ("pause_listing",         Adds(&["listing-change"])),
     ("resume_listing",        Adds(&["listing-change"])),
     ("withdraw_listing",      Adds(&["listing-change"])),
+    ("create_quote",          Nothing("a quote binds nobody, and is not kept")),
     ("place_order",           Nothing("an order binds nobody until its contract is signed")),
     ("sign_contract",         Adds(&["contract"])),
     ("cancel_order",          Adds(&["order-change"])),
@@ -88,6 +89,7 @@ const TABLE: &[(&str, Log)] = &[
     ("fund_programme",        Nothing(MONEY)),
     ("return_programme",      Nothing(MONEY)),
     // delivery
+    ("buy",                   Adds(&["contract", "entitlement"])),
     ("pay_order",             Adds(&["entitlement"])),
     ("create_links",          Adds(&["receipt-batch"])),
     ("suspend_entitlement",   Adds(&["entitlement-change"])),
@@ -249,6 +251,8 @@ async fn quarrel(lab: &Actor, provider: &Actor, offer: &Offer, watch: &mut Watch
         watch.happened(&[operation]).await;
     }
     dispute(lab, provider, offer, watch).await;
+    lab.buy_at_a_quote(offer).await.unwrap();
+    watch.happened(&["create_quote", "buy"]).await;
 }
 
 /// An order is disputed before anything is delivered, decided for one side, appealed against, and decided again.

@@ -14,7 +14,7 @@ use crate::types::{ContractId, Digest, Instant, OrderId, StatementId};
 use crate::{assessment, catalog, terms};
 
 /// Who may commit an organisation with its signature.
-const SIGNERS: &[Role] = &[Role::Signer];
+pub(super) const SIGNERS: &[Role] = &[Role::Signer];
 
 /// An agreement with both signatures.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
@@ -86,31 +86,44 @@ pub fn sign_contract(
 ) -> Result<(Order, Contract)> {
     let order = visible_order(c, caller, id)?;
     caller.may_for(order.buyer_id, "the buyer", SIGNERS)?;
-    let signer = envelope.sole_signature()?.keyid;
+    envelope.sole_signature()?;
     if let Some(standing) = standing_contract(c, id, &envelope)? {
         return Ok((order, standing));
     }
     require_state(&order, OrderState::AwaitingSignature)?;
     require_in_time(&order, now, "place another order")?;
     open_listing(c, order.listing_id, now)?;
+    let contract = agree(c, keys, &order, envelope, now)?;
+    let due = order.due_at;
+    let order = advance(c, order, OrderState::AwaitingPayment, due, caller.user_id, "the contract was signed", now)?;
+    Ok((order, contract))
+}
+
+/// Countersigns the contract of an order that may be agreed to now. Callers authorise.
+pub(super) fn agree(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    order: &Order,
+    envelope: Envelope,
+    now: Instant,
+) -> Result<Contract> {
+    let signer = envelope.sole_signature()?.keyid;
     if envelope.payload.0 != order.contract_document.as_bytes() {
         return Err(Error::new(Kind::BadSignature, "the signed document is not this order's contract")
             .field("payload")
             .remedy("sign the bytes of `contract_payload` exactly as the order gives them"));
     }
     let key = identity::signing_key_for(c, order.buyer_id, signer)?;
-    let recorded = provenance::countersign(c, keys, StatementKind::Contract, id, envelope, key.public_key, now)?;
+    let recorded = provenance::countersign(c, keys, StatementKind::Contract, order.id, envelope, key.public_key, now)?;
     let contract = Contract {
         id: ContractId::new(now),
-        order_id: id,
+        order_id: order.id,
         sha256: recorded.pae_sha256,
         statement_id: recorded.id,
         agreed_at: now,
     };
     queries::insert_contract(c, &contract)?;
-    let due = order.due_at;
-    let order = advance(c, order, OrderState::AwaitingPayment, due, caller.user_id, "the contract was signed", now)?;
-    Ok((order, contract))
+    Ok(contract)
 }
 
 /// The contract of an order, if it stands with this very signature.

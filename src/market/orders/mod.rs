@@ -1,7 +1,7 @@
 //! Orders: from a declared use to settlement.
 //!
 //! Each file is a step of an order's life: placing, contract, payment or cancellation, delivery, acceptance or rejection
-//! and its cure; and what happens when a deadline passes.
+//! and its cure; and what happens when a deadline passes. Who bought at a quote takes the first three in one.
 //!
 //! A state that must not last has a deadline, `due_at`, which is stored when the state begins. Until then it is for one
 //! side to act; from then on that side is refused, and the exchange moves the order on by itself. Whoever comes first
@@ -19,7 +19,9 @@ mod delivery;
 mod disputed;
 mod payment;
 mod place;
+mod purchase;
 mod queries;
+pub mod quotes;
 mod rejection;
 pub mod routes;
 mod royalties;
@@ -34,12 +36,14 @@ pub use delivery::{mark_delivered, mark_delivering};
 pub(super) use disputed::{dispute, settle_dispute};
 pub use payment::pay;
 pub use place::{NewOrder, place};
+pub use purchase::{Purchase, purchase};
 pub(super) use rejection::refund_all;
 pub use rejection::{CureOffer, Remedy, accept_cure, offer_cure, redeliver, reject, reject_cure};
 pub(super) use royalties::require_derivable;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::db::Conn;
@@ -119,7 +123,9 @@ impl OrderState {
 }
 
 /// A purchase.
-#[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, diesel::Queryable, diesel::Selectable, diesel::Insertable,
+)]
 #[diesel(table_name = crate::schema::orders, check_for_backend(crate::db::MultiBackend))]
 pub struct Order {
     /// Its identifier.
@@ -147,6 +153,7 @@ pub struct Order {
     /// The currency of all three.
     pub currency: Currency,
     /// The exact bytes that both sides sign: canonical JSON.
+    #[serde(skip)]
     pub contract_document: String,
     /// Where it is in its life.
     pub state: OrderState,

@@ -15,20 +15,26 @@ pub fn pay(c: &mut Conn, caller: &Caller, id: OrderId, programme: Option<Program
     caller.may_for(order.buyer_id, "the buyer", BUYERS)?;
     require_state(&order, OrderState::AwaitingPayment)?;
     require_in_time(&order, now, "place another order")?;
+    into_escrow(c, &order, programme, now)?;
+    advance(c, order, OrderState::Escrowed, None, caller.user_id, "paid into escrow", now)
+}
+
+/// Moves the price of an order that may be paid now into escrow. Callers authorise.
+pub(super) fn into_escrow(c: &mut Conn, order: &Order, programme: Option<ProgrammeId>, now: Instant) -> Result<()> {
     holds::require_free(c, order.version_id)?;
     let price = order.price();
     if price.amount_minor > 0 {
         let mut lines = vec![(AccountRef::Escrow, price)];
         let mut subsidy = Money::zero(price.currency);
         if let Some(programme) = programme {
-            let voucher = vouchers::apply(c, &order, programme, now)?;
+            let voucher = vouchers::apply(c, order, programme, now)?;
             lines.push((voucher.pool, voucher.amount.negated()?));
             subsidy = voucher.amount;
         }
         lines.push((AccountRef::Wallet(order.buyer_id), subsidy.minus(price)?));
-        ledger::post(c, TransactionKind::Payment, &id.to_string(), &lines, now)?;
+        ledger::post(c, TransactionKind::Payment, &order.id.to_string(), &lines, now)?;
     } else if programme.is_some() {
         return Err(Error::invalid("voucher", "the licence costs nothing").remedy("pay without a voucher"));
     }
-    advance(c, order, OrderState::Escrowed, None, caller.user_id, "paid into escrow", now)
+    Ok(())
 }

@@ -3,12 +3,11 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::contract::contract_document;
-use super::{BUYERS, Order, OrderState, days, queries};
+use super::{BUYERS, Order, OrderState, days, queries, quotes};
 use crate::config::Config;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::identity::{self, Caller};
+use crate::identity::{self, Caller, Organisation};
 use crate::market::listings::{self, Listing, ListingState};
 use crate::terms::{self, Use};
 use crate::types::{BASIS_POINTS, Instant, ListingId, OrderId};
@@ -34,8 +33,28 @@ pub struct NewOrder {
 
 /// Orders what is on the board, for a declared use that the terms permit.
 pub fn place(c: &mut Conn, caller: &Caller, config: &Config, input: &NewOrder, now: Instant) -> Result<Order> {
+    let order = quotes::quote(c, caller, config, input, now)?;
+    queries::insert_order(c, &order)?;
+    history::record(c, order.id, None, order.state.as_str(), caller.user_id, "ordered", now)?;
+    Ok(order)
+}
+
+/// Who wants to buy, if the caller may order for it.
+pub(super) fn buyer(c: &mut Conn, caller: &Caller, input: &NewOrder) -> Result<Organisation> {
     let buyer = identity::for_member(c, caller, &input.organisation, BUYERS).map_err(|e| e.field("organisation"))?;
     identity::require_verified(&buyer)?;
+    Ok(buyer)
+}
+
+/// The order that `buyer` may place now, as it would be made at `made_at`, without its contract; and what is ordered.
+pub(super) fn draft(
+    c: &mut Conn,
+    buyer: &Organisation,
+    config: &Config,
+    input: &NewOrder,
+    (id, made_at): (OrderId, Instant),
+    now: Instant,
+) -> Result<(Order, Listing)> {
     check_purpose(&input.purpose)?;
     let listing = open_listing(c, input.listing_id, now).map_err(|error| error.field("listing_id"))?;
     if listing.provider_id == buyer.id {
@@ -47,8 +66,8 @@ pub fn place(c: &mut Conn, caller: &Caller, config: &Config, input: &NewOrder, n
     let price = terms::price(&terms.document, &measure)?;
     let fee = price.part(config.fee_basis_points, BASIS_POINTS)?;
     let tax = fee.part(config.tax_basis_points, BASIS_POINTS)?;
-    let mut order = Order {
-        id: OrderId::new(now),
+    let order = Order {
+        id,
         listing_id: listing.id,
         buyer_id: buyer.id,
         provider_id: listing.provider_id,
@@ -64,14 +83,11 @@ pub fn place(c: &mut Conn, caller: &Caller, config: &Config, input: &NewOrder, n
         state: OrderState::AwaitingSignature,
         acceptance_days: config.acceptance_window_days,
         cure_days: config.cure_window_days,
-        due_at: Some(now.plus(days(config.payment_window_days))),
+        due_at: Some(made_at.plus(days(config.payment_window_days))),
         refund_minor: None,
-        created_at: now,
+        created_at: made_at,
     };
-    order.contract_document = contract_document(c, &order, &listing, &buyer)?;
-    queries::insert_order(c, &order)?;
-    history::record(c, order.id, None, order.state.as_str(), caller.user_id, "ordered", now)?;
-    Ok(order)
+    Ok((order, listing))
 }
 
 /// The listing of this identifier, if it can be bought now: it is on the board, its assessment is valid, and the provider

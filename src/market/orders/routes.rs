@@ -109,6 +109,44 @@ pub(crate) async fn place_order(
     Ok(HttpResponse::Created().json(once(&app, key, place).await?))
 }
 
+/// An order as it would be placed now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct QuoteView {
+    /// Send it back, as it is, to buy.
+    quote: String,
+    /// What the buyer pays.
+    price: Money,
+    /// The exchange's part of it.
+    fee: Money,
+    /// The tax in the fee.
+    tax: Money,
+    /// The contract: the exact bytes that the buyer signs, an in-toto statement in canonical JSON.
+    contract_payload: Bytes,
+    /// Until when it can be bought, if nothing that it rests on changes.
+    valid_until: Option<Instant>,
+}
+
+/// Quotes what is on the board, for a declared use: the price and the contract. Nothing is reserved. To buy in one step,
+/// sign the contract and send both to `POST /v1/purchases`.
+#[utoipa::path(tag = "market", security(("bearer" = [])), request_body = NewOrder, responses(
+    (status = 200, body = QuoteView),
+    (status = 403, body = Problem, description = "not your organisation, or your role is too small"),
+    (status = 404, body = Problem, description = "no such listing or organisation"),
+    (status = 422, body = Problem, description = "the use is not permitted, or not declared")))]
+#[post("/v1/quotes")]
+pub(crate) async fn create_quote(app: Data<App>, caller: Caller, wanted: Json<NewOrder>) -> Result<Json<QuoteView>> {
+    let (config, now) = (app.config.clone(), app.clock.now());
+    let order = app.db.read(move |c| super::quotes::quote(c, &caller, &config, &wanted, now)).await?;
+    Ok(Json(QuoteView {
+        quote: super::quotes::seal(&app.keys, &order)?,
+        price: order.price(),
+        fee: order.fee(),
+        tax: order.tax(),
+        valid_until: order.due_at,
+        contract_payload: Bytes(order.contract_document.into_bytes()),
+    }))
+}
+
 /// Lists the orders of the caller's organisations, as buyer or provider.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(PageQuery), responses((status = 200, body = Page<OrderView>)))]
 #[get("/v1/orders")]

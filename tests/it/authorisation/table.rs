@@ -181,6 +181,9 @@ pub const TABLE: &[Case] = &[
     row("uphold_objection",    COMPLIANCE,                      |_| with("/v1/objections/objection_01jd0000000000000000000000/upholding", json!({ "reason": "" }))),
     row("dismiss_objection",   COMPLIANCE,                      |_| with("/v1/objections/objection_01jd0000000000000000000000/dismissal", json!({ "reason": "" }))),
     row("list_listing_statements", Anyone,                      |t| at(format!("/v1/listings/{}/statements", t.listing))),
+    row("create_quote",        Of(Lab, TRADERS, Public),        |t| with("/v1/quotes", order(LAB, t))),
+    row("create_quote",        Of(Attic, TRADERS, Inside),      |t| with("/v1/quotes", order(&t.attic, t))),
+    row("buy",                 Of(Lab, TRADERS, Public),        |t| with("/v1/purchases", purchase(LAB, t))),
     row("place_order",         Of(Lab, TRADERS, Public),        |t| with("/v1/orders", order(LAB, t))),
     row("place_order",         Of(Attic, TRADERS, Inside),      |t| with("/v1/orders", order(&t.attic, t))),
     row("list_orders",         SignedIn,                        |_| at("/v1/orders")),
@@ -317,6 +320,14 @@ fn objection(handle: &str) -> serde_json::Value {
 /// A decision without a reason.
 fn decision(things: &Things, step: &str) -> Request {
     with(format!("/v1/takedowns/{}/{step}", things.claim), json!({ "reason": "" }))
+}
+
+/// A purchase at no quote.
+fn purchase(handle: &str, things: &Things) -> serde_json::Value {
+    let mut purchase = unsigned(handle);
+    purchase["quote"] = json!("");
+    purchase["order"] = order(handle, things);
+    purchase
 }
 
 /// An order that does not say what for.

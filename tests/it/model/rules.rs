@@ -21,6 +21,11 @@ pub enum Step {
     Place {
         lab: usize,
     },
+    /// The lab signs a quote, and sends it back some days later.
+    Buy {
+        lab: usize,
+        days: i64,
+    },
     Sign(Index),
     Cancel(Index),
     Pay(Index),
@@ -49,7 +54,7 @@ impl Step {
     /// Which order it is about, if it is about one.
     pub fn order(&self) -> Option<Index> {
         match self {
-            Self::Deposit { .. } | Self::Place { .. } | Self::Wait { .. } => None,
+            Self::Deposit { .. } | Self::Place { .. } | Self::Buy { .. } | Self::Wait { .. } => None,
             Self::OfferRefund { order, .. } => Some(*order),
             Self::Sign(order)
             | Self::Cancel(order)
@@ -102,16 +107,23 @@ impl Book {
         let state = "awaiting_signature";
         self.trades.push(Trade { id, lab, contract, state, is_signed: false, due, refund: None });
     }
+    pub fn bought(&mut self, id: OrderId, lab: usize, contract: String) {
+        let state = "escrowed";
+        self.trades.push(Trade { id, lab, contract, state, is_signed: true, due: None, refund: None });
+    }
     pub fn trade(&self, order: Index) -> Option<Trade> {
         (!self.trades.is_empty()).then(|| order.get(&self.trades).clone())
     }
 
-    /// What a step does, or why it is refused; an order that is placed is added by [`Book::placed`].
+    /// What a step does, or why it is refused; an order that is placed is added by [`Book::placed`], one that is bought
+    /// in one step by [`Book::bought`].
     pub fn expect(&mut self, step: &Step) -> Result<(), Kind> {
         match step {
             Step::Deposit { lab, fen } => self.wallets[*lab] += fen,
             Step::Wait { days } => self.day += days,
             Step::Place { .. } => {}
+            Step::Buy { days, .. } if *days >= PAYMENT_DAYS => return Err(Kind::WrongState),
+            Step::Buy { lab, .. } => self.pay(*lab)?,
             _ => {
                 let Some(order) = step.order() else { return Ok(()) };
                 let number = order.index(self.trades.len());
@@ -142,11 +154,7 @@ impl Book {
             }
             Step::Pay(_) => {
                 allowed(trade.state == "awaiting_payment" && !is_late)?;
-                let left = self.wallets[trade.lab] - PRICE;
-                if left < 0 {
-                    return Err(Kind::InsufficientFunds);
-                }
-                self.wallets[trade.lab] = left;
+                self.pay(trade.lab)?;
                 (trade.state, trade.due) = ("escrowed", None);
             }
             Step::Begin(_) if trade.state == "escrowed" => {
@@ -196,8 +204,18 @@ impl Book {
                 "curing" if trade.refund.is_none() => self.refund_all(trade),
                 _ => self.settle(trade),
             },
-            Step::PassDeadline(_) | Step::Deposit { .. } | Step::Place { .. } | Step::Wait { .. } => {}
+            Step::PassDeadline(_) => {}
+            Step::Deposit { .. } | Step::Place { .. } | Step::Buy { .. } | Step::Wait { .. } => {}
         }
+        Ok(())
+    }
+
+    fn pay(&mut self, lab: usize) -> Result<(), Kind> {
+        let left = self.wallets[lab] - PRICE;
+        if left < 0 {
+            return Err(Kind::InsufficientFunds);
+        }
+        self.wallets[lab] = left;
         Ok(())
     }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use corpex::compliance;
 use corpex::db::Conn;
-use corpex::delivery::{self, trades};
+use corpex::delivery::{self, purchases, trades};
 use corpex::error::{Error, Kind};
 use corpex::identity::{Caller, Membership, Role, Scope};
 use corpex::ledger::{self, AccountRef, TransactionKind};
 use corpex::market;
-use corpex::market::orders::{self, CureOffer, NewOrder, Remedy};
+use corpex::market::orders::{self, CureOffer, NewOrder, Purchase, Remedy, quotes};
 use corpex::signing::{IN_TOTO_PAYLOAD_TYPE, SecretKey};
 use corpex::terms::Use;
 use corpex::types::{Currency, Instant, Money, OrganisationId};
@@ -226,6 +226,11 @@ impl World {
                 book.placed(order.id, *lab, order.contract_document);
                 Ok(())
             }
+            Step::Buy { lab, days } => {
+                let order = self.buy(*lab, now, *days).await?;
+                book.bought(order.id, *lab, order.contract_document);
+                Ok(())
+            }
             _ => match step.order().and_then(|order| before.trade(order)) {
                 Some(trade) => self.trade(&trade, step, now).await,
                 None => Ok(()),
@@ -244,15 +249,31 @@ impl World {
     }
 
     async fn place(&self, lab: usize, now: Instant) -> Result<market::Order, Error> {
-        let lab = &self.labs[lab];
-        let wanted = NewOrder {
+        let (caller, config) = (self.labs[lab].caller.clone(), self.app.app().config.clone());
+        let wanted = self.wanted(lab);
+        self.write(move |c| orders::place(c, &caller, &config, &wanted, now)).await
+    }
+
+    fn wanted(&self, lab: usize) -> NewOrder {
+        NewOrder {
             listing_id: self.offer.listing.parse().unwrap(),
-            organisation: lab.handle.clone(),
+            organisation: self.labs[lab].handle.clone(),
             r#use: Use::Pretrain,
             purpose: "pretraining of a small language model".to_string(),
-        };
-        let (caller, config) = (lab.caller.clone(), self.app.app().config.clone());
-        self.write(move |c| orders::place(c, &caller, &config, &wanted, now)).await
+        }
+    }
+
+    /// Buys at a quote that is some days old by then.
+    async fn buy(&self, lab: usize, quoted_at: Instant, days: i64) -> Result<market::Order, Error> {
+        let (wanted, caller) = (self.wanted(lab), self.labs[lab].caller.clone());
+        let (config, keys) = (self.app.app().config.clone(), self.app.app().keys.clone());
+        let now = quoted_at.plus(Duration::from_secs(days.unsigned_abs() * 24 * 60 * 60));
+        let (asked, who, with) = (wanted.clone(), caller.clone(), config.clone());
+        let quoted = self.write(move |c| quotes::quote(c, &who, &with, &asked, quoted_at)).await?;
+        let contract = quoted.contract_document.clone().into_bytes();
+        let envelope = self.labs[lab].key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, contract);
+        let purchase = Purchase { wanted, quote: quotes::seal(&keys, &quoted)?, envelope, voucher: None };
+        self.write(move |c| purchases::buy(c, &caller, &keys, &config, &purchase, now).map(|(order, _)| order)).await
     }
 
     async fn trade(&self, trade: &Trade, step: &Step, now: Instant) -> Result<(), Error> {
@@ -280,7 +301,7 @@ impl World {
             Step::AcceptCure(_) => trades::accept_cure(c, &buyer, &keys, id, now).map(drop),
             Step::RejectCure(_) => orders::reject_cure(c, &buyer, &keys, id, "too little", now).map(drop),
             Step::PassDeadline(_) => trades::pass_deadline(c, &keys, id, now).map(drop),
-            Step::Deposit { .. } | Step::Place { .. } | Step::Wait { .. } => Ok(()),
+            Step::Deposit { .. } | Step::Place { .. } | Step::Buy { .. } | Step::Wait { .. } => Ok(()),
         };
         self.write(act).await
     }

@@ -254,13 +254,33 @@ impl Actor {
         }
     }
 
-    /// Orders; the contract waits for the signature.
-    pub async fn place(&self, offer: &Offer) -> Result<Value> {
-        let wanted = json!({
+    /// What the offer is quoted for.
+    pub fn wanted(&self, offer: &Offer) -> Value {
+        json!({
             "listing_id": offer.listing, "organisation": self.handle, "use": "pretrain",
             "purpose": "pretraining of a small language model",
-        });
-        self.effect("/v1/orders", &wanted).await
+        })
+    }
+
+    /// A quote with its contract signed, ready to be sent as a purchase.
+    pub async fn quoted(&self, offer: &Offer) -> Result<Value> {
+        let wanted = self.wanted(offer);
+        let quote = self.post("/v1/quotes", &wanted).await?;
+        let payload =
+            base64::engine::general_purpose::STANDARD.decode(quote["contract_payload"].as_str().unwrap()).unwrap();
+        let envelope = self.key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, payload);
+        Ok(json!({ "order": wanted, "quote": quote["quote"], "envelope": envelope }))
+    }
+
+    /// Buys in one step.
+    pub async fn buy_at_a_quote(&self, offer: &Offer) -> Result<Value> {
+        let purchase = self.quoted(offer).await?;
+        self.effect("/v1/purchases", &purchase).await
+    }
+
+    /// Orders; the contract waits for the signature.
+    pub async fn place(&self, offer: &Offer) -> Result<Value> {
+        self.effect("/v1/orders", &self.wanted(offer)).await
     }
 
     /// Orders and signs the contract; the order waits for payment.

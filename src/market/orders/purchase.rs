@@ -1,0 +1,49 @@
+//! Buying in one step: at a quote, with its contract signed, from the buyer's wallet.
+//!
+//! What placing, signing and paying do one after another, with the same rules, in one transaction; such an order begins
+//! its life in escrow.
+
+use super::contract::{SIGNERS, agree};
+use super::payment::into_escrow;
+use super::quotes::redeem;
+use super::{Contract, NewOrder, Order, OrderState, queries};
+use crate::config::Config;
+use crate::db::Conn;
+use crate::error::Result;
+use crate::history;
+use crate::identity::Caller;
+use crate::keys::ExchangeKeys;
+use crate::signing::Envelope;
+use crate::types::{Instant, ProgrammeId};
+
+/// What a buyer sends to buy at a quote.
+#[derive(Debug, Clone)]
+pub struct Purchase {
+    /// What it asked to be quoted.
+    pub wanted: NewOrder,
+    /// The quote, as it came ([`super::quotes::seal`]).
+    pub quote: String,
+    /// The quoted contract, signed.
+    pub envelope: Envelope,
+    /// The voucher programme that pays its part of the price.
+    pub voucher: Option<ProgrammeId>,
+}
+
+/// Places, signs and pays a quoted order. The caller needs the roles for all three.
+pub fn purchase(
+    c: &mut Conn,
+    caller: &Caller,
+    keys: &ExchangeKeys,
+    config: &Config,
+    purchase: &Purchase,
+    now: Instant,
+) -> Result<(Order, Contract)> {
+    let quoted = redeem(c, caller, keys, config, purchase, now)?;
+    caller.may_for(quoted.buyer_id, "the buyer", SIGNERS)?;
+    let order = Order { state: OrderState::Escrowed, due_at: None, ..quoted };
+    queries::insert_order(c, &order)?;
+    let contract = agree(c, keys, &order, purchase.envelope.clone(), now)?;
+    into_escrow(c, &order, purchase.voucher, now)?;
+    history::record(c, order.id, None, order.state.as_str(), caller.user_id, "bought at a quote", now)?;
+    Ok((order, contract))
+}

@@ -1,0 +1,119 @@
+//! Buying in one step: a quote, its contract signed, and everything else at once or not at all.
+
+use std::time::Duration;
+
+use corpex::error::Kind;
+use corpex::signing::Envelope;
+use serde_json::{Value, json};
+
+use crate::support::{Actor, Offer, TestApp, kinds_in_log, refused};
+
+const PRICE: i64 = 50_000;
+
+async fn market(deposit_fen: i64) -> (TestApp, Actor, Offer, Actor) {
+    let app = TestApp::start().await;
+    let provider = app.provider().await;
+    let offer = app.listed_corpus(&provider, "poems", PRICE).await;
+    let lab = app.lab("verse-lab", deposit_fen).await;
+    (app, provider, offer, lab)
+}
+
+async fn has_nothing(lab: &Actor, fen: i64) {
+    assert_eq!(lab.get("/v1/orders").await.unwrap()["items"], json!([]));
+    assert_eq!(lab.get("/v1/entitlements").await.unwrap()["items"], json!([]));
+    assert_eq!(lab.balance("wallet").await, fen);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_quote_buys_in_one_step_what_three_would() {
+    let (app, provider, offer, lab) = market(PRICE).await;
+    let quote = lab.post("/v1/quotes", &lab.wanted(&offer)).await.unwrap();
+    assert_eq!((&quote["price"]["amount_minor"], &quote["fee"]["amount_minor"]), (&json!(PRICE), &json!(1500)));
+    has_nothing(&lab, PRICE).await;
+
+    let bought = lab.buy_at_a_quote(&offer).await.unwrap();
+    let (order, licence) = (&bought["order"], bought["entitlement"]["id"].as_str().unwrap());
+    assert_eq!((&order["state"], &order["due_at"]), (&json!("escrowed"), &Value::Null));
+    assert_eq!((lab.balance("wallet").await, &bought["entitlement"]["state"]), (0, &json!("active")));
+    let path = format!("/v1/orders/{}", order["id"].as_str().unwrap());
+    let history = &lab.get(&path).await.unwrap()["history"];
+    assert_eq!(history.as_array().unwrap().len(), 1, "{history}");
+    assert_eq!((&history[0]["from_state"], &history[0]["to_state"]), (&Value::Null, &json!("escrowed")));
+
+    let contract: Envelope = serde_json::from_value(lab.get(format!("{path}/contract")).await.unwrap()).unwrap();
+    for key in [lab.key.public(), app.app().keys.statement.public()] {
+        assert!(contract.signature_by(key.key_id()).is_ok(), "both sides signed");
+    }
+    app.sequenced().await;
+    let logged = kinds_in_log(&app.anonymous()).await;
+    assert_eq!((logged["contract"], logged["entitlement"]), (1, 1));
+
+    lab.links(licence, &["data/a.jsonl", "data/b.jsonl"]).await.unwrap();
+    let accepted = lab.effect(format!("{path}/acceptance"), &Value::Null).await.unwrap();
+    assert_eq!(accepted["state"], "certificated");
+    assert_eq!(provider.balance("payable").await, PRICE - 1500);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_buys_once_whatever_quote_it_is_repeated_with() {
+    let (_app, _, offer, lab) = market(2 * PRICE).await;
+    let buy = async || {
+        let purchase = lab.quoted(&offer).await.unwrap();
+        lab.keyed("once", "/v1/purchases", &purchase).send::<Value>().await.unwrap()
+    };
+    assert_eq!(buy().await, buy().await);
+    assert_eq!(lab.balance("wallet").await, PRICE);
+
+    let purchase = lab.quoted(&offer).await.unwrap();
+    refused(lab.post("/v1/purchases", &purchase).await, Kind::IdempotencyKeyRequired, Some("Idempotency-Key"));
+    lab.effect("/v1/purchases", &purchase).await.unwrap();
+    refused(lab.effect("/v1/purchases", &purchase).await, Kind::AlreadyExists, Some("quote"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quote_that_was_touched_is_no_quote() {
+    let (app, _, offer, lab) = market(PRICE).await;
+    let (good, other) = (lab.quoted(&offer).await.unwrap(), lab.quoted(&offer).await.unwrap());
+    let with = |member: &str, value: &Value| {
+        let mut purchase = good.clone();
+        purchase[member] = value.clone();
+        purchase
+    };
+    let (terms, seal) = good["quote"].as_str().unwrap().split_once('.').unwrap();
+    let (other_terms, _) = other["quote"].as_str().unwrap().split_once('.').unwrap();
+    for quote in ["", "no.quote", terms, &format!("{terms}."), &format!("{other_terms}.{seal}")] {
+        let refusal = lab.effect("/v1/purchases", &with("quote", &json!(quote))).await;
+        refused(refusal, Kind::Invalid, Some("quote"));
+    }
+    let swapped = lab.effect("/v1/purchases", &with("envelope", &other["envelope"])).await;
+    refused(swapped, Kind::Invalid, Some("quote"));
+    let mut wanted = good["order"].clone();
+    wanted["purpose"] = json!("something else than what was quoted");
+    refused(lab.effect("/v1/purchases", &with("order", &wanted)).await, Kind::WrongState, Some("quote"));
+
+    let mut unsigned = good["envelope"].clone();
+    unsigned["signatures"][0]["sig"] = other["envelope"]["signatures"][0]["sig"].clone();
+    refused(lab.effect("/v1/purchases", &with("envelope", &unsigned)).await, Kind::BadSignature, Some("signature"));
+    let rival = app.lab("other-lab", PRICE).await;
+    refused(rival.effect("/v1/purchases", &good).await, Kind::Forbidden, Some("organisation"));
+    has_nothing(&lab, PRICE).await;
+    lab.effect("/v1/purchases", &good).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quote_holds_while_what_it_rests_on_does() {
+    let (app, provider, offer, lab) = market(PRICE - 1).await;
+    let purchase = lab.quoted(&offer).await.unwrap();
+    refused(lab.effect("/v1/purchases", &purchase).await, Kind::InsufficientFunds, None);
+    app.operator.deposit("verse-lab", 1, "the last fen").await;
+
+    let listing = format!("/v1/listings/{}", offer.listing);
+    provider.post(format!("{listing}/pause"), &Value::Null).await.unwrap();
+    refused(lab.effect("/v1/purchases", &purchase).await, Kind::WrongState, Some("listing_id"));
+    provider.post(format!("{listing}/resume"), &Value::Null).await.unwrap();
+
+    app.clock.advance(Duration::from_secs(7 * 24 * 3600));
+    refused(lab.effect("/v1/purchases", &purchase).await, Kind::WrongState, Some("quote"));
+    has_nothing(&lab, PRICE).await;
+    lab.buy_at_a_quote(&offer).await.unwrap();
+}
