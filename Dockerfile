@@ -13,6 +13,7 @@ RUN apt-get update \
 WORKDIR /build
 
 # The dependencies on their own: this layer stands until Cargo.toml or Cargo.lock change.
+COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 # (Tests and benches that Cargo.toml names may be absent here as long as it gives their `path`.)
 RUN mkdir src \
