@@ -38,6 +38,9 @@ CREATE TABLE orders (
     provider_id TEXT NOT NULL REFERENCES organisations (id),
     version_id TEXT NOT NULL REFERENCES seals (version_id),
     terms_id TEXT NOT NULL REFERENCES terms (id),
+    -- Which of the version's shards, as JSON; all of them when absent.
+    selection TEXT,
+    shard_count BIGINT NOT NULL CHECK (shard_count > 0),
     permitted_use TEXT NOT NULL,
     purpose TEXT NOT NULL,
     price_minor BIGINT NOT NULL CHECK (price_minor >= 0),

@@ -5,6 +5,8 @@ CREATE TABLE entitlements (
     order_id TEXT NOT NULL UNIQUE REFERENCES orders (id),
     organisation_id TEXT NOT NULL REFERENCES organisations (id),
     version_id TEXT NOT NULL REFERENCES seals (version_id),
+    -- Which of the version's shards, as JSON; all of them when absent.
+    selection TEXT,
     terms_id TEXT NOT NULL REFERENCES terms (id),
     state TEXT NOT NULL CHECK (state IN ('active', 'suspended', 'expired', 'revoked')),
     statement_id TEXT NOT NULL REFERENCES statements (id),

@@ -50,7 +50,7 @@ pub(super) fn check(shard: &ManifestShard) -> Result<()> {
 }
 
 /// Checks an SPDX licence expression.
-fn check_licence(licence: &str) -> Result<()> {
+pub(super) fn check_licence(licence: &str) -> Result<()> {
     let refused = |why: &dyn std::fmt::Display| {
         Error::invalid("licence", format!("{licence:?} is not an SPDX licence expression: {why}"))
             .remedy("write one such as CC-BY-4.0 or MIT OR Apache-2.0; a licence of your own is LicenseRef-Name")

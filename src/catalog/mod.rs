@@ -18,6 +18,7 @@ pub mod paths;
 mod queries;
 pub(crate) mod routes;
 pub mod seal;
+mod selection;
 pub mod uploads;
 pub mod versions;
 
@@ -42,6 +43,7 @@ pub use datasets::{Domain, Modality};
 pub use manifest::{Manifest, ManifestShard, Origin};
 pub use measure::Measure;
 pub use paths::check_path;
+pub use selection::{Part, Selection, choose};
 pub use uploads::verification::{sweep_object, sweep_stale_uploads, verify_upload};
 
 /// Who may change what an organisation offers, beside its admins.
@@ -408,6 +410,14 @@ pub fn total_object_bytes(c: &mut Conn) -> Result<u64> {
 /// Those of the database.
 pub fn shards_with_digest(c: &mut Conn, sha256: Digest) -> Result<Vec<(Dataset, Version, Shard)>> {
     Ok(queries::list_shards_with_digest(c, sha256, MAX_PLACES)?)
+}
+
+/// The shards of a version that are these bytes.
+///
+/// # Errors
+/// Those of the database.
+pub fn shards_with_digest_in(c: &mut Conn, version: VersionId, sha256: Digest) -> Result<Vec<Shard>> {
+    Ok(queries::list_shards_with_digest_in(c, version, sha256)?)
 }
 
 /// Moves a version from one of the states `from` to `to`, and records who did it and why.

@@ -233,6 +233,15 @@ pub(super) fn list_shards_with_digest(
         .load(c)
 }
 
+/// The shards of a version that are these bytes.
+pub(super) fn list_shards_with_digest_in(c: &mut Conn, version: VersionId, sha256: Digest) -> QueryResult<Vec<Shard>> {
+    shards::table
+        .filter(shards::sha256.eq(sha256).and(shards::version_id.eq(version)))
+        .order(shards::path)
+        .select(Shard::as_select())
+        .load(c)
+}
+
 /// Adds a shard, or puts it in the place of the one with its path.
 pub(super) fn set_shard(c: &mut Conn, shard: &Shard) -> QueryResult<usize> {
     delete_shard(c, shard.version_id, &shard.path)?;

@@ -11,6 +11,7 @@ use super::client::Client;
 use super::key::KeyFile;
 use super::output::Out;
 use super::reference::DatasetRef;
+use crate::catalog::{Domain, Selection};
 use crate::error::{Error, Kind, Result};
 use crate::market::contracts;
 use crate::provenance::Statement;
@@ -32,6 +33,15 @@ pub(super) struct Buy {
     /// The kind of use, which the terms must permit
     #[arg(long, value_name = "KIND", default_value = "pretrain", value_parser = parse_use)]
     pub(super) kind: Use,
+    /// Buy only the shards in this language (BCP 47; `zh` takes zh-Hant too), where the terms are divisible; may be repeated
+    #[arg(long = "language", value_name = "TAG")]
+    pub(super) languages: Vec<String>,
+    /// Buy only the shards about this domain: manufacturing, education, finance, …; may be repeated
+    #[arg(long = "domain", value_name = "NAME", value_parser = parse_domain)]
+    pub(super) domains: Vec<Domain>,
+    /// Buy only the shards under this licence (SPDX); may be repeated
+    #[arg(long = "licence", value_name = "EXPRESSION")]
+    pub(super) licences: Vec<String>,
     /// The buying organisation; yours when you belong to one only
     #[arg(long, value_name = "HANDLE")]
     pub(super) organisation: Option<String>,
@@ -89,7 +99,10 @@ impl Buy {
         let organisation = own_organisation(client, self.organisation.as_deref()).await?;
         let key = self.key.read(&organisation)?;
         let listing = self.listing(client).await?;
-        let wanted = json!({ "listing_id": listing.id, "organisation": organisation, "use": self.kind, "purpose": self.purpose });
+        let mut wanted = json!({ "listing_id": listing.id, "organisation": organisation, "use": self.kind, "purpose": self.purpose });
+        if let Some(selection) = self.selection() {
+            wanted["selection"] = json!(selection);
+        }
         let once = Digest::of(format!("{wanted}{}", self.again)).to_string();
         let quoted: Quote = client.post("/v1/quotes").json(&wanted)?.send().await?;
         out.note(format!(
@@ -142,6 +155,14 @@ impl Buy {
         }
     }
 
+    /// Which shards are wanted; all of them when nothing is said.
+    fn selection(&self) -> Option<Selection> {
+        let Self { languages, domains, licences, .. } = self;
+        let selection =
+            Selection { languages: languages.clone(), domains: domains.clone(), licences: licences.clone() };
+        (selection != Selection::default()).then_some(selection)
+    }
+
     /// Looks at what is about to be signed: it must be this purchase and no other, and read as its renderings do.
     fn check_contract(&self, payload: &[u8], organisation: &str) -> Result<()> {
         let statement: Statement = serde_json::from_slice(payload)?;
@@ -151,6 +172,11 @@ impl Buy {
             ("buyer", contract.buyer.handle, organisation.to_string()),
             ("purpose", contract.purpose, self.purpose.clone()),
             ("use", contract.r#use.to_string(), self.kind.to_string()),
+            (
+                "selection",
+                contract.part.map(|part| part.selection).unwrap_or_default().to_string(),
+                self.selection().unwrap_or_default().to_string(),
+            ),
         ];
         for (field, found, wanted) in expected {
             if found != wanted {
@@ -183,6 +209,10 @@ pub(super) async fn own_organisation(client: &Client, named: Option<&str>) -> Re
         several => Err(Error::invalid("organisation", format!("you belong to {}", several.join(", ")))
             .remedy("choose one with --organisation")),
     }
+}
+
+fn parse_domain(text: &str) -> Result<Domain, String> {
+    text.parse().map_err(|error: Error| error.detail)
 }
 
 pub(super) fn parse_use(text: &str) -> Result<Use, String> {

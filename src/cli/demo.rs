@@ -156,6 +156,9 @@ impl Demo {
             terms: Some(published.terms_id.to_string()),
             purpose: "pretraining of a small model of classical verse".to_string(),
             kind,
+            languages: Vec::new(),
+            domains: Vec::new(),
+            licences: Vec::new(),
             organisation: Some(people.lab.handle.clone()),
             again: String::new(),
             key: people.lab.key_file(),
@@ -183,9 +186,14 @@ impl Demo {
         source: &Path,
         target: &Path,
     ) -> Result<download::Downloaded> {
-        let done = download::Download { dataset: dataset(&people.provider.handle), to: target.to_path_buf(), jobs: 4 }
-            .run(&people.lab.client, &Out::silent())
-            .await?;
+        let done = download::Download {
+            dataset: dataset(&people.provider.handle),
+            to: target.to_path_buf(),
+            entitlement: None,
+            jobs: 4,
+        }
+        .run(&people.lab.client, &Out::silent())
+        .await?;
         let compared = corpus::compare(&source.join("corpus"), target)?;
         story.tell(
             "The lab downloads",

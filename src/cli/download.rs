@@ -35,6 +35,9 @@ pub(super) struct Download {
     /// The folder to download to; what is there and right already is kept
     #[arg(long, value_name = "DIR")]
     pub(super) to: PathBuf,
+    /// The licence to download under (entitlement_…); your newest one when not given
+    #[arg(long, value_name = "ID")]
+    pub(super) entitlement: Option<EntitlementId>,
     /// Shards to fetch at once
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(super) jobs: u8,
@@ -64,9 +67,12 @@ struct Link {
 
 impl Download {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<Downloaded> {
-        let entitlement = find_active(client, &self.dataset).await?;
+        let entitlement = find_active(client, &self.dataset, self.entitlement).await?;
         let signed = passport::signed_manifest(client, &self.dataset, entitlement.version).await?;
-        let wanted = signed.manifest.shards;
+        let mut wanted = signed.manifest.shards;
+        if let Some(selection) = &entitlement.selection {
+            wanted.retain(|shard| selection.includes(shard));
+        }
         let bytes = wanted.iter().map(|shard| shard.size_bytes).sum();
         let progress = out.progress("downloading", u64::try_from(bytes).unwrap_or(0));
         let fetcher = Arc::new(Fetcher {

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::client::Client;
 use super::reference::DatasetRef;
+use crate::catalog::Selection;
 use crate::error::{Error, Kind, Result};
 use crate::types::EntitlementId;
 
@@ -14,11 +15,20 @@ pub(super) struct Entitlement {
     dataset: String,
     pub(super) version: i32,
     state: String,
+    /// Which of the version's shards; all of them when absent.
+    pub(super) selection: Option<Selection>,
 }
 
-/// The caller's newest active licence that covers a dataset's version: what can be downloaded under.
-pub(super) async fn find_active(client: &Client, dataset: &DatasetRef) -> Result<Entitlement> {
-    let best = held(client, dataset).await?.into_iter().filter(Entitlement::is_active).max_by_key(|one| one.version);
+/// The licence to download under: the one named, or else the caller's newest active one that covers a dataset's version,
+/// all of it rather than a part.
+pub(super) async fn find_active(
+    client: &Client,
+    dataset: &DatasetRef,
+    named: Option<EntitlementId>,
+) -> Result<Entitlement> {
+    let held = held(client, dataset).await?.into_iter();
+    let active = held.filter(|one| one.is_active() && named.is_none_or(|named| named == one.id));
+    let best = active.max_by_key(|one| (one.version, one.selection.is_none()));
     best.ok_or_else(|| {
         Error::new(Kind::NotEntitled, format!("you hold no active licence of {dataset}"))
             .remedy(format!("buy one: corpex buy {dataset} --use \"what you will do with it\""))

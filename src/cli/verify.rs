@@ -1,5 +1,6 @@
 //! `corpex verify`: check a passport, and the files it speaks of, without trusting the exchange.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,10 +10,11 @@ use super::Global;
 use super::output::Out;
 use super::passport::ExchangeKeys;
 use super::shards;
+use crate::catalog::{Manifest, Part};
 use crate::error::{Error, Kind, Result};
 use crate::market::contracts;
 use crate::provenance::note::VerifierKey;
-use crate::provenance::passport::{PassportStatement, Report, Standing, Trust, verify};
+use crate::provenance::passport::{Delivery, PassportStatement, Report, Standing, Trust, verify};
 use crate::provenance::policy::Policy;
 use crate::provenance::{Statement, StatementKind};
 use crate::signing::PublicKey;
@@ -93,22 +95,67 @@ pub(super) fn folder(folder: &Path, trust: &Trust) -> Result<Verified> {
 fn passport(file: &Path, trust: &Trust) -> Result<Verified> {
     let bytes = std::fs::read(file)
         .map_err(|error| Error::invalid("PASSPORT", format!("{} cannot be read: {error}", file.display())))?;
-    Ok(Verified { report: verify(&bytes, trust)?, files: None, rendered: contracts_in(&bytes)? })
+    let mut report = verify(&bytes, trust)?;
+    let contents: Contents = serde_json::from_slice(&bytes)?;
+    let contracts = contents.of_kind(StatementKind::Contract)?;
+    let contracts = contracts.into_iter().map(|contract| contracts::check(contract.predicate));
+    let contracts = contracts.collect::<Result<Vec<_>>>()?;
+    if let Some(part) = contents.part()? {
+        if contracts.iter().any(|contract| contract.part.as_ref() != Some(&part)) {
+            return Err(unverified("the entitlement grants another part than the contract agrees on"));
+        }
+        let covered = contents.covered(&part)?;
+        report.shards.retain(|shard| covered.contains(&shard.name));
+    }
+    Ok(Verified { report, files: None, rendered: contracts.len() })
 }
 
-/// Makes the renderings of a verified passport's contracts anew, and counts the contracts.
-fn contracts_in(passport: &[u8]) -> Result<usize> {
-    #[derive(Deserialize)]
-    struct Statements {
-        statements: Vec<PassportStatement>,
+/// What is read of a passport after it was verified.
+#[derive(Deserialize)]
+struct Contents {
+    statements: Vec<PassportStatement>,
+    deliveries: Vec<Delivery>,
+}
+
+impl Contents {
+    fn of_kind(&self, kind: StatementKind) -> Result<Vec<Statement>> {
+        let documents = self.statements.iter().filter(|document| document.kind == kind);
+        documents.map(|document| Ok(serde_json::from_slice(&document.envelope.payload.0)?)).collect()
     }
-    let Statements { statements } = serde_json::from_slice(passport)?;
-    let contracts = statements.iter().filter(|document| document.kind == StatementKind::Contract);
-    let checked = contracts.map(|contract| {
-        let statement: Statement = serde_json::from_slice(&contract.envelope.payload.0)?;
-        contracts::check(statement.predicate)
-    });
-    Ok(checked.collect::<Result<Vec<_>>>()?.len())
+
+    /// The part of the version that the entitlement grants; nothing when it grants the whole.
+    fn part(&self) -> Result<Option<Part>> {
+        let entitlement = self.of_kind(StatementKind::Entitlement)?.pop();
+        let part = entitlement.and_then(|granted| granted.predicate.get("part").cloned());
+        part.map(|part| Ok(serde_json::from_value(part)?)).transpose()
+    }
+
+    /// The paths of the shards in a part, recomputed from the manifest. Everything that was delivered must be among them.
+    fn covered(&self, part: &Part) -> Result<HashSet<String>> {
+        #[derive(Deserialize)]
+        struct Receipt {
+            path: String,
+        }
+        let manifest = self.of_kind(StatementKind::Manifest)?.pop();
+        let manifest = manifest.ok_or_else(|| unverified("there is no manifest to take the licensed part from"))?;
+        let mut shards = Manifest::from_statement(&manifest)?.shards;
+        if part.selection.choose(&shards)?.1 != *part {
+            return Err(unverified("the part that was licensed is not what its selection takes from the manifest"));
+        }
+        shards.retain(|shard| part.selection.includes(shard));
+        let covered: HashSet<String> = shards.into_iter().map(|shard| shard.path).collect();
+        for delivery in &self.deliveries {
+            let Receipt { path } = serde_json::from_slice(&delivery.receipt.0)?;
+            if !covered.contains(&path) {
+                return Err(unverified(&format!("{path:?} was delivered, and is not in the part that was licensed")));
+            }
+        }
+        Ok(covered)
+    }
+}
+
+fn unverified(why: &str) -> Error {
+    Error::new(Kind::Unverified, why)
 }
 
 impl Verified {

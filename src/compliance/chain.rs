@@ -12,7 +12,7 @@ use super::conflicts::{self, Conflict};
 use super::queries::{self, DeliveriesOf};
 use super::subject::Scope;
 use crate::assessment;
-use crate::catalog::{self, lineage};
+use crate::catalog::{self, Selection, lineage};
 use crate::db::Conn;
 use crate::delivery::EntitlementState;
 use crate::error::{Error, Result};
@@ -168,6 +168,8 @@ pub struct Licence {
     pub entitlement: EntitlementId,
     /// Whether it may be used.
     pub state: EntitlementState,
+    /// Which of the version's shards are licensed; null for all of them.
+    pub selection: Option<Selection>,
     /// The order.
     pub order: OrderId,
     /// The terms that the contract pins.
@@ -381,6 +383,10 @@ fn licences(
     cut_lists: &mut Vec<String>,
 ) -> Result<Vec<Licence>> {
     let mut rows = queries::list_licences(c, version, scope, MOST_LISTED + 1)?;
+    if let Scope::Bytes(sha256) = scope {
+        let traced = catalog::shards_with_digest_in(c, version, *sha256)?;
+        rows.retain(|(entitlement, ..)| traced.iter().any(|shard| entitlement.covers(shard)));
+    }
     note_cut(&mut rows, "licences", cut_lists);
     let mut deliveries = Vec::new();
     if let Scope::Bytes(sha256) = scope {
@@ -408,6 +414,7 @@ fn licences(
                 holder: holder.into(),
                 entitlement: entitlement.id,
                 state: entitlement.state,
+                selection: entitlement.selection().cloned(),
                 order: order.id,
                 terms: order.terms_id,
                 contract_sha256,

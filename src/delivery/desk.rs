@@ -7,7 +7,6 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Planned, Receipt, queries, require_usable};
-use crate::catalog;
 use crate::db::{Conn, Db};
 use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
@@ -129,11 +128,8 @@ fn write_batch(c: &mut Conn, keys: &ExchangeKeys, receipts: &[Receipt], now: Ins
 fn note_progress(c: &mut Conn, id: EntitlementId, now: Instant) -> Result<()> {
     let Some(entitlement) = queries::find_entitlement(c, id)? else { return Ok(()) };
     let order = market::mark_delivering(c, entitlement.order_id, now)?;
-    if order.state == market::OrderState::Delivering {
-        let seal = catalog::seal_of(c, entitlement.version_id)?;
-        if queries::count_paths(c, id)? >= seal.shard_count {
-            market::mark_delivered(c, entitlement.order_id, now)?;
-        }
+    if order.state == market::OrderState::Delivering && queries::count_paths(c, id)? >= order.shard_count {
+        market::mark_delivered(c, entitlement.order_id, now)?;
     }
     Ok(())
 }

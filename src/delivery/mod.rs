@@ -27,7 +27,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::catalog::{self, Shard};
+use crate::catalog::{self, ManifestShard, Selection, Shard};
 use crate::config::SIGNED_URL_TTL;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
@@ -38,8 +38,8 @@ use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::store::{StorageKey, Store};
 use crate::text_enum;
 use crate::types::{
-    Digest, EntitlementId, Instant, OrderId, OrganisationId, PageQuery, ProgrammeId, ReceiptId, StatementId, TermsId,
-    UserId, VersionId, kind,
+    Digest, EntitlementId, Instant, Json, OrderId, OrganisationId, PageQuery, ProgrammeId, ReceiptId, StatementId,
+    TermsId, UserId, VersionId, kind,
 };
 use crate::{history, terms};
 
@@ -72,6 +72,8 @@ pub struct Entitlement {
     pub organisation_id: OrganisationId,
     /// What may be downloaded.
     pub version_id: VersionId,
+    /// Which of its shards; all of them when absent.
+    pub selection: Option<Json<Selection>>,
     /// Under which terms.
     pub terms_id: TermsId,
     /// Whether it may be used.
@@ -150,21 +152,26 @@ fn grant(
     let duration = terms::terms(c, order.terms_id)?.document.duration_days;
     let days = duration.and_then(|days| u64::try_from(days).ok());
     let expires_at = days.map(|days| now.plus(Duration::from_secs(days * 24 * 60 * 60)));
+    let part = order.selection().map(|selection| catalog::choose(c, order.version_id, selection)).transpose()?;
     let subjects = vec![
         ResourceDescriptor::new("contract", contract.sha256),
         ResourceDescriptor::new("manifest", seal.manifest_sha256),
     ];
-    let predicate = json!({
+    let mut predicate = json!({
         "entitlement": id, "order": order.id, "contract_sha256": contract.sha256,
         "dataset": format!("{}/{}", dataset.handle, dataset.name), "version": version.number,
         "manifest_sha256": seal.manifest_sha256, "granted_at": now, "expires_at": expires_at,
     });
+    if let (Some((_, part)), Some(members)) = (part, predicate.as_object_mut()) {
+        members.insert("part".to_string(), serde_json::to_value(part)?);
+    }
     let statement = provenance::declare(c, keys, StatementKind::Entitlement, id, subjects, &predicate, now)?;
     let entitlement = Entitlement {
         id,
         order_id: order.id,
         organisation_id: order.buyer_id,
         version_id: order.version_id,
+        selection: order.selection.clone(),
         terms_id: order.terms_id,
         state: EntitlementState::Active,
         statement_id: statement.id,
@@ -218,6 +225,7 @@ pub fn plan(c: &mut Conn, caller: &Caller, id: EntitlementId, paths: &[String], 
     let dataset = format!("{}/{}", dataset.handle, dataset.name);
     let planned = |path: &String| {
         let shard = catalog::shard(c, entitlement.version_id, path)?;
+        require_covered(&entitlement, &shard)?;
         let receipt = Receipt {
             v: 1,
             receipt: ReceiptId::new(now),
@@ -234,6 +242,30 @@ pub fn plan(c: &mut Conn, caller: &Caller, id: EntitlementId, paths: &[String], 
         Ok(Planned { receipt, shard, storage_key })
     };
     paths.iter().map(planned).collect()
+}
+
+impl Entitlement {
+    /// Which of the version's shards may be downloaded; all of them when absent.
+    pub fn selection(&self) -> Option<&Selection> {
+        self.selection.as_ref().map(|selection| &selection.0)
+    }
+    /// Whether a shard of the version may be downloaded.
+    pub fn covers(&self, shard: &Shard) -> bool {
+        self.selection().is_none_or(|selection| selection.includes(&ManifestShard::from(shard)))
+    }
+}
+
+/// Refuses a shard that is not in the part that was licensed.
+fn require_covered(entitlement: &Entitlement, shard: &Shard) -> Result<()> {
+    match entitlement.selection() {
+        Some(selection) if !entitlement.covers(shard) => {
+            let Entitlement { id, .. } = entitlement;
+            let detail =
+                format!("shard {:?} is not in the part that entitlement {id} licenses: {selection}", shard.path);
+            Err(Error::new(Kind::NotEntitled, detail).field("paths").remedy("buy the part that it is in, or all"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses an entitlement that may not be used now.

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Entitlement, EntitlementState};
 use crate::app::App;
-use crate::catalog;
+use crate::catalog::{self, Selection};
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::history::{self, Transition};
@@ -31,6 +31,8 @@ pub(crate) struct EntitlementView {
     dataset: String,
     /// The version's number.
     version: i32,
+    /// Which of its shards; null for the whole version.
+    selection: Option<Selection>,
     /// Under which terms.
     terms_id: TermsId,
     /// Whether it may be used.
@@ -49,6 +51,7 @@ fn view(c: &mut Conn, entitlement: Entitlement) -> Result<EntitlementView> {
         organisation: identity::organisation(c, entitlement.organisation_id)?.handle,
         dataset: format!("{}/{}", dataset.handle, dataset.name),
         version: version.number,
+        selection: entitlement.selection().cloned(),
         terms_id: entitlement.terms_id,
         state: entitlement.state,
         granted_at: entitlement.granted_at,

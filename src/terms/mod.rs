@@ -70,6 +70,9 @@ pub struct TermsDocument {
     pub affiliates: bool,
     /// What it costs.
     pub price: Price,
+    /// Whether a buyer may license some of the shards only: those that it selects by language, domain or licence.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub divisible: bool,
     /// How what a sale leaves is divided between those who built the corpus: parts of 10,000 that sum to it. The provider
     /// has all of it when this is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,6 +133,18 @@ pub fn permits(document: &TermsDocument, wanted: Use) -> Result<()> {
     Ok(())
 }
 
+/// Whether a document lets a buyer license some of the shards only.
+///
+/// # Errors
+/// `Invalid`, field `selection`.
+pub fn divides(document: &TermsDocument) -> Result<()> {
+    if document.divisible {
+        return Ok(());
+    }
+    Err(Error::invalid("selection", "these terms license the whole version only")
+        .remedy("leave the selection out, or look for an offer whose terms are `divisible`"))
+}
+
 /// Checks what a schema cannot say, or says less clearly.
 ///
 /// # Errors
@@ -146,6 +161,9 @@ pub fn check(document: &TermsDocument) -> Result<()> {
         }
     }
     price::check(&document.price)?;
+    if document.divisible && matches!(document.price, Price::OneOff { .. }) {
+        return refused("divisible", "one amount for the whole version cannot be divided; ask a price per unit".into());
+    }
     if let Some(days) = document.duration_days
         && !(1..=MAX_DURATION_DAYS).contains(&days)
     {
@@ -264,6 +282,7 @@ mod tests {
             attribution: true,
             affiliates: false,
             price: Price::OneOff { amount: Money::new(88_800, Currency::CNY) },
+            divisible: false,
             revenue_shares: None,
             derivative_royalty_basis_points: None,
         }
@@ -309,6 +328,7 @@ mod tests {
             TermsDocument { price, ..base.clone() }
         };
         check(&by_record(1, 1000)).unwrap();
+        check(&TermsDocument { divisible: true, ..by_record(1, 1000) }).unwrap();
         let royalty = |points| TermsDocument { derivative_royalty_basis_points: Some(points), ..base.clone() };
         let shared = |parts: &[(&str, i64)]| {
             let share = |(handle, points): &(&str, i64)| RevenueShare {
@@ -330,6 +350,7 @@ mod tests {
             ("price.amount.amount_minor", by_record(0, 1)),
             ("price.per", by_record(1, 0)),
             ("price.per", by_record(1, i64::MAX)),
+            ("divisible", TermsDocument { divisible: true, ..base.clone() }),
             ("duration_days", TermsDocument { duration_days: Some(0), ..base.clone() }),
             ("duration_days", TermsDocument { duration_days: Some(36_501), ..base.clone() }),
             ("territory", TermsDocument { territory: placed(&[]), ..base.clone() }),
@@ -358,7 +379,7 @@ mod tests {
         schemas::validate("terms.v1", &signed.predicate).unwrap();
         let free = TermsDocument { price: Price::Free {}, duration_days: None, ..document(&[Use::Evaluate], &[]) };
         let counted = Price::PerUnit { unit: Unit::Token, amount: Money::new(5, Currency::CNY), per: 1000 };
-        let counted = TermsDocument { price: counted, ..free.clone() };
+        let counted = TermsDocument { price: counted, divisible: true, ..free.clone() };
         for terms in [free, counted] {
             schemas::validate("terms.v1", &statement("lingang-data", &terms).unwrap().predicate).unwrap();
         }

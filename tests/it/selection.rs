@@ -1,10 +1,12 @@
 //! Buying a part: shards that the manifest tells apart, priced by what they hold.
 
+use base64::Engine as _;
 use corpex::error::{Error, Kind};
 use corpex::provenance::StatementKind;
+use corpex::types::Digest;
 use serde_json::{Value, json};
 
-use crate::support::{Actor, Published, TestApp, terms};
+use crate::support::{Actor, Offer, Published, TestApp, terms};
 
 /// Poems in two languages, three records and five.
 const SHARDS: &[(&str, &[u8])] = &[("data/en.jsonl", b"{}\n{}\n{}\n"), ("data/zh.jsonl", b"{}\n{}\n{}\n{}\n{}\n")];
@@ -107,4 +109,100 @@ async fn a_price_by_units_is_counted_by_the_manifest_and_needs_one_that_counts()
     let mut for_nothing = priced_by("record");
     for_nothing["price"]["per"] = json!(0);
     refused(provider.try_publish_terms(&for_nothing).await, "predicate/document/price");
+}
+
+/// The poems on the board, at 150 fen for every two records, whole or in part.
+async fn divisible_offer(app: &TestApp, provider: &Actor) -> Offer {
+    draft(provider).await;
+    let published = seal(provider, facets()).await.unwrap();
+    app.compliance.assess(&published).await;
+    let mut document = priced_by("record");
+    document["divisible"] = json!(true);
+    let terms = publish_terms(provider, &document).await;
+    provider.list(&published, &terms).await
+}
+
+/// Orders a part.
+async fn place(lab: &Actor, offer: &Offer, selection: Value) -> Result<Value, Error> {
+    let wanted = json!({
+        "listing_id": offer.listing, "organisation": lab.handle, "use": "pretrain", "selection": selection,
+        "purpose": "pretraining of a small language model",
+    });
+    lab.effect("/v1/orders", &wanted).await
+}
+
+/// The predicate of an order's contract.
+fn contract(order: &Value) -> Value {
+    let payload = base64::engine::general_purpose::STANDARD.decode(order["contract_payload"].as_str().unwrap());
+    serde_json::from_slice::<Value>(&payload.unwrap()).unwrap()["predicate"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lab_buys_one_language_gets_no_other_and_the_trade_is_settled() {
+    let app = TestApp::start().await;
+    let (provider, lab) = (app.provider().await, app.lab("verse-lab", 100_000).await);
+    let offer = divisible_offer(&app, &provider).await;
+
+    let order = place(&lab, &offer, json!({ "languages": ["zh"] })).await.unwrap();
+    assert_eq!((&order["price"]["amount_minor"], &order["shards"]), (&json!(375), &json!(1)), "five records of eight");
+    let contract = contract(&order);
+    let part = json!({
+        "selection": { "languages": ["zh"] }, "shards": 1, "paths_sha256": Digest::of("data/zh.jsonl\n"),
+    });
+    assert_eq!(contract["part"], part);
+    assert_eq!((&contract["priced_by"]["unit"], &contract["priced_by"]["count"]), (&json!("record"), &json!(5)));
+    lab.sign_contract(&order).await.unwrap();
+    let order = order["id"].as_str().unwrap();
+    let paid = lab.pay(order).await.unwrap();
+    assert_eq!(paid["entitlement"]["selection"], json!({ "languages": ["zh"] }));
+    let entitlement = paid["entitlement"]["id"].as_str().unwrap();
+
+    let refused = lab.links(entitlement, &["data/zh.jsonl", "data/en.jsonl"]).await.unwrap_err();
+    assert_eq!((refused.kind, refused.field.as_deref()), (Kind::NotEntitled, Some("paths")));
+    assert!(refused.detail.contains("\"data/en.jsonl\" is not in the part"), "{refused}");
+    lab.links(entitlement, &["data/zh.jsonl"]).await.unwrap();
+    let evidence = lab.get(format!("/v1/orders/{order}/delivery")).await.unwrap();
+    assert_eq!((&evidence["shards_delivered"], &evidence["shards"]), (&json!(1), &json!(1)));
+    assert_eq!(lab.get(format!("/v1/orders/{order}")).await.unwrap()["state"], "delivered");
+    lab.answer(order, "acceptance").await.unwrap();
+    assert_eq!(provider.balance("payable").await, 375 - 11, "what the fee of three in a hundred leaves");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_of_bytes_leads_to_those_whose_part_has_them() {
+    let app = TestApp::start().await;
+    let (provider, lab) = (app.provider().await, app.lab("verse-lab", 100_000).await);
+    let offer = divisible_offer(&app, &provider).await;
+    let order = place(&lab, &offer, json!({ "domains": ["culture"] })).await.unwrap();
+    lab.sign_contract(&order).await.unwrap();
+    lab.pay(order["id"].as_str().unwrap()).await.unwrap();
+    for ((_, bytes), holders) in SHARDS.iter().zip([0, 1]) {
+        let trace = app.compliance.get(format!("/v1/trace?subject={}", Digest::of(bytes))).await.unwrap();
+        let licences = trace["chains"][0]["licences"].as_array().unwrap();
+        assert_eq!(licences.len(), holders, "{licences:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_selection_that_cannot_be_sold_is_refused_with_its_reason() {
+    let app = TestApp::start().await;
+    let (provider, lab) = (app.provider().await, app.lab("verse-lab", 0).await);
+    let offer = divisible_offer(&app, &provider).await;
+    for (selection, field, reason) in [
+        (json!({}), "selection", "names no language, domain or licence"),
+        (json!({ "languages": ["fr"] }), "selection", "no shard matches the selection (languages fr)"),
+        (json!({ "languages": ["zh"], "domains": ["education"] }), "selection", "no shard matches"),
+        (json!({ "languages": ["zh_CN"] }), "selection.languages[0]", "not a language tag"),
+        (json!({ "licences": ["freely"] }), "selection.licences[0]", "not an SPDX"),
+    ] {
+        let error = refused(place(&lab, &offer, selection).await, field);
+        assert!(error.detail.contains(reason), "{error}");
+    }
+    let whole = app.organisation("whole-house").await;
+    let published = whole.publish("odes", SHARDS).await;
+    app.compliance.assess(&published).await;
+    let terms = whole.publish_terms(0).await;
+    let offer = whole.list(&published, &terms).await;
+    let error = refused(place(&lab, &offer, json!({ "languages": ["zh"] })).await, "selection");
+    assert!(error.detail.contains("the whole version only"), "{error}");
 }

@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::rendering::Renderings;
+use crate::catalog::{Measure, Part};
 use crate::error::{Error, Kind, Result};
 use crate::identity::Organisation;
 use crate::provenance::{ResourceDescriptor, Statement, StatementKind};
-use crate::terms::{TermsDocument, Use};
+use crate::terms::{Price, TermsDocument, Unit, Use};
 use crate::types::{Digest, Instant, ListingId, Money, OrderId, TermsId};
 
 /// The member of the predicate that holds the digests of the renderings.
@@ -31,6 +32,9 @@ pub struct ContractDocument {
     pub version: i32,
     /// The provider's signed manifest of that version.
     pub manifest_sha256: Digest,
+    /// The part of that version that is licensed; the whole when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
     /// The terms, which are part of the contract.
     pub terms: TermsId,
     /// The provider's signed statement of those terms.
@@ -45,6 +49,9 @@ pub struct ContractDocument {
     pub licence: Licence,
     /// What the buyer pays.
     pub price: Money,
+    /// How it was counted; absent where it is one amount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priced_by: Option<PricedBy>,
     /// The exchange's part of it.
     pub fee: Money,
     /// Days from the complete delivery after which what was delivered counts as accepted.
@@ -65,6 +72,20 @@ pub struct Party {
     pub registration_number: String,
     /// ISO 3166-1 alpha-2.
     pub country: String,
+}
+
+/// How a price was counted: so many units, at so much for so many.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PricedBy {
+    /// What was counted.
+    pub unit: Unit,
+    /// How many there are.
+    pub count: i64,
+    /// What is asked …
+    pub amount: Money,
+    /// … for how many.
+    pub per: i64,
 }
 
 /// What the terms allow and forbid, repeated in the contract: it can be read alone.
@@ -88,6 +109,14 @@ impl Party {
     pub fn of(organisation: &Organisation) -> Self {
         let Organisation { handle, legal_name, registration_number, country, .. } = organisation.clone();
         Self { handle, legal_name, registration_number, country }
+    }
+}
+
+impl PricedBy {
+    /// How the price of so much is counted under terms; nothing where they ask one amount, or none.
+    pub fn under(terms: &TermsDocument, measure: &Measure) -> Option<Self> {
+        let Price::PerUnit { unit, amount, per } = terms.price else { return None };
+        Some(Self { unit, count: measure.units(unit)?, amount, per })
     }
 }
 

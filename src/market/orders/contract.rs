@@ -1,5 +1,6 @@
 //! The contract of an order: what the buyer signs and the exchange countersigns.
 
+use super::extent::extent;
 use super::place::open_listing;
 use super::{Order, OrderState, advance, queries, require_in_time, require_state, visible_order};
 use crate::db::Conn;
@@ -7,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, Organisation, Role};
 use crate::keys::ExchangeKeys;
 use crate::market::Listing;
-use crate::market::contracts::{self, ContractDocument, Format, Language, Licence, Party};
+use crate::market::contracts::{self, ContractDocument, Format, Language, Licence, Party, PricedBy};
 use crate::provenance::{self, Statement, StatementKind};
 use crate::signing::Envelope;
 use crate::types::{ContractId, Digest, Instant, OrderId, StatementId};
@@ -42,6 +43,7 @@ pub(super) fn contract_document(
     let provider = identity::organisation(c, order.provider_id)?;
     let (dataset, version) = catalog::version(c, order.version_id)?;
     let terms = terms::terms(c, order.terms_id)?;
+    let (measure, part) = extent(c, order.version_id, order.selection())?;
     let certificate = assessment::certificate_of(c, order.version_id)?
         .ok_or_else(|| Error::internal(format!("{} passed its assessment without a certificate", order.version_id)))?;
     let document = ContractDocument {
@@ -52,6 +54,7 @@ pub(super) fn contract_document(
         dataset: dataset.full_name(),
         version: version.number,
         manifest_sha256: catalog::seal_of(c, order.version_id)?.manifest_sha256,
+        part,
         terms: terms.id,
         terms_sha256: terms.sha256,
         certificate: certificate.number,
@@ -59,6 +62,7 @@ pub(super) fn contract_document(
         purpose: order.purpose.clone(),
         licence: Licence::under(&terms.document),
         price: order.price(),
+        priced_by: PricedBy::under(&terms.document, &measure),
         fee: order.fee(),
         acceptance_days: order.acceptance_days,
         made_at: order.created_at,

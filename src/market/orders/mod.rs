@@ -17,6 +17,7 @@ mod contract;
 mod deadlines;
 mod delivery;
 mod disputed;
+mod extent;
 mod payment;
 mod place;
 mod purchase;
@@ -46,6 +47,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::catalog::Selection;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
@@ -54,7 +56,9 @@ use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::terms::Use;
 use crate::text_enum;
-use crate::types::{Currency, Instant, ListingId, Money, OrderId, OrganisationId, PageQuery, TermsId, VersionId, kind};
+use crate::types::{
+    Currency, Instant, Json, ListingId, Money, OrderId, OrganisationId, PageQuery, TermsId, VersionId, kind,
+};
 
 /// Who may buy for an organisation.
 const BUYERS: &[Role] = &[Role::Trader];
@@ -140,6 +144,10 @@ pub struct Order {
     pub version_id: VersionId,
     /// On which terms.
     pub terms_id: TermsId,
+    /// Which of the version's shards; all of them when absent.
+    pub selection: Option<Json<Selection>>,
+    /// How many shards that is.
+    pub shard_count: i64,
     /// The kind of use.
     pub permitted_use: Use,
     /// The declared use, in the buyer's words.
@@ -170,6 +178,10 @@ pub struct Order {
 }
 
 impl Order {
+    /// Which of the version's shards; all of them when absent.
+    pub fn selection(&self) -> Option<&Selection> {
+        self.selection.as_ref().map(|selection| &selection.0)
+    }
     /// What the buyer pays.
     pub fn price(&self) -> Money {
         Money::new(self.price_minor, self.currency)

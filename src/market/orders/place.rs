@@ -3,14 +3,16 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::extent::extent;
 use super::{BUYERS, Order, OrderState, days, queries, quotes};
+use crate::catalog::Selection;
 use crate::config::Config;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, Organisation};
 use crate::market::listings::{self, Listing, ListingState};
 use crate::terms::{self, Use};
-use crate::types::{BASIS_POINTS, Instant, ListingId, OrderId};
+use crate::types::{BASIS_POINTS, Instant, Json, ListingId, OrderId};
 use crate::{assessment, catalog, history};
 
 /// A declared use says something, and no more than fits a page.
@@ -29,6 +31,9 @@ pub struct NewOrder {
     /// What the corpus will be used for, in 10 to 2,000 characters. It becomes part of the contract.
     #[schema(min_length = 10, max_length = 2000)]
     pub purpose: String,
+    /// Which shards to buy, where the terms are `divisible`; the whole version when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Selection>,
 }
 
 /// Orders what is on the board, for a declared use that the terms permit.
@@ -62,7 +67,10 @@ pub(super) fn draft(
     }
     let terms = terms::terms(c, listing.terms_id)?;
     terms::permits(&terms.document, input.r#use)?;
-    let measure = catalog::seal_of(c, listing.version_id)?.measure();
+    if input.selection.is_some() {
+        terms::divides(&terms.document)?;
+    }
+    let (measure, _) = extent(c, listing.version_id, input.selection.as_ref())?;
     let price = terms::price(&terms.document, &measure)?;
     let fee = price.part(config.fee_basis_points, BASIS_POINTS)?;
     let tax = fee.part(config.tax_basis_points, BASIS_POINTS)?;
@@ -73,6 +81,8 @@ pub(super) fn draft(
         provider_id: listing.provider_id,
         version_id: listing.version_id,
         terms_id: listing.terms_id,
+        selection: input.selection.clone().map(Json),
+        shard_count: measure.shards,
         permitted_use: input.r#use,
         purpose: input.purpose.clone(),
         price_minor: price.amount_minor,

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{NewOrder, Order, OrderState};
 use crate::app::App;
-use crate::catalog;
+use crate::catalog::{self, Selection};
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::history::{self, Transition};
@@ -34,6 +34,10 @@ pub(crate) struct OrderView {
     dataset: String,
     /// The version's number.
     version: i32,
+    /// Which of its shards; null for the whole version.
+    selection: Option<Selection>,
+    /// How many shards that is.
+    shards: i64,
     /// On which terms.
     terms_id: TermsId,
     /// The kind of use.
@@ -71,6 +75,8 @@ pub(crate) fn order_view(c: &mut Conn, order: Order) -> Result<OrderView> {
         provider: identity::organisation(c, order.provider_id)?.handle,
         dataset: dataset.full_name(),
         version: version.number,
+        selection: order.selection().cloned(),
+        shards: order.shard_count,
         terms_id: order.terms_id,
         r#use: order.permitted_use,
         price: order.price(),

@@ -134,6 +134,8 @@ mod tests {
             provider_id: OrganisationId::new(now),
             version_id: VersionId::new(now),
             terms_id: TermsId::new(now),
+            selection: None,
+            shard_count: 1,
             permitted_use: Use::Pretrain,
             purpose: String::new(),
             price_minor,

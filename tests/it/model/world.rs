@@ -260,6 +260,7 @@ impl World {
             organisation: self.labs[lab].handle.clone(),
             r#use: Use::Pretrain,
             purpose: "pretraining of a small language model".to_string(),
+            selection: None,
         }
     }
 

@@ -1,8 +1,9 @@
 //! The contract in English.
 
 use super::{item, said, to_the_second};
+use crate::catalog::Part;
 use crate::market::contracts::amounts::{in_capitals, in_groups};
-use crate::market::contracts::document::{ContractDocument, Party};
+use crate::market::contracts::document::{ContractDocument, Party, PricedBy};
 use crate::market::contracts::rendering::{Line, Paper};
 use crate::terms::Use;
 use crate::types::Money;
@@ -54,14 +55,23 @@ fn party(role: &'static str, party: &Party) -> [Line; 4] {
 }
 
 fn subject_matter(document: &ContractDocument) -> Vec<Line> {
-    vec![
+    let mut lines = vec![
         item("Dataset", &document.dataset),
         item("Version", document.version),
         item("Manifest digest (SHA-256)", document.manifest_sha256),
         item("Registration certificate", &document.certificate),
         item("Listing", document.listing),
-        said("The manifest signed by Party A decides what is sold: it names the path, size and digest of every shard."),
-    ]
+    ];
+    if let Some(Part { selection, shards, paths_sha256 }) = &document.part {
+        lines.push(item("Part that is licensed", selection));
+        lines.push(item("Shards in that part", shards));
+        lines.push(item("Digest of their paths (SHA-256)", paths_sha256));
+        lines.push(said("That part alone is licensed: the shards of the manifest that match it."));
+    }
+    lines.push(said(
+        "The manifest signed by Party A decides what is sold: it names the path, size and digest of every shard.",
+    ));
+    lines
 }
 
 fn purpose(document: &ContractDocument) -> Vec<Line> {
@@ -73,13 +83,17 @@ fn purpose(document: &ContractDocument) -> Vec<Line> {
 }
 
 fn price(document: &ContractDocument) -> Vec<Line> {
-    vec![
-        item("Price", amount(document.price)),
+    let mut lines = vec![item("Price", amount(document.price))];
+    if let Some(PricedBy { unit, count, amount, per }) = &document.priced_by {
+        lines.push(item("Counted as", format!("{count} {unit}s at {} for every {per}", in_groups(*amount))));
+    }
+    lines.extend([
         item("Of which the exchange's fee", amount(document.fee)),
         said(
             "Party B pays the price into the exchange's escrow. On acceptance the exchange keeps its fee and settles the rest to Party A.",
         ),
-    ]
+    ]);
+    lines
 }
 
 fn delivery(document: &ContractDocument) -> Vec<Line> {

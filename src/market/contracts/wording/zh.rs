@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::{item, said, to_the_second};
+use crate::catalog::{Part, Selection};
 use crate::market::contracts::amounts::{in_capitals, in_groups};
-use crate::market::contracts::document::{ContractDocument, Party};
+use crate::market::contracts::document::{ContractDocument, Party, PricedBy};
 use crate::market::contracts::rendering::{Line, Paper};
-use crate::terms::Use;
+use crate::terms::{Unit, Use};
 use crate::types::{Instant, Money};
 
 /// Beijing time is ahead of UTC, all year.
@@ -56,14 +57,28 @@ fn party(role: &'static str, party: &Party) -> [Line; 4] {
 }
 
 fn subject_matter(document: &ContractDocument) -> Vec<Line> {
-    vec![
+    let mut lines = vec![
         item("语料名称", &document.dataset),
         item("版本", document.version),
         item("清单摘要（SHA-256）", document.manifest_sha256),
         item("登记凭证编号", &document.certificate),
         item("挂牌编号", document.listing),
-        said("标的以甲方签名的清单为准：清单列明每一分片的路径、大小与摘要。"),
-    ]
+    ];
+    if let Some(Part { selection, shards, paths_sha256 }) = &document.part {
+        lines.push(item("许可部分", part(selection)));
+        lines.push(item("该部分的分片数", shards));
+        lines.push(item("其分片路径的摘要（SHA-256）", paths_sha256));
+        lines.push(said("仅许可清单中符合该部分的分片。"));
+    }
+    lines.push(said("标的以甲方签名的清单为准：清单列明每一分片的路径、大小与摘要。"));
+    lines
+}
+
+fn part(selection: &Selection) -> String {
+    let domains: Vec<String> = selection.domains.iter().map(ToString::to_string).collect();
+    let lists = [("语言", &selection.languages), ("领域", &domains), ("许可证", &selection.licences)];
+    let named = lists.iter().filter(|(_, values)| !values.is_empty());
+    named.map(|(name, values)| format!("{name} {}", values.join("、"))).collect::<Vec<_>>().join("；")
 }
 
 fn purpose(document: &ContractDocument) -> Vec<Line> {
@@ -75,11 +90,20 @@ fn purpose(document: &ContractDocument) -> Vec<Line> {
 }
 
 fn price(document: &ContractDocument) -> Vec<Line> {
-    vec![
-        item("合同价款", amount(document.price)),
+    let mut lines = vec![item("合同价款", amount(document.price))];
+    if let Some(PricedBy { unit, count, amount, per }) = &document.priced_by {
+        let name = match unit {
+            Unit::Record => "条记录",
+            Unit::Byte => "字节",
+            Unit::Token => "个词元",
+        };
+        lines.push(item("计价", format!("{count}{name}，每{per}{name}{}", in_groups(*amount))));
+    }
+    lines.extend([
         item("其中交易服务费", amount(document.fee)),
         said("乙方将价款支付至交易所托管账户。验收后，交易所扣除交易服务费，将余款结算给甲方。"),
-    ]
+    ]);
+    lines
 }
 
 fn delivery(document: &ContractDocument) -> Vec<Line> {

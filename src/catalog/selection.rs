@@ -1,0 +1,217 @@
+//! Selections: the shards of a version that a buyer wants, by their facets.
+//!
+//! A sealed version never changes, so a selection means the same shards for ever; a [`Part`] says which by number and
+//! digest, so that both sides sign the same, and anybody who holds the manifest can recompute it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::datasets::{Domain, check_language};
+use super::{ManifestShard, Measure, facets, queries};
+use crate::config::MAX_SHARDS;
+use crate::db::Conn;
+use crate::error::{Error, Result};
+use crate::types::{Digest, Hasher, VersionId};
+
+/// The most values of one facet in a selection.
+const MAX_VALUES: usize = 100;
+/// The most facets that a refusal names.
+const FEW: usize = 10;
+
+/// Which shards of a version are wanted: those that match every list that is not empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Selection {
+    /// Shards in one of these languages: BCP 47 ranges, so that `zh` matches `zh-Hant` too (RFC 4647, basic filtering).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub languages: Vec<String>,
+    /// Shards about one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<Domain>,
+    /// Shards under one of these licences: SPDX expressions, each as the manifest writes it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub licences: Vec<String>,
+}
+
+/// What a selection comes to: the part of a version that is licensed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// What was selected.
+    pub selection: Selection,
+    /// How many shards that is.
+    pub shards: i64,
+    /// The SHA-256 of their paths, sorted by their bytes, each followed by a line feed.
+    pub paths_sha256: Digest,
+}
+
+impl Selection {
+    /// Checks that something is selected, in proper form.
+    ///
+    /// # Errors
+    /// `Invalid`; the field is `selection`, or a list in it.
+    pub fn check(&self) -> Result<()> {
+        if *self == Self::default() {
+            return Err(Error::invalid("selection", "the selection names no language, domain or licence")
+                .remedy("name one, or leave the selection out for the whole version"));
+        }
+        for (name, length) in
+            [("languages", self.languages.len()), ("domains", self.domains.len()), ("licences", self.licences.len())]
+        {
+            if length > MAX_VALUES {
+                let detail = format!("{length} {name} are more than {MAX_VALUES}");
+                return Err(Error::invalid(format!("selection.{name}"), detail));
+            }
+        }
+        for (index, language) in self.languages.iter().enumerate() {
+            check_language(language).map_err(|error| error.field(format!("selection.languages[{index}]")))?;
+        }
+        for (index, licence) in self.licences.iter().enumerate() {
+            facets::check_licence(licence).map_err(|error| error.field(format!("selection.licences[{index}]")))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a shard is wanted.
+    pub fn includes(&self, shard: &ManifestShard) -> bool {
+        let any = |wanted: &[String], of: &Option<String>, same: fn(&str, &str) -> bool| {
+            wanted.is_empty() || of.as_deref().is_some_and(|of| wanted.iter().any(|one| same(one, of)))
+        };
+        any(&self.languages, &shard.language, is_in_range)
+            && any(&self.licences, &shard.licence, |one, other| one == other)
+            && (self.domains.is_empty() || shard.domain.is_some_and(|domain| self.domains.contains(&domain)))
+    }
+
+    /// The wanted ones of a version's shards, sorted by path: how much they hold, and the part that they are.
+    ///
+    /// # Errors
+    /// `Invalid`, field `selection`, when no shard is wanted; `TooLarge`.
+    pub fn choose(&self, shards: &[ManifestShard]) -> Result<(Measure, Part)> {
+        let chosen = || shards.iter().filter(|shard| self.includes(shard));
+        let measure = Measure::of(chosen())?;
+        if measure.shards == 0 {
+            return Err(Error::invalid("selection", format!("no shard matches the selection ({self})"))
+                .remedy(format!("choose from what there is: {}", offered(shards))));
+        }
+        let mut paths = Hasher::default();
+        for shard in chosen() {
+            paths.update(shard.path.as_bytes());
+            paths.update(b"\n");
+        }
+        Ok((measure, Part { selection: self.clone(), shards: measure.shards, paths_sha256: paths.finish() }))
+    }
+}
+
+/// The shards of a version that a selection wants: how much they hold, and the part that they are.
+///
+/// # Errors
+/// Those of [`Selection::check`] and [`Selection::choose`].
+pub fn choose(c: &mut Conn, version: VersionId, selection: &Selection) -> Result<(Measure, Part)> {
+    selection.check()?;
+    let most = i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX);
+    let shards = queries::list_shards(c, version, "", most)?;
+    let mut shards: Vec<ManifestShard> = shards.iter().map(ManifestShard::from).collect();
+    shards.sort_by(|one, other| one.path.cmp(&other.path)); // the database may collate otherwise
+    selection.choose(&shards)
+}
+
+/// Whether a language range matches a tag (RFC 4647 §3.3.1).
+fn is_in_range(range: &str, tag: &str) -> bool {
+    let (head, rest) = tag.split_at_checked(range.len()).unwrap_or((tag, ""));
+    head.eq_ignore_ascii_case(range) && (rest.is_empty() || rest.starts_with('-'))
+}
+
+/// Some of the facets that there are, for who selected others.
+fn offered(shards: &[ManifestShard]) -> String {
+    let list = |name: &str, values: BTreeSet<String>| match values.len() {
+        0 => format!("no {name}"),
+        _ => format!("{name} {}", values.into_iter().take(FEW).collect::<Vec<_>>().join(", ")),
+    };
+    [
+        list("languages", shards.iter().filter_map(|shard| shard.language.clone()).collect()),
+        list("domains", shards.iter().filter_map(|shard| shard.domain).map(|domain| domain.to_string()).collect()),
+        list("licences", shards.iter().filter_map(|shard| shard.licence.clone()).collect()),
+    ]
+    .join("; ")
+}
+
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let domains: Vec<String> = self.domains.iter().map(ToString::to_string).collect();
+        let lists = [("languages", &self.languages), ("domains", &domains), ("licences", &self.licences)];
+        let named = lists.iter().filter(|(_, values)| !values.is_empty());
+        let named: Vec<String> = named.map(|(name, values)| format!("{name} {}", values.join(", "))).collect();
+        f.pad(&named.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard(path: &str, language: &str, domain: Domain) -> ManifestShard {
+        let bare = ManifestShard::verified(path.into(), 3, Digest::of(path), "application/jsonl".into(), Some(2));
+        ManifestShard { language: Some(language.into()), domain: Some(domain), licence: Some("MIT".into()), ..bare }
+    }
+
+    fn shards() -> Vec<ManifestShard> {
+        let bare = ManifestShard::verified("d".into(), 3, Digest::of("d"), "application/jsonl".into(), Some(2));
+        vec![
+            shard("a", "zh-Hant", Domain::Education),
+            shard("b", "zhx", Domain::Education),
+            shard("c", "EN", Domain::Culture),
+            bare,
+        ]
+    }
+
+    fn paths(selection: &Selection) -> Vec<String> {
+        shards().into_iter().filter(|shard| selection.includes(shard)).map(|shard| shard.path).collect()
+    }
+
+    #[test]
+    fn a_shard_matches_when_it_matches_every_list() {
+        let languages = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_string()).collect::<Vec<_>>();
+        for (selection, wanted) in [
+            (Selection { languages: languages(&["zh"]), ..Selection::default() }, vec!["a"]),
+            (Selection { languages: languages(&["zh-hant-TW"]), ..Selection::default() }, vec![]),
+            (Selection { languages: languages(&["ZHX", "en"]), ..Selection::default() }, vec!["b", "c"]),
+            (Selection { domains: vec![Domain::Education], ..Selection::default() }, vec!["a", "b"]),
+            (
+                Selection { domains: vec![Domain::Education], languages: languages(&["zh", "en"]), licences: vec![] },
+                vec!["a"],
+            ),
+            (Selection { licences: vec!["MIT".into()], ..Selection::default() }, vec!["a", "b", "c"]),
+            (Selection { licences: vec!["mit".into()], ..Selection::default() }, vec![]),
+        ] {
+            assert_eq!(paths(&selection), wanted, "{selection}");
+        }
+    }
+
+    #[test]
+    fn a_part_is_known_by_the_paths_of_its_shards() {
+        let selection = Selection { domains: vec![Domain::Education], ..Selection::default() };
+        let (measure, part) = selection.choose(&shards()).unwrap();
+        assert_eq!((measure.shards, measure.bytes, measure.records, measure.tokens), (2, 6, Some(4), None));
+        assert_eq!((part.shards, part.paths_sha256), (2, Digest::of("a\nb\n")));
+    }
+
+    #[test]
+    fn a_selection_of_nothing_is_refused_with_what_there_is() {
+        let none = Selection { domains: vec![Domain::Law], ..Selection::default() };
+        let error = none.choose(&shards()).unwrap_err();
+        assert_eq!(error.field.as_deref(), Some("selection"));
+        assert!(error.remedy.unwrap().contains("languages EN, zh-Hant, zhx; domains culture, education"));
+        let with = |change: fn(&mut Selection)| {
+            let mut selection = Selection::default();
+            change(&mut selection);
+            selection.check().unwrap_err().field.unwrap()
+        };
+        assert_eq!(with(|_| {}), "selection");
+        assert_eq!(with(|s| s.languages = vec!["zh".into(), "zh_CN".into()]), "selection.languages[1]");
+        assert_eq!(with(|s| s.licences = vec!["freely".into()]), "selection.licences[0]");
+        assert_eq!(with(|s| s.domains = vec![Domain::Law; 101]), "selection.domains");
+    }
+}

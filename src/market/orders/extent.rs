@@ -1,0 +1,21 @@
+//! The extent of an order: the whole version, or the part that the buyer selects where the terms let it.
+
+use crate::catalog::{self, Measure, Part, Selection};
+use crate::db::Conn;
+use crate::error::Result;
+use crate::types::VersionId;
+
+/// How much a selection of a version holds, and the part that it is; of the whole version when nothing is selected.
+pub(super) fn extent(
+    c: &mut Conn,
+    version: VersionId,
+    selection: Option<&Selection>,
+) -> Result<(Measure, Option<Part>)> {
+    match selection {
+        None => Ok((catalog::seal_of(c, version)?.measure(), None)),
+        Some(selection) => {
+            let (measure, part) = catalog::choose(c, version, selection)?;
+            Ok((measure, Some(part)))
+        }
+    }
+}
