@@ -551,6 +551,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    seats (id) {
+        id -> Text,
+        entitlement_id -> Text,
+        token_id -> Text,
+        user_id -> Text,
+        assigned_at -> Timestamp,
+        freed_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
     receipt_batches (id) {
         id -> Text,
         root_sha256 -> Text,
@@ -729,6 +740,8 @@ diesel::joinable!(entitlements -> organisations (organisation_id));
 diesel::joinable!(entitlements -> seals (version_id));
 diesel::joinable!(entitlements -> terms (terms_id));
 diesel::joinable!(entitlements -> statements (statement_id));
+diesel::joinable!(seats -> entitlements (entitlement_id));
+diesel::joinable!(seats -> api_tokens (token_id));
 diesel::joinable!(receipt_batches -> statements (statement_id));
 diesel::joinable!(receipts -> receipt_batches (batch_id));
 diesel::joinable!(receipts -> entitlements (entitlement_id));
@@ -784,6 +797,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     voucher_programmes,
     voucher_movements,
     entitlements,
+    seats,
     receipt_batches,
     receipts,
     models,

@@ -17,6 +17,18 @@ CREATE TABLE entitlements (
 CREATE INDEX entitlements_by_holder ON entitlements (organisation_id, version_id);
 CREATE INDEX entitlements_by_version ON entitlements (version_id, id);
 
+-- The API tokens that may use a licence, where its terms limit how many. A seat that was freed stays to be seen.
+CREATE TABLE seats (
+    id TEXT NOT NULL PRIMARY KEY,
+    entitlement_id TEXT NOT NULL REFERENCES entitlements (id),
+    token_id TEXT NOT NULL REFERENCES api_tokens (id),
+    -- Whose token it is.
+    user_id TEXT NOT NULL REFERENCES users (id),
+    assigned_at TIMESTAMP NOT NULL,
+    freed_at TIMESTAMP
+);
+CREATE UNIQUE INDEX seats_taken ON seats (entitlement_id, token_id) WHERE freed_at IS NULL;
+
 -- Receipts that were committed together; the statement signs the root of their Merkle tree.
 CREATE TABLE receipt_batches (
     id TEXT NOT NULL PRIMARY KEY,

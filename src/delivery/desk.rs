@@ -6,13 +6,14 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Planned, Receipt, queries, require_usable};
+use super::access::{require_seat, require_usable};
+use super::{Planned, Receipt, queries};
 use crate::db::{Conn, Db};
 use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
 use crate::market;
 use crate::provenance::{self, ResourceDescriptor, StatementKind, tree};
-use crate::types::{Clock, EntitlementId, Instant, ReceiptBatchId};
+use crate::types::{Clock, EntitlementId, Instant, ReceiptBatchId, TokenId};
 
 /// Requests that may wait; more are told to come back.
 const QUEUE: usize = 1024;
@@ -80,7 +81,7 @@ fn commit(c: &mut Conn, keys: &ExchangeKeys, requests: &[Vec<Receipt>], now: Ins
     let mut outcomes = Vec::with_capacity(requests.len());
     let mut admitted = Vec::new();
     for receipts in requests {
-        let usable = receipts.iter().map(|r| r.entitlement).try_for_each(|id| check(c, &mut checked, id, now));
+        let usable = receipts.iter().try_for_each(|receipt| check(c, &mut checked, receipt, now));
         match usable {
             // The transaction failed, and with it everybody's.
             Err(failed) if failed.kind.status().is_server_error() => return Err(failed),
@@ -93,19 +94,27 @@ fn commit(c: &mut Conn, keys: &ExchangeKeys, requests: &[Vec<Receipt>], now: Ins
     }
     if !admitted.is_empty() {
         write_batch(c, keys, &admitted, now)?;
-        for id in checked {
+        let licences: HashSet<_> = checked.into_iter().map(|(id, _)| id).collect();
+        for id in licences {
             note_progress(c, id, now)?;
         }
     }
     Ok(outcomes)
 }
 
-fn check(c: &mut Conn, checked: &mut HashSet<EntitlementId>, id: EntitlementId, now: Instant) -> Result<()> {
-    if !checked.contains(&id) {
+/// Licences that were found usable, each with the seat it was found with.
+type Checked = HashSet<(EntitlementId, Option<TokenId>)>;
+
+fn check(c: &mut Conn, checked: &mut Checked, receipt: &Receipt, now: Instant) -> Result<()> {
+    let Receipt { entitlement: id, seat, .. } = receipt;
+    if !checked.contains(&(*id, *seat)) {
         let entitlement =
-            queries::find_entitlement(c, id)?.ok_or_else(|| Error::not_found(format!("entitlement {id}")))?;
+            queries::find_entitlement(c, *id)?.ok_or_else(|| Error::not_found(format!("entitlement {id}")))?;
         require_usable(&entitlement, now)?;
-        checked.insert(id);
+        if seat.is_some() {
+            require_seat(c, *seat, &entitlement)?;
+        }
+        checked.insert((*id, *seat));
     }
     Ok(())
 }

@@ -8,12 +8,14 @@
 //!
 //! Invariant: no link without an active entitlement and a durable receipt.
 
+mod access;
 mod desk;
 mod holds;
 mod passport;
 pub mod purchases;
 mod queries;
 pub mod routes;
+pub mod seats;
 mod standing;
 pub mod trades;
 
@@ -24,6 +26,7 @@ pub use standing::{change_standing, expire_ended};
 
 use std::time::Duration;
 
+use access::Access;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -31,7 +34,7 @@ use crate::catalog::{self, ManifestShard, Selection, Shard};
 use crate::config::SIGNED_URL_TTL;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::identity::{Caller, Role};
+use crate::identity::Caller;
 use crate::keys::ExchangeKeys;
 use crate::market::{self, Contract, Order};
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
@@ -39,7 +42,7 @@ use crate::store::{StorageKey, Store};
 use crate::text_enum;
 use crate::types::{
     Digest, EntitlementId, Instant, Json, OrderId, OrganisationId, PageQuery, ProgrammeId, ReceiptId, StatementId,
-    TermsId, UserId, VersionId, kind,
+    TermsId, TokenId, UserId, VersionId, kind,
 };
 use crate::{history, terms};
 
@@ -98,6 +101,12 @@ pub struct Receipt {
     pub entitlement: EntitlementId,
     /// Who asked.
     pub user: UserId,
+    /// The handle of the licensee's affiliate for which it was asked; absent when it was for the licensee itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affiliate: Option<String>,
+    /// The API token whose seat was used; absent where the terms do not limit the seats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seat: Option<TokenId>,
     /// `org/name`.
     pub dataset: String,
     /// The version's number.
@@ -183,12 +192,15 @@ fn grant(
     Ok(entitlement)
 }
 
-/// One of the caller's entitlements; the platform's roles see every one.
+/// One of the caller's entitlements, or one that the caller's organisation may use as an affiliate of the licensee; the
+/// platform's roles see every one.
 pub fn entitlement(c: &mut Conn, caller: &Caller, id: EntitlementId) -> Result<Entitlement> {
     let missing = || Error::not_found(format!("entitlement {id}"));
     let entitlement = queries::find_entitlement(c, id)?.ok_or_else(missing)?;
-    let sees =
-        caller.is_compliance() || caller.is_operator() || caller.member_of(entitlement.organisation_id).is_some();
+    let sees = caller.is_compliance()
+        || caller.is_operator()
+        || caller.member_of(entitlement.organisation_id).is_some()
+        || access::affiliate(c, &caller.memberships, &entitlement)?.is_some();
     if sees { Ok(entitlement) } else { Err(missing()) }
 }
 
@@ -216,8 +228,7 @@ pub fn receipts_of(c: &mut Conn, entitlement_id: EntitlementId, after: &str, lim
 /// Decides which links a caller gets, and writes the receipts for them. Nothing is recorded yet: see [`ReceiptDesk`].
 pub fn plan(c: &mut Conn, caller: &Caller, id: EntitlementId, paths: &[String], now: Instant) -> Result<Vec<Planned>> {
     let entitlement = entitlement(c, caller, id)?;
-    caller.may_for(entitlement.organisation_id, "the buyer", &[Role::Trader, Role::Signer, Role::Reader])?;
-    require_usable(&entitlement, now)?;
+    let Access { affiliate, seat } = access::may_use(c, caller, &entitlement, now)?;
     if paths.is_empty() || paths.len() > MAX_LINKS {
         return Err(Error::invalid("paths", format!("ask for 1 to {MAX_LINKS} paths at a time, not {}", paths.len())));
     }
@@ -231,6 +242,8 @@ pub fn plan(c: &mut Conn, caller: &Caller, id: EntitlementId, paths: &[String], 
             receipt: ReceiptId::new(now),
             entitlement: id,
             user: caller.user_id,
+            affiliate: affiliate.clone(),
+            seat,
             dataset: dataset.clone(),
             version: version.number,
             path: shard.path.clone(),
@@ -265,19 +278,6 @@ fn require_covered(entitlement: &Entitlement, shard: &Shard) -> Result<()> {
             Err(Error::new(Kind::NotEntitled, detail).field("paths").remedy("buy the part that it is in, or all"))
         }
         _ => Ok(()),
-    }
-}
-
-/// Refuses an entitlement that may not be used now.
-fn require_usable(entitlement: &Entitlement, now: Instant) -> Result<()> {
-    let refuse = |why: String| {
-        let refused = Error::new(Kind::NotEntitled, format!("entitlement {} {why}", entitlement.id));
-        Err(refused.remedy(format!("GET /v1/entitlements/{} shows its history", entitlement.id)))
-    };
-    match (entitlement.state, entitlement.expires_at) {
-        (EntitlementState::Active, Some(end)) if end <= now => refuse(format!("ended at {end}")),
-        (EntitlementState::Active, _) => Ok(()),
-        (state, _) => refuse(format!("is {state}")),
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct EntitlementView {
     selection: Option<Selection>,
     /// Under which terms.
     terms_id: TermsId,
+    /// How many API tokens may use it at a time; null when any number may.
+    seats: Option<i32>,
     /// Whether it may be used.
     state: EntitlementState,
     /// Since when it holds.
@@ -53,6 +55,7 @@ fn view(c: &mut Conn, entitlement: Entitlement) -> Result<EntitlementView> {
         version: version.number,
         selection: entitlement.selection().cloned(),
         terms_id: entitlement.terms_id,
+        seats: super::seats::limit(c, &entitlement)?,
         state: entitlement.state,
         granted_at: entitlement.granted_at,
         expires_at: entitlement.expires_at,

@@ -43,6 +43,7 @@ fn concerned(c: &mut Conn, subject: &str, to_state: &str) -> Result<Option<Vec<O
             let order = delivery::entitlement_of(c, subject.parse()?)?.order_id;
             parties(&market::order(c, order)?)
         }
+        "seat" => vec![delivery::seats::licensee(c, subject.parse()?)?],
         "takedown" => takedowns::notified_by(c, subject.parse()?, to_state)?.into_iter().collect(),
         "webhook" => vec![webhooks::owner(c, subject.parse()?)?],
         "recall" => vec![takedowns::recalls::licensee(c, subject.parse()?)?],

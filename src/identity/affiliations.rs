@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Organisation, queries};
+use super::{Organisation, OrganisationState, queries};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 
@@ -17,20 +17,45 @@ pub(super) fn declare(c: &mut Conn, organisation: &Organisation) -> Result<()> {
     Ok(())
 }
 
+/// Which declarations are followed from an organisation to the next.
+#[derive(Clone, Copy)]
+enum Follow {
+    /// Its own and those of others about it: who belongs together, whoever of them says so.
+    All,
+    /// Its own, while it is verified: for whom it vouches. Nobody comes in by declaring it.
+    Own,
+}
+
 /// The shortest chain of declared affiliations from one organisation to another, both included; `None` when they do not
 /// belong together.
 ///
 /// # Errors
 /// `TooLarge` when so many organisations belong to the first that it cannot be told.
 pub fn affiliation(c: &mut Conn, from: &str, to: &str) -> Result<Option<Vec<String>>> {
+    chain(c, from, Follow::All, |here| here == to)
+}
+
+/// The first of `candidates` that an organisation declares to be its affiliate: itself, or an affiliate of its in the same
+/// way. What a candidate declares of the organisation counts for nothing.
+///
+/// # Errors
+/// `TooLarge` when the organisation has so many affiliates that it cannot be told.
+pub fn affiliate_among(c: &mut Conn, of: &str, candidates: &[&str]) -> Result<Option<String>> {
+    if candidates.is_empty() {
+        return Ok(None);
+    }
+    let way = chain(c, of, Follow::Own, |here| here != of && candidates.contains(&here))?;
+    Ok(way.and_then(|mut way| way.pop()))
+}
+
+fn chain(c: &mut Conn, from: &str, follow: Follow, is_end: impl Fn(&str) -> bool) -> Result<Option<Vec<String>>> {
     let mut came_from: BTreeMap<String, String> = BTreeMap::from([(from.to_string(), String::new())]);
     let mut next = VecDeque::from([from.to_string()]);
-    let limit = i64::try_from(MOST_LOOKED_AT).unwrap_or(i64::MAX);
     while let Some(here) = next.pop_front() {
-        if here == to {
+        if is_end(&here) {
             return Ok(Some(way_back(&came_from, here)));
         }
-        for there in queries::list_affiliates(c, &here, limit)? {
+        for there in neighbours(c, &here, follow)? {
             if !came_from.contains_key(&there) {
                 came_from.insert(there.clone(), here.clone());
                 next.push_back(there);
@@ -42,6 +67,19 @@ pub fn affiliation(c: &mut Conn, from: &str, to: &str) -> Result<Option<Vec<Stri
         }
     }
     Ok(None)
+}
+
+fn neighbours(c: &mut Conn, here: &str, follow: Follow) -> Result<Vec<String>> {
+    let limit = i64::try_from(MOST_LOOKED_AT).unwrap_or(i64::MAX);
+    let own = queries::list_declared(c, here, limit)?;
+    match follow {
+        Follow::All => Ok([own, queries::list_declaring(c, here, limit)?].concat()),
+        Follow::Own => {
+            let organisation = queries::find_organisation_by_handle(c, here)?;
+            let verified = organisation.is_some_and(|known| known.state == OrganisationState::Verified);
+            Ok(if verified { own } else { Vec::new() })
+        }
+    }
 }
 
 fn way_back(came_from: &BTreeMap<String, String>, end: String) -> Vec<String> {

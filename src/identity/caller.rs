@@ -50,6 +50,8 @@ pub struct Caller {
     pub platform_role: Option<PlatformRole>,
     /// How far the credential reaches.
     pub scope: Scope,
+    /// The API token that was presented; none for somebody who signed in with a password.
+    pub token_id: Option<TokenId>,
     /// For whom the user acts.
     pub memberships: Vec<Membership>,
 }
@@ -204,7 +206,7 @@ pub(super) fn by_session(c: &mut Conn, claims: &Claims, now: Instant) -> Result<
     if session.revoked_at.is_some() || session.expires_at <= now {
         return Err(unauthenticated("the session of this access token has ended"));
     }
-    let caller = caller(c, session.user_id, Scope::Write)?;
+    let caller = caller(c, session.user_id, Scope::Write, None)?;
     Ok(SignedIn { caller, credential: Credential::Session(session.id), expires_at: claims.expires_at() })
 }
 
@@ -218,14 +220,19 @@ pub(super) fn by_token(c: &mut Conn, sha256: Digest, now: Instant) -> Result<Sig
     if token.expires_at <= now {
         return Err(unauthenticated(format!("the API token expired at {}", token.expires_at)));
     }
-    let caller = caller(c, token.user_id, token.scope)?;
+    let caller = caller(c, token.user_id, token.scope, Some(token.id))?;
     Ok(SignedIn { caller, credential: Credential::Token(token.id), expires_at: token.expires_at })
 }
 
-fn caller(c: &mut Conn, user_id: UserId, scope: Scope) -> Result<Caller> {
+fn caller(c: &mut Conn, user_id: UserId, scope: Scope, token_id: Option<TokenId>) -> Result<Caller> {
     let user = super::user(c, user_id)?;
     let memberships = queries::list_memberships(c, user_id)?;
-    Ok(Caller { user_id, email: user.email, platform_role: user.platform_role, scope, memberships })
+    Ok(Caller { user_id, email: user.email, platform_role: user.platform_role, scope, token_id, memberships })
+}
+
+/// For whom a user acts. Callers authorise.
+pub fn memberships_of(c: &mut Conn, user_id: UserId) -> Result<Vec<Membership>> {
+    Ok(queries::list_memberships(c, user_id)?)
 }
 
 /// The callers of the last few seconds, by the digest of their credential. Clones share what they remember.

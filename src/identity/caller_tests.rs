@@ -16,6 +16,7 @@ fn member(role: Role) -> (OrganisationId, Caller) {
         email: "a@acme.example".into(),
         platform_role: None,
         scope: Scope::Write,
+        token_id: None,
         memberships: vec![membership],
     };
     (organisation_id, caller)

@@ -25,9 +25,9 @@ mod signing_keys;
 mod tokens;
 mod users;
 
-pub use affiliations::affiliation;
+pub use affiliations::{affiliate_among, affiliation};
 pub use audit::{AuditRead, AuditedCaller, audit_reads, record_read};
-pub use caller::{Caller, CallerCache, Membership};
+pub use caller::{Caller, CallerCache, Membership, memberships_of};
 pub use members::{Member, members, put_member, remove_member};
 pub use organisations::{
     NewOrganisation, Organisation, OrganisationState, check_handle, find_organisation, for_member, organisation,
@@ -37,7 +37,7 @@ pub use routes::MaybeCaller;
 pub use signing_keys::{
     SigningKey, holder_of_key, register_key, require_sound, revoke_key, signing_key, signing_key_for, signing_keys,
 };
-pub use tokens::{ApiToken, TokenText, issue_token, revoke_token, tokens};
+pub use tokens::{ApiToken, TokenText, issue_token, revoke_token, standing_token, tokens};
 pub use users::{User, create_platform_user, find_user, user};
 
 use crate::error::{Error, Result};

@@ -151,6 +151,11 @@ pub fn tokens(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Api
     Ok(queries::list_tokens(c, caller.user_id, page.after_id::<kind::Token>()?, page.limit()?.saturating_add(1))?)
 }
 
+/// The token of this identifier, if it can be used now; whoever asks. Callers authorise.
+pub fn standing_token(c: &mut Conn, id: TokenId, now: Instant) -> Result<Option<ApiToken>> {
+    Ok(queries::find_token(c, id)?.filter(|token| token.revoked_at.is_none() && token.expires_at > now))
+}
+
 /// Revokes one of the caller's own tokens.
 pub fn revoke_token(c: &mut Conn, caller: &Caller, id: TokenId, now: Instant) -> Result<ApiToken> {
     let token = queries::find_token(c, id)?.filter(|token| token.user_id == caller.user_id);

@@ -29,6 +29,8 @@ use crate::types::{Digest, Instant, OrganisationId, Page, PageQuery, StatementId
 
 /// The longest licence that is not perpetual, in days.
 pub const MAX_DURATION_DAYS: i32 = 36_500;
+/// The most seats of a licence that limits them.
+pub const MAX_SEATS: i32 = 1000;
 /// The territory that stands for every country.
 const EVERYWHERE: &str = "*";
 /// The name of the document among a statement's subjects.
@@ -68,6 +70,9 @@ pub struct TermsDocument {
     pub attribution: bool,
     /// Whether the licensee's affiliates may use the corpus too.
     pub affiliates: bool,
+    /// How many of the licensee's API tokens may use the licence at a time, 1 to 1,000; any number when this is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seats: Option<i32>,
     /// What it costs.
     pub price: Price,
     /// Whether a buyer may license some of the shards only: those that it selects by language, domain or licence.
@@ -168,6 +173,11 @@ pub fn check(document: &TermsDocument) -> Result<()> {
         && !(1..=MAX_DURATION_DAYS).contains(&days)
     {
         return refused("duration_days", format!("{days} is not between 1 and {MAX_DURATION_DAYS}; for ever is null"));
+    }
+    if let Some(seats) = document.seats
+        && !(1..=MAX_SEATS).contains(&seats)
+    {
+        return refused("seats", format!("{seats} is not between 1 and {MAX_SEATS}; leave it out for any number"));
     }
     shares::check(document)?;
     check_territory(&document.territory)
@@ -281,6 +291,7 @@ mod tests {
             duration_days: Some(365),
             attribution: true,
             affiliates: false,
+            seats: None,
             price: Price::OneOff { amount: Money::new(88_800, Currency::CNY) },
             divisible: false,
             revenue_shares: None,
@@ -353,6 +364,8 @@ mod tests {
             ("divisible", TermsDocument { divisible: true, ..base.clone() }),
             ("duration_days", TermsDocument { duration_days: Some(0), ..base.clone() }),
             ("duration_days", TermsDocument { duration_days: Some(36_501), ..base.clone() }),
+            ("seats", TermsDocument { seats: Some(0), ..base.clone() }),
+            ("seats", TermsDocument { seats: Some(1001), ..base.clone() }),
             ("territory", TermsDocument { territory: placed(&[]), ..base.clone() }),
             ("territory", TermsDocument { territory: placed(&["CN", "*"]), ..base.clone() }),
             ("territory", TermsDocument { territory: placed(&["CN", "CN"]), ..base.clone() }),

@@ -187,6 +187,8 @@ identifiers! {
     ContractId = Contract "contract";
     /// A licensee's right to download a version.
     EntitlementId = Entitlement "entitlement";
+    /// The use of a licence by one API token.
+    SeatId = Seat "seat";
     /// A lab's declaration of what a model was trained on.
     ModelId = Model "model";
     /// The record of one delivered link.

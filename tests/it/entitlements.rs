@@ -161,6 +161,7 @@ async fn a_link_that_was_planned_before_the_revocation_does_not_leave_after_it()
             email: "admin@verse-lab.test".to_string(),
             platform_role: None,
             scope: Scope::Write,
+            token_id: None,
             memberships: vec![membership],
         };
         delivery::plan(c, &caller, id, &["data/a.jsonl".to_string()], now)

@@ -32,6 +32,7 @@ mod payouts;
 mod purchases;
 mod races;
 mod refusals;
+mod seats;
 mod selection;
 mod settlement;
 mod statements;

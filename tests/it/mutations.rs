@@ -92,6 +92,8 @@ const TABLE: &[(&str, Log)] = &[
     ("buy",                   Adds(&["contract", "entitlement"])),
     ("pay_order",             Adds(&["entitlement"])),
     ("create_links",          Adds(&["receipt-batch"])),
+    ("assign_seat",           Nothing("which of its tokens use a licence is the licensee's affair; each receipt names the one that did")),
+    ("free_seat",             Nothing("the same")),
     ("suspend_entitlement",   Adds(&["entitlement-change"])),
     ("reinstate_entitlement", Adds(&["entitlement-change"])),
     ("revoke_entitlement",    Adds(&["entitlement-change"])),

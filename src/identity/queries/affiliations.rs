@@ -11,19 +11,22 @@ pub(in crate::identity) fn insert_affiliation(c: &mut Conn, handle: &str, affili
         .execute(c)
 }
 
-/// Who declares to belong to `handle`, and whom it declares, by handle.
-pub(in crate::identity) fn list_affiliates(c: &mut Conn, handle: &str, limit: i64) -> QueryResult<Vec<String>> {
-    let declared = affiliations::table
+/// Whom `handle` declares to be affiliated with, by handle.
+pub(in crate::identity) fn list_declared(c: &mut Conn, handle: &str, limit: i64) -> QueryResult<Vec<String>> {
+    affiliations::table
         .filter(affiliations::handle.eq(handle))
         .order(affiliations::affiliate)
         .limit(limit)
         .select(affiliations::affiliate)
-        .load::<String>(c)?;
-    let declaring = affiliations::table
+        .load(c)
+}
+
+/// Who declares to be affiliated with `handle`, by handle.
+pub(in crate::identity) fn list_declaring(c: &mut Conn, handle: &str, limit: i64) -> QueryResult<Vec<String>> {
+    affiliations::table
         .filter(affiliations::affiliate.eq(handle))
         .order(affiliations::handle)
         .limit(limit)
         .select(affiliations::handle)
-        .load::<String>(c)?;
-    Ok([declared, declaring].concat())
+        .load(c)
 }

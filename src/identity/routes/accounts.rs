@@ -86,7 +86,7 @@ pub(crate) struct MembershipView {
     (status = 401, body = Problem, description = "no credential, or one that ended")))]
 #[get("/v1/me")]
 pub(crate) async fn get_me(caller: Caller) -> Json<Me> {
-    let Caller { user_id, email, platform_role, scope, memberships } = caller;
+    let Caller { user_id, email, platform_role, scope, memberships, .. } = caller;
     let view = |membership: crate::identity::Membership| MembershipView {
         handle: membership.handle,
         organisation_id: membership.organisation_id,

@@ -102,6 +102,9 @@ pub struct Licence {
     pub attribution: bool,
     /// Whether the buyer's affiliates may use the corpus too.
     pub affiliates: bool,
+    /// How many of the buyer's API tokens may use the licence at a time; absent for any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seats: Option<i32>,
 }
 
 impl Party {
@@ -129,6 +132,7 @@ impl Licence {
             duration_days: terms.duration_days,
             attribution: terms.attribution,
             affiliates: terms.affiliates,
+            seats: terms.seats,
         }
     }
 }

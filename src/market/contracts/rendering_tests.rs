@@ -70,6 +70,7 @@ fn every_value_that_is_agreed_changes_every_rendering() {
         ("/licence/duration_days", json!(365)),
         ("/licence/attribution", json!(false)),
         ("/licence/affiliates", json!(true)),
+        ("/licence/seats", json!(5)),
         ("/price/amount_minor", json!(128_001)),
         ("/price/currency", json!("USD")),
         ("/fee/amount_minor", json!(0)),
@@ -78,7 +79,8 @@ fn every_value_that_is_agreed_changes_every_rendering() {
     ];
     for (pointer, value) in changes {
         let mut other = said.clone();
-        *other.pointer_mut(pointer).unwrap() = value;
+        let (parent, member) = pointer.rsplit_once('/').unwrap();
+        other.pointer_mut(parent).unwrap()[member] = value;
         let error = check(other.clone()).unwrap_err();
         assert_eq!(error.field.as_deref(), Some("renderings.zh.html_sha256"), "{pointer}: {error:?}");
         other.as_object_mut().unwrap().remove("renderings");

@@ -55,6 +55,7 @@ impl Party {
             email: actor.email.clone(),
             platform_role: None,
             scope: Scope::Write,
+            token_id: None,
             memberships: vec![member],
         };
         Self { organisation, caller, handle, key: actor.key.clone() }

@@ -136,12 +136,11 @@ fn limits(document: &ContractDocument) -> Vec<Line> {
     };
     let attribution =
         if licence.attribution { "Party B names Party A as the source of the corpus" } else { "not required" };
-    vec![
-        item("Prohibited uses", prohibited),
-        item("Affiliates", affiliates),
-        item("Attribution", attribution),
-        said("The licence is not exclusive, and Party B cannot transfer it."),
-    ]
+    let mut lines = vec![item("Prohibited uses", prohibited), item("Affiliates", affiliates)];
+    lines.extend(licence.seats.map(|seats| item("Seats (API tokens that may use the licence at a time)", seats)));
+    lines.push(item("Attribution", attribution));
+    lines.push(said("The licence is not exclusive, and Party B cannot transfer it."));
+    lines
 }
 
 fn warranties() -> Vec<Line> {

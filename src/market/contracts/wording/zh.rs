@@ -141,12 +141,11 @@ fn limits(document: &ContractDocument) -> Vec<Line> {
         "不得提供给乙方的关联方"
     };
     let attribution = if licence.attribution { "乙方应当注明甲方为语料来源" } else { "不要求" };
-    vec![
-        item("禁止用途", prohibited),
-        item("关联方", affiliates),
-        item("署名", attribution),
-        said("本授权为非独占授权，乙方不得转让。"),
-    ]
+    let mut lines = vec![item("禁止用途", prohibited), item("关联方", affiliates)];
+    lines.extend(licence.seats.map(|seats| item("席位数（可同时使用本授权的 API 令牌）", seats)));
+    lines.push(item("署名", attribution));
+    lines.push(said("本授权为非独占授权，乙方不得转让。"));
+    lines
 }
 
 fn warranties() -> Vec<Line> {

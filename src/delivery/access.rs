@@ -1,0 +1,86 @@
+//! Who may use a licence, and when: the licensee's members, those of its affiliates where the terms let them, and where the
+//! terms limit the seats, with a seat only.
+//!
+//! A seat belongs to an API token. Somebody who signed in with a password has none, so that a limit of seats means the same
+//! to people and to programs: under such terms, people use a token too.
+
+use super::{Entitlement, EntitlementState, seats};
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::identity::{self, Caller, Membership, Role};
+use crate::terms;
+use crate::types::{Instant, TokenId};
+
+/// Who may download for an organisation.
+const USERS: &[Role] = &[Role::Trader, Role::Signer, Role::Reader];
+
+/// As whom a caller uses a licence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Access {
+    /// The handle of the licensee's affiliate for which the caller acts; none for the licensee itself.
+    pub(super) affiliate: Option<String>,
+    /// The token whose seat is used, where seats are limited.
+    pub(super) seat: Option<TokenId>,
+}
+
+/// Refuses a caller who may not use a licence now, and says as whom others do.
+pub(super) fn may_use(c: &mut Conn, caller: &Caller, entitlement: &Entitlement, now: Instant) -> Result<Access> {
+    let affiliate = match caller.member_of(entitlement.organisation_id) {
+        Some(_) => None,
+        None => affiliate(c, &caller.memberships, entitlement)?,
+    };
+    if affiliate.is_none() {
+        caller.may_for(entitlement.organisation_id, "the buyer", USERS)?;
+    }
+    require_usable(entitlement, now)?;
+    let seat = match seats::limit(c, entitlement)? {
+        None => None,
+        Some(_) => Some(require_seat(c, caller.token_id, entitlement)?),
+    };
+    Ok(Access { affiliate, seat })
+}
+
+/// The handle of the organisation among these that may use a licence as an affiliate of the licensee: verified, and
+/// declared by the licensee, or by an affiliate of its.
+pub(super) fn affiliate(
+    c: &mut Conn,
+    memberships: &[Membership],
+    entitlement: &Entitlement,
+) -> Result<Option<String>> {
+    let candidates: Vec<&str> = memberships.iter().filter(|m| m.verified).map(|m| m.handle.as_str()).collect();
+    if candidates.is_empty() || !terms::terms(c, entitlement.terms_id)?.document.affiliates {
+        return Ok(None);
+    }
+    let licensee = identity::organisation(c, entitlement.organisation_id)?.handle;
+    identity::affiliate_among(c, &licensee, &candidates)
+}
+
+/// Refuses a licence that may not be used now.
+pub(super) fn require_usable(entitlement: &Entitlement, now: Instant) -> Result<()> {
+    let refuse = |why: String| {
+        let refused = Error::new(Kind::NotEntitled, format!("entitlement {} {why}", entitlement.id));
+        Err(refused.remedy(format!("GET /v1/entitlements/{} shows its history", entitlement.id)))
+    };
+    match (entitlement.state, entitlement.expires_at) {
+        (EntitlementState::Active, Some(end)) if end <= now => refuse(format!("ended at {end}")),
+        (EntitlementState::Active, _) => Ok(()),
+        (state, _) => refuse(format!("is {state}")),
+    }
+}
+
+/// Refuses a credential that has no seat of a licence whose terms limit them.
+pub(super) fn require_seat(c: &mut Conn, token: Option<TokenId>, entitlement: &Entitlement) -> Result<TokenId> {
+    let refused = |why: String, remedy: String| {
+        Err(Error::new(Kind::NotEntitled, why).field("Authorization").remedy(remedy))
+    };
+    let id = entitlement.id;
+    let Some(token) = token else {
+        let why = format!("the terms of entitlement {id} limit its seats, and a session has none");
+        return refused(why, "use an API token that has a seat".to_string());
+    };
+    if seats::is_taken(c, id, token)? {
+        return Ok(token);
+    }
+    let remedy = format!("an admin of the licensee assigns one: PUT /v1/entitlements/{id}/seats/{token}");
+    refused(format!("API token {token} has no seat of entitlement {id}"), remedy)
+}

@@ -1,0 +1,218 @@
+//! Who may use a licence: the licensee, its affiliates where the terms let them, and where the terms limit the seats,
+//! with a seat only.
+
+use std::sync::Arc;
+
+use corpex::cli::client::Client;
+use corpex::delivery;
+use corpex::error::{Kind, Result};
+use corpex::types::EntitlementId;
+use serde_json::{Value, json};
+use tokio::sync::Barrier;
+
+use crate::support::{Actor, PASSWORD, TestApp, refused, terms, token_wish};
+
+/// An API token: what it is called by, and a client that presents it.
+#[derive(Clone)]
+struct Token {
+    id: String,
+    client: Client,
+}
+
+impl Token {
+    async fn issue(owner: &Actor) -> Self {
+        let issued = owner.post("/v1/tokens", &token_wish("write", 100)).await.unwrap();
+        let client = owner.client.with_token(issued["token"].as_str().unwrap());
+        Self { id: issued["id"].as_str().unwrap().to_string(), client }
+    }
+
+    async fn links(&self, entitlement: &str) -> Result<Value> {
+        let wanted = json!({ "paths": ["data/a.jsonl"] });
+        self.client.post(format!("/v1/entitlements/{entitlement}/links")).json(&wanted)?.send().await
+    }
+}
+
+/// Licenses poems to a lab under terms of which some members are changed.
+async fn licensed(app: &TestApp, lab: &Actor, changes: Value) -> String {
+    let provider = app.provider().await;
+    let published = provider.publish("poems", &[("data/a.jsonl", b"{}\n"), ("data/b.jsonl", b"{}\n")]).await;
+    app.compliance.assess(&published).await;
+    let mut document = terms(50_000);
+    document.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    let terms = provider.try_publish_terms(&document).await.unwrap()["id"].as_str().unwrap().to_string();
+    let offer = provider.list(&published, &terms).await;
+    lab.buy(&offer).await.unwrap()
+}
+
+async fn funded(app: &TestApp, lab: Actor) -> Actor {
+    app.operator.deposit(&lab.handle, 50_000, "bank-1").await;
+    lab
+}
+
+async fn assign(admin: &Actor, entitlement: &str, token: &str) -> Result<Value> {
+    admin.client.put(format!("/v1/entitlements/{entitlement}/seats/{token}")).send().await
+}
+
+async fn free(admin: &Actor, entitlement: &str, token: &str) -> Result<Value> {
+    admin.client.delete(format!("/v1/entitlements/{entitlement}/seats/{token}")).send().await
+}
+
+async fn taken(admin: &Actor, entitlement: &str) -> Vec<Value> {
+    let seats = admin.get(format!("/v1/entitlements/{entitlement}/seats")).await.unwrap();
+    seats["items"].as_array().unwrap().iter().map(|seat| seat["token_id"].clone()).collect()
+}
+
+async fn receipts(app: &TestApp, entitlement: &str) -> Vec<delivery::Receipt> {
+    let id: EntitlementId = entitlement.parse().unwrap();
+    app.app().db.read(move |c| delivery::receipts_of(c, id, "", 100)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_for_whom_the_licensee_vouches_use_its_licence_and_receipts_name_them() {
+    let app = TestApp::start().await;
+    let lab = funded(&app, app.affiliate("verse-lab", &["verse-cloud"]).await).await;
+    let cloud = app.affiliate("verse-cloud", &["verse-edge"]).await;
+    let edge = app.organisation("verse-edge").await;
+    let hanger_on = app.affiliate("hanger-on", &["verse-lab", "verse-cloud"]).await;
+    let entitlement = licensed(&app, &lab, json!({ "affiliates": true })).await;
+    for user in [&lab, &cloud, &edge] {
+        user.links(&entitlement, &["data/a.jsonl"]).await.unwrap();
+    }
+    let named: Vec<_> = receipts(&app, &entitlement).await.into_iter().map(|receipt| receipt.affiliate).collect();
+    assert_eq!(named, [None, Some("verse-cloud".to_string()), Some("verse-edge".to_string())]);
+    assert_eq!(cloud.get(format!("/v1/entitlements/{entitlement}")).await.unwrap()["organisation"], "verse-lab");
+    refused(hanger_on.links(&entitlement, &["data/a.jsonl"]).await, Kind::NotFound, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn affiliates_stay_outside_where_the_terms_do_not_let_them_in() {
+    let app = TestApp::start().await;
+    let lab = funded(&app, app.affiliate("verse-lab", &["verse-cloud"]).await).await;
+    let cloud = app.organisation("verse-cloud").await;
+    let entitlement = licensed(&app, &lab, json!({ "affiliates": false })).await;
+    refused(cloud.links(&entitlement, &["data/a.jsonl"]).await, Kind::NotFound, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_affiliate_that_nobody_verified_vouches_for_nobody() {
+    let app = TestApp::start().await;
+    let lab = funded(&app, app.affiliate("verse-lab", &["verse-cloud"]).await).await;
+    let unverified = Actor::register_with(&app.anonymous(), "verse-cloud", &["verse-edge"]).await;
+    let edge = app.organisation("verse-edge").await;
+    let entitlement = licensed(&app, &lab, json!({ "affiliates": true })).await;
+    for user in [&unverified, &edge] {
+        refused(user.links(&entitlement, &["data/a.jsonl"]).await, Kind::NotFound, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_seats_are_limited_only_a_token_with_a_seat_is_given_links() {
+    let app = TestApp::start().await;
+    let lab = app.lab("verse-lab", 50_000).await;
+    let entitlement = licensed(&app, &lab, json!({ "seats": 2 })).await;
+    let (first, second, third) = (Token::issue(&lab).await, Token::issue(&lab).await, Token::issue(&lab).await);
+    let without = refused(first.links(&entitlement).await, Kind::NotEntitled, Some("Authorization"));
+    assert!(without.remedy.unwrap().contains(&format!("/seats/{}", first.id)));
+
+    for token in [&first, &second, &first] {
+        assign(&lab, &entitlement, &token.id).await.unwrap();
+    }
+    assert_eq!(taken(&lab, &entitlement).await, [json!(first.id), json!(second.id)]);
+    first.links(&entitlement).await.unwrap();
+    assert_eq!(receipts(&app, &entitlement).await[0].seat.unwrap().to_string(), first.id);
+    refused(assign(&lab, &entitlement, &third.id).await, Kind::WrongState, Some("seats"));
+    refused(third.links(&entitlement).await, Kind::NotEntitled, Some("Authorization"));
+
+    free(&lab, &entitlement, &first.id).await.unwrap();
+    refused(first.links(&entitlement).await, Kind::NotEntitled, Some("Authorization"));
+    refused(free(&lab, &entitlement, &first.id).await, Kind::NotFound, Some("token"));
+    assign(&lab, &entitlement, &third.id).await.unwrap();
+    third.links(&entitlement).await.unwrap();
+
+    app.told().await;
+    let feed = lab.get("/v1/events?organisation=verse-lab&types=seat.assigned,seat.freed").await.unwrap();
+    assert_eq!(feed["items"].as_array().unwrap().len(), 4, "{feed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_frees_its_seat() {
+    let app = TestApp::start().await;
+    let lab = app.lab("verse-lab", 50_000).await;
+    let entitlement = licensed(&app, &lab, json!({ "seats": 1 })).await;
+    let (first, second) = (Token::issue(&lab).await, Token::issue(&lab).await);
+    assign(&lab, &entitlement, &first.id).await.unwrap();
+    refused(assign(&lab, &entitlement, &second.id).await, Kind::WrongState, Some("seats"));
+    let _: Value = lab.client.delete(format!("/v1/tokens/{}", first.id)).send().await.unwrap();
+    assign(&lab, &entitlement, &second.id).await.unwrap();
+    second.links(&entitlement).await.unwrap();
+    assert_eq!(taken(&lab, &entitlement).await, [json!(second.id)]);
+    refused(assign(&lab, &entitlement, &first.id).await, Kind::Invalid, Some("token"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_who_signed_in_with_a_password_has_no_seat() {
+    let app = TestApp::start().await;
+    let lab = app.lab("verse-lab", 50_000).await;
+    let entitlement = licensed(&app, &lab, json!({ "seats": 1 })).await;
+    let person = json!({ "email": lab.email, "password": PASSWORD });
+    let session: Value = app.anonymous().post("/v1/sessions").json(&person).unwrap().send().await.unwrap();
+    let client = app.anonymous().with_token(session["access_token"].as_str().unwrap());
+    let signed_in = Token { id: String::new(), client };
+    let without = refused(signed_in.links(&entitlement).await, Kind::NotEntitled, Some("Authorization"));
+    assert!(without.remedy.unwrap().contains("API token"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seats_are_for_those_who_may_use_the_licence_and_for_limited_terms() {
+    let app = TestApp::start().await;
+    let lab = funded(&app, app.affiliate("verse-lab", &["verse-cloud"]).await).await;
+    let (cloud, stranger) = (app.organisation("verse-cloud").await, app.organisation("idle-lab").await);
+    let entitlement = licensed(&app, &lab, json!({ "affiliates": true, "seats": 1 })).await;
+    let outside = Token::issue(&stranger).await;
+    refused(assign(&lab, &entitlement, &outside.id).await, Kind::Invalid, Some("token"));
+    let inside = Token::issue(&cloud).await;
+    refused(assign(&cloud, &entitlement, &inside.id).await, Kind::Forbidden, None);
+    assign(&lab, &entitlement, &inside.id).await.unwrap();
+    inside.links(&entitlement).await.unwrap();
+
+    let other = TestApp::start().await;
+    let lab = other.lab("verse-lab", 50_000).await;
+    let entitlement = licensed(&other, &lab, json!({})).await;
+    let token = Token::issue(&lab).await;
+    refused(assign(&lab, &entitlement, &token.id).await, Kind::WrongState, None);
+    token.links(&entitlement).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_who_are_given_a_seat_at_once_no_more_get_one_than_there_are() {
+    const SEATS: usize = 3;
+    let app = TestApp::start().await;
+    let lab = app.lab("verse-lab", 50_000).await;
+    let entitlement = licensed(&app, &lab, json!({ "seats": SEATS })).await;
+    let mut tokens = Vec::new();
+    for _ in 0..12 {
+        tokens.push(Token::issue(&lab).await);
+    }
+    let start = Arc::new(Barrier::new(tokens.len()));
+    let racing: Vec<_> = tokens
+        .into_iter()
+        .map(|token| {
+            let (start, lab, entitlement) = (start.clone(), lab.clone(), entitlement.clone());
+            tokio::spawn(async move {
+                start.wait().await;
+                assign(&lab, &entitlement, &token.id).await.map(|_| token)
+            })
+        })
+        .collect();
+    let mut seated = Vec::new();
+    for racer in racing {
+        match racer.await.unwrap() {
+            Ok(token) => seated.push(token),
+            Err(error) => assert_eq!((error.kind, error.field.as_deref()), (Kind::WrongState, Some("seats"))),
+        }
+    }
+    assert_eq!((seated.len(), taken(&lab, &entitlement).await.len()), (SEATS, SEATS));
+    for token in seated {
+        token.links(&entitlement).await.unwrap();
+    }
+}
