@@ -502,9 +502,11 @@ diesel::table! {
         currency -> Text,
         contract_document -> Text,
         state -> Text,
+        download_days -> Integer,
         acceptance_days -> Integer,
         cure_days -> Integer,
         due_at -> Nullable<Timestamp>,
+        announced_due_at -> Nullable<Timestamp>,
         refund_minor -> Nullable<BigInt>,
         created_at -> Timestamp,
     }

@@ -51,11 +51,15 @@ CREATE TABLE orders (
     -- The exact bytes both sides sign, as canonical JSON.
     contract_document TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('awaiting_signature', 'awaiting_payment', 'escrowed', 'delivering', 'delivered', 'accepted', 'settled', 'certificated', 'cancelled', 'expired', 'rejected', 'curing', 'disputed', 'refunded')),
-    -- How long the buyer may take to accept, and the provider to cure: as it was when the order was placed.
+    -- How long the buyer may take to begin the download and to accept, and the provider to cure: as it was when the order
+    -- was placed.
+    download_days INTEGER NOT NULL CHECK (download_days > 0),
     acceptance_days INTEGER NOT NULL CHECK (acceptance_days > 0),
     cure_days INTEGER NOT NULL CHECK (cure_days > 0),
     -- Until when it may stay in its state; then the exchange moves it on.
     due_at TIMESTAMP,
+    -- The deadline of which both sides were told beforehand.
+    announced_due_at TIMESTAMP,
     -- Offered while the provider cures; given back at the end.
     refund_minor BIGINT CHECK (refund_minor >= 0 AND refund_minor <= price_minor),
     created_at TIMESTAMP NOT NULL,
@@ -102,6 +106,10 @@ INSERT INTO state_edges (life, from_state, to_state) VALUES
     ('orders', 'awaiting_payment', 'cancelled'),
     ('orders', 'awaiting_payment', 'expired'),
     ('orders', 'escrowed', 'delivering'),
+    ('orders', 'escrowed', 'accepted'),
+    ('orders', 'escrowed', 'refunded'),
+    ('orders', 'delivering', 'refunded'),
+    ('orders', 'delivered', 'refunded'),
     ('orders', 'delivering', 'delivered'),
     ('orders', 'delivering', 'accepted'),
     ('orders', 'delivering', 'rejected'),

@@ -42,7 +42,7 @@ pub fn lift(c: &mut Conn, keys: &ExchangeKeys, version: VersionId, cause: Takedo
 }
 
 /// Revokes every licence to a version, and gives them all: those that had ended before too, for their holders may
-/// still have the bytes. Callers authorise.
+/// still have the bytes. What was paid for them goes back where it is still in escrow. Callers authorise.
 pub fn recall(
     c: &mut Conn,
     keys: &ExchangeKeys,
@@ -56,6 +56,7 @@ pub fn recall(
         if entitlement.state.may_become(EntitlementState::Revoked) {
             advance(c, keys, entitlement.clone(), EntitlementState::Revoked, cause, reason, now)?;
         }
+        market::orders::refund_recalled(c, keys, entitlement.order_id, cause, now)?;
     }
     Ok(recalled)
 }

@@ -106,7 +106,7 @@ const TABLE: &[(&str, Log)] = &[
     ("counter_takedown",      Adds(&["takedown"])),
     ("reinstate_takedown",    Adds(&["takedown", "listing-change", "entitlement-change"])),
     ("uphold_takedown",       Adds(&["takedown", "listing-change"])),
-    ("issue_recall",          Adds(&["takedown", "entitlement-change", "recall"])),
+    ("issue_recall",          Adds(&["takedown", "entitlement-change", "order-change", "recall"])),
     ("acknowledge_recall",    Adds(&["recall"])),
     ("attest_deletion",       Adds(&["deletion-attestation", "recall"])),
     ("declare_training",      Adds(&["recall"])),

@@ -94,12 +94,66 @@ async fn an_order_that_is_not_paid_in_time_expires() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_paid_and_never_downloaded_is_accepted_at_last_and_announced_once_before() {
+    let story = Story::begin(1).await;
+    let Story { app, lab, provider, offer } = &story;
+    let order = lab.order(offer).await.unwrap();
+    let paid = lab.pay(&order).await.unwrap();
+    refused(lab.answer(&order, "acceptance").await, Kind::WrongState, None);
+    story.days_pass(82).await;
+    assert_eq!(story.order(&order).await["history"].as_array().unwrap().len(), 3, "it is not announced yet");
+    for _ in 0..2 {
+        story.days_pass(1).await;
+        assert_eq!(last_step(&story.order(&order).await).0, "acceptance_due");
+    }
+    app.told().await;
+    for side in [lab, provider] {
+        let path = format!("/v1/events?organisation={}&types=order.acceptance_due", side.handle);
+        assert_eq!(side.get(path).await.unwrap()["items"].as_array().unwrap().len(), 1, "each side is told once");
+    }
+    story.days_pass(6).await;
+    let shown = story.order(&order).await;
+    assert_eq!(shown["state"], "certificated");
+    let reasons: Vec<_> = shown["history"].as_array().unwrap().iter().map(|step| step["reason"].clone()).collect();
+    assert!(reasons.contains(&json!("not downloaded in time")), "{reasons:?}");
+    assert_eq!((lab.balance("wallet").await, provider.balance("payable").await), (0, PRICE - 1500));
+    lab.links(paid["entitlement"]["id"].as_str().unwrap(), &["data/a.jsonl"]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recall_gives_back_what_is_in_escrow_and_leaves_what_is_settled() {
+    let story = Story::begin(3).await;
+    let Story { app, lab, provider, offer } = &story;
+    let unpaid = lab.order(offer).await.unwrap();
+    let untouched = lab.order(offer).await.unwrap();
+    lab.pay(&untouched).await.unwrap();
+    let (delivered, _) = lab.take_delivery(offer).await;
+    let (settled, _) = lab.take_delivery(offer).await;
+    lab.answer(&settled, "acceptance").await.unwrap();
+    let case = lab.claim(&offer.dataset).await;
+    for step in ["triage", "interim-block", "notification"] {
+        app.compliance.decide(&case, step).await.unwrap();
+    }
+    provider.counter(&case).await.unwrap();
+    for step in ["upholding", "recall"] {
+        app.compliance.decide(&case, step).await.unwrap();
+    }
+    for order in [&untouched, &delivered] {
+        let shown = story.order(order).await;
+        assert_eq!(last_step(&shown), ("refunded", case.as_str(), "the version was recalled"));
+    }
+    assert_eq!(story.order(&settled).await["state"], "certificated");
+    assert_eq!(story.order(&unpaid).await["state"], "awaiting_payment");
+    refused(lab.pay(&unpaid).await, Kind::WrongState, None);
+    assert_eq!((lab.balance("wallet").await, provider.balance("payable").await), (2 * PRICE, PRICE - 1500));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_buyer_does_not_answer_in_time_is_accepted() {
     let story = Story::begin(1).await;
     let Story { app, lab, provider, offer } = &story;
     let order = lab.order(offer).await.unwrap();
     let paid = lab.pay(&order).await.unwrap();
-    assert_eq!(story.order(&order).await["due_at"], Value::Null, "nothing was delivered yet");
     let entitlement = paid["entitlement"]["id"].as_str().unwrap();
     lab.links(entitlement, &["data/a.jsonl"]).await.unwrap();
     story.days_pass(13).await;

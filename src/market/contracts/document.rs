@@ -54,6 +54,10 @@ pub struct ContractDocument {
     pub priced_by: Option<PricedBy>,
     /// The exchange's part of it.
     pub fee: Money,
+    /// Days from the payment within which the buyer begins the download; what it does not download then counts as accepted.
+    /// Absent in contracts from before there was such a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download_days: Option<i32>,
     /// Days from the complete delivery after which what was delivered counts as accepted.
     pub acceptance_days: i32,
     /// When the contract was made out.

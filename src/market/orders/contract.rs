@@ -64,6 +64,7 @@ pub(super) fn contract_document(
         price: order.price(),
         priced_by: PricedBy::under(&terms.document, &measure),
         fee: order.fee(),
+        download_days: Some(order.download_days),
         acceptance_days: order.acceptance_days,
         made_at: order.created_at,
     };

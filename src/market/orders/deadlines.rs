@@ -1,11 +1,14 @@
 //! What the exchange does when a deadline passes: silence has a meaning in every state that must not last.
 
+use std::time::Duration;
+
 use super::acceptance::DeliveryEvidence;
 use super::rejection::refund_all;
 use super::settlement::settle;
 use super::{Order, OrderState, advance, announce, order, queries};
 use crate::db::Conn;
 use crate::error::Result;
+use crate::history;
 use crate::keys::ExchangeKeys;
 use crate::types::{Instant, OrderId};
 
@@ -33,6 +36,7 @@ pub fn pass_deadline(
             let order = advance(c, order, OrderState::Expired, None, "exchange", reason, now)?;
             return announce(c, keys, order, from, reason, now);
         }
+        (OrderState::Escrowed, _) => "not downloaded in time",
         (OrderState::Delivering | OrderState::Delivered, _) => "neither accepted nor rejected in time",
         (OrderState::Curing, Some(_)) => "the offer of a refund was not answered in time",
         (OrderState::Rejected | OrderState::Curing, _) => {
@@ -42,4 +46,24 @@ pub fn pass_deadline(
     };
     let order = advance(c, order, OrderState::Accepted, None, "exchange", accepted, now)?;
     settle(c, keys, order, evidence, now)
+}
+
+/// How long before an order that was not downloaded counts as accepted its sides are told of it.
+const NOTICE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Orders that were not downloaded and count as accepted soon, of which their sides were not told, and which sort after
+/// `after`; at most `limit`.
+pub fn list_unannounced(c: &mut Conn, now: Instant, after: &str, limit: i64) -> Result<Vec<OrderId>> {
+    Ok(queries::list_unannounced(c, now, now.plus(NOTICE), after, limit)?)
+}
+
+/// Tells both sides, once, that an order which was not downloaded counts as accepted soon.
+pub fn announce_acceptance(c: &mut Conn, id: OrderId, now: Instant) -> Result<()> {
+    let order = order(c, id)?;
+    let Some(due) = order.due_at.filter(|due| order.state == OrderState::Escrowed && *due > now) else { return Ok(()) };
+    if queries::set_announced(c, id, due)? == 1 {
+        let (state, reason) = (order.state.as_str(), format!("not downloaded: it counts as accepted at {due}"));
+        history::record(c, id, Some(state), "acceptance_due", "exchange", &reason, now)?;
+    }
+    Ok(())
 }

@@ -5,7 +5,8 @@
 //!
 //! A state that must not last has a deadline, `due_at`, which is stored when the state begins. Until then it is for one
 //! side to act; from then on that side is refused, and the exchange moves the order on by itself. Whoever comes first
-//! wins by compare and swap, so it does not matter how far clocks differ.
+//! wins by compare and swap, so it does not matter how far clocks differ. What was paid and never downloaded counts as
+//! accepted at last, too; both sides are told of it some days before.
 //!
 //! Invariant: what a buyer paid leaves escrow once: all of it to the buyer, or all of it to the provider and the exchange
 //! but what both sides agreed to refund.
@@ -32,14 +33,14 @@ pub use acceptance::{DeliveryEvidence, accept};
 pub use cancellation::cancel;
 pub use certificate::{certificate_number, trade_certificate};
 pub use contract::{Contract, contract_of, order_of_contract, rendering, sign_contract};
-pub use deadlines::{list_due, pass_deadline};
+pub use deadlines::{announce_acceptance, list_due, list_unannounced, pass_deadline};
 pub use delivery::{mark_delivered, mark_delivering};
 pub(super) use disputed::{dispute, settle_dispute};
 pub use payment::pay;
 pub use place::{NewOrder, place};
 pub use purchase::{Purchase, purchase};
 pub(super) use rejection::refund_all;
-pub use rejection::{CureOffer, Remedy, accept_cure, offer_cure, redeliver, reject, reject_cure};
+pub use rejection::{CureOffer, Remedy, accept_cure, offer_cure, redeliver, refund_recalled, reject, reject_cure};
 pub(super) use royalties::require_derivable;
 
 use std::time::Duration;
@@ -106,9 +107,9 @@ impl OrderState {
             (self, next),
             (AwaitingSignature, AwaitingPayment | Cancelled | Expired)
                 | (AwaitingPayment, Escrowed | Cancelled | Expired)
-                | (Escrowed, Delivering | Disputed)
-                | (Delivering, Delivered | Accepted | Rejected | Disputed)
-                | (Delivered, Accepted | Rejected | Disputed)
+                | (Escrowed, Delivering | Accepted | Disputed | Refunded)
+                | (Delivering, Delivered | Accepted | Rejected | Disputed | Refunded)
+                | (Delivered, Accepted | Rejected | Disputed | Refunded)
                 | (Rejected, Curing | Refunded | Disputed)
                 | (Curing, Delivering | Rejected | Accepted | Refunded | Disputed)
                 | (Disputed, Accepted | Refunded)
@@ -165,6 +166,8 @@ pub struct Order {
     pub contract_document: String,
     /// Where it is in its life.
     pub state: OrderState,
+    /// How many days the buyer has to begin the download, once it has paid; as it was when the order was placed.
+    pub download_days: i32,
     /// How many days the buyer has to accept or reject what was delivered; as it was when the order was placed.
     pub acceptance_days: i32,
     /// How many days the provider has to cure what was rejected; as it was when the order was placed.
@@ -309,7 +312,11 @@ mod tests {
             (AwaitingPayment, Cancelled),
             (AwaitingPayment, Expired),
             (Escrowed, Delivering),
+            (Escrowed, Accepted),
             (Escrowed, Disputed),
+            (Escrowed, Refunded),
+            (Delivering, Refunded),
+            (Delivered, Refunded),
             (Delivering, Disputed),
             (Delivered, Disputed),
             (Rejected, Disputed),

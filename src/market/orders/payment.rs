@@ -1,6 +1,6 @@
 //! Paying an order: from the buyer's wallet, and a voucher's pool, into escrow.
 
-use super::{BUYERS, Order, OrderState, advance, require_in_time, require_state, visible_order};
+use super::{BUYERS, Order, OrderState, advance, days, require_in_time, require_state, visible_order};
 use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::identity::Caller;
@@ -16,7 +16,13 @@ pub fn pay(c: &mut Conn, caller: &Caller, id: OrderId, programme: Option<Program
     require_state(&order, OrderState::AwaitingPayment)?;
     require_in_time(&order, now, "place another order")?;
     into_escrow(c, &order, programme, now)?;
-    advance(c, order, OrderState::Escrowed, None, caller.user_id, "paid into escrow", now)
+    let due = download_due(&order, now);
+    advance(c, order, OrderState::Escrowed, Some(due), caller.user_id, "paid into escrow", now)
+}
+
+/// Until when the download of an order that is paid now must begin.
+pub(super) fn download_due(order: &Order, now: Instant) -> Instant {
+    now.plus(days(order.download_days))
 }
 
 /// Moves the price of an order that may be paid now into escrow. Callers authorise.

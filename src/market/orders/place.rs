@@ -91,6 +91,7 @@ pub(super) fn draft(
         currency: price.currency,
         contract_document: String::new(),
         state: OrderState::AwaitingSignature,
+        download_days: config.download_window_days,
         acceptance_days: config.acceptance_window_days,
         cure_days: config.cure_window_days,
         due_at: Some(made_at.plus(days(config.payment_window_days))),

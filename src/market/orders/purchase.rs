@@ -4,7 +4,7 @@
 //! its life in escrow.
 
 use super::contract::{SIGNERS, agree};
-use super::payment::into_escrow;
+use super::payment::{download_due, into_escrow};
 use super::quotes::redeem;
 use super::{Contract, NewOrder, Order, OrderState, queries};
 use crate::config::Config;
@@ -40,7 +40,8 @@ pub fn purchase(
 ) -> Result<(Order, Contract)> {
     let quoted = redeem(c, caller, keys, config, purchase, now)?;
     caller.may_for(quoted.buyer_id, "the buyer", SIGNERS)?;
-    let order = Order { state: OrderState::Escrowed, due_at: None, ..quoted };
+    let due = download_due(&quoted, now);
+    let order = Order { state: OrderState::Escrowed, due_at: Some(due), ..quoted };
     queries::insert_order(c, &order)?;
     let contract = agree(c, keys, &order, purchase.envelope.clone(), now)?;
     into_escrow(c, &order, purchase.voucher, now)?;

@@ -55,6 +55,32 @@ pub(super) fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> Q
         .load(c)
 }
 
+/// Orders in escrow whose deadline passes after `now` and until `soon`, of which nobody was told.
+pub(super) fn list_unannounced(
+    c: &mut Conn,
+    now: Instant,
+    soon: Instant,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<OrderId>> {
+    orders::table
+        .filter(orders::state.eq(OrderState::Escrowed))
+        .filter(orders::due_at.gt(now))
+        .filter(orders::due_at.le(soon))
+        .filter(orders::announced_due_at.is_null())
+        .filter(orders::id.gt(after.to_string().into_sql::<Text>()))
+        .order(orders::id)
+        .limit(limit)
+        .select(orders::id)
+        .load(c)
+}
+
+/// Writes down that the sides were told of a deadline, unless they were before, or the order moved on.
+pub(super) fn set_announced(c: &mut Conn, id: OrderId, due: Instant) -> QueryResult<usize> {
+    let waiting = orders::table.find(id).filter(orders::state.eq(OrderState::Escrowed)).filter(orders::due_at.eq(due));
+    diesel::update(waiting.filter(orders::announced_due_at.is_null())).set(orders::announced_due_at.eq(due)).execute(c)
+}
+
 pub(super) fn insert_contract(c: &mut Conn, contract: &Contract) -> QueryResult<usize> {
     diesel::insert_into(contracts::table).values(contract).execute(c)
 }

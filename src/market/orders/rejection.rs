@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 use super::acceptance::DeliveryEvidence;
 use super::settlement::{give_back, settle};
 use super::{
-    BUYERS, Order, OrderState, advance, announce, days, require_in_time, require_state, visible_order, wrong_state,
+    BUYERS, Order, OrderState, advance, announce, days, order, require_in_time, require_state, visible_order,
+    wrong_state,
 };
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
@@ -191,4 +192,23 @@ pub(in crate::market) fn refund_all(
     let order = Order { refund_minor: Some(price.amount_minor), ..order };
     let order = advance(c, order, OrderState::Refunded, None, actor, reason, now)?;
     announce(c, keys, order, from, reason, now)
+}
+
+/// Gives the buyer of a recalled version its money back, while it is in escrow. What is in dispute is for the exchange to
+/// decide, and what is settled stays so. Callers authorise, and end the licence.
+pub fn refund_recalled(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    id: OrderId,
+    actor: impl std::fmt::Display,
+    now: Instant,
+) -> Result<Order> {
+    use OrderState::{Curing, Delivered, Delivering, Escrowed, Rejected};
+    let order = order(c, id)?;
+    match order.state {
+        Escrowed | Delivering | Delivered | Rejected | Curing => {
+            refund_all(c, keys, order, actor, "the version was recalled", now)
+        }
+        _ => Ok(order),
+    }
 }

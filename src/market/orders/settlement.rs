@@ -144,6 +144,7 @@ mod tests {
             currency: Currency::CNY,
             contract_document: String::new(),
             state: OrderState::Accepted,
+            download_days: 1,
             acceptance_days: 1,
             cure_days: 1,
             due_at: None,

@@ -8,6 +8,7 @@ use proptest::sample::Index;
 pub const PRICE: i64 = 1000;
 pub const FEE: i64 = 30;
 const PAYMENT_DAYS: i64 = 7;
+pub const DOWNLOAD_DAYS: i32 = 21;
 const ACCEPTANCE_DAYS: i64 = 14;
 const CURE_DAYS: i64 = 14;
 
@@ -108,8 +109,8 @@ impl Book {
         self.trades.push(Trade { id, lab, contract, state, is_signed: false, due, refund: None });
     }
     pub fn bought(&mut self, id: OrderId, lab: usize, contract: String) {
-        let state = "escrowed";
-        self.trades.push(Trade { id, lab, contract, state, is_signed: true, due: None, refund: None });
+        let (state, due) = ("escrowed", Some(self.day + i64::from(DOWNLOAD_DAYS)));
+        self.trades.push(Trade { id, lab, contract, state, is_signed: true, due, refund: None });
     }
     pub fn trade(&self, order: Index) -> Option<Trade> {
         (!self.trades.is_empty()).then(|| order.get(&self.trades).clone())
@@ -155,7 +156,7 @@ impl Book {
             Step::Pay(_) => {
                 allowed(trade.state == "awaiting_payment" && !is_late)?;
                 self.pay(trade.lab)?;
-                (trade.state, trade.due) = ("escrowed", None);
+                (trade.state, trade.due) = ("escrowed", due_in(DOWNLOAD_DAYS.into()));
             }
             Step::Begin(_) if trade.state == "escrowed" => {
                 (trade.state, trade.due) = ("delivering", due_in(ACCEPTANCE_DAYS));

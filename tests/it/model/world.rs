@@ -24,7 +24,7 @@ use proptest::sample::Index;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 
-use super::rules::{Book, PRICE, Step, Trade};
+use super::rules::{Book, DOWNLOAD_DAYS, PRICE, Step, Trade};
 use crate::support::{Actor, Offer, TestApp};
 
 /// What a step says of its order where the order is known anyway.
@@ -87,7 +87,7 @@ struct Count {
 
 impl World {
     pub async fn begin(labs: usize) -> Self {
-        let app = TestApp::start().await;
+        let app = TestApp::start_with(|config| config.download_window_days = DOWNLOAD_DAYS).await;
         let provider = app.provider().await;
         let offer = app.listed_corpus(&provider, "poems", PRICE).await;
         let mut parties = Vec::new();

@@ -97,15 +97,18 @@ fn price(document: &ContractDocument) -> Vec<Line> {
 }
 
 fn delivery(document: &ContractDocument) -> Vec<Line> {
-    vec![
-        item("Days for acceptance, from complete delivery", document.acceptance_days),
-        said(
-            "Once the price is in escrow, Party A delivers by signed links of the exchange; every delivery leaves a receipt.",
-        ),
-        said(
-            "Party B compares the shards with the manifest, and accepts or rejects with a reason within that time; what it does not reject counts as accepted.",
-        ),
-    ]
+    let mut lines = vec![item("Days for acceptance, from complete delivery", document.acceptance_days)];
+    lines.extend(document.download_days.map(|days| item("Days to begin the download, from payment", days)));
+    lines.push(said(
+        "Once the price is in escrow, Party A delivers by signed links of the exchange; every delivery leaves a receipt.",
+    ));
+    lines.push(said(
+        "Party B compares the shards with the manifest, and accepts or rejects with a reason within that time; what it does not reject counts as accepted.",
+    ));
+    lines.extend(document.download_days.map(|_| {
+        said("What Party B does not begin to download in time counts as accepted, after notice by the exchange; the licence stays.")
+    }));
+    lines
 }
 
 fn term(document: &ContractDocument) -> Vec<Line> {
