@@ -212,6 +212,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(delivery::trades::routes::decide_appeal)
         .service(delivery::routes::list_entitlements)
         .service(delivery::routes::get_entitlement)
+        .service(delivery::routes::renew_entitlement)
         .service(delivery::routes::create_links)
         .service(delivery::seats::routes::list_seats)
         .service(delivery::seats::routes::assign_seat)

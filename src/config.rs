@@ -75,6 +75,9 @@ pub struct Config {
     /// How long either side may appeal against the decision of a dispute, in days
     #[arg(long, env = "CORPEX_APPEAL_WINDOW_DAYS", default_value_t = 7, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
     pub appeal_window_days: i32,
+    /// How long before the end of a licence its holder is told of it, in days
+    #[arg(long, env = "CORPEX_RENEWAL_NOTICE_DAYS", default_value_t = 30, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
+    pub renewal_notice_days: i32,
     /// Let webhooks lead to private addresses, and without TLS: for an exchange inside a private network
     #[arg(long, env = "CORPEX_WEBHOOK_PRIVATE_NETWORKS")]
     pub webhook_private_networks: bool,
@@ -130,6 +133,7 @@ impl Config {
             cure_window_days: 14,
             public_notice_days: 0,
             appeal_window_days: 7,
+            renewal_notice_days: 30,
             log_json: false,
             no_worker: false,
             webhook_private_networks: false,

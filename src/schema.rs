@@ -508,6 +508,7 @@ diesel::table! {
         due_at -> Nullable<Timestamp>,
         announced_due_at -> Nullable<Timestamp>,
         refund_minor -> Nullable<BigInt>,
+        renews -> Nullable<Text>,
         created_at -> Timestamp,
     }
 }
@@ -549,6 +550,7 @@ diesel::table! {
         statement_id -> Text,
         granted_at -> Timestamp,
         expires_at -> Nullable<Timestamp>,
+        announced_end_at -> Nullable<Timestamp>,
     }
 }
 

@@ -200,6 +200,9 @@ async fn sweep(app: App, stop: CancellationToken) {
         if let Err(error) = delivery::expire_ended(&app).await {
             tracing::error!(?error, "licences past their term could not be moved on");
         }
+        if let Err(error) = delivery::announce_ends(&app).await {
+            tracing::error!(?error, "the holders of licences that end soon could not be told");
+        }
         if let Err(error) = delivery::trades::pass_deadlines(&app).await {
             tracing::error!(?error, "orders past their deadline could not be moved on");
         }

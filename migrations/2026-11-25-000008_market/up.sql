@@ -62,12 +62,15 @@ CREATE TABLE orders (
     announced_due_at TIMESTAMP,
     -- Offered while the provider cures; given back at the end.
     refund_minor BIGINT CHECK (refund_minor >= 0 AND refund_minor <= price_minor),
+    -- The order whose licence it renews.
+    renews TEXT REFERENCES orders (id),
     created_at TIMESTAMP NOT NULL,
     CHECK (buyer_id <> provider_id)
 );
 CREATE INDEX orders_by_buyer ON orders (buyer_id, id);
 CREATE INDEX orders_by_deadline ON orders (due_at);
 CREATE INDEX orders_by_provider ON orders (provider_id, id);
+CREATE INDEX orders_by_renewed ON orders (renews, id) WHERE renews IS NOT NULL;
 
 CREATE TABLE contracts (
     id TEXT NOT NULL PRIMARY KEY,

@@ -12,7 +12,9 @@ CREATE TABLE entitlements (
     statement_id TEXT NOT NULL REFERENCES statements (id),
     granted_at TIMESTAMP NOT NULL,
     -- Absent for a perpetual licence.
-    expires_at TIMESTAMP
+    expires_at TIMESTAMP,
+    -- The end of which the licensee was told beforehand.
+    announced_end_at TIMESTAMP
 );
 CREATE INDEX entitlements_by_holder ON entitlements (organisation_id, version_id);
 CREATE INDEX entitlements_by_version ON entitlements (version_id, id);

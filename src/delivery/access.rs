@@ -42,11 +42,7 @@ pub(super) fn may_use(c: &mut Conn, caller: &Caller, entitlement: &Entitlement, 
 
 /// The handle of the organisation among these that may use a licence as an affiliate of the licensee: verified, and
 /// declared by the licensee, or by an affiliate of its.
-pub(super) fn affiliate(
-    c: &mut Conn,
-    memberships: &[Membership],
-    entitlement: &Entitlement,
-) -> Result<Option<String>> {
+pub(super) fn affiliate(c: &mut Conn, memberships: &[Membership], entitlement: &Entitlement) -> Result<Option<String>> {
     let candidates: Vec<&str> = memberships.iter().filter(|m| m.verified).map(|m| m.handle.as_str()).collect();
     if candidates.is_empty() || !terms::terms(c, entitlement.terms_id)?.document.affiliates {
         return Ok(None);
@@ -70,9 +66,8 @@ pub(super) fn require_usable(entitlement: &Entitlement, now: Instant) -> Result<
 
 /// Refuses a credential that has no seat of a licence whose terms limit them.
 pub(super) fn require_seat(c: &mut Conn, token: Option<TokenId>, entitlement: &Entitlement) -> Result<TokenId> {
-    let refused = |why: String, remedy: String| {
-        Err(Error::new(Kind::NotEntitled, why).field("Authorization").remedy(remedy))
-    };
+    let refused =
+        |why: String, remedy: String| Err(Error::new(Kind::NotEntitled, why).field("Authorization").remedy(remedy));
     let id = entitlement.id;
     let Some(token) = token else {
         let why = format!("the terms of entitlement {id} limit its seats, and a session has none");

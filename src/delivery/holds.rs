@@ -56,7 +56,10 @@ pub fn recall(
         if entitlement.state.may_become(EntitlementState::Revoked) {
             advance(c, keys, entitlement.clone(), EntitlementState::Revoked, cause, reason, now)?;
         }
-        market::orders::refund_recalled(c, keys, entitlement.order_id, cause, now)?;
+        let renewals = market::orders::paid_renewals(c, entitlement.order_id)?;
+        for order in renewals.iter().map(|renewal| renewal.id).chain([entitlement.order_id]) {
+            market::orders::refund_recalled(c, keys, order, cause, now)?;
+        }
     }
     Ok(recalled)
 }

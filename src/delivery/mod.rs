@@ -14,6 +14,7 @@ mod holds;
 mod passport;
 pub mod purchases;
 mod queries;
+mod renewals;
 pub mod routes;
 pub mod seats;
 mod standing;
@@ -22,6 +23,7 @@ pub mod trades;
 pub use desk::{Delivered, ReceiptDesk};
 pub use holds::{hold, lift, recall};
 pub use passport::passport;
+pub use renewals::{announce_ends, renew};
 pub use standing::{change_standing, expire_ended};
 
 use std::time::Duration;
@@ -132,7 +134,8 @@ pub struct Planned {
     pub storage_key: StorageKey,
 }
 
-/// Pays an order from the buyer's wallet, and a voucher of `programme`, into escrow, and grants the licence.
+/// Pays an order from the buyer's wallet, and a voucher of `programme`, into escrow, and grants the licence, or lengthens the
+/// one that it renews.
 pub fn pay_order(
     c: &mut Conn,
     caller: &Caller,
@@ -142,6 +145,9 @@ pub fn pay_order(
     now: Instant,
 ) -> Result<(Order, Entitlement)> {
     let order = market::pay(c, caller, order_id, programme, now)?;
+    if order.renews.is_some() {
+        return renewals::extend(c, caller, keys, order, now);
+    }
     let contract = market::contract_of(c, order.id)?;
     let entitlement = grant(c, caller, keys, &order, &contract, now)?;
     Ok((order, entitlement))
@@ -158,9 +164,7 @@ fn grant(
     let id = EntitlementId::new(now);
     let (dataset, version) = catalog::version(c, order.version_id)?;
     let seal = catalog::seal_of(c, order.version_id)?;
-    let duration = terms::terms(c, order.terms_id)?.document.duration_days;
-    let days = duration.and_then(|days| u64::try_from(days).ok());
-    let expires_at = days.map(|days| now.plus(Duration::from_secs(days * 24 * 60 * 60)));
+    let expires_at = term_of(c, order.terms_id)?.map(|term| now.plus(term));
     let part = order.selection().map(|selection| catalog::choose(c, order.version_id, selection)).transpose()?;
     let subjects = vec![
         ResourceDescriptor::new("contract", contract.sha256),
@@ -190,6 +194,12 @@ fn grant(
     queries::insert_entitlement(c, &entitlement)?;
     history::record(c, id, None, "active", caller.user_id, "the order was paid", now)?;
     Ok(entitlement)
+}
+
+/// For how long terms license; none for ever.
+fn term_of(c: &mut Conn, id: TermsId) -> Result<Option<Duration>> {
+    let days = terms::terms(c, id)?.document.duration_days.and_then(|days| u64::try_from(days).ok());
+    Ok(days.map(|days| Duration::from_secs(days * 24 * 60 * 60)))
 }
 
 /// One of the caller's entitlements, or one that the caller's organisation may use as an affiliate of the licensee; the

@@ -48,6 +48,10 @@ pub fn passport(
     for id in rests_on {
         statements.push(logged(c, id)?);
     }
+    for renewal in market::orders::paid_renewals(c, entitlement.order_id)? {
+        let contract = market::contract_of(c, renewal.id)?;
+        statements.push(logged(c, contract.statement_id)?);
+    }
     for change in changes(c, id)? {
         statements.push(logged(c, change)?);
     }

@@ -64,6 +64,54 @@ pub(super) fn list_ended(c: &mut Conn, now: Instant, limit: i64) -> QueryResult<
         .load(c)
 }
 
+/// Licences in use that end after `now` and until `soon`, of whose end the holder was not told.
+pub(super) fn list_ending(
+    c: &mut Conn,
+    now: Instant,
+    soon: Instant,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Entitlement>> {
+    let untold =
+        entitlements::announced_end_at.is_null().or(entitlements::announced_end_at.ne(entitlements::expires_at));
+    entitlements::table
+        .filter(entitlements::state.eq(EntitlementState::Active))
+        .filter(entitlements::expires_at.gt(now))
+        .filter(entitlements::expires_at.le(soon))
+        .filter(untold)
+        .filter(entitlements::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
+        .order(entitlements::id)
+        .limit(limit)
+        .select(Entitlement::as_select())
+        .load(c)
+}
+
+/// Writes down of which end the holder was told, unless it was before, or the licence is not as it was read.
+pub(super) fn set_announced(c: &mut Conn, id: EntitlementId, end: Instant) -> QueryResult<usize> {
+    let untold = entitlements::announced_end_at.is_null().or(entitlements::announced_end_at.ne(end));
+    diesel::update(
+        entitlements::table
+            .find(id)
+            .filter(entitlements::state.eq(EntitlementState::Active))
+            .filter(entitlements::expires_at.eq(end))
+            .filter(untold),
+    )
+    .set(entitlements::announced_end_at.eq(end))
+    .execute(c)
+}
+
+/// Moves the end of a licence, if both are as they were read.
+pub(super) fn set_end(c: &mut Conn, entitlement: &Entitlement, end: Instant) -> QueryResult<usize> {
+    diesel::update(
+        entitlements::table
+            .find(entitlement.id)
+            .filter(entitlements::state.eq(entitlement.state))
+            .filter(entitlements::expires_at.eq(entitlement.expires_at)),
+    )
+    .set(entitlements::expires_at.eq(end))
+    .execute(c)
+}
+
 pub(super) fn set_entitlement_state(
     c: &mut Conn,
     id: EntitlementId,

@@ -124,6 +124,29 @@ pub(crate) async fn list_entitlements(
     app.db.read(list).await
 }
 
+/// Orders the renewal of a licence that ends: the same version, on the same terms and for the same use, at the terms' present
+/// price. Sign the contract that comes back and pay; the term then grows from its present end.
+#[utoipa::path(tag = "delivery", security(("bearer" = [])), params(("id" = EntitlementId, Path), ("Idempotency-Key" = String, Header, description = "One key, one effect")),
+    responses((status = 201, body = OrderView),
+        (status = 403, body = Problem, description = "not your organisation, or your role is too small"),
+        (status = 404, body = Problem, description = "unknown, or not yours"),
+        (status = 409, body = Problem, description = "it has no end, or has ended, or its order is not settled, or the version is not on the board")))]
+#[post("/v1/entitlements/{id}/renewals")]
+pub(crate) async fn renew_entitlement(
+    app: Data<App>,
+    caller: Caller,
+    key: KeyHeader,
+    id: Path<EntitlementId>,
+) -> Result<HttpResponse> {
+    let (config, id, now) = (app.config.clone(), *id, app.clock.now());
+    let key = IdempotencyKey::new(caller.user_id, key.value(), "renew_entitlement", &id)?;
+    let renew = move |c: &mut Conn| {
+        let order = super::renew(c, &caller, &config, id, now)?;
+        order_view(c, order)
+    };
+    Ok(HttpResponse::Created().json(once(&app, key, renew).await?))
+}
+
 /// A licence and every step of its life.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EntitlementWithHistory {

@@ -1,13 +1,14 @@
 //! Whether a licence may be used: staff suspend, reinstate and revoke it for a reason, and it ends with its term.
 //!
-//! Every change is stated in the log, and no link leaves after it: [`super::plan`] and the receipt desk look at the
-//! state in the transaction that records the receipt.
+//! Every change is stated in the log, and no link leaves after it, whichever instance is asked: nothing remembers a
+//! licence, and [`super::plan`] and the receipt desk look at its state in the transaction that records the receipt. A link that
+//! left before is good for its five minutes.
 //!
 //! Invariant: an expired or revoked entitlement never becomes active again.
 
 use std::fmt::Display;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Entitlement, EntitlementState, queries};
 use crate::app::App;
@@ -19,7 +20,6 @@ use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::types::{EntitlementId, Instant};
 use crate::{history, market};
 
-/// The longest reason, in characters.
 /// Entitlements whose term ended that are moved in one transaction.
 const ENDED_AT_ONCE: i64 = 100;
 
@@ -87,14 +87,32 @@ pub(super) fn advance(
         return Err(cannot_become(&entitlement, to));
     }
     history::record(c, id, Some(from.as_str()), to.as_str(), actor, reason, now)?;
+    let entitlement = Entitlement { state: to, ..entitlement };
+    announce(c, keys, &entitlement, from, reason, json!({}), now)?;
+    Ok(entitlement)
+}
+
+/// States a change of an entitlement in the log; `more` are further members of the statement.
+pub(super) fn announce(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    entitlement: &Entitlement,
+    from: EntitlementState,
+    reason: &str,
+    more: Value,
+    now: Instant,
+) -> Result<()> {
     let granted = provenance::statement(c, entitlement.statement_id)?.envelope.pae_sha256();
-    let predicate = json!({
-        "entitlement": id, "entitlement_sha256": granted, "from_state": from, "state": to, "reason": reason,
-        "changed_at": now,
+    let mut predicate = json!({
+        "entitlement": entitlement.id, "entitlement_sha256": granted, "from_state": from, "state": entitlement.state,
+        "reason": reason, "changed_at": now,
     });
+    if let (Some(members), Value::Object(more)) = (predicate.as_object_mut(), more) {
+        members.extend(more);
+    }
     let subjects = vec![ResourceDescriptor::new("entitlement", granted)];
-    provenance::declare(c, keys, StatementKind::EntitlementChange, id, subjects, &predicate, now)?;
-    Ok(Entitlement { state: to, ..entitlement })
+    provenance::declare(c, keys, StatementKind::EntitlementChange, entitlement.id, subjects, &predicate, now)?;
+    Ok(())
 }
 
 fn cannot_become(entitlement: &Entitlement, to: EntitlementState) -> Error {

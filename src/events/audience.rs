@@ -40,8 +40,11 @@ fn concerned(c: &mut Conn, subject: &str, to_state: &str) -> Result<Option<Vec<O
         "dispute" => parties(&market::disputes::disputed_order(c, subject.parse()?)?),
         "order" => parties(&market::order(c, subject.parse()?)?),
         "entitlement" => {
-            let order = delivery::entitlement_of(c, subject.parse()?)?.order_id;
-            parties(&market::order(c, order)?)
+            let entitlement = delivery::entitlement_of(c, subject.parse()?)?;
+            match to_state {
+                "ending" => vec![entitlement.organisation_id],
+                _ => parties(&market::order(c, entitlement.order_id)?),
+            }
         }
         "seat" => vec![delivery::seats::licensee(c, subject.parse()?)?],
         "takedown" => takedowns::notified_by(c, subject.parse()?, to_state)?.into_iter().collect(),

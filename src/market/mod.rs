@@ -23,7 +23,7 @@ pub use holds::{delist, hold, lift, require_free};
 pub use listings::{Listing, ListingState};
 pub use objections::ObjectionState;
 pub use orders::{
-    Contract, DeliveryEvidence, Order, OrderState, contract_of, in_escrow, mark_delivered, mark_delivering, order,
-    order_of_contract, pay,
+    Contract, DeliveryEvidence, Order, OrderState, contract_of, in_escrow, mark_delivered, mark_delivering,
+    mark_renewed, order, order_of_contract, pay,
 };
 pub use review::{review_due_listings, review_listings};

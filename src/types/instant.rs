@@ -42,6 +42,11 @@ impl Instant {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self::from_unix_micros(self.unix_micros().saturating_add(micros))
     }
+    /// This instant, earlier by `duration`; saturates at the beginning of representable time.
+    pub fn minus(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self::from_unix_micros(self.unix_micros().saturating_sub(micros))
+    }
     /// The calendar year, in UTC.
     pub fn year(self) -> i32 {
         chrono::Datelike::year(&self.0)

@@ -32,6 +32,7 @@ mod payouts;
 mod purchases;
 mod races;
 mod refusals;
+mod renewals;
 mod seats;
 mod selection;
 mod settlement;

@@ -94,6 +94,7 @@ const TABLE: &[(&str, Log)] = &[
     ("create_links",          Adds(&["receipt-batch"])),
     ("assign_seat",           Nothing("which of its tokens use a licence is the licensee's affair; each receipt names the one that did")),
     ("free_seat",             Nothing("the same")),
+    ("renew_entitlement",     Nothing("an order binds nobody until its contract is signed; paying it logs")),
     ("suspend_entitlement",   Adds(&["entitlement-change"])),
     ("reinstate_entitlement", Adds(&["entitlement-change"])),
     ("revoke_entitlement",    Adds(&["entitlement-change"])),

@@ -12,7 +12,7 @@ pub use evidence::evidence_of;
 use std::fmt::Display;
 
 use super::standing::advance;
-use super::{EntitlementState, queries};
+use super::{EntitlementState, queries, renewals};
 use crate::app::App;
 use crate::db::Conn;
 use crate::error::Result;
@@ -80,14 +80,15 @@ pub fn pass_deadline(c: &mut Conn, keys: &ExchangeKeys, id: OrderId, now: Instan
     follow(c, keys, order, "exchange", now)
 }
 
-/// Ends the licence of an order that was refunded.
+/// Ends the licence of an order that was refunded, or shortens the one that it renewed.
 fn follow(c: &mut Conn, keys: &ExchangeKeys, order: Order, actor: impl Display, now: Instant) -> Result<Order> {
     if order.state != OrderState::Refunded {
         return Ok(order);
     }
-    if let Some(entitlement) = queries::find_entitlement_of(c, order.id)?
-        && entitlement.state.may_become(EntitlementState::Revoked)
-    {
+    let Some(entitlement) = queries::find_entitlement_of(c, order.licensed_by())? else { return Ok(order) };
+    if order.renews.is_some() {
+        renewals::take_back(c, keys, entitlement, &order, actor, now)?;
+    } else if entitlement.state.may_become(EntitlementState::Revoked) {
         advance(c, keys, entitlement, EntitlementState::Revoked, actor, "the order was refunded", now)?;
     }
     Ok(order)

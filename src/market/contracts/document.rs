@@ -60,6 +60,9 @@ pub struct ContractDocument {
     pub download_days: Option<i32>,
     /// Days from the complete delivery after which what was delivered counts as accepted.
     pub acceptance_days: i32,
+    /// The order whose licence it renews: the term begins where that licence ends. Absent for a licence of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renews: Option<OrderId>,
     /// When the contract was made out.
     pub made_at: Instant,
 }

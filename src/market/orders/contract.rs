@@ -66,6 +66,7 @@ pub(super) fn contract_document(
         fee: order.fee(),
         download_days: Some(order.download_days),
         acceptance_days: order.acceptance_days,
+        renews: order.renews,
         made_at: order.created_at,
     };
     let payload = contracts::statement(&document)?.to_payload()?;

@@ -1,7 +1,7 @@
 //! What delivery does to an order: the first link begins it, a link to every shard completes it. With each of the two the
 //! time begins in which the buyer accepts or rejects.
 
-use super::{Order, OrderState, advance, days, order};
+use super::{Order, OrderState, advance, days, order, require_state};
 use crate::db::Conn;
 use crate::error::Result;
 use crate::types::{Instant, OrderId};
@@ -24,4 +24,12 @@ pub fn mark_delivered(c: &mut Conn, id: OrderId, now: Instant) -> Result<Order> 
     }
     let due = now.plus(days(order.acceptance_days));
     advance(c, order, OrderState::Delivered, Some(due), "exchange", "a link to every shard was given", now)
+}
+
+/// What a renewal delivers is the term, and that it has when it is paid.
+pub fn mark_renewed(c: &mut Conn, order: Order, now: Instant) -> Result<Order> {
+    require_state(&order, OrderState::Escrowed)?;
+    let due = Some(now.plus(days(order.acceptance_days)));
+    let order = advance(c, order, OrderState::Delivering, due, "exchange", "the term of the licence grows", now)?;
+    advance(c, order, OrderState::Delivered, due, "exchange", "there is nothing else to deliver", now)
 }

@@ -25,6 +25,7 @@ mod purchase;
 mod queries;
 pub mod quotes;
 mod rejection;
+mod renewal;
 pub mod routes;
 mod royalties;
 mod settlement;
@@ -34,13 +35,14 @@ pub use cancellation::cancel;
 pub use certificate::{certificate_number, trade_certificate};
 pub use contract::{Contract, contract_of, order_of_contract, rendering, sign_contract};
 pub use deadlines::{announce_acceptance, list_due, list_unannounced, pass_deadline};
-pub use delivery::{mark_delivered, mark_delivering};
+pub use delivery::{mark_delivered, mark_delivering, mark_renewed};
 pub(super) use disputed::{dispute, settle_dispute};
 pub use payment::pay;
 pub use place::{NewOrder, place};
 pub use purchase::{Purchase, purchase};
 pub(super) use rejection::refund_all;
 pub use rejection::{CureOffer, Remedy, accept_cure, offer_cure, redeliver, refund_recalled, reject, reject_cure};
+pub use renewal::{paid_renewals, renew};
 pub(super) use royalties::require_derivable;
 
 use std::time::Duration;
@@ -176,6 +178,8 @@ pub struct Order {
     pub due_at: Option<Instant>,
     /// What the provider offers to refund while it cures, and has refunded at the end, in minor units.
     pub refund_minor: Option<i64>,
+    /// The order whose licence it renews, if it renews one.
+    pub renews: Option<OrderId>,
     /// When it was made.
     pub created_at: Instant,
 }

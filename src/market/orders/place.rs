@@ -96,6 +96,7 @@ pub(super) fn draft(
         cure_days: config.cure_window_days,
         due_at: Some(made_at.plus(days(config.payment_window_days))),
         refund_minor: None,
+        renews: None,
         created_at: made_at,
     };
     Ok((order, listing))

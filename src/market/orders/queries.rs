@@ -33,6 +33,11 @@ pub(super) fn list_orders(
         .load(c)
 }
 
+/// The orders that renew the licence of another.
+pub(super) fn list_renewals(c: &mut Conn, id: OrderId, limit: i64) -> QueryResult<Vec<Order>> {
+    orders::table.filter(orders::renews.eq(id)).order(orders::id).limit(limit).select(Order::as_select()).load(c)
+}
+
 /// Writes where an order is now, unless it has left `from` meanwhile.
 pub(super) fn set_order_state(c: &mut Conn, order: &Order, from: OrderState) -> QueryResult<usize> {
     diesel::update(orders::table.find(order.id).filter(orders::state.eq(from)))

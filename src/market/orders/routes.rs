@@ -57,6 +57,8 @@ pub(crate) struct OrderView {
     due_at: Option<Instant>,
     /// What the provider offers to refund while it cures, and has refunded at the end; null when nothing.
     refund: Option<Money>,
+    /// The order whose licence it renews; null when it is for a licence of its own.
+    renews: Option<OrderId>,
     /// The number of the trade certificate (交易凭证), once the trade is certified.
     certificate_number: Option<String>,
     /// The contract: the exact bytes that the buyer signs, an in-toto statement in canonical JSON.
@@ -85,6 +87,7 @@ pub(crate) fn order_view(c: &mut Conn, order: Order) -> Result<OrderView> {
         state: order.state,
         due_at: order.due_at,
         refund: order.refund(),
+        renews: order.renews,
         certificate_number: super::certificate_number(&order),
         contract_payload: Bytes(order.contract_document.into_bytes()),
         purpose: order.purpose,

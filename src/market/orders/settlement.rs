@@ -149,6 +149,7 @@ mod tests {
             cure_days: 1,
             due_at: None,
             refund_minor,
+            renews: None,
             created_at: now,
         }
     }

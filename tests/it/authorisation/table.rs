@@ -202,6 +202,7 @@ pub const TABLE: &[Case] = &[
     row("pay_order",           Of(Lab, TRADERS, Traded),        |t| at(format!("/v1/orders/{}/payment", t.order))),
     row("list_entitlements",   SignedIn,                        |_| at("/v1/entitlements")),
     row("get_entitlement",     Insiders(Lab),                   |t| at(format!("/v1/entitlements/{}", t.entitlement))),
+    row("renew_entitlement",   Of(Lab, TRADERS, Inside),        |t| at(format!("/v1/entitlements/{}/renewals", t.entitlement))),
     row("create_links",        Of(Lab, MEMBERS, Inside),        |t| with(format!("/v1/entitlements/{}/links", t.entitlement), json!({ "paths": [] }))),
     row("list_seats",          Insiders(Lab),                   |t| at(format!("/v1/entitlements/{}/seats", t.entitlement))),
     row("assign_seat",         Of(Lab, ADMINS, Inside),         |t| at(format!("/v1/entitlements/{}/seats/{}", t.entitlement, t.spare_token))),

@@ -108,8 +108,8 @@ impl Book {
         let state = "awaiting_signature";
         self.trades.push(Trade { id, lab, contract, state, is_signed: false, due, refund: None });
     }
-    pub fn bought(&mut self, id: OrderId, lab: usize, contract: String) {
-        let (state, due) = ("escrowed", Some(self.day + i64::from(DOWNLOAD_DAYS)));
+    pub fn bought(&mut self, id: OrderId, lab: usize, contract: String, days: i64) {
+        let (state, due) = ("escrowed", Some(self.day + days + i64::from(DOWNLOAD_DAYS)));
         self.trades.push(Trade { id, lab, contract, state, is_signed: true, due, refund: None });
     }
     pub fn trade(&self, order: Index) -> Option<Trade> {
@@ -156,7 +156,7 @@ impl Book {
             Step::Pay(_) => {
                 allowed(trade.state == "awaiting_payment" && !is_late)?;
                 self.pay(trade.lab)?;
-                (trade.state, trade.due) = ("escrowed", due_in(DOWNLOAD_DAYS.into()));
+                (trade.state, trade.due) = ("escrowed", Some(day + i64::from(DOWNLOAD_DAYS)));
             }
             Step::Begin(_) if trade.state == "escrowed" => {
                 (trade.state, trade.due) = ("delivering", due_in(ACCEPTANCE_DAYS));

@@ -229,7 +229,7 @@ impl World {
             }
             Step::Buy { lab, days } => {
                 let order = self.buy(*lab, now, *days).await?;
-                book.bought(order.id, *lab, order.contract_document);
+                book.bought(order.id, *lab, order.contract_document, *days);
                 Ok(())
             }
             _ => match step.order().and_then(|order| before.trade(order)) {

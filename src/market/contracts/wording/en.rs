@@ -112,9 +112,12 @@ fn delivery(document: &ContractDocument) -> Vec<Line> {
 }
 
 fn term(document: &ContractDocument) -> Vec<Line> {
-    let duration = match document.licence.duration_days {
-        Some(days) => format!("{days} days from the grant of the licence"),
-        None => "perpetual, from the grant of the licence".to_string(),
+    let duration = match (document.licence.duration_days, document.renews) {
+        (Some(days), Some(renewed)) => {
+            format!("{days} days more, from the end of the licence under contract {renewed}, which is renewed")
+        }
+        (Some(days), None) => format!("{days} days from the grant of the licence"),
+        (None, _) => "perpetual, from the grant of the licence".to_string(),
     };
     let territory = match document.licence.territory.as_slice() {
         [everywhere] if everywhere == "*" => "worldwide".to_string(),

@@ -114,17 +114,16 @@ fn delivery(document: &ContractDocument) -> Vec<Line> {
         "乙方核对所交付分片的摘要与清单是否一致，在验收期内验收，或者说明理由拒收；逾期未拒收的，视为验收合格。",
     ));
     lines.extend(
-        document
-            .download_days
-            .map(|_| said("乙方逾期未开始下载的，经交易所事先通知，视为验收合格；授权不受影响。")),
+        document.download_days.map(|_| said("乙方逾期未开始下载的，经交易所事先通知，视为验收合格；授权不受影响。")),
     );
     lines
 }
 
 fn term(document: &ContractDocument) -> Vec<Line> {
-    let duration = match document.licence.duration_days {
-        Some(days) => format!("自授权授予之日起{days}日"),
-        None => "自授权授予之日起永久".to_string(),
+    let duration = match (document.licence.duration_days, document.renews) {
+        (Some(days), Some(renewed)) => format!("续期{days}日，自合同{renewed}项下授权期满时起"),
+        (Some(days), None) => format!("自授权授予之日起{days}日"),
+        (None, _) => "自授权授予之日起永久".to_string(),
     };
     let territory = match document.licence.territory.as_slice() {
         [everywhere] if everywhere == "*" => "全球".to_string(),

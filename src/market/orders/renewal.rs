@@ -1,0 +1,56 @@
+//! Renewal: an order for the same version, on the same terms and for the same use, which lengthens the term of a licence from
+//! its end.
+//!
+//! It is an order like any other: offered on the board at the terms' present price, with a contract of its own, paid into
+//! escrow and settled. The licence it renews is that of an order which is settled: until then it might still be refunded.
+
+use super::contract::contract_document;
+use super::place::{buyer, draft};
+use super::{BUYERS, NewOrder, Order, OrderState, queries, visible_order, wrong_state};
+use crate::config::Config;
+use crate::db::Conn;
+use crate::error::Result;
+use crate::history;
+use crate::identity::{self, Caller};
+use crate::types::{Instant, OrderId};
+
+/// The most renewals of one licence that are looked at.
+const MOST_RENEWALS: i64 = 1000;
+
+/// The buyer orders what it ordered before, to lengthen its licence.
+pub fn renew(c: &mut Conn, caller: &Caller, config: &Config, id: OrderId, now: Instant) -> Result<Order> {
+    let first = visible_order(c, caller, id)?;
+    caller.may_for(first.buyer_id, "the buyer", BUYERS)?;
+    if !matches!(first.state, OrderState::Settled | OrderState::Certificated) {
+        return Err(wrong_state(&first, "settled").remedy("accept what was delivered first"));
+    }
+    let wanted = NewOrder {
+        listing_id: first.listing_id,
+        organisation: identity::organisation(c, first.buyer_id)?.handle,
+        r#use: first.permitted_use,
+        selection: first.selection().cloned(),
+        purpose: first.purpose,
+    };
+    let buyer = buyer(c, caller, &wanted)?;
+    let (order, listing) = draft(c, &buyer, config, &wanted, (OrderId::new(now), now), now)?;
+    let mut order = Order { renews: Some(id), ..order };
+    order.contract_document = contract_document(c, &order, &listing, &buyer)?;
+    queries::insert_order(c, &order)?;
+    history::record(c, order.id, None, order.state.as_str(), caller.user_id, "the renewal was ordered", now)?;
+    Ok(order)
+}
+
+/// The renewals of an order's licence that were ever paid, oldest first. Callers authorise.
+pub fn paid_renewals(c: &mut Conn, id: OrderId) -> Result<Vec<Order>> {
+    use OrderState::{AwaitingPayment, AwaitingSignature, Cancelled, Expired};
+    let mut renewals = queries::list_renewals(c, id, MOST_RENEWALS)?;
+    renewals.retain(|order| !matches!(order.state, AwaitingSignature | AwaitingPayment | Cancelled | Expired));
+    Ok(renewals)
+}
+
+impl Order {
+    /// The order that its licence was bought with: itself, or the one whose licence it renews.
+    pub fn licensed_by(&self) -> OrderId {
+        self.renews.unwrap_or(self.id)
+    }
+}
