@@ -146,6 +146,8 @@ async fn buy(app: &corpex::app::App, offer: &Offer, caller: &Caller, handle: &st
         organisation: handle.to_string(),
         r#use: Use::Pretrain,
         purpose: "pretraining of a small language model".to_string(),
+        offer_id: None,
+        price: None,
         selection: None,
     };
     let (who, config, asked, now) = (caller.clone(), app.config.clone(), wanted.clone(), app.clock.now());

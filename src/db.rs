@@ -80,6 +80,7 @@ pub const LIVES: &[&str] = &[
     "takedowns",
     "recalls",
     "disputes",
+    "offers",
 ];
 
 /// Older SQLite can corrupt a database when the write-ahead log is reset.

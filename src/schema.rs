@@ -514,6 +514,25 @@ diesel::table! {
 }
 
 diesel::table! {
+    offers (id) {
+        id -> Text,
+        listing_id -> Text,
+        provider_id -> Text,
+        buyer_id -> Text,
+        sha256 -> Text,
+        statement_id -> Text,
+        uses -> Text,
+        price_minor -> BigInt,
+        currency -> Text,
+        valid_from -> Timestamp,
+        valid_until -> Timestamp,
+        state -> Text,
+        order_id -> Nullable<Text>,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
     disputes (id) {
         id -> Text,
         order_id -> Text,
@@ -735,6 +754,7 @@ diesel::joinable!(objections -> listings (listing_id));
 diesel::joinable!(orders -> listings (listing_id));
 diesel::joinable!(orders -> seals (version_id));
 diesel::joinable!(orders -> terms (terms_id));
+diesel::joinable!(offers -> listings (listing_id));
 diesel::joinable!(disputes -> orders (order_id));
 diesel::joinable!(contracts -> orders (order_id));
 diesel::joinable!(voucher_movements -> voucher_programmes (programme_id));
@@ -796,6 +816,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     listings,
     objections,
     orders,
+    offers,
     disputes,
     contracts,
     voucher_programmes,

@@ -33,6 +33,8 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "manifest.v1",
     "model-training.v1",
     "objection.v1",
+    "offer-change.v1",
+    "offer.v1",
     "order-change.v1",
     "passport.v1",
     "recall.v1",

@@ -23,7 +23,7 @@ const COURIERS: usize = 16;
 /// How often an idle worker looks for work.
 const IDLE: Duration = Duration::from_millis(100);
 /// How often one looks for what time has ended: abandoned uploads, public notices, assessments, licences past their
-/// term, orders past their deadline, late recalls.
+/// term, orders past their deadline, offers past their window, late recalls.
 const SWEEP: Duration = Duration::from_secs(10 * 60);
 /// How long it waits after a failure of the database.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -205,6 +205,9 @@ async fn sweep(app: App, stop: CancellationToken) {
         }
         if let Err(error) = delivery::trades::pass_deadlines(&app).await {
             tracing::error!(?error, "orders past their deadline could not be moved on");
+        }
+        if let Err(error) = market::offers::expire_ended(&app).await {
+            tracing::error!(?error, "offers past their window could not be ended");
         }
         if let Err(error) = takedowns::recalls::mark_overdue(&app).await {
             tracing::error!(?error, "late recalls could not be marked");

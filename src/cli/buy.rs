@@ -17,7 +17,7 @@ use crate::market::contracts;
 use crate::provenance::Statement;
 use crate::signing::{Bytes, IN_TOTO_PAYLOAD_TYPE};
 use crate::terms::Use;
-use crate::types::{Digest, EntitlementId, ListingId, Money, OrderId};
+use crate::types::{Digest, EntitlementId, ListingId, Money, OfferId, OrderId};
 
 #[derive(Debug, Args)]
 pub(super) struct Buy {
@@ -45,6 +45,9 @@ pub(super) struct Buy {
     /// The buying organisation; yours when you belong to one only
     #[arg(long, value_name = "HANDLE")]
     pub(super) organisation: Option<String>,
+    /// A private offer (offer_…) at whose price to buy
+    #[arg(long, value_name = "ID")]
+    pub(super) offer: Option<OfferId>,
     /// Buy again although this purchase was made before
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(super) again: String,
@@ -84,6 +87,14 @@ struct Paid {
 }
 
 #[derive(Deserialize)]
+struct Offer {
+    id: OfferId,
+    listing_id: ListingId,
+    price: Money,
+    sha256: Digest,
+}
+
+#[derive(Deserialize)]
 struct Order {
     id: OrderId,
     price: Money,
@@ -98,8 +109,15 @@ impl Buy {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<Bought> {
         let organisation = own_organisation(client, self.organisation.as_deref()).await?;
         let key = self.key.read(&organisation)?;
-        let listing = self.listing(client).await?;
+        let offer: Option<Offer> = match self.offer {
+            Some(id) => Some(client.get(format!("/v1/offers/{id}")).send().await?),
+            None => None,
+        };
+        let listing = self.listing(client, offer.as_ref()).await?;
         let mut wanted = json!({ "listing_id": listing.id, "organisation": organisation, "use": self.kind, "purpose": self.purpose });
+        if let (Some(offer), Some(members)) = (&offer, wanted.as_object_mut()) {
+            members.extend([("offer_id".to_string(), json!(offer.id)), ("price".to_string(), json!(offer.price))]);
+        }
         if let Some(selection) = self.selection() {
             wanted["selection"] = json!(selection);
         }
@@ -113,7 +131,7 @@ impl Buy {
             listing.terms_id,
             self.kind
         ));
-        self.check_contract(&quoted.contract_payload.0, &organisation)?;
+        self.check_contract(&quoted.contract_payload.0, &organisation, offer.as_ref())?;
         let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, quoted.contract_payload.0);
         let purchase = json!({ "order": wanted, "quote": quoted.quote, "envelope": envelope });
         let paid: Paid = client.post("/v1/purchases").idempotent(format!("buy-{once}")).json(&purchase)?.send().await?;
@@ -133,13 +151,14 @@ impl Buy {
         Ok(bought)
     }
 
-    async fn listing(&self, client: &Client) -> Result<Listing> {
+    async fn listing(&self, client: &Client, offer: Option<&Offer>) -> Result<Listing> {
         let path = format!("/v1/listings?dataset={}", self.dataset.full_name());
         let listings: Vec<Listing> = client.get_all(&path).await?;
         let mut open: Vec<Listing> = listings
             .into_iter()
             .filter(|l| l.state == "listed")
             .filter(|l| self.dataset.version.is_none_or(|wanted| wanted == l.version))
+            .filter(|l| offer.is_none_or(|offer| offer.listing_id == l.id))
             .filter(|l| self.terms.as_ref().is_none_or(|wanted| *wanted == l.terms_id))
             .collect();
         open.sort_by_key(|l| std::cmp::Reverse(l.version));
@@ -164,10 +183,12 @@ impl Buy {
     }
 
     /// Looks at what is about to be signed: it must be this purchase and no other, and read as its renderings do.
-    fn check_contract(&self, payload: &[u8], organisation: &str) -> Result<()> {
+    fn check_contract(&self, payload: &[u8], organisation: &str, offer: Option<&Offer>) -> Result<()> {
         let statement: Statement = serde_json::from_slice(payload)?;
         let contract = contracts::check(statement.predicate)?;
+        let named = |sha256: Option<Digest>| sha256.map(|sha256| sha256.to_string()).unwrap_or_default();
         let expected = [
+            ("offer_sha256", named(contract.offer_sha256), named(offer.map(|offer| offer.sha256))),
             ("dataset", contract.dataset, self.dataset.full_name()),
             ("buyer", contract.buyer.handle, organisation.to_string()),
             ("purpose", contract.purpose, self.purpose.clone()),

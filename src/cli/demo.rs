@@ -160,6 +160,7 @@ impl Demo {
             domains: Vec::new(),
             licences: Vec::new(),
             organisation: Some(people.lab.handle.clone()),
+            offer: None,
             again: String::new(),
             key: people.lab.key_file(),
         };

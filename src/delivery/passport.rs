@@ -45,7 +45,7 @@ pub fn passport(
         entitlement.statement_id,
     ];
     let mut statements = Vec::new();
-    for id in rests_on {
+    for id in rests_on.into_iter().chain(market::offer_of(c, entitlement.order_id)?) {
         statements.push(logged(c, id)?);
     }
     for renewal in market::orders::paid_renewals(c, entitlement.order_id)? {

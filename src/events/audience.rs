@@ -38,6 +38,10 @@ fn concerned(c: &mut Conn, subject: &str, to_state: &str) -> Result<Option<Vec<O
         "objection" => market::objections::sides(c, subject.parse()?)?.to_vec(),
         "programme" => vec![market::vouchers::programme(c, subject.parse()?)?.funder_id],
         "dispute" => parties(&market::disputes::disputed_order(c, subject.parse()?)?),
+        "offer" => {
+            let offer = market::offers::offer(c, subject.parse()?)?;
+            vec![offer.buyer_id, offer.provider_id]
+        }
         "order" => parties(&market::order(c, subject.parse()?)?),
         "entitlement" => {
             let entitlement = delivery::entitlement_of(c, subject.parse()?)?;
@@ -74,8 +78,8 @@ mod tests {
     #[tokio::test]
     async fn every_life_has_an_audience() {
         use crate::types::{
-            DepositId, DisputeId, EntitlementId, Instant, ListingId, ObjectionId, OrderId, RecallId, TakedownId,
-            VersionId, WithdrawalId,
+            DepositId, DisputeId, EntitlementId, Instant, ListingId, ObjectionId, OfferId, OrderId, RecallId,
+            TakedownId, VersionId, WithdrawalId,
         };
         let folder = tempfile::tempdir().unwrap();
         let db = crate::db::Db::open(&folder.path().join("db.sqlite3").display().to_string(), 1).unwrap();
@@ -92,6 +96,7 @@ mod tests {
             ("takedowns", TakedownId::new(now).to_string()),
             ("recalls", RecallId::new(now).to_string()),
             ("disputes", DisputeId::new(now).to_string()),
+            ("offers", OfferId::new(now).to_string()),
         ];
         assert_eq!(subjects.each_ref().map(|(life, _)| *life), crate::db::LIVES);
         for (life, subject) in subjects {

@@ -13,6 +13,7 @@ pub mod disputes;
 mod holds;
 pub mod listings;
 pub mod objections;
+pub mod offers;
 pub mod orders;
 mod queries;
 mod review;
@@ -22,6 +23,7 @@ pub mod vouchers;
 pub use holds::{delist, hold, lift, require_free};
 pub use listings::{Listing, ListingState};
 pub use objections::ObjectionState;
+pub use offers::{OfferState, offer_of};
 pub use orders::{
     Contract, DeliveryEvidence, Order, OrderState, contract_of, in_escrow, mark_delivered, mark_delivering,
     mark_renewed, order, order_of_contract, pay,

@@ -57,6 +57,10 @@ text_enum! {
         ListingChange = "listing-change",
         /// An objection to an announced listing was filed or decided.
         Objection = "objection",
+        /// One side of a trade offers the other what is listed, at a price.
+        Offer = "offer",
+        /// An offer was withdrawn.
+        OfferChange = "offer-change",
         /// A buyer and the exchange agreed on an order.
         Contract = "contract",
         /// An agreed order was cancelled, expired, rejected, cured or refunded.
@@ -112,12 +116,13 @@ impl StatementKind {
             Self::ExchangeKey | Self::KeyRevocation => Signers::Exchange,
             Self::Listing | Self::ListingChange | Self::Settlement | Self::EntitlementChange => Signers::Exchange,
             Self::OrderChange
+            | Self::OfferChange
             | Self::Dispute
             | Self::TradeCertificate
             | Self::Takedown
             | Self::Recall
             | Self::Objection => Signers::Exchange,
-            Self::Contract | Self::DeletionAttestation => Signers::Both,
+            Self::Contract | Self::Offer | Self::DeletionAttestation => Signers::Both,
         }
     }
 }

@@ -179,6 +179,8 @@ identifiers! {
     ListingId = Listing "listing";
     /// A protest against a listing on public notice.
     ObjectionId = Objection "objection";
+    /// What a provider offers to one buyer.
+    OfferId = Offer "offer";
     /// A purchase.
     OrderId = Order "order";
     /// A dispute over an order.

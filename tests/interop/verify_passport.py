@@ -17,8 +17,8 @@ from formats import read_vkey, verify_inclusion, verify_receipt, verify_signatur
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 ALONE, EXCHANGE, BOTH = "an organisation alone", "the exchange alone", "an organisation and the exchange"
 SIGNERS = {"manifest": ALONE, "terms": ALONE, "key-registration": ALONE, "model-training": ALONE}  # [4]: the rest is EXCHANGE
-SIGNERS |= {"contract": BOTH, "deletion-attestation": BOTH}
-REFERENCES = {f"{kind}_sha256": kind for kind in ("manifest", "terms", "assessment", "certificate", "contract", "entitlement")}
+SIGNERS |= {"offer": BOTH, "contract": BOTH, "deletion-attestation": BOTH}
+REFERENCES = {f"{kind}_sha256": kind for kind in ("manifest", "terms", "assessment", "certificate", "offer", "contract", "entitlement")}
 CLOCK_SKEW = 300  # seconds
 CHAIN = {"assessment": ["manifest"], "contract": ["manifest", "terms"], "entitlement": ["contract"], "entitlement-change": ["entitlement"]}
 
@@ -119,6 +119,17 @@ def verify_references(document, digests):
             require(document[member] in digests[kind], f"{member} names another {kind} than the passport holds")
 
 
+def verify_offer(contract, offers):  # [12]
+    """A contract says what the private offer says on which it rests, and its provider made that offer."""
+    offer = offers.get(contract.get("offer_sha256"))
+    if offer:
+        named = {**contract, "provider": contract["provider"]["handle"], "buyer": contract["buyer"]["handle"]}
+        for member in ("provider", "buyer", "listing", "manifest_sha256", "terms_sha256", "price"):
+            require(named[member] == offer[member], f"{member} is not what the offer says")
+        require(contract["use"] in offer["uses"], "the use is not what the offer says")
+        require(offer["organisation"] == offer["provider"], "the provider did not make the offer")
+
+
 def verify_delivery(delivery, opened, digests):  # [10]
     receipt, batch, index, size, path = members(delivery, ("receipt", "batch", "leaf_index", "tree_size", "path"))
     require(0 <= batch < len(opened) and opened[batch][0] == "receipt-batch", "it names no batch of receipts")
@@ -169,8 +180,10 @@ def verify_whole(text, log_vkey, exchange_key, witnesses):  # [12]
     for kind, digest, *_ in opened:
         digests.setdefault(kind, set()).add(digest)
     require("manifest" in digests, "there is no manifest")
+    offers = {digest: statement["predicate"] for kind, digest, statement, *_ in opened if kind == "offer"}
     for kind, _, statement, recorded_at, _ in opened:
         verify_references(statement["predicate"], digests)
+        verify_offer(statement["predicate"] if kind == "contract" else {}, offers)
         for target in CHAIN.get(kind, []):
             require(target in digests, f"the {kind} refers to a {target} that the passport does not hold")
         key, said = owners.get(statement["subject"][0]["digest"]["sha256"], {}), statement["predicate"]  # [11]

@@ -27,6 +27,7 @@ mod model;
 mod models;
 mod mutations;
 mod nul;
+mod offers;
 mod orders;
 mod payouts;
 mod purchases;

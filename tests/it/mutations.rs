@@ -72,6 +72,8 @@ const TABLE: &[(&str, Log)] = &[
     ("resume_listing",        Adds(&["listing-change"])),
     ("withdraw_listing",      Adds(&["listing-change"])),
     ("create_quote",          Nothing("a quote binds nobody, and is not kept")),
+    ("make_offer",            Adds(&["offer"])),
+    ("withdraw_offer",        Adds(&["offer-change"])),
     ("place_order",           Nothing("an order binds nobody until its contract is signed")),
     ("sign_contract",         Adds(&["contract"])),
     ("cancel_order",          Adds(&["order-change"])),
@@ -369,6 +371,10 @@ async fn every_mutation_logs() {
     lab.effect(format!("/v1/orders/{order}/acceptance"), &Value::Null).await.unwrap();
     watch.happened(&["accept_order"]).await;
     quarrel(&lab, &provider, &offer, &mut watch).await;
+    let private = lab.offered_by(&provider, &offer, 40_000).await;
+    watch.happened(&["make_offer"]).await;
+    provider.effect(format!("/v1/offers/{private}/withdrawal"), &json!({ "reason": "sold out" })).await.unwrap();
+    watch.happened(&["withdraw_offer"]).await;
     lab.declare_model("Verse", &published.dataset, &entitlement).await.unwrap();
     watch.happened(&["declare_model"]).await;
 

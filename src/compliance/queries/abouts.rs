@@ -22,6 +22,11 @@ const THINGS: &[(&str, &str)] = &[
         "terms",
         "SELECT id, NULL AS version_id, NULL AS order_id, organisation_id AS owner_id, NULL AS party_id FROM terms",
     ),
+    (
+        "offer",
+        "SELECT offers.id, version_id, order_id, NULL AS owner_id, buyer_id AS party_id \
+         FROM offers JOIN listings ON listings.id = listing_id",
+    ),
     ("order", "SELECT id, version_id, id AS order_id, NULL AS owner_id, buyer_id AS party_id FROM orders"),
     (
         "contract",

@@ -47,6 +47,9 @@ pub struct ContractDocument {
     pub purpose: String,
     /// What the terms allow.
     pub licence: Licence,
+    /// The private offer at which it was ordered; none for what is offered to everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer_sha256: Option<Digest>,
     /// What the buyer pays.
     pub price: Money,
     /// How it was counted; absent where it is one amount.

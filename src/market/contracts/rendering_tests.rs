@@ -93,6 +93,18 @@ fn every_value_that_is_agreed_changes_every_rendering() {
 }
 
 #[test]
+fn the_private_offer_that_a_contract_rests_on_is_in_every_rendering() {
+    let offered = ContractDocument { offer_sha256: Some(Digest::of("an offer")), ..document() };
+    for (language, format, _) in ALL {
+        assert!(
+            render(&offered, language, format).contains(&Digest::of("an offer").to_string()),
+            "{language} {format}"
+        );
+    }
+    crate::schemas::validate("contract.v1", &statement(&offered).unwrap().predicate).unwrap();
+}
+
+#[test]
 fn a_statement_carries_the_digests_of_what_is_rendered_and_follows_its_schema() {
     let made = statement(&document()).unwrap();
     assert_eq!(made.predicate, published().predicate);

@@ -1,13 +1,12 @@
 //! The contract of an order: what the buyer signs and the exchange countersigns.
 
 use super::extent::extent;
-use super::place::open_listing;
+use super::place::{Grounds, open_listing};
 use super::{Order, OrderState, advance, queries, require_in_time, require_state, visible_order};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, Organisation, Role};
 use crate::keys::ExchangeKeys;
-use crate::market::Listing;
 use crate::market::contracts::{self, ContractDocument, Format, Language, Licence, Party, PricedBy};
 use crate::provenance::{self, Statement, StatementKind};
 use crate::signing::Envelope;
@@ -34,12 +33,7 @@ pub struct Contract {
 }
 
 /// The statement that both sides sign, as canonical JSON.
-pub(super) fn contract_document(
-    c: &mut Conn,
-    order: &Order,
-    listing: &Listing,
-    buyer: &Organisation,
-) -> Result<String> {
+pub(super) fn contract_document(c: &mut Conn, order: &Order, buyer: &Organisation, grounds: Grounds) -> Result<String> {
     let provider = identity::organisation(c, order.provider_id)?;
     let (dataset, version) = catalog::version(c, order.version_id)?;
     let terms = terms::terms(c, order.terms_id)?;
@@ -48,7 +42,7 @@ pub(super) fn contract_document(
         .ok_or_else(|| Error::internal(format!("{} passed its assessment without a certificate", order.version_id)))?;
     let document = ContractDocument {
         order: order.id,
-        listing: listing.id,
+        listing: order.listing_id,
         buyer: Party::of(buyer),
         provider: Party::of(&provider),
         dataset: dataset.full_name(),
@@ -61,8 +55,9 @@ pub(super) fn contract_document(
         r#use: order.permitted_use,
         purpose: order.purpose.clone(),
         licence: Licence::under(&terms.document),
+        offer_sha256: grounds.offer_sha256,
         price: order.price(),
-        priced_by: PricedBy::under(&terms.document, &measure),
+        priced_by: if grounds.offer_sha256.is_some() { None } else { PricedBy::under(&terms.document, &measure) },
         fee: order.fee(),
         download_days: Some(order.download_days),
         acceptance_days: order.acceptance_days,

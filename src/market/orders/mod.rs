@@ -38,6 +38,7 @@ pub use deadlines::{announce_acceptance, list_due, list_unannounced, pass_deadli
 pub use delivery::{mark_delivered, mark_delivering, mark_renewed};
 pub(super) use disputed::{dispute, settle_dispute};
 pub use payment::pay;
+pub(super) use place::open_listing;
 pub use place::{NewOrder, place};
 pub use purchase::{Purchase, purchase};
 pub(super) use rejection::refund_all;

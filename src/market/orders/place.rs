@@ -11,8 +11,9 @@ use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, Organisation};
 use crate::market::listings::{self, Listing, ListingState};
+use crate::market::offers::{self, Offer};
 use crate::terms::{self, Use};
-use crate::types::{BASIS_POINTS, Instant, Json, ListingId, OrderId};
+use crate::types::{BASIS_POINTS, Digest, Instant, Json, ListingId, Money, OfferId, OrderId};
 use crate::{assessment, catalog, history};
 
 /// A declared use says something, and no more than fits a page.
@@ -34,6 +35,12 @@ pub struct NewOrder {
     /// Which shards to buy, where the terms are `divisible`; the whole version when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<Selection>,
+    /// A private offer to this organisation, at whose price to buy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer_id: Option<OfferId>,
+    /// What the buyer expects to pay: the order is refused if it costs anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Money>,
 }
 
 /// Orders what is on the board, for a declared use that the terms permit.
@@ -41,7 +48,23 @@ pub fn place(c: &mut Conn, caller: &Caller, config: &Config, input: &NewOrder, n
     let order = quotes::quote(c, caller, config, input, now)?;
     queries::insert_order(c, &order)?;
     history::record(c, order.id, None, order.state.as_str(), caller.user_id, "ordered", now)?;
+    take_offer(c, caller, input, order.id, now)?;
     Ok(order)
+}
+
+/// Notes an order at the private offer that its buyer named, if it did.
+pub(super) fn take_offer(c: &mut Conn, caller: &Caller, input: &NewOrder, order: OrderId, now: Instant) -> Result<()> {
+    match input.offer_id {
+        Some(id) => offers::accept(c, id, order, caller.user_id, now),
+        None => Ok(()),
+    }
+}
+
+/// What a contract rests on beside the listing and its terms.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grounds {
+    /// A private offer.
+    pub(super) offer_sha256: Option<Digest>,
 }
 
 /// Who wants to buy, if the caller may order for it.
@@ -51,7 +74,7 @@ pub(super) fn buyer(c: &mut Conn, caller: &Caller, input: &NewOrder) -> Result<O
     Ok(buyer)
 }
 
-/// The order that `buyer` may place now, as it would be made at `made_at`, without its contract; and what is ordered.
+/// The order that `buyer` may place now, as it would be made at `made_at`, without its contract; and what that rests on.
 pub(super) fn draft(
     c: &mut Conn,
     buyer: &Organisation,
@@ -59,7 +82,7 @@ pub(super) fn draft(
     input: &NewOrder,
     (id, made_at): (OrderId, Instant),
     now: Instant,
-) -> Result<(Order, Listing)> {
+) -> Result<(Order, Grounds)> {
     check_purpose(&input.purpose)?;
     let listing = open_listing(c, input.listing_id, now).map_err(|error| error.field("listing_id"))?;
     if listing.provider_id == buyer.id {
@@ -71,7 +94,15 @@ pub(super) fn draft(
         terms::divides(&terms.document)?;
     }
     let (measure, _) = extent(c, listing.version_id, input.selection.as_ref())?;
-    let price = terms::price(&terms.document, &measure)?;
+    let offer = match input.offer_id {
+        Some(id) => Some(open_offer(c, id, (buyer, &listing), input, now)?),
+        None => None,
+    };
+    let price = match &offer {
+        Some(offer) => offer.price(),
+        None => terms::price(&terms.document, &measure)?,
+    };
+    check_price(input.price, price)?;
     let fee = price.part(config.fee_basis_points, BASIS_POINTS)?;
     let tax = fee.part(config.tax_basis_points, BASIS_POINTS)?;
     let order = Order {
@@ -99,12 +130,12 @@ pub(super) fn draft(
         renews: None,
         created_at: made_at,
     };
-    Ok((order, listing))
+    Ok((order, Grounds { offer_sha256: offer.map(|offer| offer.sha256) }))
 }
 
 /// The listing of this identifier, if it can be bought now: it is on the board, its assessment is valid, and the provider
 /// stands by what it signed.
-pub(super) fn open_listing(c: &mut Conn, id: ListingId, now: Instant) -> Result<Listing> {
+pub(in crate::market) fn open_listing(c: &mut Conn, id: ListingId, now: Instant) -> Result<Listing> {
     let listing = listings::listing(c, id)?;
     if listing.state != ListingState::Listed {
         return Err(Error::new(Kind::WrongState, format!("listing {id} is {}, and takes no orders", listing.state)));
@@ -114,6 +145,33 @@ pub(super) fn open_listing(c: &mut Conn, id: ListingId, now: Instant) -> Result<
         [catalog::seal_of(c, listing.version_id)?.statement_id, terms::terms(c, listing.terms_id)?.statement_id];
     identity::require_sound(c, listing.provider_id, &signed)?;
     Ok(listing)
+}
+
+/// As [`offers::open_offer`], in terms of the input. A private offer names its price for the whole version.
+fn open_offer(
+    c: &mut Conn,
+    id: OfferId,
+    sides: (&Organisation, &Listing),
+    input: &NewOrder,
+    now: Instant,
+) -> Result<Offer> {
+    if input.selection.is_some() {
+        return Err(Error::invalid("selection", format!("offer {id} is for the whole version"))
+            .remedy("leave the selection out, or order at the listing's own price"));
+    }
+    offers::open_offer(c, id, sides, input.r#use, now).map_err(|error| match error.kind {
+        Kind::UseNotPermitted => error.field("use"),
+        _ => error.field("offer_id"),
+    })
+}
+
+/// Refuses an order that costs something else than the buyer expects.
+fn check_price(expected: Option<Money>, price: Money) -> Result<()> {
+    match expected.filter(|expected| *expected != price) {
+        None => Ok(()),
+        Some(expected) => Err(Error::invalid("price", format!("the order costs {price}, and {expected} was expected"))
+            .remedy("look at the offer again, and order at its price")),
+    }
 }
 
 fn check_purpose(purpose: &str) -> Result<()> {

@@ -5,6 +5,7 @@
 
 use super::contract::{SIGNERS, agree};
 use super::payment::{download_due, into_escrow};
+use super::place::take_offer;
 use super::quotes::redeem;
 use super::{Contract, NewOrder, Order, OrderState, queries};
 use crate::config::Config;
@@ -43,6 +44,7 @@ pub fn purchase(
     let due = download_due(&quoted, now);
     let order = Order { state: OrderState::Escrowed, due_at: Some(due), ..quoted };
     queries::insert_order(c, &order)?;
+    take_offer(c, caller, &purchase.wanted, order.id, now)?;
     let contract = agree(c, keys, &order, purchase.envelope.clone(), now)?;
     into_escrow(c, &order, purchase.voucher, now)?;
     history::record(c, order.id, None, order.state.as_str(), caller.user_id, "bought at a quote", now)?;

@@ -27,8 +27,8 @@ const AGAIN: &str = "ask for another at POST /v1/quotes";
 /// has changed.
 pub fn quote(c: &mut Conn, caller: &Caller, config: &Config, wanted: &NewOrder, now: Instant) -> Result<Order> {
     let buyer = buyer(c, caller, wanted)?;
-    let (order, listing) = draft(c, &buyer, config, wanted, (OrderId::new(now), now), now)?;
-    let contract_document = contract_document(c, &order, &listing, &buyer)?;
+    let (order, grounds) = draft(c, &buyer, config, wanted, (OrderId::new(now), now), now)?;
+    let contract_document = contract_document(c, &order, &buyer, grounds)?;
     Ok(Order { contract_document, ..order })
 }
 

@@ -30,11 +30,13 @@ pub fn renew(c: &mut Conn, caller: &Caller, config: &Config, id: OrderId, now: I
         r#use: first.permitted_use,
         selection: first.selection().cloned(),
         purpose: first.purpose,
+        offer_id: None,
+        price: None,
     };
     let buyer = buyer(c, caller, &wanted)?;
-    let (order, listing) = draft(c, &buyer, config, &wanted, (OrderId::new(now), now), now)?;
+    let (order, grounds) = draft(c, &buyer, config, &wanted, (OrderId::new(now), now), now)?;
     let mut order = Order { renews: Some(id), ..order };
-    order.contract_document = contract_document(c, &order, &listing, &buyer)?;
+    order.contract_document = contract_document(c, &order, &buyer, grounds)?;
     queries::insert_order(c, &order)?;
     history::record(c, order.id, None, order.state.as_str(), caller.user_id, "the renewal was ordered", now)?;
     Ok(order)

@@ -17,6 +17,7 @@ const REFERENCES: &[(&str, StatementKind)] = &[
     ("terms_sha256", StatementKind::Terms),
     ("assessment_sha256", StatementKind::Assessment),
     ("certificate_sha256", StatementKind::Certificate),
+    ("offer_sha256", StatementKind::Offer),
     ("contract_sha256", StatementKind::Contract),
     ("entitlement_sha256", StatementKind::Entitlement),
 ];
@@ -40,7 +41,40 @@ pub(super) fn chain(opened: &[Opened], unchecked: &mut Vec<String>) -> Result<Ve
             unchecked.push(format!("the passport holds no {kind}"));
         }
     }
+    opened.iter().try_for_each(|document| keeps_its_offer(document, opened))?;
     opened.iter().map(|document| refers_to(document, opened, unchecked)).collect()
+}
+
+/// The members that a contract repeats from the offer that it rests on, and where they are in the contract.
+const KEPT: &[(&str, &str)] = &[
+    ("/provider", "/provider/handle"),
+    ("/buyer", "/buyer/handle"),
+    ("/listing", "/listing"),
+    ("/manifest_sha256", "/manifest_sha256"),
+    ("/terms_sha256", "/terms_sha256"),
+    ("/price", "/price"),
+];
+
+/// A contract says what the private offer says that it rests on; and the provider made that offer: it signed nothing else.
+fn keeps_its_offer(contract: &Opened, opened: &[Opened]) -> Result<()> {
+    let said = &contract.statement.predicate;
+    let named = said.get("offer_sha256").and_then(Value::as_str).filter(|_| contract.kind == StatementKind::Contract);
+    let Some(offer) = opened.iter().find(|other| named == Some(other.pae_sha256.to_string().as_str())) else {
+        return Ok(());
+    };
+    let refused = |what: &str| Err(failed(&contract.name, "offer", format!("{what} is not what the offer says")));
+    let offered = &offer.statement.predicate;
+    if let Some((_, member)) = KEPT.iter().find(|(its, own)| offered.pointer(its) != said.pointer(own)) {
+        return refused(member);
+    }
+    let uses = offered.get("uses").and_then(Value::as_array);
+    if !said.get("use").is_some_and(|wanted| uses.is_some_and(|uses| uses.contains(wanted))) {
+        return refused("/use");
+    }
+    match offered.get("organisation") == offered.get("provider") {
+        true => Ok(()),
+        false => Err(failed(&contract.name, "offer", "the provider did not make it")),
+    }
 }
 
 fn refers_to(document: &Opened, opened: &[Opened], unchecked: &mut Vec<String>) -> Result<Vec<StatementKind>> {

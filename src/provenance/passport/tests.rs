@@ -1,5 +1,6 @@
 //! Passports of a whole purchase, honest and otherwise.
 
+mod offer_tests;
 mod tamper_tests;
 mod tamper_whole_tests;
 mod vectors;
@@ -11,7 +12,7 @@ use super::*;
 use crate::provenance::note::Checkpoint;
 use crate::provenance::policy::Policy;
 use crate::provenance::proof::TlogProof;
-use crate::provenance::statement::{Leaf, ResourceDescriptor, Statement, receipt_for};
+use crate::provenance::statement::{Leaf, ResourceDescriptor, Signers, Statement, receipt_for};
 use crate::provenance::tree;
 use crate::signing::SecretKey;
 
@@ -82,7 +83,7 @@ impl Story {
             [Some(&self.keys.statement), self.keys.statement_next.as_ref()].into_iter().flatten().collect();
         let (envelope, receipt, signer) = match party {
             None => (statement.cosign(&exchange).unwrap(), None, exchange[0]),
-            Some(key) if kind == StatementKind::Contract => {
+            Some(key) if kind.signers() == Signers::Both => {
                 let mut envelope = statement.sign(&key).unwrap();
                 exchange.iter().for_each(|own| own.add_signature(&mut envelope));
                 (envelope, None, exchange[0])

@@ -409,7 +409,9 @@ fn party(kind: StatementKind, predicate: &Value) -> Option<&str> {
     match kind {
         StatementKind::Manifest => text("/dataset")?.split('/').next(),
         StatementKind::Terms | StatementKind::KeyRegistration => text("/organisation"),
-        StatementKind::DeletionAttestation | StatementKind::ModelTraining => text("/organisation"),
+        StatementKind::DeletionAttestation | StatementKind::ModelTraining | StatementKind::Offer => {
+            text("/organisation")
+        }
         StatementKind::Contract => text("/buyer/handle"),
         _ => None,
     }

@@ -95,6 +95,7 @@ pub struct Things {
     /// A voucher programme that the lab funds.
     pub programme: String,
     pub withdrawal: String,
+    pub offer: String,
     pub order: String,
     pub entitlement: String,
     pub model: String,
@@ -115,11 +116,12 @@ impl Things {
     }
 
     /// The names of what some may not know of.
-    pub fn hidden(&self) -> [&str; 11] {
+    pub fn hidden(&self) -> [&str; 12] {
         let Self {
             draft_dataset,
             upload,
             withdrawal,
+            offer,
             order,
             entitlement,
             model,
@@ -130,7 +132,7 @@ impl Things {
             attic,
             ..
         } = self;
-        [draft_dataset, upload, withdrawal, order, entitlement, model, claim, case, recall, spare_token, attic]
+        [draft_dataset, upload, withdrawal, offer, order, entitlement, model, claim, case, recall, spare_token, attic]
     }
 
     /// The same with names of nothing in place of those.
@@ -143,6 +145,7 @@ impl Things {
             draft_dataset: format!("{HOUSE}/unbegun"),
             upload: other(&self.upload),
             withdrawal: other(&self.withdrawal),
+            offer: other(&self.offer),
             order: other(&self.order),
             entitlement: other(&self.entitlement),
             model: other(&self.model),
@@ -204,6 +207,7 @@ async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Thi
     let token = house.post("/v1/tokens", &token_wish("read", 1)).await.unwrap();
     let deposits = lab.get("/v1/deposits").await.unwrap();
     let withdrawal = lab.withdraw(1).await.unwrap();
+    let private = lab.offered_by(house, &offer, 40_000).await;
     let programme = lab.announce(1, 3000, 1000).await;
     let (case, recall) = recalled(app, house, lab).await;
     let leaver = register_person(app, "leaver@poetry-house.test").await;
@@ -225,6 +229,7 @@ async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Thi
         deposit: text(&deposits["items"][0]["id"]),
         programme,
         withdrawal: text(&withdrawal["id"]),
+        offer: private,
         order,
         entitlement,
         model: text(&model["id"]),

@@ -261,6 +261,8 @@ impl World {
             organisation: self.labs[lab].handle.clone(),
             r#use: Use::Pretrain,
             purpose: "pretraining of a small language model".to_string(),
+            offer_id: None,
+            price: None,
             selection: None,
         }
     }

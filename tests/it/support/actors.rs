@@ -254,6 +254,48 @@ impl Actor {
         }
     }
 
+    /// An offer of a listing to a buyer at a price in fen, from now on for thirty days; for every use but derivation.
+    pub async fn offer_to(&self, buyer: &str, offer: &Offer, fen: i64) -> Value {
+        let listing = self.get(format!("/v1/listings/{}", offer.listing)).await.unwrap();
+        let path = format!("/v1/datasets/{}/versions/{}", offer.dataset, listing["version"]);
+        let version = self.get(path).await.unwrap();
+        let terms = self.get(format!("/v1/terms/{}", offer.terms)).await.unwrap();
+        let now = corpex::types::Clock::default().now();
+        json!({
+            "organisation": self.handle, "provider": offer.dataset.split('/').next(), "buyer": buyer,
+            "listing": offer.listing, "manifest_sha256": version["seal"]["manifest_sha256"],
+            "terms_sha256": terms["sha256"], "uses": ["pretrain", "finetune", "evaluate", "retrieve"],
+            "price": { "amount_minor": fen, "currency": "CNY" }, "valid_from": now,
+            "valid_until": now.plus(std::time::Duration::from_secs(30 * 24 * 3600)),
+            "salt": Digest::of(uuid::Uuid::now_v7().to_string()),
+        })
+    }
+
+    /// Signs the document of an offer.
+    pub fn sign_offer(&self, document: &Value) -> Envelope {
+        let sha256 = |member: &str| document[member].as_str().unwrap().parse().unwrap();
+        let subject = |name: &str| ResourceDescriptor::new(name, sha256(&format!("{name}_sha256")));
+        self.sign(StatementKind::Offer, vec![subject("manifest"), subject("terms")], document.clone())
+    }
+
+    /// Makes a private offer by its document.
+    pub async fn make_offer(&self, document: &Value) -> Result<Value> {
+        self.effect("/v1/offers", &json!({ "envelope": self.sign_offer(document) })).await
+    }
+
+    /// A private offer of a provider to this organisation, at a price in fen; gives its id.
+    pub async fn offered_by(&self, provider: &Actor, offer: &Offer, fen: i64) -> String {
+        let made = provider.make_offer(&provider.offer_to(&self.handle, offer, fen).await).await.unwrap();
+        made["id"].as_str().unwrap().to_string()
+    }
+
+    /// Orders at a private offer; the contract waits for the signature.
+    pub async fn place_at(&self, offer: &Offer, private: &str) -> Result<Value> {
+        let mut wanted = self.wanted(offer);
+        wanted["offer_id"] = json!(private);
+        self.effect("/v1/orders", &wanted).await
+    }
+
     /// What the offer is quoted for.
     pub fn wanted(&self, offer: &Offer) -> Value {
         json!({
@@ -264,8 +306,12 @@ impl Actor {
 
     /// A quote with its contract signed, ready to be sent as a purchase.
     pub async fn quoted(&self, offer: &Offer) -> Result<Value> {
-        let wanted = self.wanted(offer);
-        let quote = self.post("/v1/quotes", &wanted).await?;
+        self.quoted_for(&self.wanted(offer)).await
+    }
+
+    /// The same, for what is wanted otherwise.
+    pub async fn quoted_for(&self, wanted: &Value) -> Result<Value> {
+        let quote = self.post("/v1/quotes", wanted).await?;
         let payload =
             base64::engine::general_purpose::STANDARD.decode(quote["contract_payload"].as_str().unwrap()).unwrap();
         let envelope = self.key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, payload);

@@ -167,16 +167,24 @@ fn disputes() -> Vec<Line> {
 }
 
 fn effect(document: &ContractDocument) -> Vec<Line> {
-    vec![
+    let mut lines = vec![
         item("Licence terms", document.terms),
         item("Digest of the licence terms (SHA-256)", document.terms_sha256),
-        said(
+    ];
+    if let Some(offer) = document.offer_sha256 {
+        lines.push(item("Digest of the private offer (SHA-256)", offer));
+        lines.push(said(
+            "The licence terms signed by Party A are part of this contract, but for the price; under a private offer, Party A's signature of that offer is its signature of this contract.",
+        ));
+    } else {
+        lines.push(said(
             "The licence terms signed by Party A are part of this contract; under a listed offer, that signature is Party A's signature of this contract.",
-        ),
-        said(
-            "This contract takes effect when both parties have signed it, the exchange has countersigned it, and the public log has recorded it. Where this text and the contract document differ, the contract document decides.",
-        ),
-    ]
+        ));
+    }
+    lines.push(said(
+        "This contract takes effect when both parties have signed it, the exchange has countersigned it, and the public log has recorded it. Where this text and the contract document differ, the contract document decides.",
+    ));
+    lines
 }
 
 fn amount(of: Money) -> String {

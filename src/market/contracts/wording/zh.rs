@@ -166,12 +166,18 @@ fn disputes() -> Vec<Line> {
 }
 
 fn effect(document: &ContractDocument) -> Vec<Line> {
-    vec![
-        item("许可条款编号", document.terms),
-        item("许可条款摘要（SHA-256）", document.terms_sha256),
-        said("甲方签名的许可条款是本合同的组成部分；挂牌交易中，该签名即甲方对本合同的签署。"),
-        said("本合同经双方电子签名、交易所会签并计入公开日志后生效。本文本与合同文件不一致的，以合同文件为准。"),
-    ]
+    let mut lines = vec![item("许可条款编号", document.terms), item("许可条款摘要（SHA-256）", document.terms_sha256)];
+    if let Some(offer) = document.offer_sha256 {
+        lines.push(item("定向要约摘要（SHA-256）", offer));
+        lines.push(said(
+            "甲方签名的许可条款除价款外是本合同的组成部分；定向交易中，甲方对要约的签名即甲方对本合同的签署。",
+        ));
+    } else {
+        lines.push(said("甲方签名的许可条款是本合同的组成部分；挂牌交易中，该签名即甲方对本合同的签署。"));
+    }
+    lines
+        .push(said("本合同经双方电子签名、交易所会签并计入公开日志后生效。本文本与合同文件不一致的，以合同文件为准。"));
+    lines
 }
 
 fn amount(of: Money) -> String {

@@ -1,0 +1,59 @@
+//! The `offers` table.
+
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+
+use super::{Offer, OfferState};
+use crate::db::Conn;
+use crate::schema::offers;
+use crate::types::{Digest, Instant, OfferId, OrderId, OrganisationId};
+
+pub(super) fn insert_offer(c: &mut Conn, offer: &Offer) -> QueryResult<usize> {
+    diesel::insert_into(offers::table).values(offer).execute(c)
+}
+
+pub(super) fn find_offer(c: &mut Conn, id: OfferId) -> QueryResult<Option<Offer>> {
+    offers::table.find(id).select(Offer::as_select()).first(c).optional()
+}
+
+pub(super) fn find_offer_by_sha256(c: &mut Conn, sha256: Digest) -> QueryResult<Option<Offer>> {
+    offers::table.filter(offers::sha256.eq(sha256)).select(Offer::as_select()).first(c).optional()
+}
+
+pub(super) fn find_offer_of(c: &mut Conn, order: OrderId) -> QueryResult<Option<Offer>> {
+    offers::table.filter(offers::order_id.eq(order)).select(Offer::as_select()).first(c).optional()
+}
+
+/// The offers to or by one of these organisations.
+pub(super) fn list_offers(
+    c: &mut Conn,
+    parties: &[OrganisationId],
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Offer>> {
+    offers::table
+        .filter(offers::buyer_id.eq_any(parties).or(offers::provider_id.eq_any(parties)))
+        .filter(offers::id.gt(after.to_string().into_sql::<Text>()))
+        .order(offers::id)
+        .limit(limit)
+        .select(Offer::as_select())
+        .load(c)
+}
+
+/// Writes where an offer is now, unless it has left `from` meanwhile.
+pub(super) fn set_offer_state(c: &mut Conn, offer: &Offer, from: OfferState) -> QueryResult<usize> {
+    diesel::update(offers::table.find(offer.id).filter(offers::state.eq(from)))
+        .set((offers::state.eq(offer.state), offers::order_id.eq(offer.order_id)))
+        .execute(c)
+}
+
+/// Offers that stand though their window has ended.
+pub(super) fn list_ended(c: &mut Conn, now: Instant, limit: i64) -> QueryResult<Vec<OfferId>> {
+    offers::table
+        .filter(offers::state.eq(OfferState::Offered))
+        .filter(offers::valid_until.le(now))
+        .order((offers::valid_until, offers::id))
+        .limit(limit)
+        .select(offers::id)
+        .load(c)
+}
