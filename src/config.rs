@@ -78,6 +78,9 @@ pub struct Config {
     /// How long before the end of a licence its holder is told of it, in days
     #[arg(long, env = "CORPEX_RENEWAL_NOTICE_DAYS", default_value_t = 30, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
     pub renewal_notice_days: i32,
+    /// How long a side has to send the next message of a negotiation, in days
+    #[arg(long, env = "CORPEX_NEGOTIATION_WINDOW_DAYS", default_value_t = 14, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
+    pub negotiation_window_days: i32,
     /// Let webhooks lead to private addresses, and without TLS: for an exchange inside a private network
     #[arg(long, env = "CORPEX_WEBHOOK_PRIVATE_NETWORKS")]
     pub webhook_private_networks: bool,
@@ -134,6 +137,7 @@ impl Config {
             public_notice_days: 0,
             appeal_window_days: 7,
             renewal_notice_days: 30,
+            negotiation_window_days: 14,
             log_json: false,
             no_worker: false,
             webhook_private_networks: false,

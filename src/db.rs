@@ -81,6 +81,7 @@ pub const LIVES: &[&str] = &[
     "recalls",
     "disputes",
     "offers",
+    "negotiations",
 ];
 
 /// Older SQLite can corrupt a database when the write-ahead log is reset.

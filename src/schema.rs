@@ -533,6 +533,28 @@ diesel::table! {
 }
 
 diesel::table! {
+    negotiations (id) {
+        id -> Text,
+        listing_id -> Text,
+        provider_id -> Text,
+        buyer_id -> Text,
+        state -> Text,
+        offer_document -> Text,
+        offer_sha256 -> Text,
+        offer_statement_id -> Text,
+        permitted_use -> Nullable<Text>,
+        purpose -> Nullable<Text>,
+        contract_document -> Nullable<Text>,
+        agreement -> Nullable<Text>,
+        order_id -> Nullable<Text>,
+        termination_code -> Nullable<Text>,
+        termination_reason -> Nullable<Text>,
+        due_at -> Nullable<Timestamp>,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
     disputes (id) {
         id -> Text,
         order_id -> Text,
@@ -755,6 +777,7 @@ diesel::joinable!(orders -> listings (listing_id));
 diesel::joinable!(orders -> seals (version_id));
 diesel::joinable!(orders -> terms (terms_id));
 diesel::joinable!(offers -> listings (listing_id));
+diesel::joinable!(negotiations -> listings (listing_id));
 diesel::joinable!(disputes -> orders (order_id));
 diesel::joinable!(contracts -> orders (order_id));
 diesel::joinable!(voucher_movements -> voucher_programmes (programme_id));
@@ -817,6 +840,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     objections,
     orders,
     offers,
+    negotiations,
     disputes,
     contracts,
     voucher_programmes,

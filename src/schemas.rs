@@ -32,6 +32,7 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "listing.v1",
     "manifest.v1",
     "model-training.v1",
+    "negotiation-change.v1",
     "objection.v1",
     "offer-change.v1",
     "offer.v1",

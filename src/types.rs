@@ -56,7 +56,7 @@ macro_rules! text_column {
     };
 }
 
-/// Declares an enumeration whose variants have one lower-case spelling, used in JSON, in the database and in
+/// Declares an enumeration whose variants have one spelling, used in JSON, in the database and in
 /// the API description alike.
 // The spelling is taken as a bare token: a `literal` would reach the description's derive wrapped, and be overlooked there.
 #[macro_export]

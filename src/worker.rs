@@ -23,7 +23,7 @@ const COURIERS: usize = 16;
 /// How often an idle worker looks for work.
 const IDLE: Duration = Duration::from_millis(100);
 /// How often one looks for what time has ended: abandoned uploads, public notices, assessments, licences past their
-/// term, orders past their deadline, offers past their window, late recalls.
+/// term, orders past their deadline, offers past their window, idle negotiations, late recalls.
 const SWEEP: Duration = Duration::from_secs(10 * 60);
 /// How long it waits after a failure of the database.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -208,6 +208,9 @@ async fn sweep(app: App, stop: CancellationToken) {
         }
         if let Err(error) = market::offers::expire_ended(&app).await {
             tracing::error!(?error, "offers past their window could not be ended");
+        }
+        if let Err(error) = market::negotiation::expire_idle(&app).await {
+            tracing::error!(?error, "idle negotiations could not be terminated");
         }
         if let Err(error) = takedowns::recalls::mark_overdue(&app).await {
             tracing::error!(?error, "late recalls could not be marked");

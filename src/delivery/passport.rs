@@ -44,8 +44,9 @@ pub fn passport(
         contract.statement_id,
         entitlement.statement_id,
     ];
+    let named = market::offer_of(c, entitlement.order_id)?.or(market::negotiated_offer_of(c, entitlement.order_id)?);
     let mut statements = Vec::new();
-    for id in rests_on.into_iter().chain(market::offer_of(c, entitlement.order_id)?) {
+    for id in rests_on.into_iter().chain(named) {
         statements.push(logged(c, id)?);
     }
     for renewal in market::orders::paid_renewals(c, entitlement.order_id)? {

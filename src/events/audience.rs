@@ -10,9 +10,10 @@ use crate::history::Unsent;
 use crate::types::OrganisationId;
 use crate::{identity, ledger, market};
 
-/// The type of a step: the kind of its subject, as the subject's identifier names it, and the state it came to.
+/// The type of a step: the kind of its subject, as the subject's identifier names it, and the state it came to, in lower
+/// case.
 pub(super) fn event_type(step: &Unsent) -> String {
-    format!("{}.{}", kind(&step.subject), step.to_state)
+    format!("{}.{}", kind(&step.subject), step.to_state.to_lowercase())
 }
 
 /// The organisations that may learn of the step, each once: those that see its subject in both states. Nobody, when that is
@@ -41,6 +42,10 @@ fn concerned(c: &mut Conn, subject: &str, to_state: &str) -> Result<Option<Vec<O
         "offer" => {
             let offer = market::offers::offer(c, subject.parse()?)?;
             vec![offer.buyer_id, offer.provider_id]
+        }
+        "negotiation" => {
+            let negotiation = market::negotiation::negotiation(c, subject.parse()?)?;
+            vec![negotiation.buyer_id, negotiation.provider_id]
         }
         "order" => parties(&market::order(c, subject.parse()?)?),
         "entitlement" => {
@@ -78,8 +83,8 @@ mod tests {
     #[tokio::test]
     async fn every_life_has_an_audience() {
         use crate::types::{
-            DepositId, DisputeId, EntitlementId, Instant, ListingId, ObjectionId, OfferId, OrderId, RecallId,
-            TakedownId, VersionId, WithdrawalId,
+            DepositId, DisputeId, EntitlementId, Instant, ListingId, NegotiationId, ObjectionId, OfferId, OrderId,
+            RecallId, TakedownId, VersionId, WithdrawalId,
         };
         let folder = tempfile::tempdir().unwrap();
         let db = crate::db::Db::open(&folder.path().join("db.sqlite3").display().to_string(), 1).unwrap();
@@ -97,6 +102,7 @@ mod tests {
             ("recalls", RecallId::new(now).to_string()),
             ("disputes", DisputeId::new(now).to_string()),
             ("offers", OfferId::new(now).to_string()),
+            ("negotiations", NegotiationId::new(now).to_string()),
         ];
         assert_eq!(subjects.each_ref().map(|(life, _)| *life), crate::db::LIVES);
         for (life, subject) in subjects {

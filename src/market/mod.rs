@@ -2,7 +2,7 @@
 //!
 //! A listing puts an assessed version on the board under terms that its provider signed, after a public notice in which
 //! others may object; no assessment, no listing. An order declares a use, which the terms must permit; no declared use,
-//! no trade. The order's contract is signed by the buyer and countersigned by the exchange, then paid into escrow;
+//! no trade. A provider may offer it to one buyer at another price, and the two may negotiate one. The order's contract is signed by the buyer and countersigned by the exchange, then paid into escrow;
 //! acceptance settles it.
 //!
 //! Invariant: an order pins version, terms, price and fee when it is made; nothing that changes later touches it.
@@ -12,6 +12,7 @@ pub mod contracts;
 pub mod disputes;
 mod holds;
 pub mod listings;
+pub mod negotiation;
 pub mod objections;
 pub mod offers;
 pub mod orders;
@@ -22,6 +23,7 @@ pub mod vouchers;
 
 pub use holds::{delist, hold, lift, require_free};
 pub use listings::{Listing, ListingState};
+pub use negotiation::{NegotiationState, negotiated_offer_of};
 pub use objections::ObjectionState;
 pub use offers::{OfferState, offer_of};
 pub use orders::{

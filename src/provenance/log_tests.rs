@@ -333,7 +333,7 @@ async fn an_admitted_statement_gets_the_exchanges_receipt() {
 async fn the_entry_of_a_contract_does_not_name_the_trading_party() {
     let log = Log::new().await;
     let (key, keys, kind) = (SecretKey::generate(), &log.keys, StatementKind::Contract);
-    let entry = countersigned(&[&keys.statement], kind, signed(kind, &key), key.public(), &lenient).unwrap();
+    let entry = countersigned(&[&keys.statement], kind, signed(kind, &key), &[key.public()], &lenient).unwrap();
     let (stored, leaf) = log.record(entry).await;
     let (party, exchange) = (key.public(), keys.statement.public());
     assert!(!leaf.contains(&party.key_id().to_string()));
@@ -342,6 +342,23 @@ async fn the_entry_of_a_contract_does_not_name_the_trading_party() {
         statement::parse_with(&stored.envelope, key, kind, &lenient).unwrap();
     }
     assert_eq!(stored.receipt, None);
+}
+
+#[test]
+fn a_contract_that_both_sides_sign_takes_the_signature_of_each_and_of_nobody_else() {
+    let (seller, buyer, keys) = (SecretKey::generate(), SecretKey::generate(), ExchangeKeys::generate());
+    let sign = |envelope: &Envelope, signers: &[PublicKey]| {
+        countersigned(&[&keys.statement], StatementKind::Contract, envelope.clone(), signers, &lenient)
+    };
+    let one = signed(StatementKind::Contract, &seller);
+    let mut two = one.clone();
+    buyer.add_signature(&mut two);
+    let sides = [seller.public(), buyer.public()];
+    assert_eq!(sign(&two, &sides).unwrap().envelope.signatures.len(), 3);
+    for (envelope, signers) in [(&one, &sides[..]), (&two, &sides[..1]), (&two, &[sides[0], keys.statement.public()])] {
+        assert_eq!(sign(envelope, signers).map(drop).unwrap_err().kind, Kind::BadSignature);
+    }
+    assert_eq!(sign(&one, &[]).map(drop).unwrap_err().kind, Kind::BadSignature, "somebody signs with the exchange");
 }
 
 #[test]
@@ -360,10 +377,10 @@ fn a_statement_signed_by_the_wrong_side_is_refused() {
 
     let exchange = keys.statement.public();
     let own = signed(StatementKind::Contract, &keys.statement);
-    let both = countersigned(&[&keys.statement], StatementKind::Contract, own, exchange, &lenient).map(drop);
+    let both = countersigned(&[&keys.statement], StatementKind::Contract, own, &[exchange], &lenient).map(drop);
     assert_eq!(both.unwrap_err().kind, Kind::BadSignature);
     let listing = signed(StatementKind::Listing, &key);
-    let both = countersigned(&[&keys.statement], StatementKind::Listing, listing, key.public(), &lenient).map(drop);
+    let both = countersigned(&[&keys.statement], StatementKind::Listing, listing, &[key.public()], &lenient).map(drop);
     assert_eq!(both.unwrap_err().kind, Kind::Internal);
 }
 

@@ -135,8 +135,8 @@ pub fn declare(
     NewEntry { kind, envelope, signer: signer.key_id(), receipt: None }.record(c, &subject_id.to_string(), now)
 }
 
-/// Records a document that both sides sign: checks the other side's signature by `key`, which the caller found
-/// active, adds the exchange's, and queues a log entry that names the exchange's signature only.
+/// Records a document that the exchange signs with others: checks the signatures by `signers`, which the caller found
+/// active, every one and no other; adds the exchange's, and queues a log entry that names the exchange's signature only.
 ///
 /// Fails as a bad signature, or as invalid with the field at fault.
 pub fn countersign(
@@ -145,11 +145,11 @@ pub fn countersign(
     kind: StatementKind,
     subject_id: impl Display,
     envelope: Envelope,
-    key: PublicKey,
+    signers: &[PublicKey],
     now: Instant,
 ) -> Result<Recorded> {
     let exchange = exchange_keys::signers(c, keys, KeyRole::Statement)?;
-    countersigned(&exchange, kind, envelope, key, &schemas::validate)?.record(c, &subject_id.to_string(), now)
+    countersigned(&exchange, kind, envelope, signers, &schemas::validate)?.record(c, &subject_id.to_string(), now)
 }
 
 /// Which organisation an envelope claims to speak for: read before anything is verified, to know whose key must have
@@ -168,6 +168,11 @@ pub fn claimed_organisation(envelope: &Envelope) -> Result<String> {
 pub fn statement(c: &mut Conn, id: StatementId) -> Result<StoredStatement> {
     let row = queries::find_statement(c, id)?;
     Ok(row.ok_or_else(|| Error::not_found(format!("the statement {id}")))?.into())
+}
+
+/// Whether a document was recorded before.
+pub fn is_recorded(c: &mut Conn, pae_sha256: Digest) -> Result<bool> {
+    Ok(queries::find_entry_of(c, pae_sha256)?.is_some())
 }
 
 /// The statements about a thing, oldest first; at most 1,000.
@@ -221,13 +226,18 @@ fn countersigned(
     exchange: &[&SecretKey],
     kind: StatementKind,
     mut envelope: Envelope,
-    key: PublicKey,
+    signers: &[PublicKey],
     validate: &Validate,
 ) -> Result<NewEntry> {
     expect_signers(kind, Signers::Both)?;
-    statement::expect_signatures(&envelope, 1)?;
-    statement::parse_with(&envelope, key, kind, validate)?;
-    if exchange.iter().any(|own| own.public() == key) {
+    statement::expect_signatures(&envelope, signers.len())?;
+    if signers.is_empty() {
+        return Err(Error::internal("the exchange signs with somebody"));
+    }
+    for key in signers {
+        statement::parse_with(&envelope, *key, kind, validate)?;
+    }
+    if exchange.iter().any(|own| signers.contains(&own.public())) {
         return Err(Error::new(Kind::BadSignature, "the exchange cannot be both sides").field("signatures"));
     }
     exchange.iter().for_each(|own| own.add_signature(&mut envelope));

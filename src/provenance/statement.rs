@@ -61,7 +61,9 @@ text_enum! {
         Offer = "offer",
         /// An offer was withdrawn.
         OfferChange = "offer-change",
-        /// A buyer and the exchange agreed on an order.
+        /// A negotiation took a step.
+        NegotiationChange = "negotiation-change",
+        /// A buyer and the exchange agreed on an order; where it was negotiated, the provider too.
         Contract = "contract",
         /// An agreed order was cancelled, expired, rejected, cured or refunded.
         OrderChange = "order-change",
@@ -95,7 +97,7 @@ pub enum Signers {
     Organisation,
     /// The exchange, and nobody else.
     Exchange,
-    /// An organisation and the exchange.
+    /// An organisation and the exchange; a negotiated contract both its sides.
     Both,
 }
 
@@ -117,6 +119,7 @@ impl StatementKind {
             Self::Listing | Self::ListingChange | Self::Settlement | Self::EntitlementChange => Signers::Exchange,
             Self::OrderChange
             | Self::OfferChange
+            | Self::NegotiationChange
             | Self::Dispute
             | Self::TradeCertificate
             | Self::Takedown

@@ -181,6 +181,8 @@ identifiers! {
     ObjectionId = Objection "objection";
     /// What a provider offers to one buyer.
     OfferId = Offer "offer";
+    /// Two sides on their way to a contract.
+    NegotiationId = Negotiation "negotiation";
     /// A purchase.
     OrderId = Order "order";
     /// A dispute over an order.

@@ -67,7 +67,9 @@ def verify_statement(document, exchange, logs, origin, owners):  # [12], one sta
     by = ALONE if len(parties) == len(signers) else BOTH if parties else EXCHANGE
     require(by == SIGNERS.get(kind, EXCHANGE), f"it is signed by {by}")
     replaced = [said["replaces"]] if kind == "key-registration" and "replaces" in said else []
-    require(len(parties) == (0 if by == EXCHANGE else 2 if replaced else 1), "too many keys, or too few, signed it")
+    sides = [said["buyer"]["handle"]] + ([said["provider"]["handle"]] if "negotiation" in said else []) if kind == "contract" else []
+    require(len(parties) == (0 if by == EXCHANGE else len(sides) or (2 if replaced else 1)), "too many keys, or too few, signed it")
+    require({key["organisation"] for key in parties} == set(sides) or not sides, f"it speaks for {sides}, and others signed it")
     if kind == "exchange-key":
         require(named == sha256(unbase64(said["replaces"])).hex(), "the log entry names another key than the older")
     else:
@@ -79,8 +81,8 @@ def verify_statement(document, exchange, logs, origin, owners):  # [12], one sta
     for key in parties:
         ended = [key[member] for member in ("revoked_at", "compromised_at") if member in key]
         require(key["registered_at"] <= recorded_at < min(ended, default="9"), f"the key of {key['organisation']} was not good")
-        speaks_for = said.get("organisation") or said.get("buyer", {}).get("handle") or said["dataset"].split("/")[0]
-        require(key["organisation"] == speaks_for, f"it speaks for {speaks_for}, and {key['organisation']} signed it")
+        speaks_for = said.get("organisation") or said["dataset"].split("/")[0]
+        require(sides or key["organisation"] == speaks_for, f"it speaks for {speaks_for}, and {key['organisation']} signed it")
     require((receipt is not None) == (by == ALONE), "a receipt is missing, or there is one too many")
     signature = next(unbase64(one["sig"]) for one in envelope["signatures"] if one["keyid"] == named)
     digest = sha256(pae(envelope)).hex()
@@ -127,7 +129,7 @@ def verify_offer(contract, offers):  # [12]
         for member in ("provider", "buyer", "listing", "manifest_sha256", "terms_sha256", "price"):
             require(named[member] == offer[member], f"{member} is not what the offer says")
         require(contract["use"] in offer["uses"], "the use is not what the offer says")
-        require(offer["organisation"] == offer["provider"], "the provider did not make the offer")
+        require("negotiation" in contract or offer["organisation"] == offer["provider"], "the provider did not make the offer")
 
 
 def verify_delivery(delivery, opened, digests):  # [10]

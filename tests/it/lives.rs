@@ -10,7 +10,7 @@ use corpex::delivery::EntitlementState;
 use corpex::error::Error;
 use corpex::ledger::{DepositState, WithdrawalState};
 use corpex::market::disputes::DisputeState;
-use corpex::market::{ListingState, ObjectionState, OfferState, OrderState};
+use corpex::market::{ListingState, NegotiationState, ObjectionState, OfferState, OrderState};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -52,6 +52,7 @@ fn lives() -> Vec<Life> {
         life("recalls", RecallState::ALL, RecallState::as_str, RecallState::may_become),
         life("disputes", DisputeState::ALL, DisputeState::as_str, DisputeState::may_become),
         life("offers", OfferState::ALL, OfferState::as_str, OfferState::may_become),
+        life("negotiations", NegotiationState::ALL, NegotiationState::as_str, NegotiationState::may_become),
     ]
 }
 
@@ -160,6 +161,7 @@ async fn no_statement_moves_a_row_along_an_edge_that_is_not_drawn() {
                    SELECT 'dispute_1', id, buyer_id, 'wrong', '[]', 'open', created_at FROM orders LIMIT 1";
     app.app().db.write(move |c| Ok(c.batch_execute(dispute)?)).await.unwrap();
     lab.offered_by(&provider, &offer, 40_000).await;
+    lab.negotiated_by(&provider, &offer, 40_000).await;
     for life in lives() {
         let drawn = edges(&app, life.table).await;
         let first = &drawn.iter().find(|edge| edge.from_state.is_empty()).unwrap().to_state;

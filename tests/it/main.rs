@@ -26,6 +26,7 @@ mod market;
 mod model;
 mod models;
 mod mutations;
+mod negotiation;
 mod nul;
 mod offers;
 mod orders;

@@ -74,6 +74,14 @@ const TABLE: &[(&str, Log)] = &[
     ("create_quote",          Nothing("a quote binds nobody, and is not kept")),
     ("make_offer",            Adds(&["offer"])),
     ("withdraw_offer",        Adds(&["offer-change"])),
+    ("begin_request",         Adds(&["offer"])),
+    ("begin_offer",           Adds(&["offer"])),
+    ("reply_request",         Adds(&["offer"])),
+    ("reply_offer",           Adds(&["offer"])),
+    ("post_negotiation_event", Adds(&["negotiation-change"])), // and the contract, once it is final
+    ("agree_negotiation",     Adds(&["negotiation-change"])),
+    ("verify_agreement",      Adds(&["negotiation-change"])),
+    ("terminate_negotiation", Adds(&["negotiation-change"])),
     ("place_order",           Nothing("an order binds nobody until its contract is signed")),
     ("sign_contract",         Adds(&["contract"])),
     ("cancel_order",          Adds(&["order-change"])),
@@ -275,6 +283,43 @@ async fn dispute(lab: &Actor, provider: &Actor, offer: &Offer, watch: &mut Watch
     watch.happened(&["decide_appeal"]).await;
 }
 
+/// Two negotiations: one by way of both sides' offers to a contract, and one that is ended.
+async fn negotiate(lab: &Actor, provider: &Actor, offer: &Offer, watch: &mut Watch<'_>) {
+    let declared = json!({ "use": "pretrain", "purpose": "pretraining of a small model" });
+    let begun = lab.negotiated_by(provider, offer, 400).await;
+    watch.happened(&["begin_offer"]).await;
+    let path = format!("/v1/negotiations/{}", begun["id"].as_str().unwrap());
+    let mut last = begun;
+    for (side, message, operation) in [(lab, "request", "reply_request"), (provider, "offers", "reply_offer")] {
+        let mut document = side.offer_to(&lab.handle, offer, 300).await;
+        document["replies_to_sha256"] = last["offer_sha256"].clone();
+        let mut reply = json!({ "envelope": side.sign_offer(&document) });
+        if side.handle == lab.handle {
+            reply["declared"] = declared.clone();
+        }
+        last = side.effect(format!("{path}/{message}"), &reply).await.unwrap();
+        watch.happened(&[operation]).await;
+    }
+    let accepted = lab.effect(format!("{path}/events"), &json!({ "event_type": "ACCEPTED" })).await.unwrap();
+    watch.happened(&["post_negotiation_event"]).await;
+    for (side, message, operation) in
+        [(provider, "agreement", "agree_negotiation"), (lab, "agreement/verification", "verify_agreement")]
+    {
+        let signed = json!({ "envelope": side.sign_payload(&accepted["contract_payload"]) });
+        side.effect(format!("{path}/{message}"), &signed).await.unwrap();
+        watch.happened(&[operation]).await;
+    }
+    provider.effect(format!("{path}/events"), &json!({ "event_type": "FINALIZED" })).await.unwrap();
+    watch.happened(&["post_negotiation_event", "sign_contract"]).await;
+    let asked = lab.sign_offer(&lab.offer_to(&lab.handle, offer, 300).await);
+    let asked = json!({ "envelope": asked, "declared": declared });
+    let asked = lab.effect("/v1/negotiations/request", &asked).await.unwrap();
+    watch.happened(&["begin_request"]).await;
+    let path = format!("/v1/negotiations/{}/termination", asked["id"].as_str().unwrap());
+    lab.effect(path, &json!({ "code": "PRICE", "reason": "too dear after all" })).await.unwrap();
+    watch.happened(&["terminate_negotiation"]).await;
+}
+
 const BLOCK: &[(&str, &str)] = &[("interim-block", "block_takedown"), ("notification", "notify_provider")];
 
 /// A claim that is examined and answered.
@@ -375,6 +420,7 @@ async fn every_mutation_logs() {
     watch.happened(&["make_offer"]).await;
     provider.effect(format!("/v1/offers/{private}/withdrawal"), &json!({ "reason": "sold out" })).await.unwrap();
     watch.happened(&["withdraw_offer"]).await;
+    negotiate(&lab, &provider, &offer, &mut watch).await;
     lab.declare_model("Verse", &published.dataset, &entitlement).await.unwrap();
     watch.happened(&["declare_model"]).await;
 

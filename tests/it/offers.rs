@@ -112,6 +112,9 @@ async fn a_quote_at_an_offer_is_bought_once() {
     wanted["offer_id"] = json!(private);
     let (quoted, again) = (lab.quoted_for(&wanted).await.unwrap(), lab.quoted_for(&wanted).await.unwrap());
     assert_eq!(story.state(&private).await, "offered", "a quote takes nothing");
+    let mut other = quoted.clone();
+    other["order"]["offer_id"] = json!(lab.offered_by(provider, offer, 20_000).await);
+    refused(lab.effect("/v1/purchases", &other).await, Kind::WrongState, Some("quote"));
     lab.effect("/v1/purchases", &quoted).await.unwrap();
     assert_eq!((lab.balance("wallet").await, story.state(&private).await.as_str()), (PRICE - 20_000, "accepted"));
     refused(lab.effect("/v1/purchases", &again).await, Kind::WrongState, Some("offer_id"));

@@ -27,6 +27,11 @@ const THINGS: &[(&str, &str)] = &[
         "SELECT offers.id, version_id, order_id, NULL AS owner_id, buyer_id AS party_id \
          FROM offers JOIN listings ON listings.id = listing_id",
     ),
+    (
+        "negotiation",
+        "SELECT negotiations.id, version_id, order_id, NULL AS owner_id, buyer_id AS party_id \
+         FROM negotiations JOIN listings ON listings.id = listing_id",
+    ),
     ("order", "SELECT id, version_id, id AS order_id, NULL AS owner_id, buyer_id AS party_id FROM orders"),
     (
         "contract",

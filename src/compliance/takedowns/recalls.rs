@@ -153,7 +153,7 @@ pub fn attest_deletion(
     let subject = statement.subject;
     check_attestation(c, &recall, serde_json::from_value(statement.predicate)?, &subject, now)?;
     let kind = StatementKind::DeletionAttestation;
-    let recorded = provenance::countersign(c, keys, kind, id, envelope.clone(), key, now)?;
+    let recorded = provenance::countersign(c, keys, kind, id, envelope.clone(), &[key], now)?;
     queries::set_attestation(c, id, recorded.id)?;
     let recall = Recall { attestation_id: Some(recorded.id), ..recall };
     advance(c, keys, recall, RecallState::DeletionAttested, caller.user_id, "deletion attested by the licensee", now)

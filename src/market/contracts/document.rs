@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::identity::Organisation;
 use crate::provenance::{ResourceDescriptor, Statement, StatementKind};
 use crate::terms::{Price, TermsDocument, Unit, Use};
-use crate::types::{Digest, Instant, ListingId, Money, OrderId, TermsId};
+use crate::types::{Digest, Instant, ListingId, Money, NegotiationId, OrderId, TermsId};
 
 /// The member of the predicate that holds the digests of the renderings.
 const RENDERINGS: &str = "renderings";
@@ -47,9 +47,12 @@ pub struct ContractDocument {
     pub purpose: String,
     /// What the terms allow.
     pub licence: Licence,
-    /// The private offer at which it was ordered; none for what is offered to everybody.
+    /// The private offer at which it was ordered, or the last one of the negotiation; none for what is offered to everybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offer_sha256: Option<Digest>,
+    /// The negotiation that led to it: the provider signs the contract, too. None where its signature was given in advance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub negotiation: Option<NegotiationId>,
     /// What the buyer pays.
     pub price: Money,
     /// How it was counted; absent where it is one amount.

@@ -8,6 +8,7 @@ use super::*;
 use crate::market::contracts::{check, statement};
 use crate::provenance::Statement;
 use crate::signing::Envelope;
+use crate::types::NegotiationId;
 
 /// The contract of docs/vectors/passport.json.
 fn published() -> Statement {
@@ -102,6 +103,17 @@ fn the_private_offer_that_a_contract_rests_on_is_in_every_rendering() {
         );
     }
     crate::schemas::validate("contract.v1", &statement(&offered).unwrap().predicate).unwrap();
+}
+
+#[test]
+fn a_negotiated_contract_says_so_and_that_the_provider_signs_it_too() {
+    let negotiated = ContractDocument { negotiation: Some(NegotiationId::new(document().made_at)), ..document() };
+    let other = ContractDocument { negotiation: Some(NegotiationId::new(document().made_at)), ..document() };
+    for (language, format, _) in ALL {
+        assert_ne!(render(&negotiated, language, format), render(&other, language, format));
+    }
+    assert!(render(&negotiated, Language::En, Format::Text).contains("both sign this contract"));
+    crate::schemas::validate("contract.v1", &statement(&negotiated).unwrap().predicate).unwrap();
 }
 
 #[test]

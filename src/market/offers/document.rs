@@ -164,6 +164,15 @@ fn check_window(document: &OfferDocument, now: Instant) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a document that was offered before, here or in a negotiation.
+pub(in crate::market) fn require_new(c: &mut Conn, envelope: &Envelope) -> Result<()> {
+    match provenance::is_recorded(c, envelope.pae_sha256())? {
+        false => Ok(()),
+        true => Err(Error::new(Kind::AlreadyExists, "this document was offered before")
+            .remedy("sign another one, with another salt")),
+    }
+}
+
 /// Refuses an offer outside its window.
 pub(in crate::market) fn require_valid(from: Instant, until: Instant, now: Instant) -> Result<()> {
     if now < from {

@@ -12,7 +12,7 @@ mod document;
 mod queries;
 pub mod routes;
 
-pub(in crate::market) use document::{Checked, check, require_valid};
+pub(in crate::market) use document::{Checked, check, require_new, require_valid};
 pub use document::{OfferDocument, statement};
 
 use std::fmt::Display;
@@ -116,12 +116,9 @@ pub fn make(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, envelope: Envelo
         return Err(Error::invalid("replies_to_sha256", "a private offer answers no other")
             .remedy("leave it out, or send the offer in the negotiation that it belongs to"));
     }
-    if let Some(standing) = queries::find_offer_by_sha256(c, envelope.pae_sha256())? {
-        return Err(Error::new(Kind::AlreadyExists, format!("this document was offered before, as {}", standing.id))
-            .remedy("sign another one, with another salt"));
-    }
+    require_new(c, &envelope)?;
     let id = OfferId::new(now);
-    let recorded = provenance::countersign(c, keys, StatementKind::Offer, id, envelope, key.public_key, now)?;
+    let recorded = provenance::countersign(c, keys, StatementKind::Offer, id, envelope, &[key.public_key], now)?;
     let offer = Offer {
         id,
         listing_id: listing.id,

@@ -6,7 +6,7 @@ use diesel::sql_types::Text;
 use super::{Offer, OfferState};
 use crate::db::Conn;
 use crate::schema::offers;
-use crate::types::{Digest, Instant, OfferId, OrderId, OrganisationId};
+use crate::types::{Instant, OfferId, OrderId, OrganisationId};
 
 pub(super) fn insert_offer(c: &mut Conn, offer: &Offer) -> QueryResult<usize> {
     diesel::insert_into(offers::table).values(offer).execute(c)
@@ -14,10 +14,6 @@ pub(super) fn insert_offer(c: &mut Conn, offer: &Offer) -> QueryResult<usize> {
 
 pub(super) fn find_offer(c: &mut Conn, id: OfferId) -> QueryResult<Option<Offer>> {
     offers::table.find(id).select(Offer::as_select()).first(c).optional()
-}
-
-pub(super) fn find_offer_by_sha256(c: &mut Conn, sha256: Digest) -> QueryResult<Option<Offer>> {
-    offers::table.filter(offers::sha256.eq(sha256)).select(Offer::as_select()).first(c).optional()
 }
 
 pub(super) fn find_offer_of(c: &mut Conn, order: OrderId) -> QueryResult<Option<Offer>> {

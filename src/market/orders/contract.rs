@@ -9,7 +9,7 @@ use crate::identity::{self, Caller, Organisation, Role};
 use crate::keys::ExchangeKeys;
 use crate::market::contracts::{self, ContractDocument, Format, Language, Licence, Party, PricedBy};
 use crate::provenance::{self, Statement, StatementKind};
-use crate::signing::Envelope;
+use crate::signing::{Envelope, PublicKey};
 use crate::types::{ContractId, Digest, Instant, OrderId, StatementId};
 use crate::{assessment, catalog, terms};
 
@@ -56,6 +56,7 @@ pub(super) fn contract_document(c: &mut Conn, order: &Order, buyer: &Organisatio
         purpose: order.purpose.clone(),
         licence: Licence::under(&terms.document),
         offer_sha256: grounds.offer_sha256,
+        negotiation: grounds.negotiation,
         price: order.price(),
         priced_by: if grounds.offer_sha256.is_some() { None } else { PricedBy::under(&terms.document, &measure) },
         fee: order.fee(),
@@ -115,7 +116,18 @@ pub(super) fn agree(
             .remedy("sign the bytes of `contract_payload` exactly as the order gives them"));
     }
     let key = identity::signing_key_for(c, order.buyer_id, signer)?;
-    let recorded = provenance::countersign(c, keys, StatementKind::Contract, order.id, envelope, key.public_key, now)?;
+    record_contract(c, keys, order, (envelope, &[key.public_key]), now)
+}
+
+/// Countersigns what the others signed with `signers`, and keeps it.
+pub(super) fn record_contract(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    order: &Order,
+    (envelope, signers): (Envelope, &[PublicKey]),
+    now: Instant,
+) -> Result<Contract> {
+    let recorded = provenance::countersign(c, keys, StatementKind::Contract, order.id, envelope, signers, now)?;
     let contract = Contract {
         id: ContractId::new(now),
         order_id: order.id,

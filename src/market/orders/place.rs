@@ -13,7 +13,7 @@ use crate::identity::{self, Caller, Organisation};
 use crate::market::listings::{self, Listing, ListingState};
 use crate::market::offers::{self, Offer};
 use crate::terms::{self, Use};
-use crate::types::{BASIS_POINTS, Digest, Instant, Json, ListingId, Money, OfferId, OrderId};
+use crate::types::{BASIS_POINTS, Digest, Instant, Json, ListingId, Money, NegotiationId, OfferId, OrderId};
 use crate::{assessment, catalog, history};
 
 /// A declared use says something, and no more than fits a page.
@@ -62,9 +62,23 @@ pub(super) fn take_offer(c: &mut Conn, caller: &Caller, input: &NewOrder, order:
 
 /// What a contract rests on beside the listing and its terms.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Grounds {
-    /// A private offer.
-    pub(super) offer_sha256: Option<Digest>,
+pub(in crate::market) struct Grounds {
+    /// A private offer, or the last one of a negotiation.
+    pub(in crate::market) offer_sha256: Option<Digest>,
+    /// A negotiation.
+    pub(in crate::market) negotiation: Option<NegotiationId>,
+}
+
+/// Who buys what for which declared use, at what price.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::market) struct Deal<'a> {
+    pub(in crate::market) listing: &'a Listing,
+    pub(in crate::market) selection: Option<&'a Selection>,
+    pub(in crate::market) shard_count: i64,
+    pub(in crate::market) buyer: &'a Organisation,
+    pub(in crate::market) wanted: Use,
+    pub(in crate::market) purpose: &'a str,
+    pub(in crate::market) price: Money,
 }
 
 /// Who wants to buy, if the caller may order for it.
@@ -103,19 +117,35 @@ pub(super) fn draft(
         None => terms::price(&terms.document, &measure)?,
     };
     check_price(input.price, price)?;
+    let deal = Deal {
+        listing: &listing,
+        selection: input.selection.as_ref(),
+        shard_count: measure.shards,
+        buyer,
+        wanted: input.r#use,
+        purpose: &input.purpose,
+        price,
+    };
+    let order = make_out(config, &deal, (id, made_at))?;
+    Ok((order, Grounds { offer_sha256: offer.map(|offer| offer.sha256), negotiation: None }))
+}
+
+/// The order for a deal, as it would be made at `made_at`, without its contract.
+pub(super) fn make_out(config: &Config, deal: &Deal<'_>, (id, made_at): (OrderId, Instant)) -> Result<Order> {
+    let Deal { listing, price, .. } = *deal;
     let fee = price.part(config.fee_basis_points, BASIS_POINTS)?;
     let tax = fee.part(config.tax_basis_points, BASIS_POINTS)?;
-    let order = Order {
+    Ok(Order {
         id,
         listing_id: listing.id,
-        buyer_id: buyer.id,
+        buyer_id: deal.buyer.id,
         provider_id: listing.provider_id,
         version_id: listing.version_id,
         terms_id: listing.terms_id,
-        selection: input.selection.clone().map(Json),
-        shard_count: measure.shards,
-        permitted_use: input.r#use,
-        purpose: input.purpose.clone(),
+        selection: deal.selection.cloned().map(Json),
+        shard_count: deal.shard_count,
+        permitted_use: deal.wanted,
+        purpose: deal.purpose.to_string(),
         price_minor: price.amount_minor,
         fee_minor: fee.amount_minor,
         tax_minor: tax.amount_minor,
@@ -129,8 +159,7 @@ pub(super) fn draft(
         refund_minor: None,
         renews: None,
         created_at: made_at,
-    };
-    Ok((order, Grounds { offer_sha256: offer.map(|offer| offer.sha256) }))
+    })
 }
 
 /// The listing of this identifier, if it can be bought now: it is on the board, its assessment is valid, and the provider
@@ -174,7 +203,8 @@ fn check_price(expected: Option<Money>, price: Money) -> Result<()> {
     }
 }
 
-fn check_purpose(purpose: &str) -> Result<()> {
+/// Refuses a declared use that says nothing, or too much.
+pub(in crate::market) fn check_purpose(purpose: &str) -> Result<()> {
     let (said, length) = (purpose.trim().chars().count(), purpose.chars().count());
     let readable = !purpose.chars().any(|ch| ch.is_control() && ch != '\n');
     if said >= *PURPOSE_CHARS.start() && length <= *PURPOSE_CHARS.end() && readable {

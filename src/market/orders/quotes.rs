@@ -7,6 +7,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::contract::contract_document;
@@ -82,9 +83,12 @@ pub(super) fn redeem(
         let detail = format!("the quote was used: it became order {}", quoted.id);
         return Err(Error::new(Kind::AlreadyExists, detail).field(FIELD).remedy(AGAIN));
     }
-    let (order, _) = draft(c, &buyer, config, &purchase.wanted, (quoted.id, quoted.created_at), now)?;
+    let (order, grounds) = draft(c, &buyer, config, &purchase.wanted, (quoted.id, quoted.created_at), now)?;
     let contract_document = quoted.contract_document.clone();
-    match (Order { contract_document, ..order }) == quoted {
+    let named: Value = serde_json::from_str(&contract_document)?;
+    let same_offer =
+        named.pointer("/predicate/offer_sha256") == grounds.offer_sha256.map(|sha256| json!(sha256)).as_ref();
+    match same_offer && (Order { contract_document, ..order }) == quoted {
         true => Ok(quoted),
         false => Err(Error::new(Kind::WrongState, "the order would come out otherwise than it was quoted")
             .field(FIELD)

@@ -55,7 +55,8 @@ const KEPT: &[(&str, &str)] = &[
     ("/price", "/price"),
 ];
 
-/// A contract says what the private offer says that it rests on; and the provider made that offer: it signed nothing else.
+/// A contract says what the offer says that it rests on. Where it was not negotiated, the provider made that offer: it signed
+/// nothing else.
 fn keeps_its_offer(contract: &Opened, opened: &[Opened]) -> Result<()> {
     let said = &contract.statement.predicate;
     let named = said.get("offer_sha256").and_then(Value::as_str).filter(|_| contract.kind == StatementKind::Contract);
@@ -71,7 +72,7 @@ fn keeps_its_offer(contract: &Opened, opened: &[Opened]) -> Result<()> {
     if !said.get("use").is_some_and(|wanted| uses.is_some_and(|uses| uses.contains(wanted))) {
         return refused("/use");
     }
-    match offered.get("organisation") == offered.get("provider") {
+    match said.get("negotiation").is_some() || offered.get("organisation") == offered.get("provider") {
         true => Ok(()),
         false => Err(failed(&contract.name, "offer", "the provider did not make it")),
     }

@@ -52,6 +52,23 @@ fn a_contract_keeps_the_offer_that_it_names() {
 }
 
 #[test]
+fn a_negotiated_contract_is_signed_by_both_sides_whoever_made_the_last_offer() {
+    for maker in ["provider", "lab"] {
+        let story = purchase(&json!({}), maker, |contract| contract["negotiation"] = json!("negotiation_1"));
+        let report = check(&story.passport().to_bytes().unwrap()).unwrap();
+        let contract = report.statements.iter().find(|checked| checked.kind == StatementKind::Contract).unwrap();
+        assert_eq!(contract.signed_by, ["provider", "lab", "exchange"]);
+        for signature in [0, 1] {
+            let stripped = reason(story.forged(|passport| {
+                let contract = passport.statements.iter_mut().find(|s| s.kind == StatementKind::Contract).unwrap();
+                contract.envelope.signatures.remove(signature);
+            }));
+            assert!(stripped.contains("1 organisations' keys signed it, and 2 was expected"), "{stripped}");
+        }
+    }
+}
+
+#[test]
 fn an_offer_that_the_buyer_made_binds_no_provider() {
     let refused = refusal(&purchase(&json!({}), "lab", |_| {}));
     assert!(refused.contains("offer: the provider did not make it"), "{refused}");

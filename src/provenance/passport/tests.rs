@@ -78,11 +78,18 @@ impl Story {
         predicate: Value,
     ) -> Digest {
         let now = at(10 + i64::try_from(self.recorded.len()).unwrap());
+        let predicate_has_both = predicate.get("negotiation").is_some();
         let statement = Statement::new(kind, subject, predicate);
         let exchange: Vec<&SecretKey> =
             [Some(&self.keys.statement), self.keys.statement_next.as_ref()].into_iter().flatten().collect();
         let (envelope, receipt, signer) = match party {
             None => (statement.cosign(&exchange).unwrap(), None, exchange[0]),
+            Some(key) if kind.signers() == Signers::Both && predicate_has_both => {
+                let mut envelope = statement.sign(&self.provider).unwrap();
+                key.add_signature(&mut envelope);
+                exchange.iter().for_each(|own| own.add_signature(&mut envelope));
+                (envelope, None, exchange[0])
+            }
             Some(key) if kind.signers() == Signers::Both => {
                 let mut envelope = statement.sign(&key).unwrap();
                 exchange.iter().for_each(|own| own.add_signature(&mut envelope));

@@ -277,12 +277,10 @@ impl<'a> Verification<'a> {
             names.push(EXCHANGE.to_string());
         }
         let replaces = keys::replaced(document.kind, &statement.predicate);
-        expect_parties(document.kind, by_exchange, parties.len(), replaces.is_some()).map_err(refused)?;
-        if let Some(party) = party(document.kind, &statement.predicate)
-            && let Some(key) = parties.iter().find(|key| key.organisation != party)
-        {
-            return Err(refused(format!("it speaks for {party}, and a key of {} signed it", key.organisation)));
-        }
+        let speaks_for = speaks_for(document.kind, &statement.predicate);
+        let needed = speaks_for.len().max(1) + usize::from(replaces.is_some());
+        expect_parties(document.kind, by_exchange, parties.len(), needed).map_err(refused)?;
+        speakers_signed(&speaks_for, &parties).map_err(refused)?;
         keys::possession(document.kind, &statement, &parties).map_err(refused)?;
         // Any of the exchange's signatures; an organisation's new key rather than the one it replaces.
         let candidates: Vec<Digest> = match by_exchange {
@@ -388,13 +386,12 @@ fn distinct_signers(envelope: &Envelope) -> Result<(), String> {
 }
 
 /// Refuses a statement that others signed than must for its kind.
-fn expect_parties(kind: StatementKind, by_exchange: bool, parties: usize, replaces: bool) -> Result<(), String> {
+fn expect_parties(kind: StatementKind, by_exchange: bool, parties: usize, needed: usize) -> Result<(), String> {
     let expected = match kind.signers() {
         Signers::Organisation if by_exchange => return Err("the exchange signed in place of an organisation".into()),
         Signers::Exchange if parties > 0 => return Err("somebody else signed in place of the exchange".into()),
         Signers::Both if !by_exchange || parties == 0 => return Err("one of the two sides did not sign".into()),
-        Signers::Organisation if replaces => 2,
-        Signers::Organisation | Signers::Both => 1,
+        Signers::Organisation | Signers::Both => needed,
         Signers::Exchange => 0,
     };
     match parties == expected {
@@ -403,8 +400,28 @@ fn expect_parties(kind: StatementKind, by_exchange: bool, parties: usize, replac
     }
 }
 
-/// The handle of the organisation for which a statement speaks, by its own words; its schema requires them.
-fn party(kind: StatementKind, predicate: &Value) -> Option<&str> {
+/// Refuses a statement that a key of somebody else signed, or none of one that it speaks for.
+fn speakers_signed(speaks_for: &[&str], parties: &[&PassportKey]) -> Result<(), String> {
+    let who = speaks_for.join(" and ");
+    let stranger = parties.iter().find(|key| !speaks_for.contains(&key.organisation.as_str()));
+    if let Some(key) = stranger.filter(|_| !speaks_for.is_empty()) {
+        return Err(format!("it speaks for {who}, and a key of {} signed it", key.organisation));
+    }
+    match speaks_for.iter().find(|party| !parties.iter().any(|key| key.organisation == **party)) {
+        None => Ok(()),
+        Some(silent) => Err(format!("it speaks for {who}, and no key of {silent} signed it")),
+    }
+}
+
+/// The handles of the organisations for which a statement speaks, by its own words; its schema requires them. A contract
+/// speaks for the buyer, and where it was negotiated for the provider too: else the provider signed beforehand.
+fn speaks_for(kind: StatementKind, predicate: &Value) -> Vec<&str> {
+    let seller = (kind == StatementKind::Contract && predicate.get("negotiation").is_some())
+        .then(|| predicate.pointer("/provider/handle").and_then(Value::as_str).unwrap_or_default());
+    first_party(kind, predicate).into_iter().chain(seller).collect()
+}
+
+fn first_party(kind: StatementKind, predicate: &Value) -> Option<&str> {
     let text = |pointer: &str| predicate.pointer(pointer).and_then(Value::as_str);
     match kind {
         StatementKind::Manifest => text("/dataset")?.split('/').next(),

@@ -96,6 +96,8 @@ pub struct Things {
     pub programme: String,
     pub withdrawal: String,
     pub offer: String,
+    /// One that the provider began.
+    pub negotiation: String,
     pub order: String,
     pub entitlement: String,
     pub model: String,
@@ -116,12 +118,13 @@ impl Things {
     }
 
     /// The names of what some may not know of.
-    pub fn hidden(&self) -> [&str; 12] {
+    pub fn hidden(&self) -> [&str; 13] {
         let Self {
             draft_dataset,
             upload,
             withdrawal,
             offer,
+            negotiation,
             order,
             entitlement,
             model,
@@ -132,7 +135,21 @@ impl Things {
             attic,
             ..
         } = self;
-        [draft_dataset, upload, withdrawal, offer, order, entitlement, model, claim, case, recall, spare_token, attic]
+        [
+            draft_dataset,
+            upload,
+            withdrawal,
+            offer,
+            negotiation,
+            order,
+            entitlement,
+            model,
+            claim,
+            case,
+            recall,
+            spare_token,
+            attic,
+        ]
     }
 
     /// The same with names of nothing in place of those.
@@ -146,6 +163,7 @@ impl Things {
             upload: other(&self.upload),
             withdrawal: other(&self.withdrawal),
             offer: other(&self.offer),
+            negotiation: other(&self.negotiation),
             order: other(&self.order),
             entitlement: other(&self.entitlement),
             model: other(&self.model),
@@ -194,6 +212,7 @@ fn text(value: &Value) -> String {
 
 async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Things {
     let offer = app.listed_corpus(house, "poems", 50_000).await;
+    let offer_again = offer.clone();
     let order = lab.order(&offer).await.unwrap();
     let paid = lab.pay(&order).await.unwrap();
     let entitlement = text(&paid["entitlement"]["id"]);
@@ -230,6 +249,7 @@ async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Thi
         programme,
         withdrawal: text(&withdrawal["id"]),
         offer: private,
+        negotiation: text(&lab.negotiated_by(house, &offer_again, 40_000).await["id"]),
         order,
         entitlement,
         model: text(&model["id"]),

@@ -189,6 +189,19 @@ pub const TABLE: &[Case] = &[
     row("list_offers",         SignedIn,                        |_| at("/v1/offers")),
     row("get_offer",           Parties,                         |t| at(format!("/v1/offers/{}", t.offer))),
     row("withdraw_offer",      Of(House, EDITORS, Traded),      |t| with(format!("/v1/offers/{}/withdrawal", t.offer), json!({ "reason": "" }))),
+    row("begin_request",       Of(Lab, SIGNERS, Public),        |_| with("/v1/negotiations/request", unsigned(LAB))),
+    row("begin_request",       Of(Attic, SIGNERS, Inside),      |t| with("/v1/negotiations/request", unsigned(&t.attic))),
+    row("begin_offer",         Of(House, SIGNERS, Public),      |_| with("/v1/negotiations/offers", unsigned(HOUSE))),
+    row("begin_offer",         Of(Attic, SIGNERS, Inside),      |t| with("/v1/negotiations/offers", unsigned(&t.attic))),
+    row("list_negotiations",   SignedIn,                        |_| at("/v1/negotiations")),
+    row("get_negotiation",     Parties,                         |t| at(negotiation(t, ""))),
+    row("reply_request",       Of(Lab, SIGNERS, Traded),        |t| with(negotiation(t, "/request"), unsigned(LAB))),
+    row("reply_offer",         Of(House, SIGNERS, Traded),      |t| with(negotiation(t, "/offers"), unsigned(HOUSE))),
+    row("post_negotiation_event", Of(Lab, EDITORS, Traded),     |t| with(negotiation(t, "/events"), json!({ "event_type": "ACCEPTED" }))),
+    row("post_negotiation_event", Of(House, EDITORS, Traded),   |t| with(negotiation(t, "/events"), json!({ "event_type": "FINALIZED" }))),
+    row("agree_negotiation",   Of(House, SIGNERS, Traded),      |t| with(negotiation(t, "/agreement"), unsigned(HOUSE))),
+    row("verify_agreement",    Of(Lab, SIGNERS, Traded),        |t| with(negotiation(t, "/agreement/verification"), unsigned(LAB))),
+    row("terminate_negotiation", Sides(EDITORS),                |t| with(negotiation(t, "/termination"), json!({ "code": "", "reason": "" }))),
     row("place_order",         Of(Lab, TRADERS, Public),        |t| with("/v1/orders", order(LAB, t))),
     row("place_order",         Of(Attic, TRADERS, Inside),      |t| with("/v1/orders", order(&t.attic, t))),
     row("list_orders",         SignedIn,                        |_| at("/v1/orders")),
@@ -337,6 +350,11 @@ fn purchase(handle: &str, things: &Things) -> serde_json::Value {
     purchase["quote"] = json!("");
     purchase["order"] = order(handle, things);
     purchase
+}
+
+/// The path of a negotiation, and what follows it.
+fn negotiation(things: &Things, rest: &str) -> String {
+    format!("/v1/negotiations/{}{rest}", things.negotiation)
 }
 
 /// An order that does not say what for.

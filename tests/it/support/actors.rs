@@ -289,6 +289,12 @@ impl Actor {
         made["id"].as_str().unwrap().to_string()
     }
 
+    /// Begins for a provider to negotiate with this organisation, with an offer at a price in fen; gives what it came to.
+    pub async fn negotiated_by(&self, provider: &Actor, offer: &Offer, fen: i64) -> Value {
+        let envelope = provider.sign_offer(&provider.offer_to(&self.handle, offer, fen).await);
+        provider.effect("/v1/negotiations/offers", &json!({ "envelope": envelope })).await.unwrap()
+    }
+
     /// Orders at a private offer; the contract waits for the signature.
     pub async fn place_at(&self, offer: &Offer, private: &str) -> Result<Value> {
         let mut wanted = self.wanted(offer);
@@ -312,9 +318,7 @@ impl Actor {
     /// The same, for what is wanted otherwise.
     pub async fn quoted_for(&self, wanted: &Value) -> Result<Value> {
         let quote = self.post("/v1/quotes", wanted).await?;
-        let payload =
-            base64::engine::general_purpose::STANDARD.decode(quote["contract_payload"].as_str().unwrap()).unwrap();
-        let envelope = self.key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, payload);
+        let envelope = self.sign_payload(&quote["contract_payload"]);
         Ok(json!({ "order": wanted, "quote": quote["quote"], "envelope": envelope }))
     }
 
@@ -337,11 +341,15 @@ impl Actor {
         Ok(id)
     }
 
+    /// Signs bytes that came in base64.
+    pub fn sign_payload(&self, payload: &Value) -> Envelope {
+        let payload = base64::engine::general_purpose::STANDARD.decode(payload.as_str().unwrap_or_default()).unwrap();
+        self.key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, payload)
+    }
+
     /// Signs the contract that an order came with.
     pub async fn sign_contract(&self, order: &Value) -> Result<Value> {
-        let payload =
-            base64::engine::general_purpose::STANDARD.decode(order["contract_payload"].as_str().unwrap()).unwrap();
-        let envelope = self.key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, payload);
+        let envelope = self.sign_payload(&order["contract_payload"]);
         self.post(format!("/v1/orders/{}/contract", order["id"].as_str().unwrap()), &json!({ "envelope": envelope }))
             .await
     }

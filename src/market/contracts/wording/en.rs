@@ -173,6 +173,13 @@ fn effect(document: &ContractDocument) -> Vec<Line> {
     ];
     if let Some(offer) = document.offer_sha256 {
         lines.push(item("Digest of the private offer (SHA-256)", offer));
+    }
+    if let Some(negotiation) = document.negotiation {
+        lines.push(item("Negotiation", negotiation));
+        lines.push(said(
+            "The licence terms signed by Party A are part of this contract, but for the price, which the parties negotiated; both sign this contract.",
+        ));
+    } else if document.offer_sha256.is_some() {
         lines.push(said(
             "The licence terms signed by Party A are part of this contract, but for the price; under a private offer, Party A's signature of that offer is its signature of this contract.",
         ));

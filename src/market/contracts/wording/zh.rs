@@ -169,6 +169,11 @@ fn effect(document: &ContractDocument) -> Vec<Line> {
     let mut lines = vec![item("许可条款编号", document.terms), item("许可条款摘要（SHA-256）", document.terms_sha256)];
     if let Some(offer) = document.offer_sha256 {
         lines.push(item("定向要约摘要（SHA-256）", offer));
+    }
+    if let Some(negotiation) = document.negotiation {
+        lines.push(item("议价编号", negotiation));
+        lines.push(said("甲方签名的许可条款除价款外是本合同的组成部分；价款由双方议定，双方均签署本合同。"));
+    } else if document.offer_sha256.is_some() {
         lines.push(said(
             "甲方签名的许可条款除价款外是本合同的组成部分；定向交易中，甲方对要约的签名即甲方对本合同的签署。",
         ));

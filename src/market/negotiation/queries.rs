@@ -1,0 +1,67 @@
+//! The `negotiations` table.
+
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+
+use super::{Negotiation, NegotiationState};
+use crate::db::Conn;
+use crate::schema::negotiations;
+use crate::types::{Instant, NegotiationId, OrderId, OrganisationId};
+
+pub(super) fn insert_negotiation(c: &mut Conn, negotiation: &Negotiation) -> QueryResult<usize> {
+    diesel::insert_into(negotiations::table).values(negotiation).execute(c)
+}
+
+pub(super) fn find_negotiation(c: &mut Conn, id: NegotiationId) -> QueryResult<Option<Negotiation>> {
+    negotiations::table.find(id).select(Negotiation::as_select()).first(c).optional()
+}
+
+pub(super) fn find_negotiation_of(c: &mut Conn, order: OrderId) -> QueryResult<Option<Negotiation>> {
+    negotiations::table.filter(negotiations::order_id.eq(order)).select(Negotiation::as_select()).first(c).optional()
+}
+
+/// Negotiations in which one of these organisations buys or sells.
+pub(super) fn list_negotiations(
+    c: &mut Conn,
+    parties: &[OrganisationId],
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Negotiation>> {
+    negotiations::table
+        .filter(negotiations::buyer_id.eq_any(parties).or(negotiations::provider_id.eq_any(parties)))
+        .filter(negotiations::id.gt(after.to_string().into_sql::<Text>()))
+        .order(negotiations::id)
+        .limit(limit)
+        .select(Negotiation::as_select())
+        .load(c)
+}
+
+/// Writes what a message changed, unless the negotiation has left `from` meanwhile.
+pub(super) fn set_negotiation(c: &mut Conn, moved: &Negotiation, from: NegotiationState) -> QueryResult<usize> {
+    diesel::update(negotiations::table.find(moved.id).filter(negotiations::state.eq(from)))
+        .set((
+            negotiations::state.eq(moved.state),
+            negotiations::offer_document.eq(&moved.offer_document),
+            negotiations::offer_sha256.eq(moved.offer_sha256),
+            negotiations::offer_statement_id.eq(moved.offer_statement_id),
+            negotiations::permitted_use.eq(moved.permitted_use),
+            negotiations::purpose.eq(&moved.purpose),
+            negotiations::contract_document.eq(&moved.contract_document),
+            negotiations::agreement.eq(&moved.agreement),
+            negotiations::order_id.eq(moved.order_id),
+            negotiations::termination_code.eq(&moved.termination_code),
+            negotiations::termination_reason.eq(&moved.termination_reason),
+            negotiations::due_at.eq(moved.due_at),
+        ))
+        .execute(c)
+}
+
+/// Negotiations in which the time for the next message is over.
+pub(super) fn list_due(c: &mut Conn, now: Instant, limit: i64) -> QueryResult<Vec<NegotiationId>> {
+    negotiations::table
+        .filter(negotiations::due_at.le(now))
+        .order((negotiations::due_at, negotiations::id))
+        .limit(limit)
+        .select(negotiations::id)
+        .load(c)
+}
