@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
-use actix_web::web::Data;
+use actix_web::web::{self, Data};
 use actix_web::{App as HttpApp, HttpServer};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +26,8 @@ use crate::provenance::policy::Policy;
 use crate::store::Store;
 use crate::types::Clock;
 use crate::{
-    assessment, catalog, compliance, delivery, events, ledger, market, models, ops, provenance, store, terms, worker,
+    assessment, catalog, compliance, delivery, events, hub, ledger, market, models, ops, provenance, store, terms,
+    worker,
 };
 
 pub(crate) mod http;
@@ -110,6 +111,11 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(identity::routes::create_token)
         .service(identity::routes::list_tokens)
         .service(identity::routes::revoke_token)
+        .service(identity::routes::request_device_code)
+        .service(identity::routes::redeem_device_code)
+        .service(identity::routes::get_device_login)
+        .service(identity::routes::approve_device_login)
+        .service(identity::routes::deny_device_login)
         .service(identity::routes::register_organisation)
         .service(identity::routes::list_organisations)
         .service(identity::routes::get_organisation)
@@ -283,9 +289,32 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(ops::routes::get_docs);
 }
 
-/// The description of every route, as OpenAPI 3.1.
+/// What the Hugging Face Hub's clients ask for. The API is the Hub's, and so is its description: it is no part of ours.
+#[rustfmt::skip]
+pub fn hub_routes(cfg: &mut ServiceConfig) {
+    cfg
+        .service(hub::routes::hub_whoami)
+        .service(hub::routes::hub_list_datasets)
+        .service(hub::routes::hub_get_dataset)
+        .service(hub::routes::hub_get_revision)
+        .service(hub::routes::hub_list_refs)
+        .service(hub::routes::hub_list_commits)
+        .service(hub::routes::hub_list_root)
+        .service(hub::routes::hub_list_folder)
+        .service(hub::routes::hub_get_paths)
+        .service(hub::routes::hub_head_file)
+        .service(hub::routes::hub_get_file)
+        .route("/api/{kind:models|datasets|spaces}/{rest:.*}", web::route().to(hub::routes::no_such_api));
+}
+
+/// The description of every route of our own, as OpenAPI 3.1.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     HttpApp::new().into_utoipa_app().openapi(http::openapi_head()).configure(routes).split_for_parts().1
+}
+
+/// The same of the Hub's routes: what tests go by. It is not published.
+pub fn hub_openapi() -> utoipa::openapi::OpenApi {
+    HttpApp::new().into_utoipa_app().configure(hub_routes).split_for_parts().1
 }
 
 /// An exchange that answers requests and works its queue, until it is stopped.
@@ -323,6 +352,7 @@ impl Running {
                 .wrap(from_fn(http::envelop))
                 .into_utoipa_app()
                 .configure(routes)
+                .configure(hub_routes)
                 .into_app()
                 .configure(http::outside_the_api)
         })

@@ -19,6 +19,7 @@
 //! | [`models`] | which models were trained on which versions, as labs declare it |
 //! | [`compliance`] | traces: where bytes came from and who holds them; takedowns and recalls |
 //! | [`events`] | what each organisation is told of the steps that concern it, in order and by webhook |
+//! | [`hub`] | reads as the Hugging Face Hub answers them, for the tools that labs have |
 //! | [`ops`] | health, readiness, metrics, the API's description |
 //! | [`cli`] | the command line, and the client behind it |
 //!
@@ -49,6 +50,7 @@ pub mod delivery;
 pub mod error;
 pub mod events;
 pub mod history;
+pub mod hub;
 pub mod idempotency;
 pub mod identity;
 pub mod jobs;

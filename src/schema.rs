@@ -191,6 +191,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    device_logins (device_code_sha256) {
+        device_code_sha256 -> Text,
+        user_code_sha256 -> Text,
+        client -> Text,
+        created_at -> Timestamp,
+        expires_at -> Timestamp,
+        polled_at -> Nullable<Timestamp>,
+        decided_at -> Nullable<Timestamp>,
+        user_id -> Nullable<Text>,
+        token_expires_at -> Nullable<Timestamp>,
+        spent_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
     ledger_accounts (id) {
         id -> Text,
         organisation_id -> Nullable<Text>,

@@ -1,4 +1,5 @@
 -- Drops what up.sql made, newest first.
+DROP TABLE device_logins;
 DROP TABLE api_tokens;
 DROP TABLE refresh_tokens;
 DROP TABLE sessions;

@@ -83,3 +83,22 @@ CREATE TABLE api_tokens (
     revoked_at TIMESTAMP
 );
 CREATE INDEX api_tokens_by_user ON api_tokens (user_id, id);
+
+-- Programs that wait for a person to sign them in (RFC 8628). Rows that ended are deleted when the next one begins.
+CREATE TABLE device_logins (
+    device_code_sha256 TEXT NOT NULL PRIMARY KEY,
+    user_code_sha256 TEXT NOT NULL UNIQUE,
+    client TEXT NOT NULL,
+    created_at TIMESTAMP NOT NULL,
+    expires_at TIMESTAMP NOT NULL,
+    polled_at TIMESTAMP,
+    -- Approved by this user, or denied by somebody.
+    decided_at TIMESTAMP,
+    user_id TEXT REFERENCES users (id),
+    token_expires_at TIMESTAMP,
+    spent_at TIMESTAMP,
+    CHECK (user_id IS NULL OR decided_at IS NOT NULL),
+    CHECK ((user_id IS NULL) = (token_expires_at IS NULL)),
+    CHECK (spent_at IS NULL OR user_id IS NOT NULL)
+);
+CREATE INDEX device_logins_by_end ON device_logins (expires_at);

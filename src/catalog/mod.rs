@@ -316,6 +316,14 @@ pub fn versions_of(c: &mut Conn, dataset: DatasetId, limit: i64) -> Result<Vec<V
     Ok(queries::list_versions(c, dataset, false, 0, limit)?.into_iter().map(|(version, _)| version).collect())
 }
 
+/// Up to `limit` sealed versions of a dataset, by number and seal, newest first, whoever asks.
+///
+/// # Errors
+/// Those of the database.
+pub fn sealed_versions(c: &mut Conn, dataset: DatasetId, limit: i64) -> Result<Vec<(i32, Seal)>> {
+    Ok(queries::list_seals(c, dataset, limit)?)
+}
+
 /// The version of this name, whoever asks: the caller of this function authorises.
 ///
 /// # Errors

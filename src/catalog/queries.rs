@@ -172,6 +172,17 @@ pub(super) fn list_versions(
     query.load(c)
 }
 
+/// The sealed versions of a dataset, newest first.
+pub(super) fn list_seals(c: &mut Conn, dataset: DatasetId, limit: i64) -> QueryResult<Vec<(i32, Seal)>> {
+    versions::table
+        .inner_join(seals::table)
+        .filter(versions::dataset_id.eq(dataset))
+        .order(versions::number.desc())
+        .limit(limit)
+        .select((versions::number, Seal::as_select()))
+        .load(c)
+}
+
 pub(super) fn set_card(c: &mut Conn, id: VersionId, card: &str) -> QueryResult<usize> {
     let draft = versions::table.find(id).filter(versions::state.eq(VersionState::Draft));
     diesel::update(draft).set(versions::card.eq(card)).execute(c)

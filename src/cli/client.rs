@@ -64,6 +64,10 @@ impl Client {
     pub fn with_token(&self, token: impl Into<String>) -> Self {
         Self { token: Some(token.into()), ..self.clone() }
     }
+    /// The credential that it shows, if any.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
 
     /// Where this client's exchange is.
     pub fn server(&self) -> &str {

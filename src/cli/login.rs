@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use etcetera::BaseStrategy as _;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -26,6 +27,9 @@ pub(super) struct Login {
     /// The e-mail address to sign in with
     #[arg(long, value_name = "EMAIL")]
     email: Option<String>,
+    /// Sign another program in, as yourself: one that waits and shows this code
+    #[arg(long, value_name = "CODE", conflicts_with = "email")]
+    approve: Option<String>,
 }
 
 /// A remembered login.
@@ -39,6 +43,9 @@ pub struct Saved {
 
 impl Login {
     pub(super) async fn run(self, global: &Global, out: &Out) -> Result<()> {
+        if let Some(code) = &self.approve {
+            return approve(&global.client()?, code, out).await;
+        }
         let server = global.server.clone().ok_or_else(|| missing("server", "--server URL"))?;
         let token = match &global.token {
             Some(token) => token.clone(),
@@ -65,6 +72,13 @@ impl Login {
         let signed_in = client.with_token(text_at(&session, "/access_token"));
         make_token(&signed_in, "corpex login", TOKEN_DAYS).await
     }
+}
+
+/// Approves the sign-in of a program that shows a code: it gets a token that may only read.
+async fn approve(client: &Client, code: &str, out: &Out) -> Result<()> {
+    let path = format!("/v1/device-logins/{}/approval", utf8_percent_encode(code, NON_ALPHANUMERIC));
+    let approved: Value = client.post(path).send().await?;
+    out.result(&approved, || format!("signed {} in", text_at(&approved, "/client")))
 }
 
 /// Makes an API token that may do all that its owner may, for some days.

@@ -225,6 +225,12 @@ pub fn entitlements(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<V
     Ok(queries::list_entitlements(c, &holders, page.after_id::<kind::Entitlement>()?, page.limit()? + 1)?)
 }
 
+/// The licences that the caller's organisations hold to any of these versions, whatever their standing, oldest first.
+pub fn licences(c: &mut Conn, caller: &Caller, versions: &[VersionId]) -> Result<Vec<Entitlement>> {
+    let holders: Vec<OrganisationId> = caller.memberships.iter().map(|m| m.organisation_id).collect();
+    Ok(queries::list_entitlements_to(c, &holders, versions)?)
+}
+
 /// Who holds a version: every entitlement to it, oldest first. Callers authorise.
 pub fn holders_of(c: &mut Conn, version_id: VersionId, limit: i64) -> Result<Vec<Entitlement>> {
     Ok(queries::list_entitlements_of_version(c, version_id, "", limit)?)
@@ -265,6 +271,13 @@ pub fn plan(c: &mut Conn, caller: &Caller, id: EntitlementId, paths: &[String], 
         Ok(Planned { receipt, shard, storage_key })
     };
     paths.iter().map(planned).collect()
+}
+
+/// An entitlement under which the caller may download now.
+pub fn require_use(c: &mut Conn, caller: &Caller, id: EntitlementId, now: Instant) -> Result<Entitlement> {
+    let entitlement = entitlement(c, caller, id)?;
+    access::may_use(c, caller, &entitlement, now)?;
+    Ok(entitlement)
 }
 
 impl Entitlement {

@@ -38,6 +38,19 @@ pub(super) fn list_entitlements(
         .load(c)
 }
 
+pub(super) fn list_entitlements_to(
+    c: &mut Conn,
+    holders: &[OrganisationId],
+    versions: &[VersionId],
+) -> QueryResult<Vec<Entitlement>> {
+    entitlements::table
+        .filter(entitlements::organisation_id.eq_any(holders))
+        .filter(entitlements::version_id.eq_any(versions))
+        .order(entitlements::id)
+        .select(Entitlement::as_select())
+        .load(c)
+}
+
 pub(super) fn list_entitlements_of_version(
     c: &mut Conn,
     id: VersionId,

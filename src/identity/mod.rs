@@ -14,6 +14,7 @@ mod affiliations;
 mod audit;
 mod caller;
 pub mod countries;
+mod devices;
 mod jwt;
 mod members;
 mod organisations;
@@ -33,7 +34,7 @@ pub use organisations::{
     NewOrganisation, Organisation, OrganisationState, check_handle, find_organisation, for_member, organisation,
     organisations, register_organisation, require_verified, verify_organisation, visible_organisation,
 };
-pub use routes::MaybeCaller;
+pub use routes::{MaybeCaller, MaybeReader};
 pub use signing_keys::{
     SigningKey, holder_of_key, register_key, require_sound, revoke_key, signing_key, signing_key_for, signing_keys,
 };

@@ -12,10 +12,12 @@ use crate::types::{Digest, Instant, OrganisationId, SigningKeyId, UserId};
 mod affiliations;
 mod audit;
 mod credentials;
+mod devices;
 
 pub(super) use affiliations::*;
 pub(super) use audit::*;
 pub(super) use credentials::*;
+pub(super) use devices::*;
 
 pub(super) fn insert_organisation(c: &mut Conn, organisation: &Organisation) -> QueryResult<usize> {
     diesel::insert_into(organisations::table).values(organisation).execute(c)

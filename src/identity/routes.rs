@@ -3,6 +3,7 @@
 
 mod accounts;
 mod audit;
+mod devices;
 mod extractors;
 mod organisations;
 mod signing_keys;
@@ -10,7 +11,8 @@ mod tokens;
 
 pub(crate) use accounts::*;
 pub(crate) use audit::*;
-pub use extractors::MaybeCaller;
+pub(crate) use devices::*;
+pub use extractors::{MaybeCaller, MaybeReader};
 pub(crate) use organisations::*;
 pub(crate) use signing_keys::*;
 pub(crate) use tokens::*;

@@ -126,7 +126,14 @@ pub fn issue_token(
     Ok((text, token))
 }
 
-fn insert(c: &mut Conn, user_id: UserId, text: &TokenText, wanted: &NewToken, now: Instant) -> Result<ApiToken> {
+/// Issues a token to a user, who was asked. Callers authorise.
+pub(super) fn insert(
+    c: &mut Conn,
+    user_id: UserId,
+    text: &TokenText,
+    wanted: &NewToken,
+    now: Instant,
+) -> Result<ApiToken> {
     let name = readable("name", &wanted.name, LONGEST_NAME)?;
     if wanted.expires_at <= now || wanted.expires_at > now.plus(LONGEST_LIFE) {
         return Err(Error::invalid("expires_at", format!("a token ends after now, and within {MOST_DAYS} days")));

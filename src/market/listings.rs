@@ -282,6 +282,11 @@ pub fn listing(c: &mut Conn, id: ListingId) -> Result<Listing> {
     queries::find_listing(c, id)?.ok_or_else(|| Error::not_found(format!("listing {id}")))
 }
 
+/// The listings on the board of any of these versions.
+pub fn listed(c: &mut Conn, versions: &[VersionId]) -> Result<Vec<Listing>> {
+    Ok(queries::list_listed(c, versions)?)
+}
+
 /// The versions of a dataset; none where there is no such dataset, so that strangers do not learn of drafts.
 pub fn versions_named(c: &mut Conn, organisation: &str, name: &str) -> Result<Vec<VersionId>> {
     match catalog::find_dataset(c, organisation, name) {

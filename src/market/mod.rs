@@ -22,7 +22,7 @@ pub mod routes;
 pub mod vouchers;
 
 pub use holds::{delist, hold, lift, require_free};
-pub use listings::{Listing, ListingState};
+pub use listings::{Listing, ListingState, listed};
 pub use negotiation::{NegotiationState, negotiated_offer_of};
 pub use objections::ObjectionState;
 pub use offers::{OfferState, offer_of};

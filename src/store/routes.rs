@@ -6,14 +6,14 @@
 use std::ops::Range;
 
 use actix_web::body::SizedStream;
+use actix_web::http::Method;
 use actix_web::http::header::{self, ByteRangeSpec, HeaderMap, HeaderValue};
-use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Data, Path, Payload};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError as _, get, head, put};
+use actix_web::{HttpRequest, HttpResponse, ResponseError as _, get, head, put};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::local::{Download, OpenObject, wrong_size};
-use super::{LocalStore, Store, content_disposition, range_not_satisfiable, safe_media_type};
+use super::local::{Download, wrong_size};
+use super::{ByteStream, LocalStore, StorageKey, Store, content_disposition, range_not_satisfiable, safe_media_type};
 use crate::app::App;
 use crate::error::{Error, Kind, Problem, Result};
 
@@ -112,16 +112,74 @@ async fn serve(app: &App, (prefix, name): &(String, String), request: &HttpReque
     let key = format!("objects/{prefix}/{name}").parse().map_err(|_| Error::not_found("the object"))?;
     let download = store.check_download_link(key, request.query_string(), app.clock.now())?;
     let object = store.open_object(&download.key).await?;
-    match wanted(request.headers(), &object) {
-        Wanted::All => answer(StatusCode::OK, &download, object, None, request.method()),
-        Wanted::Part(range) => answer(StatusCode::PARTIAL_CONTENT, &download, object, Some(range), request.method()),
+    let (etag, size_bytes) = (object.info.etag.clone(), object.info.size_bytes);
+    let Download { media_type, file_name, .. } = &download;
+    present(&Shown { media_type, file_name, etag: &etag, size_bytes }, request, |range| object.read(range))
+}
+
+/// What is told of bytes as they leave.
+pub(crate) struct Shown<'a> {
+    /// Their media type.
+    pub(crate) media_type: &'a str,
+    /// Under which name to save them.
+    pub(crate) file_name: &'a str,
+    /// The mark of their content, without quotes.
+    pub(crate) etag: &'a str,
+    /// Their number.
+    pub(crate) size_bytes: u64,
+}
+
+/// Answers with an object of the local store, or the range of it that is asked for.
+pub(crate) async fn present_object(
+    store: &LocalStore,
+    key: &StorageKey,
+    shown: &Shown<'_>,
+    request: &HttpRequest,
+) -> Result<HttpResponse> {
+    let object = store.open_object(key).await?;
+    present(shown, request, |range| object.read(range))
+}
+
+/// Answers with bytes, or the range of them that is asked for; to HEAD, with what is told of them.
+pub(crate) fn present(
+    shown: &Shown<'_>,
+    request: &HttpRequest,
+    read: impl FnOnce(Range<u64>) -> Result<ByteStream>,
+) -> Result<HttpResponse> {
+    let is_head = request.method() == Method::HEAD;
+    let range = match wanted(request.headers(), shown) {
+        // A range is defined for GET alone (RFC 9110, section 14.2).
+        _ if is_head => None,
+        Wanted::All => None,
+        Wanted::Part(range) => Some(range),
         Wanted::Nothing => {
-            let mut response = range_not_satisfiable(object.info.size_bytes).error_response();
-            let range = HeaderValue::try_from(format!("bytes */{}", object.info.size_bytes)).map_err(bad_header)?;
+            let mut response = range_not_satisfiable(shown.size_bytes).error_response();
+            let range = HeaderValue::try_from(format!("bytes */{}", shown.size_bytes)).map_err(bad_header)?;
             response.headers_mut().insert(header::CONTENT_RANGE, range);
-            Ok(response)
+            return Ok(response);
         }
-    }
+    };
+    let mut response = match &range {
+        None => HttpResponse::Ok(),
+        Some(range) => {
+            let mut response = HttpResponse::PartialContent();
+            let value = format!("bytes {}-{}/{}", range.start, range.end.saturating_sub(1), shown.size_bytes);
+            response.insert_header((header::CONTENT_RANGE, value));
+            response
+        }
+    };
+    response
+        .insert_header((header::CONTENT_TYPE, safe_media_type(shown.media_type)))
+        .insert_header((header::CONTENT_DISPOSITION, content_disposition(shown.file_name)))
+        .insert_header((header::ACCEPT_RANGES, "bytes"))
+        .insert_header((header::ETAG, quoted(shown.etag)))
+        .insert_header((header::CACHE_CONTROL, "private"))
+        .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    let range = range.unwrap_or(0..shown.size_bytes);
+    let length = range.end.saturating_sub(range.start);
+    let bytes = if is_head { stream::empty().boxed() } else { read(range)? };
+    Ok(response.body(SizedStream::new(length, bytes)))
 }
 
 /// What a request's range headers ask for.
@@ -134,13 +192,13 @@ enum Wanted {
 
 /// Reads `Range` and `If-Range` (RFC 9110, sections 13.1.5 and 14.2). What is not one byte range is ignored, as it
 /// may be.
-fn wanted(headers: &HeaderMap, object: &OpenObject) -> Wanted {
+fn wanted(headers: &HeaderMap, shown: &Shown<'_>) -> Wanted {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    if text(header::IF_RANGE).is_some_and(|mark| mark != quoted(&object.info.etag)) {
+    if headers.contains_key(header::IF_RANGE) && text(header::IF_RANGE) != Some(&quoted(shown.etag)) {
         return Wanted::All;
     }
     match text(header::RANGE).and_then(|text| text.parse::<header::Range>().ok()) {
-        Some(header::Range::Bytes(ranges)) => one_range(&ranges, object.info.size_bytes),
+        Some(header::Range::Bytes(ranges)) => one_range(&ranges, shown.size_bytes),
         _ => Wanted::All,
     }
 }
@@ -151,33 +209,6 @@ fn one_range(ranges: &[ByteRangeSpec], size_bytes: u64) -> Wanted {
         Some((first, last)) => Wanted::Part(first..last.saturating_add(1)),
         None => Wanted::Nothing,
     }
-}
-
-fn answer(
-    status: StatusCode,
-    download: &Download,
-    object: OpenObject,
-    range: Option<Range<u64>>,
-    method: &Method,
-) -> Result<HttpResponse> {
-    let size_bytes = object.info.size_bytes;
-    let mut response = HttpResponseBuilder::new(status);
-    if let Some(range) = &range {
-        let value = format!("bytes {}-{}/{size_bytes}", range.start, range.end.saturating_sub(1));
-        response.insert_header((header::CONTENT_RANGE, value));
-    }
-    response
-        .insert_header((header::CONTENT_TYPE, safe_media_type(&download.media_type)))
-        .insert_header((header::CONTENT_DISPOSITION, content_disposition(&download.file_name)))
-        .insert_header((header::ACCEPT_RANGES, "bytes"))
-        .insert_header((header::ETAG, quoted(&object.info.etag)))
-        .insert_header((header::CACHE_CONTROL, "private"))
-        .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
-    let range = range.unwrap_or(0..size_bytes);
-    let length = range.end.saturating_sub(range.start);
-    let bytes = if method == Method::HEAD { stream::empty().boxed() } else { object.read(range)? };
-    Ok(response.body(SizedStream::new(length, bytes)))
 }
 
 fn local(app: &App) -> Result<&LocalStore> {

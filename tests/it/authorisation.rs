@@ -11,6 +11,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 mod fixture;
+mod hub;
 mod table;
 
 use fixture::{Fixture, Person, Request, Side};
@@ -18,7 +19,13 @@ use table::{Case, Known, TABLE, Who};
 
 /// Every operation of the description: its method and the pattern of its path.
 pub fn operations() -> BTreeMap<String, (Method, String)> {
-    let document = serde_json::to_value(corpex::app::openapi()).unwrap();
+    let found = operations_of(&corpex::app::openapi());
+    assert!(found.len() > 60, "the operations were not found");
+    found
+}
+
+fn operations_of(description: &impl serde::Serialize) -> BTreeMap<String, (Method, String)> {
+    let document = serde_json::to_value(description).unwrap();
     let mut found = BTreeMap::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
@@ -28,7 +35,6 @@ pub fn operations() -> BTreeMap<String, (Method, String)> {
             assert!(earlier.is_none(), "two operations have the id of {path}");
         }
     }
-    assert!(found.len() > 60, "the operations were not found");
     found
 }
 

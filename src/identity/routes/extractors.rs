@@ -21,6 +21,10 @@ type Extracting<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
 #[derive(Debug, Clone)]
 pub struct MaybeCaller(pub Option<Caller>);
 
+/// As [`MaybeCaller`], for a request that only reads, whatever its method: a token that only reads will do.
+#[derive(Debug, Clone)]
+pub struct MaybeReader(pub Option<Caller>);
+
 /// The JSON body of somebody who shows no credential: anyone may send one, so it is short.
 pub(crate) struct AnonymousJson<T>(pub(crate) T);
 
@@ -139,6 +143,15 @@ impl FromRequest for MaybeCaller {
     type Future = Extracting<Self>;
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let asked = Asked::of(request);
+        Box::pin(async { Ok(Self(asked.signed_in().await?.map(|signed_in| signed_in.caller))) })
+    }
+}
+
+impl FromRequest for MaybeReader {
+    type Error = Error;
+    type Future = Extracting<Self>;
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let asked = Asked { changes: false, ..Asked::of(request) };
         Box::pin(async { Ok(Self(asked.signed_in().await?.map(|signed_in| signed_in.caller))) })
     }
 }

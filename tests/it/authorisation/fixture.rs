@@ -107,6 +107,8 @@ pub struct Things {
     pub case: String,
     pub recall: String,
     pub spare_token: String,
+    /// What a program shows that waits to be signed in.
+    pub user_code: String,
     /// The handle of [`Side::Attic`].
     pub attic: String,
 }
@@ -257,6 +259,7 @@ async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Thi
         case,
         recall,
         spare_token: text(&token["id"]),
+        user_code: begin_device_login(app).await,
         attic,
     }
 }
@@ -290,6 +293,13 @@ async fn register_webhook(house: &Actor) -> String {
 async fn register_spare_key(house: &Actor) -> String {
     let spare = Actor { key: SecretKey::generate(), ..house.clone() };
     text(&spare.register_key().await["id"])
+}
+
+async fn begin_device_login(app: &TestApp) -> String {
+    let form = reqwest::Client::new().post(format!("{}/oauth/device", app.url));
+    let form = form.header("Content-Type", "application/x-www-form-urlencoded").body("client_id=verse");
+    let codes: Value = form.send().await.unwrap().json().await.unwrap();
+    text(&codes["user_code"])
 }
 
 async fn register_person(app: &TestApp, email: &str) -> String {

@@ -1,0 +1,113 @@
+//! A file of a commit, and whether its caller may have it.
+
+use super::{README, Readme, Refusal, Repo, Revision, files, repo};
+use crate::db::Conn;
+use crate::delivery::{self, Planned};
+use crate::error::Kind;
+use crate::identity::Caller;
+use crate::types::Instant;
+
+/// From how many days before its end on a licence is said to end.
+const NOTICE_DAYS: i64 = 30;
+const MICROS_PER_DAY: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// What a client asks for.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The handle of the organisation.
+    pub organisation: String,
+    /// The name of the dataset.
+    pub name: String,
+    /// A revision, in any of its names.
+    pub revision: String,
+    /// The path of the file.
+    pub path: String,
+}
+
+/// A file that the caller may have.
+#[derive(Debug)]
+pub struct Found {
+    /// `org/name`.
+    pub dataset: String,
+    /// The commit that the revision stands for.
+    pub commit: String,
+    /// That the licence ends soon, if it does.
+    pub warning: Option<String>,
+    /// The file itself.
+    pub content: Content,
+}
+
+/// Where the bytes of a file come from.
+#[derive(Debug)]
+pub enum Content {
+    /// A shard, with the receipt that has to be recorded before its bytes leave.
+    Shard(Box<Planned>),
+    /// The generated card, and the name of its blob.
+    Readme(Readme, String),
+}
+
+/// Finds a file, for a caller with a licence that may be used now.
+///
+/// `front_door` is where people read of the exchange's listings: who has no licence is sent there.
+pub fn find(
+    c: &mut Conn,
+    caller: Option<&Caller>,
+    wanted: &Wanted,
+    front_door: &str,
+    now: Instant,
+) -> Result<Found, Refusal> {
+    let repo = repo(c, caller, &wanted.organisation, &wanted.name)?;
+    let revision = repo.revision(&wanted.revision)?;
+    let (caller, licence) = licence(c, caller, (&repo, revision), front_door, now)?;
+    let missing = || Refusal::Entry { path: wanted.path.clone(), commit: revision.commit() };
+    let content = if wanted.path == README {
+        let files = files(c, &repo.dataset, revision)?;
+        let oid = files.entry(README).map(|entry| entry.oid(&files.commit)).unwrap_or_default();
+        Content::Readme(files.readme, oid)
+    } else {
+        let planned = delivery::plan(c, caller, licence.id, std::slice::from_ref(&wanted.path), now);
+        let mut planned =
+            planned.map_err(|error| if error.kind == Kind::NotFound { missing() } else { error.into() })?;
+        Content::Shard(Box::new(planned.pop().ok_or_else(missing)?))
+    };
+    let dataset = repo.dataset.full_name();
+    let warning = licence.expires_at.and_then(|end| ending(&dataset, revision, end, now));
+    Ok(Found { dataset, commit: revision.commit(), warning, content })
+}
+
+/// The caller's licence to a revision that may be used now, and the caller, who has to be somebody for that.
+fn licence<'a>(
+    c: &mut Conn,
+    caller: Option<&'a Caller>,
+    (repo, revision): (&Repo, &Revision),
+    front_door: &str,
+    now: Instant,
+) -> Result<(&'a Caller, delivery::Entitlement), Refusal> {
+    let gated = |why: String| Refusal::Gated { signed_in: caller.is_some(), why };
+    let dataset = repo.dataset.full_name();
+    let mut why =
+        format!("{dataset} {} takes a licence: see {front_door}/v1/listings?dataset={dataset}", revision.tag());
+    let Some(caller) = caller else { return Err(gated(why + ", or send the token of a licensee")) };
+    for licence in &revision.licences {
+        match delivery::require_use(c, caller, licence.id, now) {
+            Ok(licence) => return Ok((caller, licence)),
+            Err(error) if error.kind.status().is_server_error() => return Err(error.into()),
+            Err(error) => why = error.to_string(),
+        }
+    }
+    let others: Vec<String> =
+        repo.revisions.iter().filter(|other| !other.licences.is_empty()).map(Revision::tag).collect();
+    if revision.licences.is_empty() && !others.is_empty() {
+        why = format!("{why}; you hold a licence to {}: name it as the revision", others.join(", "));
+    }
+    Err(gated(why))
+}
+
+/// What a client prints once when the licence ends soon: a topic, and the text for it.
+fn ending(dataset: &str, revision: &Revision, end: Instant, now: Instant) -> Option<String> {
+    let left = end.unix_micros().saturating_sub(now.unix_micros());
+    let days = left.max(0).saturating_add(MICROS_PER_DAY - 1) / MICROS_PER_DAY;
+    let plural = if days == 1 { "day" } else { "days" };
+    let name = format!("{dataset} {}", revision.tag());
+    (days <= NOTICE_DAYS).then(|| format!("licence {name}; your licence to {name} ends in {days} {plural}, at {end}"))
+}

@@ -1,0 +1,136 @@
+//! The read API of the Hugging Face Hub, over what the exchange offers: a lab points `HF_ENDPOINT` here, and the tools it
+//! has find, check and stream the corpora it licensed.
+//!
+//! A dataset is a repository, and each sealed version of it a commit: `main` is the newest one that the caller may see,
+//! `v3` and `3` are tags, and a commit's name is the first 40 hexadecimal digits of the manifest's digest. The files are
+//! the shards, which the Hub would keep as LFS files, and a README.md made from the provider's card.
+//!
+//! The API is somebody else's: its paths, parameters, headers and error codes are what published clients were seen to
+//! need, and its description is theirs. So it is left out of `openapi.yaml`.
+//!
+//! Invariant: a version that the caller may not see reads exactly like one that does not exist.
+//! Invariant: the files of a commit are made from the sealed version alone, and never change.
+
+mod board;
+mod download;
+mod files;
+mod glob;
+mod readme;
+mod refusal;
+pub(crate) mod routes;
+mod yaml;
+
+use std::collections::HashSet;
+
+use crate::catalog::{self, Dataset, Seal};
+use crate::db::Conn;
+use crate::delivery::{self, Entitlement};
+use crate::error::{Kind, Result};
+use crate::identity::Caller;
+use crate::market;
+use crate::types::VersionId;
+
+pub use board::{BoardQuery, board, tags};
+pub use download::{Content, Found, Wanted, find};
+pub use files::{Entry, File, Files, README, files};
+pub use readme::Readme;
+pub use refusal::Refusal;
+
+/// The most commits one repository shows.
+const MAX_REVISIONS: i64 = 1000;
+/// The digits of a commit's name.
+const COMMIT_DIGITS: usize = 40;
+
+/// A dataset as its caller sees it.
+#[derive(Debug, Clone)]
+pub struct Repo {
+    /// The dataset.
+    pub dataset: Dataset,
+    /// Whether it can be seen only because the caller is who it is.
+    pub is_private: bool,
+    /// What the caller may see, newest first; never empty.
+    pub revisions: Vec<Revision>,
+}
+
+/// A sealed version as its caller sees it.
+#[derive(Debug, Clone)]
+pub struct Revision {
+    /// The version's number.
+    pub number: i32,
+    /// Its seal.
+    pub seal: Seal,
+    /// Whether it is on the board.
+    pub is_listed: bool,
+    /// The caller's licences to it, whether they may be used or not.
+    pub licences: Vec<Entitlement>,
+}
+
+impl Revision {
+    /// The commit that stands for it.
+    pub fn commit(&self) -> String {
+        self.seal.manifest_sha256.to_string().chars().take(COMMIT_DIGITS).collect()
+    }
+
+    /// The tag that names it.
+    pub fn tag(&self) -> String {
+        format!("v{}", self.number)
+    }
+
+    /// What people read of the commit.
+    pub fn title(&self) -> String {
+        format!("Version {}", self.number)
+    }
+
+    /// Which version this is.
+    pub fn version_id(&self) -> VersionId {
+        self.seal.version_id
+    }
+}
+
+impl Repo {
+    fn new(dataset: Dataset, revisions: Vec<Revision>) -> Self {
+        Self { is_private: !revisions.iter().any(|revision| revision.is_listed), dataset, revisions }
+    }
+
+    /// What a client means by a revision: `main`, a tag or a commit, with or without `refs/heads/` or `refs/tags/`.
+    pub fn revision(&self, text: &str) -> Result<&Revision, Refusal> {
+        let name = ["refs/heads/", "refs/tags/"].iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
+        let is_meant = |revision: &&Revision| {
+            let (tag, commit) = (revision.tag(), revision.commit());
+            name == tag || tag.strip_prefix('v') == Some(name) || name == commit
+        };
+        let found = if name == "main" { self.revisions.first() } else { self.revisions.iter().find(is_meant) };
+        found.ok_or_else(|| Refusal::Revision { revision: text.to_string() })
+    }
+}
+
+/// The repository of this name, with the versions that `caller` may see: those on the board, those it holds a licence to,
+/// and those of its own organisations.
+pub fn repo(c: &mut Conn, caller: Option<&Caller>, organisation: &str, name: &str) -> Result<Repo, Refusal> {
+    let unknown = || Refusal::Repo { signed_in: caller.is_some() };
+    let dataset = catalog::find_dataset(c, organisation, name).map_err(|error| match error.kind {
+        Kind::NotFound => unknown(),
+        _ => error.into(),
+    })?;
+    let revisions = visible(c, caller, &dataset)?;
+    if revisions.is_empty() {
+        return Err(unknown());
+    }
+    Ok(Repo::new(dataset, revisions))
+}
+
+fn visible(c: &mut Conn, caller: Option<&Caller>, dataset: &Dataset) -> Result<Vec<Revision>> {
+    let sealed = catalog::sealed_versions(c, dataset.id, MAX_REVISIONS)?;
+    let ids: Vec<VersionId> = sealed.iter().map(|(_, seal)| seal.version_id).collect();
+    let listed: HashSet<VersionId> = market::listed(c, &ids)?.into_iter().map(|listing| listing.version_id).collect();
+    let licences = caller.map_or(Ok(Vec::new()), |caller| delivery::licences(c, caller, &ids))?;
+    let is_insider = catalog::is_insider(caller, dataset.organisation_id);
+    let revision = |(number, seal): (i32, Seal)| Revision {
+        number,
+        is_listed: listed.contains(&seal.version_id),
+        licences: licences.iter().filter(|licence| licence.version_id == seal.version_id).cloned().collect(),
+        seal,
+    };
+    let seen = |revision: &Revision| is_insider || revision.is_listed || !revision.licences.is_empty();
+    Ok(sealed.into_iter().map(revision).filter(seen).collect())
+}

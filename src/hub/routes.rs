@@ -1,0 +1,13 @@
+//! The Hub's paths, its headers and its documents.
+
+mod info;
+mod list;
+mod reply;
+mod resolve;
+mod tree;
+
+pub(crate) use info::*;
+pub(crate) use list::*;
+pub(crate) use reply::no_such_api;
+pub(crate) use resolve::*;
+pub(crate) use tree::*;

@@ -1,0 +1,292 @@
+//! Who the client is, what a repository is, and which revisions it has.
+
+use actix_web::web::{Data, Json, Path};
+use actix_web::{HttpResponse, get};
+use serde::Serialize;
+
+use super::reply::{HubCaller, Parameters, read};
+use crate::app::App;
+use crate::error::{Error, Kind, Result};
+use crate::hub::{self, File, Files, Refusal, Repo, Revision};
+use crate::identity::{Caller, Scope};
+use crate::types::Instant;
+
+/// A user, as `huggingface_hub.whoami` reads it.
+#[derive(Serialize)]
+pub(crate) struct WhoAmI {
+    r#type: &'static str,
+    id: String,
+    name: String,
+    email: String,
+    orgs: Vec<Organisation>,
+    auth: Auth,
+}
+
+#[derive(Serialize)]
+struct Organisation {
+    r#type: &'static str,
+    name: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Auth {
+    r#type: &'static str,
+    access_token: AccessToken,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AccessToken {
+    display_name: String,
+    role: &'static str,
+}
+
+impl From<Caller> for WhoAmI {
+    fn from(caller: Caller) -> Self {
+        let role = match caller.scope {
+            Scope::Read => "read",
+            Scope::Write => "write",
+        };
+        let organisation = |name| Organisation { r#type: "org", name };
+        Self {
+            r#type: "user",
+            id: caller.user_id.to_string(),
+            name: caller.email.clone(),
+            email: caller.email.clone(),
+            orgs: caller.memberships.into_iter().map(|membership| organisation(membership.handle)).collect(),
+            auth: Auth { r#type: "access_token", access_token: AccessToken { display_name: caller.email, role } },
+        }
+    }
+}
+
+/// Tells a client whose token it holds.
+#[utoipa::path(tag = "hub", responses((status = 200)))]
+#[get("/api/whoami-v2")]
+pub(crate) async fn hub_whoami(caller: HubCaller) -> Result<Json<WhoAmI>, Refusal> {
+    let caller = caller.0.ok_or_else(|| Error::new(Kind::Unauthenticated, "this request needs a credential"))?;
+    Ok(Json(caller.into()))
+}
+
+/// A repository at one of its revisions, as `DatasetInfo` reads it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Info {
+    #[serde(rename = "_id")]
+    internal_id: String,
+    id: String,
+    author: String,
+    sha: String,
+    private: bool,
+    gated: Gated,
+    disabled: bool,
+    last_modified: Instant,
+    created_at: Instant,
+    tags: Vec<String>,
+    downloads: u32,
+    likes: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    card_data: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    siblings: Option<Vec<Sibling>>,
+}
+
+/// Whether files take something more than a token: `false`, or the word for "ask somebody".
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Gated {
+    No(bool),
+    Yes(&'static str),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sibling {
+    rfilename: String,
+    #[serde(flatten)]
+    blob: Option<Blob>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Blob {
+    size: i64,
+    blob_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lfs: Option<SiblingLfs>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SiblingLfs {
+    sha256: String,
+    size: i64,
+    pointer_size: usize,
+}
+
+impl Info {
+    /// What a list shows of a repository.
+    pub(super) fn brief(repo: &Repo, revision: &Revision) -> Self {
+        let gated = if revision.licences.is_empty() { Gated::Yes("manual") } else { Gated::No(false) };
+        Self {
+            internal_id: repo.dataset.id.to_string(),
+            id: repo.dataset.full_name(),
+            author: repo.dataset.handle.clone(),
+            sha: revision.commit(),
+            private: repo.is_private,
+            gated,
+            disabled: false,
+            last_modified: revision.seal.sealed_at,
+            created_at: repo.dataset.created_at,
+            tags: hub::tags(&repo.dataset),
+            downloads: 0,
+            likes: 0,
+            card_data: None,
+            siblings: None,
+        }
+    }
+
+    fn whole(repo: &Repo, revision: &Revision, files: &Files, blobs: bool) -> Self {
+        let sibling = |file: &File| {
+            let lfs = file.lfs.map(|lfs| SiblingLfs {
+                sha256: lfs.sha256.to_string(),
+                size: file.size_bytes,
+                pointer_size: lfs.pointer_bytes,
+            });
+            let blob = blobs.then(|| Blob { size: file.size_bytes, blob_id: file.oid.clone(), lfs });
+            Sibling { rfilename: file.path.clone(), blob }
+        };
+        let tagged = |key: &str, prefix: &str| {
+            files.readme.texts(key).into_iter().map(|value| format!("{prefix}{value}")).collect::<Vec<_>>()
+        };
+        Self {
+            tags: [
+                vec![format!("modality:{}", repo.dataset.modality)],
+                tagged("language", "language:"),
+                tagged("license", "license:"),
+                tagged("size_categories", "size_categories:"),
+                tagged("tags", ""),
+            ]
+            .concat(),
+            card_data: serde_json::to_value(&files.readme.front_matter).ok(),
+            siblings: Some(files.all().map(sibling).collect()),
+            ..Self::brief(repo, revision)
+        }
+    }
+}
+
+async fn info(
+    app: &App,
+    caller: HubCaller,
+    (organisation, name): (String, String),
+    revision: String,
+    blobs: bool,
+) -> Result<HttpResponse, Refusal> {
+    let show = move |c: &mut crate::db::Conn| {
+        let repo = hub::repo(c, caller.0.as_ref(), &organisation, &name)?;
+        let revision = repo.revision(&revision)?;
+        let files = hub::files(c, &repo.dataset, revision)?;
+        Ok(Info::whole(&repo, revision, &files, blobs))
+    };
+    Ok(HttpResponse::Ok().json(read(app, show).await?))
+}
+
+/// Describes a repository.
+#[utoipa::path(tag = "hub", responses((status = 200)))]
+#[get("/api/datasets/{organisation}/{name}")]
+pub(crate) async fn hub_get_dataset(
+    app: Data<App>,
+    caller: HubCaller,
+    which: Path<(String, String)>,
+    query: Parameters,
+) -> Result<HttpResponse, Refusal> {
+    info(&app, caller, which.into_inner(), "main".to_string(), query.is_set("blobs")).await
+}
+
+/// Describes a repository at a revision.
+#[utoipa::path(tag = "hub", responses((status = 200)))]
+#[get("/api/datasets/{organisation}/{name}/revision/{revision}")]
+pub(crate) async fn hub_get_revision(
+    app: Data<App>,
+    caller: HubCaller,
+    which: Path<(String, String, String)>,
+    query: Parameters,
+) -> Result<HttpResponse, Refusal> {
+    let (organisation, name, revision) = which.into_inner();
+    info(&app, caller, (organisation, name), revision, query.is_set("blobs")).await
+}
+
+/// Branches and tags, as `GitRefs` reads them.
+#[derive(Serialize)]
+pub(crate) struct Refs {
+    branches: Vec<Ref>,
+    tags: Vec<Ref>,
+    converts: Vec<Ref>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ref {
+    name: String,
+    r#ref: String,
+    target_commit: String,
+}
+
+/// Lists the branch and the tags of a repository.
+#[utoipa::path(tag = "hub", responses((status = 200)))]
+#[get("/api/datasets/{organisation}/{name}/refs")]
+pub(crate) async fn hub_list_refs(
+    app: Data<App>,
+    caller: HubCaller,
+    which: Path<(String, String)>,
+) -> Result<Json<Refs>, Refusal> {
+    let (organisation, name) = which.into_inner();
+    let repo = read(&app, move |c| hub::repo(c, caller.0.as_ref(), &organisation, &name)).await?;
+    let main = repo.revision("main")?.commit();
+    let tag = |revision: &Revision| Ref {
+        name: revision.tag(),
+        r#ref: format!("refs/tags/{}", revision.tag()),
+        target_commit: revision.commit(),
+    };
+    Ok(Json(Refs {
+        branches: vec![Ref { name: "main".into(), r#ref: "refs/heads/main".into(), target_commit: main }],
+        tags: repo.revisions.iter().map(tag).collect(),
+        converts: Vec::new(),
+    }))
+}
+
+/// A commit, as `GitCommitInfo` reads it.
+#[derive(Serialize)]
+pub(crate) struct Commit {
+    id: String,
+    title: String,
+    message: String,
+    date: Instant,
+    authors: Vec<Author>,
+}
+
+#[derive(Serialize)]
+struct Author {
+    user: String,
+}
+
+/// Lists the commits up to a revision, newest first.
+#[utoipa::path(tag = "hub", responses((status = 200)))]
+#[get("/api/datasets/{organisation}/{name}/commits/{revision}")]
+pub(crate) async fn hub_list_commits(
+    app: Data<App>,
+    caller: HubCaller,
+    which: Path<(String, String, String)>,
+) -> Result<Json<Vec<Commit>>, Refusal> {
+    let (organisation, name, revision) = which.into_inner();
+    let repo = read(&app, move |c| hub::repo(c, caller.0.as_ref(), &organisation, &name)).await?;
+    let newest = repo.revision(&revision)?.number;
+    let commit = |revision: &Revision| Commit {
+        id: revision.commit(),
+        title: revision.title(),
+        message: String::new(),
+        date: revision.seal.sealed_at,
+        authors: vec![Author { user: repo.dataset.handle.clone() }],
+    };
+    Ok(Json(repo.revisions.iter().filter(|revision| revision.number <= newest).map(commit).collect()))
+}

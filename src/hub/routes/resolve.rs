@@ -1,0 +1,153 @@
+//! The bytes of a file.
+//!
+//! A name that may come to mean another commit leads to the commit (307), so that all that follows is of one commit. A
+//! commit's file is described to HEAD. To GET it comes straight from a local store, by ranges too, or leads to the bucket
+//! (302); every GET asks here again, so that a client resumes with a fresh link, and each is on record before it is answered.
+
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse, get, head};
+use futures_util::{StreamExt as _, stream};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::reply::{HubCaller, X_REPO_COMMIT, read};
+use crate::app::App;
+use crate::delivery::{self, Planned};
+use crate::error::{Error, Result};
+use crate::hub::{Content, Found, Refusal, Wanted, find};
+use crate::store::routes::{Shown, present, present_object};
+use crate::store::{ByteStream, Store};
+use crate::types::Instant;
+
+const X_LINKED_ETAG: HeaderName = HeaderName::from_static("x-linked-etag");
+const X_LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
+const X_HF_WARNING: HeaderName = HeaderName::from_static("x-hf-warning");
+/// What may stand unencoded in a path.
+const IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Gives a file of a revision.
+#[utoipa::path(tag = "hub", responses((status = 200)))]
+#[get("/datasets/{organisation}/{name}/resolve/{revision}/{path:.*}")]
+pub(crate) async fn hub_get_file(
+    app: Data<App>,
+    caller: HubCaller,
+    which: Path<(String, String, String, String)>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Refusal> {
+    resolve(&app, caller, which.into_inner(), &request).await
+}
+
+/// Describes a file of a revision.
+#[utoipa::path(tag = "hub", responses((status = 200)))]
+#[head("/datasets/{organisation}/{name}/resolve/{revision}/{path:.*}")]
+pub(crate) async fn hub_head_file(
+    app: Data<App>,
+    caller: HubCaller,
+    which: Path<(String, String, String, String)>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Refusal> {
+    resolve(&app, caller, which.into_inner(), &request).await
+}
+
+async fn resolve(
+    app: &App,
+    caller: HubCaller,
+    (organisation, name, revision, path): (String, String, String, String),
+    request: &HttpRequest,
+) -> Result<HttpResponse, Refusal> {
+    let (now, front_door) = (app.clock.now(), app.config.public_url());
+    let wanted = Wanted { organisation, name, revision, path };
+    let asked = wanted.clone();
+    let found = read(app, move |c| find(c, caller.0.as_ref(), &asked, &front_door, now)).await?;
+    let Found { commit, warning, .. } = &found;
+    let (commit, warning) = (commit.clone(), warning.clone());
+    let mut response = if wanted.revision == commit {
+        answer(app, found.content, request, now).await?
+    } else {
+        pinned(app, &found.dataset, &commit, &wanted.path)?
+    };
+    set(&mut response, X_REPO_COMMIT, &commit)?;
+    if let Some(warning) = warning {
+        set(&mut response, X_HF_WARNING, &warning)?;
+    }
+    Ok(response)
+}
+
+/// Leads from a name to the commit that it means now. The address has no host, and the whole path: the oldest clients
+/// take either apart.
+fn pinned(app: &App, dataset: &str, commit: &str, path: &str) -> Result<HttpResponse> {
+    let public_url: url::Url = app.config.public_url().parse().map_err(|error: url::ParseError| {
+        Error::internal("the exchange's own address cannot be read").because(error)
+    })?;
+    let path = utf8_percent_encode(path, IN_PATHS);
+    let location = format!("{}/datasets/{dataset}/resolve/{commit}/{path}", public_url.path().trim_end_matches('/'));
+    Ok(HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, location)).finish())
+}
+
+async fn answer(app: &App, content: Content, request: &HttpRequest, now: Instant) -> Result<HttpResponse, Refusal> {
+    let planned = match content {
+        Content::Shard(planned) => *planned,
+        Content::Readme(readme, oid) => return Ok(card(readme.text, &oid, request)?),
+    };
+    let is_head = request.method() == Method::HEAD;
+    let mut response = match &app.store {
+        Store::S3(_) if !is_head || follows_the_bucket(request) => {
+            let delivered = deliver(app, planned.clone()).await?;
+            let url = delivery::link(&app.store, &delivered.storage_key, &delivered.shard, now).await?;
+            HttpResponse::Found().insert_header((header::LOCATION, url.as_str())).finish()
+        }
+        Store::Local(store) if !is_head => {
+            let delivered = deliver(app, planned.clone()).await?;
+            let etag = delivered.shard.sha256.to_string();
+            present_object(store, &delivered.storage_key, &shown(&delivered, &etag), request).await?
+        }
+        _ => {
+            let etag = planned.shard.sha256.to_string();
+            present(&shown(&planned, &etag), request, |_| Ok(stream::empty().boxed()))?
+        }
+    };
+    set(&mut response, X_LINKED_ETAG, &format!("\"{}\"", planned.shard.sha256))?;
+    set(&mut response, X_LINKED_SIZE, &planned.shard.size_bytes.to_string())?;
+    Ok(response)
+}
+
+/// Puts a delivery on record: only then may anything leave.
+async fn deliver(app: &App, planned: Planned) -> Result<Planned, Refusal> {
+    let mut delivered = app.receipts.record(vec![planned]).await.map_err(Refusal::of_the_desk)?;
+    delivered.pop().ok_or_else(|| Error::internal("a receipt was recorded for nothing").into())
+}
+
+/// The clients before 1.0 send their token wherever GET leads them, and buckets refuse it: they look where HEAD leads, and
+/// go there without.
+fn follows_the_bucket(request: &HttpRequest) -> bool {
+    let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    agent.is_some_and(|agent| agent.contains("hf_hub/0."))
+}
+
+fn shown<'a>(planned: &'a Planned, etag: &'a str) -> Shown<'a> {
+    Shown {
+        media_type: &planned.shard.media_type,
+        file_name: &planned.shard.path,
+        etag,
+        size_bytes: u64::try_from(planned.shard.size_bytes).unwrap_or(0),
+    }
+}
+
+fn card(text: String, oid: &str, request: &HttpRequest) -> Result<HttpResponse> {
+    let bytes = bytes::Bytes::from(text);
+    let size_bytes = u64::try_from(bytes.len()).unwrap_or(0);
+    let shown = Shown { media_type: "text/markdown; charset=utf-8", file_name: "README.md", etag: oid, size_bytes };
+    present(&shown, request, |range| -> Result<ByteStream> {
+        let place = |at| usize::try_from(at).unwrap_or(usize::MAX);
+        let part = bytes.slice(place(range.start)..place(range.end).min(bytes.len()));
+        Ok(stream::once(async { Ok(part) }).boxed())
+    })
+}
+
+fn set(response: &mut HttpResponse, name: HeaderName, value: &str) -> Result<()> {
+    let value = HeaderValue::from_str(value)
+        .map_err(|error| Error::internal("a header value cannot be written").because(error))?;
+    response.headers_mut().insert(name, value);
+    Ok(())
+}
