@@ -19,6 +19,7 @@ use crate::delivery::ReceiptDesk;
 use crate::error::{Error, Result};
 use crate::identity::{self, CallerCache};
 use crate::keys::ExchangeKeys;
+use crate::market::search::{self, Finder};
 use crate::ops::Metrics;
 use crate::provenance::exchange_keys;
 use crate::provenance::note::{self, VerifierKey};
@@ -54,6 +55,8 @@ pub struct App {
     pub log_policy: Policy,
     /// Where receipts are committed.
     pub receipts: ReceiptDesk,
+    /// Where searches find the index of this process.
+    pub finder: Finder,
     /// Whose credential was checked a moment ago.
     pub caller_cache: CallerCache,
 }
@@ -83,6 +86,7 @@ impl App {
             store,
             log_policy,
             receipts,
+            finder: Finder::default(),
             caller_cache: CallerCache::default(),
         })
     }
@@ -129,7 +133,6 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(identity::routes::list_audit_reads)
         // catalog
         .service(catalog::routes::create_dataset)
-        .service(catalog::routes::list_datasets)
         .service(catalog::routes::get_dataset)
         .service(catalog::routes::create_version)
         .service(catalog::routes::list_versions)
@@ -175,6 +178,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(ledger::routes::list_postings)
         .service(ledger::routes::get_statement)
         // market
+        .service(market::search::routes::list_datasets)
         .service(market::routes::create_listing)
         .service(market::routes::list_listings)
         .service(market::routes::get_listing)
@@ -327,6 +331,7 @@ pub struct Running {
     served: JoinHandle<std::io::Result<()>>,
     stop: CancellationToken,
     worker: Option<JoinHandle<()>>,
+    follower: JoinHandle<()>,
 }
 
 impl Running {
@@ -345,6 +350,7 @@ impl Running {
         let app = App::open(config).await?;
         let stop = CancellationToken::new();
         let worker = (!app.config.no_worker).then(|| tokio::spawn(worker::run(app.clone(), stop.clone())));
+        let follower = tokio::spawn(search::follow(app.clone(), stop.clone()));
         let data = Data::new(app.clone());
         let server = HttpServer::new(move || {
             HttpApp::new()
@@ -364,7 +370,7 @@ impl Running {
         .run();
         let handle = server.handle();
         let served = tokio::spawn(server);
-        Ok(Self { app, url, server: handle, served, stop, worker })
+        Ok(Self { app, url, server: handle, served, stop, worker, follower })
     }
 
     /// Stops gracefully: requests in flight finish, jobs in hand finish or go back to the queue.
@@ -374,6 +380,7 @@ impl Running {
         if let Some(worker) = self.worker {
             worker.await.map_err(|error| Error::internal("the worker panicked").because(error))?;
         }
+        self.follower.await.map_err(|error| Error::internal("the search index's keeper panicked").because(error))?;
         self.served.await.map_err(|error| Error::internal("the server panicked").because(error))??;
         Ok(())
     }

@@ -164,6 +164,11 @@ impl Config {
         self.keys_dir.clone().unwrap_or_else(|| self.data_dir.join("keys"))
     }
 
+    /// The directory of the search indexes.
+    pub fn search_dir(&self) -> PathBuf {
+        self.data_dir.join("search")
+    }
+
     /// The directory of the local object store.
     pub fn objects_dir(&self) -> PathBuf {
         self.data_dir.join("objects")

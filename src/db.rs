@@ -56,6 +56,7 @@ pub const APPEND_ONLY: &[&str] = &[
     "terms",
     "assessments",
     "certificates",
+    "board_changes",
     "contracts",
     "receipt_batches",
     "receipts",

@@ -14,7 +14,7 @@
 //! | [`catalog`] | datasets, versions, shards, manifests, uploads |
 //! | [`terms`] | licence terms and the uses they permit |
 //! | [`assessment`] | compliance assessments and registration certificates |
-//! | [`market`] | listings and objections, orders, contracts, disputes, vouchers |
+//! | [`market`] | listings and objections, search, orders, contracts, disputes, vouchers |
 //! | [`delivery`] | entitlements, links, receipts; what becomes of a licence when its order is refunded |
 //! | [`models`] | which models were trained on which versions, as labs declare it |
 //! | [`compliance`] | traces: where bytes came from and who holds them; takedowns and recalls |

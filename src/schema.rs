@@ -487,6 +487,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    board_changes (position) {
+        position -> BigInt,
+        step_id -> Text,
+        dataset_id -> Text,
+    }
+}
+
+diesel::table! {
     objections (id) {
         id -> Text,
         listing_id -> Text,
@@ -852,6 +860,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     assessments,
     certificates,
     listings,
+    board_changes,
     objections,
     orders,
     offers,

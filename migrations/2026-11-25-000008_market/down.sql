@@ -5,4 +5,5 @@ DELETE FROM state_edges WHERE life = 'listings';
 DROP TABLE contracts;
 DROP TABLE orders;
 DROP TABLE objections;
+DROP TABLE board_changes;
 DROP TABLE listings;

@@ -18,6 +18,14 @@ CREATE TABLE listings (
 );
 CREATE INDEX listings_by_review ON listings (review_at);
 
+-- What happened on the board, numbered 1, 2, 3 … in the order in which it can be read: the search indexes follow it.
+CREATE TABLE board_changes (
+    position BIGINT NOT NULL PRIMARY KEY CHECK (position > 0),
+    step_id TEXT NOT NULL UNIQUE REFERENCES transitions (id),
+    -- Whose listings are to be looked at again.
+    dataset_id TEXT NOT NULL REFERENCES datasets (id)
+);
+
 CREATE TABLE objections (
     id TEXT NOT NULL PRIMARY KEY,
     listing_id TEXT NOT NULL REFERENCES listings (id),

@@ -16,7 +16,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::App;
 use crate::config::{MAX_JSON_BYTES, MAX_SMALL_SHARD_BYTES};
 use crate::error::{Error, Kind};
-use crate::types::Page;
+use crate::types::{Cursor, Page};
 
 /// A handler that has not answered by then is given up.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -87,21 +87,25 @@ pub(super) fn outside_the_api(cfg: &mut ServiceConfig) {
         .default_service(web::to(no_route));
 }
 
-/// A page answers with the address of the next one in its `Link` header (RFC 8288), all parameters included.
 impl<T: Serialize> Responder for Page<T> {
     type Body = BoxBody;
 
     fn respond_to(self, request: &HttpRequest) -> HttpResponse {
-        let mut response = HttpResponse::Ok();
-        if let Some(next) = &self.next {
-            let others =
-                url::form_urlencoded::parse(request.query_string().as_bytes()).filter(|(name, _)| name != "cursor");
-            let mut query = url::form_urlencoded::Serializer::new(String::new());
-            let query = query.extend_pairs(others).append_pair("cursor", &next.0).finish();
-            response.insert_header((header::LINK, format!("<{}?{query}>; rel=\"next\"", request.path())));
-        }
-        response.json(self)
+        page_response(request, self.next.as_ref(), &self)
     }
+}
+
+/// A page answers with the address of the next one in its `Link` header (RFC 8288), all parameters included.
+pub(crate) fn page_response(request: &HttpRequest, next: Option<&Cursor>, page: &impl Serialize) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    if let Some(next) = next {
+        let others =
+            url::form_urlencoded::parse(request.query_string().as_bytes()).filter(|(name, _)| name != "cursor");
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        let query = query.extend_pairs(others).append_pair("cursor", &next.0).finish();
+        response.insert_header((header::LINK, format!("<{}?{query}>; rel=\"next\"", request.path())));
+    }
+    response.json(page)
 }
 
 async fn no_route(request: HttpRequest) -> Result<HttpResponse, Error> {

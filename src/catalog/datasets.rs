@@ -1,7 +1,7 @@
 //! Datasets: what they are called and how they are described.
 
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::{Dataset, EDITORS, queries};
 use crate::db::Conn;
@@ -116,14 +116,11 @@ pub struct NewDataset {
 }
 
 /// Which datasets are wanted.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Clone, Default)]
 pub struct DatasetQuery {
     /// The `next` of the page before; absent for the first page.
     pub cursor: Option<String>,
     /// The most items wanted, 1 to 1000; 100 when absent.
-    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<i64>,
     /// Words that the title, the name or the organisation's handle contains, whatever their case.
     pub q: Option<String>,

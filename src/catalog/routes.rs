@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::datasets::{DatasetQuery, NewDataset};
+use super::datasets::NewDataset;
 use super::versions::Sealed;
 use super::{
     Dataset, DatasetRef, Domain, Modality, Seal, Shard, Version, VersionRef, VersionState, datasets, seal, versions,
@@ -167,18 +167,6 @@ pub(crate) async fn create_dataset(app: Data<App>, caller: Caller, input: Json<N
     let (input, now) = (input.into_inner(), app.clock.now());
     let dataset = app.db.write(move |c| datasets::create(c, &caller, &input, now)).await?;
     Ok(HttpResponse::Created().json(DatasetView::from(dataset)))
-}
-
-/// Lists the datasets you may see, newest first.
-#[utoipa::path(tag = "catalog", responses((status = 200, body = Page<DatasetView>)))]
-#[get("/v1/datasets")]
-pub(crate) async fn list_datasets(
-    app: Data<App>,
-    caller: MaybeCaller,
-    query: Query<DatasetQuery>,
-) -> Result<Page<DatasetView>> {
-    let page = app.db.read(move |c| datasets::list(c, caller.0.as_ref(), &query)).await?;
-    Ok(page.map(DatasetView::from))
 }
 
 /// Shows a dataset.

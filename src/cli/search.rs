@@ -1,36 +1,139 @@
 //! `corpex search`.
 
+use std::io::IsTerminal as _;
+
 use clap::Args;
 use serde_json::Value;
 
 use super::client::{Client, items};
 use super::output::Out;
 use crate::error::Result;
+use crate::market::search::{Facet, Sort};
+use crate::types::Money;
+
+/// How many values of each facet a person is shown.
+const SHOWN_VALUES: usize = 5;
 
 #[derive(Debug, Args)]
 pub(super) struct Search {
-    /// Words to look for; none lists everything
+    /// Words in Chinese or English that must all be found; none finds everything on the board
     words: Vec<String>,
+    /// Only data of this kind (text, image, …); here and below, several values are parted by commas
+    #[arg(long)]
+    modality: Option<String>,
+    /// Only data in this language, by its BCP 47 tag; zh finds zh-Hans, too
+    #[arg(long)]
+    language: Option<String>,
+    /// Only data about this domain
+    #[arg(long)]
+    domain: Option<String>,
+    /// Only what may be used so: pretrain, finetune, evaluate, retrieve, redistribute, derive
+    #[arg(long)]
+    r#use: Option<String>,
+    /// Only shards of this format: jsonl, parquet, …
+    #[arg(long)]
+    format: Option<String>,
+    /// Only of this provider
+    #[arg(long, value_name = "HANDLE")]
+    provider: Option<String>,
+    /// Only what costs this many minor units (fen, cents) at most
+    #[arg(long, value_name = "AMOUNT")]
+    max_price: Option<u64>,
+    /// The currency of --max-price
+    #[arg(long, default_value = "CNY")]
+    currency: String,
+    /// In which order: relevance, newest, size or price
+    #[arg(long, default_value = "relevance", value_parser = clap::value_parser!(Sort))]
+    sort: Sort,
     /// The most datasets to show
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=100))]
     limit: u16,
+    /// Go on from the `next` of an answer
+    #[arg(long)]
+    cursor: Option<String>,
 }
 
 impl Search {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<()> {
-        let query: String = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("q", &self.words.join(" "))
-            .append_pair("limit", &self.limit.to_string())
-            .finish();
-        let found: Value = client.get(format!("/v1/datasets?{query}")).send().await?;
+        let found: Value = client.get(format!("/v1/datasets?{}", self.query())).send().await?;
         out.result(&found, || match items(&found) {
             [] => "nothing was found".to_string(),
-            some => some.iter().map(line).collect::<Vec<_>>().join("\n"),
+            some => {
+                let mut lines: Vec<String> = some.iter().map(line).collect();
+                lines.push(summary(&found));
+                lines.join("\n")
+            }
         })
+    }
+
+    fn query(&self) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("q", &self.words.join(" ")).append_pair("sort", self.sort.as_str());
+        query.append_pair("limit", &self.limit.to_string());
+        if let Some(price) = self.max_price {
+            query.append_pair("max_price", &price.to_string()).append_pair("currency", &self.currency);
+        }
+        for (name, value) in [
+            ("modality", &self.modality),
+            ("language", &self.language),
+            ("domain", &self.domain),
+            ("use", &self.r#use),
+            ("format", &self.format),
+            ("provider", &self.provider),
+            ("cursor", &self.cursor),
+        ] {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        query.finish()
     }
 }
 
+/// A dataset as a person reads it, with its matches.
 fn line(dataset: &Value) -> String {
     let text = |name: &str| dataset[name].as_str().unwrap_or_default();
-    format!("{}/{}  {}  ({}, {})", text("organisation"), text("name"), text("title"), text("modality"), text("domain"))
+    let offer = &dataset["offer"];
+    let price = serde_json::from_value::<Money>(offer["price"].clone()).map(|price| price.to_string());
+    let title = marked(&dataset["highlights"]["title"]).unwrap_or_else(|| text("title").to_string());
+    let mut line = format!(
+        "{}/{}@{}  {title}  ({}, {}; {})",
+        text("organisation"),
+        text("name"),
+        offer["version"],
+        text("modality"),
+        text("domain"),
+        price.unwrap_or_default(),
+    );
+    if let Some(card) = marked(&dataset["highlights"]["card"]) {
+        line.push_str(&format!("\n    … {} …", card.trim()));
+    }
+    line
+}
+
+/// A text in pieces, with those that were looked for in bold on a terminal.
+fn marked(pieces: &Value) -> Option<String> {
+    let bold = std::io::stdout().is_terminal();
+    let piece = |piece: &Value| {
+        let text = piece["text"].as_str().unwrap_or_default();
+        if bold && piece["is_match"] == true { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_string() }
+    };
+    Some(pieces.as_array()?.iter().map(piece).collect())
+}
+
+/// How many there are, and how many of each value of each facet.
+fn summary(found: &Value) -> String {
+    let mut lines = vec![format!("\n{} found", found["total"])];
+    for facet in Facet::ALL {
+        let values = found["facets"][facet.as_str()].as_array().map(Vec::as_slice).unwrap_or_default();
+        let value = |value: &Value| format!("{} {}", value["value"].as_str().unwrap_or_default(), value["count"]);
+        if !values.is_empty() {
+            let shown: Vec<String> = values.iter().take(SHOWN_VALUES).map(value).collect();
+            lines.push(format!("  {facet}: {}", shown.join(", ")));
+        }
+    }
+    if let Some(next) = found["next"].as_str() {
+        lines.push(format!("more with --cursor {next}"));
+    }
+    lines.join("\n")
 }

@@ -1,8 +1,8 @@
 //! The dispatcher: takes steps from the outbox, and numbers them for the organisations that they concern.
 //!
 //! A trade writes one row of its own to the outbox and none that another trade writes; numbers are given here, afterwards,
-//! by one process at a time. Whom a step concerns is found over a snapshot, so that the numbering transaction reads nothing
-//! that trades change.
+//! by one process at a time; steps that concern the board get a number for the search indexes, too. Whom a step concerns is
+//! found over a snapshot, so that the numbering transaction reads nothing that trades change.
 //!
 //! Invariant: an event's number is larger than that of every event that its organisation could read before.
 
@@ -15,7 +15,8 @@ use crate::app::App;
 use crate::db::Conn;
 use crate::error::Result;
 use crate::history::{self, Unsent};
-use crate::types::{Instant, OrganisationId};
+use crate::market::search;
+use crate::types::{DatasetId, Instant, OrganisationId};
 
 /// How long a dispatcher keeps the outbox without renewing.
 const LEASE: Duration = Duration::from_secs(3);
@@ -28,6 +29,8 @@ const MAX_BATCH: i64 = 256;
 struct Addressed {
     step: Unsent,
     audience: Vec<OrganisationId>,
+    /// Whose place on the board it may have changed.
+    dataset: Option<DatasetId>,
 }
 
 /// Numbers the oldest steps in the outbox, as `owner`. False when there was nothing to do, or another dispatcher is at it.
@@ -53,7 +56,11 @@ pub fn is_due(c: &mut Conn) -> Result<bool> {
 
 fn addressed(c: &mut Conn) -> Result<Vec<Addressed>> {
     let unsent = history::unsent(c, MAX_BATCH)?;
-    unsent.into_iter().map(|step| Ok(Addressed { audience: audience::audience(c, &step)?, step })).collect()
+    let address = |step| {
+        let (audience, dataset) = (audience::audience(c, &step)?, search::dataset_concerned(c, &step)?);
+        Ok(Addressed { audience, dataset, step })
+    };
+    unsent.into_iter().map(address).collect()
 }
 
 fn number(c: &mut Conn, owner: &str, batch: &[Addressed], now: Instant) -> Result<bool> {
@@ -63,8 +70,9 @@ fn number(c: &mut Conn, owner: &str, batch: &[Addressed], now: Instant) -> Resul
     let ids: Vec<_> = batch.iter().map(|addressed| addressed.step.id).collect();
     // What is missing was told of by another dispatcher since we looked.
     let taken = history::take(c, &ids)?;
-    let (mut last, mut events) = (HashMap::new(), Vec::new());
-    for Addressed { step, audience } in batch.iter().filter(|addressed| taken.contains(&addressed.step.id)) {
+    let (mut last, mut events, mut on_board) = (HashMap::new(), Vec::new(), Vec::new());
+    for Addressed { step, audience, dataset } in batch.iter().filter(|addressed| taken.contains(&addressed.step.id)) {
+        on_board.extend(dataset.map(|dataset_id| (step.id, dataset_id)));
         for organisation_id in audience {
             let position = match last.entry(*organisation_id) {
                 Entry::Occupied(known) => known.into_mut(),
@@ -77,6 +85,7 @@ fn number(c: &mut Conn, owner: &str, batch: &[Addressed], now: Instant) -> Resul
         }
     }
     queries::insert_events(c, &events)?;
+    search::number(c, &on_board)?;
     for organisation_id in last.into_keys() {
         webhooks::wake(c, organisation_id, now)?;
     }

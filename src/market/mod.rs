@@ -19,6 +19,7 @@ pub mod orders;
 mod queries;
 mod review;
 pub mod routes;
+pub mod search;
 pub mod vouchers;
 
 pub use holds::{delist, hold, lift, require_free};

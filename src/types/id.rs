@@ -42,6 +42,16 @@ impl<T: Noun> Id<T> {
     pub fn first_at(at: Instant) -> Self {
         Self(uuid_v7(u64::try_from(at.unix_micros()).unwrap_or(0), 0, 0), PhantomData)
     }
+
+    /// The identifier as a number, which sorts as its text does.
+    pub fn as_u128(self) -> u128 {
+        self.0.as_u128()
+    }
+
+    /// The identifier that [`Id::as_u128`] gave as a number.
+    pub fn from_u128(number: u128) -> Self {
+        Self(uuid::Uuid::from_u128(number), PhantomData)
+    }
 }
 
 /// A UUID v7 (RFC 9562) of a time in microseconds: the milliseconds; in `rand_a` the microseconds beyond (method 3 of

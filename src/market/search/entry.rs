@@ -1,0 +1,140 @@
+//! What a listing is searched by.
+
+use std::collections::HashMap;
+
+use super::facets::{self, Facet};
+use super::queries::{self, OnBoard, Which};
+use crate::catalog::Dataset;
+use crate::catalog::card::Card;
+use crate::db::Conn;
+use crate::error::Result;
+use crate::market::listings::Listing;
+use crate::terms::{self, TermsDocument, Use};
+use crate::types::{DatasetId, ListingId, Money, VersionId};
+
+/// The keys of a card's front matter whose values are tags.
+const TAGS: &[&str] = &["tags", "keywords", "task_categories", "license", "pretty_name"];
+const MOST_TAGS: usize = 100;
+/// How much of a card is searched, in bytes: more is not read through to judge a corpus.
+const CARD_BYTES: usize = 64 * 1024;
+
+/// A listing on the board, and what is said of it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The listing.
+    pub listing: Listing,
+    /// What it offers.
+    pub dataset: Dataset,
+    /// The number of the version.
+    pub version: i32,
+    /// The dataset card of that version.
+    pub card: String,
+    /// The legal name of the provider.
+    pub provider: String,
+    /// The sum of the sizes of its shards.
+    pub size_bytes: u64,
+    /// What it costs.
+    pub price: Money,
+    /// The uses that its terms permit.
+    pub uses: Vec<Use>,
+    /// How its shards are written.
+    pub formats: Vec<String>,
+    /// The items of the checklist that its latest assessment found not to apply.
+    pub not_applicable: Vec<String>,
+    /// True for the first listing of its version: it stands for the dataset where each is to be shown once.
+    pub is_first: bool,
+}
+
+impl Entry {
+    /// Every value of every facet, as it is indexed.
+    pub(super) fn facet_terms(&self) -> Vec<String> {
+        let one = |facet: Facet, value: &str| vec![facet.term(value)];
+        let all = |facet: Facet, values: &[String]| values.iter().map(|value| facet.term(value)).collect::<Vec<_>>();
+        [
+            one(Facet::Modality, self.dataset.modality.as_str()),
+            all(Facet::Language, &facets::languages(&self.dataset.languages)),
+            one(Facet::Domain, self.dataset.domain.as_str()),
+            self.uses.iter().map(|wanted| Facet::Use.term(wanted.as_str())).collect(),
+            one(Facet::Price, facets::price_band(self.price)),
+            one(Facet::Size, facets::size_band(self.size_bytes)),
+            all(Facet::Format, &self.formats),
+            one(Facet::Provider, &self.dataset.handle),
+            all(Facet::Assessment, &self.not_applicable),
+        ]
+        .concat()
+    }
+
+    /// The tags in the card's front matter, and the Markdown after it. A card that cannot be read is all Markdown.
+    pub(super) fn tags_and_text(&self) -> (Vec<String>, &str) {
+        let Ok(card) = Card::parse(&self.card) else { return (Vec::new(), start_of(&self.card)) };
+        let values = TAGS.iter().filter_map(|key| card.front_matter.get(*key));
+        let texts = values.flat_map(|value| match value.as_sequence() {
+            Some(list) => list.iter().filter_map(|item| item.as_str()).collect::<Vec<_>>(),
+            None => value.as_str().into_iter().collect(),
+        });
+        (texts.take(MOST_TAGS).map(str::to_string).collect(), start_of(card.body))
+    }
+}
+
+/// As much of a text as is searched.
+fn start_of(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(CARD_BYTES)).unwrap_or(text)
+}
+
+/// What is on the board of these datasets: the listings of the newest version that has any.
+pub(super) fn of_datasets(c: &mut Conn, datasets: &[DatasetId]) -> Result<Vec<Entry>> {
+    let mut found = queries::list_on_board(c, Which::OfDatasets(datasets))?;
+    let mut newest: HashMap<DatasetId, i32> = HashMap::new();
+    for row in &found {
+        let number = newest.entry(row.dataset.id).or_insert(row.version);
+        *number = row.version.max(*number);
+    }
+    found.retain(|row| newest.get(&row.dataset.id) == Some(&row.version));
+    entries(c, found)
+}
+
+/// Those of these listings that are on the board.
+pub(super) fn of_listings(c: &mut Conn, listings: &[ListingId]) -> Result<Vec<Entry>> {
+    let found = queries::list_on_board(c, Which::Themselves(listings))?;
+    entries(c, found)
+}
+
+fn entries(c: &mut Conn, found: Vec<OnBoard>) -> Result<Vec<Entry>> {
+    let mut versions: Vec<VersionId> = found.iter().map(|row| row.listing.version_id).collect();
+    versions.dedup();
+    let mut formats: HashMap<VersionId, Vec<String>> = HashMap::new();
+    for (version, media_type) in queries::list_media_types(c, &versions)? {
+        let known = formats.entry(version).or_default();
+        let format = facets::format(&media_type);
+        if !known.contains(&format) {
+            known.push(format);
+        }
+    }
+    let checklists = queries::list_checklists(c, &versions)?.into_iter();
+    let latest: HashMap<VersionId, Vec<String>> =
+        checklists.map(|(version, answers)| (version, facets::not_applicable(&answers.0))).collect();
+    let mut seen = std::collections::HashSet::new();
+    let entry = |row: OnBoard| {
+        let version = row.listing.version_id;
+        // Terms whose price cannot be counted for this version are listed by nobody.
+        let price = terms::price(&row.terms.0, &row.seal.measure()).ok()?;
+        Some(Entry {
+            is_first: seen.insert(version),
+            formats: formats.get(&version).cloned().unwrap_or_default(),
+            not_applicable: latest.get(&version).cloned().unwrap_or_default(),
+            size_bytes: u64::try_from(row.seal.total_bytes).unwrap_or(0),
+            price,
+            uses: permitted(&row.terms.0),
+            listing: row.listing,
+            dataset: row.dataset,
+            version: row.version,
+            card: row.card,
+            provider: row.provider,
+        })
+    };
+    Ok(found.into_iter().filter_map(entry).collect())
+}
+
+fn permitted(document: &TermsDocument) -> Vec<Use> {
+    Use::ALL.iter().copied().filter(|wanted| terms::permits(document, *wanted).is_ok()).collect()
+}

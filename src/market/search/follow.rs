@@ -1,0 +1,198 @@
+//! Keeping the index of a process true: it follows the changes of the board, and builds anew what is lost.
+//!
+//! Each process that answers searches has an index of its own, in its data directory, and one task that writes it. The task
+//! looks for changes several times a second, reads what is on the board now of the datasets that they name, and commits; it
+//! does not matter how often or how late it reads a dataset again. An index that does not stand any more, or cannot be
+//! written, is built anew beside what is served, and put in its place: whoever searches meanwhile is served from memory.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::changes::Change;
+use super::entry::{self, Entry};
+use super::index::{BoardIndex, Reach};
+use super::queries;
+use crate::app::App;
+use crate::db::{Conn, Db};
+use crate::error::{Error, Result};
+use crate::types::DatasetId;
+
+/// How often one looks for changes; between two commits it is at least as long.
+const TICK: Duration = Duration::from_millis(150);
+/// How long one waits after a failure.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The most changes that one commit takes in.
+const MOST_CHANGES: i64 = 1000;
+/// Datasets that are read at a time to build an index.
+const PAGE: i64 = 500;
+/// After so many looks without a change, the memory for writing is given back.
+const IDLE_TICKS: u32 = 20;
+/// Processes that share a data directory.
+const MOST_SLOTS: u32 = 16;
+
+/// Keeps the index true until `stop`.
+pub async fn follow(app: App, stop: CancellationToken) {
+    let mut keeper = None;
+    while !stop.is_cancelled() {
+        let pause = tokio::select! {
+            kept = keep(&app, &mut keeper) => match kept {
+                Ok(true) => continue,
+                Ok(false) => TICK,
+                Err(error) => {
+                    tracing::error!(?error, "the search index could not be kept, and is opened again or built anew");
+                    keeper = None;
+                    PAUSE
+                }
+            },
+            () = stop.cancelled() => return,
+        };
+        tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => {} }
+    }
+}
+
+/// One look. True when there may be more to take in at once.
+async fn keep(app: &App, keeper: &mut Option<Keeper>) -> Result<bool> {
+    let Some(kept) = keeper else {
+        let begun = Keeper::begin(app).await?;
+        app.finder.set(begun.index.reading());
+        *keeper = Some(begun);
+        return Ok(true);
+    };
+    if !kept.index.stands() {
+        return Err(Error::internal("the search index is not where it was"));
+    }
+    let position = kept.index.reach().position();
+    let (changes, datasets, entries) = app.db.read(move |c| news(c, position)).await?;
+    let Some(last) = changes.last().copied() else {
+        kept.idle = kept.idle.saturating_add(1);
+        if kept.idle == IDLE_TICKS {
+            *keeper = Some(in_background(keeper.take(), |kept| kept.index.rest()).await?);
+        }
+        return Ok(false);
+    };
+    let more = changes.len() >= usize::try_from(MOST_CHANGES).unwrap_or(usize::MAX);
+    let taken = move |kept: &mut Keeper| {
+        kept.idle = 0;
+        kept.index.replace(&datasets, &entries)?;
+        kept.index.commit(Reach::to(Some(last)))
+    };
+    *keeper = Some(in_background(keeper.take(), taken).await?);
+    Ok(more)
+}
+
+/// The changes after a position, and what is on the board now of the datasets they name.
+fn news(c: &mut Conn, position: i64) -> Result<(Vec<Change>, Vec<DatasetId>, Vec<Entry>)> {
+    let changes = queries::list_changes(c, position, MOST_CHANGES)?;
+    let mut datasets: Vec<DatasetId> = changes.iter().map(|change| change.dataset_id).collect();
+    datasets.sort_unstable();
+    datasets.dedup();
+    let entries = entry::of_datasets(c, &datasets)?;
+    Ok((changes, datasets, entries))
+}
+
+/// Works on an index where that keeps nobody waiting. One that panics over what it finds is as good as lost.
+async fn in_background<K: Send + 'static>(
+    keeper: Option<K>,
+    work: impl FnOnce(&mut K) -> Result<()> + Send + 'static,
+) -> Result<K> {
+    let mut keeper = keeper.ok_or_else(|| Error::internal("there is no index"))?;
+    let done = tokio::task::spawn_blocking(move || work(&mut keeper).map(|()| keeper)).await;
+    done.map_err(|error| Error::internal("work on the search index panicked").because(error))?
+}
+
+/// The one who writes the index of this process.
+struct Keeper {
+    index: BoardIndex,
+    /// Looks since the last change.
+    idle: u32,
+    _slot: Slot,
+}
+
+impl Keeper {
+    async fn begin(app: &App) -> Result<Self> {
+        let slot = Slot::take(&app.config.search_dir())?;
+        let folder = slot.index();
+        let opened = tokio::task::spawn_blocking(move || BoardIndex::open(&folder)).await.unwrap_or(None);
+        let reach = opened.as_ref().map_or(Reach(None), BoardIndex::reach);
+        let index = match (opened, app.db.read(move |c| knows(c, reach)).await?) {
+            (Some(index), true) => index,
+            _ => build(&app.db, &slot).await?,
+        };
+        Ok(Self { index, idle: 0, _slot: slot })
+    }
+}
+
+/// True if this database has the change up to which an index goes. One that goes up to none is of no database.
+fn knows(c: &mut Conn, reach: Reach) -> Result<bool> {
+    let Some((position, step)) = reach.0 else { return Ok(false) };
+    Ok(queries::find_change(c, position)?.is_some_and(|change| change.step_id == step))
+}
+
+/// Builds an index from the database, and puts it in the place of what there was.
+///
+/// What is listed meanwhile is read here or comes as a change: those up to `reach` were committed before anything was read.
+async fn build(db: &Db, slot: &Slot) -> Result<BoardIndex> {
+    let reach = Reach::to(db.read(|c| Ok(queries::find_last_change(c)?)).await?);
+    let (folder, next) = (slot.index(), slot.next());
+    remove(&next)?;
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(4));
+    let mut index = BoardIndex::create(&next, threads)?;
+    let mut after = String::new();
+    loop {
+        let from = after.clone();
+        let page = move |c: &mut Conn| {
+            let datasets = queries::list_datasets_on_board(c, &from, PAGE)?;
+            Ok((datasets.last().copied(), entry::of_datasets(c, &datasets)?))
+        };
+        let (Some(last), entries) = db.read(page).await? else { break };
+        after = last.to_string();
+        index = in_background(Some(index), move |index| index.add(&entries)).await?;
+    }
+    let finish = move |index: &mut BoardIndex| {
+        index.commit(reach)?;
+        index.rest()
+    };
+    drop(in_background(Some(index), finish).await?);
+    remove(&folder)?;
+    std::fs::rename(&next, &folder)?;
+    BoardIndex::open(&folder).ok_or_else(|| Error::internal("the search index that was just built cannot be used"))
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// A folder for the index of one process, locked for as long as it lives: several may share a data directory.
+struct Slot {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Slot {
+    fn take(folder: &Path) -> Result<Self> {
+        for number in 0..MOST_SLOTS {
+            let folder = folder.join(number.to_string());
+            std::fs::create_dir_all(&folder)?;
+            let lock = File::create(folder.join("lock"))?;
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { folder, _lock: lock }),
+                Err(std::fs::TryLockError::WouldBlock) => {}
+                Err(std::fs::TryLockError::Error(error)) => return Err(error.into()),
+            }
+        }
+        Err(Error::internal(format!("{MOST_SLOTS} processes use {} already", folder.display()))
+            .remedy("give each process a data directory of its own"))
+    }
+    fn index(&self) -> PathBuf {
+        self.folder.join("index")
+    }
+    fn next(&self) -> PathBuf {
+        self.folder.join("next")
+    }
+}

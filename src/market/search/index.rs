@@ -1,0 +1,288 @@
+//! The index of one process: which words and facets the listings on the board have, and in which order they stand.
+//!
+//! It holds no text, and decides nothing: what it finds is read from the database before anybody is shown it.
+//!
+//! Every commit notes up to which change of the board it goes. An index is of use only where the database has that very
+//! change: one of another database, or of a time that a restored backup knows nothing of, is built anew, as one is that was
+//! made in another format, is missing, or has a file with a wrong checksum.
+
+use std::path::Path;
+
+use tantivy::indexer::LogMergePolicy;
+use tantivy::schema::{FAST, Field, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
+use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, Term};
+
+use super::changes::Change;
+use super::directory::Folder;
+use super::entry::Entry;
+use super::words;
+use crate::error::{Error, Result};
+use crate::types::{DatasetId, TransitionId};
+
+/// Raised when words or facets are made otherwise, so that the index is built anew.
+const FORMAT: u32 = 1;
+/// The memory in which one thread gathers a segment.
+const BYTES_PER_THREAD: usize = 20_000_000;
+/// Segments above this are left as they are.
+const LARGEST_MERGE: usize = 250_000;
+const WORDS: &str = "words";
+
+/// The fields of the index.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fields {
+    /// Every word, wherever it stands.
+    pub(super) words: Field,
+    /// The words of the title.
+    pub(super) title: Field,
+    /// The words of the tags.
+    pub(super) tags: Field,
+    /// The words of the dataset's name, and of the names of its provider.
+    pub(super) names: Field,
+    /// See [`super::facets`].
+    pub(super) facets: Field,
+    /// What is filtered by and not counted: see [`Flag`].
+    pub(super) flags: Field,
+    /// Whose listings these are: by which they are replaced.
+    dataset: Field,
+    /// The identifier's upper and lower half.
+    upper: Field,
+    lower: Field,
+    /// In bytes.
+    size: Field,
+    /// In minor units.
+    pub(super) price: Field,
+}
+
+/// What is filtered by and not counted.
+pub(super) enum Flag {
+    /// The first listing of its version.
+    First,
+    /// Priced in this currency.
+    Currency(crate::types::Currency),
+    /// Costs nothing, in whatever currency.
+    Free,
+}
+
+impl Flag {
+    pub(super) fn term(&self) -> String {
+        match self {
+            Self::First => "first".to_string(),
+            Self::Currency(currency) => format!("currency={currency}"),
+            Self::Free => "free".to_string(),
+        }
+    }
+}
+
+fn schema() -> (Schema, Fields) {
+    let indexed = |tokenizer: &str| {
+        let indexing = TextFieldIndexing::default().set_tokenizer(tokenizer).set_fieldnorms(false);
+        TextOptions::default().set_indexing_options(indexing.set_index_option(IndexRecordOption::Basic))
+    };
+    let mut schema = Schema::builder();
+    let fields = Fields {
+        words: schema.add_text_field("words", indexed(WORDS)),
+        title: schema.add_text_field("title", indexed(WORDS)),
+        tags: schema.add_text_field("tags", indexed(WORDS)),
+        names: schema.add_text_field("names", indexed(WORDS)),
+        facets: schema.add_text_field("facets", indexed("raw").set_fast("raw")),
+        flags: schema.add_text_field("flags", indexed("raw")),
+        dataset: schema.add_text_field("dataset", indexed("raw")),
+        upper: schema.add_u64_field("upper", FAST),
+        lower: schema.add_u64_field("lower", FAST),
+        size: schema.add_u64_field("size", FAST),
+        price: schema.add_u64_field("price", FAST),
+    };
+    (schema.build(), fields)
+}
+
+impl Fields {
+    fn document(&self, entry: &Entry) -> TantivyDocument {
+        let mut document = TantivyDocument::new();
+        let (tags, text) = entry.tags_and_text();
+        let names = [&entry.dataset.name, &entry.dataset.handle, &entry.provider];
+        document.add_text(self.title, &entry.dataset.title);
+        tags.iter().for_each(|tag| document.add_text(self.tags, tag));
+        names.iter().for_each(|name| document.add_text(self.names, name));
+        let everything = [entry.dataset.title.as_str(), text];
+        let everything = everything.into_iter().chain(tags.iter().map(String::as_str)).chain(names.map(String::as_str));
+        everything.for_each(|text| document.add_text(self.words, text));
+        entry.facet_terms().iter().for_each(|term| document.add_text(self.facets, term));
+        let mut flags = vec![Flag::Currency(entry.price.currency)];
+        flags.extend(entry.is_first.then_some(Flag::First));
+        flags.extend((entry.price.amount_minor == 0).then_some(Flag::Free));
+        flags.iter().for_each(|flag| document.add_text(self.flags, flag.term()));
+        document.add_text(self.dataset, entry.dataset.id.to_string());
+        let id = entry.listing.id.as_u128();
+        document.add_u64(self.upper, u64::try_from(id >> 64).unwrap_or_default());
+        document.add_u64(self.lower, u64::try_from(id & u128::from(u64::MAX)).unwrap_or_default());
+        document.add_u64(self.size, entry.size_bytes);
+        document.add_u64(self.price, u64::try_from(entry.price.amount_minor).unwrap_or_default());
+        document
+    }
+}
+
+/// Up to which change of the board an index goes: none, or the last one and its step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach(pub Option<(i64, TransitionId)>);
+
+impl Reach {
+    /// Up to this change.
+    pub fn to(change: Option<Change>) -> Self {
+        Self(change.map(|change| (change.position, change.step_id)))
+    }
+    /// The position, zero before the first change.
+    pub fn position(self) -> i64 {
+        self.0.map_or(0, |(position, _)| position)
+    }
+
+    fn write(self) -> String {
+        match self.0 {
+            None => format!("{FORMAT}"),
+            Some((position, step)) => format!("{FORMAT} {position} {step}"),
+        }
+    }
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(' ');
+        let same_format = parts.next()?.parse() == Ok(FORMAT);
+        let change = match (parts.next(), parts.next()) {
+            (None, None) => None,
+            (position, step) => Some((position?.parse().ok()?, step?.parse().ok()?)),
+        };
+        same_format.then_some(Self(change))
+    }
+}
+
+/// What those who search share: a reader that is brought up to date by each commit.
+#[derive(Clone)]
+pub struct Reading {
+    reader: IndexReader,
+    pub(super) fields: Fields,
+}
+
+impl Reading {
+    /// What is indexed now.
+    pub(super) fn searcher(&self) -> Searcher {
+        self.reader.searcher()
+    }
+}
+
+/// The index, for the one who writes it.
+pub struct BoardIndex {
+    index: Index,
+    reading: Reading,
+    writer: Option<IndexWriter>,
+    threads: usize,
+    reach: Reach,
+}
+
+impl BoardIndex {
+    /// Makes an empty index in a folder that has none, to be filled by so many threads.
+    ///
+    /// # Errors
+    /// `Internal`, when the folder cannot be written.
+    pub fn create(folder: &Path, threads: usize) -> Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let index = Index::create(Folder::open(folder).map_err(broken)?, schema().0, Default::default());
+        Self::over(index.map_err(broken)?, Reach(None), threads)
+    }
+
+    /// Opens the index in a folder; none where it is missing, damaged, or was made in another format.
+    pub fn open(folder: &Path) -> Option<Self> {
+        let opened = || -> tantivy::Result<Option<Self>> {
+            let index = Index::open(Folder::open(folder)?)?;
+            let reach = index.load_metas()?.payload.as_deref().and_then(Reach::read);
+            let fits = index.schema() == schema().0 && index.validate_checksum()?.is_empty();
+            Ok(reach.filter(|_| fits).and_then(|reach| Self::over(index, reach, 1).ok()))
+        };
+        opened().unwrap_or_else(|error| {
+            tracing::info!(%error, "there is no search index that can be used");
+            None
+        })
+    }
+
+    fn over(index: Index, reach: Reach, threads: usize) -> Result<Self> {
+        index.tokenizers().register(WORDS, words::analyzer());
+        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().map_err(broken)?;
+        Ok(Self { index, reading: Reading { reader, fields: schema().1 }, writer: None, threads, reach })
+    }
+
+    /// For those who search.
+    pub fn reading(&self) -> Reading {
+        self.reading.clone()
+    }
+
+    /// Up to which change it goes.
+    pub fn reach(&self) -> Reach {
+        self.reach
+    }
+
+    /// True while its files are where they were.
+    pub fn stands(&self) -> bool {
+        self.index.load_metas().is_ok()
+    }
+
+    /// Adds listings of datasets that it holds nothing of.
+    ///
+    /// # Errors
+    /// `Internal`, when they cannot be written.
+    pub fn add(&mut self, entries: &[Entry]) -> Result<()> {
+        let fields = self.reading.fields;
+        let writer = self.writer()?;
+        entries.iter().try_for_each(|entry| writer.add_document(fields.document(entry)).map(drop)).map_err(broken)
+    }
+
+    /// Puts `entries` in the place of whatever there is of these datasets.
+    ///
+    /// # Errors
+    /// `Internal`, when they cannot be written.
+    pub fn replace(&mut self, datasets: &[DatasetId], entries: &[Entry]) -> Result<()> {
+        let field = self.reading.fields.dataset;
+        let writer = self.writer()?;
+        for dataset in datasets {
+            writer.delete_term(Term::from_field_text(field, &dataset.to_string()));
+        }
+        self.add(entries)
+    }
+
+    /// Makes what was written durable and found, and notes up to which change it goes.
+    ///
+    /// # Errors
+    /// `Internal`, when it cannot be written.
+    pub fn commit(&mut self, reach: Reach) -> Result<()> {
+        let mut commit = self.writer()?.prepare_commit().map_err(broken)?;
+        commit.set_payload(&reach.write());
+        commit.commit().map_err(broken)?;
+        self.reading.reader.reload().map_err(broken)?;
+        self.reach = reach;
+        Ok(())
+    }
+
+    /// Waits for what is merged in the background, and gives the memory for writing back.
+    ///
+    /// # Errors
+    /// `Internal`, when it cannot be written.
+    pub fn rest(&mut self) -> Result<()> {
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        writer.wait_merging_threads().map_err(broken)?;
+        self.reading.reader.reload().map_err(broken)
+    }
+
+    fn writer(&mut self) -> Result<&mut IndexWriter> {
+        let writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => {
+                let bytes = BYTES_PER_THREAD.saturating_mul(self.threads);
+                let writer = self.index.writer_with_num_threads(self.threads, bytes).map_err(broken)?;
+                let mut merges = LogMergePolicy::default();
+                merges.set_max_docs_before_merge(LARGEST_MERGE);
+                writer.set_merge_policy(Box::new(merges));
+                writer
+            }
+        };
+        Ok(self.writer.insert(writer))
+    }
+}
+
+pub(super) fn broken(error: tantivy::TantivyError) -> Error {
+    Error::internal("the search index cannot be used").because(error)
+}

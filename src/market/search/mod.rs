@@ -1,0 +1,182 @@
+//! Search over the board: words in Chinese and English, facets, and several orders.
+//!
+//! The unit is a listing of the newest version of a dataset that has one on the board. An index in each process, derived from
+//! the database, finds and counts; what it finds is then read from the database, so that nobody is shown what is not on the
+//! board any more. What is [listed](changes) is found within a second, on every instance.
+//!
+//! Invariant: an answer holds only listings that were on the board when it was made.
+//! Invariant: the numbers of an answer are exact for the index as of one commit.
+
+mod changes;
+mod directory;
+mod entry;
+mod facets;
+mod follow;
+mod gather;
+mod highlight;
+mod index;
+mod place;
+mod queries;
+mod query;
+pub mod routes;
+mod words;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use utoipa::ToSchema;
+
+pub use changes::{dataset_concerned, number};
+pub use entry::Entry;
+pub use facets::Facet;
+pub use follow::follow;
+pub use highlight::Piece;
+pub use index::{BoardIndex, Reach, Reading};
+pub use place::Sort;
+pub use query::SearchQuery;
+
+use gather::Gather;
+use place::Mark;
+use query::Search;
+
+use crate::app::App;
+use crate::error::{Error, Kind, Result};
+use crate::types::{Cursor, ListingId};
+
+/// How long a search waits for the first index of a process.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where those who search find the index of their process.
+#[derive(Clone)]
+pub struct Finder(watch::Sender<Option<Reading>>);
+
+impl Default for Finder {
+    fn default() -> Self {
+        Self(watch::Sender::new(None))
+    }
+}
+
+impl Finder {
+    fn set(&self, reading: Reading) {
+        self.0.send_replace(Some(reading));
+    }
+
+    /// The index; one that is only being built is waited for a little.
+    async fn reading(&self) -> Result<Reading> {
+        let mut there = self.0.subscribe();
+        let found = tokio::time::timeout(PATIENCE, there.wait_for(Option::is_some)).await;
+        found.ok().and_then(|found| found.ok()?.clone()).ok_or_else(|| {
+            Error::new(Kind::Unavailable, "the search index is being built").remedy("try again in a moment")
+        })
+    }
+}
+
+/// What a search found: one page of it.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The listings, in order.
+    pub hits: Vec<Hit>,
+    /// Where the next page begins.
+    pub next: Option<Cursor>,
+    /// How many there are on all pages.
+    pub total: u64,
+    /// How many of all have each value, the most frequent first, at most 50 values of each facet.
+    pub facets: BTreeMap<Facet, Vec<Counted>>,
+}
+
+/// A listing that was found.
+#[derive(Debug, Clone)]
+pub struct Hit {
+    /// The listing, as it is now.
+    pub entry: Entry,
+    /// Where the words were found in its title.
+    pub title: Option<Vec<Piece>>,
+    /// The part of its card around the first word that was found there.
+    pub card: Option<Vec<Piece>>,
+}
+
+/// How many listings have a value of a facet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Counted {
+    /// The value, as a filter names it.
+    pub value: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// What an index knows of a search, before anything is read from the database.
+#[derive(Debug, Clone)]
+pub struct LookedUp {
+    /// The listings of one page, in order.
+    pub listings: Vec<ListingId>,
+    /// Where the next page begins.
+    pub next: Option<Cursor>,
+    /// How many there are on all pages.
+    pub total: u64,
+    /// As in [`Found`].
+    pub facets: BTreeMap<Facet, Vec<Counted>>,
+}
+
+/// Searches the board. Everybody may.
+///
+/// # Errors
+/// `Invalid`, naming the parameter; `Unavailable` while the first index of this process is built.
+pub async fn search(app: &App, query: &SearchQuery) -> Result<Found> {
+    let search = query.check()?;
+    let reading = app.finder.reading().await?;
+    let look = move || look_up(&reading, &search).map(|found| (search, found));
+    let (search, LookedUp { listings, next, total, facets }) = tokio::task::spawn_blocking(look)
+        .await
+        .map_err(|error| Error::internal("a search panicked").because(error))??;
+    let hits = app.db.read(move |c| Ok(hits(entry::of_listings(c, &listings)?, &listings, &search))).await?;
+    Ok(Found { hits, next, total, facets })
+}
+
+impl Reading {
+    /// Looks something up, with what is indexed now.
+    ///
+    /// # Errors
+    /// `Invalid`, naming the parameter.
+    pub fn look_up(&self, query: &SearchQuery) -> Result<LookedUp> {
+        look_up(self, &query.check()?)
+    }
+}
+
+/// One place more than wanted tells that there is another page.
+fn look_up(reading: &Reading, search: &Search) -> Result<LookedUp> {
+    let gather = Gather { sort: search.sort, after: search.after, places: search.limit.saturating_add(1) };
+    let gathered = reading.searcher().search(&search.query(&reading.fields), &gather).map_err(index::broken)?;
+    let more = gathered.places.len() > search.limit;
+    let page = gathered.places.get(..search.limit).unwrap_or(&gathered.places);
+    let next = page.last().filter(|_| more).map(|place| Cursor(Mark(search.sort, *place).to_string()));
+    let listings = page.iter().map(|place| place.listing()).collect();
+    Ok(LookedUp { listings, next, total: gathered.total, facets: facets(gathered.counts) })
+}
+
+/// The listings in the order in which they were found, with their matches.
+fn hits(entries: Vec<Entry>, order: &[ListingId], search: &Search) -> Vec<Hit> {
+    let sought: HashSet<&str> = search.all_words().into_iter().collect();
+    let mut entries: HashMap<ListingId, Entry> = entries.into_iter().map(|entry| (entry.listing.id, entry)).collect();
+    let hit = |entry: Entry| {
+        let title = highlight::whole(&entry.dataset.title, &sought);
+        let card = highlight::around(entry.tags_and_text().1, &sought);
+        Hit { entry, title, card }
+    };
+    order.iter().filter_map(|listing| entries.remove(listing)).map(hit).collect()
+}
+
+fn facets(counts: HashMap<String, u64>) -> BTreeMap<Facet, Vec<Counted>> {
+    let mut facets: BTreeMap<Facet, Vec<Counted>> = Facet::ALL.iter().map(|facet| (*facet, Vec::new())).collect();
+    for (term, count) in counts {
+        if let Some((facet, value)) = Facet::read(&term) {
+            facets.entry(facet).or_default().push(Counted { value: value.to_string(), count });
+        }
+    }
+    for values in facets.values_mut() {
+        values.sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
+        values.truncate(facets::MOST_VALUES);
+    }
+    facets
+}

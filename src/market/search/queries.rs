@@ -1,0 +1,129 @@
+//! The `board_changes` table, and what is on the board with all that it is searched by.
+
+use diesel::prelude::*;
+
+use super::changes::Change;
+use crate::assessment::Answer;
+use crate::catalog::{Dataset, Seal};
+use crate::db::Conn;
+use crate::market::listings::{Listing, ListingState};
+use crate::schema::{assessments, board_changes, datasets, listings, organisations, seals, shards, terms, versions};
+use crate::terms::TermsDocument;
+use crate::types::{DatasetId, Json, ListingId, VersionId};
+
+pub(super) fn insert_changes(c: &mut Conn, changes: &[Change]) -> QueryResult<usize> {
+    let insert = diesel::insert_into(board_changes::table).values(changes);
+    match c {
+        Conn::Pg(pg) => insert.execute(pg),
+        Conn::Sqlite(sqlite) => insert.execute(sqlite),
+    }
+}
+
+pub(super) fn find_last_change(c: &mut Conn) -> QueryResult<Option<Change>> {
+    board_changes::table.order(board_changes::position.desc()).select(Change::as_select()).first(c).optional()
+}
+
+pub(super) fn find_change(c: &mut Conn, position: i64) -> QueryResult<Option<Change>> {
+    board_changes::table.find(position).select(Change::as_select()).first(c).optional()
+}
+
+pub(super) fn list_changes(c: &mut Conn, after: i64, limit: i64) -> QueryResult<Vec<Change>> {
+    board_changes::table
+        .filter(board_changes::position.gt(after))
+        .order(board_changes::position)
+        .limit(limit)
+        .select(Change::as_select())
+        .load(c)
+}
+
+pub(super) fn find_dataset_of(c: &mut Conn, version: VersionId) -> QueryResult<Option<DatasetId>> {
+    versions::table.find(version).select(versions::dataset_id).first(c).optional()
+}
+
+pub(super) fn find_dataset_of_listing(c: &mut Conn, listing: ListingId) -> QueryResult<Option<DatasetId>> {
+    listings::table
+        .inner_join(seals::table.inner_join(versions::table))
+        .filter(listings::id.eq(listing))
+        .select(versions::dataset_id)
+        .first(c)
+        .optional()
+}
+
+/// Datasets with a listing on the board whose identifiers sort after `after`.
+pub(super) fn list_datasets_on_board(c: &mut Conn, after: &str, limit: i64) -> QueryResult<Vec<DatasetId>> {
+    listings::table
+        .inner_join(seals::table.inner_join(versions::table))
+        .filter(listings::state.eq(ListingState::Listed).and(versions::dataset_id.gt(after)))
+        .select(versions::dataset_id)
+        .distinct()
+        .order(versions::dataset_id)
+        .limit(limit)
+        .load(c)
+}
+
+/// Which listings.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Which<'a> {
+    /// All of these datasets.
+    OfDatasets(&'a [DatasetId]),
+    /// These.
+    Themselves(&'a [ListingId]),
+}
+
+/// A listing on the board, with what its version, its dataset, its provider and its terms say.
+#[derive(Queryable)]
+pub(super) struct OnBoard {
+    pub(super) listing: Listing,
+    pub(super) dataset: Dataset,
+    pub(super) version: i32,
+    pub(super) card: String,
+    pub(super) provider: String,
+    pub(super) seal: Seal,
+    pub(super) terms: Json<TermsDocument>,
+}
+
+/// Those that are on the board now, oldest first.
+pub(super) fn list_on_board(c: &mut Conn, which: Which<'_>) -> QueryResult<Vec<OnBoard>> {
+    let version = versions::table.inner_join(datasets::table.inner_join(organisations::table));
+    let mut query = listings::table
+        .inner_join(seals::table.inner_join(version))
+        .inner_join(terms::table)
+        .filter(listings::state.eq(ListingState::Listed))
+        .order(listings::id)
+        .select((
+            Listing::as_select(),
+            Dataset::as_select(),
+            versions::number,
+            versions::card,
+            organisations::legal_name,
+            Seal::as_select(),
+            terms::document,
+        ))
+        .into_boxed();
+    query = match which {
+        Which::OfDatasets(ids) => query.filter(datasets::id.eq_any(ids)),
+        Which::Themselves(ids) => query.filter(listings::id.eq_any(ids)),
+    };
+    query.load(c)
+}
+
+/// Every media type among the shards of each version.
+pub(super) fn list_media_types(c: &mut Conn, versions: &[VersionId]) -> QueryResult<Vec<(VersionId, String)>> {
+    shards::table
+        .filter(shards::version_id.eq_any(versions))
+        .select((shards::version_id, shards::media_type))
+        .distinct()
+        .load(c)
+}
+
+/// The checklists that were answered about each version, oldest first.
+pub(super) fn list_checklists(
+    c: &mut Conn,
+    versions: &[VersionId],
+) -> QueryResult<Vec<(VersionId, Json<Vec<Answer>>)>> {
+    assessments::table
+        .filter(assessments::version_id.eq_any(versions))
+        .order((assessments::assessed_at, assessments::id))
+        .select((assessments::version_id, assessments::checklist))
+        .load(c)
+}

@@ -1,0 +1,181 @@
+//! How text becomes words: the same way when a listing is indexed, when somebody searches, and when matches are shown.
+//!
+//! Chinese has no spaces: jieba cuts a run of Han characters by its dictionary, in its search mode, which gives the shorter
+//! words inside a long one as well. It guesses no words beyond the dictionary: a guess depends on what stands around it, and
+//! would cut the same name differently in a card and in a search. Other runs of letters and digits are words as they are, in
+//! compatibility form and lower case, without accents, and cut back to their stem as in English.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use jieba_rs::{Jieba, TokenizeMode};
+use tantivy::tokenizer::{AsciiFoldingFilter, Language, Stemmer, TextAnalyzer, Token, TokenStream, Tokenizer};
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
+
+/// Longer runs of letters are no words.
+const LONGEST_BYTES: usize = 80;
+/// No guesses: see above.
+const GUESS: bool = false;
+
+static JIEBA: LazyLock<Jieba> = LazyLock::new(Jieba::new);
+
+/// What makes words of text.
+pub(super) fn analyzer() -> TextAnalyzer {
+    TextAnalyzer::builder(Segmenter).filter(AsciiFoldingFilter).filter(Stemmer::new(Language::English)).build()
+}
+
+/// Every word of a text, and where it stands; the shorter words inside a long one follow it or precede it.
+pub(super) fn words(text: &str) -> Vec<(String, Range<usize>)> {
+    let mut analyzer = analyzer();
+    let mut stream = analyzer.token_stream(text);
+    let mut found = Vec::new();
+    stream.process(&mut |token| found.push((token.text.clone(), token.offset_from..token.offset_to)));
+    found
+}
+
+/// A word that somebody searches for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sought {
+    /// The word.
+    pub(super) whole: String,
+    /// The shorter words inside it: whoever says all of them may mean it.
+    pub(super) parts: Vec<String>,
+}
+
+/// The words that somebody searches for, each once. Characters that mean something in other search languages part words,
+/// as every other sign does.
+pub(super) fn sought(text: &str) -> Vec<Sought> {
+    let mut found: Vec<Sought> = Vec::new();
+    for (run, is_han) in runs(text) {
+        let piece = text.get(run).unwrap_or_default();
+        let new = match is_han {
+            true => JIEBA.cut(piece, GUESS).into_iter().map(|token| han(token.word)).collect(),
+            false => words(piece).into_iter().map(|(whole, _)| Sought { whole, parts: Vec::new() }).collect::<Vec<_>>(),
+        };
+        for word in new {
+            if !found.contains(&word) {
+                found.push(word);
+            }
+        }
+    }
+    found
+}
+
+fn han(word: &str) -> Sought {
+    let inside = JIEBA.tokenize(word, TokenizeMode::Search, GUESS).into_iter().map(|token| token.word);
+    Sought { whole: word.to_string(), parts: inside.filter(|part| *part != word).map(str::to_string).collect() }
+}
+
+/// Cuts text into tokens.
+#[derive(Debug, Clone, Copy)]
+struct Segmenter;
+
+impl Tokenizer for Segmenter {
+    type TokenStream<'a> = Tokens;
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> Tokens {
+        let mut tokens = Tokens { tokens: Vec::new(), next: 0 };
+        for (run, is_han) in runs(text) {
+            let piece = text.get(run.clone()).unwrap_or_default();
+            if is_han {
+                for token in JIEBA.tokenize(piece, TokenizeMode::Search, GUESS) {
+                    tokens.push(token.word.to_string(), run.start + token.byte_start..run.start + token.byte_end);
+                }
+            } else if piece.len() <= LONGEST_BYTES {
+                tokens.push(plain(piece), run);
+            }
+        }
+        tokens
+    }
+}
+
+/// A run of letters in compatibility form and lower case.
+fn plain(piece: &str) -> String {
+    match piece.is_ascii() {
+        true => piece.to_ascii_lowercase(),
+        false => piece.nfkc().collect::<String>().to_lowercase(),
+    }
+}
+
+/// The tokens of a text, one after the other.
+struct Tokens {
+    tokens: Vec<Token>,
+    next: usize,
+}
+
+impl Tokens {
+    fn push(&mut self, text: String, at: Range<usize>) {
+        let position = self.tokens.len();
+        self.tokens.push(Token { offset_from: at.start, offset_to: at.end, position, text, position_length: 1 });
+    }
+}
+
+#[allow(clippy::indexing_slicing)] // the trait asks for a token only after `advance` said that there is one
+impl TokenStream for Tokens {
+    fn advance(&mut self) -> bool {
+        self.next += 1;
+        self.next <= self.tokens.len()
+    }
+    fn token(&self) -> &Token {
+        &self.tokens[self.next - 1]
+    }
+    fn token_mut(&mut self) -> &mut Token {
+        &mut self.tokens[self.next - 1]
+    }
+}
+
+/// The runs of Han characters (true) and of other letters and digits (false) in a text.
+fn runs(text: &str) -> Vec<(Range<usize>, bool)> {
+    let mut found: Vec<(Range<usize>, bool)> = Vec::new();
+    for (at, c) in text.char_indices() {
+        let is_han = is_han(c);
+        if !is_han && !c.is_alphanumeric() && !is_combining_mark(c) {
+            continue;
+        }
+        let end = at + c.len_utf8();
+        match found.last_mut() {
+            Some((run, of_han)) if run.end == at && *of_han == is_han => run.end = end,
+            _ => found.push((at..end, is_han)),
+        }
+    }
+    found
+}
+
+fn is_han(c: char) -> bool {
+    matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}' | '々' | '〇')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(text: &str) -> Vec<String> {
+        words(text).into_iter().map(|(word, _)| word).collect()
+    }
+
+    #[test]
+    fn english_words_are_stems_whatever_their_case_width_and_accents() {
+        assert_eq!(texts("Poems of SPRING"), ["poem", "of", "spring"]);
+        assert_eq!(texts("ＧＰＴ４ café"), texts("gpt4 cafe"));
+        assert_eq!(texts("training models"), texts("trained model"));
+        assert!(texts(&"x".repeat(LONGEST_BYTES + 1)).is_empty());
+    }
+
+    #[test]
+    fn chinese_is_cut_into_words_and_the_words_inside_them() {
+        let found = texts("自动驾驶中文语料库");
+        assert!(found.contains(&"自动".to_string()) && found.contains(&"驾驶".to_string()), "{found:?}");
+        assert!(texts("LLM预训练语料").contains(&"llm".to_string()));
+        for (word, at) in words("a 中文 b") {
+            assert_eq!("a 中文 b".get(at), Some(word.as_str()));
+        }
+    }
+
+    #[test]
+    fn signs_of_search_languages_only_part_words() {
+        let found = sought(r#"title:"spring" AND -poem* OR (tang~2)^4 \ [a TO b] 唐诗/宋词"#);
+        let whole: Vec<&str> = found.iter().map(|word| word.whole.as_str()).collect();
+        assert_eq!(whole, ["titl", "spring", "and", "poem", "or", "tang", "2", "4", "a", "to", "b", "唐诗", "宋词"]);
+        assert!(sought(r#"*:* "" () ~^ \"#).is_empty());
+    }
+}
