@@ -145,6 +145,7 @@ async fn caller(lab: &Actor) -> Caller {
         email: lab.email.clone(),
         platform_role: None,
         scope: Scope::Write,
+        token_id: None,
         memberships: vec![membership],
     }
 }

@@ -118,8 +118,8 @@ impl Buy {
         if let (Some(offer), Some(members)) = (&offer, wanted.as_object_mut()) {
             members.extend([("offer_id".to_string(), json!(offer.id)), ("price".to_string(), json!(offer.price))]);
         }
-        if let Some(selection) = self.selection() {
-            wanted["selection"] = json!(selection);
+        if let (Some(selection), Some(members)) = (self.selection(), wanted.as_object_mut()) {
+            members.insert("selection".to_string(), json!(selection));
         }
         let once = Digest::of(format!("{wanted}{}", self.again)).to_string();
         let quoted: Quote = client.post("/v1/quotes").json(&wanted)?.send().await?;

@@ -95,7 +95,7 @@ fn line(dataset: &Value) -> String {
     let text = |name: &str| dataset[name].as_str().unwrap_or_default();
     let offer = &dataset["offer"];
     let price = serde_json::from_value::<Money>(offer["price"].clone()).map(|price| price.to_string());
-    let title = marked(&dataset["highlights"]["title"]).unwrap_or_else(|| text("title").to_string());
+    let title = marked(dataset.pointer("/highlights/title")).unwrap_or_else(|| text("title").to_string());
     let mut line = format!(
         "{}/{}@{}  {title}  ({}, {}; {})",
         text("organisation"),
@@ -105,27 +105,28 @@ fn line(dataset: &Value) -> String {
         text("domain"),
         price.unwrap_or_default(),
     );
-    if let Some(card) = marked(&dataset["highlights"]["card"]) {
+    if let Some(card) = marked(dataset.pointer("/highlights/card")) {
         line.push_str(&format!("\n    … {} …", card.trim()));
     }
     line
 }
 
 /// A text in pieces, with those that were looked for in bold on a terminal.
-fn marked(pieces: &Value) -> Option<String> {
+fn marked(pieces: Option<&Value>) -> Option<String> {
     let bold = std::io::stdout().is_terminal();
     let piece = |piece: &Value| {
         let text = piece["text"].as_str().unwrap_or_default();
         if bold && piece["is_match"] == true { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_string() }
     };
-    Some(pieces.as_array()?.iter().map(piece).collect())
+    Some(pieces?.as_array()?.iter().map(piece).collect())
 }
 
 /// How many there are, and how many of each value of each facet.
 fn summary(found: &Value) -> String {
     let mut lines = vec![format!("\n{} found", found["total"])];
     for facet in Facet::ALL {
-        let values = found["facets"][facet.as_str()].as_array().map(Vec::as_slice).unwrap_or_default();
+        let values = found.pointer(&format!("/facets/{facet}")).and_then(Value::as_array);
+        let values = values.map(Vec::as_slice).unwrap_or_default();
         let value = |value: &Value| format!("{} {}", value["value"].as_str().unwrap_or_default(), value["count"]);
         if !values.is_empty() {
             let shown: Vec<String> = values.iter().take(SHOWN_VALUES).map(value).collect();

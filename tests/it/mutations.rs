@@ -107,7 +107,7 @@ const TABLE: &[(&str, Log)] = &[
     ("pay_order",             Adds(&["entitlement"])),
     ("create_links",          Adds(&["receipt-batch"])),
     ("assign_seat",           Nothing("which of its tokens use a licence is the licensee's affair; each receipt names the one that did")),
-    ("free_seat",             Nothing("the same")),
+    ("free_seat",             Nothing("so is which of them no longer does")),
     ("renew_entitlement",     Nothing("an order binds nobody until its contract is signed; paying it logs")),
     ("suspend_entitlement",   Adds(&["entitlement-change"])),
     ("reinstate_entitlement", Adds(&["entitlement-change"])),

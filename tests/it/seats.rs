@@ -125,7 +125,7 @@ async fn where_seats_are_limited_only_a_token_with_a_seat_is_given_links() {
 
     free(&lab, &entitlement, &first.id).await.unwrap();
     refused(first.links(&entitlement).await, Kind::NotEntitled, Some("Authorization"));
-    refused(free(&lab, &entitlement, &first.id).await, Kind::NotFound, Some("token"));
+    refused(free(&lab, &entitlement, &first.id).await, Kind::WrongState, Some("token"));
     assign(&lab, &entitlement, &third.id).await.unwrap();
     third.links(&entitlement).await.unwrap();
 

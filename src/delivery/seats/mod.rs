@@ -84,7 +84,10 @@ pub fn assign(c: &mut Conn, caller: &Caller, id: EntitlementId, token: TokenId, 
 /// An admin of the licensee takes a seat from a token.
 pub fn free(c: &mut Conn, caller: &Caller, id: EntitlementId, token: TokenId, now: Instant) -> Result<Seat> {
     administered(c, caller, id)?;
-    let missing = || Error::not_found(format!("a seat of entitlement {id} for token {token}")).field("token");
+    let missing = || {
+        let detail = format!("token {token} has no seat of entitlement {id}");
+        Error::new(Kind::WrongState, detail).field("token").remedy("nothing is to be done")
+    };
     let seat = queries::find_seat_of(c, id, token)?.ok_or_else(missing)?;
     release(c, seat, caller.user_id, "freed by an admin of the licensee", now)
 }

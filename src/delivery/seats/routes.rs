@@ -64,7 +64,8 @@ pub(crate) async fn assign_seat(app: Data<App>, caller: Caller, path: Path<SeatP
 /// Takes a seat from an API token; admins of the licensee only. No link is given to the token from then on.
 #[utoipa::path(tag = "delivery", security(("bearer" = [])), params(SeatPath), responses((status = 200, body = SeatView),
     (status = 403, body = Problem, description = "not an admin of the licensee"),
-    (status = 404, body = Problem, description = "no such licence, or the token has no seat")))]
+    (status = 404, body = Problem, description = "no such licence"),
+    (status = 409, body = Problem, description = "the token has no seat")))]
 #[delete("/v1/entitlements/{id}/seats/{token}")]
 pub(crate) async fn free_seat(app: Data<App>, caller: Caller, path: Path<SeatPath>) -> Result<Json<SeatView>> {
     let now = app.clock.now();

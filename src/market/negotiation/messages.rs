@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::{DEALERS, Negotiation, NegotiationState, SIGNERS, Side};
 use super::{advance, announce, negotiation, queries, require_turn, visible_negotiation};
 use crate::app::App;
+use crate::catalog;
 use crate::config::Config;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
@@ -97,7 +98,7 @@ pub fn reply(
     now: Instant,
 ) -> Result<Negotiation> {
     let before = visible_negotiation(c, caller, id)?;
-    caller.may_for(before.organisation(side), &format!("the {side}"), SIGNERS)?;
+    caller.may_for(before.organisation(side), format!("the {side}"), SIGNERS)?;
     require_turn(&before, side.proposes(), side, now)?;
     let checked = offers::check(c, caller, &envelope, now)?;
     require_made_by(&checked, side)?;
