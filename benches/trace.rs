@@ -338,6 +338,7 @@ async fn officer(db: &Db, now: Instant) -> Caller {
         email: user.email,
         platform_role: Some(role),
         scope: Scope::Read,
+        token_id: None,
         memberships: Vec::new(),
     }
 }

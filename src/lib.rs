@@ -8,14 +8,14 @@
 //!
 //! | folder | what it is about |
 //! |---|---|
-//! | [`identity`] | organisations, members, signing keys, sessions, API tokens, and who is calling |
+//! | [`identity`] | organisations, members, signing keys, sessions, API tokens, sign-in of devices, and who is calling |
 //! | [`ledger`] | double-entry money |
 //! | [`provenance`] | signed statements, the transparency log, proofs, passports |
-//! | [`catalog`] | datasets, versions, shards, manifests, uploads |
-//! | [`terms`] | licence terms and the uses they permit |
+//! | [`catalog`] | datasets, versions, shards and what tells them apart, manifests, uploads |
+//! | [`terms`] | licence terms: the uses they permit, what they ask |
 //! | [`assessment`] | compliance assessments and registration certificates |
-//! | [`market`] | listings and objections, search, orders, contracts, disputes, vouchers |
-//! | [`delivery`] | entitlements, links, receipts; what becomes of a licence when its order is refunded |
+//! | [`market`] | listings and objections, search, private offers, negotiation, orders, contracts, disputes, vouchers |
+//! | [`delivery`] | entitlements: who may use them and for how long, links, receipts; what becomes of a licence when its order is refunded |
 //! | [`models`] | which models were trained on which versions, as labs declare it |
 //! | [`compliance`] | traces: where bytes came from and who holds them; takedowns and recalls |
 //! | [`events`] | what each organisation is told of the steps that concern it, in order and by webhook |

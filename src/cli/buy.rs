@@ -131,7 +131,7 @@ impl Buy {
             listing.terms_id,
             self.kind
         ));
-        self.check_contract(&quoted.contract_payload.0, &organisation, offer.as_ref())?;
+        self.check_contract(&quoted, &listing, &organisation, offer.as_ref())?;
         let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, quoted.contract_payload.0);
         let purchase = json!({ "order": wanted, "quote": quoted.quote, "envelope": envelope });
         let paid: Paid = client.post("/v1/purchases").idempotent(format!("buy-{once}")).json(&purchase)?.send().await?;
@@ -183,21 +183,26 @@ impl Buy {
     }
 
     /// Looks at what is about to be signed: it must be this purchase and no other, and read as its renderings do.
-    fn check_contract(&self, payload: &[u8], organisation: &str, offer: Option<&Offer>) -> Result<()> {
-        let statement: Statement = serde_json::from_slice(payload)?;
+    fn check_contract(
+        &self,
+        quoted: &Quote,
+        listing: &Listing,
+        organisation: &str,
+        offer: Option<&Offer>,
+    ) -> Result<()> {
+        let statement: Statement = serde_json::from_slice(&quoted.contract_payload.0)?;
         let contract = contracts::check(statement.predicate)?;
         let named = |sha256: Option<Digest>| sha256.map(|sha256| sha256.to_string()).unwrap_or_default();
         let expected = [
             ("offer_sha256", named(contract.offer_sha256), named(offer.map(|offer| offer.sha256))),
+            ("listing", contract.listing.to_string(), listing.id.to_string()),
             ("dataset", contract.dataset, self.dataset.full_name()),
+            ("version", contract.version.to_string(), listing.version.to_string()),
+            ("terms", contract.terms.to_string(), listing.terms_id.clone()),
             ("buyer", contract.buyer.handle, organisation.to_string()),
             ("purpose", contract.purpose, self.purpose.clone()),
             ("use", contract.r#use.to_string(), self.kind.to_string()),
-            (
-                "selection",
-                contract.part.map(|part| part.selection).unwrap_or_default().to_string(),
-                self.selection().unwrap_or_default().to_string(),
-            ),
+            ("price", contract.price.to_string(), quoted.price.to_string()),
         ];
         for (field, found, wanted) in expected {
             if found != wanted {

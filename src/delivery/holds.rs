@@ -65,7 +65,8 @@ pub fn recall(
 }
 
 fn suspended_by_a_hold(c: &mut Conn, entitlement: &Entitlement) -> Result<bool> {
-    Ok(history::last(c, entitlement.id)?.is_some_and(|step| step.actor.parse::<TakedownId>().is_ok()))
+    let suspended = history::last_into(c, entitlement.id, EntitlementState::Suspended.as_str())?;
+    Ok(suspended.is_some_and(|step| step.actor.parse::<TakedownId>().is_ok()))
 }
 
 fn entitlements_to(c: &mut Conn, version: VersionId) -> Result<Vec<Entitlement>> {

@@ -86,6 +86,11 @@ pub fn last(c: &mut Conn, subject: impl Display) -> Result<Option<Transition>> {
     Ok(queries::find_last_transition(c, &subject.to_string())?)
 }
 
+/// The last step of `subject` that led to a state.
+pub fn last_into(c: &mut Conn, subject: impl Display, state: &str) -> Result<Option<Transition>> {
+    Ok(queries::find_last_transition_into(c, &subject.to_string(), state)?)
+}
+
 /// The steps of `subject`, oldest first; at most 1,000.
 pub fn list(c: &mut Conn, subject: impl Display) -> Result<Vec<Transition>> {
     Ok(queries::list_transitions(c, &subject.to_string())?)

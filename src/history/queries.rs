@@ -76,6 +76,16 @@ pub(super) fn find_last_transition(c: &mut Conn, subject: &str) -> QueryResult<O
     Ok(row.map(step))
 }
 
+pub(super) fn find_last_transition_into(c: &mut Conn, subject: &str, state: &str) -> QueryResult<Option<Transition>> {
+    let row: Option<Row> = transitions::table
+        .filter(transitions::subject.eq(subject).and(transitions::to_state.eq(state)))
+        .order(transitions::id.desc())
+        .select(COLUMNS)
+        .first(c)
+        .optional()?;
+    Ok(row.map(step))
+}
+
 type Row = (Option<String>, String, String, String, Instant);
 type Columns =
     (transitions::from_state, transitions::to_state, transitions::actor, transitions::reason, transitions::at);

@@ -2,8 +2,8 @@
 
 use super::{README, Readme, Refusal, Repo, Revision, files, repo};
 use crate::db::Conn;
-use crate::delivery::{self, Planned};
-use crate::error::Kind;
+use crate::delivery::{self, Entitlement, Planned};
+use crate::error::{Error, Kind, Result};
 use crate::identity::Caller;
 use crate::types::Instant;
 
@@ -58,41 +58,46 @@ pub fn find(
 ) -> Result<Found, Refusal> {
     let repo = repo(c, caller, &wanted.organisation, &wanted.name)?;
     let revision = repo.revision(&wanted.revision)?;
-    let (caller, licence) = licence(c, caller, (&repo, revision), front_door, now)?;
     let missing = || Refusal::Entry { path: wanted.path.clone(), commit: revision.commit() };
-    let content = if wanted.path == README {
+    let (licence, content) = under_licence(c, caller, (&repo, revision), front_door, |c, caller, licence| {
+        if wanted.path != README {
+            let mut planned = delivery::plan(c, caller, licence.id, std::slice::from_ref(&wanted.path), now)?;
+            let planned = planned.pop().ok_or_else(|| Error::internal("a shard was planned and is not there"))?;
+            return Ok(Content::Shard(Box::new(planned)));
+        }
+        delivery::require_use(c, caller, licence.id, now)?;
         let files = files(c, &repo.dataset, revision)?;
         let oid = files.entry(README).map(|entry| entry.oid(&files.commit)).unwrap_or_default();
-        Content::Readme(files.readme, oid)
-    } else {
-        let planned = delivery::plan(c, caller, licence.id, std::slice::from_ref(&wanted.path), now);
-        let mut planned =
-            planned.map_err(|error| if error.kind == Kind::NotFound { missing() } else { error.into() })?;
-        Content::Shard(Box::new(planned.pop().ok_or_else(missing)?))
-    };
+        Ok(Content::Readme(files.readme, oid))
+    })
+    .map_err(|refusal| match refusal {
+        Refusal::Failed(error) if error.kind == Kind::NotFound => missing(),
+        refusal => refusal,
+    })?;
     let dataset = repo.dataset.full_name();
     let warning = licence.expires_at.and_then(|end| ending(&dataset, revision, end, now));
     Ok(Found { dataset, commit: revision.commit(), warning, content })
 }
 
-/// The caller's licence to a revision that may be used now, and the caller, who has to be somebody for that.
-fn licence<'a>(
+/// What the first of the caller's licences to a revision gives that allows it: one may be for a part, and another for the
+/// rest. The caller has to be somebody for that.
+fn under_licence<T>(
     c: &mut Conn,
-    caller: Option<&'a Caller>,
+    caller: Option<&Caller>,
     (repo, revision): (&Repo, &Revision),
     front_door: &str,
-    now: Instant,
-) -> Result<(&'a Caller, delivery::Entitlement), Refusal> {
+    give: impl Fn(&mut Conn, &Caller, &Entitlement) -> Result<T>,
+) -> Result<(Entitlement, T), Refusal> {
     let gated = |why: String| Refusal::Gated { signed_in: caller.is_some(), why };
     let dataset = repo.dataset.full_name();
     let mut why =
         format!("{dataset} {} takes a licence: see {front_door}/v1/listings?dataset={dataset}", revision.tag());
     let Some(caller) = caller else { return Err(gated(why + ", or send the token of a licensee")) };
     for licence in &revision.licences {
-        match delivery::require_use(c, caller, licence.id, now) {
-            Ok(licence) => return Ok((caller, licence)),
-            Err(error) if error.kind.status().is_server_error() => return Err(error.into()),
-            Err(error) => why = error.to_string(),
+        match give(c, caller, licence) {
+            Ok(given) => return Ok((licence.clone(), given)),
+            Err(error) if matches!(error.kind, Kind::NotEntitled | Kind::Forbidden) => why = error.to_string(),
+            Err(error) => return Err(error.into()),
         }
     }
     let others: Vec<String> =

@@ -1,48 +1,76 @@
 //! Patterns of paths as the `data_files` of a card use them: `*` and `?` within a segment, `[…]` for one of some
 //! characters, `**` for any depth.
 
-/// The most steps one comparison may take; a pattern that needs more matches nothing.
-const MAX_STEPS: u32 = 100_000;
+/// The longest pattern, in bytes; a longer one matches nothing.
+const MAX_PATTERN_BYTES: usize = 4096;
 
 /// Whether a path fits a pattern.
 pub(super) fn matches(pattern: &str, path: &str) -> bool {
+    if pattern.len() > MAX_PATTERN_BYTES {
+        return false;
+    }
     let pattern: Vec<&str> = pattern.trim_start_matches("./").split('/').collect();
     let path: Vec<&str> = path.split('/').collect();
-    let mut steps = MAX_STEPS;
-    fits(&pattern, &path, &mut steps)
+    fits(&pattern, &path)
 }
 
-fn fits(pattern: &[&str], path: &[&str], steps: &mut u32) -> bool {
-    let Some(left) = steps.checked_sub(1) else { return false };
-    *steps = left;
-    match (pattern, path) {
-        ([], []) => true,
-        (["**"], rest) => !rest.is_empty(),
-        (["**", after @ ..], [_, below @ ..]) => fits(after, path, steps) || fits(pattern, below, steps),
-        ([one, after @ ..], [segment, below @ ..]) => {
-            let (one, segment): (Vec<char>, Vec<char>) = (one.chars().collect(), segment.chars().collect());
-            fits_segment(&one, &segment, steps) && fits(after, below, steps)
-        }
-        _ => false,
+/// Compares segment by segment; where one does not fit, the last `**` takes one segment more.
+fn fits(mut pattern: &[&str], mut path: &[&str]) -> bool {
+    let mut back: Option<(&[&str], &[&str])> = None;
+    loop {
+        (pattern, path) = match (pattern, path) {
+            ([], []) => return true,
+            (["**"], rest) => return !rest.is_empty(),
+            (["**", after @ ..], rest) => {
+                back = Some((after, rest));
+                (after, rest)
+            }
+            ([one, after @ ..], [segment, below @ ..]) if fits_segment(one, segment) => (after, below),
+            _ => match back {
+                Some((after, [_, rest @ ..])) => {
+                    back = Some((after, rest));
+                    (after, rest)
+                }
+                _ => return false,
+            },
+        };
     }
 }
 
-fn fits_segment(pattern: &[char], text: &[char], steps: &mut u32) -> bool {
-    let Some(left) = steps.checked_sub(1) else { return false };
-    *steps = left;
+/// Compares character by character; where one does not fit, the last `*` takes one character more.
+fn fits_segment(pattern: &str, text: &str) -> bool {
+    let (whole, all): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut pattern, mut text) = (whole.as_slice(), all.as_slice());
+    let mut back: Option<(&[char], &[char])> = None;
+    loop {
+        (pattern, text) = match (pattern, text) {
+            ([], []) => return true,
+            (['*', after @ ..], rest) => {
+                back = Some((after, rest));
+                (after, rest)
+            }
+            _ => match (fits_one(pattern, text), back) {
+                (Some(next), _) => next,
+                (None, Some((after, [_, rest @ ..]))) => {
+                    back = Some((after, rest));
+                    (after, rest)
+                }
+                (None, _) => return false,
+            },
+        };
+    }
+}
+
+/// What is left of both when the first character fits what the pattern says of it.
+fn fits_one<'p, 't>(pattern: &'p [char], text: &'t [char]) -> Option<(&'p [char], &'t [char])> {
     match (pattern, text) {
-        ([], []) => true,
-        (['*', after @ ..], _) => {
-            fits_segment(after, text, steps)
-                || text.split_first().is_some_and(|(_, rest)| fits_segment(pattern, rest, steps))
-        }
-        (['?', after @ ..], [_, rest @ ..]) => fits_segment(after, rest, steps),
+        (['?', after @ ..], [_, rest @ ..]) => Some((after, rest)),
         (['[', after @ ..], [c, rest @ ..]) => match class(after) {
-            Some((class, after)) => class.holds(*c) && fits_segment(after, rest, steps),
-            None => *c == '[' && fits_segment(after, rest, steps),
+            Some((class, after)) => class.holds(*c).then_some((after, rest)),
+            None => (*c == '[').then_some((after, rest)),
         },
-        ([one, after @ ..], [c, rest @ ..]) => one == c && fits_segment(after, rest, steps),
-        _ => false,
+        ([one, after @ ..], [c, rest @ ..]) => (one == c).then_some((after, rest)),
+        _ => None,
     }
 }
 
@@ -124,7 +152,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_made_to_take_for_ever_is_given_up() {
+    fn a_pattern_made_to_take_for_ever_or_to_nest_without_end_is_answered() {
         assert!(!matches(&("*a".repeat(40) + "b"), &"a".repeat(400)));
+        assert!(matches(&"*".repeat(MAX_PATTERN_BYTES), "a"));
+        assert!(!matches(&"*".repeat(1 << 20), "a"));
+        assert!(matches(&("**/".repeat(1000) + "a"), &("b/".repeat(500) + "a")));
+        assert!(!matches(&("**/".repeat(1000) + "a"), &("b/".repeat(500) + "c")));
     }
 }

@@ -92,9 +92,14 @@ fn is_plain(value: &Value) -> bool {
     }
 }
 
+/// The most configs of a provider that are looked at, and the most patterns of each.
+const MOST_CONFIGS: usize = 100;
+const MOST_PATTERNS: usize = 100;
+
 /// Whether a provider's `configs` can be loaded: each names data files, and every pattern fits at least one shard.
 fn name_files(configs: &Value, shards: &[Shard]) -> bool {
-    let Some(configs) = configs.as_sequence().filter(|configs| !configs.is_empty()) else { return false };
+    let named = configs.as_sequence().filter(|configs| (1..=MOST_CONFIGS).contains(&configs.len()));
+    let Some(configs) = named else { return false };
     configs.iter().all(|config| {
         let folder = config.get("data_dir").and_then(Value::as_str);
         let Some(patterns) = config.get("data_files").and_then(patterns) else { return false };
@@ -104,7 +109,7 @@ fn name_files(configs: &Value, shards: &[Shard]) -> bool {
             shards.iter().any(|shard| glob::matches(&pattern, &shard.path))
         };
         config.get("config_name").is_some_and(Value::is_string)
-            && !patterns.is_empty()
+            && (1..=MOST_PATTERNS).contains(&patterns.len())
             && patterns.iter().all(fits_some)
     })
 }

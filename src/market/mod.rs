@@ -2,8 +2,9 @@
 //!
 //! A listing puts an assessed version on the board under terms that its provider signed, after a public notice in which
 //! others may object; no assessment, no listing. An order declares a use, which the terms must permit; no declared use,
-//! no trade. A provider may offer it to one buyer at another price, and the two may negotiate one. The order's contract is signed by the buyer and countersigned by the exchange, then paid into escrow;
-//! acceptance settles it.
+//! no trade. A provider may offer a version to one buyer at another price, and the two may negotiate one. An order's
+//! contract is signed by the buyer, and by the provider where its signature was not given in advance; the exchange
+//! countersigns. The price is paid into escrow; acceptance settles it.
 //!
 //! Invariant: an order pins version, terms, price and fee when it is made; nothing that changes later touches it.
 //! Invariant: a state follows another only as [`OrderState::may_become`] and [`ListingState::may_become`] allow.

@@ -1,3 +1,5 @@
+//! Statements, receipts and log entries, as they are written and as they are refused.
+
 use super::*;
 use serde_json::json;
 

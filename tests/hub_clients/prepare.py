@@ -5,6 +5,7 @@ environment. What the clients need to know is written to FOLDER/facts.json. CORP
 send, one folder each, beside those that are made here.
 """
 
+import datetime
 import gzip
 import io
 import json
@@ -46,11 +47,16 @@ def staff(role):
     return command(role, "admin", "issue-token", "--email", email).strip()
 
 
+def in_a_month():
+    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=30)
+    return end.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def organisation(handle, operator):
     person = {"email": f"admin@{handle}.test", "password": PASSWORD}
     api("POST", "/v1/users", person)
     session = api("POST", "/v1/sessions", person)["access_token"]
-    wish = {"name": "clients", "scope": "write", "expires_at": "2027-06-01T00:00:00Z"}
+    wish = {"name": "clients", "scope": "write", "expires_at": in_a_month()}
     token = api("POST", "/v1/tokens", wish, session)["token"]
     described = {
         "handle": handle, "legal_name": handle, "registration_number": handle, "country": "CN", "affiliations": [],

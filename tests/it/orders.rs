@@ -121,6 +121,26 @@ async fn what_was_paid_and_never_downloaded_is_accepted_at_last_and_announced_on
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_time_to_download_does_not_end_while_the_exchange_is_in_the_way() {
+    let story = Story::begin(1).await;
+    let Story { app, lab, provider, offer } = &story;
+    let order = lab.order(offer).await.unwrap();
+    let paid = lab.pay(&order).await.unwrap();
+    let case = lab.claim(&offer.dataset).await;
+    for step in ["triage", "interim-block", "notification"] {
+        app.compliance.decide(&case, step).await.unwrap();
+    }
+    story.days_pass(91).await;
+    assert_eq!(story.order(&order).await["state"], "escrowed", "nobody could have downloaded it");
+    provider.counter(&case).await.unwrap();
+    app.compliance.decide(&case, "reinstatement").await.unwrap();
+    story.days_pass(89).await;
+    assert_eq!(story.order(&order).await["state"], "escrowed", "the time began anew");
+    lab.links(paid["entitlement"]["id"].as_str().unwrap(), &["data/a.jsonl"]).await.unwrap();
+    assert_eq!(story.order(&order).await["state"], "delivering");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_recall_gives_back_what_is_in_escrow_and_leaves_what_is_settled() {
     let story = Story::begin(3).await;
     let Story { app, lab, provider, offer } = &story;

@@ -6,6 +6,7 @@ use corpex::provenance::StatementKind;
 use corpex::types::Digest;
 use serde_json::{Value, json};
 
+use crate::hub::HubClient;
 use crate::support::{Actor, Offer, Published, TestApp, terms};
 
 /// Poems in two languages, three records and five.
@@ -166,6 +167,30 @@ async fn a_lab_buys_one_language_gets_no_other_and_the_trade_is_settled() {
     assert_eq!(lab.get(format!("/v1/orders/{order}")).await.unwrap()["state"], "delivered");
     lab.answer(order, "acceptance").await.unwrap();
     assert_eq!(provider.balance("payable").await, 375 - 11, "what the fee of three in a hundred leaves");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_parts_that_were_bought_one_after_the_other_are_both_read_by_the_hubs_clients() {
+    let app = TestApp::start().await;
+    let (provider, lab) = (app.provider().await, app.lab("verse-lab", 100_000).await);
+    let offer = divisible_offer(&app, &provider).await;
+    let hub = HubClient::of(&app, &lab);
+    let path = |shard: &str| format!("/datasets/{}/resolve/v1/{shard}", offer.dataset);
+    for (language, others) in [("en", true), ("zh", false)] {
+        let order = place(&lab, &offer, json!({ "languages": [language] })).await.unwrap();
+        lab.sign_contract(&order).await.unwrap();
+        lab.pay(order["id"].as_str().unwrap()).await.unwrap();
+        for (shard, is_bought) in [("data/en.jsonl", true), ("data/zh.jsonl", !others)] {
+            let pinned = hub.get(&path(shard)).await;
+            let Some(commit) = pinned.header("location") else {
+                pinned.refused(403, Some("GatedRepo"));
+                assert!(!is_bought, "{pinned:?}");
+                continue;
+            };
+            let answer = hub.get(commit).await;
+            assert!(is_bought && !answer.status.is_client_error(), "{shard} after {language}: {answer:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

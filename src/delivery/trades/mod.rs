@@ -18,6 +18,7 @@ use crate::db::Conn;
 use crate::error::Result;
 use crate::identity::Caller;
 use crate::keys::ExchangeKeys;
+use crate::market;
 use crate::market::disputes::{self, Decision};
 use crate::market::orders::{self, CureOffer};
 use crate::market::{Order, OrderState};
@@ -72,12 +73,27 @@ pub fn decide_appeal(
 /// Moves an order on if its deadline has passed, or that of its dispute, and its licence with it.
 pub fn pass_deadline(c: &mut Conn, keys: &ExchangeKeys, id: OrderId, now: Instant) -> Result<Order> {
     let order = orders::order(c, id)?;
+    if order.state == OrderState::Escrowed && !may_be_downloaded(c, &order)? {
+        return orders::begin_again(c, order, now);
+    }
     let evidence = evidence_of(c, &order)?;
     let order = match order.state {
         OrderState::Disputed => disputes::pass_deadline(c, keys, id, &evidence, now)?,
         _ => orders::pass_deadline(c, keys, id, &evidence, now)?,
     };
     follow(c, keys, order, "exchange", now)
+}
+
+/// Whether nothing of the exchange's own keeps the buyer from the download: no hold on the version, and a licence that may be
+/// used.
+fn may_be_downloaded(c: &mut Conn, order: &Order) -> Result<bool> {
+    let licence = queries::find_entitlement_of(c, order.licensed_by())?;
+    let is_active = licence.is_some_and(|licence| licence.state == EntitlementState::Active);
+    match market::require_free(c, order.version_id) {
+        Ok(()) => Ok(is_active),
+        Err(error) if error.kind.status().is_client_error() => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Ends the licence of an order that was refunded, or shortens the one that it renewed.

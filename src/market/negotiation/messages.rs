@@ -13,7 +13,6 @@ use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{self, Caller};
 use crate::keys::ExchangeKeys;
-use crate::market::listings;
 use crate::market::offers::{self, Checked};
 use crate::market::orders::{self, Deal, Grounds};
 use crate::provenance::{self, StatementKind};
@@ -236,7 +235,7 @@ fn make_out_for(
     let (wanted, purpose) = declared_use(&negotiation)?;
     let offer = &negotiation.offer_document.0;
     offers::require_valid(offer.valid_from, offer.valid_until, now).map_err(|error| error.field("offer"))?;
-    let listing = listings::listing(c, negotiation.listing_id)?;
+    let listing = orders::open_listing(c, negotiation.listing_id, now).map_err(|error| error.field("listing_id"))?;
     let buyer = identity::organisation(c, negotiation.buyer_id)?;
     let shard_count = catalog::seal_of(c, listing.version_id)?.shard_count;
     let (listing, buyer, price) = (&listing, &buyer, offer.price);

@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, Organisation, Role};
 use crate::keys::ExchangeKeys;
 use crate::market::contracts::{self, ContractDocument, Format, Language, Licence, Party, PricedBy};
+use crate::market::offers;
 use crate::provenance::{self, Statement, StatementKind};
 use crate::signing::{Envelope, PublicKey};
 use crate::types::{ContractId, Digest, Instant, OrderId, StatementId};
@@ -95,6 +96,9 @@ pub fn sign_contract(
     require_state(&order, OrderState::AwaitingSignature)?;
     require_in_time(&order, now, "place another order")?;
     open_listing(c, order.listing_id, now)?;
+    if let Some(offer) = offers::offer_of(c, id)? {
+        identity::require_sound(c, order.provider_id, &[offer]).map_err(|error| error.field("offer"))?;
+    }
     let contract = agree(c, keys, &order, envelope, now)?;
     let due = order.due_at;
     let order = advance(c, order, OrderState::AwaitingPayment, due, caller.user_id, "the contract was signed", now)?;

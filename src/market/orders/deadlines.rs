@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::acceptance::DeliveryEvidence;
+use super::payment::download_due;
 use super::rejection::refund_all;
 use super::settlement::settle;
 use super::{Order, OrderState, advance, announce, order, queries};
@@ -46,6 +47,18 @@ pub fn pass_deadline(
     };
     let order = advance(c, order, OrderState::Accepted, None, "exchange", accepted, now)?;
     settle(c, keys, order, evidence, now)
+}
+
+/// Lets the time to begin the download of an order run anew, if it has passed: the exchange itself was in the way.
+pub fn begin_again(c: &mut Conn, order: Order, now: Instant) -> Result<Order> {
+    match order.due_at {
+        Some(due) if due <= now => {
+            let again = download_due(&order, now);
+            queries::set_download_due(c, order.id, due, again)?;
+            Ok(Order { due_at: Some(again), ..order })
+        }
+        _ => Ok(order),
+    }
 }
 
 /// How long before an order that was not downloaded counts as accepted its sides are told of it.

@@ -33,9 +33,14 @@ pub(super) fn list_orders(
         .load(c)
 }
 
-/// The orders that renew the licence of another.
-pub(super) fn list_renewals(c: &mut Conn, id: OrderId, limit: i64) -> QueryResult<Vec<Order>> {
-    orders::table.filter(orders::renews.eq(id)).order(orders::id).limit(limit).select(Order::as_select()).load(c)
+/// The orders in these states that renew the licence of another.
+pub(super) fn list_renewals(c: &mut Conn, id: OrderId, states: &[OrderState], limit: i64) -> QueryResult<Vec<Order>> {
+    orders::table
+        .filter(orders::renews.eq(id).and(orders::state.eq_any(states)))
+        .order(orders::id)
+        .limit(limit)
+        .select(Order::as_select())
+        .load(c)
 }
 
 /// Writes where an order is now, unless it has left `from` meanwhile.
@@ -84,6 +89,12 @@ pub(super) fn list_unannounced(
 pub(super) fn set_announced(c: &mut Conn, id: OrderId, due: Instant) -> QueryResult<usize> {
     let waiting = orders::table.find(id).filter(orders::state.eq(OrderState::Escrowed)).filter(orders::due_at.eq(due));
     diesel::update(waiting.filter(orders::announced_due_at.is_null())).set(orders::announced_due_at.eq(due)).execute(c)
+}
+
+/// Moves the deadline of a download, of which its sides are told anew.
+pub(super) fn set_download_due(c: &mut Conn, id: OrderId, from: Instant, to: Instant) -> QueryResult<usize> {
+    let waiting = orders::table.find(id).filter(orders::state.eq(OrderState::Escrowed)).filter(orders::due_at.eq(from));
+    diesel::update(waiting).set((orders::due_at.eq(to), orders::announced_due_at.eq(None::<Instant>))).execute(c)
 }
 
 pub(super) fn insert_contract(c: &mut Conn, contract: &Contract) -> QueryResult<usize> {

@@ -45,9 +45,9 @@ pub fn renew(c: &mut Conn, caller: &Caller, config: &Config, id: OrderId, now: I
 /// The renewals of an order's licence that were ever paid, oldest first. Callers authorise.
 pub fn paid_renewals(c: &mut Conn, id: OrderId) -> Result<Vec<Order>> {
     use OrderState::{AwaitingPayment, AwaitingSignature, Cancelled, Expired};
-    let mut renewals = queries::list_renewals(c, id, MOST_RENEWALS)?;
-    renewals.retain(|order| !matches!(order.state, AwaitingSignature | AwaitingPayment | Cancelled | Expired));
-    Ok(renewals)
+    let is_paid = |state: &OrderState| !matches!(state, AwaitingSignature | AwaitingPayment | Cancelled | Expired);
+    let paid: Vec<_> = OrderState::ALL.iter().copied().filter(is_paid).collect();
+    Ok(queries::list_renewals(c, id, &paid, MOST_RENEWALS)?)
 }
 
 impl Order {
