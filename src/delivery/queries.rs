@@ -66,14 +66,15 @@ pub(super) fn list_entitlements_of_version(
         .load(c)
 }
 
-/// Entitlements whose term ended and that are not moved on yet; at most `limit`.
-pub(super) fn list_ended(c: &mut Conn, now: Instant, limit: i64) -> QueryResult<Vec<Entitlement>> {
+/// Entitlements whose term ended and that are not moved on yet.
+pub(super) fn list_ended(c: &mut Conn, now: Instant, after: &str, limit: i64) -> QueryResult<Vec<EntitlementId>> {
     entitlements::table
         .filter(entitlements::state.eq_any([EntitlementState::Active, EntitlementState::Suspended]))
         .filter(entitlements::expires_at.le(now))
+        .filter(entitlements::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
         .order(entitlements::id)
         .limit(limit)
-        .select(Entitlement::as_select())
+        .select(entitlements::id)
         .load(c)
 }
 
@@ -84,7 +85,7 @@ pub(super) fn list_ending(
     soon: Instant,
     after: &str,
     limit: i64,
-) -> QueryResult<Vec<Entitlement>> {
+) -> QueryResult<Vec<EntitlementId>> {
     let untold =
         entitlements::announced_end_at.is_null().or(entitlements::announced_end_at.ne(entitlements::expires_at));
     entitlements::table
@@ -95,7 +96,7 @@ pub(super) fn list_ending(
         .filter(entitlements::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
         .order(entitlements::id)
         .limit(limit)
-        .select(Entitlement::as_select())
+        .select(entitlements::id)
         .load(c)
 }
 

@@ -20,12 +20,11 @@ use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{Caller, Role};
+use crate::jobs::sweep;
 use crate::keys::ExchangeKeys;
 use crate::market::{self, Order};
 use crate::types::{EntitlementId, Instant};
 
-/// Licences whose end is near that are looked up at a time.
-const AT_ONCE: i64 = 100;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The licensee orders the renewal of a licence, at the terms' present price.
@@ -112,27 +111,19 @@ fn move_end(
 /// Tells the holders of licences that end soon, each once.
 pub async fn announce_ends(app: &App) -> Result<()> {
     let notice = DAY * app.config.renewal_notice_days.unsigned_abs();
-    let mut after = String::new();
-    loop {
-        let (from, now) = (after.clone(), app.clock.now());
-        let page = app.db.read(move |c| Ok(queries::list_ending(c, now, now.plus(notice), &from, AT_ONCE)?)).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = last.id.to_string();
-        for entitlement in page {
-            let id = entitlement.id;
-            if let Err(error) = app.db.write(move |c| announce_end(c, &entitlement, now)).await {
-                tracing::error!(?error, entitlement = %id, "the holder of a licence that ends could not be told");
-            }
-        }
-    }
+    let list = move |c: &mut Conn, after: &str, now: Instant| {
+        Ok(queries::list_ending(c, now, now.plus(notice), after, sweep::PAGE)?)
+    };
+    sweep::each(&app.db, &app.clock, "a licence that ends soon", list, announce_end).await
 }
 
-/// Tells the holder of a licence when it ends, unless it was told, or the end moved.
-fn announce_end(c: &mut Conn, entitlement: &Entitlement, now: Instant) -> Result<()> {
+/// Tells the holder of a licence when it ends, unless it was told.
+fn announce_end(c: &mut Conn, id: EntitlementId, now: Instant) -> Result<()> {
+    let entitlement = super::entitlement_of(c, id)?;
     let Some(end) = entitlement.expires_at else { return Ok(()) };
-    if queries::set_announced(c, entitlement.id, end)? == 1 {
+    if queries::set_announced(c, id, end)? == 1 {
         let reason = format!("it ends at {end}; renew it before");
-        history::record(c, entitlement.id, Some(entitlement.state.as_str()), "ending", "exchange", &reason, now)?;
+        history::record(c, id, Some(entitlement.state.as_str()), "ending", "exchange", &reason, now)?;
     }
     Ok(())
 }

@@ -15,13 +15,11 @@ use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller};
+use crate::jobs::sweep;
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::types::{EntitlementId, Instant};
 use crate::{history, market};
-
-/// Entitlements whose term ended that are moved in one transaction.
-const ENDED_AT_ONCE: i64 = 100;
 
 impl EntitlementState {
     /// Whether an entitlement in this state may next be in that one.
@@ -57,19 +55,18 @@ pub fn change_standing(
 /// Moves on the licences whose term ended. Links are refused from the end of the term on; the state and its statement
 /// follow when this is called.
 pub async fn expire_ended(app: &App) -> Result<()> {
-    loop {
-        let (keys, now) = (app.keys.clone(), app.clock.now());
-        if app.db.read(move |c| Ok(queries::list_ended(c, now, 1)?)).await?.is_empty() {
-            return Ok(());
-        }
-        let expire = move |c: &mut Conn| {
-            for ended in queries::list_ended(c, now, ENDED_AT_ONCE)? {
-                advance(c, &keys, ended, EntitlementState::Expired, "exchange", "its term ended", now)?;
-            }
-            Ok(())
-        };
-        app.db.write(expire).await?;
+    let keys = app.keys.clone();
+    let list = |c: &mut Conn, after: &str, now| Ok(queries::list_ended(c, now, after, sweep::PAGE)?);
+    let expire = move |c: &mut Conn, id, now| expire(c, &keys, id, now);
+    sweep::each(&app.db, &app.clock, "a licence past its term", list, expire).await
+}
+
+fn expire(c: &mut Conn, keys: &ExchangeKeys, id: EntitlementId, now: Instant) -> Result<()> {
+    let ended = super::entitlement_of(c, id)?;
+    if ended.expires_at.is_some_and(|end| end <= now) && ended.state.may_become(EntitlementState::Expired) {
+        advance(c, keys, ended, EntitlementState::Expired, "exchange", "its term ended", now)?;
     }
+    Ok(())
 }
 
 /// Moves an entitlement on, if it is still where it was read, and states so in the log.

@@ -5,6 +5,7 @@
 //! the job. Jobs therefore run at least once, and what they do must bear repetition.
 
 mod queries;
+pub mod sweep;
 
 use std::time::Duration;
 

@@ -60,13 +60,14 @@ pub(super) fn set_successor(c: &mut Conn, id: ListingId, successor: ListingId) -
     diesel::update(listings::table.find(id)).set(listings::successor_id.eq(successor)).execute(c)
 }
 
-/// Listings that the exchange has to look at by `now`; at most `limit`.
-pub(super) fn list_due(c: &mut Conn, now: Instant, limit: i64) -> QueryResult<Vec<Listing>> {
+/// Listings that the exchange has to look at by `now`.
+pub(super) fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> QueryResult<Vec<ListingId>> {
     listings::table
         .filter(listings::review_at.le(now))
-        .order((listings::review_at, listings::id))
+        .filter(listings::id.gt(after.to_string().into_sql::<Text>()))
+        .order(listings::id)
         .limit(limit)
-        .select(Listing::as_select())
+        .select(listings::id)
         .load(c)
 }
 

@@ -17,30 +17,23 @@ use crate::assessment;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
+use crate::jobs::sweep;
 use crate::keys::ExchangeKeys;
 use crate::types::{Instant, VersionId};
 
-/// Listings that are moved in one transaction.
-const AT_ONCE: i64 = 100;
 /// Listings of a version that are read at a time.
 const PAGE: i64 = 1000;
 const CLAIMED: &str = "a claim about the version is examined";
 
 /// Looks at the listings whose notice or assessment ended.
 pub async fn review_due_listings(app: &App) -> Result<()> {
-    loop {
-        let (keys, now) = (app.keys.clone(), app.clock.now());
-        if app.db.read(move |c| Ok(queries::list_due(c, now, 1)?)).await?.is_empty() {
-            return Ok(());
-        }
-        let look = move |c: &mut Conn| {
-            for due in queries::list_due(c, now, AT_ONCE)? {
-                review(c, &keys, due, "exchange", now)?;
-            }
-            Ok(())
-        };
-        app.db.write(look).await?;
-    }
+    let keys = app.keys.clone();
+    let list = |c: &mut Conn, after: &str, now| Ok(queries::list_due(c, now, after, sweep::PAGE)?);
+    let look = move |c: &mut Conn, id, now| {
+        let listing = listings::listing(c, id)?;
+        review(c, &keys, listing, "exchange", now).map(drop)
+    };
+    sweep::each(&app.db, &app.clock, "a listing to be looked at", list, look).await
 }
 
 /// Looks at every listing of a version.

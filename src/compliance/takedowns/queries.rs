@@ -90,13 +90,14 @@ pub(super) fn list_recalls(
 }
 
 /// Recalls that wait for an answer although it was due; at most `limit`.
-pub(super) fn list_late(c: &mut Conn, now: Instant, limit: i64) -> QueryResult<Vec<Recall>> {
+pub(super) fn list_late(c: &mut Conn, now: Instant, after: &str, limit: i64) -> QueryResult<Vec<RecallId>> {
     recalls::table
         .filter(recalls::state.eq_any(RecallState::WAITING))
         .filter(recalls::due_at.le(now))
+        .filter(recalls::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
         .order(recalls::id)
         .limit(limit)
-        .select(Recall::as_select())
+        .select(recalls::id)
         .load(c)
 }
 

@@ -19,6 +19,7 @@ use crate::delivery;
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{self, Caller, Role};
+use crate::jobs::sweep;
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::signing::Envelope;
@@ -31,8 +32,6 @@ use crate::types::{
 const ANSWER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Who may sign for a licensee.
 const SIGNERS: &[Role] = &[Role::Signer];
-/// Late recalls that are marked in one transaction.
-const LATE_AT_ONCE: i64 = 100;
 
 text_enum! {
     /// What a licensee did about a recall.
@@ -208,19 +207,16 @@ pub fn declare_training(
 
 /// Marks the recalls whose licensees are late.
 pub async fn mark_overdue(app: &App) -> Result<()> {
-    loop {
-        let (keys, now) = (app.keys.clone(), app.clock.now());
-        if app.db.read(move |c| Ok(queries::list_late(c, now, 1)?)).await?.is_empty() {
-            return Ok(());
+    let keys = app.keys.clone();
+    let list = |c: &mut Conn, after: &str, now| Ok(queries::list_late(c, now, after, sweep::PAGE)?);
+    let mark = move |c: &mut Conn, id, now| {
+        let late = queries::find_recall(c, id)?.ok_or_else(|| Error::not_found(format!("recall {id}")))?;
+        match late.due_at <= now && RecallState::WAITING.contains(&late.state) {
+            true => advance(c, &keys, late, RecallState::Overdue, "exchange", "not answered in time", now).map(drop),
+            false => Ok(()),
         }
-        let mark = move |c: &mut Conn| {
-            for late in queries::list_late(c, now, LATE_AT_ONCE)? {
-                advance(c, &keys, late, RecallState::Overdue, "exchange", "not answered in time", now)?;
-            }
-            Ok(())
-        };
-        app.db.write(mark).await?;
-    }
+    };
+    sweep::each(&app.db, &app.clock, "a late recall", list, mark).await
 }
 
 /// A recall that the caller may see: the licensee its own, compliance any.

@@ -17,15 +17,13 @@ use crate::app::App;
 use crate::db::Conn;
 use crate::error::Result;
 use crate::identity::Caller;
+use crate::jobs::sweep;
 use crate::keys::ExchangeKeys;
 use crate::market;
 use crate::market::disputes::{self, Decision};
 use crate::market::orders::{self, CureOffer};
 use crate::market::{Order, OrderState};
 use crate::types::{Instant, OrderId};
-
-/// Orders whose time has come that are looked up at a time.
-const AT_ONCE: i64 = 100;
 
 /// The buyer accepts what was delivered; the settlement states what the receipts show.
 pub fn accept(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, id: OrderId, now: Instant) -> Result<Order> {
@@ -111,39 +109,19 @@ fn follow(c: &mut Conn, keys: &ExchangeKeys, order: Order, actor: impl Display, 
 }
 
 /// Orders past their deadline, or that of their dispute, which sort after `after`, in order.
-fn list_due(c: &mut Conn, now: Instant, after: &str) -> Result<Vec<OrderId>> {
-    let mut due = orders::list_due(c, now, after, AT_ONCE)?;
-    due.extend(disputes::list_due(c, now, after, AT_ONCE)?);
+fn list_due(c: &mut Conn, after: &str, now: Instant) -> Result<Vec<OrderId>> {
+    let mut due = orders::list_due(c, now, after, sweep::PAGE)?;
+    due.extend(disputes::list_due(c, now, after, sweep::PAGE)?);
     due.sort_unstable();
-    due.truncate(usize::try_from(AT_ONCE).unwrap_or(usize::MAX));
+    due.truncate(usize::try_from(sweep::PAGE).unwrap_or(usize::MAX));
     Ok(due)
 }
 
-/// Moves on every order whose deadline has passed, and tells the sides of those that count as accepted soon; each by itself,
-/// so that one that cannot be moved keeps no other.
+/// Moves on every order whose deadline has passed, and tells the sides of those that count as accepted soon.
 pub async fn pass_deadlines(app: &App) -> Result<()> {
-    each(app, list_due, |c, keys, id, now| pass_deadline(c, keys, id, now).map(drop)).await?;
-    let unannounced = |c: &mut Conn, now, after: &str| orders::list_unannounced(c, now, after, AT_ONCE);
-    each(app, unannounced, |c, _, id, now| orders::announce_acceptance(c, id, now)).await
-}
-
-/// Does something to each order of a list that is read page by page, in a transaction of its own.
-async fn each(
-    app: &App,
-    list: fn(&mut Conn, Instant, &str) -> Result<Vec<OrderId>>,
-    act: fn(&mut Conn, &ExchangeKeys, OrderId, Instant) -> Result<()>,
-) -> Result<()> {
-    let mut after = String::new();
-    loop {
-        let (from, now) = (after.clone(), app.clock.now());
-        let page = app.db.read(move |c| list(c, now, &from)).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = last.to_string();
-        for id in page {
-            let (keys, now) = (app.keys.clone(), app.clock.now());
-            if let Err(error) = app.db.write(move |c| act(c, &keys, id, now)).await {
-                tracing::error!(?error, order = %id, "an order whose time has come could not be moved on");
-            }
-        }
-    }
+    let keys = app.keys.clone();
+    let pass = move |c: &mut Conn, id, now| pass_deadline(c, &keys, id, now).map(drop);
+    sweep::each(&app.db, &app.clock, "an order past its deadline", list_due, pass).await?;
+    let unannounced = |c: &mut Conn, after: &str, now| orders::list_unannounced(c, now, after, sweep::PAGE);
+    sweep::each(&app.db, &app.clock, "an order to announce", unannounced, orders::announce_acceptance).await
 }

@@ -12,6 +12,7 @@ use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{self, Caller};
+use crate::jobs::sweep;
 use crate::keys::ExchangeKeys;
 use crate::market::offers::{self, Checked};
 use crate::market::orders::{self, Deal, Grounds};
@@ -22,8 +23,6 @@ use crate::types::{Instant, Json, NegotiationId};
 
 /// The longest code of a termination, in characters.
 const MAX_CODE_CHARS: usize = 64;
-/// Negotiations that are ended in one transaction.
-const AT_ONCE: i64 = 100;
 
 /// What the buyer says that it will use the corpus for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -170,21 +169,17 @@ fn side_of(caller: &Caller, negotiation: &Negotiation) -> Result<Side> {
 
 /// Terminates the negotiations in which nobody went on in time.
 pub async fn expire_idle(app: &App) -> Result<()> {
-    loop {
-        let (keys, config, now) = (app.keys.clone(), app.config.clone(), app.clock.now());
-        if app.db.read(move |c| Ok(queries::list_due(c, now, 1)?)).await?.is_empty() {
-            return Ok(());
-        }
-        let expire = move |c: &mut Conn| {
-            for id in queries::list_due(c, now, AT_ONCE)? {
-                let idle = negotiation(c, id)?;
-                let why = ("EXPIRED".to_string(), format!("nobody went on by {}", idle.due_at.unwrap_or(now)));
-                end(c, (&config, &keys), idle, why, ("exchange".to_string(), None), now)?;
-            }
-            Ok(())
-        };
-        app.db.write(expire).await?;
-    }
+    let (keys, config) = (app.keys.clone(), app.config.clone());
+    let list = |c: &mut Conn, after: &str, now| Ok(queries::list_due(c, now, after, sweep::PAGE)?);
+    let expire = move |c: &mut Conn, id, now| expire(c, (&config, &keys), id, now);
+    sweep::each(&app.db, &app.clock, "an idle negotiation", list, expire).await
+}
+
+fn expire(c: &mut Conn, with: (&Config, &ExchangeKeys), id: NegotiationId, now: Instant) -> Result<()> {
+    let idle = negotiation(c, id)?;
+    let Some(due) = idle.due_at.filter(|due| *due <= now) else { return Ok(()) };
+    let why = ("EXPIRED".to_string(), format!("nobody went on by {due}"));
+    end(c, with, idle, why, ("exchange".to_string(), None), now).map(drop)
 }
 
 fn end(

@@ -57,10 +57,11 @@ pub(super) fn set_negotiation(c: &mut Conn, moved: &Negotiation, from: Negotiati
 }
 
 /// Negotiations in which the time for the next message is over.
-pub(super) fn list_due(c: &mut Conn, now: Instant, limit: i64) -> QueryResult<Vec<NegotiationId>> {
+pub(super) fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> QueryResult<Vec<NegotiationId>> {
     negotiations::table
         .filter(negotiations::due_at.le(now))
-        .order((negotiations::due_at, negotiations::id))
+        .filter(negotiations::id.gt(after.to_string().into_sql::<Text>()))
+        .order(negotiations::id)
         .limit(limit)
         .select(negotiations::id)
         .load(c)

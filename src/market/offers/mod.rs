@@ -24,6 +24,7 @@ use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{self, Caller, Organisation, Role};
+use crate::jobs::sweep;
 use crate::keys::ExchangeKeys;
 use crate::market::Listing;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
@@ -36,8 +37,6 @@ use crate::types::{
 
 /// Who may take an offer back for the provider.
 const SELLERS: &[Role] = &[Role::Signer, Role::Trader];
-/// Offers that are ended in one transaction.
-const AT_ONCE: i64 = 100;
 
 text_enum! {
     /// Where an offer is in its life.
@@ -211,22 +210,17 @@ pub(in crate::market) fn accept(
 
 /// Ends the offers whose window has ended.
 pub async fn expire_ended(app: &App) -> Result<()> {
-    loop {
-        let now = app.clock.now();
-        if app.db.read(move |c| Ok(queries::list_ended(c, now, 1)?)).await?.is_empty() {
-            return Ok(());
-        }
-        let expire = move |c: &mut Conn| {
-            for id in queries::list_ended(c, now, AT_ONCE)? {
-                let offer = offer(c, id)?;
-                let from = offer.state;
-                let expired = Offer { state: OfferState::Expired, ..offer };
-                advance(c, expired, from, "exchange", "its window has ended", now)?;
-            }
-            Ok(())
-        };
-        app.db.write(expire).await?;
+    let list = |c: &mut Conn, after: &str, now| Ok(queries::list_ended(c, now, after, sweep::PAGE)?);
+    sweep::each(&app.db, &app.clock, "an offer past its window", list, expire).await
+}
+
+fn expire(c: &mut Conn, id: OfferId, now: Instant) -> Result<()> {
+    let ended = offer(c, id)?;
+    let from = ended.state;
+    if from.may_become(OfferState::Expired) {
+        advance(c, Offer { state: OfferState::Expired, ..ended }, from, "exchange", "its window has ended", now)?;
     }
+    Ok(())
 }
 
 fn advance(

@@ -44,11 +44,12 @@ pub(super) fn set_offer_state(c: &mut Conn, offer: &Offer, from: OfferState) -> 
 }
 
 /// Offers that stand though their window has ended.
-pub(super) fn list_ended(c: &mut Conn, now: Instant, limit: i64) -> QueryResult<Vec<OfferId>> {
+pub(super) fn list_ended(c: &mut Conn, now: Instant, after: &str, limit: i64) -> QueryResult<Vec<OfferId>> {
     offers::table
         .filter(offers::state.eq(OfferState::Offered))
         .filter(offers::valid_until.le(now))
-        .order((offers::valid_until, offers::id))
+        .filter(offers::id.gt(after.to_string().into_sql::<Text>()))
+        .order(offers::id)
         .limit(limit)
         .select(offers::id)
         .load(c)
