@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::{Event, audience, queries, webhooks};
 use crate::app::App;
 use crate::db::Conn;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::history::{self, Unsent};
 use crate::market::search;
 use crate::types::{DatasetId, Instant, OrganisationId};
@@ -52,6 +52,21 @@ pub fn release(c: &mut Conn, owner: &str, now: Instant) -> Result<()> {
 /// True if a step waits in the outbox.
 pub fn is_due(c: &mut Conn) -> Result<bool> {
     Ok(!history::unsent(c, 1)?.is_empty())
+}
+
+/// Tells whether steps are told of: none waits for longer than `limit`.
+///
+/// # Errors
+/// `Unavailable`, when one does.
+pub fn check(c: &mut Conn, limit: Duration, now: Instant) -> Result<()> {
+    match history::unsent(c, 1)?.first() {
+        Some(step) if step.at.plus(limit) < now => {
+            let detail = format!("steps have waited to be told of since {}", step.at);
+            Err(Error::new(Kind::Unavailable, detail)
+                .remedy("look for the dispatcher's error in the log of `corpex serve` or `corpex worker`"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn addressed(c: &mut Conn) -> Result<Vec<Addressed>> {

@@ -11,13 +11,14 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::error::{Error, Kind, Problem, Result};
+use crate::events::dispatch;
 use crate::provenance::sequencer;
 use crate::{app, jobs};
 
 /// A dependency that does not answer within this time counts as down.
 const CHECK_LIMIT: Duration = Duration::from_secs(2);
-/// A log that has waited longer than this for its sequencer is stuck.
-const SEQUENCER_LIMIT: Duration = Duration::from_secs(30);
+/// A log that has waited longer than this for its sequencer is stuck; so is an outbox for its dispatcher.
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// Whether each thing the exchange stands on answers.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -28,6 +29,8 @@ pub(crate) struct Readiness {
     store: String,
     /// `ok`, or what is wrong.
     sequencer: String,
+    /// `ok`, or what is wrong: whether organisations are told of what happens.
+    dispatcher: String,
 }
 
 /// Tells that the process is alive.
@@ -37,7 +40,7 @@ pub(crate) async fn get_health() -> &'static str {
     "ok\n"
 }
 
-/// Tells whether the exchange can do its work: database, object store and log sequencer.
+/// Tells whether the exchange can do its work: database, object store, log sequencer and dispatcher of events.
 #[utoipa::path(tag = "operations", security(()), responses(
     (status = 200, body = Readiness),
     (status = 503, body = Readiness, description = "something it needs is missing")))]
@@ -47,9 +50,11 @@ pub(crate) async fn get_readiness(app: Data<App>) -> HttpResponse {
     let checked = Readiness {
         database: verdict(app.db.read(|c| jobs::count(c).map(drop))).await,
         store: verdict(app.store.check()).await,
-        sequencer: verdict(app.db.read(move |c| sequencer::check(c, SEQUENCER_LIMIT, now))).await,
+        sequencer: verdict(app.db.read(move |c| sequencer::check(c, WAIT_LIMIT, now))).await,
+        dispatcher: verdict(app.db.read(move |c| dispatch::check(c, WAIT_LIMIT, now))).await,
     };
-    let ready = [&checked.database, &checked.store, &checked.sequencer].iter().all(|part| *part == "ok");
+    let parts = [&checked.database, &checked.store, &checked.sequencer, &checked.dispatcher];
+    let ready = parts.iter().all(|part| *part == "ok");
     if ready { HttpResponse::Ok().json(checked) } else { HttpResponse::ServiceUnavailable().json(checked) }
 }
 

@@ -157,6 +157,23 @@ async fn the_outbox_holds_a_step_exactly_when_it_happened() {
     assert!(!dispatch::step(app.app(), "two").await.unwrap(), "nothing is told twice");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exchange_that_tells_nobody_is_not_ready() {
+    let app = TestApp::start_with(|config| config.no_worker = true).await;
+    app.lab("verse-lab", 0).await;
+    let readiness = || async {
+        let answer = reqwest::get(format!("{}/readyz", app.url)).await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    assert_eq!(readiness().await.1["dispatcher"], "ok");
+    app.clock.advance(Duration::from_secs(60));
+    let (status, parts) = readiness().await;
+    let waits = parts["dispatcher"].as_str().unwrap().contains("have waited to be told of since");
+    assert!(status == 503 && waits, "{parts}");
+    while dispatch::step(app.app(), "one").await.unwrap() {}
+    assert_eq!(readiness().await.1["dispatcher"], "ok");
+}
+
 /// Steps of long and short transactions, two dispatchers that take turns, and a reader who goes on from its cursor.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_appears_before_a_cursor_that_was_handed_out() {
