@@ -1,6 +1,8 @@
 //! The server is killed in the middle of things, again and again, and nothing is lost or done twice.
 
-use std::io::{BufRead as _, BufReader};
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,8 +12,8 @@ use corpex::cli::client::Client;
 use serde_json::{Value, json};
 
 use crate::command_line::{assess, deposit};
-use crate::support::kinds_in_log;
 use crate::support::process::{Exchange, Person, files, organisation};
+use crate::support::{Actor, kinds_in_log, token_wish};
 
 const SHARDS: u8 = 12;
 const SHARD_BYTES: usize = 700_000;
@@ -161,6 +163,120 @@ async fn money_is_right_to_the_fen_after_the_server_is_killed_under_load() {
         let report = operator.api("GET", "/v1/reconciliation", &Value::Null);
         assert_eq!((&report["differences"], &report["transactions"]), (&json!([]), &json!(deposited)));
     }
+    exchange.stop();
+    exchange.audit();
+}
+
+/// Somebody whose answers get lost.
+struct Unlucky {
+    actor: Actor,
+    token: String,
+}
+
+impl Unlucky {
+    async fn of(actor: Actor) -> Self {
+        let issued = actor.post("/v1/tokens", &token_wish("write", 1)).await.unwrap();
+        Self { token: issued["token"].as_str().unwrap().to_string(), actor }
+    }
+
+    /// Sends a request, kills the server once its effect is there, and starts it again; nobody read the answer. Then sends
+    /// the same request again, under the same key, and gives the answer.
+    async fn ask(
+        &self,
+        exchange: &mut Exchange,
+        (path, body): (&str, &Value),
+        (look, is_there): (&str, impl Fn(&Value) -> bool),
+    ) -> Value {
+        let key = uuid::Uuid::now_v7().to_string();
+        let mut connection = self.send(exchange, &key, path, body);
+        let mut looks = 0;
+        while !is_there(&self.actor.get(look).await.unwrap()) {
+            looks += 1;
+            assert!(looks < 100_000, "{path} has no effect");
+        }
+        exchange.kill();
+        let mut unread = String::new();
+        let _ = connection.read_to_string(&mut unread);
+        exchange.start();
+        let answer: Value = self.actor.keyed(&key, path, body).send().await.unwrap();
+        if let Some((_, lost)) = unread.split_once("\r\n\r\n")
+            && let Ok(lost) = serde_json::from_str::<Value>(lost)
+        {
+            assert_eq!(answer, lost, "{path} was answered otherwise before");
+        }
+        answer
+    }
+
+    fn send(&self, exchange: &Exchange, key: &str, path: &str, body: &Value) -> TcpStream {
+        let address = exchange.url.strip_prefix("http://").unwrap();
+        let (mut connection, body) = (TcpStream::connect(address).unwrap(), body.to_string());
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\nIdempotency-Key: {key}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.token,
+            body.len()
+        );
+        connection.write_all(request.as_bytes()).unwrap();
+        connection
+    }
+}
+
+/// What the log holds, once it holds this: the lease of a killed sequencer has to lapse first.
+async fn log_with(anyone: &Client, kind: &str) -> BTreeMap<String, usize> {
+    let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            let kinds = kinds_in_log(anyone).await;
+            if kinds.contains_key(kind) {
+                return kinds;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    waited.await.expect("nobody sequences the log")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_whose_every_answer_was_lost_is_placed_signed_paid_and_accepted_once() {
+    let mut exchange = Exchange::serve().await;
+    let (operator, compliance) = (exchange.platform("operator"), exchange.platform("compliance"));
+    let nobody = Client::new(&exchange.url, None).unwrap();
+    let mut sides = Vec::new();
+    for handle in ["poetry-house", "verse-lab"] {
+        let side = Actor::register(&nobody, handle).await;
+        operator.api("POST", &format!("/v1/organisations/{handle}/verification"), &Value::Null);
+        side.register_key().await;
+        sides.push(side);
+    }
+    let [provider, lab] = sides.try_into().ok().unwrap();
+    deposit(&operator, "verse-lab", 50_000);
+    let published = provider.publish("poems", &[("data/a.jsonl", b"{}\n")]).await;
+    assess(&compliance, &published.dataset, &json!(published.version));
+    let terms = provider.publish_terms(50_000).await;
+    let offer = provider.list(&published, &terms).await;
+
+    let lab = Unlucky::of(lab).await;
+    let wanted = json!({
+        "listing_id": offer.listing, "organisation": "verse-lab", "use": "pretrain", "purpose": "pretraining of a small model",
+    });
+    let is_one = |orders: &Value| orders["items"].as_array().unwrap().len() == 1;
+    let order = lab.ask(&mut exchange, ("/v1/orders", &wanted), ("/v1/orders", is_one)).await;
+    let shown = format!("/v1/orders/{}", order["id"].as_str().unwrap());
+    let is = |state: &'static str| move |order: &Value| order["state"] == state;
+    let envelope = json!({ "envelope": lab.actor.sign_payload(&order["contract_payload"]) });
+    let signed = (format!("{shown}/contract"), format!("{shown}/payment"), format!("{shown}/acceptance"));
+    lab.ask(&mut exchange, (&signed.0, &envelope), (&shown, is("awaiting_payment"))).await;
+    let paid = lab.ask(&mut exchange, (&signed.1, &Value::Null), (&shown, is("escrowed"))).await;
+    lab.actor.links(paid["entitlement"]["id"].as_str().unwrap(), &["data/a.jsonl"]).await.unwrap();
+    let accepted = lab.ask(&mut exchange, (&signed.2, &Value::Null), (&shown, is("certificated"))).await;
+    assert_eq!(accepted["id"], order["id"]);
+
+    let kinds = log_with(&nobody, "trade-certificate").await;
+    for once in ["contract", "entitlement", "settlement", "trade-certificate"] {
+        assert_eq!(kinds.get(once), Some(&1), "{once} statements in the log: {kinds:?}");
+    }
+    let history = lab.actor.get(&shown).await.unwrap()["history"].as_array().unwrap().len();
+    assert_eq!(history, 8, "each step once");
+    assert_eq!((lab.actor.balance("wallet").await, provider.balance("payable").await), (0, 48_500));
     exchange.stop();
     exchange.audit();
 }
