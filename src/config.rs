@@ -81,6 +81,9 @@ pub struct Config {
     /// How long a side has to send the next message of a negotiation, in days
     #[arg(long, env = "CORPEX_NEGOTIATION_WINDOW_DAYS", default_value_t = 14, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
     pub negotiation_window_days: i32,
+    /// How long events, and the log of the tries to deliver them to webhooks, are kept, in days
+    #[arg(long, env = "CORPEX_EVENT_RETENTION_DAYS", default_value_t = 400, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(30..=36_500))]
+    pub event_retention_days: i32,
     /// Let webhooks lead to private addresses, and without TLS: for an exchange inside a private network
     #[arg(long, env = "CORPEX_WEBHOOK_PRIVATE_NETWORKS")]
     pub webhook_private_networks: bool,
@@ -138,6 +141,7 @@ impl Config {
             appeal_window_days: 7,
             renewal_notice_days: 30,
             negotiation_window_days: 14,
+            event_retention_days: 400,
             log_json: false,
             no_worker: false,
             webhook_private_networks: false,

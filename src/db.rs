@@ -11,7 +11,8 @@
 //!
 //! Invariant: a transaction in which a statement failed is not committed, even if its closure returns `Ok`.
 //! PostgreSQL would answer such a `COMMIT` with success, and have kept nothing.
-//! Invariant: rows of the [`APPEND_ONLY`] tables are never changed or removed; triggers refuse it.
+//! Invariant: rows of the [`APPEND_ONLY`] tables are never changed or removed, and those of the [`KEPT_A_WHILE`] tables never
+//! changed; triggers refuse it.
 //! Invariant: the rows of the [`LIVES`] move along the edges in `state_edges` and no others; triggers refuse it.
 
 use std::cell::Cell;
@@ -41,7 +42,6 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 /// Tables whose rows are facts: corrected by another row, never changed.
 pub const APPEND_ONLY: &[&str] = &[
     "transitions",
-    "events",
     "ledger_transactions",
     "ledger_postings",
     "log_entries",
@@ -67,6 +67,9 @@ pub const APPEND_ONLY: &[&str] = &[
     "voucher_programmes",
     "voucher_movements",
 ];
+
+/// Tables whose rows never change, and are removed when they have been kept long enough.
+pub const KEPT_A_WHILE: &[&str] = &["events"];
 
 /// Tables whose rows live through states. A row enters a state, and leaves it for another, only where `state_edges` draws
 /// that edge; triggers refuse every other.
@@ -372,7 +375,8 @@ fn sqlite_guards() -> String {
             edge(table, "UPDATE", "OLD.state").replace("WHEN ", "WHEN NEW.state <> OLD.state AND "),
         ]
     });
-    unchanging.chain(lives).collect()
+    let kept = KEPT_A_WHILE.iter().map(|table| guard(table, "UPDATE"));
+    unchanging.chain(kept).chain(lives).collect()
 }
 
 /// Gives every text column the collation that compares bytes, as SQLite does: the order of shards in a manifest and
@@ -392,12 +396,14 @@ const POSTGRES_BYTE_ORDER: &str = r#"
 fn postgres_guards() -> String {
     let refuse = "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ \
                   BEGIN RAISE EXCEPTION '% is append-only: correct it with another row', TG_TABLE_NAME; END $$;";
-    let guard = |table: &&str| {
+    let guard = |table: &&str, events: &str| {
         format!(
-            "CREATE OR REPLACE TRIGGER {table}_refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} \
+            "CREATE OR REPLACE TRIGGER {table}_refuse_change BEFORE {events} ON {table} \
              FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();"
         )
     };
+    let unchanging = APPEND_ONLY.iter().map(|table| guard(table, "UPDATE OR DELETE OR TRUNCATE"));
+    let kept = KEPT_A_WHILE.iter().map(|table| guard(table, "UPDATE OR TRUNCATE"));
     let refuse_edge = "CREATE OR REPLACE FUNCTION refuse_edge() RETURNS trigger LANGUAGE plpgsql AS $$ \
                        DECLARE before TEXT := CASE WHEN TG_OP = 'INSERT' THEN '' ELSE OLD.state END; BEGIN \
                        IF before <> NEW.state AND NOT EXISTS (SELECT 1 FROM state_edges WHERE life = TG_TABLE_NAME \
@@ -411,7 +417,7 @@ fn postgres_guards() -> String {
         )
     };
     let functions = [POSTGRES_BYTE_ORDER, refuse, refuse_edge].map(str::to_string);
-    functions.into_iter().chain(APPEND_ONLY.iter().map(guard)).chain(LIVES.iter().map(edge)).collect()
+    functions.into_iter().chain(unchanging).chain(kept).chain(LIVES.iter().map(edge)).collect()
 }
 
 #[cfg(test)]

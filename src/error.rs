@@ -64,6 +64,8 @@ kinds! {
     Forbidden = "forbidden", FORBIDDEN, "Not allowed";
     /// The thing does not exist, or the caller may not know that it does.
     NotFound = "not-found", NOT_FOUND, "Not found";
+    /// It was there, and is no longer kept.
+    Gone = "gone", GONE, "No longer kept";
     /// Something of this name stands already.
     AlreadyExists = "already-exists", CONFLICT, "Already exists";
     /// The thing is not in a state in which this can be done.

@@ -10,8 +10,8 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::app::App;
 use crate::compliance::{self, takedowns};
 use crate::error::{Error, Result};
-use crate::events::dispatch;
 use crate::events::webhooks::courier;
+use crate::events::{dispatch, retention};
 use crate::jobs::{self, Job, Leased};
 use crate::provenance::publication::Publisher;
 use crate::provenance::sequencer;
@@ -214,6 +214,9 @@ async fn sweep(app: App, stop: CancellationToken) {
         }
         if let Err(error) = takedowns::recalls::mark_overdue(&app).await {
             tracing::error!(?error, "late recalls could not be marked");
+        }
+        if let Err(error) = retention::remove_old(&app).await {
+            tracing::error!(?error, "events that were kept long enough could not be removed");
         }
         tokio::select! { () = tokio::time::sleep(SWEEP) => {}, () = stop.cancelled() => {} }
     }

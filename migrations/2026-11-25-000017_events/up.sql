@@ -7,8 +7,9 @@ CREATE TABLE event_lease (
     leased_until TIMESTAMP NOT NULL
 );
 
--- Append-only. Each organisation's events are numbered 1, 2, 3 … as they become readable, so that none ever appears
--- before one that was read. The id is that of the step, the same for everybody who is told of it.
+-- Rows never change, and are removed when they have been kept long enough. Each organisation's events are numbered
+-- 1, 2, 3 … as they become readable, so that none ever appears before one that was read. The id is that of the step, the
+-- same for everybody who is told of it.
 CREATE TABLE events (
     organisation_id TEXT NOT NULL REFERENCES organisations (id),
     position BIGINT NOT NULL CHECK (position > 0),
@@ -21,6 +22,8 @@ CREATE TABLE events (
     PRIMARY KEY (organisation_id, position),
     UNIQUE (id, organisation_id)
 );
+
+CREATE INDEX events_by_time ON events (occurred_at);
 
 -- Where organisations are sent their events, and how far each receiver has come. Its secret is derived, not kept.
 CREATE TABLE webhooks (
@@ -44,7 +47,7 @@ CREATE TABLE webhooks (
 CREATE INDEX webhooks_by_organisation ON webhooks (organisation_id, id);
 CREATE INDEX webhooks_by_time ON webhooks (due_at, id);
 
--- Every try to deliver an event, until the webhook is removed.
+-- Every try to deliver an event, until the webhook is removed or the try has been kept long enough.
 CREATE TABLE webhook_attempts (
     id TEXT NOT NULL PRIMARY KEY,
     webhook_id TEXT NOT NULL REFERENCES webhooks (id),

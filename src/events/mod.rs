@@ -12,6 +12,7 @@
 mod audience;
 pub mod dispatch;
 mod queries;
+pub mod retention;
 pub mod routes;
 pub mod webhooks;
 
@@ -89,11 +90,15 @@ impl Event {
 /// The events of an organisation after a cursor, oldest first: up to one page. Its members only.
 ///
 /// # Errors
-/// `NotFound`, `Forbidden`; `Invalid`, naming the parameter.
+/// `NotFound`, `Forbidden`; `Invalid`, naming the parameter; `Gone` when what comes after the cursor is no longer kept.
 pub fn events(c: &mut Conn, caller: &Caller, handle: &str, types: &[String], page: &PageQuery) -> Result<Vec<Event>> {
     let organisation = identity::for_member(c, caller, handle, &[])?;
     check_types(types)?;
-    Ok(queries::list_events(c, organisation.id, types, after(page)?, page.limit()?)?)
+    let after = after(page)?;
+    if page.cursor.is_some() {
+        retention::require_kept(c, organisation.id, after)?;
+    }
+    Ok(queries::list_events(c, organisation.id, types, after, page.limit()?)?)
 }
 
 /// The position that a cursor names.

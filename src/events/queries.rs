@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::Event;
 use crate::db::Conn;
-use crate::schema::{event_lease, events};
+use crate::schema::{event_lease, events, organisations};
 use crate::types::{Instant, OrganisationId};
 
 /// All in one statement where the database can.
@@ -65,4 +65,56 @@ pub(super) fn set_lease_end(c: &mut Conn, name: &str, owner: &str, until: Instan
     diesel::update(event_lease::table.find(name).filter(event_lease::owner.eq(owner)))
         .set(event_lease::leased_until.eq(until))
         .execute(c)
+}
+
+/// Organisations with an event from before a time that is not their last.
+pub(super) fn list_owners_of_old(
+    c: &mut Conn,
+    before: Instant,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<OrganisationId>> {
+    let later = diesel::alias!(events as later);
+    let newer = later
+        .filter(later.field(events::organisation_id).eq(events::organisation_id))
+        .filter(later.field(events::position).gt(events::position));
+    let old = events::table.filter(events::occurred_at.lt(before)).filter(diesel::dsl::exists(newer));
+    // The organisations are looked through for those of old events, so that the events need not all be.
+    organisations::table
+        .filter(organisations::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
+        .filter(organisations::id.eq_any(old.select(events::organisation_id)))
+        .order(organisations::id)
+        .limit(limit)
+        .select(organisations::id)
+        .load(c)
+}
+
+/// The number of the first event that is kept.
+pub(super) fn find_first_position(c: &mut Conn, owner: OrganisationId) -> QueryResult<Option<i64>> {
+    events::table
+        .filter(events::organisation_id.eq(owner))
+        .order(events::position)
+        .select(events::position)
+        .first(c)
+        .optional()
+}
+
+/// The number of the first event from a time on.
+pub(super) fn find_first_position_since(
+    c: &mut Conn,
+    owner: OrganisationId,
+    since: Instant,
+) -> QueryResult<Option<i64>> {
+    events::table
+        .filter(events::organisation_id.eq(owner))
+        .filter(events::occurred_at.ge(since))
+        .order(events::position)
+        .select(events::position)
+        .first(c)
+        .optional()
+}
+
+pub(super) fn delete_events(c: &mut Conn, owner: OrganisationId, below: i64) -> QueryResult<usize> {
+    let old = events::table.filter(events::organisation_id.eq(owner)).filter(events::position.lt(below));
+    diesel::delete(old).execute(c)
 }

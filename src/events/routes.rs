@@ -20,7 +20,7 @@ pub(crate) struct EventFeedParams {
     organisation: String,
     /// Types of event, separated by commas: `order.escrowed,entitlement.revoked`. All, when absent.
     types: Option<String>,
-    /// The `next` of an earlier answer; absent to begin with the first event.
+    /// The `next` of an earlier answer; absent to begin with the first event that is kept.
     cursor: Option<String>,
     /// The most events wanted, 1 to 1000; 100 when absent.
     #[param(minimum = 1, maximum = 1000)]
@@ -44,6 +44,7 @@ pub(crate) struct EventFeed {
     responses((status = 200, body = EventFeed),
         (status = 403, body = Problem, description = "not a member of the organisation"),
         (status = 404, body = Problem, description = "no such organisation, or not one you may know of"),
+        (status = 410, body = Problem, description = "what comes after the cursor is no longer kept"),
         (status = 422, body = Problem, description = "a parameter is not acceptable")))]
 #[get("/v1/events")]
 pub(crate) async fn replay_events(

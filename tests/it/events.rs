@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use corpex::db::Conn;
 use corpex::error::{Error, Kind, Result};
-use corpex::events::dispatch;
+use corpex::events::{dispatch, retention};
 use corpex::history;
 use corpex::types::OrganisationId;
 use diesel::prelude::*;
@@ -155,6 +155,31 @@ async fn the_outbox_holds_a_step_exactly_when_it_happened() {
     while dispatch::step(app.app(), "one").await.unwrap() {}
     assert_eq!(count(&app, "outbox").await, 0);
     assert!(!dispatch::step(app.app(), "two").await.unwrap(), "nothing is told twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_kept_for_a_time_and_a_cursor_from_before_is_told_so() {
+    let app = TestApp::start_with(|config| config.event_retention_days = 30).await;
+    let (lab, idle) = (app.lab("verse-lab", 10_000).await, app.organisation("idle-lab").await);
+    app.told().await;
+    let (before, end) = page(&lab, "limit=1000").await.unwrap();
+    let idle_before = all(&idle).await;
+    app.clock.advance(Duration::from_secs(29 * 24 * 3600));
+    retention::remove_old(app.app()).await.unwrap();
+    assert_eq!(all(&lab).await, before);
+    app.clock.advance(Duration::from_secs(2 * 24 * 3600));
+    app.operator.deposit("verse-lab", 1, "bank-2").await;
+    app.told().await;
+    retention::remove_old(app.app()).await.unwrap();
+
+    let (kept, _) = page(&lab, "limit=1000").await.unwrap();
+    assert_eq!(types(&kept), ["deposit.posted"]);
+    assert_eq!(kept[0]["data"]["position"], json!(before.len() + 1), "the numbers go on");
+    assert_eq!(page(&lab, &format!("cursor={end}")).await.unwrap().0, kept, "whoever had read on misses nothing");
+    let missed = page(&lab, "cursor=1").await.unwrap_err();
+    assert_eq!((missed.kind, missed.field.as_deref()), (Kind::Gone, Some("cursor")));
+    assert!(missed.remedy.unwrap().contains(&format!("cursor {end}")));
+    assert_eq!(all(&idle).await, idle_before[idle_before.len() - 1..], "the last event stays");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use corpex::error::Kind;
+use corpex::events::retention;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -107,9 +108,12 @@ fn whole(bytes: &[u8]) -> Option<Received> {
     (body.len() == length).then(|| Received { headers, body: body.to_string() })
 }
 
-/// An exchange in a private network, a lab, and the webhook that it has at a receiver.
+/// An exchange in a private network that keeps events for 30 days, a lab, and the webhook that it has at a receiver.
 async fn story() -> (TestApp, Actor, Receiver, Value) {
-    let app = TestApp::start_with(|config| config.webhook_private_networks = true).await;
+    let settings = |config: &mut corpex::config::Config| {
+        (config.webhook_private_networks, config.event_retention_days) = (true, 30);
+    };
+    let app = TestApp::start_with(settings).await;
     let lab = app.lab("verse-lab", 0).await;
     app.told().await;
     let receiver = Receiver::start().await;
@@ -156,6 +160,24 @@ async fn events_arrive_in_order_and_signed_and_a_secret_is_replaced_without_a_ga
     assert_eq!((refused.kind, refused.field.as_deref()), (Kind::Invalid, Some("overlap_hours")));
     lab.client.delete(path(&webhook, "")).send::<Value>().await.unwrap();
     assert_eq!(lab.get(path(&webhook, "/attempts")).await.unwrap_err().kind, Kind::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_webhook_waits_for_outlasts_its_time() {
+    let (app, lab, receiver, webhook) = story().await;
+    receiver.answer("500 Internal Server Error");
+    app.operator.deposit("verse-lab", 100, "bank-1").await;
+    while attempts(&lab, &webhook).await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    app.clock.advance(Duration::from_secs(31 * 24 * 60 * 60));
+    app.operator.deposit("verse-lab", 200, "bank-2").await;
+    app.told().await;
+    retention::remove_old(app.app()).await.unwrap();
+    let kept = lab.get("/v1/events?organisation=verse-lab&types=deposit.posted").await.unwrap();
+    assert_eq!(kept["items"].as_array().unwrap().len(), 2, "the old one is waited for: {kept}");
+    let from_the_first = lab.post(path(&webhook, "/resumption"), &json!({ "cursor": "0" })).await.unwrap_err();
+    assert_eq!((from_the_first.kind, from_the_first.field.as_deref()), (Kind::Gone, Some("cursor")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -185,6 +185,7 @@ pub fn resume(
         )
         .remedy("send the position of an event: what comes after it is sent again"));
     }
+    super::retention::require_kept(c, organisation.id, position)?;
     queries::set_resumed(c, id, position, now)?;
     history::record(c, id, Some(state(&webhook)), ACTIVE, caller.user_id, "resumed by its organisation", now)?;
     Ok(Webhook { position, failures: 0, due_at: Some(now), disabled_at: None, disabled_because: None, ..webhook })
@@ -200,6 +201,18 @@ pub fn attempts(c: &mut Conn, caller: &Caller, handle: &str, id: WebhookId, page
 pub(super) fn wake(c: &mut Conn, organisation_id: OrganisationId, now: Instant) -> Result<()> {
     queries::set_due(c, organisation_id, now)?;
     Ok(())
+}
+
+/// After which event the webhook of an organisation that is furthest behind goes on, if one is enabled.
+pub(super) fn furthest_behind(c: &mut Conn, organisation_id: OrganisationId) -> Result<Option<i64>> {
+    Ok(queries::find_least_position(c, organisation_id)?)
+}
+
+/// Removes tries to deliver from before a time, at most so many, and tells how many it removed.
+pub(super) fn remove_attempts(c: &mut Conn, before: Instant, limit: i64) -> Result<i64> {
+    let old = queries::list_attempts_before(c, AttemptId::first_at(before), limit)?;
+    queries::delete_attempts(c, &old)?;
+    Ok(i64::try_from(old.len()).unwrap_or(i64::MAX))
 }
 
 /// Whose webhook this is.

@@ -6,7 +6,7 @@ use diesel::sql_types::Text;
 use super::{Attempt, Webhook};
 use crate::db::Conn;
 use crate::schema::{webhook_attempts, webhooks};
-use crate::types::{Instant, OrganisationId, WebhookId};
+use crate::types::{AttemptId, Instant, OrganisationId, WebhookId};
 
 pub(super) fn insert_webhook(c: &mut Conn, webhook: &Webhook) -> QueryResult<usize> {
     diesel::insert_into(webhooks::table).values(webhook).execute(c)
@@ -69,6 +69,16 @@ pub(super) fn find_due(c: &mut Conn, now: Instant) -> QueryResult<Option<Webhook
         .optional()
 }
 
+/// How far the enabled webhook that is furthest behind has come.
+pub(super) fn find_least_position(c: &mut Conn, owner: OrganisationId) -> QueryResult<Option<i64>> {
+    webhooks::table
+        .filter(webhooks::organisation_id.eq(owner).and(webhooks::disabled_at.is_null()))
+        .order(webhooks::position)
+        .select(webhooks::position)
+        .first(c)
+        .optional()
+}
+
 pub(super) fn set_due_at(c: &mut Conn, id: WebhookId, due_at: Option<Instant>) -> QueryResult<usize> {
     diesel::update(webhooks::table.find(id)).set(webhooks::due_at.eq(due_at)).execute(c)
 }
@@ -108,4 +118,17 @@ pub(super) fn list_attempts(c: &mut Conn, id: WebhookId, after: &str, limit: i64
         .limit(limit)
         .select(Attempt::as_select())
         .load(c)
+}
+
+pub(super) fn list_attempts_before(c: &mut Conn, before: AttemptId, limit: i64) -> QueryResult<Vec<AttemptId>> {
+    webhook_attempts::table
+        .filter(webhook_attempts::id.lt(before))
+        .order(webhook_attempts::id)
+        .limit(limit)
+        .select(webhook_attempts::id)
+        .load(c)
+}
+
+pub(super) fn delete_attempts(c: &mut Conn, ids: &[AttemptId]) -> QueryResult<usize> {
+    diesel::delete(webhook_attempts::table.filter(webhook_attempts::id.eq_any(ids))).execute(c)
 }

@@ -173,6 +173,7 @@ pub(crate) async fn rotate_webhook_secret(
 #[utoipa::path(tag = "events", security(("bearer" = [])), request_body = ResumptionInput, responses(
     (status = 200, body = WebhookView),
     (status = 403, body = Problem, description = "not an admin"), (status = 404, body = Problem, description = "unknown"),
+    (status = 410, body = Problem, description = "what comes after the cursor is no longer kept"),
     (status = 422, body = Problem, description = "not a cursor of the organisation's events")))]
 #[post("/v1/organisations/{handle}/webhooks/{id}/resumption")]
 pub(crate) async fn resume_webhook(
