@@ -4,12 +4,12 @@
 //! A seat belongs to an API token. Somebody who signed in with a password has none, so that a limit of seats means the same
 //! to people and to programs: under such terms, people use a token too.
 
-use super::{Entitlement, EntitlementState, seats};
+use super::{Entitlement, EntitlementState, queries, seats};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, Membership, Role};
 use crate::terms;
-use crate::types::{Instant, TokenId};
+use crate::types::{Instant, OrganisationId, TokenId, VersionId};
 
 /// Who may download for an organisation.
 const USERS: &[Role] = &[Role::Trader, Role::Signer, Role::Reader];
@@ -43,12 +43,31 @@ pub(super) fn may_use(c: &mut Conn, caller: &Caller, entitlement: &Entitlement, 
 /// The handle of the organisation among these that may use a licence as an affiliate of the licensee: verified, and
 /// declared by the licensee, or by an affiliate of its.
 pub(super) fn affiliate(c: &mut Conn, memberships: &[Membership], entitlement: &Entitlement) -> Result<Option<String>> {
-    let candidates: Vec<&str> = memberships.iter().filter(|m| m.verified).map(|m| m.handle.as_str()).collect();
+    let candidates = verified(memberships);
     if candidates.is_empty() || !terms::terms(c, entitlement.terms_id)?.document.affiliates {
         return Ok(None);
     }
     let licensee = identity::organisation(c, entitlement.organisation_id)?.handle;
     identity::affiliate_among(c, &licensee, &candidates)
+}
+
+/// The licences of others to any of these versions that these organisations may use as [`affiliate`]s of the licensees,
+/// whatever their standing, oldest first.
+pub(super) fn of_others(c: &mut Conn, memberships: &[Membership], versions: &[VersionId]) -> Result<Vec<Entitlement>> {
+    let vouching = identity::vouching_for(c, &verified(memberships))?;
+    let is_own = |id: &OrganisationId| memberships.iter().any(|m| m.organisation_id == *id);
+    let licensees: Vec<OrganisationId> = vouching.into_iter().filter(|id| !is_own(id)).collect();
+    let mut found = Vec::new();
+    for entitlement in queries::list_entitlements_to(c, &licensees, versions)? {
+        if terms::terms(c, entitlement.terms_id)?.document.affiliates {
+            found.push(entitlement);
+        }
+    }
+    Ok(found)
+}
+
+fn verified(memberships: &[Membership]) -> Vec<&str> {
+    memberships.iter().filter(|m| m.verified).map(|m| m.handle.as_str()).collect()
 }
 
 /// Refuses a licence that may not be used now.

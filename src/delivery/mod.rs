@@ -225,10 +225,13 @@ pub fn entitlements(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<V
     Ok(queries::list_entitlements(c, &holders, page.after_id::<kind::Entitlement>()?, page.limit()? + 1)?)
 }
 
-/// The licences that the caller's organisations hold to any of these versions, whatever their standing, oldest first.
+/// The licences to any of these versions that the caller's organisations hold, and then those that they may use as
+/// affiliates of who does; whatever their standing, each oldest first.
 pub fn licences(c: &mut Conn, caller: &Caller, versions: &[VersionId]) -> Result<Vec<Entitlement>> {
     let holders: Vec<OrganisationId> = caller.memberships.iter().map(|m| m.organisation_id).collect();
-    Ok(queries::list_entitlements_to(c, &holders, versions)?)
+    let mut licences = queries::list_entitlements_to(c, &holders, versions)?;
+    licences.extend(access::of_others(c, &caller.memberships, versions)?);
+    Ok(licences)
 }
 
 /// Who holds a version: every entitlement to it, oldest first. Callers authorise.

@@ -61,7 +61,7 @@ pub struct Revision {
     pub seal: Seal,
     /// Whether it is on the board.
     pub is_listed: bool,
-    /// The caller's licences to it, whether they may be used or not.
+    /// The licences to it that the caller's organisations hold or may use as affiliates, whether they may be used now or not.
     pub licences: Vec<Entitlement>,
 }
 
@@ -104,8 +104,8 @@ impl Repo {
     }
 }
 
-/// The repository of this name, with the versions that `caller` may see: those on the board, those it holds a licence to,
-/// and those of its own organisations.
+/// The repository of this name, with the versions that `caller` may see: those on the board, those it may use a licence
+/// to, and those of its own organisations.
 pub fn repo(c: &mut Conn, caller: Option<&Caller>, organisation: &str, name: &str) -> Result<Repo, Refusal> {
     let unknown = || Refusal::Repo { signed_in: caller.is_some() };
     let dataset = catalog::find_dataset(c, organisation, name).map_err(|error| match error.kind {

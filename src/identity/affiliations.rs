@@ -1,10 +1,11 @@
 //! Who belongs together: organisations declare their affiliates, and what one declares holds for both.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use super::{Organisation, OrganisationState, queries};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
+use crate::types::OrganisationId;
 
 /// The most organisations that are looked at for one question.
 const MOST_LOOKED_AT: usize = 1000;
@@ -48,6 +49,30 @@ pub fn affiliate_among(c: &mut Conn, of: &str, candidates: &[&str]) -> Result<Op
     Ok(way.and_then(|mut way| way.pop()))
 }
 
+/// The organisations for which [`affiliate_among`] finds one of `candidates`, which are verified: those that vouch for it.
+///
+/// # Errors
+/// `TooLarge` when they are so many that it cannot be told.
+pub fn vouching_for(c: &mut Conn, candidates: &[&str]) -> Result<HashSet<OrganisationId>> {
+    let limit = i64::try_from(MOST_LOOKED_AT).unwrap_or(i64::MAX).saturating_add(1);
+    let mut found = HashSet::new();
+    let mut next: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+    while !next.is_empty() {
+        let declaring = queries::list_verified_declaring(c, &next, limit)?;
+        next = declaring.into_iter().filter(|(_, id)| found.insert(*id)).map(|(handle, _)| handle).collect();
+        require_few(found.len(), &candidates.join(" and "))?;
+    }
+    Ok(found)
+}
+
+fn require_few(count: usize, of: &str) -> Result<()> {
+    if count > MOST_LOOKED_AT {
+        let detail = format!("more than {MOST_LOOKED_AT} organisations belong to {of}: too many to look through");
+        return Err(Error::new(Kind::TooLarge, detail));
+    }
+    Ok(())
+}
+
 fn chain(c: &mut Conn, from: &str, follow: Follow, is_end: impl Fn(&str) -> bool) -> Result<Option<Vec<String>>> {
     let mut came_from: BTreeMap<String, String> = BTreeMap::from([(from.to_string(), String::new())]);
     let mut next = VecDeque::from([from.to_string()]);
@@ -61,10 +86,7 @@ fn chain(c: &mut Conn, from: &str, follow: Follow, is_end: impl Fn(&str) -> bool
                 next.push_back(there);
             }
         }
-        if came_from.len() > MOST_LOOKED_AT {
-            let detail = format!("more than {MOST_LOOKED_AT} organisations belong to {from}: too many to look through");
-            return Err(Error::new(Kind::TooLarge, detail));
-        }
+        require_few(came_from.len(), from)?;
     }
     Ok(None)
 }

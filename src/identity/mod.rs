@@ -26,7 +26,7 @@ mod signing_keys;
 mod tokens;
 mod users;
 
-pub use affiliations::{affiliate_among, affiliation};
+pub use affiliations::{affiliate_among, affiliation, vouching_for};
 pub use audit::{AuditRead, AuditedCaller, audit_reads, record_read};
 pub use caller::{Caller, CallerCache, Membership, memberships_of};
 pub use members::{Member, members, put_member, remove_member};

@@ -10,6 +10,7 @@ use corpex::types::EntitlementId;
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
+use crate::hub::HubClient;
 use crate::support::{Actor, PASSWORD, TestApp, refused, terms, token_wish};
 
 /// An API token: what it is called by, and a client that presents it.
@@ -85,12 +86,42 @@ async fn those_for_whom_the_licensee_vouches_use_its_licence_and_receipts_name_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_hub_serves_those_for_whom_a_licensee_vouches_and_nobody_else() {
+    let app = TestApp::start().await;
+    let lab = funded(&app, app.affiliate("verse-lab", &["verse-cloud"]).await).await;
+    let cloud = app.affiliate("verse-cloud", &["verse-edge", "verse-lab"]).await;
+    let edge = app.organisation("verse-edge").await;
+    let unverified = Actor::register_with(&app.anonymous(), "verse-fog", &["verse-mist"]).await;
+    let mist = app.organisation("verse-mist").await;
+    let hanger_on = app.affiliate("hanger-on", &["verse-lab", "verse-cloud", "verse-fog"]).await;
+    let entitlement = licensed(&app, &lab, json!({ "affiliates": true })).await;
+    let (repo, file) = ("/api/datasets/poetry-house/poems", "/datasets/poetry-house/poems/resolve/main/data/a.jsonl");
+    for user in [&lab, &cloud, &edge] {
+        let hub = HubClient::of(&app, user);
+        assert_eq!(hub.json(repo).await["gated"], false, "{}", user.handle);
+        let answer = hub.get(file).await;
+        assert!(answer.status.is_success() || answer.status.is_redirection(), "{answer:?}");
+    }
+    for user in [&unverified, &mist, &hanger_on] {
+        let hub = HubClient::of(&app, user);
+        assert_eq!(hub.json(repo).await["gated"], "manual", "{}", user.handle);
+        hub.get(file).await.refused(403, Some("GatedRepo"));
+    }
+    let reason = json!({ "reason": "the invoice is disputed" });
+    app.operator.post(format!("/v1/entitlements/{entitlement}/suspension"), &reason).await.unwrap();
+    let gated = HubClient::of(&app, &edge).get(file).await;
+    assert!(gated.refused(403, Some("GatedRepo")).header("x-error-message").unwrap().contains("is suspended"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn affiliates_stay_outside_where_the_terms_do_not_let_them_in() {
     let app = TestApp::start().await;
     let lab = funded(&app, app.affiliate("verse-lab", &["verse-cloud"]).await).await;
     let cloud = app.organisation("verse-cloud").await;
     let entitlement = licensed(&app, &lab, json!({ "affiliates": false })).await;
     refused(cloud.links(&entitlement, &["data/a.jsonl"]).await, Kind::NotFound, None);
+    let file = "/datasets/poetry-house/poems/resolve/main/data/a.jsonl";
+    HubClient::of(&app, &cloud).get(file).await.refused(403, Some("GatedRepo"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,9 @@
 use diesel::prelude::*;
 
 use crate::db::Conn;
-use crate::schema::affiliations;
+use crate::identity::OrganisationState;
+use crate::schema::{affiliations, organisations};
+use crate::types::OrganisationId;
 
 pub(in crate::identity) fn insert_affiliation(c: &mut Conn, handle: &str, affiliate: &str) -> QueryResult<usize> {
     diesel::insert_into(affiliations::table)
@@ -28,5 +30,22 @@ pub(in crate::identity) fn list_declaring(c: &mut Conn, handle: &str, limit: i64
         .order(affiliations::handle)
         .limit(limit)
         .select(affiliations::handle)
+        .load(c)
+}
+
+/// The verified organisations that declare one of `affiliates`, each once, by handle.
+pub(in crate::identity) fn list_verified_declaring(
+    c: &mut Conn,
+    affiliates: &[String],
+    limit: i64,
+) -> QueryResult<Vec<(String, OrganisationId)>> {
+    affiliations::table
+        .inner_join(organisations::table.on(organisations::handle.eq(affiliations::handle)))
+        .filter(affiliations::affiliate.eq_any(affiliates.to_vec()))
+        .filter(organisations::state.eq(OrganisationState::Verified))
+        .select((organisations::handle, organisations::id))
+        .distinct()
+        .order(organisations::handle)
+        .limit(limit)
         .load(c)
 }
