@@ -200,7 +200,12 @@ def tar_files_are_streamed():
 
 def commands_work():
     program = str(pathlib.Path(sys.executable).parent / "hf")
-    run = lambda *args: subprocess.run([program, *args], check=True, capture_output=True, text=True).stdout
+
+    def run(*args):
+        ran = subprocess.run([program, *args], capture_output=True, text=True)
+        assert ran.returncode == 0, f"hf {args[0]} {args[1]}: {ran.stdout}{ran.stderr}"
+        return ran.stdout
+
     run("auth", "login", "--token", facts["tokens"]["lab"])
     assert "verse-lab" in run("auth", "whoami")
     done = ["hf auth login, whoami"]
