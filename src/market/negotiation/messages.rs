@@ -38,7 +38,7 @@ pub struct DeclaredUse {
 /// A side begins to negotiate: the buyer with a request, and the use that it declares; the provider with an offer.
 ///
 /// # Errors
-/// As [`offers::check`]; `Invalid`, naming `replies_to_sha256`, for an offer that answers another.
+/// As for a private offer, [`offers::make`]; `Invalid`, naming `replies_to_sha256`, for an offer that answers another.
 pub fn begin(
     c: &mut Conn,
     caller: &Caller,
@@ -85,7 +85,7 @@ pub fn begin(
 /// A side answers the last offer with one of its own, which names it.
 ///
 /// # Errors
-/// As [`offers::check`]; `WrongState` when it is not its turn; `Invalid`, naming the member that does not fit.
+/// As for a private offer, [`offers::make`]; `WrongState` when it is not its turn; `Invalid`, naming the member that does not fit.
 pub fn reply(
     c: &mut Conn,
     caller: &Caller,

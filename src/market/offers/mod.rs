@@ -104,7 +104,8 @@ impl Offer {
 /// A provider offers a version on the board to one buyer, by a document that it signed.
 ///
 /// # Errors
-/// As [`document::check`]; `AlreadyExists` for a document that was offered before.
+/// `Forbidden` for who may not sign for the provider; `BadSignature`; `Invalid`, naming the member of the document that does not
+/// fit the listing, its terms or its own window; `AlreadyExists` for a document that was offered before.
 pub fn make(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, envelope: Envelope, now: Instant) -> Result<Offer> {
     let Checked { document, listing, provider, buyer, key } = check(c, caller, &envelope, now)?;
     if document.organisation != provider.handle {

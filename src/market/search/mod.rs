@@ -2,7 +2,7 @@
 //!
 //! The unit is a listing of the newest version of a dataset that has one on the board. An index in each process, derived from
 //! the database, finds and counts; what it finds is then read from the database, so that nobody is shown what is not on the
-//! board any more. What is [listed](changes) is found within a second, on every instance.
+//! board any more. What is listed is found within a second, on every instance.
 //!
 //! Invariant: an answer holds only listings that were on the board when it was made.
 //! Invariant: the numbers of an answer are exact for the index as of one commit.
