@@ -98,6 +98,11 @@ impl Caller {
     pub fn is_compliance(&self) -> bool {
         self.platform_role == Some(PlatformRole::Compliance)
     }
+    /// True for members of either side of a trade, and the platform's staff.
+    pub fn sees_trade(&self, buyer: OrganisationId, provider: OrganisationId) -> bool {
+        let is_party = self.member_of(buyer).is_some() || self.member_of(provider).is_some();
+        is_party || self.is_operator() || self.is_compliance()
+    }
     /// Refuses everyone but operators.
     pub fn require_operator(&self) -> Result<()> {
         self.require(PlatformRole::Operator)

@@ -33,3 +33,8 @@ pub use orders::{
     mark_renewed, order, order_of_contract, pay,
 };
 pub use review::{review_due_listings, review_listings};
+
+use crate::identity::Role;
+
+/// Who may commit an organisation with its signature.
+const SIGNERS: &[Role] = &[Role::Signer];

@@ -1,7 +1,7 @@
 //! From the agreement on: the provider signs, the buyer verifies by signing the same, the exchange countersigns.
 
 use super::messages::declared_use;
-use super::{DEALERS, Negotiation, NegotiationState, SIGNERS, Side};
+use super::{DEALERS, Negotiation, NegotiationState, Side};
 use super::{advance, announce, require_turn, visible_negotiation};
 use crate::config::Config;
 use crate::db::Conn;
@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, SigningKey};
 use crate::keys::ExchangeKeys;
 use crate::market::orders;
-use crate::market::{Listing, offers};
+use crate::market::{Listing, SIGNERS, offers};
 use crate::provenance::{self, StatementKind};
 use crate::signing::Envelope;
 use crate::terms;

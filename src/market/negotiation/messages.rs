@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{DEALERS, Negotiation, NegotiationState, SIGNERS, Side};
+use super::{DEALERS, Negotiation, NegotiationState, Side};
 use super::{advance, announce, negotiation, queries, require_turn, visible_negotiation};
 use crate::app::App;
 use crate::catalog;
@@ -14,6 +14,7 @@ use crate::history;
 use crate::identity::{self, Caller};
 use crate::jobs::sweep;
 use crate::keys::ExchangeKeys;
+use crate::market::SIGNERS;
 use crate::market::offers::{self, Checked};
 use crate::market::orders::{self, Deal, Grounds};
 use crate::provenance::{self, StatementKind};

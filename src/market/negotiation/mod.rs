@@ -38,8 +38,6 @@ use crate::types::{
     Digest, Instant, Json, ListingId, NegotiationId, OrderId, OrganisationId, PageQuery, StatementId, kind,
 };
 
-/// Who may sign offers and contracts for a side.
-const SIGNERS: &[Role] = &[Role::Signer];
 /// Who may send the messages that need no signature.
 const DEALERS: &[Role] = &[Role::Signer, Role::Trader];
 
@@ -167,8 +165,7 @@ pub fn negotiation(c: &mut Conn, id: NegotiationId) -> Result<Negotiation> {
 /// A negotiation that the caller may see: a member of either side, or the platform's staff.
 pub fn visible_negotiation(c: &mut Conn, caller: &Caller, id: NegotiationId) -> Result<Negotiation> {
     let found = negotiation(c, id)?;
-    let party = caller.member_of(found.buyer_id).is_some() || caller.member_of(found.provider_id).is_some();
-    if party || caller.is_operator() || caller.is_compliance() { Ok(found) } else { Err(unknown(id)) }
+    if caller.sees_trade(found.buyer_id, found.provider_id) { Ok(found) } else { Err(unknown(id)) }
 }
 
 /// The negotiations of the caller's organisations, oldest first: up to one more than a page.

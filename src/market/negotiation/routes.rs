@@ -8,12 +8,14 @@ use utoipa::ToSchema;
 use super::{DeclaredUse, Negotiation, NegotiationState, Side};
 use crate::app::App;
 use crate::catalog;
+use crate::config::Config;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::history::{self, Transition};
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::Caller;
+use crate::keys::ExchangeKeys;
 use crate::market::listings;
 use crate::provenance::{self, StatementKind};
 use crate::signing::{Bytes, Envelope};
@@ -289,13 +291,7 @@ pub(crate) async fn agree_negotiation(
     id: Path<NegotiationId>,
     input: Json<ContractAgreement>,
 ) -> Result<Json<NegotiationView>> {
-    let key = IdempotencyKey::new(caller.user_id, key.value(), "agree_negotiation", &(*id, &*input))?;
-    let (config, keys, now) = (app.config.clone(), app.keys.clone(), app.clock.now());
-    let agree = move |c: &mut Conn| {
-        let agreed = super::agree(c, &caller, (&config, &keys), *id, &input.envelope, now)?;
-        view(c, agreed)
-    };
-    Ok(Json(once(&app, key, agree).await?))
+    sign(&app, caller, &key, "agree_negotiation", *id, input.into_inner(), super::agree).await
 }
 
 /// Verifies the agreement as the buyer, by its signature of the same contract. The negotiation is then `VERIFIED`.
@@ -313,13 +309,29 @@ pub(crate) async fn verify_agreement(
     id: Path<NegotiationId>,
     input: Json<ContractAgreement>,
 ) -> Result<Json<NegotiationView>> {
-    let key = IdempotencyKey::new(caller.user_id, key.value(), "verify_agreement", &(*id, &*input))?;
+    sign(&app, caller, &key, "verify_agreement", *id, input.into_inner(), super::verify).await
+}
+
+/// What a side does with its signature of the contract.
+type Signing =
+    fn(&mut Conn, &Caller, (&Config, &ExchangeKeys), NegotiationId, &Envelope, Instant) -> Result<Negotiation>;
+
+async fn sign(
+    app: &App,
+    caller: Caller,
+    key: &KeyHeader,
+    operation: &str,
+    id: NegotiationId,
+    input: ContractAgreement,
+    act: Signing,
+) -> Result<Json<NegotiationView>> {
+    let key = IdempotencyKey::new(caller.user_id, key.value(), operation, &(id, &input))?;
     let (config, keys, now) = (app.config.clone(), app.keys.clone(), app.clock.now());
-    let verify = move |c: &mut Conn| {
-        let verified = super::verify(c, &caller, (&config, &keys), *id, &input.envelope, now)?;
-        view(c, verified)
+    let signed = move |c: &mut Conn| {
+        let signed = act(c, &caller, (&config, &keys), id, &input.envelope, now)?;
+        view(c, signed)
     };
-    Ok(Json(once(&app, key, verify).await?))
+    Ok(Json(once(app, key, signed).await?))
 }
 
 /// Ends a negotiation, where the protocol lets the side. The other side is told by an event.

@@ -5,15 +5,12 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::{self, Measure};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::identity::{self, Caller, Organisation, Role, SigningKey};
-use crate::market::{Listing, orders};
+use crate::identity::{self, Caller, Organisation, SigningKey};
+use crate::market::{Listing, SIGNERS, orders};
 use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind};
 use crate::signing::Envelope;
 use crate::terms::{self, Terms, Use};
 use crate::types::{Digest, Instant, ListingId, Money};
-
-/// Who may commit an organisation with its signature.
-const SIGNERS: &[Role] = &[Role::Signer];
 
 /// What one side of a trade offers the other (`schemas/offer.v1.json`). The listing's terms hold but for the price.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

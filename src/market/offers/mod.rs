@@ -248,8 +248,7 @@ pub fn offer(c: &mut Conn, id: OfferId) -> Result<Offer> {
 /// An offer that the caller may see: a member of either side, or the platform's staff.
 pub fn visible_offer(c: &mut Conn, caller: &Caller, id: OfferId) -> Result<Offer> {
     let offer = offer(c, id)?;
-    let party = caller.member_of(offer.buyer_id).is_some() || caller.member_of(offer.provider_id).is_some();
-    if party || caller.is_operator() || caller.is_compliance() { Ok(offer) } else { Err(unknown(id)) }
+    if caller.sees_trade(offer.buyer_id, offer.provider_id) { Ok(offer) } else { Err(unknown(id)) }
 }
 
 /// The offers to and by the caller's organisations, oldest first: up to one more than a page.

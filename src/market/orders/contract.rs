@@ -5,17 +5,15 @@ use super::place::{Grounds, open_listing};
 use super::{Order, OrderState, advance, queries, require_in_time, require_state, visible_order};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::identity::{self, Caller, Organisation, Role};
+use crate::identity::{self, Caller, Organisation};
 use crate::keys::ExchangeKeys;
+use crate::market::SIGNERS;
 use crate::market::contracts::{self, ContractDocument, Format, Language, Licence, Party, PricedBy};
 use crate::market::offers;
 use crate::provenance::{self, Statement, StatementKind};
 use crate::signing::{Envelope, PublicKey};
 use crate::types::{ContractId, Digest, Instant, OrderId, StatementId};
 use crate::{assessment, catalog, terms};
-
-/// Who may commit an organisation with its signature.
-pub(super) const SIGNERS: &[Role] = &[Role::Signer];
 
 /// An agreement with both signatures.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]

@@ -218,8 +218,7 @@ pub fn order(c: &mut Conn, id: OrderId) -> Result<Order> {
 /// An order that the caller may see: a member of either side, or the platform's staff.
 pub fn visible_order(c: &mut Conn, caller: &Caller, id: OrderId) -> Result<Order> {
     let order = order(c, id)?;
-    let party = caller.member_of(order.buyer_id).is_some() || caller.member_of(order.provider_id).is_some();
-    if party || caller.is_operator() || caller.is_compliance() {
+    if caller.sees_trade(order.buyer_id, order.provider_id) {
         Ok(order)
     } else {
         Err(Error::not_found(format!("order {id}")))

@@ -3,7 +3,7 @@
 //! What placing, signing and paying do one after another, with the same rules, in one transaction; such an order begins
 //! its life in escrow.
 
-use super::contract::{SIGNERS, agree};
+use super::contract::agree;
 use super::payment::{download_due, into_escrow};
 use super::place::take_offer;
 use super::quotes::redeem;
@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::history;
 use crate::identity::Caller;
 use crate::keys::ExchangeKeys;
+use crate::market::SIGNERS;
 use crate::signing::Envelope;
 use crate::types::{Instant, ProgrammeId};
 

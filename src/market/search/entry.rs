@@ -41,8 +41,6 @@ pub struct Entry {
     pub formats: Vec<String>,
     /// The items of the checklist that its latest assessment found not to apply.
     pub not_applicable: Vec<String>,
-    /// True for the first listing of its version: it stands for the dataset where each is to be shown once.
-    pub is_first: bool,
 }
 
 impl Entry {
@@ -113,13 +111,11 @@ fn entries(c: &mut Conn, found: Vec<OnBoard>) -> Result<Vec<Entry>> {
     let checklists = queries::list_checklists(c, &versions)?.into_iter();
     let latest: HashMap<VersionId, Vec<String>> =
         checklists.map(|(version, answers)| (version, facets::not_applicable(&answers.0))).collect();
-    let mut seen = std::collections::HashSet::new();
     let entry = |row: OnBoard| {
         let version = row.listing.version_id;
         // Terms whose price cannot be counted for this version are listed by nobody.
         let price = terms::price(&row.terms.0, &row.seal.measure()).ok()?;
         Some(Entry {
-            is_first: seen.insert(version),
             formats: formats.get(&version).cloned().unwrap_or_default(),
             not_applicable: latest.get(&version).cloned().unwrap_or_default(),
             size_bytes: u64::try_from(row.seal.total_bytes).unwrap_or(0),

@@ -55,8 +55,6 @@ pub(super) struct Fields {
 
 /// What is filtered by and not counted.
 pub(super) enum Flag {
-    /// The first listing of its version.
-    First,
     /// Priced in this currency.
     Currency(crate::types::Currency),
     /// Costs nothing, in whatever currency.
@@ -66,7 +64,6 @@ pub(super) enum Flag {
 impl Flag {
     pub(super) fn term(&self) -> String {
         match self {
-            Self::First => "first".to_string(),
             Self::Currency(currency) => format!("currency={currency}"),
             Self::Free => "free".to_string(),
         }
@@ -108,7 +105,6 @@ impl Fields {
         everything.for_each(|text| document.add_text(self.words, text));
         entry.facet_terms().iter().for_each(|term| document.add_text(self.facets, term));
         let mut flags = vec![Flag::Currency(entry.price.currency)];
-        flags.extend(entry.is_first.then_some(Flag::First));
         flags.extend((entry.price.amount_minor == 0).then_some(Flag::Free));
         flags.iter().for_each(|flag| document.add_text(self.flags, flag.term()));
         document.add_text(self.dataset, entry.dataset.id.to_string());

@@ -72,10 +72,6 @@ pub struct SearchQuery {
     /// The most items wanted, 1 to 100; 20 when absent.
     #[param(minimum = 1)]
     pub limit: Option<i64>,
-    /// Each dataset once, by its first listing, however many there are.
-    #[serde(skip)]
-    #[param(ignore)]
-    pub each_dataset_once: bool,
 }
 
 /// A search that was checked.
@@ -86,7 +82,6 @@ pub(super) struct Search {
     /// Of each, one term must fit.
     filters: Vec<(Facet, Vec<String>)>,
     max_price: Option<(u64, Currency)>,
-    each_dataset_once: bool,
     pub(super) sort: Sort,
     pub(super) after: Option<Place>,
     pub(super) limit: usize,
@@ -121,7 +116,6 @@ impl SearchQuery {
             words: self.q.as_deref().map(str::trim).filter(|q| !q.is_empty()).map(check_words).transpose()?,
             filters,
             max_price: self.max_price.map(|price| (price, self.currency.unwrap_or(Currency::CNY))),
-            each_dataset_once: self.each_dataset_once,
             sort,
             after: self.cursor.as_deref().map(|cursor| Mark::read(cursor, sort)).transpose()?,
             limit: usize::try_from(limit).unwrap_or_default(),
@@ -184,9 +178,6 @@ impl Search {
             parts.push(filter(vec![Box::new(RangeQuery::new(Bound::Unbounded, upper))]));
             let flags = [Flag::Currency(currency), Flag::Free];
             parts.push(filter(flags.iter().map(|flag| term(fields.flags, &flag.term())).collect()));
-        }
-        if self.each_dataset_once {
-            parts.push(filter(vec![term(fields.flags, &Flag::First.term())]));
         }
         match parts.is_empty() {
             true => Box::new(AllQuery),
