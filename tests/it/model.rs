@@ -25,9 +25,11 @@ const STEPS: usize = 100;
 const ACTORS: usize = 8;
 const STEPS_EACH: usize = 40;
 const RACES: usize = 1000;
+const RACES_AT_ONCE: usize = 50;
 /// States that no order stays in, and that of a dispute, which is another story.
 const PASSED_OVER: &[OrderState] = &[OrderState::Accepted, OrderState::Certificated, OrderState::Disputed];
-const RACES_AT_ONCE: usize = 50;
+/// How often sequences are drawn at most, until each state was reached; on a server a draw misses the rarest now and then.
+const DRAWS_AT_MOST: usize = 10;
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let lab = 0..LABS;
@@ -70,15 +72,21 @@ fn every_sequence_of_steps_does_what_the_rules_say() {
         Config { cases, failure_persistence: Some(Box::new(kept)), max_shrink_iters: 500, ..Config::default() };
     let runtime = runtime();
     let world = runtime.block_on(World::begin(LABS));
-    let ran = TestRunner::new(config)
-        .run(&steps(), |steps| runtime.block_on(world.play(&steps)).map_err(TestCaseError::fail));
+    // Sequences that never get anywhere prove nothing: more are drawn until each state was an order's last.
+    let mut untried = OrderState::ALL.iter().filter(|state| !PASSED_OVER.contains(state)).collect::<Vec<_>>();
+    let mut ran = Ok(());
+    for _ in 0..DRAWS_AT_MOST {
+        ran = TestRunner::new(config.clone())
+            .run(&steps(), |steps| runtime.block_on(world.play(&steps)).map_err(TestCaseError::fail));
+        untried.retain(|state| !world.ended_in().contains_key(state.as_str()));
+        if ran.is_err() || untried.is_empty() {
+            break;
+        }
+    }
     let ended_in = world.ended_in();
     runtime.block_on(world.end());
     ran.unwrap_or_else(|failure| panic!("{failure}"));
-    // Sequences that never get anywhere prove nothing.
-    for state in OrderState::ALL.iter().filter(|state| !PASSED_OVER.contains(state)) {
-        assert!(ended_in.contains_key(state.as_str()), "no sequence left an order {state}: {ended_in:?}");
-    }
+    assert!(untried.is_empty(), "no sequence left an order {untried:?}: {ended_in:?}");
 }
 
 /// The buyer accepts, the buyer rejects and the provider refunds, and time runs out, all at the same moment, and the
