@@ -103,7 +103,8 @@ pub struct Files {
 pub fn files(c: &mut Conn, dataset: &Dataset, revision: &Revision) -> Result<Files> {
     let (_, version) = catalog::version(c, revision.version_id())?;
     let most = i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX);
-    let shards = catalog::shards(c, revision.version_id(), "", most)?;
+    let mut shards = catalog::shards(c, revision.version_id(), "", most)?;
+    shards.retain(|shard| revision.shows(shard));
     let readme = Readme::write(dataset, &version.card, &shards)?;
     let mut by_path: BTreeMap<_, _> =
         shards.into_iter().map(|shard| (shard.path.clone(), File::of_shard(shard))).collect();

@@ -3,13 +3,14 @@
 //!
 //! A dataset is a repository, and each sealed version of it a commit: `main` is the newest one that the caller may see,
 //! `v3` and `3` are tags, and a commit's name is the first 40 hexadecimal digits of the manifest's digest. The files are
-//! the shards, which the Hub would keep as LFS files, and a README.md made from the provider's card.
+//! the shards, which the Hub would keep as LFS files, and a README.md made from the provider's card. To who licensed a
+//! part, that part is the repository: a commit of its own, with the shards of the part alone.
 //!
 //! The API is somebody else's: its paths, parameters, headers and error codes are what published clients were seen to
 //! need, and its description is theirs. So it is left out of `openapi.yaml`.
 //!
 //! Invariant: a version that the caller may not see reads exactly like one that does not exist.
-//! Invariant: the files of a commit are made from the sealed version alone, and never change.
+//! Invariant: the files of a commit are made from the sealed version and the selection of its part alone, and never change.
 
 mod board;
 mod download;
@@ -22,13 +23,14 @@ mod yaml;
 
 use std::collections::HashSet;
 
-use crate::catalog::{self, Dataset, Seal};
+use crate::catalog::{self, Dataset, ManifestShard, Seal, Selection, Shard};
 use crate::db::Conn;
-use crate::delivery::{self, Entitlement};
+use crate::delivery::{self, Entitlement, EntitlementState};
 use crate::error::{Kind, Result};
 use crate::identity::Caller;
 use crate::market;
-use crate::types::VersionId;
+use crate::signing::canonical_json;
+use crate::types::{Digest, VersionId};
 
 pub use board::{BoardQuery, board, tags};
 pub use download::{Content, Found, Wanted, find};
@@ -63,12 +65,21 @@ pub struct Revision {
     pub is_listed: bool,
     /// The licences to it that the caller's organisations hold or may use as affiliates, whether they may be used now or not.
     pub licences: Vec<Entitlement>,
+    /// The parts that it is to the caller, in a fixed order; none when it is the whole version.
+    parts: Vec<Selection>,
+    commit: String,
 }
 
 impl Revision {
     /// The commit that stands for it.
     pub fn commit(&self) -> String {
-        self.seal.manifest_sha256.to_string().chars().take(COMMIT_DIGITS).collect()
+        self.commit.clone()
+    }
+
+    /// Whether it shows a shard of the version.
+    pub fn shows(&self, shard: &Shard) -> bool {
+        let shard = ManifestShard::from(shard);
+        self.parts.is_empty() || self.parts.iter().any(|part| part.includes(&shard))
     }
 
     /// The tag that names it.
@@ -96,8 +107,11 @@ impl Repo {
     pub fn revision(&self, text: &str) -> Result<&Revision, Refusal> {
         let name = ["refs/heads/", "refs/tags/"].iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
         let is_meant = |revision: &&Revision| {
-            let (tag, commit) = (revision.tag(), revision.commit());
-            name == tag || tag.strip_prefix('v') == Some(name) || name == commit
+            let tag = revision.tag();
+            name == tag
+                || tag.strip_prefix('v') == Some(name)
+                || name == revision.commit()
+                || name == name_of(revision.seal.manifest_sha256)
         };
         let found = if name == "main" { self.revisions.first() } else { self.revisions.iter().find(is_meant) };
         found.ok_or_else(|| Refusal::Revision { revision: text.to_string() })
@@ -125,12 +139,42 @@ fn visible(c: &mut Conn, caller: Option<&Caller>, dataset: &Dataset) -> Result<V
     let listed: HashSet<VersionId> = market::listed(c, &ids)?.into_iter().map(|listing| listing.version_id).collect();
     let licences = caller.map_or(Ok(Vec::new()), |caller| delivery::licences(c, caller, &ids))?;
     let is_insider = catalog::is_insider(caller, dataset.organisation_id);
-    let revision = |(number, seal): (i32, Seal)| Revision {
-        number,
-        is_listed: listed.contains(&seal.version_id),
-        licences: licences.iter().filter(|licence| licence.version_id == seal.version_id).cloned().collect(),
-        seal,
+    let mut revisions = Vec::new();
+    for (number, seal) in sealed {
+        let licences: Vec<_> =
+            licences.iter().filter(|licence| licence.version_id == seal.version_id).cloned().collect();
+        let is_listed = listed.contains(&seal.version_id);
+        if !(is_insider || is_listed || !licences.is_empty()) {
+            continue;
+        }
+        let parts = if is_insider { Vec::new() } else { parts(&licences) };
+        let commit = commit_of(&seal, &parts)?;
+        revisions.push(Revision { number, seal, is_listed, licences, parts, commit });
+    }
+    Ok(revisions)
+}
+
+/// The parts that licences are for: of those that are in force, or else of all; none where one is for the whole version.
+fn parts(licences: &[Entitlement]) -> Vec<Selection> {
+    let is_in_force = |licence: &&Entitlement| licence.state == EntitlementState::Active;
+    let any_in_force = licences.iter().any(|licence| is_in_force(&licence));
+    let counting = licences.iter().filter(|licence| !any_in_force || is_in_force(licence));
+    let Some(mut parts) = counting.map(|licence| licence.selection().cloned()).collect::<Option<Vec<_>>>() else {
+        return Vec::new();
     };
-    let seen = |revision: &Revision| is_insider || revision.is_listed || !revision.licences.is_empty();
-    Ok(sealed.into_iter().map(revision).filter(seen).collect())
+    parts.sort_by_cached_key(ToString::to_string);
+    parts.dedup();
+    parts
+}
+
+/// The commit that stands for a version, or for parts of it.
+fn commit_of(seal: &Seal, parts: &[Selection]) -> Result<String> {
+    if parts.is_empty() {
+        return Ok(name_of(seal.manifest_sha256));
+    }
+    Ok(name_of(Digest::of(canonical_json(&(seal.manifest_sha256, parts))?)))
+}
+
+fn name_of(digest: Digest) -> String {
+    digest.to_string().chars().take(COMMIT_DIGITS).collect()
 }

@@ -176,6 +176,9 @@ async fn two_parts_that_were_bought_one_after_the_other_are_both_read_by_the_hub
     let offer = divisible_offer(&app, &provider).await;
     let hub = HubClient::of(&app, &lab);
     let path = |shard: &str| format!("/datasets/{}/resolve/v1/{shard}", offer.dataset);
+    let repository = format!("/api/datasets/{}", offer.dataset);
+    let whole = hub.json(&repository).await;
+    let mut commits = vec![whole["sha"].clone()];
     for (language, others) in [("en", true), ("zh", false)] {
         let order = place(&lab, &offer, json!({ "languages": [language] })).await.unwrap();
         lab.sign_contract(&order).await.unwrap();
@@ -190,6 +193,16 @@ async fn two_parts_that_were_bought_one_after_the_other_are_both_read_by_the_hub
             let answer = hub.get(commit).await;
             assert!(is_bought && !answer.status.is_client_error(), "{shard} after {language}: {answer:?}");
         }
+        // What is bought is a repository of its own, which a client fetches whole, whatever it calls the commit.
+        let bought = hub.json(&repository).await;
+        for revision in [bought["sha"].as_str().unwrap(), whole["sha"].as_str().unwrap(), "main"] {
+            let tree = hub.json(&format!("{repository}/tree/{revision}/data")).await;
+            let paths: Vec<_> = tree.as_array().unwrap().iter().map(|entry| entry["path"].clone()).collect();
+            let parts = if others { vec!["data/en.jsonl"] } else { vec!["data/en.jsonl", "data/zh.jsonl"] };
+            assert_eq!(paths, parts, "{revision}");
+        }
+        assert!(!commits.contains(&bought["sha"]), "{commits:?}");
+        commits.push(bought["sha"].clone());
     }
 }
 
