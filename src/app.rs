@@ -32,6 +32,9 @@ use crate::{
 };
 
 pub(crate) mod http;
+pub(crate) mod limits;
+
+use limits::Limits;
 
 /// Requests in flight at a stop get this long to finish.
 const SHUTDOWN_SECONDS: u64 = 30;
@@ -59,6 +62,8 @@ pub struct App {
     pub finder: Finder,
     /// Whose credential was checked a moment ago.
     pub caller_cache: CallerCache,
+    /// How much one client may ask.
+    pub limits: Arc<Limits>,
 }
 
 impl App {
@@ -78,6 +83,7 @@ impl App {
         let clock = Clock::default();
         let receipts = ReceiptDesk::open(db.clone(), keys.clone(), clock.clone());
         Ok(Self {
+            limits: Arc::new(Limits::new(&config)),
             config: Arc::new(config),
             db,
             keys,
@@ -313,7 +319,10 @@ pub fn hub_routes(cfg: &mut ServiceConfig) {
 
 /// The description of every route of our own, as OpenAPI 3.1.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    HttpApp::new().into_utoipa_app().openapi(http::openapi_head()).configure(routes).split_for_parts().1
+    let mut described =
+        HttpApp::new().into_utoipa_app().openapi(http::openapi_head()).configure(routes).split_for_parts().1;
+    limits::describe(&mut described);
+    described
 }
 
 /// The same of the Hub's routes: what tests go by. It is not published.
@@ -355,6 +364,7 @@ impl Running {
         let server = HttpServer::new(move || {
             HttpApp::new()
                 .app_data(data.clone())
+                .wrap(from_fn(limits::admit))
                 .wrap(from_fn(http::envelop))
                 .into_utoipa_app()
                 .configure(routes)

@@ -87,6 +87,19 @@ pub struct Config {
     /// Let webhooks lead to private addresses, and without TLS: for an exchange inside a private network
     #[arg(long, env = "CORPEX_WEBHOOK_PRIVATE_NETWORKS")]
     pub webhook_private_networks: bool,
+    /// How many requests one credential may send in a minute; 0 for any number. Each process counts for itself
+    #[arg(long, env = "CORPEX_REQUESTS_PER_TOKEN", default_value_t = 6000, value_name = "N")]
+    pub requests_per_token: u32,
+    /// How many requests an address may send in a minute without a credential that is known to be good; 0 for any number
+    #[arg(long, env = "CORPEX_REQUESTS_PER_ADDRESS", default_value_t = 1200, value_name = "N")]
+    pub requests_per_address: u32,
+    /// How often a password, or the code of a sign-in, may be tried in a minute, for one account and from one address; 0
+    /// for any number
+    #[arg(long, env = "CORPEX_ATTEMPTS", default_value_t = 10, value_name = "N")]
+    pub attempts: u32,
+    /// How many proxies stand in front and add to X-Forwarded-For; with 0 an address is that of the connection
+    #[arg(long, env = "CORPEX_TRUSTED_PROXIES", default_value_t = 0, value_name = "N")]
+    pub trusted_proxies: u8,
     /// Write logs as JSON lines
     #[arg(long, env = "CORPEX_LOG_JSON")]
     pub log_json: bool,
@@ -114,8 +127,8 @@ pub const SIGNED_URL_TTL: Duration = Duration::from_secs(300);
 pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Config {
-    /// Everything at its default, below `data_dir`, on a free port, and listings on the board without public notice: what
-    /// tests and the demo start from.
+    /// Everything at its default, below `data_dir`, on a free port, listings on the board without public notice, and no
+    /// limits to requests: what tests and the demo start from.
     pub fn embedded(data_dir: &Path) -> Self {
         Self {
             data_dir: data_dir.to_path_buf(),
@@ -142,6 +155,10 @@ impl Config {
             renewal_notice_days: 30,
             negotiation_window_days: 14,
             event_retention_days: 400,
+            requests_per_token: 0,
+            requests_per_address: 0,
+            attempts: 0,
+            trusted_proxies: 0,
             log_json: false,
             no_worker: false,
             webhook_private_networks: false,

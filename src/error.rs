@@ -26,6 +26,8 @@ pub struct Error {
     pub detail: String,
     /// What to do about it, where the detail does not already say.
     pub remedy: Option<String>,
+    /// After how many seconds it may be tried again, where that is known.
+    retry_after: Option<u64>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -111,7 +113,7 @@ kinds! {
 impl Error {
     /// An error of a kind, with its detail.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, field: None, detail: detail.into(), remedy: None, source: None }
+        Self { kind, field: None, detail: detail.into(), remedy: None, retry_after: None, source: None }
     }
     /// A field's value is not acceptable. An empty `field` means that the caller of this function names it.
     pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
@@ -139,6 +141,15 @@ impl Error {
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
+    }
+    /// Says after how many seconds to try again.
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+    /// After how many seconds to try again, if that is known.
+    pub fn seconds_to_wait(&self) -> Option<u64> {
+        self.retry_after
     }
     /// Keeps what caused it, for the log.
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -232,7 +243,7 @@ impl ResponseError for Error {
                 response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
             }
             Kind::Unavailable | Kind::RateLimited => {
-                response.insert_header((header::RETRY_AFTER, "1"));
+                response.insert_header((header::RETRY_AFTER, self.retry_after.unwrap_or(1).to_string()));
             }
             _ => {}
         }

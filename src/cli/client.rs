@@ -12,6 +12,8 @@ use crate::types::{Cursor, Page};
 /// An unreachable or busy server is tried this often before the command gives up.
 const ATTEMPTS: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// A server that asks for more patience is asked again after so long all the same.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Between two pieces of an answer.
 const READ_LIMIT: Duration = Duration::from_secs(60);
@@ -183,7 +185,8 @@ impl Request<'_> {
             if attempt == ATTEMPTS {
                 return Err(failed.remedy(format!("gave up after {ATTEMPTS} attempts; try again later")));
             }
-            let pause = wait.mul_f64(rand::random_range(0.75..1.25));
+            let asked = failed.seconds_to_wait().map_or(Duration::ZERO, Duration::from_secs).min(LONGEST_WAIT);
+            let pause = wait.mul_f64(rand::random_range(0.75..1.25)).max(asked);
             eprintln!("{failed}; trying again in {:.1} s ({attempt} of {ATTEMPTS})", pause.as_secs_f64());
             tokio::time::sleep(pause).await;
             wait *= 2;
@@ -215,6 +218,15 @@ impl Request<'_> {
 /// The server's own words, where it gave a problem document.
 async fn refusal(response: reqwest::Response) -> Error {
     let status = response.status();
+    let wait = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let error = told(status, response).await;
+    match wait {
+        Some(seconds) => error.retry_after(seconds),
+        None => error,
+    }
+}
+
+async fn told(status: StatusCode, response: reqwest::Response) -> Error {
     let bytes = response.bytes().await.unwrap_or_default();
     match serde_json::from_slice::<Problem>(&bytes) {
         Ok(problem) => {

@@ -138,6 +138,12 @@ pub(super) fn decide(
     Ok(decided)
 }
 
+/// Whether a program may still ask with this code: what can be told without writing anything.
+pub(super) fn is_open(c: &mut Conn, device_code: &str, now: Instant) -> Result<bool> {
+    let login = queries::find_device_login(c, Digest::of(device_code))?;
+    Ok(login.is_some_and(|login| login.expires_at > now && login.spent_at.is_none()))
+}
+
 /// Tells a program how far its sign-in is, and issues its token once.
 pub(super) fn redeem(c: &mut Conn, device_code: &str, text: &TokenText, now: Instant) -> Result<Told> {
     let sha256 = Digest::of(device_code);

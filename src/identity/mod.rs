@@ -34,6 +34,7 @@ pub use organisations::{
     NewOrganisation, Organisation, OrganisationState, check_handle, find_organisation, for_member, organisation,
     organisations, register_organisation, require_verified, verify_organisation, visible_organisation,
 };
+pub(crate) use routes::lately_known;
 pub use routes::{MaybeCaller, MaybeReader};
 pub use signing_keys::{
     SigningKey, holder_of_key, register_key, require_sound, revoke_key, signing_key, signing_key_for, signing_keys,

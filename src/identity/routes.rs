@@ -12,6 +12,7 @@ mod tokens;
 pub(crate) use accounts::*;
 pub(crate) use audit::*;
 pub(crate) use devices::*;
+pub(crate) use extractors::lately_known;
 pub use extractors::{MaybeCaller, MaybeReader};
 pub(crate) use organisations::*;
 pub(crate) use signing_keys::*;

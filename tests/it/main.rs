@@ -20,6 +20,7 @@ mod identity;
 mod interop;
 mod keys;
 mod ledger;
+mod limits;
 mod lineage;
 mod listings;
 mod lives;

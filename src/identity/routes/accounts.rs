@@ -2,12 +2,13 @@
 
 use actix_web::http::header;
 use actix_web::web::{Data, Json};
-use actix_web::{HttpResponse, delete, get, post};
+use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::extractors::AnonymousJson;
 use crate::app::App;
+use crate::app::limits::client_address;
 use crate::error::{Error, Kind, Problem, Result};
 use crate::identity::caller::{Credential, SignedIn};
 use crate::identity::sessions::{self, Session};
@@ -130,8 +131,15 @@ fn session_tokens(app: &App, session: &Session, refresh: &TokenText, now: Instan
     (status = 201, body = SessionTokens),
     (status = 401, body = Problem, description = "no account has this e-mail address and password")))]
 #[post("/v1/sessions")]
-pub(crate) async fn create_session(app: Data<App>, input: AnonymousJson<EmailAndPassword>) -> Result<HttpResponse> {
+pub(crate) async fn create_session(
+    app: Data<App>,
+    request: HttpRequest,
+    input: AnonymousJson<EmailAndPassword>,
+) -> Result<HttpResponse> {
     let EmailAndPassword { email, password } = input.0;
+    let address = client_address(&request, app.config.trusted_proxies);
+    app.limits.attempt("to sign in from an address", &address.to_string())?;
+    app.limits.attempt("to sign in to an account", &email)?;
     let found = app.db.read(move |c| sessions::credentials(c, &email)).await?;
     let (user, phc) = found.map_or((None, None), |(user, phc)| (Some(user), phc));
     let right = passwords::matches(phc, password).await?;

@@ -3,12 +3,13 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Data, Form, Json, Path};
-use actix_web::{HttpResponse, ResponseError, get, post};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
+use crate::app::limits::client_address;
 use crate::error::{Error, Kind, Problem, Result};
 use crate::identity::Caller;
 use crate::identity::caller::{Credential, SignedIn};
@@ -16,6 +17,9 @@ use crate::identity::devices::{self, Codes, DeviceLogin, INTERVAL_SECONDS, LIFET
 use crate::identity::tokens::TokenText;
 use crate::types::Instant;
 
+/// What one who tries codes of sign-ins does (RFC 8628, section 5.1).
+const GUESS: &str = "to name a sign-in by its code";
+const ENDED: &str = "the code ended, or was used; begin again";
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// An error of OAuth 2.0 (RFC 6749, section 5.2; RFC 8628, section 3.5).
@@ -105,8 +109,11 @@ pub(crate) struct DeviceCodes {
 #[post("/oauth/device")]
 pub(crate) async fn request_device_code(
     app: Data<App>,
+    request: HttpRequest,
     form: Result<Form<DeviceRequest>, actix_web::Error>,
 ) -> Result<Json<DeviceCodes>, OAuthError> {
+    let address = client_address(&request, app.config.trusted_proxies);
+    app.limits.attempt("to begin the sign-in of a program", &address.to_string())?;
     let client = form?.into_inner().client_id;
     let (codes, now) = (Codes::generate(), app.clock.now());
     let kept = codes.clone();
@@ -159,13 +166,16 @@ pub(crate) async fn redeem_device_code(
     }
     let code = device_code.ok_or_else(|| OAuthError::new("invalid_request", "device_code is missing"))?;
     let (text, now) = (TokenText::generate(), app.clock.now());
-    let kept = text.clone();
+    let (kept, asked) = (text.clone(), code.clone());
+    if !app.db.read(move |c| devices::is_open(c, &asked, now)).await? {
+        return Err(OAuthError::new("expired_token", ENDED));
+    }
     let token = match app.db.write(move |c| devices::redeem(c, &code, &kept, now)).await? {
         Told::Granted(token) => token,
         Told::Pending => return Err(OAuthError::new("authorization_pending", "nobody has approved it yet")),
         Told::TooSoon => return Err(OAuthError::new("slow_down", format!("wait {INTERVAL_SECONDS} seconds more"))),
         Told::Denied => return Err(OAuthError::new("access_denied", "the person who was asked said no")),
-        Told::Ended => return Err(OAuthError::new("expired_token", "the code ended, or was used; begin again")),
+        Told::Ended => return Err(OAuthError::new("expired_token", ENDED)),
     };
     let expires_in = token.expires_at.unix().0.saturating_sub(now.unix().0);
     let granted = DeviceToken {
@@ -212,9 +222,10 @@ impl From<DeviceLogin> for DeviceLoginView {
 #[get("/v1/device-logins/{user_code}")]
 pub(crate) async fn get_device_login(
     app: Data<App>,
-    _caller: Caller,
+    caller: Caller,
     which: Path<DevicePath>,
 ) -> Result<Json<DeviceLoginView>> {
+    app.limits.attempt(GUESS, &caller.user_id.to_string())?;
     let now = app.clock.now();
     Ok(Json(app.db.read(move |c| devices::device_login(c, &which.user_code, now)).await?.into()))
 }
@@ -248,6 +259,7 @@ pub(crate) async fn deny_device_login(
 }
 
 async fn decide(app: &App, signed_in: SignedIn, which: DevicePath, approved: bool) -> Result<Json<DeviceLoginView>> {
+    app.limits.attempt(GUESS, &signed_in.caller.user_id.to_string())?;
     let now = app.clock.now();
     let decide = move |c: &mut crate::db::Conn| {
         let limit = matches!(signed_in.credential, Credential::Token(_)).then_some(signed_in.expires_at);

@@ -14,6 +14,7 @@ use crate::config::MAX_ANONYMOUS_JSON_BYTES;
 use crate::error::{Error, Kind, Result};
 use crate::identity::caller::{self, Presented, SignedIn};
 use crate::identity::{AuditedCaller, Caller, Scope, audit, jwt};
+use crate::types::Digest;
 
 type Extracting<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
 
@@ -80,6 +81,12 @@ fn presented(request: &HttpRequest) -> Result<Option<Presented>> {
             Err(Error::new(Kind::Malformed, "there is more than one Authorization header").field("Authorization"))
         }
     }
+}
+
+/// The digest of the request's credential, if that was checked a moment ago.
+pub(crate) fn lately_known(app: &App, request: &HttpRequest) -> Option<Digest> {
+    let sha256 = presented(request).ok()??.sha256();
+    app.caller_cache.find(sha256, app.clock.now()).map(|_| sha256)
 }
 
 async fn authenticate(app: &App, presented: Presented) -> Result<SignedIn> {
