@@ -15,20 +15,17 @@
 //!   tokens: 1250000
 //! ```
 
-use glob::{MatchOptions, Pattern};
 use serde::Deserialize;
 use yaml_serde::Value;
 
 use super::card::Card;
 use super::datasets::{Domain, check_language};
+use super::glob;
 use super::manifest::{MAX_COUNT, ManifestShard};
 use crate::error::{Error, Result};
 
 /// The longest licence expression, in bytes.
 const MAX_LICENCE_BYTES: usize = 500;
-/// `*` and `?` stay within a folder, as on the Hub; `**` spans folders.
-const PATTERNS: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
 /// Checks what is said of one shard's facets and tokens.
 ///
@@ -65,7 +62,7 @@ pub(super) fn check_licence(licence: &str) -> Result<()> {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rule {
-    /// A path, in which `*` and `?` stand for anything but `/`, and `**` for any folders.
+    /// A pattern of paths ([`glob`]).
     path: String,
     language: Option<String>,
     domain: Option<Domain>,
@@ -79,7 +76,7 @@ struct Rule {
 #[derive(Debug, Clone)]
 pub struct Facets {
     defaults: Rule,
-    rules: Vec<(Pattern, Rule)>,
+    rules: Vec<Rule>,
 }
 
 impl Facets {
@@ -114,8 +111,8 @@ impl Facets {
         for shard in shards.iter_mut() {
             self.defaults.describe(shard);
         }
-        for (index, (pattern, rule)) in self.rules.iter().enumerate() {
-            let matching = shards.iter_mut().filter(|shard| pattern.matches_with(&shard.path, PATTERNS));
+        for (index, rule) in self.rules.iter().enumerate() {
+            let matching = shards.iter_mut().filter(|shard| glob::matches(&rule.path, &shard.path));
             let count = matching.map(|shard| rule.describe(shard)).count();
             let here = format!("shards[{index}]");
             if count == 0 {
@@ -140,10 +137,9 @@ impl Rule {
     }
 }
 
-fn rule((index, item): (usize, &Value)) -> Result<(Pattern, Rule)> {
+fn rule((index, item): (usize, &Value)) -> Result<Rule> {
     let here = format!("shards[{index}]");
     let mut rule: Rule = yaml_serde::from_value(item.clone()).map_err(|error| refused(&here, &error))?;
-    let pattern = Pattern::new(&rule.path).map_err(|error| refused(&here, &error))?;
     rule.licence = rule.licence.as_deref().map(spdx_of);
     if let Some(licence) = &rule.licence {
         check_licence(licence).map_err(|error| refused(&here, &error.detail))?;
@@ -151,7 +147,7 @@ fn rule((index, item): (usize, &Value)) -> Result<(Pattern, Rule)> {
     if let Some(language) = &rule.language {
         check_language(language).map_err(|error| refused(&here, &error.detail))?;
     }
-    Ok((pattern, rule))
+    Ok(rule)
 }
 
 fn refused(what: &str, why: &dyn std::fmt::Display) -> Error {

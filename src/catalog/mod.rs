@@ -11,6 +11,7 @@
 pub mod card;
 pub mod datasets;
 pub mod facets;
+pub mod glob;
 pub mod lineage;
 pub mod manifest;
 mod measure;

@@ -16,6 +16,7 @@ use self::people::People;
 use super::client::text_at;
 use super::output::Out;
 use super::reference::DatasetRef;
+use super::subset::Subset;
 use super::{buy, download, publish, trace, verify};
 use crate::app::{Running, until_signalled};
 use crate::config::Config;
@@ -124,6 +125,7 @@ impl Demo {
             domain: None,
             languages: Vec::new(),
             jobs: 4,
+            limit_rate: None,
             key: people.provider.key_file(),
         }
         .run(&people.provider.client, &Out::silent())
@@ -192,6 +194,9 @@ impl Demo {
             to: target.to_path_buf(),
             entitlement: None,
             jobs: 4,
+            subset: Subset::default(),
+            limit_rate: None,
+            export_hf_cache: None,
         }
         .run(&people.lab.client, &Out::silent())
         .await?;

@@ -2,9 +2,11 @@
 //!
 //! A shard is written to `.corpex/partial`, hashed as it arrives, and takes its final name only when its size
 //! and digest are those of the provider's signed manifest. At the end the passport is fetched, verified and
-//! kept in `.corpex/passport.json`, so that `corpex verify DIR` works years later, offline.
+//! kept in `.corpex/passport.json`, so that `corpex verify DIR` works years later, offline. Whoever wants some of the files
+//! only, by patterns, gets those, and the folder says so.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,8 +20,10 @@ use tokio::io::AsyncWriteExt as _;
 use super::client::Client;
 use super::licence::find_active;
 use super::output::{FileProgress, Out, Progress};
+use super::pace::{Pace, rate};
 use super::reference::DatasetRef;
-use super::{passport, shards};
+use super::subset::Subset;
+use super::{hub_cache, passport, shards};
 use crate::catalog::{ManifestShard, check_path};
 use crate::error::{Error, Kind, Result};
 use crate::types::{Digest, EntitlementId, Hasher};
@@ -41,6 +45,15 @@ pub(super) struct Download {
     /// Shards to fetch at once
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(super) jobs: u8,
+    #[command(flatten)]
+    pub(super) subset: Subset,
+    /// Fetch at most so many bytes a second, all shards together: 500k, 20M, 1G
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub(super) limit_rate: Option<NonZeroU32>,
+    /// Show the files in a cache of the Hugging Face Hub's clients too, such as ~/.cache/huggingface/hub. They share the
+    /// bytes where both lie on one disk
+    #[arg(long, value_name = "DIR")]
+    pub(super) export_hf_cache: Option<PathBuf>,
 }
 
 /// What a download came to.
@@ -53,6 +66,9 @@ pub(super) struct Downloaded {
     /// Shards that were there already, with the right bytes.
     pub(super) kept: usize,
     pub(super) passport: PathBuf,
+    /// The snapshot in the cache of the Hub's clients, if one was wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hf_snapshot: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -73,6 +89,15 @@ impl Download {
         if let Some(selection) = &entitlement.selection {
             wanted.retain(|shard| selection.includes(shard));
         }
+        wanted.retain(|shard| self.subset.wants(&shard.path));
+        if wanted.is_empty() {
+            return Err(Error::invalid("include", "no shard that you license matches these patterns").remedy(format!(
+                "corpex inspect {}@{} lists them",
+                self.dataset.full_name(),
+                entitlement.version
+            )));
+        }
+        self.subset.keep(&self.to)?;
         let bytes = wanted.iter().map(|shard| shard.size_bytes).sum();
         let progress = out.progress("downloading", u64::try_from(bytes).unwrap_or(0));
         let fetcher = Arc::new(Fetcher {
@@ -80,6 +105,7 @@ impl Download {
             entitlement: entitlement.id,
             folder: self.to.clone(),
             progress,
+            pace: Pace::new(self.limit_rate),
         });
         let mut running = futures_util::stream::iter(wanted.iter().cloned())
             .map(|shard| {
@@ -97,6 +123,13 @@ impl Download {
         let saved = self.to.join(".corpex").join("passport.json");
         passport::save(client, entitlement.id, Some(signed.pae_sha256), &saved).await?;
         let _ = tokio::fs::remove_dir(self.to.join(".corpex").join("partial")).await;
+        let hf_snapshot = match &self.export_hf_cache {
+            Some(cache) => {
+                let files = (self.to.as_path(), wanted.as_slice());
+                Some(hub_cache::export(client, &self.dataset, entitlement.version, files, cache).await?)
+            }
+            None => None,
+        };
         let done = Downloaded {
             dataset: self.dataset.full_name(),
             version: entitlement.version,
@@ -104,16 +137,18 @@ impl Download {
             bytes,
             kept,
             passport: saved,
+            hf_snapshot,
         };
         out.result(&done, || {
             format!(
-                "{} shards, {} bytes of {}@{}: every byte is as signed by {}\npassport: {}",
+                "{} shards, {} bytes of {}@{}: every byte is as signed by {}\npassport: {}{}",
                 done.shards,
                 done.bytes,
                 done.dataset,
                 done.version,
                 self.dataset.organisation,
-                done.passport.display()
+                done.passport.display(),
+                done.hf_snapshot.as_ref().map(|at| format!("\nsnapshot: {}", at.display())).unwrap_or_default()
             )
         })?;
         Ok(done)
@@ -133,6 +168,7 @@ struct Fetcher {
     entitlement: EntitlementId,
     folder: PathBuf,
     progress: Progress,
+    pace: Pace,
 }
 
 impl Fetcher {
@@ -221,6 +257,7 @@ impl Fetcher {
                     format!("the server sent more than the {size} bytes of {}", shard.path),
                 ));
             }
+            self.pace.take(length).await;
             file.write_all(&piece).await?;
             hasher.update(&piece);
             *have += length;

@@ -5,10 +5,11 @@
 
 mod upload;
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Args;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -16,6 +17,7 @@ use self::upload::upload;
 use super::client::{Client, in_path, text_at};
 use super::key::{KeyFile, sign};
 use super::output::Out;
+use super::pace::{Pace, rate};
 use super::reference::DatasetRef;
 use super::shards::{self, LocalShard};
 use crate::catalog::card::Card;
@@ -56,6 +58,9 @@ pub(super) struct Publish {
     /// Shards to send at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(super) jobs: u8,
+    /// Send at most so many bytes a second, all shards together: 500k, 20M, 1G
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub(super) limit_rate: Option<NonZeroU32>,
     #[command(flatten)]
     pub(super) key: KeyFile,
 }
@@ -98,10 +103,12 @@ impl Publish {
 
         let total = local.iter().map(|shard| shard.size_bytes).sum();
         let progress = out.progress("hashing", total);
-        let mut described = Vec::with_capacity(local.len());
-        for shard in &local {
-            described.push(describe(shard.clone(), progress.file(&shard.path, shard.size_bytes)).await?);
-        }
+        let hashing = futures_util::stream::iter(local.iter().cloned()).map(|shard| {
+            let bar = progress.file(&shard.path, shard.size_bytes);
+            describe(shard, bar)
+        });
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let mut described: Vec<_> = hashing.buffered(cores).try_collect().await?;
         progress.finish();
         facets.describe(&mut described)?;
         let bytes = described.iter().map(|shard| shard.size_bytes).sum();
@@ -163,12 +170,13 @@ impl Publish {
         let total = local.iter().map(|shard| shard.size_bytes).sum();
         let progress = out.progress("uploading", total);
         let base = self.dataset.version_path(version);
+        let pace = Pace::new(self.limit_rate);
         let pairs: Vec<_> = local.iter().cloned().zip(manifest.shards.iter().cloned()).collect();
         let mut sending = futures_util::stream::iter(pairs)
             .map(|(file, shard)| {
-                let (client, base) = (client.clone(), base.clone());
+                let (client, base, pace) = (client.clone(), base.clone(), pace.clone());
                 let bar = progress.file(&shard.path, file.size_bytes);
-                async move { upload(&client, &base, &file, &shard, &bar).await }
+                async move { upload(&client, &base, (&file, &shard), &pace, &bar).await }
             })
             .buffer_unordered(usize::from(self.jobs));
         while let Some(sent) = sending.next().await {

@@ -15,7 +15,6 @@
 mod board;
 mod download;
 mod files;
-mod glob;
 mod readme;
 mod refusal;
 pub(crate) mod routes;

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use yaml_serde::{Mapping, Value};
 
-use super::{glob, yaml};
+use super::yaml;
 use crate::catalog::card::Card;
+use crate::catalog::glob;
 use crate::catalog::{Dataset, Shard};
 use crate::error::Result;
 

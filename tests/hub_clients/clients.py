@@ -139,6 +139,23 @@ def whole_repositories_are_downloaded():
     ok("snapshot_download, to the cache and to a folder")
 
 
+def a_download_of_corpex_is_a_cache():
+    """What corpex downloaded and verified is found by the clients, which ask no server."""
+    cache = scratch / "exported"
+    asked = {**os.environ, "CORPEX_SERVER": facts["server"], "CORPEX_TOKEN": facts["tokens"]["lab"]}
+    for name, repo in facts["repos"].items():
+        to = str(scratch / "by-corpex" / name)
+        subprocess.run([facts["program"], "download", repo["id"], "--to", to, "--export-hf-cache", str(cache), "--json"],
+                       env=asked, check=True, stdout=subprocess.DEVNULL)
+        for revision in (None, "v1"):
+            found = hub.snapshot_download(repo["id"], repo_type="dataset", cache_dir=cache, revision=revision, local_files_only=True)
+            assert_same(repo, pathlib.Path(found))
+    if GENERATION >= 1:
+        verified = [str(pathlib.Path(sys.executable).parent / "hf"), "cache", "verify", repo["id"], "--repo-type", "dataset"]
+        subprocess.run([*verified, "--cache-dir", str(cache)], check=True, stdout=subprocess.DEVNULL)
+    ok("corpex download --export-hf-cache")
+
+
 def single_files_are_downloaded():
     for repo in facts["repos"].values():
         for path, file in shards(repo):
@@ -311,6 +328,7 @@ for check in (
     who_is_asked,
     repositories_are_described,
     whole_repositories_are_downloaded,
+    a_download_of_corpex_is_a_cache,
     single_files_are_downloaded,
     datasets_are_loaded,
     file_systems_read_ranges,

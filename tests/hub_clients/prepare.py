@@ -131,7 +131,7 @@ gated = publish(sources[0], "gated")
 put_on_the_board(gated, tokens[PROVIDER], compliance)
 secret = publish(sources[0], "secret")
 facts = {
-    "server": server, "author": PROVIDER, "repos": repos, "gated": gated["dataset"], "secret": secret["dataset"],
+    "program": program, "server": server, "author": PROVIDER, "repos": repos, "gated": gated["dataset"], "secret": secret["dataset"],
     "tokens": {"lab": tokens[LAB], "stranger": tokens[STRANGER], "provider": tokens[PROVIDER]},
 }
 (folder / "facts.json").write_text(json.dumps(facts))

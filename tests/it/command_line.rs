@@ -113,6 +113,8 @@ async fn corpora_travel_from_provider_to_lab_and_every_byte_is_proven() {
         flipping_a_byte_anywhere_is_refused(&lab, &target, &verify);
         lab.done(&verify);
 
+        one_file_is_enough(&lab, &dataset, &source, &work.path().join(format!("{name}-one")), &log_key);
+
         let passport = work.path().join(format!("{name}.passport.json")).display().to_string();
         lab.done(&["passport", &dataset, "--out", &passport]);
         lab.done(&["verify", &passport, "--offline", "--log-key", &log_key]);
@@ -151,6 +153,33 @@ fn flipping_a_byte_anywhere_is_refused(lab: &Person, folder: &Path, verify: &[&s
         }
         std::fs::write(&victim, bytes).unwrap();
     }
+}
+
+/// Somebody who wants one file gets that, verified, and shown to the Hub's clients as their own cache is.
+fn one_file_is_enough(lab: &Person, dataset: &str, source: &Path, folder: &Path, log_key: &str) {
+    let all = files(source);
+    let (wanted, bytes) = &all[0];
+    let (to, cache) = (folder.join("files").display().to_string(), folder.join("hub"));
+    let some = ["--include", wanted.as_str(), "--export-hf-cache", cache.to_str().unwrap(), "--limit-rate", "1G"];
+    let fetched = lab.json(&[&["download", dataset, "--to", &to], &some[..]].concat());
+    assert_eq!(files(Path::new(&to)), [(wanted.clone(), bytes.clone())]);
+    let verify = ["verify", to.as_str(), "--offline", "--log-key", log_key];
+    let said = lab.done(&verify);
+    assert!(all.len() == 1 || said.contains(&format!("1 of {} files are here", all.len())), "{said}");
+
+    let snapshot = Path::new(fetched["hf_snapshot"].as_str().unwrap());
+    assert_eq!(&std::fs::read(snapshot.join(wanted)).unwrap(), bytes, "links lead from the snapshot to the blob");
+    assert!(std::fs::read_to_string(snapshot.join("README.md")).unwrap().starts_with("---\n"));
+    let repository = cache.join(format!("datasets--{}", dataset.replace('/', "--")));
+    let commit = snapshot.file_name().unwrap().to_str().unwrap();
+    for name in ["main", "v1"] {
+        assert_eq!(std::fs::read_to_string(repository.join("refs").join(name)).unwrap(), commit);
+    }
+
+    std::fs::remove_file(Path::new(&to).join(wanted)).unwrap();
+    assert!(lab.refused(&verify).contains("cannot be read"), "what was wanted and is missing is missed");
+    let nothing = lab.refused(&["download", dataset, "--to", &to, "--include", "no/such/*"]);
+    assert!(nothing.contains("no shard that you license matches"), "{nothing}");
 }
 
 /// The log's public key, as its operator publishes it.

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::catalog::ManifestShard;
 use crate::cli::client::Client;
 use crate::cli::output::FileProgress;
+use crate::cli::pace::Pace;
 use crate::cli::shards::LocalShard;
 use crate::error::{Error, Kind, Result};
 use crate::types::UploadId;
@@ -47,8 +48,8 @@ struct PartUrl {
 pub(super) async fn upload(
     client: &Client,
     version_path: &str,
-    file: &LocalShard,
-    shard: &ManifestShard,
+    (file, shard): (&LocalShard, &ManifestShard),
+    pace: &Pace,
     bar: &FileProgress,
 ) -> Result<()> {
     let declared = json!({
@@ -63,7 +64,7 @@ pub(super) async fn upload(
         return Ok(());
     }
     if upload.state == "open" {
-        send_missing_parts(client, &upload, file, bar).await?;
+        send_missing_parts(client, &upload, file, pace, bar).await?;
         client.post(format!("/v1/uploads/{}/complete", upload.id)).safe_to_repeat().response().await?;
     }
     until_verified(client, &upload.id, shard).await?;
@@ -71,7 +72,13 @@ pub(super) async fn upload(
     Ok(())
 }
 
-async fn send_missing_parts(client: &Client, upload: &Upload, file: &LocalShard, bar: &FileProgress) -> Result<()> {
+async fn send_missing_parts(
+    client: &Client,
+    upload: &Upload,
+    file: &LocalShard,
+    pace: &Pace,
+    bar: &FileProgress,
+) -> Result<()> {
     let current: Upload = client.get(format!("/v1/uploads/{}", upload.id)).send().await?;
     let stored: HashSet<u32> = current.parts_standing.into_iter().collect();
     for part in &stored {
@@ -88,11 +95,12 @@ async fn send_missing_parts(client: &Client, upload: &Upload, file: &LocalShard,
             if sending.len() >= PARTS_AT_ONCE {
                 joined(sending.join_next().await, bar)?;
             }
-            let (client, source) = (client.clone(), source.clone());
+            let (client, source, pace) = (client.clone(), source.clone(), pace.clone());
             let (offset, length) =
                 (u64::from(url.number - 1) * upload.part_size_bytes, part_length(upload, file, url.number));
             sending.spawn(async move {
                 let bytes = read_part(source, offset, length).await?;
+                pace.take(length).await;
                 client.put(url.url).bytes(bytes).response().await?;
                 Ok(length)
             });

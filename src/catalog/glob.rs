@@ -1,11 +1,12 @@
-//! Patterns of paths as the `data_files` of a card use them: `*` and `?` within a segment, `[…]` for one of some
-//! characters, `**` for any depth.
+//! Patterns of paths, as the Hub's clients read them in the `data_files` of a card: `*` and `?` within a segment, `[…]` for
+//! one of some characters, `**` for any depth. However one is made, matching takes no longer than its length times that
+//! of the path.
 
 /// The longest pattern, in bytes; a longer one matches nothing.
 const MAX_PATTERN_BYTES: usize = 4096;
 
 /// Whether a path fits a pattern.
-pub(super) fn matches(pattern: &str, path: &str) -> bool {
+pub fn matches(pattern: &str, path: &str) -> bool {
     if pattern.len() > MAX_PATTERN_BYTES {
         return false;
     }
@@ -105,7 +106,7 @@ fn class(text: &[char]) -> Option<(Class<'_>, &[char])> {
 }
 
 /// The pattern that fits this text and nothing else.
-pub(super) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
     for c in text.chars() {
         if matches!(c, '*' | '?' | '[') {

@@ -1,0 +1,116 @@
+//! A download as the cache of the Hugging Face Hub's clients, where they find it without asking any server.
+//!
+//! The layout is theirs: `datasets--ORG--NAME` with `blobs` by digest, `snapshots/COMMIT` of links to them, and `refs` that
+//! name the commit. A blob is another name of the downloaded file, or a copy where the two lie on different disks.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use reqwest::header::ETAG;
+use serde::Deserialize;
+
+use super::client::Client;
+use super::reference::DatasetRef;
+use crate::catalog::{ManifestShard, check_path};
+use crate::error::{Error, Kind, Result};
+
+const README: &str = "README.md";
+
+#[derive(Deserialize)]
+struct Revision {
+    sha: String,
+}
+
+/// Puts the shards of a version, which lie in `folder`, into `cache`, with the card; gives the folder of the snapshot.
+pub(super) async fn export(
+    client: &Client,
+    dataset: &DatasetRef,
+    version: i32,
+    (folder, shards): (&Path, &[ManifestShard]),
+    cache: &Path,
+) -> Result<PathBuf> {
+    let name = dataset.full_name();
+    let commit_of = async |revision: String| -> Result<String> {
+        let path = format!("/api/datasets/{name}/revision/{revision}");
+        checked(client.get(path).send::<Revision>().await?.sha, 40)
+    };
+    let tag = format!("v{version}");
+    let (commit, newest) = (commit_of(tag.clone()).await?, commit_of("main".to_string()).await?);
+    let card = client.get(format!("/datasets/{name}/resolve/{commit}/{README}")).response().await?;
+    let card_oid = card.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default().trim_matches('"');
+    let card_oid = checked(card_oid.to_string(), 40)?;
+    let card =
+        card.bytes().await.map_err(|error| Error::new(Kind::Unavailable, "the connection broke").because(error))?;
+
+    let repository = cache.join(format!("datasets--{}--{}", dataset.organisation, dataset.name));
+    let place = Place { repository, commit };
+    std::fs::create_dir_all(place.repository.join("blobs"))?;
+    std::fs::write(place.blob(&card_oid), &card)?;
+    place.show(README, &card_oid)?;
+    for shard in shards {
+        check_path(&shard.path)?;
+        let (oid, file) = (shard.sha256.to_string(), folder.join(&shard.path));
+        match std::fs::hard_link(&file, place.blob(&oid)) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(_) => copy(&file, &place.blob(&oid))?,
+            Ok(()) => {}
+        }
+        place.show(&shard.path, &oid)?;
+    }
+    place.refer(&tag)?;
+    if newest == place.commit {
+        place.refer("main")?;
+    }
+    Ok(place.snapshot())
+}
+
+/// What names a file of ours has no other characters than digits of hexadecimal numbers.
+fn checked(text: String, digits: usize) -> Result<String> {
+    match text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(text),
+        false => Err(Error::new(Kind::Malformed, format!("the server calls a commit or a file {text:?}"))),
+    }
+}
+
+/// Copies whole, or not at all.
+fn copy(file: &Path, to: &Path) -> Result<()> {
+    let partial = to.with_extension("incomplete");
+    std::fs::copy(file, &partial)?;
+    Ok(std::fs::rename(partial, to)?)
+}
+
+/// Where a commit of a repository lies.
+struct Place {
+    repository: PathBuf,
+    commit: String,
+}
+
+impl Place {
+    fn snapshot(&self) -> PathBuf {
+        self.repository.join("snapshots").join(&self.commit)
+    }
+
+    fn blob(&self, oid: &str) -> PathBuf {
+        self.repository.join("blobs").join(oid)
+    }
+
+    /// Shows a blob at a path of the commit.
+    fn show(&self, path: &str, oid: &str) -> Result<()> {
+        let link = self.snapshot().join(path);
+        if let Some(parent) = link.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        let up = "../".repeat(path.matches('/').count() + 2);
+        match std::os::unix::fs::symlink(format!("{up}blobs/{oid}"), &link) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets a name lead to the commit.
+    fn refer(&self, name: &str) -> Result<()> {
+        let refs = self.repository.join("refs");
+        std::fs::create_dir_all(&refs)?;
+        Ok(std::fs::write(refs.join(name), &self.commit)?)
+    }
+}
