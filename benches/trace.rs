@@ -237,8 +237,9 @@ async fn version(db: &Db, log: &mut Log, who: &Who<'_>, number: usize, now: Inst
     objects.insert(db).await;
     shards.insert(db).await;
     offer(db, log, who, version, listing, now).await;
-    let mut receipts =
-        Bulk::new("receipts (id, batch_id, batch_index, entitlement_id, user_id, path, sha256, document, issued_at)");
+    let mut receipts = Bulk::new(
+        "receipts (id, batch_id, batch_index, entitlement_id, version_id, user_id, path, sha256, document, issued_at)",
+    );
     let mut batches = Bulk::new("receipt_batches (id, root_sha256, receipt_count, statement_id, committed_at)");
     let mut trades = Trades::new();
     let each = SHARDS_PER_VERSION / LICENCES_PER_VERSION;
@@ -250,7 +251,7 @@ async fn version(db: &Db, log: &mut Log, who: &Who<'_>, number: usize, now: Inst
         for index in 0..each {
             let (receipt, sha256) = (ReceiptId::new(now), sha256(index));
             receipts.add(format!(
-                "('{receipt}', '{batch}', {index}, '{entitlement}', '{user}', 'data/{index:05}.jsonl', '{sha256}', '{{}}', {at})"
+                "('{receipt}', '{batch}', {index}, '{entitlement}', '{version}', '{user}', 'data/{index:05}.jsonl', '{sha256}', '{{}}', {at})"
             ));
         }
     }

@@ -15,7 +15,7 @@
 //! | [`terms`] | licence terms: the uses they permit, what they ask |
 //! | [`assessment`] | compliance assessments and registration certificates |
 //! | [`market`] | listings and objections, search, private offers, negotiation, orders, contracts, disputes, vouchers |
-//! | [`delivery`] | entitlements: who may use them and for how long, links, receipts; what becomes of a licence when its order is refunded |
+//! | [`delivery`] | entitlements: who may use them and for how long, subscriptions, links, receipts; what becomes of a licence when its order is refunded |
 //! | [`models`] | which models were trained on which versions, as labs declare it |
 //! | [`compliance`] | traces: where bytes came from and who holds them; takedowns and recalls |
 //! | [`events`] | what each organisation is told of the steps that concern it, in order and by webhook |

@@ -619,6 +619,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    subscription_versions (entitlement_id, version_id) {
+        entitlement_id -> Text,
+        version_id -> Text,
+        listing_id -> Text,
+        joined_at -> Timestamp,
+        withdrawn_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
     seats (id) {
         id -> Text,
         entitlement_id -> Text,
@@ -645,6 +655,7 @@ diesel::table! {
         batch_id -> Text,
         batch_index -> Integer,
         entitlement_id -> Text,
+        version_id -> Text,
         user_id -> Text,
         path -> Text,
         sha256 -> Text,
@@ -810,6 +821,7 @@ diesel::joinable!(entitlements -> organisations (organisation_id));
 diesel::joinable!(entitlements -> seals (version_id));
 diesel::joinable!(entitlements -> terms (terms_id));
 diesel::joinable!(entitlements -> statements (statement_id));
+diesel::joinable!(subscription_versions -> entitlements (entitlement_id));
 diesel::joinable!(seats -> entitlements (entitlement_id));
 diesel::joinable!(seats -> api_tokens (token_id));
 diesel::joinable!(receipt_batches -> statements (statement_id));
@@ -871,6 +883,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     voucher_movements,
     entitlements,
     seats,
+    subscription_versions,
     receipt_batches,
     receipts,
     models,

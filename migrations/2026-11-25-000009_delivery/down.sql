@@ -3,4 +3,5 @@ DELETE FROM state_edges WHERE life = 'entitlements';
 DROP TABLE receipts;
 DROP TABLE receipt_batches;
 DROP TABLE seats;
+DROP TABLE subscription_versions;
 DROP TABLE entitlements;

@@ -19,6 +19,18 @@ CREATE TABLE entitlements (
 CREATE INDEX entitlements_by_holder ON entitlements (organisation_id, version_id);
 CREATE INDEX entitlements_by_version ON entitlements (version_id, id);
 
+-- What a subscription covers: the version that it was bought with, and those that joined it. What was withdrawn stays to be seen.
+CREATE TABLE subscription_versions (
+    entitlement_id TEXT NOT NULL REFERENCES entitlements (id),
+    version_id TEXT NOT NULL REFERENCES seals (version_id),
+    -- Under which it was on the board when it joined.
+    listing_id TEXT NOT NULL REFERENCES listings (id),
+    joined_at TIMESTAMP NOT NULL,
+    withdrawn_at TIMESTAMP,
+    PRIMARY KEY (entitlement_id, version_id)
+);
+CREATE INDEX subscription_versions_by_version ON subscription_versions (version_id, entitlement_id);
+
 -- The API tokens that may use a licence, where its terms limit how many. A seat that was freed stays to be seen.
 CREATE TABLE seats (
     id TEXT NOT NULL PRIMARY KEY,
@@ -45,6 +57,7 @@ CREATE TABLE receipts (
     batch_id TEXT NOT NULL REFERENCES receipt_batches (id),
     batch_index INTEGER NOT NULL,
     entitlement_id TEXT NOT NULL REFERENCES entitlements (id),
+    version_id TEXT NOT NULL REFERENCES seals (version_id),
     user_id TEXT NOT NULL REFERENCES users (id),
     path TEXT NOT NULL,
     sha256 TEXT NOT NULL,

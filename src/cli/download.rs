@@ -31,6 +31,9 @@ use crate::types::{Digest, EntitlementId, Hasher};
 /// A shard that was cut off is continued this often before the command gives up.
 const ATTEMPTS: u32 = 8;
 
+/// The file of a downloaded folder that says of which manifest it is: a subscription's passport holds several.
+pub(super) const MANIFEST_NAME: &str = ".corpex/manifest";
+
 #[derive(Debug, Args)]
 pub(super) struct Download {
     /// ORG/NAME, or ORG/NAME@VERSION
@@ -103,6 +106,7 @@ impl Download {
         let fetcher = Arc::new(Fetcher {
             client: client.clone(),
             entitlement: entitlement.id,
+            version: entitlement.version,
             folder: self.to.clone(),
             progress,
             pace: Pace::new(self.limit_rate),
@@ -122,6 +126,7 @@ impl Download {
         fetcher.progress.finish();
         let saved = self.to.join(".corpex").join("passport.json");
         passport::save(client, entitlement.id, Some(signed.pae_sha256), &saved).await?;
+        tokio::fs::write(self.to.join(MANIFEST_NAME), signed.pae_sha256.to_string()).await?;
         let _ = tokio::fs::remove_dir(self.to.join(".corpex").join("partial")).await;
         let hf_snapshot = match &self.export_hf_cache {
             Some(cache) => {
@@ -166,6 +171,7 @@ enum Fetched {
 struct Fetcher {
     client: Client,
     entitlement: EntitlementId,
+    version: i32,
     folder: PathBuf,
     progress: Progress,
     pace: Pace,
@@ -182,7 +188,9 @@ impl Fetcher {
             bar.finish("was there");
             return Ok(Fetched::WasThere);
         }
-        let partial = self.folder.join(".corpex").join("partial").join(shard.sha256.to_string());
+        // Two shards may have the same bytes, and arrive at the same time.
+        let name = Digest::of(format!("{}\n{}", shard.sha256, shard.path)).to_string();
+        let partial = self.folder.join(".corpex").join("partial").join(name);
         create_parent(&partial).await?;
         self.fetch(shard, &partial, &bar).await?;
         create_parent(&target).await?;
@@ -237,7 +245,7 @@ impl Fetcher {
         hasher: &mut Hasher,
         bar: &FileProgress,
     ) -> Result<()> {
-        let wanted = json!({ "paths": [shard.path] });
+        let wanted = json!({ "paths": [shard.path], "version": self.version });
         let path = format!("/v1/entitlements/{}/links", self.entitlement);
         let mut links: Links = self.client.post(path).safe_to_repeat().json(&wanted)?.send().await?;
         let link = links.links.pop_front().ok_or_else(|| Error::new(Kind::Malformed, "the server gave no link"))?;

@@ -6,17 +6,26 @@ use super::client::Client;
 use super::reference::DatasetRef;
 use crate::catalog::Selection;
 use crate::error::{Error, Kind, Result};
-use crate::types::EntitlementId;
+use crate::types::{EntitlementId, Instant};
 
-/// A licence, as a client reads it.
-#[derive(Deserialize)]
+/// A licence, as a client reads it, to one of the versions that it covers.
+#[derive(Clone, Deserialize)]
 pub(super) struct Entitlement {
     pub(super) id: EntitlementId,
     dataset: String,
+    /// Which version: of those that it covers, the wanted one or the newest.
     pub(super) version: i32,
+    versions: Vec<Covered>,
     state: String,
     /// Which of the version's shards; all of them when absent.
     pub(super) selection: Option<Selection>,
+}
+
+/// A version under a licence.
+#[derive(Clone, Deserialize)]
+struct Covered {
+    number: i32,
+    withdrawn_at: Option<Instant>,
 }
 
 /// The licence to download under: the one named, or else the caller's newest active one that covers a dataset's version,
@@ -26,7 +35,7 @@ pub(super) async fn find_active(
     dataset: &DatasetRef,
     named: Option<EntitlementId>,
 ) -> Result<Entitlement> {
-    let held = held(client, dataset).await?.into_iter();
+    let held = held(client, dataset, |covered| covered.withdrawn_at.is_none()).await?.into_iter();
     let active = held.filter(|one| one.is_active() && named.is_none_or(|named| named == one.id));
     let best = active.max_by_key(|one| (one.version, one.selection.is_none()));
     best.ok_or_else(|| {
@@ -38,14 +47,20 @@ pub(super) async fn find_active(
 /// The caller's newest licence that covers a dataset's version, an active one if there is one: one that ended or was
 /// revoked is still proof of what was held until then.
 pub(super) async fn find_any(client: &Client, dataset: &DatasetRef) -> Result<Entitlement> {
-    let best = held(client, dataset).await?.into_iter().max_by_key(|one| (one.is_active(), one.version));
+    let best = held(client, dataset, |_| true).await?.into_iter().max_by_key(|one| (one.is_active(), one.version));
     best.ok_or_else(|| Error::new(Kind::NotEntitled, format!("you never held a licence of {dataset}")))
 }
 
-async fn held(client: &Client, dataset: &DatasetRef) -> Result<Vec<Entitlement>> {
+/// The caller's licences of a dataset's version, or of the newest that each covers, where `counts` says so of that version.
+async fn held(client: &Client, dataset: &DatasetRef, counts: impl Fn(&Covered) -> bool) -> Result<Vec<Entitlement>> {
     let mut held: Vec<Entitlement> = client.get_all("/v1/entitlements").await?;
-    held.retain(|one| one.dataset == dataset.full_name() && dataset.version.is_none_or(|wanted| wanted == one.version));
-    Ok(held)
+    held.retain(|one| one.dataset == dataset.full_name());
+    let of_version = |one: Entitlement| {
+        let covered = one.versions.iter().filter(|covered| counts(covered)).map(|covered| covered.number);
+        let version = covered.filter(|number| dataset.version.is_none_or(|wanted| wanted == *number)).max()?;
+        Some(Entitlement { version, ..one })
+    };
+    Ok(held.into_iter().filter_map(of_version).collect())
 }
 
 impl Entitlement {

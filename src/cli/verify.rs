@@ -7,6 +7,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::Global;
+use super::download::MANIFEST_NAME;
 use super::output::Out;
 use super::passport::ExchangeKeys;
 use super::shards;
@@ -17,8 +18,9 @@ use crate::market::contracts;
 use crate::provenance::note::VerifierKey;
 use crate::provenance::passport::{Delivery, PassportStatement, Report, Standing, Trust, verify};
 use crate::provenance::policy::Policy;
-use crate::provenance::{Statement, StatementKind};
+use crate::provenance::{ResourceDescriptor, Statement, StatementKind};
 use crate::signing::PublicKey;
+use crate::types::Digest;
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
@@ -67,15 +69,20 @@ impl Verify {
             trust.exchange_keys.clone_from(&self.exchange_key);
         }
         let verified =
-            if self.target.is_dir() { folder(&self.target, &trust)? } else { passport(&self.target, &trust)? };
+            if self.target.is_dir() { folder(&self.target, &trust)? } else { passport(&self.target, None, &trust)? };
         out.result(&verified, || verified.describe())
     }
 }
 
-/// Verifies a downloaded folder: its passport, and every file against the manifest in it. A file that was left out on
-/// purpose may be absent.
+/// Verifies a downloaded folder: its passport, and every file against the manifest in it that was downloaded. A file
+/// that was left out on purpose may be absent.
 pub(super) fn folder(folder: &Path, trust: &Trust) -> Result<Verified> {
-    let mut verified = passport(&folder.join(".corpex").join("passport.json"), trust)?;
+    let downloaded = match std::fs::read_to_string(folder.join(MANIFEST_NAME)) {
+        Ok(digest) => Some(digest.trim().parse::<Digest>()?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Error::invalid("DIR", format!("{MANIFEST_NAME} cannot be read: {error}"))),
+    };
+    let mut verified = passport(&folder.join(".corpex").join("passport.json"), downloaded, trust)?;
     let subset = Subset::of(folder)?;
     let mut compared = 0;
     for shard in &verified.report.shards {
@@ -100,7 +107,8 @@ pub(super) fn folder(folder: &Path, trust: &Trust) -> Result<Verified> {
     Ok(verified)
 }
 
-fn passport(file: &Path, trust: &Trust) -> Result<Verified> {
+/// Verifies a passport; of the shards that it names, those of one manifest count where one is given.
+fn passport(file: &Path, manifest: Option<Digest>, trust: &Trust) -> Result<Verified> {
     let bytes = std::fs::read(file)
         .map_err(|error| Error::invalid("PASSPORT", format!("{} cannot be read: {error}", file.display())))?;
     let mut report = verify(&bytes, trust)?;
@@ -114,6 +122,8 @@ fn passport(file: &Path, trust: &Trust) -> Result<Verified> {
         }
         let covered = contents.covered(&part)?;
         report.shards.retain(|shard| covered.contains(&shard.name));
+    } else if let Some(manifest) = manifest {
+        report.shards = contents.shards_of(manifest)?;
     }
     Ok(Verified { report, files: None, rendered: contracts.len() })
 }
@@ -129,6 +139,16 @@ impl Contents {
     fn of_kind(&self, kind: StatementKind) -> Result<Vec<Statement>> {
         let documents = self.statements.iter().filter(|document| document.kind == kind);
         documents.map(|document| Ok(serde_json::from_slice(&document.envelope.payload.0)?)).collect()
+    }
+
+    /// The shards that a manifest of the passport names.
+    fn shards_of(&self, manifest: Digest) -> Result<Vec<ResourceDescriptor>> {
+        let is_meant =
+            |one: &&PassportStatement| one.kind == StatementKind::Manifest && one.envelope.pae_sha256() == manifest;
+        let found = self.statements.iter().find(is_meant);
+        let found = found.ok_or_else(|| unverified("the passport does not name the manifest that was downloaded"))?;
+        let statement: Statement = serde_json::from_slice(&found.envelope.payload.0)?;
+        Ok(statement.subject)
     }
 
     /// The part of the version that the entitlement grants; nothing when it grants the whole.
@@ -180,7 +200,8 @@ impl Verified {
             ));
         }
         if let Some(Standing { state, since, reason }) = &self.report.standing {
-            lines.push(format!("licence: {state} at {since}, reason: {reason}; what was held until then stays proven"));
+            let proven = if state == "active" { "" } else { "; what was held until then stays proven" };
+            lines.push(format!("licence: {state} at {since}, reason: {reason}{proven}"));
         }
         if self.rendered > 0 {
             lines.push(format!("ok  the renderings of {} contract have the digests that were signed", self.rendered));

@@ -395,7 +395,7 @@ fn licences(
     } else {
         for (entitlement, ..) in &rows {
             let mut of_licence =
-                queries::list_deliveries(c, DeliveriesOf::Entitlement(entitlement.id), MOST_LISTED + 1)?;
+                queries::list_deliveries(c, DeliveriesOf::Licence(entitlement.id, version), MOST_LISTED + 1)?;
             note_cut(&mut of_licence, "deliveries", cut_lists);
             deliveries.append(&mut of_licence);
         }

@@ -4,7 +4,7 @@
 //! A seat belongs to an API token. Somebody who signed in with a password has none, so that a limit of seats means the same
 //! to people and to programs: under such terms, people use a token too.
 
-use super::{Entitlement, EntitlementState, queries, seats};
+use super::{Entitlement, EntitlementState, seats};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, Membership, Role};
@@ -51,16 +51,20 @@ pub(super) fn affiliate(c: &mut Conn, memberships: &[Membership], entitlement: &
     identity::affiliate_among(c, &licensee, &candidates)
 }
 
-/// The licences of others to any of these versions that these organisations may use as [`affiliate`]s of the licensees,
-/// whatever their standing, oldest first.
-pub(super) fn of_others(c: &mut Conn, memberships: &[Membership], versions: &[VersionId]) -> Result<Vec<Entitlement>> {
+/// The licences of others to any of these versions that these organisations may use as [`affiliate`]s of the licensees, each
+/// with the version, whatever their standing, oldest first.
+pub(super) fn of_others(
+    c: &mut Conn,
+    memberships: &[Membership],
+    versions: &[VersionId],
+) -> Result<Vec<(VersionId, Entitlement)>> {
     let vouching = identity::vouching_for(c, &verified(memberships))?;
     let is_own = |id: &OrganisationId| memberships.iter().any(|m| m.organisation_id == *id);
     let licensees: Vec<OrganisationId> = vouching.into_iter().filter(|id| !is_own(id)).collect();
     let mut found = Vec::new();
-    for entitlement in queries::list_entitlements_to(c, &licensees, versions)? {
+    for (version, entitlement) in super::licences_of(c, &licensees, versions)? {
         if terms::terms(c, entitlement.terms_id)?.document.affiliates {
-            found.push(entitlement);
+            found.push((version, entitlement));
         }
     }
     Ok(found)

@@ -1,19 +1,19 @@
 //! The receipt desk: receipts that arrive together are committed together, each answered after its commit.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
 use super::access::{require_seat, require_usable};
-use super::{Planned, Receipt, queries};
+use super::{Planned, Receipt, queries, subscriptions};
 use crate::db::{Conn, Db};
 use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
 use crate::market;
 use crate::provenance::{self, ResourceDescriptor, StatementKind, tree};
-use crate::types::{Clock, EntitlementId, Instant, ReceiptBatchId, TokenId};
+use crate::types::{Clock, EntitlementId, Instant, ReceiptBatchId, TokenId, VersionId};
 
 /// Requests that may wait; more are told to come back.
 const QUEUE: usize = 1024;
@@ -77,24 +77,24 @@ async fn commit_group(db: &Db, keys: &Arc<ExchangeKeys>, now: Instant, group: Ve
 /// Writes one batch with the receipts of every request whose entitlement still holds; one that no longer does
 /// is refused without harm to the others.
 fn commit(c: &mut Conn, keys: &ExchangeKeys, requests: &[Vec<Receipt>], now: Instant) -> Result<Vec<Result<()>>> {
-    let mut checked = HashSet::new();
+    let mut checked = Checked::new();
     let mut outcomes = Vec::with_capacity(requests.len());
     let mut admitted = Vec::new();
     for receipts in requests {
-        let usable = receipts.iter().try_for_each(|receipt| check(c, &mut checked, receipt, now));
-        match usable {
+        let versions: Result<Vec<_>> = receipts.iter().map(|receipt| check(c, &mut checked, receipt, now)).collect();
+        match versions {
             // The transaction failed, and with it everybody's.
             Err(failed) if failed.kind.status().is_server_error() => return Err(failed),
             Err(refused) => outcomes.push(Err(refused)),
-            Ok(()) => {
-                admitted.extend_from_slice(receipts);
+            Ok(versions) => {
+                admitted.extend(versions.into_iter().zip(receipts));
                 outcomes.push(Ok(()));
             }
         }
     }
     if !admitted.is_empty() {
         write_batch(c, keys, &admitted, now)?;
-        let licences: HashSet<_> = checked.into_iter().map(|(id, _)| id).collect();
+        let licences: HashSet<_> = checked.into_keys().map(|(id, ..)| id).collect();
         for id in licences {
             note_progress(c, id, now)?;
         }
@@ -102,26 +102,30 @@ fn commit(c: &mut Conn, keys: &ExchangeKeys, requests: &[Vec<Receipt>], now: Ins
     Ok(outcomes)
 }
 
-/// Licences that were found usable, each with the seat it was found with.
-type Checked = HashSet<(EntitlementId, Option<TokenId>)>;
+/// Licences that were found usable, each with the seat and the number of the version that it was found with; and that version.
+type Checked = HashMap<(EntitlementId, Option<TokenId>, i32), VersionId>;
 
-fn check(c: &mut Conn, checked: &mut Checked, receipt: &Receipt, now: Instant) -> Result<()> {
-    let Receipt { entitlement: id, seat, .. } = receipt;
-    if !checked.contains(&(*id, *seat)) {
-        let entitlement =
-            queries::find_entitlement(c, *id)?.ok_or_else(|| Error::not_found(format!("entitlement {id}")))?;
-        require_usable(&entitlement, now)?;
-        if seat.is_some() {
-            require_seat(c, *seat, &entitlement)?;
-        }
-        checked.insert((*id, *seat));
+/// The version that a receipt is for, if its licence may be used for it now.
+fn check(c: &mut Conn, checked: &mut Checked, receipt: &Receipt, now: Instant) -> Result<VersionId> {
+    let Receipt { entitlement: id, seat, version: number, .. } = receipt;
+    if let Some(version) = checked.get(&(*id, *seat, *number)) {
+        return Ok(*version);
     }
-    Ok(())
+    let entitlement =
+        queries::find_entitlement(c, *id)?.ok_or_else(|| Error::not_found(format!("entitlement {id}")))?;
+    require_usable(&entitlement, now)?;
+    if seat.is_some() {
+        require_seat(c, *seat, &entitlement)?;
+    }
+    let (_, version) = subscriptions::require_covered(c, &entitlement, Some(*number))?;
+    checked.insert((*id, *seat, *number), version.id);
+    Ok(version.id)
 }
 
-fn write_batch(c: &mut Conn, keys: &ExchangeKeys, receipts: &[Receipt], now: Instant) -> Result<()> {
+fn write_batch(c: &mut Conn, keys: &ExchangeKeys, receipts: &[(VersionId, &Receipt)], now: Instant) -> Result<()> {
     let batch = ReceiptBatchId::new(now);
-    let documents = receipts.iter().map(crate::signing::canonical_json).collect::<Result<Vec<_>>>()?;
+    let documents =
+        receipts.iter().map(|(_, receipt)| crate::signing::canonical_json(receipt)).collect::<Result<Vec<_>>>()?;
     let leaves: Vec<_> = documents.iter().map(tree::leaf_hash).collect();
     let root = tree::root_of(&leaves);
     let subject = vec![ResourceDescriptor::new(batch.to_string(), root)];
@@ -133,11 +137,12 @@ fn write_batch(c: &mut Conn, keys: &ExchangeKeys, receipts: &[Receipt], now: Ins
     Ok(())
 }
 
-/// Moves the order along: the first link begins its delivery, and the last shard's first link completes it.
+/// Moves the order along: the first link begins its delivery, and the first link to the last shard of what it was bought with
+/// completes it.
 fn note_progress(c: &mut Conn, id: EntitlementId, now: Instant) -> Result<()> {
     let Some(entitlement) = queries::find_entitlement(c, id)? else { return Ok(()) };
     let order = market::mark_delivering(c, entitlement.order_id, now)?;
-    if order.state == market::OrderState::Delivering && queries::count_paths(c, id)? >= order.shard_count {
+    if order.state == market::OrderState::Delivering && queries::count_paths(c, &entitlement)? >= order.shard_count {
         market::mark_delivered(c, entitlement.order_id, now)?;
     }
     Ok(())

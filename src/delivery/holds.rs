@@ -1,9 +1,13 @@
 //! What a claim about a version does to everybody's licences to it. Each change is an own step and statement.
 //!
+//! A licence of one version stands and falls with it. A subscription covers several, and a claim about one leaves the others.
+//!
 //! Invariant: of the suspended licences, lifting a hold touches those alone that a hold suspended.
 
+use std::collections::HashSet;
+
 use super::standing::advance;
-use super::{Entitlement, EntitlementState, queries};
+use super::{Entitlement, EntitlementState, queries, subscriptions};
 use crate::db::Conn;
 use crate::error::Result;
 use crate::keys::ExchangeKeys;
@@ -22,7 +26,7 @@ pub fn hold(c: &mut Conn, keys: &ExchangeKeys, version: VersionId, cause: Takedo
             advance(c, keys, entitlement, EntitlementState::Suspended, cause, reason, now)?;
         }
     }
-    Ok(())
+    note_holds(c, keys, version, (true, cause), now)
 }
 
 /// Ends the hold of `cause`: unless something else holds the version, what holds suspended is as it was before.
@@ -38,11 +42,28 @@ pub fn lift(c: &mut Conn, keys: &ExchangeKeys, version: VersionId, cause: Takedo
             advance(c, keys, entitlement, EntitlementState::Active, cause, reason, now)?;
         }
     }
+    note_holds(c, keys, version, (false, cause), now)
+}
+
+/// Tells the subscriptions that cover a version whether it is held.
+fn note_holds(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    version: VersionId,
+    (is_held, cause): (bool, TakedownId),
+    now: Instant,
+) -> Result<()> {
+    for subscription in subscriptions_to(c, version)? {
+        if subscription.state.may_become(EntitlementState::Revoked) {
+            subscriptions::note_hold(c, keys, &subscription, version, (is_held, cause), now)?;
+        }
+    }
     Ok(())
 }
 
-/// Revokes every licence to a version, and gives them all: those that had ended before too, for their holders may
-/// still have the bytes. What was paid for them goes back where it is still in escrow. Callers authorise.
+/// Revokes every licence to a version, withdraws it from every subscription, and gives them all: those that had ended before
+/// too, for their holders may still have the bytes. What was paid for them goes back where it is still in escrow. Callers
+/// authorise.
 pub fn recall(
     c: &mut Conn,
     keys: &ExchangeKeys,
@@ -51,7 +72,7 @@ pub fn recall(
     reason: &str,
     now: Instant,
 ) -> Result<Vec<Entitlement>> {
-    let recalled = entitlements_to(c, version)?;
+    let mut recalled = entitlements_to(c, version)?;
     for entitlement in &recalled {
         if entitlement.state.may_become(EntitlementState::Revoked) {
             advance(c, keys, entitlement.clone(), EntitlementState::Revoked, cause, reason, now)?;
@@ -61,7 +82,30 @@ pub fn recall(
             market::orders::refund_recalled(c, keys, order, cause, now)?;
         }
     }
+    for subscription in subscriptions_to(c, version)? {
+        subscriptions::withdraw(c, keys, &subscription, version, (cause, reason), now)?;
+        if subscription.version_id == version {
+            end_unsettled(c, keys, &subscription, cause, now)?;
+        }
+        recalled.push(subscription);
+    }
     Ok(recalled)
+}
+
+/// Refunds and ends a subscription whose first version is recalled while its price is in escrow.
+fn end_unsettled(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    subscription: &Entitlement,
+    cause: TakedownId,
+    now: Instant,
+) -> Result<()> {
+    let order = market::orders::refund_recalled(c, keys, subscription.order_id, cause, now)?;
+    if order.state == market::OrderState::Refunded && subscription.state.may_become(EntitlementState::Revoked) {
+        let reason = "the order was refunded";
+        advance(c, keys, subscription.clone(), EntitlementState::Revoked, cause, reason, now)?;
+    }
+    Ok(())
 }
 
 fn suspended_by_a_hold(c: &mut Conn, entitlement: &Entitlement) -> Result<bool> {
@@ -69,14 +113,27 @@ fn suspended_by_a_hold(c: &mut Conn, entitlement: &Entitlement) -> Result<bool> 
     Ok(suspended.is_some_and(|step| step.actor.parse::<TakedownId>().is_ok()))
 }
 
+/// The licences that were bought with a version, and are of that version alone.
 fn entitlements_to(c: &mut Conn, version: VersionId) -> Result<Vec<Entitlement>> {
+    let mut all = all_pages(|after| Ok(queries::list_entitlements_of_version(c, version, after, PAGE)?))?;
+    let subscriptions: HashSet<_> = subscriptions_to(c, version)?.into_iter().map(|one| one.id).collect();
+    all.retain(|entitlement| !subscriptions.contains(&entitlement.id));
+    Ok(all)
+}
+
+/// The subscriptions that cover a version.
+fn subscriptions_to(c: &mut Conn, version: VersionId) -> Result<Vec<Entitlement>> {
+    all_pages(|after| subscriptions::covering(c, version, after, PAGE))
+}
+
+fn all_pages(mut page: impl FnMut(&str) -> Result<Vec<Entitlement>>) -> Result<Vec<Entitlement>> {
     let mut all: Vec<Entitlement> = Vec::new();
     loop {
         let after = all.last().map(|entitlement| entitlement.id.to_string()).unwrap_or_default();
-        let page = queries::list_entitlements_of_version(c, version, &after, PAGE)?;
-        if page.is_empty() {
+        let found = page(&after)?;
+        if found.is_empty() {
             return Ok(all);
         }
-        all.extend(page);
+        all.extend(found);
     }
 }

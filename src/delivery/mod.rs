@@ -18,6 +18,7 @@ mod renewals;
 pub mod routes;
 pub mod seats;
 mod standing;
+pub mod subscriptions;
 pub mod trades;
 
 pub use desk::{Delivered, ReceiptDesk};
@@ -65,7 +66,7 @@ text_enum! {
     }
 }
 
-/// A licensee's right to download one version.
+/// A licensee's right to download one version, or what its subscription covers.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
 #[diesel(table_name = crate::schema::entitlements, check_for_backend(crate::db::MultiBackend))]
 pub struct Entitlement {
@@ -75,7 +76,7 @@ pub struct Entitlement {
     pub order_id: OrderId,
     /// The licensee.
     pub organisation_id: OrganisationId,
-    /// What may be downloaded.
+    /// What it was bought with: what may be downloaded, and with a [subscription](subscriptions) more.
     pub version_id: VersionId,
     /// Which of its shards; all of them when absent.
     pub selection: Option<Json<Selection>>,
@@ -193,6 +194,7 @@ fn grant(
     };
     queries::insert_entitlement(c, &entitlement)?;
     history::record(c, id, None, "active", caller.user_id, "the order was paid", now)?;
+    subscriptions::begin(c, keys, &entitlement, order.listing_id, now)?;
     Ok(entitlement)
 }
 
@@ -225,18 +227,26 @@ pub fn entitlements(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<V
     Ok(queries::list_entitlements(c, &holders, page.after_id::<kind::Entitlement>()?, page.limit()? + 1)?)
 }
 
-/// The licences to any of these versions that the caller's organisations hold, and then those that they may use as
-/// affiliates of who does; whatever their standing, each oldest first.
-pub fn licences(c: &mut Conn, caller: &Caller, versions: &[VersionId]) -> Result<Vec<Entitlement>> {
+/// The licences to any of these versions, each with the version, that the caller's organisations hold, and then those that
+/// they may use as affiliates of who does; whatever their standing, each oldest first.
+pub fn licences(c: &mut Conn, caller: &Caller, versions: &[VersionId]) -> Result<Vec<(VersionId, Entitlement)>> {
     let holders: Vec<OrganisationId> = caller.memberships.iter().map(|m| m.organisation_id).collect();
-    let mut licences = queries::list_entitlements_to(c, &holders, versions)?;
+    let mut licences = licences_of(c, &holders, versions)?;
     licences.extend(access::of_others(c, &caller.memberships, versions)?);
     Ok(licences)
 }
 
-/// Who holds a version: every entitlement to it, oldest first. Callers authorise.
-pub fn holders_of(c: &mut Conn, version_id: VersionId, limit: i64) -> Result<Vec<Entitlement>> {
-    Ok(queries::list_entitlements_of_version(c, version_id, "", limit)?)
+/// The licences of these organisations to any of these versions, each with the version, oldest first.
+fn licences_of(
+    c: &mut Conn,
+    holders: &[OrganisationId],
+    versions: &[VersionId],
+) -> Result<Vec<(VersionId, Entitlement)>> {
+    let bought = queries::list_entitlements_to(c, holders, versions)?;
+    let mut licences: Vec<_> = bought.into_iter().map(|licence| (licence.version_id, licence)).collect();
+    licences.extend(subscriptions::of(c, holders, versions)?);
+    licences.sort_by_key(|(_, licence)| licence.id);
+    Ok(licences)
 }
 
 /// The receipts under an entitlement, oldest first. Callers authorise.
@@ -244,17 +254,24 @@ pub fn receipts_of(c: &mut Conn, entitlement_id: EntitlementId, after: &str, lim
     Ok(queries::list_receipts(c, entitlement_id, after, limit)?.into_iter().map(|row| row.document.0).collect())
 }
 
-/// Decides which links a caller gets, and writes the receipts for them. Nothing is recorded yet: see [`ReceiptDesk`].
-pub fn plan(c: &mut Conn, caller: &Caller, id: EntitlementId, paths: &[String], now: Instant) -> Result<Vec<Planned>> {
+/// Decides which links a caller gets to a version that a licence covers, the one that it was bought with where no number is
+/// given, and writes the receipts for them. Nothing is recorded yet: see [`ReceiptDesk`].
+pub fn plan(
+    c: &mut Conn,
+    caller: &Caller,
+    id: EntitlementId,
+    (number, paths): (Option<i32>, &[String]),
+    now: Instant,
+) -> Result<Vec<Planned>> {
     let entitlement = entitlement(c, caller, id)?;
     let Access { affiliate, seat } = access::may_use(c, caller, &entitlement, now)?;
     if paths.is_empty() || paths.len() > MAX_LINKS {
         return Err(Error::invalid("paths", format!("ask for 1 to {MAX_LINKS} paths at a time, not {}", paths.len())));
     }
-    let (dataset, version) = catalog::version(c, entitlement.version_id)?;
-    let dataset = format!("{}/{}", dataset.handle, dataset.name);
+    let (dataset, version) = subscriptions::require_covered(c, &entitlement, number)?;
+    let dataset = dataset.full_name();
     let planned = |path: &String| {
-        let shard = catalog::shard(c, entitlement.version_id, path)?;
+        let shard = catalog::shard(c, version.id, path)?;
         require_covered(&entitlement, &shard)?;
         let receipt = Receipt {
             v: 1,
@@ -276,10 +293,11 @@ pub fn plan(c: &mut Conn, caller: &Caller, id: EntitlementId, paths: &[String], 
     paths.iter().map(planned).collect()
 }
 
-/// An entitlement under which the caller may download now.
-pub fn require_use(c: &mut Conn, caller: &Caller, id: EntitlementId, now: Instant) -> Result<Entitlement> {
+/// An entitlement under which the caller may download this version now.
+pub fn require_use(c: &mut Conn, caller: &Caller, id: EntitlementId, number: i32, now: Instant) -> Result<Entitlement> {
     let entitlement = entitlement(c, caller, id)?;
     access::may_use(c, caller, &entitlement, now)?;
+    subscriptions::require_covered(c, &entitlement, Some(number))?;
     Ok(entitlement)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use super::queries;
+use super::{Receipt, queries, subscriptions};
 use crate::catalog;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
@@ -13,7 +13,7 @@ use crate::provenance::passport::{Delivery, Passport, PassportKey, PassportState
 use crate::provenance::policy::Witness;
 use crate::provenance::{self, StatementKind, exchange_keys, proofs, tree};
 use crate::signing::{Bytes, canonical_json};
-use crate::types::{EntitlementId, PageQuery, ReceiptBatchId, StatementId};
+use crate::types::{EntitlementId, Instant, PageQuery, ReceiptBatchId, StatementId, VersionId};
 use crate::{assessment, market, terms};
 
 /// Receipts, or statements, read at a time.
@@ -33,17 +33,14 @@ pub fn passport(
     let entitlement = super::entitlement(c, caller, id)?;
     let contract = market::contract_of(c, entitlement.order_id)?;
     let ordered_at = market::order(c, entitlement.order_id)?.created_at;
-    let assessed = assessment::valid_assessment(c, entitlement.version_id, ordered_at)?;
-    let rests_on = [
-        catalog::seal_of(c, entitlement.version_id)?.statement_id,
-        terms::terms(c, entitlement.terms_id)?.statement_id,
-        assessed.statement_id,
-        assessment::certificate_of(c, entitlement.version_id)?
-            .ok_or_else(|| Error::internal("a listed version has a certificate"))?
-            .statement_id,
-        contract.statement_id,
-        entitlement.statement_id,
-    ];
+    let mut rests_on = vetting(c, entitlement.version_id, ordered_at)?.to_vec();
+    rests_on.push(terms::terms(c, entitlement.terms_id)?.statement_id);
+    rests_on.extend([contract.statement_id, entitlement.statement_id]);
+    for joined in subscriptions::versions(c, &entitlement)? {
+        if joined.version_id != entitlement.version_id {
+            rests_on.extend(vetting(c, joined.version_id, joined.joined_at)?);
+        }
+    }
     let named = market::offer_of(c, entitlement.order_id)?.or(market::negotiated_offer_of(c, entitlement.order_id)?);
     let mut statements = Vec::new();
     for id in rests_on.into_iter().chain(named) {
@@ -62,6 +59,16 @@ pub fn passport(
         statements.push(logged(c, about.id)?);
     }
     Passport::issue(&exchange_keys::active(c, keys)?, origin, witnesses, statements, signers, deliveries)
+}
+
+/// What says of a version what it is, that it was assessed by then, and that it is registered.
+fn vetting(c: &mut Conn, version: VersionId, at: Instant) -> Result<[StatementId; 3]> {
+    let certificate = assessment::certificate_of(c, version)?;
+    Ok([
+        catalog::seal_of(c, version)?.statement_id,
+        assessment::valid_assessment(c, version, at)?.statement_id,
+        certificate.ok_or_else(|| Error::internal("a listed version has a certificate"))?.statement_id,
+    ])
 }
 
 /// Every change of the licence since it was granted, oldest first.
@@ -96,7 +103,8 @@ fn deliveries(c: &mut Conn, id: EntitlementId, statements: &mut Vec<PassportStat
         let Some(last) = page.last() else { return Ok(deliveries) };
         after = last.document.0.receipt.to_string();
         for row in page {
-            if !shards.insert(row.document.0.path.clone()) {
+            let Receipt { version, path, .. } = &row.document.0;
+            if !shards.insert((*version, path.clone())) {
                 continue;
             }
             let (batch, leaves) = match batches.entry(row.batch_id) {

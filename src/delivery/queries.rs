@@ -163,6 +163,7 @@ struct NewReceipt<'a> {
     batch_id: ReceiptBatchId,
     batch_index: i32,
     entitlement_id: EntitlementId,
+    version_id: VersionId,
     user_id: UserId,
     path: &'a str,
     sha256: Digest,
@@ -171,19 +172,24 @@ struct NewReceipt<'a> {
 }
 
 /// Inserts a batch's receipts in order, a bounded number of rows at a time.
-pub(super) fn insert_receipts(c: &mut Conn, batch_id: ReceiptBatchId, receipts: &[Receipt]) -> QueryResult<()> {
+pub(super) fn insert_receipts(
+    c: &mut Conn,
+    batch_id: ReceiptBatchId,
+    receipts: &[(VersionId, &Receipt)],
+) -> QueryResult<()> {
     let rows: Vec<NewReceipt<'_>> = receipts
         .iter()
         .zip(0_i32..)
-        .map(|(receipt, batch_index)| NewReceipt {
+        .map(|((version_id, receipt), batch_index)| NewReceipt {
             id: receipt.receipt,
             batch_id,
             batch_index,
             entitlement_id: receipt.entitlement,
+            version_id: *version_id,
             user_id: receipt.user,
             path: &receipt.path,
             sha256: receipt.sha256,
-            document: Json(receipt.clone()),
+            document: Json((*receipt).clone()),
             issued_at: receipt.issued_at,
         })
         .collect();
@@ -228,17 +234,22 @@ pub(super) fn find_batch_statement(c: &mut Conn, id: ReceiptBatchId) -> QueryRes
     receipt_batches::table.find(id).select(receipt_batches::statement_id).first(c)
 }
 
-/// The last receipt under an entitlement, and when it was recorded.
-pub(super) fn find_last_receipt(c: &mut Conn, id: EntitlementId) -> QueryResult<Option<(ReceiptId, Instant)>> {
+/// The last receipt for what an entitlement was bought with, and when it was recorded.
+pub(super) fn find_last_receipt(c: &mut Conn, entitlement: &Entitlement) -> QueryResult<Option<(ReceiptId, Instant)>> {
     receipts::table
-        .filter(receipts::entitlement_id.eq(id))
+        .filter(receipts::entitlement_id.eq(entitlement.id))
+        .filter(receipts::version_id.eq(entitlement.version_id))
         .order(receipts::id.desc())
         .select((receipts::id, receipts::issued_at))
         .first(c)
         .optional()
 }
 
-/// How many different shards an entitlement's receipts cover.
-pub(super) fn count_paths(c: &mut Conn, id: EntitlementId) -> QueryResult<i64> {
-    receipts::table.filter(receipts::entitlement_id.eq(id)).select(count(receipts::path).aggregate_distinct()).first(c)
+/// How many different shards of what an entitlement was bought with its receipts cover.
+pub(super) fn count_paths(c: &mut Conn, entitlement: &Entitlement) -> QueryResult<i64> {
+    receipts::table
+        .filter(receipts::entitlement_id.eq(entitlement.id))
+        .filter(receipts::version_id.eq(entitlement.version_id))
+        .select(count(receipts::path).aggregate_distinct())
+        .first(c)
 }

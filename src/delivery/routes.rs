@@ -18,7 +18,7 @@ use crate::market::Order;
 use crate::market::orders::routes::{OrderView, order_view};
 use crate::types::{Digest, EntitlementId, Instant, OrderId, Page, PageQuery, ProgrammeId, ReceiptId, TermsId};
 
-/// A licensee's right to download one version.
+/// A licensee's right to download one version, or what its subscription covers.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct EntitlementView {
     /// Its identifier.
@@ -31,6 +31,9 @@ pub(crate) struct EntitlementView {
     dataset: String,
     /// The version's number.
     version: i32,
+    /// The versions that may be downloaded, and those that might: the one that it was bought with, and those that joined it
+    /// since where the terms are those of a subscription.
+    versions: Vec<CoveredVersionView>,
     /// Which of its shards; null for the whole version.
     selection: Option<Selection>,
     /// Under which terms.
@@ -45,6 +48,30 @@ pub(crate) struct EntitlementView {
     expires_at: Option<Instant>,
 }
 
+/// A version under a licence.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct CoveredVersionView {
+    /// Its number.
+    number: i32,
+    /// Since when it is licensed.
+    since: Instant,
+    /// Since when it is not any more, because it was recalled; null while it is.
+    withdrawn_at: Option<Instant>,
+}
+
+fn covered(c: &mut Conn, entitlement: &Entitlement, own: i32) -> Result<Vec<CoveredVersionView>> {
+    let mut views = Vec::new();
+    for covered in super::subscriptions::versions(c, entitlement)? {
+        let number = catalog::version(c, covered.version_id)?.1.number;
+        let (since, withdrawn_at) = (covered.joined_at, covered.withdrawn_at);
+        views.push(CoveredVersionView { number, since, withdrawn_at });
+    }
+    if views.is_empty() {
+        views.push(CoveredVersionView { number: own, since: entitlement.granted_at, withdrawn_at: None });
+    }
+    Ok(views)
+}
+
 fn view(c: &mut Conn, entitlement: Entitlement) -> Result<EntitlementView> {
     let (dataset, version) = catalog::version(c, entitlement.version_id)?;
     Ok(EntitlementView {
@@ -53,6 +80,7 @@ fn view(c: &mut Conn, entitlement: Entitlement) -> Result<EntitlementView> {
         organisation: identity::organisation(c, entitlement.organisation_id)?.handle,
         dataset: format!("{}/{}", dataset.handle, dataset.name),
         version: version.number,
+        versions: covered(c, &entitlement, version.number)?,
         selection: entitlement.selection().cloned(),
         terms_id: entitlement.terms_id,
         seats: super::seats::limit(c, &entitlement)?,
@@ -239,6 +267,9 @@ async fn change(
 pub(crate) struct LinksWanted {
     /// Shard paths, at most 1,000.
     paths: Vec<String>,
+    /// The number of the version, of those that the licence covers; the one that it was bought with when absent.
+    #[serde(default)]
+    version: Option<i32>,
 }
 
 /// Links to shards, in the order asked for.
@@ -277,8 +308,8 @@ pub(crate) async fn create_links(
     id: Path<EntitlementId>,
     wanted: Json<LinksWanted>,
 ) -> Result<Json<Links>> {
-    let (id, paths, now) = (*id, wanted.into_inner().paths, app.clock.now());
-    let planned = app.db.read(move |c| super::plan(c, &caller, id, &paths, now)).await?;
+    let (id, LinksWanted { paths, version }, now) = (*id, wanted.into_inner(), app.clock.now());
+    let planned = app.db.read(move |c| super::plan(c, &caller, id, (version, &paths), now)).await?;
     let delivered = app.receipts.record(planned).await?;
     let mut links = Vec::with_capacity(delivered.len());
     for one in delivered {

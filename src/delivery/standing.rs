@@ -10,7 +10,7 @@ use std::fmt::Display;
 
 use serde_json::{Value, json};
 
-use super::{Entitlement, EntitlementState, queries};
+use super::{Entitlement, EntitlementState, queries, subscriptions};
 use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
@@ -46,7 +46,7 @@ pub fn change_standing(
     if to == EntitlementState::Active && entitlement.expires_at.is_some_and(|end| end <= now) {
         return Err(cannot_become(&entitlement, to).remedy("its term ended: the licensee buys another"));
     }
-    if to == EntitlementState::Active {
+    if to == EntitlementState::Active && !subscriptions::is_one(c, &entitlement)? {
         market::require_free(c, entitlement.version_id)?;
     }
     advance(c, keys, entitlement, to, caller.user_id, &reason, now)

@@ -61,11 +61,12 @@ pub fn find(
     let missing = || Refusal::Entry { path: wanted.path.clone(), commit: revision.commit() };
     let (licence, content) = under_licence(c, caller, (&repo, revision), front_door, |c, caller, licence| {
         if wanted.path != README {
-            let mut planned = delivery::plan(c, caller, licence.id, std::slice::from_ref(&wanted.path), now)?;
+            let path = [wanted.path.clone()];
+            let mut planned = delivery::plan(c, caller, licence.id, (Some(revision.number), &path), now)?;
             let planned = planned.pop().ok_or_else(|| Error::internal("a shard was planned and is not there"))?;
             return Ok(Content::Shard(Box::new(planned)));
         }
-        delivery::require_use(c, caller, licence.id, now)?;
+        delivery::require_use(c, caller, licence.id, revision.number, now)?;
         let files = files(c, &repo.dataset, revision)?;
         let oid = files.entry(README).map(|entry| entry.oid(&files.commit)).unwrap_or_default();
         Ok(Content::Readme(files.readme, oid))

@@ -140,8 +140,8 @@ fn visible(c: &mut Conn, caller: Option<&Caller>, dataset: &Dataset) -> Result<V
     let is_insider = catalog::is_insider(caller, dataset.organisation_id);
     let mut revisions = Vec::new();
     for (number, seal) in sealed {
-        let licences: Vec<_> =
-            licences.iter().filter(|licence| licence.version_id == seal.version_id).cloned().collect();
+        let to_this = licences.iter().filter(|(version, _)| *version == seal.version_id);
+        let licences: Vec<_> = to_this.map(|(_, licence)| licence.clone()).collect();
         let is_listed = listed.contains(&seal.version_id);
         if !(is_insider || is_listed || !licences.is_empty()) {
             continue;

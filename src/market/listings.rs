@@ -16,6 +16,7 @@ use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{self, Caller, Role};
+use crate::jobs::{self, Job};
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::terms;
@@ -23,7 +24,7 @@ use crate::text_enum;
 use crate::types::{AssessmentId, Digest, Instant, ListingId, OrganisationId, PageQuery, TermsId, VersionId};
 
 /// The most versions of one dataset whose listings are looked up.
-const MAX_VERSIONS: i64 = 1000;
+pub const MAX_VERSIONS: i64 = 1000;
 /// The longest reason that somebody gives for a step of a listing, in characters: the exchange may put words before it.
 pub(super) const MAX_REASON_CHARS: usize = identity::MAX_REASON_CHARS - 100;
 const SECONDS_PER_DAY: u64 = 86_400;
@@ -263,6 +264,9 @@ pub(super) fn advance(
     });
     let subjects = vec![ResourceDescriptor::new("listing", opening)];
     provenance::declare(c, keys, StatementKind::ListingChange, listing.id, subjects, &predicate, now)?;
+    if to == ListingState::Listed && terms::is_subscription(&terms::terms(c, listing.terms_id)?.document) {
+        jobs::enqueue(c, Job::ExtendSubscriptions { listing_id: listing.id }, now)?;
+    }
     Ok(Listing { state: to, ..listing })
 }
 

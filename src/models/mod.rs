@@ -237,7 +237,7 @@ fn check_item(
 ) -> Result<(Dataset, VersionId)> {
     let named = format!("{}@{}", item.dataset, item.version);
     let (dataset, version) = match item.entitlement {
-        Some(id) => licensed(c, caller, lab, training, id)?,
+        Some(id) => licensed(c, caller, lab, training, (id, item.version))?,
         None => own(c, lab, item)?,
     };
     if (dataset.full_name(), version.number) != (item.dataset.clone(), item.version) {
@@ -261,7 +261,7 @@ fn licensed(
     caller: &Caller,
     lab: &Organisation,
     training: &Training,
-    id: EntitlementId,
+    (id, number): (EntitlementId, i32),
 ) -> Result<(Dataset, catalog::Version)> {
     let entitlement = delivery::entitlement(c, caller, id).map_err(|error| error.field("entitlement"))?;
     if entitlement.organisation_id != lab.id {
@@ -276,14 +276,15 @@ fn licensed(
             .field("entitlement")
             .remedy("name a licence for this use, or declare each use by itself"));
     }
-    let granted_at = entitlement.granted_at.to_string();
+    let (dataset, version, since) = delivery::subscriptions::licensed_version(c, &entitlement, number)?;
+    let granted_at = since.to_string();
     if training.trained_to.as_deref().is_some_and(|to| granted_at.get(..10).is_some_and(|day| to < day)) {
-        let detail = format!("{id} was granted at {granted_at}, when the work had ended");
+        let detail = format!("{id} licenses it since {granted_at}, when the work had ended");
         return Err(Error::new(Kind::NotEntitled, detail)
             .field("entitlement")
             .remedy("name the licence that was held at the time, or correct trained_to"));
     }
-    catalog::version(c, entitlement.version_id)
+    Ok((dataset, version))
 }
 
 /// A version of the lab itself, for which it needs no licence.

@@ -10,9 +10,11 @@ mod price;
 mod queries;
 pub mod routes;
 mod shares;
+mod subscription;
 
 pub use price::{MAX_AMOUNT_MINOR, Price, Unit, price};
 pub use shares::{MAX_ROYALTY_BASIS_POINTS, RevenueShare};
+pub use subscription::{is_subscription, joins};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -165,8 +167,8 @@ pub fn check(document: &TermsDocument) -> Result<()> {
             return refused(field, format!("{twice} is named twice"));
         }
     }
-    price::check(&document.price)?;
-    if document.divisible && matches!(document.price, Price::OneOff { .. }) {
+    price::check(document)?;
+    if document.divisible && matches!(document.price, Price::OneOff { .. } | Price::Subscription { .. }) {
         return refused("divisible", "one amount for the whole version cannot be divided; ask a price per unit".into());
     }
     if let Some(days) = document.duration_days
@@ -393,7 +395,9 @@ mod tests {
         let free = TermsDocument { price: Price::Free {}, duration_days: None, ..document(&[Use::Evaluate], &[]) };
         let counted = Price::PerUnit { unit: Unit::Token, amount: Money::new(5, Currency::CNY), per: 1000 };
         let counted = TermsDocument { price: counted, divisible: true, ..free.clone() };
-        for terms in [free, counted] {
+        let subscribed = Price::Subscription { amount: Money::new(5, Currency::CNY), per_days: 30 };
+        let subscribed = TermsDocument { price: subscribed, duration_days: Some(60), ..free.clone() };
+        for terms in [free, counted, subscribed] {
             schemas::validate("terms.v1", &statement("lingang-data", &terms).unwrap().predicate).unwrap();
         }
         for pointer in ["", "/document", "/document/price", "/document/price/amount"] {

@@ -1,4 +1,4 @@
-//! What a licence costs: nothing, one amount, or an amount for so many records, bytes or tokens.
+//! What a licence costs: nothing, one amount, an amount for so many records, bytes or tokens, or one for so many days.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -45,6 +45,14 @@ pub enum Price {
         /// For how many units; above zero.
         per: i64,
     },
+    /// An amount for so many days, paid for the whole term at once. The versions of the dataset that come on the board on
+    /// subscription terms while the term runs are licensed too.
+    Subscription {
+        /// The amount; above zero.
+        amount: Money,
+        /// For how many days; above zero, and the term is a multiple of them.
+        per_days: i32,
+    },
 }
 
 impl Measure {
@@ -85,7 +93,18 @@ pub fn price(document: &TermsDocument, measure: &Measure) -> Result<Money> {
             })?;
             Ok(Money::new(total, amount.currency))
         }
+        Price::Subscription { amount, per_days } => {
+            let total = periods(document, per_days).and_then(|periods| periods.checked_mul(amount.amount_minor));
+            let total = total.ok_or_else(|| Error::internal("subscription terms were published unchecked"))?;
+            Ok(Money::new(total, amount.currency))
+        }
     }
+}
+
+/// How many periods of so many days the term of a document has; nothing where it is no whole number of them.
+fn periods(document: &TermsDocument, per_days: i32) -> Option<i64> {
+    let days = document.duration_days.filter(|days| *days > 0 && days.checked_rem(per_days) == Some(0))?;
+    days.checked_div(per_days).map(i64::from)
 }
 
 /// `amount` for each `per` of `units`: to the nearest whole number, a half upwards, and at least one for something.
@@ -95,8 +114,8 @@ fn total(amount: i64, units: i64, per: i64) -> i128 {
     nearest.max(i128::from(exact > 0))
 }
 
-/// Checks that a price can be paid and counted.
-pub(super) fn check(price: &Price) -> Result<()> {
+/// Checks that a price can be paid and counted, and fits the term.
+pub(super) fn check(document: &TermsDocument) -> Result<()> {
     let in_bounds = |field: &str, number: i64, remedy: &str| {
         if (1..=MAX_AMOUNT_MINOR).contains(&number) {
             return Ok(());
@@ -106,12 +125,24 @@ pub(super) fn check(price: &Price) -> Result<()> {
     };
     let check_amount =
         |amount: &Money| in_bounds("amount.amount_minor", amount.amount_minor, "for no price use the model \"free\"");
-    match price {
+    match &document.price {
         Price::Free {} => Ok(()),
         Price::OneOff { amount } => check_amount(amount),
         Price::PerUnit { amount, per, .. } => {
             check_amount(amount)?;
             in_bounds("per", *per, "say for how many units the amount is asked")
+        }
+        Price::Subscription { amount, per_days } => {
+            check_amount(amount)?;
+            in_bounds("per_days", i64::from(*per_days), "say for how many days the amount is asked")?;
+            let Some(periods) = periods(document, *per_days) else {
+                let term = document.duration_days.map_or("for ever".to_string(), |days| format!("{days} days"));
+                let detail = format!("a subscription that is paid by {per_days} days cannot run {term}");
+                let remedy = format!("choose a term that is a multiple of {per_days} days");
+                return Err(Error::invalid("document.duration_days", detail).remedy(remedy));
+            };
+            let total = periods.saturating_mul(amount.amount_minor);
+            in_bounds("amount.amount_minor", total, "ask less, or for a shorter term")
         }
     }
 }
@@ -138,6 +169,30 @@ mod tests {
         let free = TermsDocument { price: Price::Free {}, ..one_off };
         assert_eq!(price(&free, &MUCH).unwrap(), Money::zero(Currency::CNY));
         assert_eq!(serde_json::to_value(&free).unwrap()["price"], serde_json::json!({"model": "free"}));
+    }
+
+    #[test]
+    fn a_subscription_costs_all_its_periods_and_runs_a_whole_number_of_them() {
+        let subscription = |amount_minor, per_days, duration_days| {
+            let price = Price::Subscription { amount: Money::new(amount_minor, Currency::CNY), per_days };
+            TermsDocument { price, duration_days, ..document(&[Use::Pretrain], &[]) }
+        };
+        let yearly = subscription(1000, 30, Some(360));
+        check(&yearly).unwrap();
+        assert_eq!(price(&yearly, &MUCH).unwrap(), Money::new(12_000, Currency::CNY));
+        for (bad, field) in [
+            (subscription(1000, 30, Some(365)), "duration_days"),
+            (subscription(1000, 30, Some(0)), "duration_days"),
+            (subscription(1000, 30, None), "duration_days"),
+            (subscription(1000, 0, Some(30)), "price.per_days"),
+            (subscription(1000, -30, Some(30)), "price.per_days"),
+            (subscription(0, 30, Some(30)), "price.amount.amount_minor"),
+            (subscription(MAX_AMOUNT_MINOR, 30, Some(60)), "price.amount.amount_minor"),
+        ] {
+            let error = check(&bad).unwrap_err();
+            assert_eq!(error.field, Some(format!("document.{field}")), "{bad:?}");
+            assert!(error.remedy.is_some(), "{error}");
+        }
     }
 
     #[test]

@@ -132,6 +132,14 @@ def verify_offer(contract, offers):  # [12]
         require("negotiation" in contract or offer["organisation"] == offer["provider"], "the provider did not make the offer")
 
 
+def verify_manifest(digest, manifest, contracts, changes):  # [12]
+    """A manifest is named by a contract, or it joined a subscription: the licence of a contract that licenses new versions."""
+    joined = any(change.get("scope") == "joined" and change["manifest_sha256"] == digest for change in changes)
+    sold = any(one["licence"].get("new_versions") and one["dataset"] == manifest["dataset"] for one in contracts)
+    named = any(one["manifest_sha256"] == digest for one in contracts)
+    require(not contracts or named or (joined and sold), "nothing licenses a manifest")
+
+
 def verify_delivery(delivery, opened, digests):  # [10]
     receipt, batch, index, size, path = members(delivery, ("receipt", "batch", "leaf_index", "tree_size", "path"))
     require(0 <= batch < len(opened) and opened[batch][0] == "receipt-batch", "it names no batch of receipts")
@@ -141,7 +149,9 @@ def verify_delivery(delivery, opened, digests):  # [10]
     verify_inclusion(receipt, index, size, [bytes.fromhex(hash) for hash in path], root, "its place in the batch")
     document = read(receipt, "the receipt")
     verify_references(document, digests)
-    shards = [subject for kind, _, statement, *_ in opened if kind == "manifest" for subject in statement["subject"]]
+    manifests = [statement for kind, _, statement, *_ in opened if kind == "manifest"]
+    own = [one for one in manifests if one["predicate"]["version"] == document["version"]]
+    shards = [subject for one in own for subject in one["subject"]]
     shard = {"name": document["path"], "digest": {"sha256": document["sha256"]}}
     require(shard in shards, f"the manifest names no such shard as {document['path']}")
 
@@ -183,7 +193,10 @@ def verify_whole(text, log_vkey, exchange_key, witnesses):  # [12]
         digests.setdefault(kind, set()).add(digest)
     require("manifest" in digests, "there is no manifest")
     offers = {digest: statement["predicate"] for kind, digest, statement, *_ in opened if kind == "offer"}
-    for kind, _, statement, recorded_at, _ in opened:
+    contracts, changes = ([one["predicate"] for kind, _, one, *_ in opened if kind == wanted] for wanted in ("contract", "entitlement-change"))
+    for kind, digest, statement, recorded_at, _ in opened:
+        if kind == "manifest":
+            verify_manifest(digest, statement["predicate"], contracts, changes)
         verify_references(statement["predicate"], digests)
         verify_offer(statement["predicate"] if kind == "contract" else {}, offers)
         for target in CHAIN.get(kind, []):

@@ -164,7 +164,7 @@ async fn a_link_that_was_planned_before_the_revocation_does_not_leave_after_it()
             token_id: None,
             memberships: vec![membership],
         };
-        delivery::plan(c, &caller, id, &["data/a.jsonl".to_string()], now)
+        delivery::plan(c, &caller, id, (None, &["data/a.jsonl".to_string()]), now)
     };
     let planned = story.app.app().db.read(plan).await.unwrap();
     story.change(&story.app.operator, "revocation", "a court ordered it").await.unwrap();

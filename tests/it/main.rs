@@ -44,6 +44,7 @@ mod selection;
 mod settlement;
 mod statements;
 mod store;
+mod subscriptions;
 mod support;
 mod takedowns;
 mod tidy;

@@ -12,7 +12,7 @@ use crate::identity::Organisation;
 use crate::market::Order;
 use crate::schema::{
     contracts, entitlements, log_sequence, objects, orders, organisations, receipt_batches, receipts, shards,
-    statements,
+    statements, subscription_versions,
 };
 use crate::terms::TermsDocument;
 use crate::types::{
@@ -61,6 +61,10 @@ pub(in crate::compliance) fn list_versions(
     let Some(mut versions) = versions(scope).map(str::to_string) else { return Ok(Vec::new()) };
     if let Scope::Organisation(_) = scope {
         versions.push_str(" UNION ALL SELECT version_id FROM entitlements WHERE organisation_id = ?");
+        versions.push_str(
+            " UNION ALL SELECT joined.version_id FROM subscription_versions joined \
+             JOIN entitlements ON entitlements.id = entitlement_id WHERE organisation_id = ?",
+        );
     }
     let mut sql = Sql::new("SELECT v.id FROM versions v");
     sql.push_with(" WHERE v.id > ?", after);
@@ -106,7 +110,13 @@ pub(in crate::compliance) fn list_licences(
         .inner_join(orders::table)
         .inner_join(organisations::table)
         .inner_join(contracts::table.on(contracts::order_id.eq(entitlements::order_id)))
-        .filter(entitlements::version_id.eq(version))
+        .filter(
+            entitlements::version_id.eq(version).or(entitlements::id.eq_any(
+                subscription_versions::table
+                    .filter(subscription_versions::version_id.eq(version))
+                    .select(subscription_versions::entitlement_id),
+            )),
+        )
         .order(entitlements::id)
         .limit(limit)
         .select((
@@ -143,7 +153,7 @@ pub(in crate::compliance) struct DeliveryRow {
 /// Which deliveries are wanted.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::compliance) enum DeliveriesOf {
-    Entitlement(EntitlementId),
+    Licence(EntitlementId, VersionId),
     Bytes(Digest),
 }
 
@@ -168,7 +178,9 @@ pub(in crate::compliance) fn list_deliveries(
         ))
         .into_boxed();
     query = match of {
-        DeliveriesOf::Entitlement(entitlement) => query.filter(receipts::entitlement_id.eq(entitlement)),
+        DeliveriesOf::Licence(entitlement, version) => {
+            query.filter(receipts::entitlement_id.eq(entitlement)).filter(receipts::version_id.eq(version))
+        }
         DeliveriesOf::Bytes(sha256) => query.filter(receipts::sha256.eq(sha256)),
     };
     query.load(c)

@@ -172,6 +172,7 @@ fn things(scope: &Scope) -> String {
             "id FROM orders WHERE version_id",
             "contracts.id FROM contracts JOIN orders ON orders.id = order_id WHERE version_id",
             "id FROM entitlements WHERE version_id",
+            "entitlement_id FROM subscription_versions WHERE version_id",
             "id FROM takedowns WHERE version_id",
             "recalls.id FROM recalls JOIN takedowns ON takedowns.id = takedown_id WHERE version_id",
         ])),
@@ -210,13 +211,21 @@ fn receipts(scope: &Scope) -> Option<String> {
         Scope::Bytes(_) => Some("receipts.sha256 = ?".to_string()),
         Scope::Order(_) => Some(under("order_id = ?")),
         Scope::Thing(_) => Some("batch_id = ?".to_string()),
-        Scope::Organisation(_) => versions(scope).map(|versions| {
-            under(&format!(
-                "organisation_id = ? UNION ALL SELECT id FROM entitlements WHERE version_id IN ({versions})"
-            ))
+        Scope::Organisation(_) => {
+            versions(scope).map(|versions| under(&format!("organisation_id = ? UNION ALL {}", covering(versions))))
+        }
+        _ => versions(scope).map(|versions| {
+            format!("entitlement_id IN ({}) AND receipts.version_id IN ({versions})", covering(versions))
         }),
-        _ => versions(scope).map(|versions| under(&format!("version_id IN ({versions})"))),
     }
+}
+
+/// The licences to some versions, as a subquery.
+fn covering(versions: &str) -> String {
+    format!(
+        "SELECT id FROM entitlements WHERE version_id IN ({versions}) \
+         UNION ALL SELECT entitlement_id FROM subscription_versions WHERE version_id IN ({versions})"
+    )
 }
 
 /// Which events are wanted.

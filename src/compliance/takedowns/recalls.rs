@@ -1,6 +1,6 @@
 //! Recalls: what the holder of a licence to a recalled version has to do, and what it did.
 //!
-//! The licence is revoked when the recall is issued; its holder acknowledges the recall, and then signs that the bytes
+//! The licence is revoked when the recall is issued, or the version withdrawn from a subscription; its holder acknowledges the recall, and then signs that the bytes
 //! are gone, or says what was trained on them. Who says neither in time is overdue, and can still do so later.
 //!
 //! Invariant: a recall moves only as [`RecallState::may_become`] allows.
@@ -25,7 +25,7 @@ use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::signing::Envelope;
 use crate::text_enum;
 use crate::types::{
-    Digest, EntitlementId, Instant, OrganisationId, PageQuery, RecallId, StatementId, TakedownId, kind,
+    Digest, EntitlementId, Instant, OrganisationId, PageQuery, RecallId, StatementId, TakedownId, VersionId, kind,
 };
 
 /// How long a licensee has.
@@ -165,8 +165,8 @@ fn check_attestation(
     subject: &[ResourceDescriptor],
     now: Instant,
 ) -> Result<()> {
-    let entitlement = delivery::entitlement_of(c, recall.entitlement_id)?;
-    let (dataset, version) = catalog::version(c, entitlement.version_id)?;
+    let recalled = recalled_version(c, recall)?;
+    let (dataset, version) = catalog::version(c, recalled)?;
     let manifest = catalog::seal_of(c, version.id)?.manifest_sha256;
     let handle = identity::organisation(c, recall.organisation_id)?.handle;
     let expected = [
@@ -227,6 +227,12 @@ pub fn recall(c: &mut Conn, caller: &Caller, id: RecallId) -> Result<Recall> {
     if sees { Ok(recall) } else { Err(missing()) }
 }
 
+/// What is recalled: of a licence that covers several versions, one. Callers authorise.
+pub(super) fn recalled_version(c: &mut Conn, recall: &Recall) -> Result<VersionId> {
+    let case = queries::find_takedown(c, recall.takedown_id)?;
+    Ok(case.ok_or_else(|| Error::internal(format!("{} follows from no case", recall.id)))?.version_id)
+}
+
 /// Whose licence is recalled.
 ///
 /// # Errors
@@ -282,7 +288,8 @@ fn put_on_record(
     history::record(c, recall.id, from.map(RecallState::as_str), recall.state.as_str(), actor, reason, now)?;
     let entitlement = delivery::entitlement_of(c, recall.entitlement_id)?;
     let granted = provenance::statement(c, entitlement.statement_id)?.envelope.pae_sha256();
-    let manifest = catalog::seal_of(c, entitlement.version_id)?.manifest_sha256;
+    let recalled = recalled_version(c, recall)?;
+    let manifest = catalog::seal_of(c, recalled)?.manifest_sha256;
     let predicate = json!({
         "recall": recall.id, "takedown": recall.takedown_id, "entitlement_sha256": granted,
         "manifest_sha256": manifest, "state": recall.state, "due_at": recall.due_at, "at": now,

@@ -11,7 +11,6 @@ use crate::app::App;
 use crate::assessment::Evidence;
 use crate::catalog;
 use crate::db::Conn;
-use crate::delivery;
 use crate::error::{Problem, Result};
 use crate::history::{self, Transition};
 use crate::identity::{self, Caller};
@@ -306,7 +305,7 @@ pub(crate) struct RecallView {
 }
 
 fn recall_view(c: &mut Conn, recall: Recall) -> Result<RecallView> {
-    let version = delivery::entitlement_of(c, recall.entitlement_id)?.version_id;
+    let version = recalls::recalled_version(c, &recall)?;
     let manifest_sha256 = catalog::seal_of(c, version)?.manifest_sha256;
     let (dataset, version) = catalog::version(c, version)?;
     Ok(RecallView {

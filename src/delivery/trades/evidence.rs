@@ -10,7 +10,7 @@ pub fn evidence_of(c: &mut Conn, order: &Order) -> Result<DeliveryEvidence> {
     let shards = order.shard_count;
     let none = DeliveryEvidence { shards_delivered: 0, shards, last_receipt: None, last_receipt_at: None };
     let Some(entitlement) = queries::find_entitlement_of(c, order.licensed_by())? else { return Ok(none) };
-    let Some((last, at)) = queries::find_last_receipt(c, entitlement.id)? else { return Ok(none) };
-    let shards_delivered = queries::count_paths(c, entitlement.id)?;
+    let Some((last, at)) = queries::find_last_receipt(c, &entitlement)? else { return Ok(none) };
+    let shards_delivered = queries::count_paths(c, &entitlement)?;
     Ok(DeliveryEvidence { shards_delivered, last_receipt: Some(last), last_receipt_at: Some(at), ..none })
 }

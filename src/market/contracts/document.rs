@@ -8,7 +8,8 @@ use crate::catalog::{Measure, Part};
 use crate::error::{Error, Kind, Result};
 use crate::identity::Organisation;
 use crate::provenance::{ResourceDescriptor, Statement, StatementKind};
-use crate::terms::{Price, TermsDocument, Unit, Use};
+use crate::terms::{self, Price, TermsDocument, Unit, Use};
+use crate::text_enum;
 use crate::types::{Digest, Instant, ListingId, Money, NegotiationId, OrderId, TermsId};
 
 /// The member of the predicate that holds the digests of the renderings.
@@ -87,12 +88,36 @@ pub struct Party {
     pub country: String,
 }
 
+text_enum! {
+    /// What a price was counted in.
+    pub enum PricedIn {
+        /// Records.
+        Record = "record",
+        /// Bytes.
+        Byte = "byte",
+        /// Tokens.
+        Token = "token",
+        /// Days of the term.
+        Day = "day",
+    }
+}
+
+impl From<Unit> for PricedIn {
+    fn from(unit: Unit) -> Self {
+        match unit {
+            Unit::Record => Self::Record,
+            Unit::Byte => Self::Byte,
+            Unit::Token => Self::Token,
+        }
+    }
+}
+
 /// How a price was counted: so many units, at so much for so many.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PricedBy {
     /// What was counted.
-    pub unit: Unit,
+    pub unit: PricedIn,
     /// How many there are.
     pub count: i64,
     /// What is asked …
@@ -111,6 +136,10 @@ pub struct Licence {
     pub territory: Vec<String>,
     /// For how many days from the grant; null for ever.
     pub duration_days: Option<i32>,
+    /// Whether the versions of the dataset that come on the board on subscription terms while the term runs are licensed
+    /// too; absent where they are not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new_versions: bool,
     /// Whether the buyer must name the provider.
     pub attribution: bool,
     /// Whether the buyer's affiliates may use the corpus too.
@@ -131,8 +160,16 @@ impl Party {
 impl PricedBy {
     /// How the price of so much is counted under terms; nothing where they ask one amount, or none.
     pub fn under(terms: &TermsDocument, measure: &Measure) -> Option<Self> {
-        let Price::PerUnit { unit, amount, per } = terms.price else { return None };
-        Some(Self { unit, count: measure.units(unit)?, amount, per })
+        match terms.price {
+            Price::Free {} | Price::OneOff { .. } => None,
+            Price::PerUnit { unit, amount, per } => {
+                Some(Self { unit: unit.into(), count: measure.units(unit)?, amount, per })
+            }
+            Price::Subscription { amount, per_days } => {
+                let (count, per) = (i64::from(terms.duration_days?), i64::from(per_days));
+                Some(Self { unit: PricedIn::Day, count, amount, per })
+            }
+        }
     }
 }
 
@@ -143,6 +180,7 @@ impl Licence {
             prohibited_uses: terms.prohibited_uses.clone(),
             territory: terms.territory.clone(),
             duration_days: terms.duration_days,
+            new_versions: terms::is_subscription(terms),
             attribution: terms.attribution,
             affiliates: terms.affiliates,
             seats: terms.seats,

@@ -16,5 +16,5 @@ pub mod routes;
 mod wording;
 
 pub use amounts::in_capitals;
-pub use document::{ContractDocument, Licence, Party, PricedBy, check, statement};
+pub use document::{ContractDocument, Licence, Party, PricedBy, PricedIn, check, statement};
 pub use rendering::{Format, Language, Renderings, render};

@@ -164,7 +164,7 @@ pub(super) fn make_out(config: &Config, deal: &Deal<'_>, (id, made_at): (OrderId
 
 /// The listing of this identifier, if it can be bought now: it is on the board, its assessment is valid, and the provider
 /// stands by what it signed.
-pub(in crate::market) fn open_listing(c: &mut Conn, id: ListingId, now: Instant) -> Result<Listing> {
+pub fn open_listing(c: &mut Conn, id: ListingId, now: Instant) -> Result<Listing> {
     let listing = listings::listing(c, id)?;
     if listing.state != ListingState::Listed {
         return Err(Error::new(Kind::WrongState, format!("listing {id} is {}, and takes no orders", listing.state)));

@@ -42,6 +42,7 @@ pub(super) fn chain(opened: &[Opened], unchecked: &mut Vec<String>) -> Result<Ve
         }
     }
     opened.iter().try_for_each(|document| keeps_its_offer(document, opened))?;
+    opened.iter().try_for_each(|document| is_licensed(document, opened))?;
     opened.iter().map(|document| refers_to(document, opened, unchecked)).collect()
 }
 
@@ -75,6 +76,35 @@ fn keeps_its_offer(contract: &Opened, opened: &[Opened]) -> Result<()> {
     match said.get("negotiation").is_some() || offered.get("organisation") == offered.get("provider") {
         true => Ok(()),
         false => Err(failed(&contract.name, "offer", "the provider did not make it")),
+    }
+}
+
+/// A manifest is of what a contract names, or joined a subscription: by a change of the licence, whose contract licenses new
+/// versions of that dataset.
+fn is_licensed(manifest: &Opened, opened: &[Opened]) -> Result<()> {
+    let contracts = || opened.iter().filter(|other| other.kind == StatementKind::Contract);
+    if manifest.kind != StatementKind::Manifest || contracts().next().is_none() {
+        return Ok(());
+    }
+    let member = |of: &Opened, pointer: &str| of.statement.predicate.pointer(pointer).cloned();
+    let sha256 = Some(Value::from(manifest.pae_sha256.to_string()));
+    if contracts().any(|contract| member(contract, "/manifest_sha256") == sha256) {
+        return Ok(());
+    }
+    let joined = opened.iter().any(|change| {
+        change.kind == StatementKind::EntitlementChange
+            && member(change, "/scope") == Some("joined".into())
+            && member(change, "/manifest_sha256") == sha256
+    });
+    let dataset = member(manifest, "/dataset");
+    let sells_it = |contract: &Opened| {
+        member(contract, "/licence/new_versions") == Some(true.into()) && member(contract, "/dataset") == dataset
+    };
+    match joined && contracts().any(sells_it) {
+        true => Ok(()),
+        false => {
+            Err(failed(&manifest.name, "licence", "neither does a contract name it, nor did it join a subscription"))
+        }
     }
 }
 
@@ -141,7 +171,12 @@ pub(super) fn open_delivery(delivery: &Delivery, opened: &[Opened], name: &str) 
     references(&receipt, opened, name)?;
     let text = |member: &str| receipt.get(member).and_then(Value::as_str);
     if let (Some(path), Some(sha256)) = (text("path"), text("sha256")) {
-        let shards = opened.iter().filter(|o| o.kind == StatementKind::Manifest).flat_map(|o| &o.statement.subject);
+        let version = receipt.get("version");
+        let is_meant = |manifest: &&Opened| {
+            let own = manifest.statement.predicate.get("version");
+            manifest.kind == StatementKind::Manifest && (version.is_none() || own == version)
+        };
+        let shards = opened.iter().filter(is_meant).flat_map(|manifest| &manifest.statement.subject);
         if !shards.into_iter().any(|shard| shard.name == path && shard.digest.sha256.to_string() == sha256) {
             return Err(refused("chain", format!("the manifest names no shard {path:?} with the digest {sha256}")));
         }

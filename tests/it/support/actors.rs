@@ -201,12 +201,31 @@ impl Actor {
         self.seal(name, shards, parents).await.unwrap()
     }
 
+    /// Publishes a further version of a dataset.
+    pub async fn publish_version(&self, name: &str, version: i64, shards: &[(&str, &[u8])]) -> Published {
+        let versions = format!("/v1/datasets/{}/{name}/versions", self.handle);
+        self.post(&versions, &json!({ "card": CARD })).await.unwrap();
+        for (path, bytes) in shards {
+            self.put_shard(&format!("{versions}/{version}"), path, bytes).await.unwrap();
+        }
+        self.seal_version((name, version), shards, &[]).await.unwrap()
+    }
+
     /// Seals the draft of version 1 of a dataset.
     pub async fn seal(&self, name: &str, shards: &[(&str, &[u8])], parents: &[Value]) -> Result<Published> {
-        let (subjects, mut predicate) = self.manifest(name, 1, shards);
+        self.seal_version((name, 1), shards, parents).await
+    }
+
+    async fn seal_version(
+        &self,
+        (name, version): (&str, i64),
+        shards: &[(&str, &[u8])],
+        parents: &[Value],
+    ) -> Result<Published> {
+        let (subjects, mut predicate) = self.manifest(name, version, shards);
         predicate["parents"] = json!(parents);
         let manifest = self.sign(StatementKind::Manifest, subjects, predicate);
-        let sealed = Published { dataset: format!("{}/{name}", self.handle), version: 1, manifest };
+        let sealed = Published { dataset: format!("{}/{name}", self.handle), version, manifest };
         self.post(format!("{}/seal", sealed.path()), &json!({ "envelope": sealed.manifest })).await?;
         Ok(sealed)
     }
@@ -420,12 +439,22 @@ impl Actor {
         self.post(format!("/v1/entitlements/{entitlement}/links"), &json!({ "paths": paths })).await
     }
 
-    /// Declares that a model was pretrained on a licensed version.
+    /// Declares that a model was pretrained on a licensed version, the first of its dataset.
     pub async fn declare_model(&self, name: &str, dataset: &str, entitlement: &str) -> Result<Value> {
+        self.declare_model_on(name, (dataset, 1), entitlement).await
+    }
+
+    /// The same, on another version.
+    pub async fn declare_model_on(
+        &self,
+        name: &str,
+        (dataset, number): (&str, i64),
+        entitlement: &str,
+    ) -> Result<Value> {
         let sha256 = Digest::of(name);
-        let version = self.get(format!("/v1/datasets/{dataset}/versions/1")).await?;
+        let version = self.get(format!("/v1/datasets/{dataset}/versions/{number}")).await?;
         let item = json!({
-            "dataset": dataset, "version": 1, "manifest_sha256": version["seal"]["manifest_sha256"],
+            "dataset": dataset, "version": number, "manifest_sha256": version["seal"]["manifest_sha256"],
             "entitlement": entitlement,
         });
         let predicate = json!({

@@ -123,7 +123,17 @@ fn term(document: &ContractDocument) -> Vec<Line> {
         [everywhere] if everywhere == "*" => "worldwide".to_string(),
         countries => countries.join(", "),
     };
-    vec![item("Term", duration), item("Territory", territory)]
+    let mut lines = vec![item("Term", duration), item("Territory", territory)];
+    if document.licence.new_versions {
+        lines.push(item(
+            "Subscription",
+            "later versions of the dataset that Party A lists on subscription terms while the term runs are licensed too",
+        ));
+        lines.push(said(
+            "A later version joins by a statement of the exchange, unless the terms on which it is listed allow less than this contract; the price covers the whole term, and is settled on acceptance of the version above.",
+        ));
+    }
+    lines
 }
 
 fn limits(document: &ContractDocument) -> Vec<Line> {

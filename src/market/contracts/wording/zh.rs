@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::{item, said, to_the_second};
 use crate::catalog::{Part, Selection};
 use crate::market::contracts::amounts::{in_capitals, in_groups};
-use crate::market::contracts::document::{ContractDocument, Party, PricedBy};
+use crate::market::contracts::document::{ContractDocument, Party, PricedBy, PricedIn};
 use crate::market::contracts::rendering::{Line, Paper};
-use crate::terms::{Unit, Use};
+use crate::terms::Use;
 use crate::types::{Instant, Money};
 
 /// Beijing time is ahead of UTC, all year.
@@ -93,9 +93,10 @@ fn price(document: &ContractDocument) -> Vec<Line> {
     let mut lines = vec![item("合同价款", amount(document.price))];
     if let Some(PricedBy { unit, count, amount, per }) = &document.priced_by {
         let name = match unit {
-            Unit::Record => "条记录",
-            Unit::Byte => "字节",
-            Unit::Token => "个词元",
+            PricedIn::Record => "条记录",
+            PricedIn::Byte => "字节",
+            PricedIn::Token => "个词元",
+            PricedIn::Day => "日",
         };
         lines.push(item("计价", format!("{count}{name}，每{per}{name}{}", in_groups(*amount))));
     }
@@ -129,7 +130,14 @@ fn term(document: &ContractDocument) -> Vec<Line> {
         [everywhere] if everywhere == "*" => "全球".to_string(),
         countries => countries.join("、"),
     };
-    vec![item("授权期限", duration), item("授权地域", territory)]
+    let mut lines = vec![item("授权期限", duration), item("授权地域", territory)];
+    if document.licence.new_versions {
+        lines.push(item("订阅", "授权期限内，甲方以订阅条款挂牌的该语料后续版本一并授权"));
+        lines.push(said(
+            "后续版本的挂牌条款不窄于本合同的，由交易所出具声明并入本授权；价款为全部期限的价款，在上述版本验收时一次结算。",
+        ));
+    }
+    lines
 }
 
 fn limits(document: &ContractDocument) -> Vec<Line> {
