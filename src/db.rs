@@ -44,6 +44,7 @@ pub const APPEND_ONLY: &[&str] = &[
     "transitions",
     "ledger_transactions",
     "ledger_postings",
+    "ledger_closings",
     "log_entries",
     "log_sequence",
     "log_checkpoints",

@@ -227,6 +227,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    ledger_closings (account_id, last_posting_id) {
+        account_id -> Text,
+        last_posting_id -> Text,
+        balance_minor -> BigInt,
+        closed_at -> Timestamp,
+    }
+}
+
+diesel::table! {
     ledger_postings (id) {
         id -> Text,
         transaction_id -> Text,
@@ -850,6 +859,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     api_tokens,
     ledger_accounts,
     ledger_transactions,
+    ledger_closings,
     ledger_postings,
     exchange_keys,
     log_entries,

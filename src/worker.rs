@@ -15,7 +15,7 @@ use crate::events::{dispatch, retention};
 use crate::jobs::{self, Job, Leased};
 use crate::provenance::publication::Publisher;
 use crate::provenance::sequencer;
-use crate::{catalog, delivery, market};
+use crate::{catalog, delivery, ledger, market};
 
 const JOBS_AT_ONCE: usize = 2;
 /// To how many webhooks one process sends at once.
@@ -23,7 +23,7 @@ const COURIERS: usize = 16;
 /// How often an idle worker looks for work.
 const IDLE: Duration = Duration::from_millis(100);
 /// How often one looks for what time has ended: abandoned uploads, public notices, assessments, licences past their
-/// term, orders past their deadline, offers past their window, idle negotiations, late recalls.
+/// term, orders past their deadline, offers past their window, idle negotiations, late recalls; and closes accounts.
 const SWEEP: Duration = Duration::from_secs(10 * 60);
 /// How long it waits after a failure of the database.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -206,6 +206,9 @@ async fn sweep(app: App, stop: CancellationToken) {
         }
         if let Err(error) = delivery::trades::pass_deadlines(&app).await {
             tracing::error!(?error, "orders past their deadline could not be moved on");
+        }
+        if let Err(error) = ledger::close_accounts(&app).await {
+            tracing::error!(?error, "accounts could not be closed");
         }
         if let Err(error) = market::offers::expire_ended(&app).await {
             tracing::error!(?error, "offers past their window could not be ended");

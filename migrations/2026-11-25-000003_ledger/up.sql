@@ -38,6 +38,15 @@ CREATE TABLE ledger_postings (
 CREATE INDEX ledger_postings_by_account ON ledger_postings (account_id, id);
 CREATE INDEX ledger_postings_by_transaction ON ledger_postings (transaction_id);
 
+-- What an account held after one of its postings, where its balance is not kept: who asks sums what came after.
+CREATE TABLE ledger_closings (
+    account_id TEXT NOT NULL REFERENCES ledger_accounts (id),
+    last_posting_id TEXT NOT NULL REFERENCES ledger_postings (id),
+    balance_minor BIGINT NOT NULL,
+    closed_at TIMESTAMP NOT NULL,
+    PRIMARY KEY (account_id, last_posting_id)
+);
+
 -- Money that arrived at the bank. What waits for a second operator has not moved yet.
 CREATE TABLE deposits (
     id TEXT NOT NULL PRIMARY KEY,

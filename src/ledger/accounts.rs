@@ -2,12 +2,12 @@
 //!
 //! An organisation's wallet and what it holds for payout keep their balance beside their postings, because it gates
 //! spending; so does the pool of a voucher programme, which only the purchases that it pays for write. A payable does
-//! not: every sale of a provider would write that one row. What may be taken from it is the sum of its postings, read
-//! in the serialisable transaction that takes it.
+//! not: every sale of a provider would write that one row. What may be taken from it is the sum of its postings, read from
+//! its last [closing balance](super::closings) on, in the serialisable transaction that takes it.
 
 use std::fmt;
 
-use super::queries;
+use super::{closings, queries};
 use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::identity::{self, Caller};
@@ -124,7 +124,7 @@ pub fn accounts(c: &mut Conn, caller: &Caller, handle: &str, page: &PageQuery) -
     let limit = page.limit()?;
     let rows = queries::list_accounts(c, organisation, page.after_id::<kind::Account>()?, limit.saturating_add(1))?;
     let rows = rows.into_iter().map(|account| {
-        let balance = Money::new(queries::sum_postings(c, account.id)?, account.currency);
+        let balance = Money::new(closings::held(c, &account)?, account.currency);
         Ok(AccountBalance { id: account.id, kind: account.kind, balance })
     });
     Ok(Page::new(rows.collect::<Result<Vec<_>>>()?, limit, |account| account.id.to_string()))
@@ -140,13 +140,13 @@ pub(super) fn authorise_reader(c: &mut Conn, caller: &Caller, handle: &str) -> R
     Err(Error::not_found(format_args!("the ledger of {handle}")))
 }
 
-/// What an account holds: the sum of its postings, zero if it was never posted to.
+/// What an account holds, which is the sum of its postings; zero if it was never posted to.
 ///
 /// # Errors
 /// `Internal` when the sum is larger than an `i64`.
 pub fn balance(c: &mut Conn, account: AccountRef, currency: Currency) -> Result<Money> {
     let minor = match queries::find_account(c, account, currency)? {
-        Some(row) => queries::sum_postings(c, row.id)?,
+        Some(row) => closings::held(c, &row)?,
         None => 0,
     };
     Ok(Money::new(minor, currency))

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::accounts::AccountKind;
-use super::queries;
+use super::{closings, queries};
 use crate::db::Conn;
 use crate::error::Result;
 use crate::text_enum;
@@ -22,6 +22,8 @@ text_enum! {
         Complete = "complete",
         /// A balance that is kept beside the postings is their sum.
         Gate = "gate",
+        /// A closing balance is the sum of the postings up to it.
+        Closing = "closing",
         /// No account of an organisation is below zero.
         NotOverdrawn = "not_overdrawn",
         /// What is held for an organisation is what its withdrawals wait for.
@@ -78,6 +80,11 @@ pub fn audit(c: &mut Conn) -> Result<Vec<Difference>> {
     for (account, currency, gate, sum) in queries::list_gates_astray(c)? {
         let (gate, sum) = (Money::new(gate, currency), Money::new(sum, currency));
         found.push(Difference::new(Rule::Gate, account, sum, gate));
+    }
+    for (account, closing, sum) in closings::list_astray(c)? {
+        let currency = queries::currency_of(c, account)?;
+        let (closing, sum) = (Money::new(closing, currency), Money::new(sum, currency));
+        found.push(Difference::new(Rule::Closing, account, sum, closing));
     }
     for (account, currency, sum) in queries::list_overdrawn(c)? {
         found.push(Difference::new(Rule::NotOverdrawn, account, "zero or more", Money::new(sum, currency)));

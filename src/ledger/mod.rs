@@ -5,19 +5,21 @@
 //! at or below zero, and what the exchange owes to others is above it.
 //!
 //! A balance is the sum of an account's postings. Only a wallet, and what is held for payout, also keep their balance
-//! beside them, because it gates spending: two buyers' trades therefore never write the same row.
+//! beside them, because it gates spending: two buyers' trades therefore never write the same row. Of what is owed to a provider,
+//! which many buyers' trades credit, a job writes down a [closing balance](closings) now and then; the rest is summed.
 //!
 //! Money comes in by a [deposit](deposits) and goes out by a [withdrawal](withdrawals); an operator records both with
 //! the bank's reference, and large ones take two operators. What was wrong is reversed by its opposite, never changed.
 //!
 //! Invariant: the postings of every transaction sum to zero.
-//! Invariant: a gated balance equals the sum of its postings, and no account of an organisation is below zero.
+//! Invariant: a gated balance, and a closing balance, equal the sum of their postings, and no account of an organisation is below zero.
 //! Invariant: a kind and a reference occur together once, ever.
 //! Invariant: nothing moves for a step that waits for a second operator, and never is that the one who recorded it.
 
 mod accounts;
 mod approval;
 mod audit;
+mod closings;
 pub mod deposits;
 mod postings;
 mod queries;
@@ -27,6 +29,7 @@ pub mod withdrawals;
 
 pub use accounts::{AccountBalance, AccountKind, AccountRef, accounts, balance};
 pub use audit::{Difference, Rule, audit, compare, escrow, extent, pools};
+pub use closings::close_accounts;
 pub use deposits::{Deposit, DepositState};
 pub use postings::{Posting, TransactionKind, post, postings};
 pub use statements::Amount;

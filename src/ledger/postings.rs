@@ -1,7 +1,7 @@
 //! Postings: how money moves.
 
 use super::accounts::{AccountKind, AccountRef, authorise_reader, open_account};
-use super::queries;
+use super::{closings, queries};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::identity::Caller;
@@ -83,9 +83,10 @@ pub fn post(
                 return Err(Error::internal(format!("{account} changed within a serialisable transaction")));
             }
         } else if account.owner().is_some() && amount.amount_minor < 0 {
-            remaining(account, Money::new(queries::sum_postings(c, row.id)?, amount.currency), amount)?;
+            remaining(account, Money::new(closings::held(c, &row)?, amount.currency), amount)?;
         }
-        queries::insert_posting(c, PostingId::new(now), id, row.id, amount.amount_minor)?;
+        let posting = closings::next_posting(c, &row, now)?;
+        queries::insert_posting(c, posting, id, row.id, amount.amount_minor)?;
     }
     Ok(id)
 }

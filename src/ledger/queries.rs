@@ -1,4 +1,4 @@
-//! The `ledger_*` tables; deposits and withdrawals are in [`movements`].
+//! The `ledger_*` tables; deposits and withdrawals are in [`movements`], closing balances in [`closings`].
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -12,8 +12,10 @@ use crate::schema::{
 };
 use crate::types::{AccountId, Currency, Instant, Money, OrganisationId, PostingId, ProgrammeId, TransactionId};
 
+mod closings;
 mod movements;
 
+pub(super) use closings::*;
 pub(super) use movements::*;
 
 diesel::allow_columns_to_appear_in_same_group_by_clause!(postings::transaction_id, accounts::currency);
@@ -122,17 +124,8 @@ pub(super) fn insert_posting(
         .execute(c)
 }
 
-pub(super) fn sum_postings(c: &mut Conn, account: AccountId) -> QueryResult<i64> {
-    postings::table.filter(postings::account_id.eq(account)).select(sql::<BigInt>(SUM)).first(c)
-}
-
-/// The sum of an account's postings up to this one.
-pub(super) fn sum_through(c: &mut Conn, account: AccountId, last: &str) -> QueryResult<i64> {
-    postings::table
-        .filter(postings::account_id.eq(account))
-        .filter(postings::id.le(last))
-        .select(sql::<BigInt>(SUM))
-        .first(c)
+pub(super) fn currency_of(c: &mut Conn, account: AccountId) -> QueryResult<Currency> {
+    accounts::table.find(account).select(accounts::currency).first(c)
 }
 
 /// An organisation's accounts in one currency, in the order in which they were opened.

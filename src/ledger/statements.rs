@@ -2,7 +2,7 @@
 //! what they held after.
 //!
 //! Lines are read a page at a time, however many there are. A posting's identifier begins with its time, so a period is
-//! a range of identifiers, and the balance before any line is a sum over the index.
+//! a range of identifiers, and the balance before any line is a closing balance and a sum over the index from there.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::accounts::{AccountKind, authorise_reader};
+use super::closings;
 use super::postings::TransactionKind;
 use super::queries::{self, Account};
 use crate::db::Conn;
@@ -182,7 +183,7 @@ fn open(c: &mut Conn, caller: &Caller, query: &StatementQuery) -> Result<Ledger>
 impl Ledger {
     /// What each account held after the posting with this identifier, or at the instant that it is the first of.
     fn sums(&self, c: &mut Conn, last: &str) -> Result<Balances> {
-        let sum = |account: &Account| Ok((account.id.to_string(), queries::sum_through(c, account.id, last)?));
+        let sum = |account: &Account| Ok((account.id.to_string(), closings::held_through(c, account.id, Some(last))?));
         self.accounts.iter().map(sum).collect()
     }
 

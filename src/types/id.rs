@@ -43,6 +43,12 @@ impl<T: Noun> Id<T> {
         Self(uuid_v7(u64::try_from(at.unix_micros()).unwrap_or(0), 0, 0), PhantomData)
     }
 
+    /// When it was made, to the microsecond.
+    pub fn made_at(self) -> Instant {
+        let (millis, beyond) = (self.0.as_u128() >> 80, (self.0.as_u128() >> 64) & 0xfff);
+        Instant::from_unix_micros(i64::try_from(millis * 1000 + beyond).unwrap_or(i64::MAX))
+    }
+
     /// The identifier as a number, which sorts as its text does.
     pub fn as_u128(self) -> u128 {
         self.0.as_u128()

@@ -38,6 +38,11 @@ async fn rows_of_append_only_tables_cannot_be_changed_or_removed() {
     app.organisation("rival-house").await.publish("copies", &[("a.jsonl", b"{\"text\":\"one\"}\n")]).await;
     app.drain().await;
     app.told().await;
+    let closing = "INSERT INTO ledger_closings SELECT account_id, ledger_postings.id, amount_minor, posted_at \
+                   FROM ledger_postings JOIN ledger_transactions ON ledger_transactions.id = transaction_id \
+                   JOIN ledger_accounts ON ledger_accounts.id = account_id WHERE ledger_accounts.kind = 'bank' \
+                   ORDER BY ledger_postings.id LIMIT 1";
+    app.app().db.write(move |c| Ok(c.batch_execute(closing)?)).await.unwrap();
     for table in APPEND_ONLY.iter().chain(KEPT_A_WHILE) {
         let column = column(table);
         let mut attempts = vec![format!("UPDATE {table} SET {column} = {column}")];
@@ -60,6 +65,7 @@ fn column(table: &str) -> &'static str {
         "log_checkpoints" | "log_publications" => "tree_size",
         "seals" | "offered_versions" => "version_id",
         "version_parents" => "child_id",
+        "ledger_closings" => "account_id",
         "model_versions" => "model_id",
         _ => "id",
     }

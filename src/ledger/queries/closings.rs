@@ -1,0 +1,95 @@
+//! The `ledger_closings` table, and the sums between closing balances.
+
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+
+use super::SUM;
+use crate::db::Conn;
+use crate::ledger::closings::Closing;
+use crate::schema::{ledger_accounts as accounts, ledger_closings as closings, ledger_postings as postings};
+use crate::types::{AccountId, PostingId};
+
+pub(in crate::ledger) fn insert_closing(c: &mut Conn, closing: &Closing) -> QueryResult<usize> {
+    diesel::insert_into(closings::table).values(closing).execute(c)
+}
+
+/// The last closing of an account, or the last that is not after this posting.
+pub(in crate::ledger) fn find_closing(
+    c: &mut Conn,
+    account: AccountId,
+    until: Option<&str>,
+) -> QueryResult<Option<Closing>> {
+    let mut query = closings::table
+        .filter(closings::account_id.eq(account))
+        .order(closings::last_posting_id.desc())
+        .select(Closing::as_select())
+        .into_boxed();
+    if let Some(until) = until {
+        query = query.filter(closings::last_posting_id.le(until.to_string().into_sql::<Text>()));
+    }
+    query.first(c).optional()
+}
+
+/// The first closing of an account after this posting.
+pub(in crate::ledger) fn find_closing_after(
+    c: &mut Conn,
+    account: AccountId,
+    after: &str,
+) -> QueryResult<Option<Closing>> {
+    closings::table
+        .filter(closings::account_id.eq(account))
+        .filter(closings::last_posting_id.gt(after.to_string().into_sql::<Text>()))
+        .order(closings::last_posting_id)
+        .select(Closing::as_select())
+        .first(c)
+        .optional()
+}
+
+/// The sum of an account's postings after one, and up to another or to the last.
+pub(in crate::ledger) fn sum_postings(
+    c: &mut Conn,
+    account: AccountId,
+    after: &str,
+    last: Option<&str>,
+) -> QueryResult<i64> {
+    let mut query = postings::table
+        .filter(postings::account_id.eq(account))
+        .filter(postings::id.gt(after.to_string().into_sql::<Text>()))
+        .select(sql::<BigInt>(SUM))
+        .into_boxed();
+    if let Some(last) = last {
+        query = query.filter(postings::id.le(last.to_string().into_sql::<Text>()));
+    }
+    query.first(c)
+}
+
+/// The posting to an account that is the so-and-so-manieth after another.
+pub(in crate::ledger) fn find_posting_number(
+    c: &mut Conn,
+    account: AccountId,
+    after: &str,
+    number: i64,
+) -> QueryResult<Option<PostingId>> {
+    postings::table
+        .filter(postings::account_id.eq(account))
+        .filter(postings::id.gt(after.to_string().into_sql::<Text>()))
+        .order(postings::id)
+        .offset(number.saturating_sub(1))
+        .limit(1)
+        .select(postings::id)
+        .first(c)
+        .optional()
+}
+
+/// The accounts that are closed now and then, by identifier.
+pub(in crate::ledger) fn list_closed_accounts(c: &mut Conn, after: &str, limit: i64) -> QueryResult<Vec<AccountId>> {
+    accounts::table
+        .filter(accounts::organisation_id.is_not_null())
+        .filter(accounts::gated_balance_minor.is_null())
+        .filter(accounts::id.gt(after.to_string().into_sql::<Text>()))
+        .order(accounts::id)
+        .limit(limit)
+        .select(accounts::id)
+        .load(c)
+}
