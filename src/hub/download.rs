@@ -1,14 +1,13 @@
 //! A file of a commit, and whether its caller may have it.
 
 use super::{README, Readme, Refusal, Repo, Revision, files, repo};
+use crate::config::Config;
 use crate::db::Conn;
 use crate::delivery::{self, Entitlement, Planned};
 use crate::error::{Error, Kind, Result};
 use crate::identity::Caller;
 use crate::types::Instant;
 
-/// From how many days before its end on a licence is said to end.
-const NOTICE_DAYS: i64 = 30;
 const MICROS_PER_DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// What a client asks for.
@@ -46,20 +45,18 @@ pub enum Content {
     Readme(Readme, String),
 }
 
-/// Finds a file, for a caller with a licence that may be used now.
-///
-/// `front_door` is where people read of the exchange's listings: who has no licence is sent there.
+/// Finds a file, for a caller with a licence that may be used now. Who has none is sent to the exchange's listings.
 pub fn find(
     c: &mut Conn,
     caller: Option<&Caller>,
     wanted: &Wanted,
-    front_door: &str,
+    config: &Config,
     now: Instant,
 ) -> Result<Found, Refusal> {
     let repo = repo(c, caller, &wanted.organisation, &wanted.name)?;
     let revision = repo.revision(&wanted.revision)?;
     let missing = || Refusal::Entry { path: wanted.path.clone(), commit: revision.commit() };
-    let (licence, content) = under_licence(c, caller, (&repo, revision), front_door, |c, caller, licence| {
+    let (licence, content) = under_licence(c, caller, (&repo, revision), &config.public_url(), |c, caller, licence| {
         if wanted.path != README {
             let path = [wanted.path.clone()];
             let mut planned = delivery::plan(c, caller, licence.id, (Some(revision.number), &path), now)?;
@@ -76,7 +73,8 @@ pub fn find(
         refusal => refusal,
     })?;
     let dataset = repo.dataset.full_name();
-    let warning = licence.expires_at.and_then(|end| ending(&dataset, revision, end, now));
+    let notice = i64::from(config.renewal_notice_days);
+    let warning = licence.expires_at.and_then(|end| ending(&dataset, revision, (end, notice), now));
     Ok(Found { dataset, commit: revision.commit(), warning, content })
 }
 
@@ -109,11 +107,11 @@ fn under_licence<T>(
     Err(gated(why))
 }
 
-/// What a client prints once when the licence ends soon: a topic, and the text for it.
-fn ending(dataset: &str, revision: &Revision, end: Instant, now: Instant) -> Option<String> {
+/// What a client prints once when the licence ends within so many days: a topic, and the text for it.
+fn ending(dataset: &str, revision: &Revision, (end, notice): (Instant, i64), now: Instant) -> Option<String> {
     let left = end.unix_micros().saturating_sub(now.unix_micros());
     let days = left.max(0).saturating_add(MICROS_PER_DAY - 1) / MICROS_PER_DAY;
     let plural = if days == 1 { "day" } else { "days" };
     let name = format!("{dataset} {}", revision.tag());
-    (days <= NOTICE_DAYS).then(|| format!("licence {name}; your licence to {name} ends in {days} {plural}, at {end}"))
+    (days <= notice).then(|| format!("licence {name}; your licence to {name} ends in {days} {plural}, at {end}"))
 }

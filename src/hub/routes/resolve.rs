@@ -56,10 +56,10 @@ async fn resolve(
     (organisation, name, revision, path): (String, String, String, String),
     request: &HttpRequest,
 ) -> Result<HttpResponse, Refusal> {
-    let (now, front_door) = (app.clock.now(), app.config.public_url());
+    let (now, config) = (app.clock.now(), app.config.clone());
     let wanted = Wanted { organisation, name, revision, path };
     let asked = wanted.clone();
-    let found = read(app, move |c| find(c, caller.0.as_ref(), &asked, &front_door, now)).await?;
+    let found = read(app, move |c| find(c, caller.0.as_ref(), &asked, &config, now)).await?;
     let Found { commit, warning, .. } = &found;
     let (commit, warning) = (commit.clone(), warning.clone());
     let mut response = if wanted.revision == commit {
