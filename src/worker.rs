@@ -52,6 +52,7 @@ async fn perform(app: &App, job: Job) -> Result<()> {
         Job::VerifyUpload { upload_id } => catalog::verify_upload(app, upload_id).await,
         Job::SweepObject { storage_key } => catalog::sweep_object(app, &storage_key).await,
         Job::FlagConflicts { version_id } => compliance::flag_conflicts(app, version_id).await,
+        Job::ExtendSubscription { entitlement_id } => delivery::subscriptions::catch_up(app, entitlement_id).await,
         Job::ExtendSubscriptions { listing_id } => delivery::subscriptions::extend(app, listing_id).await,
         Job::ReviewListings { version_id } => market::review_listings(app, version_id).await,
     }

@@ -194,7 +194,7 @@ fn grant(
     };
     queries::insert_entitlement(c, &entitlement)?;
     history::record(c, id, None, "active", caller.user_id, "the order was paid", now)?;
-    subscriptions::begin(c, keys, &entitlement, order.listing_id, now)?;
+    subscriptions::begin(c, &entitlement, order.listing_id, now)?;
     Ok(entitlement)
 }
 

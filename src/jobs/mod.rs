@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::db::Conn;
 use crate::error::Result;
-use crate::types::{Instant, JobId, Json, ListingId, UploadId, VersionId};
+use crate::types::{EntitlementId, Instant, JobId, Json, ListingId, UploadId, VersionId};
 
 /// A job that failed this often is set aside for a person to look at.
 const MAX_ATTEMPTS: i32 = 12;
@@ -38,6 +38,11 @@ pub enum Job {
     FlagConflicts {
         /// The version.
         version_id: VersionId,
+    },
+    /// Extend a subscription that was just bought to what is newer and on the board.
+    ExtendSubscription {
+        /// The licence.
+        entitlement_id: EntitlementId,
     },
     /// Extend the subscriptions to a dataset to the version that came on the board.
     ExtendSubscriptions {

@@ -204,6 +204,7 @@ async fn what_joined_stays_when_it_leaves_the_board_and_what_came_before_joins_a
 
     let other = story.app.lab("prose-lab", PRICE).await;
     let entitlement = other.buy(&story.offer).await.unwrap();
+    story.app.drain().await;
     let path = format!("/v1/entitlements/{entitlement}");
     let numbers = |shown: Value| {
         let versions = shown["versions"].as_array().unwrap().clone();
@@ -223,6 +224,7 @@ async fn the_download_of_later_versions_is_not_the_delivery_of_the_order() {
     let other = story.app.lab("prose-lab", PRICE).await;
     let order = other.order(&story.offer).await.unwrap();
     let paid = other.pay(&order).await.unwrap();
+    story.app.drain().await;
     let entitlement = paid["entitlement"]["id"].as_str().unwrap();
     let wanted = json!({ "paths": ["data/new.jsonl"], "version": 2 });
     other.post(format!("/v1/entitlements/{entitlement}/links"), &wanted).await.unwrap();

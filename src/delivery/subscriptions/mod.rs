@@ -1,8 +1,8 @@
 //! Subscriptions: a licence whose terms license new versions grows while its term runs.
 //!
-//! A version joins when it is on the board on terms that [`terms::joins`] finds wide enough: at once when it goes on the
-//! board, or comes back, by a job; and when a licence is granted, what is newer and on the board already. It is of the same
-//! dataset, newer than the version that the licence was bought with, sealed, and assessed. Each that joins has a statement
+//! A version joins when it is on the board on terms that [`terms::joins`] finds wide enough: a job looks for subscriptions when
+//! it goes on the board, or comes back, and for what is newer and on the board already when a licence is granted. It is of
+//! the same dataset, newer than the version that the licence was bought with, sealed, and assessed. Each that joins has a statement
 //! of the exchange, which the licensee's passport carries with the manifest of the version.
 //!
 //! What joined stays until the licence ends, whatever becomes of its listing. A claim about one version holds that version
@@ -22,7 +22,7 @@ use crate::app::App;
 use crate::catalog::{self, Dataset, Version};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::jobs::sweep;
+use crate::jobs::{self, Job, sweep};
 use crate::keys::ExchangeKeys;
 use crate::market::{self, Listing, listings};
 use crate::types::{EntitlementId, Instant, ListingId, OrganisationId, VersionId};
@@ -68,29 +68,35 @@ pub struct CoveredVersion {
     pub withdrawn_at: Option<Instant>,
 }
 
-/// Begins the subscription of a licence that was just granted, if its terms are those of one: with the version it was bought
-/// with, and what is newer and on the board.
-pub(super) fn begin(
-    c: &mut Conn,
-    keys: &ExchangeKeys,
-    entitlement: &Entitlement,
-    listing_id: ListingId,
-    now: Instant,
-) -> Result<()> {
+/// Begins the subscription of a licence that was just granted, if its terms are those of one, with the version that it was
+/// bought with.
+pub(super) fn begin(c: &mut Conn, entitlement: &Entitlement, listing_id: ListingId, now: Instant) -> Result<()> {
     if !terms::is_subscription(&terms::terms(c, entitlement.terms_id)?.document) {
         return Ok(());
     }
     let (entitlement_id, version_id) = (entitlement.id, entitlement.version_id);
     let first = CoveredVersion { entitlement_id, version_id, listing_id, joined_at: now, withdrawn_at: None };
     queries::insert_version(c, &first)?;
-    let (dataset, own) = catalog::version(c, version_id)?;
-    let mut newer = catalog::versions_of(c, dataset.id, listings::MAX_VERSIONS)?;
-    newer.retain(|version| version.number > own.number);
-    let newer: Vec<VersionId> = newer.into_iter().map(|version| version.id).collect();
-    for listing in market::listed(c, &newer)? {
-        join(c, keys, entitlement_id, listing.id, now)?;
-    }
+    // What comes on the board at this very moment sees no licence yet: once this one is there, it looks at the board itself.
+    jobs::enqueue(c, Job::ExtendSubscription { entitlement_id }, now)?;
     Ok(())
+}
+
+/// Extends a subscription to what is on the board, and newer than what it was bought with.
+pub async fn catch_up(app: &App, id: EntitlementId) -> Result<()> {
+    let (keys, now) = (app.keys.clone(), app.clock.now());
+    let look = move |c: &mut Conn| {
+        let bought = super::entitlement_of(c, id)?.version_id;
+        let (dataset, own) = catalog::version(c, bought)?;
+        let mut newer = catalog::versions_of(c, dataset.id, listings::MAX_VERSIONS)?;
+        newer.retain(|version| version.number > own.number);
+        let newer: Vec<VersionId> = newer.into_iter().map(|version| version.id).collect();
+        for listing in market::listed(c, &newer)? {
+            join(c, &keys, id, listing.id, now)?;
+        }
+        Ok(())
+    };
+    app.db.write(look).await
 }
 
 /// Extends the subscriptions that run to the version of a listing that came on the board.
