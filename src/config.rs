@@ -72,6 +72,9 @@ pub struct Config {
     /// For how many days a listing is announced, so that others may object, before it goes on the board; with 0 it goes at once
     #[arg(long, env = "CORPEX_PUBLIC_NOTICE_DAYS", default_value_t = 7, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(0..=365))]
     pub public_notice_days: u16,
+    /// How long after the settlement of an order either side may open a dispute over it, in days
+    #[arg(long, env = "CORPEX_DISPUTE_WINDOW_DAYS", default_value_t = 30, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
+    pub dispute_window_days: i32,
     /// How long either side may appeal against the decision of a dispute, in days
     #[arg(long, env = "CORPEX_APPEAL_WINDOW_DAYS", default_value_t = 7, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
     pub appeal_window_days: i32,
@@ -151,6 +154,7 @@ impl Config {
             acceptance_window_days: 14,
             cure_window_days: 14,
             public_notice_days: 0,
+            dispute_window_days: 30,
             appeal_window_days: 7,
             renewal_notice_days: 30,
             negotiation_window_days: 14,

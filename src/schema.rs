@@ -537,6 +537,8 @@ diesel::table! {
         download_days -> Integer,
         acceptance_days -> Integer,
         cure_days -> Integer,
+        dispute_days -> Integer,
+        dispute_until -> Nullable<Timestamp>,
         due_at -> Nullable<Timestamp>,
         announced_due_at -> Nullable<Timestamp>,
         refund_minor -> Nullable<BigInt>,
@@ -596,6 +598,8 @@ diesel::table! {
         state -> Text,
         outcome -> Nullable<Text>,
         refund_minor -> Nullable<BigInt>,
+        recovered_minor -> Nullable<BigInt>,
+        claims -> Nullable<Text>,
         due_at -> Nullable<Timestamp>,
         opened_at -> Timestamp,
     }

@@ -7,7 +7,7 @@ CREATE TABLE ledger_accounts (
     organisation_id TEXT REFERENCES organisations (id),
     -- The programme whose pool it is.
     programme_id TEXT,
-    kind TEXT NOT NULL CHECK (kind IN ('bank', 'wallet', 'held', 'payable', 'escrow', 'fees', 'tax', 'vouchers')),
+    kind TEXT NOT NULL CHECK (kind IN ('bank', 'wallet', 'held', 'payable', 'frozen', 'escrow', 'fees', 'tax', 'vouchers')),
     currency TEXT NOT NULL,
     -- Kept where it gates what an organisation spends or is paid out; elsewhere the balance is the sum of the postings,
     -- so that no row is written by every trade.
@@ -22,7 +22,7 @@ CREATE UNIQUE INDEX ledger_accounts_of_programmes ON ledger_accounts (programme_
 
 CREATE TABLE ledger_transactions (
     id TEXT NOT NULL PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('deposit', 'withdrawal_hold', 'withdrawal_release', 'withdrawal', 'reversal', 'voucher_funding', 'voucher_return', 'payment', 'settlement', 'refund')),
+    kind TEXT NOT NULL CHECK (kind IN ('deposit', 'withdrawal_hold', 'withdrawal_release', 'withdrawal', 'reversal', 'voucher_funding', 'voucher_return', 'payment', 'settlement', 'refund', 'freeze', 'recovery')),
     -- What it is for: a bank reference, an order, a withdrawal or a reversed transaction. One transaction of a kind per reference, ever.
     reference TEXT NOT NULL,
     posted_at TIMESTAMP NOT NULL,

@@ -64,6 +64,9 @@ CREATE TABLE orders (
     download_days INTEGER NOT NULL CHECK (download_days > 0),
     acceptance_days INTEGER NOT NULL CHECK (acceptance_days > 0),
     cure_days INTEGER NOT NULL CHECK (cure_days > 0),
+    -- How long after the settlement either side may open a dispute, and until when that is.
+    dispute_days INTEGER NOT NULL CHECK (dispute_days > 0),
+    dispute_until TIMESTAMP,
     -- Until when it may stay in its state; then the exchange moves it on.
     due_at TIMESTAMP,
     -- The deadline of which both sides were told beforehand.

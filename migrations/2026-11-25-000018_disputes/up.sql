@@ -12,6 +12,9 @@ CREATE TABLE disputes (
     outcome TEXT CHECK (outcome IN ('buyer', 'provider', 'split')),
     -- What a split gives back.
     refund_minor BIGINT CHECK (refund_minor > 0),
+    -- Of a dispute over what was settled, once it is final: what went back to the buyer, and as JSON who still owes it what.
+    recovered_minor BIGINT CHECK (recovered_minor >= 0),
+    claims TEXT,
     -- Until when a side may appeal.
     due_at TIMESTAMP,
     opened_at TIMESTAMP NOT NULL
@@ -30,4 +33,5 @@ INSERT INTO state_edges (life, from_state, to_state) VALUES
     ('orders', 'rejected', 'disputed'),
     ('orders', 'curing', 'disputed'),
     ('orders', 'disputed', 'accepted'),
-    ('orders', 'disputed', 'refunded');
+    ('orders', 'disputed', 'refunded'),
+    ('orders', 'certificated', 'refunded');

@@ -1,5 +1,5 @@
-//! Reconciliation: every balance recomputed from the postings, and what is in escrow and in the pools of
-//! vouchers compared with what was bought.
+//! Reconciliation: every balance recomputed from the postings, and what is in escrow, frozen and in the pools of
+//! vouchers compared with what was bought and is disputed.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::identity::AuditedCaller;
 use crate::ledger::{self, Difference, Rule};
 use crate::market;
-use crate::types::{Currency, Instant, ProgrammeId};
+use crate::types::{Currency, Instant, OrganisationId, ProgrammeId};
 
 /// What a recomputation of the books found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -47,6 +47,11 @@ pub fn reconcile(c: &mut Conn) -> Result<Vec<Difference>> {
     };
     let (bought, held) = (of(market::in_escrow(c)?), of(ledger::escrow(c)?));
     found.extend(ledger::compare(Rule::Escrow, &bought, &held));
+    let of = |sums: Vec<(OrganisationId, Currency, i64)>| {
+        sums.into_iter().map(|(owner, currency, sum)| ((owner.to_string(), currency), sum)).collect()
+    };
+    let (disputed, held) = (of(market::disputes::frozen(c)?), of(ledger::frozen(c)?));
+    found.extend(ledger::compare(Rule::Frozen, &disputed, &held));
     let of = |sums: Vec<(ProgrammeId, Currency, i64)>| {
         sums.into_iter().map(|(programme, currency, sum)| ((programme.to_string(), currency), sum)).collect()
     };

@@ -25,6 +25,8 @@ text_enum! {
         Held = "held",
         /// What is owed to an organisation for its sales.
         Payable = "payable",
+        /// What was owed to it for a sale that is disputed: nobody can take it out until the dispute is final.
+        Frozen = "frozen",
         /// Payments whose orders are not settled yet. Of the exchange.
         Escrow = "escrow",
         /// What the exchange has earned. Of the exchange.
@@ -52,6 +54,8 @@ pub enum AccountRef {
     Held(OrganisationId),
     /// What is owed to this organisation.
     Payable(OrganisationId),
+    /// What of it is disputed.
+    Frozen(OrganisationId),
     /// The exchange's bank account.
     Bank,
     /// Payments that wait for settlement.
@@ -71,6 +75,7 @@ impl AccountRef {
             Self::Wallet(_) => AccountKind::Wallet,
             Self::Held(_) => AccountKind::Held,
             Self::Payable(_) => AccountKind::Payable,
+            Self::Frozen(_) => AccountKind::Frozen,
             Self::Bank => AccountKind::Bank,
             Self::Escrow => AccountKind::Escrow,
             Self::Fees => AccountKind::Fees,
@@ -81,7 +86,7 @@ impl AccountRef {
     /// The organisation it belongs to; absent for the exchange's own.
     pub fn owner(self) -> Option<OrganisationId> {
         match self {
-            Self::Wallet(owner) | Self::Held(owner) | Self::Payable(owner) => Some(owner),
+            Self::Wallet(owner) | Self::Held(owner) | Self::Payable(owner) | Self::Frozen(owner) => Some(owner),
             Self::Bank | Self::Escrow | Self::Fees | Self::Tax | Self::Vouchers(_) => None,
         }
     }
@@ -91,6 +96,25 @@ impl AccountRef {
             Self::Vouchers(programme) => Some(programme),
             _ => None,
         }
+    }
+}
+
+impl queries::Account {
+    /// What names it.
+    pub(super) fn name(&self) -> Result<AccountRef> {
+        let astray = || Error::internal(format!("account {} is nobody's", self.id));
+        let owner = self.organisation_id.ok_or_else(astray);
+        Ok(match self.kind {
+            AccountKind::Bank => AccountRef::Bank,
+            AccountKind::Escrow => AccountRef::Escrow,
+            AccountKind::Fees => AccountRef::Fees,
+            AccountKind::Tax => AccountRef::Tax,
+            AccountKind::Wallet => AccountRef::Wallet(owner?),
+            AccountKind::Held => AccountRef::Held(owner?),
+            AccountKind::Payable => AccountRef::Payable(owner?),
+            AccountKind::Frozen => AccountRef::Frozen(owner?),
+            AccountKind::Vouchers => AccountRef::Vouchers(self.programme_id.ok_or_else(astray)?),
+        })
     }
 }
 

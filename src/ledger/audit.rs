@@ -11,7 +11,7 @@ use super::{closings, queries};
 use crate::db::Conn;
 use crate::error::Result;
 use crate::text_enum;
-use crate::types::{Currency, Money, ProgrammeId};
+use crate::types::{Currency, Money, OrganisationId, ProgrammeId};
 
 text_enum! {
     /// What must be true of the books.
@@ -28,6 +28,8 @@ text_enum! {
         NotOverdrawn = "not_overdrawn",
         /// What is held for an organisation is what its withdrawals wait for.
         Held = "held",
+        /// What is frozen for an organisation is what the disputes that are not final froze.
+        Frozen = "frozen",
         /// What is in escrow is the price of every order that is paid, and neither settled nor refunded.
         Escrow = "escrow",
         /// What a programme's pool holds is what was paid in and clawed back, less what was used and returned.
@@ -92,7 +94,7 @@ pub fn audit(c: &mut Conn) -> Result<Vec<Difference>> {
     let waiting = queries::sum_waiting_withdrawals(c)?;
     let waiting = waiting.into_iter().map(|(owner, currency, sum)| ((owner.to_string(), currency), sum)).collect();
     let holding = queries::list_holding(c, AccountKind::Held)?;
-    let owner = |owner: Option<_>| owner.map(|id: crate::types::OrganisationId| id.to_string()).unwrap_or_default();
+    let owner = |owner: Option<_>| owner.map(|id: OrganisationId| id.to_string()).unwrap_or_default();
     let holding = holding.into_iter().map(|(of, currency, sum)| ((owner(of), currency), sum)).collect();
     found.extend(compare(Rule::Held, &waiting, &holding));
     Ok(found)
@@ -105,6 +107,15 @@ pub fn audit(c: &mut Conn) -> Result<Vec<Difference>> {
 pub fn escrow(c: &mut Conn) -> Result<Vec<(Currency, i64)>> {
     let holding = queries::list_holding(c, AccountKind::Escrow)?;
     Ok(holding.into_iter().map(|(_, currency, sum)| (currency, sum)).collect())
+}
+
+/// What is frozen, by organisation and currency.
+///
+/// # Errors
+/// Those of the database.
+pub fn frozen(c: &mut Conn) -> Result<Vec<(OrganisationId, Currency, i64)>> {
+    let holding = queries::list_holding(c, AccountKind::Frozen)?.into_iter();
+    Ok(holding.filter_map(|(owner, currency, sum)| Some((owner?, currency, sum))).collect())
 }
 
 /// What each programme's pool holds.

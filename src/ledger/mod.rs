@@ -28,9 +28,9 @@ pub mod statements;
 pub mod withdrawals;
 
 pub use accounts::{AccountBalance, AccountKind, AccountRef, accounts, balance};
-pub use audit::{Difference, Rule, audit, compare, escrow, extent, pools};
+pub use audit::{Difference, Rule, audit, compare, escrow, extent, frozen, pools};
 pub use closings::close_accounts;
 pub use deposits::{Deposit, DepositState};
-pub use postings::{Posting, TransactionKind, post, postings};
+pub use postings::{Posting, TransactionKind, lines_of, post, postings};
 pub use statements::Amount;
 pub use withdrawals::{Withdrawal, WithdrawalState};

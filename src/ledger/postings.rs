@@ -31,6 +31,11 @@ text_enum! {
         Settlement = "settlement",
         /// Escrow went back to the buyer; the reference is the order.
         Refund = "refund",
+        /// What was settled is disputed, and kept from payout; the reference is the dispute.
+        Freeze = "freeze",
+        /// A dispute over what was settled is final: what was frozen went back to the buyer, or to whom it was owed; the
+        /// reference is the dispute.
+        Recovery = "recovery",
     }
 }
 
@@ -128,6 +133,15 @@ pub fn postings(c: &mut Conn, caller: &Caller, handle: &str, page: &PageQuery) -
     let limit = page.limit()?;
     let rows = queries::list_postings(c, organisation, page.after_id::<kind::Posting>()?, limit.saturating_add(1))?;
     Ok(Page::new(rows, limit, |posting| posting.id.to_string()))
+}
+
+/// The lines of the transaction of this kind and reference, as they were posted; none where it never was. Callers authorise.
+///
+/// # Errors
+/// Those of the database.
+pub fn lines_of(c: &mut Conn, kind: TransactionKind, reference: &str) -> Result<Vec<(AccountRef, Money)>> {
+    let lines = queries::list_lines_of(c, kind, reference)?.into_iter();
+    lines.map(|(account, minor)| Ok((account.name()?, Money::new(minor, account.currency)))).collect()
 }
 
 /// The transaction of this kind and reference, which its opposite refers to.

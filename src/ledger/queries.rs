@@ -161,6 +161,18 @@ pub(super) fn list_lines(
         .load(c)
 }
 
+/// The postings of a transaction with their accounts, in order.
+pub(super) fn list_lines_of(c: &mut Conn, kind: TransactionKind, reference: &str) -> QueryResult<Vec<(Account, i64)>> {
+    postings::table
+        .inner_join(transactions::table)
+        .inner_join(accounts::table)
+        .filter(transactions::kind.eq(kind))
+        .filter(transactions::reference.eq(reference))
+        .order(postings::id)
+        .select((Account::as_select(), postings::amount_minor))
+        .load(c)
+}
+
 pub(super) fn list_postings(
     c: &mut Conn,
     organisation: OrganisationId,

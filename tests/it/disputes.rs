@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use corpex::delivery::trades;
 use corpex::error::Kind;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Actor, Offer, TestApp, refused};
+use crate::support::{Actor, Offer, TestApp, refused, terms};
 
 const PRICE: i64 = 50_000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -113,5 +113,124 @@ async fn a_dispute_outside_its_window_is_refused() {
     let late = refused(lab.open_dispute(&order).await, Kind::WrongState, None);
     assert!(late.detail.contains("that ended at") && late.remedy.is_some());
     story.days_pass(0).await;
-    refused(provider.open_dispute(&order).await, Kind::WrongState, None);
+    assert_eq!(story.state(&order).await, "certificated");
+    story.days_pass(30).await;
+    let late = refused(provider.open_dispute(&order).await, Kind::WrongState, None);
+    assert!(late.detail.contains("the time to dispute that ended at") && late.remedy.is_some());
+}
+
+impl Story {
+    /// A trade that was accepted and settled; gives the order and the licence.
+    async fn settled(&self) -> (String, String) {
+        let (order, licence) = self.lab.take_delivery(&self.offer).await;
+        self.lab.answer(&order, "acceptance").await.unwrap();
+        (order, licence)
+    }
+
+    async fn dispute(&self, order: &str) -> Value {
+        self.lab.get(format!("/v1/orders/{order}/dispute")).await.unwrap()
+    }
+
+    /// An operator decides, and nobody appeals.
+    async fn decide(&self, order: &str, outcome: &str, fen: Option<i64>) -> Value {
+        self.app.operator.decide_dispute(order, "decision", outcome, fen).await.unwrap();
+        self.days_pass(7).await;
+        self.dispute(order).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispute_after_the_settlement_freezes_what_is_unpaid_and_gives_it_back_if_it_is_for_the_buyer() {
+    let story = Story::begin(2).await;
+    let Story { lab, provider, .. } = &story;
+    let (order, licence) = story.settled().await;
+    let (_other, _) = story.settled().await;
+    lab.open_dispute(&order).await.unwrap();
+    assert_eq!((provider.balance("payable").await, provider.balance("frozen").await), (48_500, 48_500));
+    refused(provider.withdraw_from("payable", 48_501).await, Kind::InsufficientFunds, Some("amount.amount_minor"));
+    provider.withdraw_from("payable", 48_500).await.unwrap();
+    lab.links(&licence, &["data/a.jsonl"]).await.unwrap();
+    assert_eq!(story.state(&order).await, "certificated", "the trade stands until the dispute is final");
+    refused(provider.open_dispute(&order).await, Kind::AlreadyExists, None);
+
+    let shown = story.decide(&order, "buyer", None).await;
+    assert_eq!((&shown["recovered"]["amount_minor"], &shown["claims"]), (&json!(PRICE), &json!([])));
+    assert_eq!((story.state(&order).await.as_str(), story.money().await), ("refunded", (PRICE, 0)));
+    assert_eq!(provider.balance("frozen").await, 0);
+    assert_eq!(lab.get(format!("/v1/entitlements/{licence}")).await.unwrap()["state"], "revoked");
+    let refund = lab.get(format!("/v1/orders/{order}")).await.unwrap()["refund"].clone();
+    assert_eq!(refund["amount_minor"], json!(PRICE), "the exchange gives its fee back, too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_paid_out_before_the_dispute_is_a_claim_on_record_and_nothing_falls_below_zero() {
+    let story = Story::begin(1).await;
+    let Story { lab, provider, .. } = &story;
+    let (order, _) = story.settled().await;
+    provider.withdraw_from("payable", 40_000).await.unwrap();
+    lab.open_dispute(&order).await.unwrap();
+    assert_eq!((provider.balance("payable").await, provider.balance("frozen").await), (0, 8500));
+    let shown = story.decide(&order, "buyer", None).await;
+    assert_eq!(shown["recovered"]["amount_minor"], json!(8500 + 1500));
+    let owed = json!({ "organisation": "poetry-house", "amount": { "amount_minor": 40_000, "currency": "CNY" } });
+    assert_eq!(shown["claims"], json!([owed]));
+    assert_eq!((story.state(&order).await.as_str(), story.money().await), ("refunded", (10_000, 0)));
+    assert_eq!(provider.balance("held").await, 40_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settled_order_is_split_or_left_as_it_is_after_one_appeal() {
+    let story = Story::begin(2).await;
+    let Story { app, lab, provider, .. } = &story;
+    let (order, licence) = story.settled().await;
+    provider.open_dispute(&order).await.unwrap();
+    app.operator.decide_dispute(&order, "decision", "buyer", None).await.unwrap();
+    provider.answer(&order, "dispute/appeal").await.unwrap();
+    let done = app.operator.decide_dispute(&order, "appeal/decision", "split", Some(10_000)).await.unwrap();
+    assert_eq!((&done["state"], &done["refund"]["amount_minor"]), (&json!("certificated"), &json!(10_000)));
+    assert_eq!(story.money().await, (PRICE + 10_000, 48_500 - 9700));
+    lab.links(&licence, &["data/a.jsonl"]).await.unwrap();
+    refused(lab.open_dispute(&order).await, Kind::AlreadyExists, None);
+
+    let (second, _) = story.settled().await;
+    lab.open_dispute(&second).await.unwrap();
+    let shown = story.decide(&second, "provider", None).await;
+    assert_eq!((&shown["recovered"]["amount_minor"], story.state(&second).await.as_str()), (&json!(0), "certificated"));
+    assert_eq!((story.money().await, provider.balance("frozen").await), ((10_000, 2 * 48_500 - 9700), 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn co_builders_and_the_voucher_have_their_parts_in_what_goes_back() {
+    let app = TestApp::start().await;
+    let (provider, builder) = (app.provider().await, app.organisation("tone-lab").await);
+    let published = provider.publish("poems", &[("data/a.jsonl", b"{}\n"), ("data/b.jsonl", b"{}\n")]).await;
+    app.compliance.assess(&published).await;
+    let mut document = terms(1000);
+    document["revenue_shares"] = json!([
+        { "organisation": "poetry-house", "basis_points": 6000 }, { "organisation": "tone-lab", "basis_points": 4000 },
+    ]);
+    let terms = provider.try_publish_terms(&document).await.unwrap()["id"].as_str().unwrap().to_string();
+    let offer = provider.list(&published, &terms).await;
+    let (bureau, lab) = (app.lab("city-bureau", 1000).await, app.lab("verse-lab", 700).await);
+    let programme = bureau.announce(300, 3000, 300).await;
+    let order = lab.order(&offer).await.unwrap();
+    let paid = lab.pay_with(&programme, &order).await.unwrap();
+    lab.links(paid["entitlement"]["id"].as_str().unwrap(), &["data/a.jsonl"]).await.unwrap();
+    lab.answer(&order, "acceptance").await.unwrap();
+    assert_eq!((provider.balance("payable").await, builder.balance("payable").await), (582, 388));
+    builder.withdraw_from("payable", 388).await.unwrap();
+
+    let story = Story { app, provider, lab, offer };
+    story.lab.open_dispute(&order).await.unwrap();
+    assert_eq!((story.provider.balance("frozen").await, builder.balance("frozen").await), (582, 0));
+    let shown = story.decide(&order, "split", Some(500)).await;
+    // Of 500 fen the fee has 15, the provider 291 and its co-builder 194, who was paid out.
+    assert_eq!(
+        (&shown["recovered"]["amount_minor"], &shown["claims"][0]["organisation"]),
+        (&json!(306), &json!("tone-lab"))
+    );
+    assert_eq!(shown["claims"][0]["amount"]["amount_minor"], json!(194));
+    assert_eq!(story.money().await, (306 - 92, 291), "thirty per cent of what came back is the voucher's");
+    let shown = story.lab.get(format!("/v1/voucher-programmes/{programme}")).await.unwrap();
+    assert_eq!(shown["pool"]["amount_minor"], json!(92));
 }

@@ -76,7 +76,7 @@ pub fn pass_deadline(c: &mut Conn, keys: &ExchangeKeys, id: OrderId, now: Instan
     }
     let evidence = evidence_of(c, &order)?;
     let order = match order.state {
-        OrderState::Disputed => disputes::pass_deadline(c, keys, id, &evidence, now)?,
+        OrderState::Disputed | OrderState::Certificated => disputes::pass_deadline(c, keys, id, &evidence, now)?,
         _ => orders::pass_deadline(c, keys, id, &evidence, now)?,
     };
     follow(c, keys, order, "exchange", now)

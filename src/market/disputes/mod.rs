@@ -1,21 +1,26 @@
-//! Disputes: either side of a trade asks the exchange to decide what becomes of the money in escrow.
+//! Disputes: either side of a trade asks the exchange to decide what becomes of its money.
 //!
-//! A dispute is opened while the order waits for one of the two, within the window of that wait. It freezes the payout,
-//! never the licence. An operator mediates and decides: for the buyer (all goes back), for the provider (all is settled)
+//! A dispute is opened while the order waits for one of the two, within the window of that wait, or after the settlement,
+//! within a window then. It freezes the payout, never the licence: what is in escrow stays there, and of what was settled
+//! what is unpaid is [frozen](recovery). An operator mediates and decides: for the buyer (all goes back), for the provider (all is settled)
 //! or for a split. Either side may appeal once, within a window; then the second decision, or the first that nobody
 //! appealed against, is carried out.
 //!
 //! Invariant: an order has one dispute at most, and no money moves before its dispute is final.
 //! Invariant: a refund is at most what was paid, and the rest is settled.
+//! Invariant: of what was settled no more is taken back than is unpaid, and the rest of a decision is a claim on record.
 
 mod queries;
+mod recovery;
 pub mod routes;
+
+pub use recovery::{Claim, frozen};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::orders::{self, DeliveryEvidence, Order};
+use super::orders::{self, DeliveryEvidence, Order, OrderState};
 use crate::assessment::{self, Evidence};
 use crate::config::Config;
 use crate::db::Conn;
@@ -29,6 +34,8 @@ use crate::types::{DisputeId, Instant, Json, Money, OrderId, OrganisationId};
 
 /// Who may speak for a side.
 const SPEAKERS: &[Role] = &[Role::Trader];
+/// Why an order is refunded.
+const FOR_THE_BUYER: &str = "the dispute was decided for the buyer";
 
 text_enum! {
     /// Where a dispute is in its life.
@@ -84,6 +91,10 @@ pub struct Dispute {
     pub outcome: Option<Outcome>,
     /// What goes back to the buyer by that decision, in minor units.
     pub refund_minor: Option<i64>,
+    /// Of a dispute over what was settled, once it is final: what went back to the buyer, in minor units.
+    pub recovered_minor: Option<i64>,
+    /// And what could not be taken back, because it was paid out: who owes the buyer what.
+    pub claims: Option<Json<Vec<Claim>>>,
     /// Until when a side may appeal.
     pub due_at: Option<Instant>,
     /// When it was opened.
@@ -130,9 +141,17 @@ pub fn open(
         return Err(Error::new(Kind::AlreadyExists, format!("order {id} has had its dispute"))
             .remedy("appeal against its decision, within the window for that"));
     }
-    let order = orders::dispute(c, order, caller.user_id, now)?;
+    let dispute_id = DisputeId::new(now);
+    let order = match order.state {
+        OrderState::Certificated => {
+            orders::require_disputable(&order, now)?;
+            recovery::freeze(c, &order, dispute_id, now)?;
+            order
+        }
+        _ => orders::dispute(c, order, caller.user_id, now)?,
+    };
     let dispute = Dispute {
-        id: DisputeId::new(now),
+        id: dispute_id,
         order_id: id,
         opened_by,
         reason: reason.clone(),
@@ -140,6 +159,8 @@ pub fn open(
         state: DisputeState::Open,
         outcome: None,
         refund_minor: None,
+        recovered_minor: None,
+        claims: None,
         due_at: None,
         opened_at: now,
     };
@@ -240,11 +261,15 @@ fn carry_out(
     evidence: &DeliveryEvidence,
     now: Instant,
 ) -> Result<Order> {
+    let dispute = Dispute { due_at: None, ..dispute };
+    if order.state == OrderState::Certificated {
+        return carry_out_after_settlement(c, keys, order, dispute, (actor, reason), now);
+    }
     let (outcome, refund) = (dispute.outcome, dispute.refund_minor);
-    let dispute = advance(c, Dispute { due_at: None, ..dispute }, DisputeState::Final, actor, reason, now)?;
+    let dispute = advance(c, dispute, DisputeState::Final, actor, reason, now)?;
     announce(c, keys, &order, dispute, reason, now)?;
     match outcome {
-        Some(Outcome::Buyer) => orders::refund_all(c, keys, order, actor, "the dispute was decided for the buyer", now),
+        Some(Outcome::Buyer) => orders::refund_all(c, keys, order, actor, FOR_THE_BUYER, now),
         Some(Outcome::Provider | Outcome::Split) => {
             orders::settle_dispute(c, keys, Order { refund_minor: refund, ..order }, actor, evidence, now)
         }
@@ -252,9 +277,25 @@ fn carry_out(
     }
 }
 
+fn carry_out_after_settlement(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    order: Order,
+    dispute: Dispute,
+    (actor, reason): (&str, &str),
+    now: Instant,
+) -> Result<Order> {
+    let is_undone = dispute.outcome == Some(Outcome::Buyer);
+    let (recovered, claims) = recovery::recover(c, &order, &dispute, now)?;
+    let dispute = Dispute { recovered_minor: Some(recovered.amount_minor), claims: Some(Json(claims)), ..dispute };
+    let dispute = advance(c, dispute, DisputeState::Final, actor, reason, now)?;
+    announce(c, keys, &order, dispute, reason, now)?;
+    orders::note_recovery(c, keys, order, (recovered, is_undone), (actor, FOR_THE_BUYER), now)
+}
+
 /// The dispute with this decision, if its amount is one that can be paid.
 fn weigh(order: &Order, dispute: Dispute, decision: &Decision) -> Result<Dispute> {
-    let price = order.price();
+    let price = order.price().minus(order.refund().unwrap_or(Money::zero(order.currency)))?;
     let refused = |detail: String, remedy: String| Err(Error::invalid("refund", detail).remedy(remedy));
     let refund_minor = match (decision.outcome, decision.refund) {
         (Outcome::Split, Some(refund)) if refund.currency != price.currency => {
@@ -337,12 +378,18 @@ fn announce(
 ) -> Result<Dispute> {
     let contract = orders::contract_of(c, order.id)?.sha256;
     let refund = dispute.refund_minor.map(|minor| Money::new(minor, order.currency));
-    let predicate = json!({
+    let mut predicate = json!({
         "dispute": dispute.id, "order": order.id, "contract_sha256": contract, "state": dispute.state,
         "opened_by": identity::organisation(c, dispute.opened_by)?.handle, "reason": reason,
         "evidence": dispute.evidence.0, "outcome": dispute.outcome, "refund": refund, "due_at": dispute.due_at,
         "changed_at": now,
     });
+    if let (Some(members), Some(recovered), Some(claims)) =
+        (predicate.as_object_mut(), dispute.recovered_minor, &dispute.claims)
+    {
+        members.insert("recovered".to_string(), json!(Money::new(recovered, order.currency)));
+        members.insert("claims".to_string(), json!(claims.0));
+    }
     let subjects = vec![ResourceDescriptor::new("contract", contract)];
     provenance::declare(c, keys, StatementKind::Dispute, dispute.id, subjects, &predicate, now)?;
     Ok(dispute)

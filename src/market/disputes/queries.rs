@@ -5,7 +5,8 @@ use diesel::sql_types::Text;
 
 use super::{Dispute, DisputeState};
 use crate::db::Conn;
-use crate::schema::disputes;
+use crate::market::orders::OrderState;
+use crate::schema::{disputes, orders};
 use crate::types::{DisputeId, Instant, OrderId};
 
 pub(super) fn insert_dispute(c: &mut Conn, dispute: &Dispute) -> QueryResult<usize> {
@@ -27,6 +28,8 @@ pub(super) fn set_dispute(c: &mut Conn, dispute: &Dispute, from: DisputeState) -
             disputes::state.eq(dispute.state),
             disputes::outcome.eq(dispute.outcome),
             disputes::refund_minor.eq(dispute.refund_minor),
+            disputes::recovered_minor.eq(dispute.recovered_minor),
+            disputes::claims.eq(&dispute.claims),
             disputes::due_at.eq(dispute.due_at),
         ))
         .execute(c)
@@ -40,5 +43,19 @@ pub(super) fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> Q
         .order(disputes::order_id)
         .limit(limit)
         .select(disputes::order_id)
+        .load(c)
+}
+
+/// A page of the disputes over what was settled that are not final.
+pub(super) fn list_open_after_settlement(c: &mut Conn, after: &str) -> QueryResult<Vec<DisputeId>> {
+    const PAGE: i64 = 1000;
+    disputes::table
+        .inner_join(orders::table)
+        .filter(disputes::state.ne(DisputeState::Final))
+        .filter(orders::state.eq(OrderState::Certificated))
+        .filter(disputes::id.gt(after.to_string().into_sql::<Text>()))
+        .order(disputes::id)
+        .limit(PAGE)
+        .select(disputes::id)
         .load(c)
 }

@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Decision, Dispute, DisputeState, NewDispute, Outcome};
+use super::{Claim, Decision, Dispute, DisputeState, NewDispute, Outcome};
 use crate::app::App;
 use crate::assessment::Evidence;
 use crate::db::Conn;
@@ -36,6 +36,10 @@ pub(crate) struct DisputeView {
     outcome: Option<Outcome>,
     /// What goes back to the buyer by a split.
     refund: Option<Money>,
+    /// Of a dispute over what was settled, once it is final: what went back to the buyer.
+    recovered: Option<Money>,
+    /// What a final decision gives the buyer beyond that, because it was paid out before: who owes it what.
+    claims: Vec<Claim>,
     /// Until when a side may appeal; null while there is nothing to appeal against.
     due_at: Option<Instant>,
     /// When it was opened.
@@ -55,19 +59,21 @@ fn view(c: &mut Conn, dispute: Dispute) -> Result<DisputeView> {
         state: dispute.state,
         outcome: dispute.outcome,
         refund: dispute.refund_minor.map(|minor| Money::new(minor, currency)),
+        recovered: dispute.recovered_minor.map(|minor| Money::new(minor, currency)),
+        claims: dispute.claims.map(|claims| claims.0).unwrap_or_default(),
         due_at: dispute.due_at,
         opened_at: dispute.opened_at,
         history: history::list(c, dispute.id)?,
     })
 }
 
-/// Asks the exchange to decide what becomes of an order's money. Until that is final, nothing is paid out; the licence
-/// stays as it is.
+/// Asks the exchange to decide what becomes of an order's money: while one side waits for the other, or within some days after
+/// the settlement. Until that is final, nothing is paid out; the licence stays as it is.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
     request_body = NewDispute, responses(
     (status = 201, body = DisputeView),
     (status = 404, body = Problem, description = "unknown, or not yours"),
-    (status = 409, body = Problem, description = "nothing of it is in escrow, the time for it is over, or it had its dispute")))]
+    (status = 409, body = Problem, description = "nothing of it is in escrow or was settled, the time for it is over, or it had its dispute")))]
 #[post("/v1/orders/{id}/dispute")]
 pub(crate) async fn open_dispute(
     app: Data<App>,

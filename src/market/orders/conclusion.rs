@@ -60,6 +60,8 @@ pub(in crate::market) fn conclude(
         download_days: document.download_days.unwrap_or(config.download_window_days),
         acceptance_days: document.acceptance_days,
         cure_days: config.cure_window_days,
+        dispute_days: config.dispute_window_days,
+        dispute_until: None,
         due_at: Some(now.plus(days(config.payment_window_days))),
         refund_minor: None,
         renews: None,

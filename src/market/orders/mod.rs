@@ -9,7 +9,7 @@
 //! accepted at last, too; both sides are told of it some days before.
 //!
 //! Invariant: what a buyer paid leaves escrow once: all of it to the buyer, or all of it to the provider and the exchange
-//! but what both sides agreed to refund.
+//! but what both sides agreed to refund. A [dispute](super::disputes) after that takes back no more than was settled.
 
 mod acceptance;
 mod cancellation;
@@ -38,7 +38,7 @@ pub(super) use conclusion::{conclude, negotiated_contract};
 pub use contract::{Contract, contract_of, order_of_contract, rendering, sign_contract};
 pub use deadlines::{announce_acceptance, begin_again, list_due, list_unannounced, pass_deadline};
 pub use delivery::{mark_delivered, mark_delivering, mark_renewed};
-pub(super) use disputed::{dispute, settle_dispute};
+pub(super) use disputed::{dispute, note_recovery, require_disputable, settle_dispute};
 pub use payment::pay;
 pub(super) use place::{Deal, Grounds, check_purpose};
 pub use place::{NewOrder, open_listing, place};
@@ -120,6 +120,7 @@ impl OrderState {
                 | (Disputed, Accepted | Refunded)
                 | (Accepted, Settled)
                 | (Settled, Certificated)
+                | (Certificated, Refunded)
         )
     }
 }
@@ -177,6 +178,10 @@ pub struct Order {
     pub acceptance_days: i32,
     /// How many days the provider has to cure what was rejected; as it was when the order was placed.
     pub cure_days: i32,
+    /// How many days after the settlement either side may open a dispute; as it was when the order was placed.
+    pub dispute_days: i32,
+    /// Until when either side may; absent until it is settled.
+    pub dispute_until: Option<Instant>,
     /// Until when it may stay in its state; then the exchange moves it on. Absent where it may stay.
     pub due_at: Option<Instant>,
     /// What the provider offers to refund while it cures, and has refunded at the end, in minor units.
@@ -342,6 +347,7 @@ mod tests {
             (Curing, Refunded),
             (Accepted, Settled),
             (Settled, Certificated),
+            (Certificated, Refunded),
         ];
         for from in OrderState::ALL {
             for to in OrderState::ALL {

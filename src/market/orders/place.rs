@@ -155,6 +155,8 @@ pub(super) fn make_out(config: &Config, deal: &Deal<'_>, (id, made_at): (OrderId
         download_days: config.download_window_days,
         acceptance_days: config.acceptance_window_days,
         cure_days: config.cure_window_days,
+        dispute_days: config.dispute_window_days,
+        dispute_until: None,
         due_at: Some(made_at.plus(days(config.payment_window_days))),
         refund_minor: None,
         renews: None,

@@ -50,7 +50,15 @@ pub(super) fn set_order_state(c: &mut Conn, order: &Order, from: OrderState) -> 
             orders::state.eq(order.state),
             orders::due_at.eq(order.due_at),
             orders::refund_minor.eq(order.refund_minor),
+            orders::dispute_until.eq(order.dispute_until),
         ))
+        .execute(c)
+}
+
+/// Writes what was refunded of an order that stays in its state.
+pub(super) fn set_refund(c: &mut Conn, order: &Order) -> QueryResult<usize> {
+    diesel::update(orders::table.find(order.id).filter(orders::state.eq(order.state)))
+        .set(orders::refund_minor.eq(order.refund_minor))
         .execute(c)
 }
 

@@ -55,6 +55,8 @@ pub(crate) struct OrderView {
     /// Until when it may stay there: for the buyer to pay, to accept or reject, or to answer an offer; for the provider
     /// to cure. Then the exchange moves it on. Null where it may stay.
     due_at: Option<Instant>,
+    /// Until when either side may open a dispute over what was settled; null until then.
+    dispute_until: Option<Instant>,
     /// What the provider offers to refund while it cures, and has refunded at the end; null when nothing.
     refund: Option<Money>,
     /// The order whose licence it renews; null when it is for a licence of its own.
@@ -86,6 +88,7 @@ pub(crate) fn order_view(c: &mut Conn, order: Order) -> Result<OrderView> {
         tax: order.tax(),
         state: order.state,
         due_at: order.due_at,
+        dispute_until: order.dispute_until,
         refund: order.refund(),
         renews: order.renews,
         certificate_number: super::certificate_number(&order),

@@ -10,7 +10,7 @@
 use serde_json::json;
 
 use super::royalties::{self, Royalty};
-use super::{Order, OrderState, advance, certificate, contract_of};
+use super::{Order, OrderState, advance, certificate, contract_of, days};
 use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::identity;
@@ -56,6 +56,7 @@ pub(super) fn settle(
         "refund": order.refund(), "fee": division.fee, "paid": paid,
     });
     let stated = provenance::declare(c, keys, StatementKind::Settlement, id, subjects, &predicate, now)?;
+    let order = Order { dispute_until: Some(now.plus(days(order.dispute_days))), ..order };
     let order = advance(c, order, OrderState::Settled, None, "exchange", "settled on acceptance", now)?;
     certificate::certify(c, keys, order, stated.pae_sha256, now)
 }
@@ -76,7 +77,7 @@ fn shares_of(c: &mut Conn, order: &Order) -> Result<Vec<(OrganisationId, i64)>> 
 /// Moves a part of an order's price, or all of it, from escrow back to those who paid it.
 pub(super) fn give_back(c: &mut Conn, order: &Order, amount: Money, now: Instant) -> Result<()> {
     if amount.amount_minor > 0 {
-        let mut lines = vouchers::refund_lines(c, order, amount, now)?;
+        let mut lines = vouchers::refund_lines(c, order, (Money::zero(order.currency), amount), now)?;
         lines.push((AccountRef::Escrow, amount.negated()?));
         ledger::post(c, TransactionKind::Refund, &order.id.to_string(), &lines, now)?;
     }
@@ -147,6 +148,8 @@ mod tests {
             download_days: 1,
             acceptance_days: 1,
             cure_days: 1,
+            dispute_days: 1,
+            dispute_until: None,
             due_at: None,
             refund_minor,
             renews: None,

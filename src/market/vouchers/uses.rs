@@ -98,17 +98,21 @@ fn refuse_affiliates(c: &mut Conn, order: &Order, programme: &Programme) -> Resu
     Ok(())
 }
 
-/// Where a refund of `amount` from escrow goes: the voucher's part back to its pool, in proportion to what it paid of
-/// the price, and the rest to the buyer. Records the clawback; the caller posts the lines with the refund. An order is
-/// refunded once.
+/// Where a refund of `amount`, after one of `before`, goes: the voucher's part back to its pool, in proportion to what it paid
+/// of the price, and the rest to the buyer. Records the clawback; the caller posts the lines with the refund.
 ///
 /// # Errors
 /// `Invalid` for more than the price; those of the database.
-pub fn refund_lines(c: &mut Conn, order: &Order, amount: Money, now: Instant) -> Result<Vec<(AccountRef, Money)>> {
+pub fn refund_lines(
+    c: &mut Conn,
+    order: &Order,
+    (before, amount): (Money, Money),
+    now: Instant,
+) -> Result<Vec<(AccountRef, Money)>> {
     let wallet = AccountRef::Wallet(order.buyer_id);
     let Some(used) = queries::find_use(c, order.id)? else { return Ok(vec![(wallet, amount)]) };
     let paid = Money::new(used.amount_minor, order.currency).negated()?;
-    let (voucher, own) = clawed_back(order.price(), paid, amount)?;
+    let (voucher, own) = clawed_back(order.price(), paid, (before, amount))?;
     let programme = programme(c, used.programme_id)?;
     if voucher.amount_minor > 0 {
         let clawback = movement(&programme, MovementKind::Clawback, voucher, now);
@@ -120,12 +124,16 @@ pub fn refund_lines(c: &mut Conn, order: &Order, amount: Money, now: Instant) ->
     Ok(vec![(programme.pool(), voucher), (wallet, own)])
 }
 
-/// How a refund is divided between the voucher, which paid `voucher` of the price, and the buyer, to the minor unit.
-fn clawed_back(price: Money, voucher: Money, refund: Money) -> Result<(Money, Money)> {
-    if refund.minus(price)?.amount_minor > 0 {
-        return Err(Error::invalid("amount.amount_minor", format!("{refund} is more than the price of {price}")));
+/// How a refund after another is divided between the voucher, which paid `voucher` of the price, and the buyer, to the minor
+/// unit: both refunds together as one of their sum would be.
+fn clawed_back(price: Money, voucher: Money, (before, refund): (Money, Money)) -> Result<(Money, Money)> {
+    let together = before.plus(refund)?;
+    if together.minus(price)?.amount_minor > 0 {
+        let detail = format!("{together} to be refunded is more than the price of {price}");
+        return Err(Error::invalid("amount.amount_minor", detail));
     }
-    let back = refund.part(voucher.amount_minor, price.amount_minor)?;
+    let part = |refund: Money| refund.part(voucher.amount_minor, price.amount_minor);
+    let back = part(together)?.minus(part(before)?)?;
     Ok((back, refund.minus(back)?))
 }
 
@@ -142,22 +150,33 @@ mod tests {
 
     #[test]
     fn a_refund_takes_back_the_part_that_was_given() {
-        assert_eq!(clawed_back(cny(1000), cny(300), cny(1000)).unwrap(), (cny(300), cny(700)));
-        assert_eq!(clawed_back(cny(1000), cny(300), cny(500)).unwrap(), (cny(150), cny(350)));
-        assert_eq!(clawed_back(cny(1000), cny(300), cny(1)).unwrap(), (cny(0), cny(1)));
-        assert!(clawed_back(cny(1000), cny(300), cny(1001)).is_err());
+        let first = |price, voucher, refund| clawed_back(cny(price), cny(voucher), (cny(0), cny(refund)));
+        assert_eq!(first(1000, 300, 1000).unwrap(), (cny(300), cny(700)));
+        assert_eq!(first(1000, 300, 500).unwrap(), (cny(150), cny(350)));
+        assert_eq!(first(1000, 300, 1).unwrap(), (cny(0), cny(1)));
+        assert!(first(1000, 300, 1001).is_err());
+        assert!(clawed_back(cny(1000), cny(300), (cny(500), cny(501))).is_err());
     }
 
     proptest! {
         #[test]
-        fn no_refund_gives_either_side_more_than_it_paid(price in 1..=i64::MAX, rate in 1..=3000_i64, refund in 0..=i64::MAX) {
-            let (price, refund) = (cny(price), cny(refund.min(price)));
+        fn no_refunds_give_either_side_more_than_it_paid(
+            price in 1..=i64::MAX,
+            rate in 1..=3000_i64,
+            refunds in (0..=i64::MAX, 0..=i64::MAX),
+        ) {
+            let first = cny(refunds.0.min(price));
+            let second = cny(refunds.1.min(price - first.amount_minor));
+            let price = cny(price);
             let voucher = price.part(rate, BASIS_POINTS).unwrap();
             prop_assert!(i128::from(voucher.amount_minor) * 10_000 <= i128::from(price.amount_minor) * i128::from(rate) + 10_000);
-            let (back, own) = clawed_back(price, voucher, refund).unwrap();
-            prop_assert_eq!(back.plus(own).unwrap(), refund);
-            prop_assert!(back.amount_minor <= voucher.amount_minor);
-            prop_assert!(own.amount_minor <= price.amount_minor - voucher.amount_minor);
+            let before = clawed_back(price, voucher, (cny(0), first)).unwrap();
+            let after = clawed_back(price, voucher, (first, second)).unwrap();
+            prop_assert_eq!(before.0.plus(before.1).unwrap(), first);
+            prop_assert_eq!(after.0.plus(after.1).unwrap(), second);
+            prop_assert!(after.0.amount_minor >= 0 && after.1.amount_minor >= 0);
+            prop_assert!(before.0.amount_minor + after.0.amount_minor <= voucher.amount_minor);
+            prop_assert!(before.1.amount_minor + after.1.amount_minor <= price.amount_minor - voucher.amount_minor);
         }
     }
 }

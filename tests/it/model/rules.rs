@@ -1,6 +1,7 @@
 //! The rules of a trade, as plainly as they can be said: what a step does, or why it is refused.
 
 use corpex::error::Kind;
+use corpex::market::disputes::Outcome;
 use corpex::types::OrderId;
 use proptest::sample::Index;
 
@@ -11,6 +12,10 @@ const PAYMENT_DAYS: i64 = 7;
 pub const DOWNLOAD_DAYS: i32 = 21;
 const ACCEPTANCE_DAYS: i64 = 14;
 const CURE_DAYS: i64 = 14;
+const DISPUTE_DAYS: i64 = 30;
+const APPEAL_DAYS: i64 = 7;
+
+const IN_ESCROW: &[&str] = &["escrowed", "delivering", "delivered", "rejected", "curing"];
 
 /// Something that somebody does. Which order is meant is settled when it is done.
 #[derive(Debug, Clone)]
@@ -44,6 +49,18 @@ pub enum Step {
     Redeliver(Index),
     AcceptCure(Index),
     RejectCure(Index),
+    /// The lab opens a dispute.
+    Dispute(Index),
+    /// The exchange decides it; nobody appeals.
+    Decide {
+        order: Index,
+        outcome: Outcome,
+        fen: i64,
+    },
+    /// The provider has paid out what it is owed, but so much.
+    PayOut {
+        leave: i64,
+    },
     /// The exchange looks whether a deadline has passed.
     PassDeadline(Index),
     Wait {
@@ -55,8 +72,10 @@ impl Step {
     /// Which order it is about, if it is about one.
     pub fn order(&self) -> Option<Index> {
         match self {
-            Self::Deposit { .. } | Self::Place { .. } | Self::Buy { .. } | Self::Wait { .. } => None,
-            Self::OfferRefund { order, .. } => Some(*order),
+            Self::Deposit { .. } | Self::Place { .. } | Self::Buy { .. } | Self::PayOut { .. } | Self::Wait { .. } => {
+                None
+            }
+            Self::OfferRefund { order, .. } | Self::Decide { order, .. } => Some(*order),
             Self::Sign(order)
             | Self::Cancel(order)
             | Self::Pay(order)
@@ -68,6 +87,7 @@ impl Step {
             | Self::Redeliver(order)
             | Self::AcceptCure(order)
             | Self::RejectCure(order)
+            | Self::Dispute(order)
             | Self::PassDeadline(order) => Some(*order),
         }
     }
@@ -83,6 +103,32 @@ pub struct Trade {
     /// The day from which on the exchange moves it on.
     due: Option<i64>,
     refund: Option<i64>,
+    settlement: Option<Settlement>,
+    dispute: Option<Dispute>,
+}
+
+/// What the provider and the exchange have of a price, and the day from which on it cannot be disputed.
+#[derive(Debug, Clone, Copy)]
+struct Settlement {
+    owed: i64,
+    fee: i64,
+    final_from: i64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Dispute {
+    /// What of the settlement was unpaid when it was opened.
+    frozen: i64,
+    /// For whom it is decided, with how much of a split, and the day from which on that is carried out.
+    decided: Option<(Outcome, i64, i64)>,
+    is_final: bool,
+}
+
+impl Trade {
+    fn new(id: OrderId, lab: usize, contract: String, state: &'static str, due: i64) -> Self {
+        let is_signed = state != "awaiting_signature";
+        Self { id, lab, contract, state, is_signed, due: Some(due), refund: None, settlement: None, dispute: None }
+    }
 }
 
 /// What the model remembers.
@@ -91,26 +137,24 @@ pub struct Book {
     pub day: i64,
     pub wallets: Vec<i64>,
     pub payable: i64,
+    pub frozen: i64,
     pub fees: i64,
     pub trades: Vec<Trade>,
 }
 
 impl Book {
-    pub fn new(wallets: Vec<i64>, payable: i64, fees: i64) -> Self {
-        Self { day: 0, wallets, payable, fees, trades: Vec::new() }
+    pub fn new(wallets: Vec<i64>, (payable, frozen): (i64, i64), fees: i64) -> Self {
+        Self { day: 0, wallets, payable, frozen, fees, trades: Vec::new() }
     }
     /// One that knows of orders, and of nothing else.
     pub fn of(labs: usize, trades: Vec<Trade>) -> Self {
-        Self { day: 0, wallets: vec![0; labs], payable: 0, fees: 0, trades }
+        Self { day: 0, wallets: vec![0; labs], payable: 0, frozen: 0, fees: 0, trades }
     }
     pub fn placed(&mut self, id: OrderId, lab: usize, contract: String) {
-        let due = Some(self.day + PAYMENT_DAYS);
-        let state = "awaiting_signature";
-        self.trades.push(Trade { id, lab, contract, state, is_signed: false, due, refund: None });
+        self.trades.push(Trade::new(id, lab, contract, "awaiting_signature", self.day + PAYMENT_DAYS));
     }
     pub fn bought(&mut self, id: OrderId, lab: usize, contract: String, days: i64) {
-        let (state, due) = ("escrowed", Some(self.day + days + i64::from(DOWNLOAD_DAYS)));
-        self.trades.push(Trade { id, lab, contract, state, is_signed: true, due, refund: None });
+        self.trades.push(Trade::new(id, lab, contract, "escrowed", self.day + days + i64::from(DOWNLOAD_DAYS)));
     }
     pub fn trade(&self, order: Index) -> Option<Trade> {
         (!self.trades.is_empty()).then(|| order.get(&self.trades).clone())
@@ -125,6 +169,8 @@ impl Book {
             Step::Place { .. } => {}
             Step::Buy { days, .. } if *days >= PAYMENT_DAYS => return Err(Kind::WrongState),
             Step::Buy { lab, .. } => self.pay(*lab)?,
+            Step::PayOut { leave } if *leave >= self.payable => return Err(Kind::Invalid),
+            Step::PayOut { leave } => self.payable = *leave,
             _ => {
                 let Some(order) = step.order() else { return Ok(()) };
                 let number = order.index(self.trades.len());
@@ -199,6 +245,30 @@ impl Book {
                 allowed(offers_refund && !is_late)?;
                 (trade.state, trade.refund, trade.due) = ("rejected", None, due_in(CURE_DAYS));
             }
+            Step::Dispute(_) if trade.dispute.is_some() => return Err(Kind::AlreadyExists),
+            Step::Dispute(_) => match trade.settlement {
+                Some(settlement) => {
+                    allowed(day < settlement.final_from)?;
+                    let frozen = settlement.owed.min(self.payable);
+                    (self.payable, self.frozen) = (self.payable - frozen, self.frozen + frozen);
+                    trade.dispute = Some(Dispute { frozen, ..Dispute::default() });
+                }
+                None => {
+                    allowed(IN_ESCROW.contains(&trade.state) && !is_late)?;
+                    (trade.state, trade.due, trade.refund) = ("disputed", None, None);
+                    trade.dispute = Some(Dispute::default());
+                }
+            },
+            Step::Decide { outcome, fen, .. } => {
+                let Some(dispute) = &mut trade.dispute else { return Err(Kind::WrongState) };
+                let left = PRICE - trade.refund.unwrap_or(0);
+                if *outcome == Outcome::Split && !(1..left).contains(fen) {
+                    return Err(Kind::Invalid);
+                }
+                allowed(dispute.decided.is_none())?;
+                dispute.decided = Some((*outcome, *fen, day + APPEAL_DAYS));
+            }
+            Step::PassDeadline(_) if trade.dispute.is_some() => self.carry_out(trade),
             Step::PassDeadline(_) if is_late => match trade.state {
                 "awaiting_signature" | "awaiting_payment" => (trade.state, trade.due) = ("expired", None),
                 "rejected" => self.refund_all(trade),
@@ -206,9 +276,42 @@ impl Book {
                 _ => self.settle(trade),
             },
             Step::PassDeadline(_) => {}
-            Step::Deposit { .. } | Step::Place { .. } | Step::Buy { .. } | Step::Wait { .. } => {}
+            Step::Deposit { .. } | Step::Place { .. } | Step::Buy { .. } | Step::PayOut { .. } | Step::Wait { .. } => {}
         }
         Ok(())
+    }
+
+    /// A decision that nobody appealed against in time moves the money.
+    fn carry_out(&mut self, trade: &mut Trade) {
+        let Some(dispute) = trade.dispute.filter(|dispute| !dispute.is_final) else { return };
+        let Some((outcome, fen, _)) = dispute.decided.filter(|(_, _, due)| *due <= self.day) else { return };
+        trade.dispute = Some(Dispute { is_final: true, ..dispute });
+        match (trade.settlement, outcome) {
+            (None, Outcome::Buyer) => self.refund_all(trade),
+            (None, _) => {
+                trade.refund = (outcome == Outcome::Split).then_some(fen);
+                self.settle(trade);
+            }
+            (Some(settlement), _) => {
+                let wanted = match outcome {
+                    Outcome::Buyer => PRICE - trade.refund.unwrap_or(0),
+                    Outcome::Split => fen,
+                    Outcome::Provider => 0,
+                };
+                // The fee's part of what is wanted, rounded to the nearer fen.
+                let whole = settlement.owed + settlement.fee;
+                let fee = (wanted * settlement.fee * 2 + whole) / (whole * 2);
+                let taken = (wanted - fee).min(dispute.frozen);
+                self.frozen -= dispute.frozen;
+                self.payable += dispute.frozen - taken;
+                self.fees -= fee;
+                self.wallets[trade.lab] += fee + taken;
+                trade.refund = Some(trade.refund.unwrap_or(0) + fee + taken);
+                if outcome == Outcome::Buyer {
+                    trade.state = "refunded";
+                }
+            }
+        }
     }
 
     fn pay(&mut self, lab: usize) -> Result<(), Kind> {
@@ -228,6 +331,7 @@ impl Book {
         self.wallets[trade.lab] += refund;
         self.fees += fee;
         self.payable += rest - fee;
+        trade.settlement = Some(Settlement { owed: rest - fee, fee, final_from: self.day + DISPUTE_DAYS });
         (trade.state, trade.due) = ("settled", None);
     }
 

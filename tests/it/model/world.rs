@@ -8,9 +8,11 @@ use corpex::compliance;
 use corpex::db::Conn;
 use corpex::delivery::{self, purchases, trades};
 use corpex::error::{Error, Kind};
-use corpex::identity::{Caller, Membership, Role, Scope};
+use corpex::identity::{Caller, Membership, PlatformRole, Role, Scope};
+use corpex::ledger::withdrawals::{self, NewWithdrawal, Source};
 use corpex::ledger::{self, AccountRef, TransactionKind};
 use corpex::market;
+use corpex::market::disputes::{self, Decision, NewDispute, Outcome};
 use corpex::market::orders::{self, CureOffer, NewOrder, Purchase, Remedy, quotes};
 use corpex::signing::{IN_TOTO_PAYLOAD_TYPE, SecretKey};
 use corpex::terms::Use;
@@ -201,7 +203,8 @@ impl World {
             wallets.push(self.balance(AccountRef::Wallet(lab.organisation)).await);
         }
         let payable = self.balance(AccountRef::Payable(self.provider.organisation)).await;
-        Book::new(wallets, payable, self.balance(AccountRef::Fees).await)
+        let frozen = self.balance(AccountRef::Frozen(self.provider.organisation)).await;
+        Book::new(wallets, (payable, frozen), self.balance(AccountRef::Fees).await)
     }
 
     async fn balance(&self, account: AccountRef) -> i64 {
@@ -222,6 +225,7 @@ impl World {
         match step {
             Step::Wait { .. } => Ok(()),
             Step::Deposit { lab, fen } => self.deposit(*lab, *fen, now).await,
+            Step::PayOut { leave } => self.pay_out(before.payable.saturating_sub(*leave), now).await,
             Step::Place { lab } => {
                 let order = self.place(*lab, now).await?;
                 book.placed(order.id, *lab, order.contract_document);
@@ -247,6 +251,13 @@ impl World {
             ledger::post(c, TransactionKind::Deposit, &reference, &lines, now).map(drop)
         };
         self.write(post).await
+    }
+
+    async fn pay_out(&self, fen: i64, now: Instant) -> Result<(), Error> {
+        let (caller, handle) = (self.provider.caller.clone(), self.provider.handle.clone());
+        let (amount, pay_to) = (Money::new(fen, Currency::CNY), "ICBC 1".to_string());
+        let wanted = NewWithdrawal { amount, from: Source::Payable, pay_to };
+        self.write(move |c| withdrawals::request(c, &caller, &handle, &wanted, now).map(drop)).await
     }
 
     async fn place(&self, lab: usize, now: Instant) -> Result<market::Order, Error> {
@@ -284,7 +295,7 @@ impl World {
         let (id, lab, keys) = (trade.id, &self.labs[trade.lab], self.app.app().keys.clone());
         let (buyer, seller) = (lab.caller.clone(), self.provider.caller.clone());
         let envelope = lab.key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, trade.contract.clone().into_bytes());
-        let step = step.clone();
+        let (step, config) = (step.clone(), self.app.app().config.clone());
         let offer = |remedy: Remedy| CureOffer { remedy, note: "to make good".to_string() };
         let act = move |c: &mut Conn| match &step {
             Step::Sign(_) => orders::sign_contract(c, &buyer, &keys, id, envelope.clone(), now).map(drop),
@@ -304,8 +315,20 @@ impl World {
             Step::Redeliver(_) => orders::redeliver(c, &seller, &keys, id, "all of it", now).map(drop),
             Step::AcceptCure(_) => trades::accept_cure(c, &buyer, &keys, id, now).map(drop),
             Step::RejectCure(_) => orders::reject_cure(c, &buyer, &keys, id, "too little", now).map(drop),
+            Step::Dispute(_) => {
+                let dispute = NewDispute { reason: "half is missing".to_string(), evidence: Vec::new() };
+                disputes::open(c, &buyer, &keys, id, &dispute, now).map(drop)
+            }
+            Step::Decide { outcome, fen, .. } => {
+                let operator = Caller { platform_role: Some(PlatformRole::Operator), ..buyer.clone() };
+                let refund = (*outcome == Outcome::Split).then_some(Money::new(*fen, Currency::CNY));
+                let decision = Decision { outcome: *outcome, refund, reason: "so we found".to_string() };
+                disputes::decide(c, &operator, (&keys, &config), id, &decision, now).map(drop)
+            }
             Step::PassDeadline(_) => trades::pass_deadline(c, &keys, id, now).map(drop),
-            Step::Deposit { .. } | Step::Place { .. } | Step::Buy { .. } | Step::Wait { .. } => Ok(()),
+            Step::Deposit { .. } | Step::Place { .. } | Step::Buy { .. } | Step::PayOut { .. } | Step::Wait { .. } => {
+                Ok(())
+            }
         };
         self.write(act).await
     }
@@ -313,9 +336,9 @@ impl World {
     /// The accounts hold what the book says, and the orders are where it says.
     async fn compare(&self, book: &Book) -> Result<(), String> {
         let found = self.open_book().await;
-        let held = |book: &Book| (book.wallets.clone(), book.payable, book.fees);
+        let held = |book: &Book| (book.wallets.clone(), book.payable, book.frozen, book.fees);
         if held(&found) != held(book) {
-            return Err(format!("wallets, payable and fees are {:?}, not {:?}", held(&found), held(book)));
+            return Err(format!("wallets, payable, frozen and fees are {:?}, not {:?}", held(&found), held(book)));
         }
         for trade in &book.trades {
             let state = self.standing(trade).await.order_state;
