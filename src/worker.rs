@@ -20,7 +20,7 @@ use crate::{catalog, delivery, ledger, market};
 const JOBS_AT_ONCE: usize = 2;
 /// To how many webhooks one process sends at once.
 const COURIERS: usize = 16;
-/// How often an idle worker looks for work.
+/// How often an idle worker looks for work; the sequencer and the dispatcher let it gather for as long, and take it at once.
 const IDLE: Duration = Duration::from_millis(100);
 /// How often one looks for what time has ended: abandoned uploads, public notices, assessments, licences past their
 /// term, orders past their deadline, offers past their window, idle negotiations, late recalls; and closes accounts.
@@ -130,8 +130,7 @@ async fn sequence(app: App, owner: String, stop: CancellationToken) {
     };
     while !stop.is_cancelled() {
         let pause = match publisher.step(app.clock.now()).await {
-            Ok(true) => continue,
-            Ok(false) => IDLE,
+            Ok(()) => IDLE,
             Err(error) => {
                 tracing::error!(?error, "the log could not be extended");
                 PAUSE

@@ -33,14 +33,16 @@ struct Addressed {
     dataset: Option<DatasetId>,
 }
 
-/// Numbers the oldest steps in the outbox, as `owner`. False when there was nothing to do, or another dispatcher is at it.
+/// Numbers the oldest steps in the outbox, as `owner`. True when it took as many as it may, so that others are likely to
+/// wait.
 pub async fn step(app: &App, owner: &str) -> Result<bool> {
     let batch = app.db.read(addressed).await?;
     if batch.is_empty() {
         return Ok(false);
     }
+    let is_full = batch.len() == usize::try_from(MAX_BATCH).unwrap_or_default();
     let (owner, now) = (owner.to_string(), app.clock.now());
-    app.db.write(move |c| number(c, &owner, &batch, now)).await
+    Ok(app.db.write(move |c| number(c, &owner, &batch, now)).await? && is_full)
 }
 
 /// Gives the lease up at a graceful stop, so that another dispatcher need not wait for it to lapse.

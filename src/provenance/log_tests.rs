@@ -57,6 +57,7 @@ impl Log {
         let (keys, owner, now) = (self.keys.clone(), owner.to_string(), self.clock.now());
         let extend = move |c: &mut Conn| {
             let signed = sequencer::integrate(c, &keys, ORIGIN, &owner, None, now)?;
+            let signed = signed.map(|signed| signed.checkpoint);
             if let Some(checkpoint) = &signed {
                 assert!(sequencer::publish(c, &owner, checkpoint.tree_size, &checkpoint.note, now)?);
             }

@@ -65,15 +65,14 @@ impl Publisher {
         })
     }
 
-    /// Does one step: gives waiting entries their places and publishes the tree, or looks after a log that is idle. True if
-    /// it did something.
+    /// Does one step: gives waiting entries their places and publishes the tree, or looks after a log that is idle.
     ///
     /// Fails as unverified when the log cannot go on, as unavailable when the store does not answer or too few witnesses
     /// do; either is told by [`sequencer::check`] until a step succeeds.
-    pub async fn step(&mut self, now: Instant) -> Result<bool> {
+    pub async fn step(&mut self, now: Instant) -> Result<()> {
         let due = self.db.read(sequencer::is_due).await?;
         if !due && self.looked_at.is_some_and(|at| at.plus(LOOK_AGAIN) > now) {
-            return Ok(false);
+            return Ok(());
         }
         let outcome = if due { self.advance(now).await } else { self.look_after(now).await };
         let problem = outcome.as_ref().err().map(ToString::to_string);
@@ -87,7 +86,7 @@ impl Publisher {
         outcome
     }
 
-    async fn advance(&mut self, now: Instant) -> Result<bool> {
+    async fn advance(&mut self, now: Instant) -> Result<()> {
         let shown = match &self.shown {
             Some(shown) => shown.clone(),
             None => self.mark().await?,
@@ -97,7 +96,8 @@ impl Publisher {
             let (keys, origin, owner, shown) =
                 (self.keys.clone(), self.origin.clone(), self.owner.clone(), shown.clone());
             let integrate = move |c: &mut _| sequencer::integrate(c, &keys, &origin, &owner, shown.as_ref(), now);
-            if self.db.write(integrate).await?.is_none() {
+            // Entries that come meanwhile share the next checkpoint.
+            if !self.db.write(integrate).await?.is_some_and(|signed| signed.is_full) {
                 break;
             }
         }
@@ -108,40 +108,40 @@ impl Publisher {
             None => {
                 // Somebody else extends the log, and may have shown more of it.
                 self.shown = None;
-                Ok(false)
+                Ok(())
             }
         }
     }
 
-    async fn publish(&mut self, checkpoint: Checkpoint, now: Instant) -> Result<bool> {
+    async fn publish(&mut self, checkpoint: Checkpoint, now: Instant) -> Result<()> {
         self.store.put(&self.mark_key().await?, Bytes::from(checkpoint.note.clone())).await?;
         self.shown = Some(Some(checkpoint.clone()));
         let note = self.witnesses.cosign(&self.db, &checkpoint).await?;
         let (owner, size) = (self.owner.clone(), checkpoint.tree_size);
-        self.db.write(move |c| sequencer::publish(c, &owner, size, &note, now)).await
+        self.db.write(move |c| sequencer::publish(c, &owner, size, &note, now).map(drop)).await
     }
 
     /// Finds out a database that was set back while nothing is entered, and shows what is published to witnesses that have
     /// not cosigned it: new ones, and ones that were away.
-    async fn look_after(&mut self, now: Instant) -> Result<bool> {
+    async fn look_after(&mut self, now: Instant) -> Result<()> {
         self.looked_at = Some(now);
         let mark = self.mark().await?;
         let (keys, origin) = (self.keys.clone(), self.origin.clone());
         self.db.read(move |c| sequencer::require_continues(c, &keys, &origin, mark.as_ref())).await?;
         let (keys, origin) = (self.keys.clone(), self.origin.clone());
         let published = self.db.read(move |c| sequencer::published(c, &keys, &origin)).await?;
-        let Some((checkpoint, shown)) = published else { return Ok(false) };
+        let Some((checkpoint, shown)) = published else { return Ok(()) };
         let note = match self.witnesses.cosign(&self.db, &checkpoint).await {
             Ok(note) => note,
             // Enough cosigned when it was published; those away now are asked again.
-            Err(error) if error.kind == Kind::Unavailable => return Ok(false),
+            Err(error) if error.kind == Kind::Unavailable => return Ok(()),
             Err(error) => return Err(error),
         };
         if self.witnesses.count(&note)? <= self.witnesses.count(&shown)? {
-            return Ok(false);
+            return Ok(());
         }
         let (owner, size) = (self.owner.clone(), checkpoint.tree_size);
-        self.db.write(move |c| sequencer::publish(c, &owner, size, &note, now)).await
+        self.db.write(move |c| sequencer::publish(c, &owner, size, &note, now).map(drop)).await
     }
 
     /// The last checkpoint that the object store remembers.

@@ -38,9 +38,18 @@ pub struct LogStatus {
     pub queued: u64,
 }
 
+/// What a step signed.
+#[derive(Debug, Clone)]
+pub struct Signed {
+    /// The new checkpoint.
+    pub checkpoint: Checkpoint,
+    /// Whether the step took as many entries as it may, so that others are likely to wait.
+    pub is_full: bool,
+}
+
 /// Does one step of the sequencer as `owner`, in the caller's write transaction: up to 1,024 entries.
 ///
-/// `shown` is the last checkpoint that left the exchange, if one did. Gives the new checkpoint, or `None` when there was
+/// `shown` is the last checkpoint that left the exchange, if one did. Gives what it signed, or `None` when there was
 /// nothing to do or another owner holds the lease. The first step signs the empty log. Fails as unverified, and changes
 /// nothing, if the log does not continue its last checkpoint and what was shown.
 pub fn integrate(
@@ -50,7 +59,7 @@ pub fn integrate(
     owner: &str,
     shown: Option<&Checkpoint>,
     now: Instant,
-) -> Result<Option<Checkpoint>> {
+) -> Result<Option<Signed>> {
     if !hold_lease(c, owner, now)? {
         return Ok(None);
     }
@@ -58,7 +67,7 @@ pub fn integrate(
     continues(c, last.as_ref(), shown)?;
     let Some(last) = last else {
         let first = exchange_keys::sign_checkpoint(c, keys, origin, 0, tree::empty_root())?;
-        return store_checkpoint(c, first, now).map(Some);
+        return Ok(Some(Signed { checkpoint: store_checkpoint(c, first, now)?, is_full: false }));
     };
     let queued = queries::list_queued(c, MAX_BATCH)?;
     if queued.is_empty() {
@@ -69,7 +78,8 @@ pub fn integrate(
     let next = exchange_keys::sign_checkpoint(c, keys, origin, frontier.size(), frontier.root())?;
     let proof = proofs::consistency(c, last.tree_size, &next)?;
     tree::verify_consistency(last.tree_size, last.root, next.tree_size, next.root, &proof)?;
-    store_checkpoint(c, next, now).map(Some)
+    let is_full = queued.len() == usize::try_from(MAX_BATCH).unwrap_or_default();
+    Ok(Some(Signed { checkpoint: store_checkpoint(c, next, now)?, is_full }))
 }
 
 /// The last signed checkpoint, if it is not published yet and `owner` still holds the lease.
