@@ -38,7 +38,10 @@ fn concerned(c: &mut Conn, subject: &str, to_state: &str) -> Result<Option<Vec<O
         "listing" => vec![market::listings::listing(c, subject.parse()?)?.provider_id],
         "objection" => market::objections::sides(c, subject.parse()?)?.to_vec(),
         "programme" => vec![market::vouchers::programme(c, subject.parse()?)?.funder_id],
-        "dispute" => parties(&market::disputes::disputed_order(c, subject.parse()?)?),
+        "dispute" => {
+            let order = market::disputes::disputed_order(c, subject.parse()?)?;
+            market::parties(c, order)?.to_vec()
+        }
         "offer" => {
             let offer = market::offers::offer(c, subject.parse()?)?;
             vec![offer.buyer_id, offer.provider_id]
@@ -47,12 +50,12 @@ fn concerned(c: &mut Conn, subject: &str, to_state: &str) -> Result<Option<Vec<O
             let negotiation = market::negotiation::negotiation(c, subject.parse()?)?;
             vec![negotiation.buyer_id, negotiation.provider_id]
         }
-        "order" => parties(&market::order(c, subject.parse()?)?),
+        "order" => market::parties(c, subject.parse()?)?.to_vec(),
         "entitlement" => {
             let entitlement = delivery::entitlement_of(c, subject.parse()?)?;
             match to_state {
                 "ending" => vec![entitlement.organisation_id],
-                _ => parties(&market::order(c, entitlement.order_id)?),
+                _ => market::parties(c, entitlement.order_id)?.to_vec(),
             }
         }
         "seat" => vec![delivery::seats::licensee(c, subject.parse()?)?],
@@ -61,10 +64,6 @@ fn concerned(c: &mut Conn, subject: &str, to_state: &str) -> Result<Option<Vec<O
         "recall" => vec![takedowns::recalls::licensee(c, subject.parse()?)?],
         _ => return Ok(None),
     }))
-}
-
-fn parties(order: &market::Order) -> Vec<OrganisationId> {
-    vec![order.buyer_id, order.provider_id]
 }
 
 /// The kind of thing that an identifier names: what stands before its underscore. A membership is named by both its sides.

@@ -330,9 +330,8 @@ fn find(c: &mut Conn, id: OrderId) -> Result<Dispute> {
 }
 
 /// The order that a dispute is about. Callers authorise.
-pub fn disputed_order(c: &mut Conn, id: DisputeId) -> Result<Order> {
-    let dispute = queries::find_dispute(c, id)?.ok_or_else(|| Error::not_found(format!("dispute {id}")))?;
-    orders::order(c, dispute.order_id)
+pub fn disputed_order(c: &mut Conn, id: DisputeId) -> Result<OrderId> {
+    Ok(queries::find_dispute(c, id)?.ok_or_else(|| Error::not_found(format!("dispute {id}")))?.order_id)
 }
 
 /// The order, and the side of it for which the caller speaks.

@@ -220,6 +220,12 @@ pub fn order(c: &mut Conn, id: OrderId) -> Result<Order> {
     queries::find_order(c, id)?.ok_or_else(|| Error::not_found(format!("order {id}")))
 }
 
+/// Who buys, and who sells. Callers authorise.
+pub fn parties(c: &mut Conn, id: OrderId) -> Result<[OrganisationId; 2]> {
+    let (buyer, provider) = queries::find_parties(c, id)?.ok_or_else(|| Error::not_found(format!("order {id}")))?;
+    Ok([buyer, provider])
+}
+
 /// An order that the caller may see: a member of either side, or the platform's staff.
 pub fn visible_order(c: &mut Conn, caller: &Caller, id: OrderId) -> Result<Order> {
     let order = order(c, id)?;

@@ -17,6 +17,11 @@ pub(super) fn find_order(c: &mut Conn, id: OrderId) -> QueryResult<Option<Order>
     orders::table.find(id).select(Order::as_select()).first(c).optional()
 }
 
+/// The buyer and the provider of an order.
+pub(super) fn find_parties(c: &mut Conn, id: OrderId) -> QueryResult<Option<(OrganisationId, OrganisationId)>> {
+    orders::table.find(id).select((orders::buyer_id, orders::provider_id)).first(c).optional()
+}
+
 /// Orders in which one of these organisations buys or sells.
 pub(super) fn list_orders(
     c: &mut Conn,
