@@ -7,6 +7,7 @@
 //!   wait at the same time share one commit (see `db/writes.rs`), and one that met a conflict is repeated. Closures
 //!   are therefore `Fn`, and free of side effects.
 //! - A read sees one snapshot and cannot write.
+//! - What never changes is remembered ([`fact`]).
 //! - Text compares by its bytes on both, whatever collation a PostgreSQL was set up with.
 //!
 //! Invariant: a transaction in which a statement failed is not committed, even if its closure returns `Ok`.
@@ -32,9 +33,12 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use crate::error::{Error, Kind, Result};
 
 mod conn;
+mod facts;
 mod writes;
 
 pub use conn::{Conn, MultiBackend};
+pub use facts::fact;
+use facts::{AtHand, Facts, Memory};
 use writes::Writer;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
@@ -101,6 +105,7 @@ type ConnPool = Pool<ConnectionManager<Conn>>;
 pub struct Db {
     readers: ConnPool,
     writer: Arc<Writer>,
+    facts: Arc<Facts>,
 }
 
 impl Db {
@@ -110,7 +115,7 @@ impl Db {
     pub fn open(url: &str, pool_size: u32) -> Result<Self> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let pool = pool(url, pool_size, Settings::Postgres)?;
-            return Ok(Self { readers: pool.clone(), writer: Arc::new(Writer::new(pool, true)) });
+            return Ok(Self::over(pool.clone(), pool, true));
         }
         if url.contains("://") {
             // Not repeated here: it may hold a password.
@@ -121,7 +126,13 @@ impl Db {
         let writers = pool(url, 1, Settings::SqliteWriter)?;
         assert_sqlite_version(&mut *checkout(&writers)?)?;
         let readers = pool(url, pool_size, Settings::SqliteReader)?;
-        Ok(Self { readers, writer: Arc::new(Writer::new(writers, false)) })
+        Ok(Self::over(readers, writers, false))
+    }
+
+    /// `is_shared` says whether other processes may write at the same moment.
+    fn over(readers: ConnPool, writers: ConnPool, is_shared: bool) -> Self {
+        let facts = Arc::<Facts>::default();
+        Self { readers, writer: Arc::new(Writer::new(writers, is_shared, facts.clone())), facts }
     }
 
     /// Brings the schema up to date and installs the guards of append-only tables.
@@ -164,6 +175,7 @@ impl Db {
         self.on_blocking_thread(move |db| {
             let mut conn = checkout(&db.readers)?;
             begin(&mut conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "BEGIN DEFERRED")?;
+            let _at_hand = AtHand::new(&db.facts, Memory::Learns);
             finish(&mut conn, work)
         })
         .await

@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 pub use checklist::{Answer, CHECKLIST, ChecklistItem, Evidence, Finding, check_evidence};
 
 use crate::catalog::{self, Dataset, Seal, Version, VersionState};
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller};
 use crate::jobs::{self, Job};
@@ -323,7 +323,7 @@ pub fn assessments_of(c: &mut Conn, version: VersionId, limit: i64) -> Result<Ve
 /// # Errors
 /// Those of the database.
 pub fn certificate_of(c: &mut Conn, version: VersionId) -> Result<Option<Certificate>> {
-    Ok(queries::find_certificate(c, version)?)
+    Ok(db::fact(c, version, |c| queries::find_certificate(c, version))?)
 }
 
 /// The certificate with a number. Certificates are public.

@@ -29,7 +29,7 @@ use diesel::{Queryable, Selectable};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
-use crate::db::{Conn, MultiBackend};
+use crate::db::{self, Conn, MultiBackend};
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{Caller, Role};
@@ -342,6 +342,24 @@ pub fn version(c: &mut Conn, id: VersionId) -> Result<(Dataset, Version)> {
     queries::find_version_by_id(c, id)?.ok_or_else(|| Error::not_found(format_args!("version {id}")))
 }
 
+/// How documents and people refer to a version: neither part ever changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionName {
+    /// `organisation/name` of its dataset.
+    pub dataset: String,
+    /// Its number within the dataset.
+    pub number: i32,
+}
+
+/// The name of a version, whoever asks.
+///
+/// # Errors
+/// `NotFound`.
+pub fn name_of(c: &mut Conn, id: VersionId) -> Result<VersionName> {
+    let found = db::fact(c, id, |c| queries::find_version_name(c, id))?;
+    found.ok_or_else(|| Error::not_found(format_args!("version {id}")))
+}
+
 /// Whose dataset this is.
 ///
 /// # Errors
@@ -355,7 +373,7 @@ pub fn owner_of_dataset(c: &mut Conn, id: DatasetId) -> Result<OrganisationId> {
 /// # Errors
 /// Those of the database.
 pub fn find_seal(c: &mut Conn, id: VersionId) -> Result<Option<Seal>> {
-    Ok(queries::find_seal(c, id)?)
+    Ok(db::fact(c, id, |c| queries::find_seal(c, id))?)
 }
 
 /// The seal of a version.

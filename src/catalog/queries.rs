@@ -4,7 +4,7 @@ use diesel::dsl::{exists, max, select, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use super::{Dataset, Domain, Seal, Shard, StoredObject, Version, VersionState};
+use super::{Dataset, Domain, Seal, Shard, StoredObject, Version, VersionName, VersionState};
 use crate::db::Conn;
 use crate::schema::{datasets, objects, organisations, seals, shards, versions};
 use crate::store::StorageKey;
@@ -150,6 +150,16 @@ pub(super) fn find_version_by_id(c: &mut Conn, id: VersionId) -> QueryResult<Opt
         .select((Dataset::as_select(), Version::as_select()))
         .first(c)
         .optional()
+}
+
+pub(super) fn find_version_name(c: &mut Conn, id: VersionId) -> QueryResult<Option<VersionName>> {
+    let name: Option<(String, String, i32)> = versions::table
+        .inner_join(datasets::table.inner_join(organisations::table))
+        .filter(versions::id.eq(id))
+        .select((organisations::handle, datasets::name, versions::number))
+        .first(c)
+        .optional()?;
+    Ok(name.map(|(handle, name, number)| VersionName { dataset: format!("{handle}/{name}"), number }))
 }
 
 pub(super) fn list_versions(

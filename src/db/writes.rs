@@ -20,6 +20,7 @@ use diesel::connection::TransactionManager;
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
 use tokio::sync::{Semaphore, oneshot};
 
+use super::facts::{AtHand, Facts, Memory};
 use super::{Conn, ConnPool, FIRST_FAILURE, Manager, begin, checkout, is_conflict, outcome_of, roll_back};
 use crate::error::{Error, Result};
 
@@ -38,6 +39,7 @@ pub(super) struct Writer {
     lane: Arc<Semaphore>,
     /// Whether other processes may write at the same moment.
     is_shared: bool,
+    facts: Arc<Facts>,
     retries: AtomicU64,
 }
 
@@ -69,9 +71,9 @@ impl<T: Send, F: Fn(&mut Conn) -> Result<T> + Send> Write for Queued<T, F> {
 }
 
 impl Writer {
-    pub(super) fn new(pool: ConnPool, is_shared: bool) -> Self {
+    pub(super) fn new(pool: ConnPool, is_shared: bool, facts: Arc<Facts>) -> Self {
         let (waiting, lane) = (Mutex::default(), Arc::new(Semaphore::new(1)));
-        Self { pool, waiting, lane, is_shared, retries: AtomicU64::default() }
+        Self { pool, waiting, lane, is_shared, facts, retries: AtomicU64::default() }
     }
 
     pub(super) fn pool(&self) -> &ConnPool {
@@ -118,6 +120,7 @@ impl Writer {
             let together = waiting.len().min(MOST_TOGETHER);
             waiting.drain(..together).collect()
         };
+        let _at_hand = AtHand::new(&self.facts, Memory::Recalls);
         let alone = if group.len() > 1 { self.run_together(group) } else { group };
         for mut write in alone {
             let outcome = self.run_alone(&mut *write);

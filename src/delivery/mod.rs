@@ -163,7 +163,7 @@ fn grant(
     now: Instant,
 ) -> Result<Entitlement> {
     let id = EntitlementId::new(now);
-    let (dataset, version) = catalog::version(c, order.version_id)?;
+    let version = catalog::name_of(c, order.version_id)?;
     let seal = catalog::seal_of(c, order.version_id)?;
     let expires_at = term_of(c, order.terms_id)?.map(|term| now.plus(term));
     let part = order.selection().map(|selection| catalog::choose(c, order.version_id, selection)).transpose()?;
@@ -173,7 +173,7 @@ fn grant(
     ];
     let mut predicate = json!({
         "entitlement": id, "order": order.id, "contract_sha256": contract.sha256,
-        "dataset": format!("{}/{}", dataset.handle, dataset.name), "version": version.number,
+        "dataset": version.dataset, "version": version.number,
         "manifest_sha256": seal.manifest_sha256, "granted_at": now, "expires_at": expires_at,
     });
     if let (Some((_, part)), Some(members)) = (part, predicate.as_object_mut()) {

@@ -73,12 +73,12 @@ fn covered(c: &mut Conn, entitlement: &Entitlement, own: i32) -> Result<Vec<Cove
 }
 
 fn view(c: &mut Conn, entitlement: Entitlement) -> Result<EntitlementView> {
-    let (dataset, version) = catalog::version(c, entitlement.version_id)?;
+    let version = catalog::name_of(c, entitlement.version_id)?;
     Ok(EntitlementView {
         id: entitlement.id,
         order_id: entitlement.order_id,
         organisation: identity::organisation(c, entitlement.organisation_id)?.handle,
-        dataset: format!("{}/{}", dataset.handle, dataset.name),
+        dataset: version.dataset,
         version: version.number,
         versions: covered(c, &entitlement, version.number)?,
         selection: entitlement.selection().cloned(),

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, Role, countries};
 use crate::keys::ExchangeKeys;
@@ -265,7 +265,7 @@ pub fn publish(
 /// # Errors
 /// `NotFound`.
 pub fn terms(c: &mut Conn, id: TermsId) -> Result<Terms> {
-    queries::find_terms(c, id)?.ok_or_else(|| Error::not_found(format_args!("terms {id}")))
+    db::fact(c, id, |c| queries::find_terms(c, id))?.ok_or_else(|| Error::not_found(format_args!("terms {id}")))
 }
 
 /// The terms that an organisation published, oldest first: public, as the organisation is once it is verified.

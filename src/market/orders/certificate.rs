@@ -34,7 +34,7 @@ pub(super) fn certify(
     settlement: Digest,
     now: Instant,
 ) -> Result<Order> {
-    let (dataset, version) = catalog::version(c, order.version_id)?;
+    let version = catalog::name_of(c, order.version_id)?;
     let manifest = catalog::seal_of(c, order.version_id)?.manifest_sha256;
     let (contract, number) = (contract_of(c, order.id)?.sha256, number(&order));
     let subjects =
@@ -43,7 +43,7 @@ pub(super) fn certify(
         "number": number, "order": order.id, "contract_sha256": contract, "settlement_sha256": settlement,
         "buyer": identity::organisation(c, order.buyer_id)?.handle,
         "provider": identity::organisation(c, order.provider_id)?.handle,
-        "dataset": dataset.full_name(), "version": version.number, "manifest_sha256": manifest,
+        "dataset": version.dataset, "version": version.number, "manifest_sha256": manifest,
         "use": order.permitted_use, "price": order.price(), "refund": order.refund(), "issued_at": now,
     });
     provenance::declare(c, keys, StatementKind::TradeCertificate, order.id, subjects, &predicate, now)?;

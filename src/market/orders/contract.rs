@@ -34,7 +34,7 @@ pub struct Contract {
 /// The statement that both sides sign, as canonical JSON.
 pub(super) fn contract_document(c: &mut Conn, order: &Order, buyer: &Organisation, grounds: Grounds) -> Result<String> {
     let provider = identity::organisation(c, order.provider_id)?;
-    let (dataset, version) = catalog::version(c, order.version_id)?;
+    let version = catalog::name_of(c, order.version_id)?;
     let terms = terms::terms(c, order.terms_id)?;
     let (measure, part) = extent(c, order.version_id, order.selection())?;
     let certificate = assessment::certificate_of(c, order.version_id)?
@@ -44,7 +44,7 @@ pub(super) fn contract_document(c: &mut Conn, order: &Order, buyer: &Organisatio
         listing: order.listing_id,
         buyer: Party::of(buyer),
         provider: Party::of(&provider),
-        dataset: dataset.full_name(),
+        dataset: version.dataset,
         version: version.number,
         manifest_sha256: catalog::seal_of(c, order.version_id)?.manifest_sha256,
         part,

@@ -71,13 +71,13 @@ pub(crate) struct OrderView {
 
 /// How other domains' answers show an order.
 pub(crate) fn order_view(c: &mut Conn, order: Order) -> Result<OrderView> {
-    let (dataset, version) = catalog::version(c, order.version_id)?;
+    let version = catalog::name_of(c, order.version_id)?;
     Ok(OrderView {
         id: order.id,
         listing_id: order.listing_id,
         buyer: identity::organisation(c, order.buyer_id)?.handle,
         provider: identity::organisation(c, order.provider_id)?.handle,
-        dataset: dataset.full_name(),
+        dataset: version.dataset,
         version: version.number,
         selection: order.selection().cloned(),
         shards: order.shard_count,

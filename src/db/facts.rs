@@ -1,0 +1,128 @@
+//! Facts: what the rows of [`APPEND_ONLY`](super::APPEND_ONLY) tables say, remembered so that they are not read again and again.
+//!
+//! A [`Db`](super::Db) remembers some of the facts that its reads came across, and gives them to reads and writes alike. What
+//! can change, be it a state, a balance or a revocation, is no fact, and is read in the transaction that decides by it.
+//!
+//! Invariant: what is remembered is committed: it is learned over the snapshot of a read, and never within a write, which
+//! may yet be rolled back.
+//! Invariant: that something is not there is never remembered: it may come.
+
+use std::any::{Any, TypeId};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::Conn;
+
+/// How many facts are remembered at most; then all are forgotten.
+const MOST: usize = 10_000;
+
+type Known = HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>;
+
+/// What a [`Db`](super::Db) remembers.
+#[derive(Default)]
+pub(super) struct Facts(RwLock<Known>);
+
+/// Whether this thread's transaction adds to what is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// It sees only what is committed, and may.
+    Learns,
+    /// It may not.
+    Recalls,
+}
+
+thread_local! {
+    /// The memory of the database whose transaction this thread is in.
+    static AT_HAND: RefCell<Option<(Arc<Facts>, Memory)>> = const { RefCell::new(None) };
+}
+
+/// Has the facts at hand until it is dropped.
+pub(super) struct AtHand;
+
+impl AtHand {
+    pub(super) fn new(facts: &Arc<Facts>, memory: Memory) -> Self {
+        AT_HAND.set(Some((facts.clone(), memory)));
+        Self
+    }
+}
+
+impl Drop for AtHand {
+    fn drop(&mut self) {
+        AT_HAND.set(None);
+    }
+}
+
+/// The fact of type `T` that goes by `key`, remembered or as `load` finds it: one row of an append-only table, which is
+/// either not there or always the same.
+///
+/// # Errors
+/// Those of `load`.
+pub fn fact<T, E>(
+    c: &mut Conn,
+    key: impl Display,
+    load: impl FnOnce(&mut Conn) -> Result<Option<T>, E>,
+) -> Result<Option<T>, E>
+where
+    T: Clone + Send + Sync + 'static,
+{
+    let Some((facts, memory)) = AT_HAND.with_borrow(Clone::clone) else { return load(c) };
+    let key = (TypeId::of::<T>(), key.to_string());
+    if let Some(known) = facts.0.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        return Ok(known.downcast_ref().cloned());
+    }
+    let found = load(c)?;
+    if let (Some(fact), Memory::Learns) = (&found, memory) {
+        let mut known = facts.0.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST {
+            known.clear();
+        }
+        known.insert(key, Arc::new(fact.clone()));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::db::{Conn, Db, fact};
+    use crate::error::{Error, Result};
+
+    async fn database(folder: &tempfile::TempDir, name: &str) -> Db {
+        Db::open(&folder.path().join(name).display().to_string(), 2).unwrap()
+    }
+    /// The fact that goes by `key`; `there` is what the database says.
+    fn ask(c: &mut Conn, key: &str, there: Option<u8>) -> Result<Option<u8>> {
+        fact(c, key, |_| Ok(there))
+    }
+
+    #[tokio::test]
+    async fn a_read_remembers_what_is_there_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = database(&folder, "a").await;
+        assert_eq!(db.read(|c| ask(c, "seal", None)).await.unwrap(), None);
+        assert_eq!(db.read(|c| ask(c, "seal", Some(1))).await.unwrap(), Some(1), "that nothing was there is forgotten");
+        assert_eq!(db.read(|c| ask(c, "seal", None)).await.unwrap(), Some(1));
+        assert_eq!(db.write(|c| ask(c, "seal", None)).await.unwrap(), Some(1), "a write is told, too");
+        assert_eq!(db.read(|c| ask(c, "terms", None)).await.unwrap(), None, "of another thing nothing is known");
+        let of_another_type = db.read(|c| fact(c, "seal", |_| Ok::<_, Error>(Some("text")))).await.unwrap();
+        assert_eq!(of_another_type, Some("text"));
+        assert_eq!(
+            database(&folder, "b").await.read(|c| ask(c, "seal", None)).await.unwrap(),
+            None,
+            "another database"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_a_write_found_is_not_remembered_for_it_may_be_rolled_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = database(&folder, "a").await;
+        let undone = db.write(|c| {
+            assert_eq!(ask(c, "seal", Some(1))?, Some(1));
+            Err::<(), _>(Error::internal("rolled back"))
+        });
+        undone.await.unwrap_err();
+        assert_eq!(db.read(|c| ask(c, "seal", None)).await.unwrap(), None);
+    }
+}
