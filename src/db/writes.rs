@@ -1,9 +1,10 @@
 //! Writes: to its caller each is one serialisable transaction, and those that wait at the same time share one.
 //!
-//! A write joins a queue. A lane takes the next, and whatever else waits by then: a savepoint around each, and one
-//! commit for all, so that the disk is flushed once. Nobody is answered before that commit. A write that fails is rolled
-//! back to its savepoint, and takes no other with it. When the transaction as a whole fails, by a conflict, a refused
-//! commit or a panic, each write of the group runs again in a transaction of its own.
+//! A write joins a queue. A lane takes the next, and whatever else waits by then, and commits all of it at once, so that
+//! the disk is flushed once. Nobody is answered before that commit. Most groups hold no write that fails; where one does,
+//! the group begins anew with a savepoint around each write, and the one that fails is rolled back to it, and takes no other
+//! with it. When the transaction as a whole fails, by a conflict or a refused commit, each write of the group runs again in a
+//! transaction of its own.
 //!
 //! A process has one lane. SQLite takes one writer at a time anyway; on PostgreSQL, transactions that append to the same
 //! tables side by side are in each other's way in serialisable isolation (its locks cover whole pages of an index), and
@@ -150,6 +151,29 @@ impl Writer {
 
     /// The outcome of each write of the group, once the transaction is committed.
     fn try_together(&self, group: &mut [Box<dyn Write>]) -> Result<Vec<Result<()>>> {
+        match self.all_succeed(group)? {
+            true => Ok(group.iter().map(|_| Ok(())).collect()),
+            false => self.try_apart(group),
+        }
+    }
+
+    /// Runs the group in one transaction: whether every write of it succeeded. If one does not, nothing is committed.
+    fn all_succeed(&self, group: &mut [Box<dyn Write>]) -> Result<bool> {
+        let mut conn = checkout(&self.pool)?;
+        begin_write(&mut conn)?;
+        for write in group {
+            if let Err(error) = run(&mut conn, &mut **write) {
+                roll_back(&mut conn);
+                return if error.cause().is_some_and(is_conflict) { Err(error) } else { Ok(false) };
+            }
+        }
+        commit(&mut conn)?;
+        Ok(true)
+    }
+
+    /// The outcome of each write of the group, once the transaction is committed: each has a savepoint to which it is rolled
+    /// back if it fails.
+    fn try_apart(&self, group: &mut [Box<dyn Write>]) -> Result<Vec<Result<()>>> {
         let mut conn = checkout(&self.pool)?;
         begin_write(&mut conn)?;
         let mut outcomes = Vec::new();

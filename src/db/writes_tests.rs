@@ -69,6 +69,15 @@ async fn count(db: &Db) -> i64 {
 }
 
 #[tokio::test]
+async fn those_that_all_succeed_share_one_transaction_without_savepoints() {
+    let (_folder, db) = numbers().await;
+    for outcome in together(&db, &[1, 2, 3]).await {
+        assert_eq!(outcome.unwrap(), 1);
+    }
+    assert_eq!(count(&db).await, 3);
+}
+
+#[tokio::test]
 async fn one_that_fails_takes_no_other_with_it() {
     let (_folder, db) = numbers().await;
     let outcomes = together(&db, &[1, 7, 1, 2]).await;
