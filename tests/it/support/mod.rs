@@ -87,6 +87,12 @@ impl TestApp {
         self.running = Some(running);
     }
 
+    /// Stops the server for good, whatever is left in its queue and its books.
+    #[allow(dead_code)] // a bench does
+    pub async fn abandon(mut self) {
+        self.running.take().unwrap().stop().await.unwrap();
+    }
+
     /// One more person of the platform's own.
     pub async fn staff(&self, email: &str, role: PlatformRole) -> Actor {
         platform_actor(self.app(), &self.anonymous(), email, role).await
