@@ -154,6 +154,8 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(catalog::routes::delete_shard)
         .service(catalog::routes::seal_version)
         .service(catalog::routes::get_manifest)
+        .service(catalog::inspection::routes::get_inspection)
+        .service(market::previews::routes::get_preview)
         .service(catalog::lineage::routes::list_parents)
         .service(catalog::lineage::routes::list_children)
         .service(catalog::lineage::routes::list_children_of_source)

@@ -56,6 +56,7 @@ pub const APPEND_ONLY: &[&str] = &[
     "statements",
     "objects",
     "seals",
+    "inspections",
     "version_parents",
     "offered_versions",
     "terms",

@@ -11,10 +11,10 @@
 //! | [`identity`] | organisations, members, signing keys, sessions, API tokens, sign-in of devices, and who is calling |
 //! | [`ledger`] | double-entry money |
 //! | [`provenance`] | signed statements, the transparency log, proofs, passports |
-//! | [`catalog`] | datasets, versions, shards and what tells them apart, manifests, uploads |
+//! | [`catalog`] | datasets, versions, shards and what tells them apart, manifests, uploads, what is found in them and drawn as a sample |
 //! | [`terms`] | licence terms: the uses they permit, what they ask |
 //! | [`assessment`] | compliance assessments and registration certificates |
-//! | [`market`] | listings and objections, search, private offers, negotiation, orders, contracts, disputes, vouchers |
+//! | [`market`] | listings and objections, search, previews, private offers, negotiation, orders, contracts, disputes, vouchers |
 //! | [`delivery`] | entitlements: who may use them and for how long, subscriptions, links, receipts; what becomes of a licence when its order is refunded |
 //! | [`models`] | which models were trained on which versions, as labs declare it |
 //! | [`compliance`] | traces: where bytes came from and who holds them; takedowns and recalls |
@@ -34,6 +34,7 @@
 //!   can be listed, and only listed ones bought: foreign keys say so too.
 //! - The lineage of versions has no cycle: only what is sealed can be a parent, and what is sealed gets no other parent.
 //! - No link leaves without an active entitlement and a durable receipt.
+//! - Which records a sample holds is nobody's choice: who has the shards can draw it again.
 //! - Postings sum to zero, and no account of an organisation falls below zero.
 //! - A voucher's pool is never below zero, and pays nobody for buying from its own affiliates.
 //! - The log only grows, and every checkpoint is consistent with the one before.

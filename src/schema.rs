@@ -3,6 +3,16 @@
 #![allow(missing_docs)]
 
 diesel::table! {
+    inspections (version_id) {
+        version_id -> Text,
+        statement_id -> Text,
+        sample_object_id -> Nullable<Text>,
+        refusal -> Nullable<Text>,
+        inspected_at -> Timestamp,
+    }
+}
+
+diesel::table! {
     jobs (id) {
         id -> Text,
         payload -> Text,
@@ -845,6 +855,7 @@ diesel::joinable!(audit_reads -> users (user_id));
 diesel::joinable!(model_versions -> models (model_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    inspections,
     jobs,
     idempotency_keys,
     outbox,

@@ -26,6 +26,7 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "entitlement-change.v1",
     "entitlement.v1",
     "exchange-key.v1",
+    "inspection.v1",
     "key-registration.v1",
     "key-revocation.v1",
     "listing-change.v1",

@@ -54,6 +54,7 @@ async fn perform(app: &App, job: Job) -> Result<()> {
         Job::FlagConflicts { version_id } => compliance::flag_conflicts(app, version_id).await,
         Job::ExtendSubscription { entitlement_id } => delivery::subscriptions::catch_up(app, entitlement_id).await,
         Job::ExtendSubscriptions { listing_id } => delivery::subscriptions::extend(app, listing_id).await,
+        Job::InspectVersion { version_id } => catalog::inspection::inspect_version(app, version_id).await,
         Job::ReviewListings { version_id } => market::review_listings(app, version_id).await,
     }
 }

@@ -89,6 +89,17 @@ CREATE TABLE seals (
     sealed_at TIMESTAMP NOT NULL
 );
 
+-- What the exchange found when it read a version, and the records that it drew.
+CREATE TABLE inspections (
+    version_id TEXT NOT NULL PRIMARY KEY REFERENCES seals (version_id),
+    statement_id TEXT NOT NULL REFERENCES statements (id),
+    sample_object_id TEXT REFERENCES objects (id),
+    -- Why the version may not be offered.
+    refusal TEXT,
+    inspected_at TIMESTAMP NOT NULL,
+    CHECK (sample_object_id IS NULL OR refusal IS NULL)
+);
+
 INSERT INTO state_edges (life, from_state, to_state) VALUES
     ('versions', '', 'draft'),
     ('versions', 'draft', 'sealed'),

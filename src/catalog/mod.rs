@@ -12,6 +12,7 @@ pub mod card;
 pub mod datasets;
 pub mod facets;
 pub mod glob;
+pub mod inspection;
 pub mod lineage;
 pub mod manifest;
 mod measure;

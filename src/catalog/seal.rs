@@ -83,6 +83,7 @@ pub fn seal(
     move_state(c, version.id, &[VersionState::Draft], sealed, caller.user_id, "sealed by the provider", now)?;
     // Later, and after every sealing alike: whether somebody sealed the same bytes must not show in this answer.
     jobs::enqueue(c, Job::FlagConflicts { version_id: version.id }, now)?;
+    jobs::enqueue(c, Job::InspectVersion { version_id: version.id }, now)?;
     Ok((Version { state: sealed, ..version }, seal))
 }
 

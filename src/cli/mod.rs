@@ -20,6 +20,7 @@ mod monitor;
 mod output;
 mod pace;
 mod passport;
+mod preview;
 mod publish;
 mod reference;
 mod search;
@@ -91,6 +92,8 @@ enum Command {
     Publish(publish::Publish),
     /// Find datasets
     Search(search::Search),
+    /// Look into a version before it is bought: its columns, and records that the exchange drew by lot
+    Preview(preview::Preview),
     /// License a version: order, contract, payment
     Buy(buy::Buy),
     /// Download a licensed version, every byte checked against its signed manifest
@@ -140,6 +143,7 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Key(args) => args.run(&global, &out).await,
         Command::Publish(args) => args.run(&global.client()?, &out).await.map(drop),
         Command::Search(args) => args.run(&global.anonymous()?, &out).await,
+        Command::Preview(args) => args.run(&global.client()?, &out).await,
         Command::Buy(args) => args.run(&global.client()?, &out).await.map(drop),
         Command::Download(args) => args.run(&global.client()?, &out).await.map(drop),
         Command::Passport(args) => args.run(&global.client()?, &out).await,

@@ -49,6 +49,11 @@ pub enum Job {
         /// Its listing.
         listing_id: ListingId,
     },
+    /// Read a sealed version, and draw its sample.
+    InspectVersion {
+        /// The version.
+        version_id: VersionId,
+    },
     /// Bring the listings of a version that was assessed to where they belong.
     ReviewListings {
         /// The version.

@@ -101,6 +101,7 @@ pub fn open(
     identity::require_verified(&identity::organisation(c, dataset.organisation_id)?)?;
     let seal = catalog::seal_of(c, version.id)?;
     let assessment = assessment::valid_assessment(c, version.id, now)?;
+    catalog::inspection::require_readable(c, version.id)?;
     holds::require_free(c, version.id)?;
     orders::require_derivable(c, dataset, version)?;
     let terms = terms::terms(c, terms_id).map_err(|error| error.field("terms_id"))?;

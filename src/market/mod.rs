@@ -17,6 +17,7 @@ pub mod negotiation;
 pub mod objections;
 pub mod offers;
 pub mod orders;
+pub mod previews;
 mod queries;
 mod review;
 pub mod routes;

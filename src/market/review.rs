@@ -5,7 +5,7 @@
 //! that was written down beside it: the end of its notice, or of its assessment.
 //!
 //! Invariant: after a review, a listing that was ever on the board and is not delisted is suspended exactly when its version
-//! is held or has no valid assessment.
+//! is held, has no valid assessment, or has a shard that is not what it says it is.
 //! Invariant: nothing is listed while its public notice runs, or while an objection to it is open.
 
 use std::fmt::Display;
@@ -14,6 +14,7 @@ use super::listings::{self, Listing, ListingState, advance};
 use super::{objections, queries};
 use crate::app::App;
 use crate::assessment;
+use crate::catalog::inspection;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
@@ -90,6 +91,11 @@ pub(super) fn review(
 fn standing(c: &mut Conn, version: VersionId, now: Instant) -> Result<(Option<String>, Option<Instant>)> {
     if queries::is_held(c, version)? {
         return Ok((Some(CLAIMED.to_string()), None));
+    }
+    if let Some(inspection) = inspection::find(c, version)?
+        && inspection.refusal.is_some()
+    {
+        return Ok((inspection.refusal, None));
     }
     match assessment::valid_assessment(c, version, now) {
         Ok(valid) => Ok((None, Some(valid.valid_until))),

@@ -152,6 +152,18 @@ pub fn countersign(
     countersigned(&exchange, kind, envelope, signers, &schemas::validate)?.record(c, &subject_id.to_string(), now)
 }
 
+/// Signs what is no statement, in an envelope of another payload type; answers it with the key.
+pub fn sign_apart(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    payload_type: &str,
+    payload: Vec<u8>,
+) -> Result<(Envelope, PublicKey)> {
+    let exchange = exchange_keys::signers(c, keys, KeyRole::Statement)?;
+    let signer = exchange.first().ok_or_else(|| Error::internal("the exchange has a statement key"))?;
+    Ok((signer.sign_envelope(payload_type, payload), signer.public()))
+}
+
 /// Which organisation an envelope claims to speak for: read before anything is verified, to know whose key must have
 /// signed. Fails as invalid where the predicate names none.
 pub fn claimed_organisation(envelope: &Envelope) -> Result<String> {

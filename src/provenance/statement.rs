@@ -47,6 +47,8 @@ text_enum! {
         Manifest = "manifest",
         /// The provider offers licence terms.
         Terms = "terms",
+        /// The exchange read a version and drew a sample of it.
+        Inspection = "inspection",
         /// The exchange assessed a version.
         Assessment = "assessment",
         /// The exchange registered a version.
@@ -115,7 +117,7 @@ impl StatementKind {
         match self {
             Self::Manifest | Self::Terms | Self::KeyRegistration | Self::ModelTraining => Signers::Organisation,
             Self::Assessment | Self::Certificate | Self::Entitlement | Self::ReceiptBatch => Signers::Exchange,
-            Self::ExchangeKey | Self::KeyRevocation => Signers::Exchange,
+            Self::ExchangeKey | Self::KeyRevocation | Self::Inspection => Signers::Exchange,
             Self::Listing | Self::ListingChange | Self::Settlement | Self::EntitlementChange => Signers::Exchange,
             Self::OrderChange
             | Self::OfferChange

@@ -80,6 +80,9 @@ pub struct TermsDocument {
     /// Whether a buyer may license some of the shards only: those that it selects by language, domain or licence.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub divisible: bool,
+    /// Whether anyone who is signed in may see the first records of the version's sample. Not when absent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub preview: bool,
     /// How what a sale leaves is divided between those who built the corpus: parts of 10,000 that sum to it. The provider
     /// has all of it when this is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -296,6 +299,7 @@ mod tests {
             seats: None,
             price: Price::OneOff { amount: Money::new(88_800, Currency::CNY) },
             divisible: false,
+            preview: false,
             revenue_shares: None,
             derivative_royalty_basis_points: None,
         }
@@ -394,7 +398,7 @@ mod tests {
         schemas::validate("terms.v1", &signed.predicate).unwrap();
         let free = TermsDocument { price: Price::Free {}, duration_days: None, ..document(&[Use::Evaluate], &[]) };
         let counted = Price::PerUnit { unit: Unit::Token, amount: Money::new(5, Currency::CNY), per: 1000 };
-        let counted = TermsDocument { price: counted, divisible: true, ..free.clone() };
+        let counted = TermsDocument { price: counted, divisible: true, preview: true, ..free.clone() };
         let subscribed = Price::Subscription { amount: Money::new(5, Currency::CNY), per_days: 30 };
         let subscribed = TermsDocument { price: subscribed, duration_days: Some(60), ..free.clone() };
         for terms in [free, counted, subscribed] {

@@ -12,7 +12,9 @@ use crate::support::process::{Exchange, Person, files, organisation};
 /// Terms, and how the corpora came to be.
 fn papers(folder: &Path) -> (String, String) {
     let (terms, provenance) = (folder.join("terms.json"), folder.join("provenance.json"));
-    std::fs::write(&terms, crate::support::terms(50_000).to_string()).unwrap();
+    let mut document = crate::support::terms(50_000);
+    document["preview"] = json!(true);
+    std::fs::write(&terms, document.to_string()).unwrap();
     std::fs::write(&provenance, crate::support::provenance().to_string()).unwrap();
     (terms.display().to_string(), provenance.display().to_string())
 }
@@ -110,6 +112,16 @@ async fn corpora_travel_from_provider_to_lab_and_every_byte_is_proven() {
 
         let verify = ["verify", to.as_str(), "--offline", "--log-key", &log_key];
         lab.done(&verify);
+        for _ in 0..200 {
+            if lab.run(&["preview", &dataset]).status.success() {
+                break; // it is read soon after it was sealed
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let preview = lab.json(&["preview", &dataset]);
+        assert_eq!(preview["records"].as_array().unwrap().len(), 10, "{preview}");
+        let redrawn = lab.done(&["preview", &dataset, "--redraw", &to]);
+        assert!(redrawn.contains("draws the same 100 of "), "{redrawn}");
         flipping_a_byte_anywhere_is_refused(&lab, &target, &verify);
         lab.done(&verify);
 

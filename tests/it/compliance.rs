@@ -137,7 +137,9 @@ async fn what_is_unknown_or_no_subject_is_refused_with_the_reason() {
 async fn the_events_of_a_corpus_tell_its_life_in_order_and_every_statement_is_proven() {
     let trade = Trade::done().await;
     let events = trade.events(&[("subject", "poetry-house/poems")]).await;
-    let told: Vec<&str> = kinds(&events).into_iter().filter(|kind| *kind != "transition").collect();
+    let mut told: Vec<&str> = kinds(&events).into_iter().filter(|kind| *kind != "transition").collect();
+    let inspected = told.iter().position(|kind| *kind == "inspection").unwrap();
+    told.remove(inspected); // by a job, so that it may come before or after what people did in the meantime
     assert_eq!(
         told,
         [

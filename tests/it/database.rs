@@ -63,7 +63,7 @@ fn column(table: &str) -> &'static str {
         "log_sequence" => "leaf_index",
         "board_changes" => "position",
         "log_checkpoints" | "log_publications" => "tree_size",
-        "seals" | "offered_versions" => "version_id",
+        "seals" | "offered_versions" | "inspections" => "version_id",
         "version_parents" => "child_id",
         "ledger_closings" => "account_id",
         "model_versions" => "model_id",

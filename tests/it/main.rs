@@ -17,6 +17,7 @@ mod entitlements;
 mod events;
 mod hub;
 mod identity;
+mod inspection;
 mod interop;
 mod keys;
 mod ledger;

@@ -52,7 +52,7 @@ const TABLE: &[(&str, Log)] = &[
     ("complete_upload",       Nothing(DRAFT)),
     ("put_shard",             Nothing(DRAFT)),
     ("delete_shard",          Nothing(DRAFT)),
-    ("seal_version",          Adds(&["manifest"])),
+    ("seal_version",          Adds(&["manifest", "inspection"])),
     // terms, assessment
     ("publish_terms",         Adds(&["terms"])),
     ("create_assessment",     Adds(&["assessment", "certificate"])),
@@ -188,8 +188,9 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// What the public log holds, once everything recorded has its place in it.
+/// What the public log holds, once all work is done and everything recorded has its place in it.
 async fn published(app: &TestApp) -> BTreeMap<String, usize> {
+    app.drain().await;
     app.sequenced().await;
     kinds_in_log(&app.anonymous()).await
 }

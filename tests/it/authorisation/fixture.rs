@@ -215,6 +215,8 @@ fn text(value: &Value) -> String {
 async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Things {
     let offer = app.listed_corpus(house, "poems", 50_000).await;
     let offer_again = offer.clone();
+    house.list_again(&offer, &json!({ "preview": true })).await;
+    app.drain().await; // its sample is drawn
     let order = lab.order(&offer).await.unwrap();
     let paid = lab.pay(&order).await.unwrap();
     let entitlement = text(&paid["entitlement"]["id"]);

@@ -273,6 +273,16 @@ impl Actor {
         }
     }
 
+    /// Lists what is on the board once more: free of charge, under terms with these members.
+    pub async fn list_again(&self, offer: &Offer, members: &Value) -> Offer {
+        let mut document = terms(0);
+        document.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        let terms = self.try_publish_terms(&document).await.unwrap()["id"].as_str().unwrap().to_string();
+        let wanted = json!({ "dataset": offer.dataset, "version": 1, "terms_id": terms });
+        let listing = self.post("/v1/listings", &wanted).await.unwrap()["id"].as_str().unwrap().to_string();
+        Offer { listing, terms, dataset: offer.dataset.clone() }
+    }
+
     /// An offer of a listing to a buyer at a price in fen, from now on for thirty days; for every use but derivation.
     pub async fn offer_to(&self, buyer: &str, offer: &Offer, fen: i64) -> Value {
         let listing = self.get(format!("/v1/listings/{}", offer.listing)).await.unwrap();

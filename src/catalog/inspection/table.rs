@@ -1,0 +1,122 @@
+//! Parquet: the schema from the footer, the rows one by one.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use parquet::basic::{ConvertedType, LogicalType, Type as PhysicalType};
+use parquet::errors::Result;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::record::reader::TreeBuilder;
+use parquet::schema::types::Type;
+use serde_json::Value;
+
+use super::columns::ColumnType;
+use super::footer;
+use super::pages::{Budget, RowGroup, Window, fault};
+use super::source::Source;
+use super::unpacking::Limits;
+
+/// The most columns that a file may have, those within others counted each.
+const MAX_LEAVES: usize = 1000;
+/// How many values of a column are decoded at a time.
+const BATCH: usize = 256;
+
+/// What a table shows as it is read.
+pub(super) trait Reading {
+    /// A column, before any row.
+    fn column(&mut self, name: &str, kind: ColumnType);
+    /// A row and its index from 0, as JSON.
+    ///
+    /// # Errors
+    /// To stop.
+    fn row(&mut self, index: u64, row: Value) -> std::io::Result<()>;
+}
+
+/// Reads a table whole. Answers how many rows there were.
+///
+/// # Errors
+/// With the reason, where it is not the table that it says it is, or exceeds a limit.
+pub(super) fn read(source: &Arc<dyn Source>, limits: Limits, reading: &mut dyn Reading) -> Result<u64, String> {
+    // The library takes some things for granted that whoever wrote the file need not have kept.
+    let outcome = catch_unwind(AssertUnwindSafe(|| read_whole(source, limits, reading)));
+    match outcome {
+        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        Err(_) => Err("its pages contradict its footer".to_string()),
+    }
+}
+
+fn read_whole(source: &Arc<dyn Source>, limits: Limits, reading: &mut dyn Reading) -> Result<u64> {
+    footer::check(source.as_ref()).map_err(fault)?;
+    let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
+    let metadata: ParquetMetaData = reader.parse_and_finish(&Window::new(source.clone()))?;
+    let schema = metadata.file_metadata().schema_descr_ptr();
+    if schema.num_columns() > MAX_LEAVES {
+        return Err(fault(format!("it has {} columns, more than {MAX_LEAVES}", schema.num_columns())));
+    }
+    for field in schema.root_schema().get_fields() {
+        reading.column(field.name(), kind_of(field));
+    }
+    let budget = Arc::new(Budget::new(limits, source.size_bytes()));
+    let (mut index, mut shown) = (0_u64, 0_u64);
+    for metadata in metadata.row_groups() {
+        if metadata.num_columns() != schema.num_columns() {
+            return Err(fault("a row group has other columns than the schema"));
+        }
+        let group = RowGroup { metadata, source: source.clone(), budget: budget.clone() };
+        for row in TreeBuilder::new().with_batch_size(BATCH).as_iter(schema.clone(), &group)? {
+            let row = row?.to_json_value();
+            shown = shown.saturating_add(extent(&row));
+            if shown > limits.unpacked_bytes {
+                return Err(fault(format!("its rows are more than {} bytes", limits.unpacked_bytes)));
+            }
+            reading.row(index, row)?;
+            index = index.saturating_add(1);
+        }
+    }
+    Ok(index)
+}
+
+/// About how large a row is.
+fn extent(value: &Value) -> u64 {
+    match value {
+        Value::String(text) => u64::try_from(text.len()).unwrap_or(u64::MAX),
+        Value::Array(items) => items.iter().map(extent).fold(2, u64::saturating_add),
+        Value::Object(members) => members.values().map(extent).fold(2, u64::saturating_add),
+        _ => 4,
+    }
+}
+
+/// What the schema says of a column.
+fn kind_of(field: &Type) -> ColumnType {
+    let info = field.get_basic_info();
+    if info.has_repetition() && info.repetition() == parquet::basic::Repetition::REPEATED {
+        return ColumnType::Array;
+    }
+    let converted = info.converted_type();
+    if field.is_group() {
+        return match converted {
+            ConvertedType::LIST => ColumnType::Array,
+            _ => ColumnType::Object,
+        };
+    }
+    match (converted, info.logical_type_ref()) {
+        (ConvertedType::UTF8 | ConvertedType::ENUM | ConvertedType::JSON, _) => return ColumnType::String,
+        (ConvertedType::DATE, _) => return ColumnType::Date,
+        (ConvertedType::TIMESTAMP_MILLIS | ConvertedType::TIMESTAMP_MICROS, _) => return ColumnType::DateTime,
+        (ConvertedType::TIME_MILLIS | ConvertedType::TIME_MICROS, _) => return ColumnType::String,
+        (ConvertedType::DECIMAL, _) => return ColumnType::Number,
+        (_, Some(LogicalType::Timestamp { .. })) => return ColumnType::Integer,
+        _ => {}
+    }
+    match field.get_physical_type() {
+        PhysicalType::BOOLEAN => ColumnType::Boolean,
+        PhysicalType::INT32 | PhysicalType::INT64 => ColumnType::Integer,
+        PhysicalType::INT96 => ColumnType::DateTime,
+        PhysicalType::FLOAT | PhysicalType::DOUBLE => ColumnType::Number,
+        PhysicalType::BYTE_ARRAY | PhysicalType::FIXED_LEN_BYTE_ARRAY => ColumnType::Binary,
+    }
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

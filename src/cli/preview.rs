@@ -1,0 +1,155 @@
+//! `corpex preview`: look into a version before it is bought, and check that its sample was drawn by lot.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::client::Client;
+use super::output::Out;
+use super::passport::{ExchangeKeys, signed_manifest};
+use super::reference::DatasetRef;
+use super::shards;
+use crate::catalog::inspection::{Findings, Limits, SampledRecord, ShardFile, Source, Survey, draw};
+use crate::error::{Error, Kind, Result};
+use crate::provenance::{self, StatementKind};
+use crate::signing::Envelope;
+use crate::types::Digest;
+
+/// The longest part of a record that a person is shown, in characters.
+const SHOWN_CHARS: usize = 300;
+
+#[derive(Debug, Args)]
+pub(super) struct Preview {
+    /// ORG/NAME, or ORG/NAME@VERSION
+    #[arg(value_name = "ORG/NAME[@VERSION]")]
+    dataset: DatasetRef,
+    /// A folder with its shards, as `corpex download` makes one: draw the sample again from them, and compare
+    #[arg(long, value_name = "DIR")]
+    redraw: Option<PathBuf>,
+}
+
+/// What the exchange answers.
+#[derive(Debug, Serialize, Deserialize)]
+struct Shown {
+    #[serde(default)]
+    records: Vec<Value>,
+    findings: Findings,
+}
+
+#[derive(Deserialize)]
+struct Inspection {
+    envelope: Envelope,
+}
+
+/// A sample that was drawn again.
+#[derive(Debug, Serialize)]
+struct Redrawn {
+    dataset: String,
+    version: i32,
+    /// The exchange's lot, from which the seed came.
+    seed: Digest,
+    /// How many records were drawn from how many.
+    drawn: usize,
+    records: u64,
+}
+
+impl Preview {
+    pub(super) async fn run(self, client: &Client, out: &Out) -> Result<()> {
+        let version = match self.dataset.version {
+            Some(version) => version,
+            None => newest(client, &self.dataset).await?,
+        };
+        if let Some(folder) = &self.redraw {
+            let redrawn = redraw(client, &self.dataset, version, folder).await?;
+            return out.result(&redrawn, || redrawn.describe());
+        }
+        let shown: Shown = client.get(format!("{}/preview", self.dataset.version_path(version))).send().await?;
+        out.result(&shown, || shown.describe())
+    }
+}
+
+/// The newest version that the caller may see.
+async fn newest(client: &Client, dataset: &DatasetRef) -> Result<i32> {
+    #[derive(Deserialize)]
+    struct Version {
+        number: i32,
+    }
+    let versions: Vec<Version> = client.get_all(&format!("{}/versions", dataset.path())).await?;
+    let newest = versions.into_iter().map(|version| version.number).max();
+    newest.ok_or_else(|| Error::not_found(format_args!("a version of {dataset}")))
+}
+
+/// Draws a version's sample from its shards, and compares it with what the exchange signed.
+async fn redraw(client: &Client, dataset: &DatasetRef, version: i32, folder: &Path) -> Result<Redrawn> {
+    let inspection: Inspection = client.get(format!("{}/inspection", dataset.version_path(version))).send().await?;
+    let manifest = signed_manifest(client, dataset, version).await?;
+    let trusted = ExchangeKeys::fetch(client).await?.trust().exchange_keys;
+    let said =
+        trusted.iter().find_map(|key| provenance::parse(&inspection.envelope, *key, StatementKind::Inspection).ok());
+    let said = said.ok_or_else(|| Error::new(Kind::BadSignature, "the inspection is not signed by the exchange"))?;
+    let findings: Findings = serde_json::from_value(said.predicate)?;
+    let sample = findings.sample.ok_or_else(|| unverified("the exchange drew no sample of this version"))?;
+    let seed = trusted.iter().find_map(|key| draw::seed(&sample.lot, manifest.pae_sha256, *key).ok());
+    let seed = seed.ok_or_else(|| unverified("the lot is not the exchange's over this manifest"))?;
+    let mut survey = Survey::new(seed, Limits::ORDINARY);
+    for shard in &manifest.manifest.shards {
+        let file = folder.join(&shard.path);
+        if shards::digest_of(&file, |_| {})?.0 != shard.sha256 {
+            return Err(unverified(&format!("{} is not the shard that the provider signed", file.display())));
+        }
+        let source: Arc<dyn Source> = Arc::new(ShardFile::open(&file)?);
+        survey.read(&shard.path, shard.sha256, &source);
+    }
+    let records = survey.columns.records();
+    let drawn: Vec<SampledRecord> = survey.draw.finish().iter().map(SampledRecord::from).collect();
+    if drawn != sample.records {
+        return Err(unverified("the lot draws other records than the exchange says"));
+    }
+    Ok(Redrawn { dataset: dataset.full_name(), version, seed, drawn: drawn.len(), records })
+}
+
+fn unverified(why: &str) -> Error {
+    Error::new(Kind::Unverified, why)
+}
+
+impl Redrawn {
+    fn describe(&self) -> String {
+        let Self { dataset, version, seed, drawn, records } = self;
+        format!("{dataset}@{version}: the lot {seed} draws the same {drawn} of {records} records")
+    }
+}
+
+impl Shown {
+    fn describe(&self) -> String {
+        let Findings { dataset, version, records, tokens, tokenizer, columns, .. } = &self.findings;
+        let mut lines = vec![format!("{dataset}@{version}: {records} records, {tokens} tokens ({tokenizer})\n")];
+        lines.push(format!(
+            "{:<24} {:<10} {:>8} {:>14} {:>14}  characters",
+            "column", "type", "nulls", "bytes", "tokens"
+        ));
+        for column in columns {
+            let lengths = column.lengths.map(|l| format!("{} to {}, half up to {}", l.min, l.max, l.p50));
+            let nulls = column.nulls.saturating_mul(100).checked_div(*records).unwrap_or(0);
+            lines.push(format!(
+                "{:<24} {:<10} {:>7}% {:>14} {:>14}  {}",
+                column.name,
+                column.kind,
+                nulls,
+                column.bytes,
+                column.tokens,
+                lengths.unwrap_or_default()
+            ));
+        }
+        lines.push(format!("\nthe first {} records of a sample drawn by lot:", self.records.len()));
+        lines.extend(self.records.iter().map(|record| shortened(&record.to_string())));
+        lines.join("\n")
+    }
+}
+
+fn shortened(record: &str) -> String {
+    let shown: String = record.chars().take(SHOWN_CHARS).collect();
+    if shown.len() < record.len() { format!("{shown}…") } else { shown }
+}
