@@ -57,6 +57,7 @@ pub const APPEND_ONLY: &[&str] = &[
     "objects",
     "seals",
     "inspections",
+    "evaluations",
     "version_parents",
     "offered_versions",
     "terms",

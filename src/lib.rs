@@ -15,7 +15,7 @@
 //! | [`terms`] | licence terms: the uses they permit, what they ask |
 //! | [`assessment`] | compliance assessments and registration certificates |
 //! | [`market`] | listings and objections, search, previews, private offers, negotiation, orders, contracts, disputes, vouchers |
-//! | [`delivery`] | entitlements: who may use them and for how long, subscriptions, links, receipts; what becomes of a licence when its order is refunded |
+//! | [`delivery`] | entitlements: who may use them and for how long, subscriptions, links, receipts; evaluations of samples; what becomes of a licence when its order is refunded |
 //! | [`models`] | which models were trained on which versions, as labs declare it |
 //! | [`compliance`] | traces: where bytes came from and who holds them; takedowns and recalls |
 //! | [`events`] | what each organisation is told of the steps that concern it, in order and by webhook |
@@ -33,7 +33,7 @@
 //! - A row in `objects` means: these bytes were read back from the store and have this digest. Only sealed versions
 //!   can be listed, and only listed ones bought: foreign keys say so too.
 //! - The lineage of versions has no cycle: only what is sealed can be a parent, and what is sealed gets no other parent.
-//! - No link leaves without an active entitlement and a durable receipt.
+//! - No link leaves without an active entitlement, or an evaluation of the sample, and a durable receipt.
 //! - Which records a sample holds is nobody's choice: who has the shards can draw it again.
 //! - Postings sum to zero, and no account of an organisation falls below zero.
 //! - A voucher's pool is never below zero, and pays nobody for buying from its own affiliates.

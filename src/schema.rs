@@ -3,6 +3,22 @@
 #![allow(missing_docs)]
 
 diesel::table! {
+    evaluations (id) {
+        id -> Text,
+        listing_id -> Text,
+        version_id -> Text,
+        organisation_id -> Text,
+        provider_id -> Text,
+        terms_id -> Text,
+        user_id -> Text,
+        purpose -> Text,
+        statement_id -> Text,
+        granted_at -> Timestamp,
+        expires_at -> Timestamp,
+    }
+}
+
+diesel::table! {
     inspections (version_id) {
         version_id -> Text,
         statement_id -> Text,
@@ -855,6 +871,7 @@ diesel::joinable!(audit_reads -> users (user_id));
 diesel::joinable!(model_versions -> models (model_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    evaluations,
     inspections,
     jobs,
     idempotency_keys,

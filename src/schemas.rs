@@ -25,6 +25,8 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "dispute.v1",
     "entitlement-change.v1",
     "entitlement.v1",
+    "evaluation-receipt.v1",
+    "evaluation.v1",
     "exchange-key.v1",
     "inspection.v1",
     "key-registration.v1",

@@ -1,5 +1,6 @@
 -- Drops what up.sql made, newest first.
 DELETE FROM state_edges WHERE life = 'entitlements';
+DROP TABLE evaluations;
 DROP TABLE receipts;
 DROP TABLE receipt_batches;
 DROP TABLE seats;

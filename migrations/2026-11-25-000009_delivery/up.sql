@@ -69,6 +69,25 @@ CREATE TABLE receipts (
 CREATE INDEX receipts_by_entitlement ON receipts (entitlement_id, id);
 CREATE INDEX receipts_by_sha256 ON receipts (sha256, id);
 
+-- Who may evaluate which version by its sample, free of charge.
+CREATE TABLE evaluations (
+    id TEXT NOT NULL PRIMARY KEY,
+    listing_id TEXT NOT NULL REFERENCES listings (id),
+    version_id TEXT NOT NULL REFERENCES inspections (version_id),
+    organisation_id TEXT NOT NULL REFERENCES organisations (id),
+    provider_id TEXT NOT NULL REFERENCES organisations (id),
+    terms_id TEXT NOT NULL REFERENCES terms (id),
+    user_id TEXT NOT NULL REFERENCES users (id),
+    purpose TEXT NOT NULL,
+    statement_id TEXT NOT NULL REFERENCES statements (id),
+    granted_at TIMESTAMP NOT NULL,
+    expires_at TIMESTAMP NOT NULL,
+    UNIQUE (version_id, organisation_id),
+    CHECK (organisation_id <> provider_id)
+);
+CREATE INDEX evaluations_by_holder ON evaluations (organisation_id, id);
+CREATE INDEX evaluations_by_provider ON evaluations (provider_id, id);
+
 INSERT INTO state_edges (life, from_state, to_state) VALUES
     ('entitlements', '', 'active'),
     ('entitlements', 'active', 'suspended'),

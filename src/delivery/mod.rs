@@ -10,6 +10,7 @@
 
 mod access;
 mod desk;
+pub mod evaluations;
 mod holds;
 mod passport;
 pub mod purchases;

@@ -77,6 +77,10 @@ text_enum! {
         TradeCertificate = "trade-certificate",
         /// The exchange lets a licensee download a version.
         Entitlement = "entitlement",
+        /// The exchange lets a lab evaluate a version by its sample.
+        Evaluation = "evaluation",
+        /// A link to a sample was given under an evaluation.
+        EvaluationReceipt = "evaluation-receipt",
         /// An entitlement was suspended, reinstated or revoked, or its term ended.
         EntitlementChange = "entitlement-change",
         /// A claim against a version took a step.
@@ -118,6 +122,7 @@ impl StatementKind {
             Self::Manifest | Self::Terms | Self::KeyRegistration | Self::ModelTraining => Signers::Organisation,
             Self::Assessment | Self::Certificate | Self::Entitlement | Self::ReceiptBatch => Signers::Exchange,
             Self::ExchangeKey | Self::KeyRevocation | Self::Inspection => Signers::Exchange,
+            Self::Evaluation | Self::EvaluationReceipt => Signers::Exchange,
             Self::Listing | Self::ListingChange | Self::Settlement | Self::EntitlementChange => Signers::Exchange,
             Self::OrderChange
             | Self::OfferChange

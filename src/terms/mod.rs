@@ -16,6 +16,8 @@ pub use price::{MAX_AMOUNT_MINOR, Price, Unit, price};
 pub use shares::{MAX_ROYALTY_BASIS_POINTS, RevenueShare};
 pub use subscription::{is_subscription, joins};
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -33,6 +35,8 @@ use crate::types::{Digest, Instant, OrganisationId, Page, PageQuery, StatementId
 pub const MAX_DURATION_DAYS: i32 = 36_500;
 /// The most seats of a licence that limits them.
 pub const MAX_SEATS: i32 = 1000;
+/// The longest evaluation, in days.
+pub const MAX_EVALUATION_DAYS: i32 = 365;
 /// The territory that stands for every country.
 const EVERYWHERE: &str = "*";
 /// The name of the document among a statement's subjects.
@@ -83,6 +87,10 @@ pub struct TermsDocument {
     /// Whether anyone who is signed in may see the first records of the version's sample. Not when absent.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub preview: bool,
+    /// For how many days, 1 to 365, a lab may evaluate the version's sample free of charge before it buys; not at all when this
+    /// is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation_days: Option<i32>,
     /// How what a sale leaves is divided between those who built the corpus: parts of 10,000 that sum to it. The provider
     /// has all of it when this is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,6 +151,18 @@ pub fn permits(document: &TermsDocument, wanted: Use) -> Result<()> {
     Ok(())
 }
 
+/// For how long a document lets a lab evaluate the sample before it buys.
+///
+/// # Errors
+/// `UseNotPermitted`.
+pub fn evaluation(document: &TermsDocument) -> Result<Duration> {
+    let days = document.evaluation_days.and_then(|days| u64::try_from(days).ok());
+    days.map(|days| Duration::from_secs(days * 24 * 60 * 60)).ok_or_else(|| {
+        Error::new(Kind::UseNotPermitted, "these terms offer no evaluation before the purchase")
+            .remedy("look for an offer whose terms have `evaluation_days`, or buy a licence")
+    })
+}
+
 /// Whether a document lets a buyer license some of the shards only.
 ///
 /// # Errors
@@ -171,6 +191,12 @@ pub fn check(document: &TermsDocument) -> Result<()> {
         }
     }
     price::check(document)?;
+    if let Some(days) = document.evaluation_days
+        && !(1..=MAX_EVALUATION_DAYS).contains(&days)
+    {
+        let detail = format!("{days} is not between 1 and {MAX_EVALUATION_DAYS}; for no evaluation leave it out");
+        return refused("evaluation_days", detail);
+    }
     if document.divisible && matches!(document.price, Price::OneOff { .. } | Price::Subscription { .. }) {
         return refused("divisible", "one amount for the whole version cannot be divided; ask a price per unit".into());
     }
@@ -300,6 +326,7 @@ mod tests {
             price: Price::OneOff { amount: Money::new(88_800, Currency::CNY) },
             divisible: false,
             preview: false,
+            evaluation_days: None,
             revenue_shares: None,
             derivative_royalty_basis_points: None,
         }
@@ -367,6 +394,8 @@ mod tests {
             ("price.amount.amount_minor", by_record(0, 1)),
             ("price.per", by_record(1, 0)),
             ("price.per", by_record(1, i64::MAX)),
+            ("evaluation_days", TermsDocument { evaluation_days: Some(0), ..base.clone() }),
+            ("evaluation_days", TermsDocument { evaluation_days: Some(366), ..base.clone() }),
             ("divisible", TermsDocument { divisible: true, ..base.clone() }),
             ("duration_days", TermsDocument { duration_days: Some(0), ..base.clone() }),
             ("duration_days", TermsDocument { duration_days: Some(36_501), ..base.clone() }),
@@ -398,7 +427,8 @@ mod tests {
         schemas::validate("terms.v1", &signed.predicate).unwrap();
         let free = TermsDocument { price: Price::Free {}, duration_days: None, ..document(&[Use::Evaluate], &[]) };
         let counted = Price::PerUnit { unit: Unit::Token, amount: Money::new(5, Currency::CNY), per: 1000 };
-        let counted = TermsDocument { price: counted, divisible: true, preview: true, ..free.clone() };
+        let counted =
+            TermsDocument { price: counted, divisible: true, preview: true, evaluation_days: Some(14), ..free.clone() };
         let subscribed = Price::Subscription { amount: Money::new(5, Currency::CNY), per_days: 30 };
         let subscribed = TermsDocument { price: subscribed, duration_days: Some(60), ..free.clone() };
         for terms in [free, counted, subscribed] {

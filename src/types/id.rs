@@ -207,6 +207,8 @@ identifiers! {
     ContractId = Contract "contract";
     /// A licensee's right to download a version.
     EntitlementId = Entitlement "entitlement";
+    /// A lab's right to evaluate a version by its sample.
+    EvaluationId = Evaluation "evaluation";
     /// The use of a licence by one API token.
     SeatId = Seat "seat";
     /// A lab's declaration of what a model was trained on.

@@ -37,6 +37,8 @@ async fn rows_of_append_only_tables_cannot_be_changed_or_removed() {
     app.compliance.get("/v1/trace?subject=poetry-house/poems").await.unwrap();
     app.organisation("rival-house").await.publish("copies", &[("a.jsonl", b"{\"text\":\"one\"}\n")]).await;
     app.drain().await;
+    let open = provider.list_again(&offer, &json!({ "evaluation_days": 14 })).await;
+    lab.evaluate(&open).await.unwrap();
     app.told().await;
     let closing = "INSERT INTO ledger_closings SELECT account_id, ledger_postings.id, amount_minor, posted_at \
                    FROM ledger_postings JOIN ledger_transactions ON ledger_transactions.id = transaction_id \

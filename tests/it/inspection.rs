@@ -193,3 +193,35 @@ async fn a_preview_is_for_anyone_signed_in_where_terms_allow_it_and_not_before()
     provider.post(format!("/v1/listings/{}/pause", open.listing), &json!({})).await.unwrap();
     refused(lab.get(format!("{path}/preview")).await, Kind::Forbidden, None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lab_evaluates_the_sample_for_some_days_where_terms_offer_it_and_once() {
+    let app = TestApp::start().await;
+    let (provider, lab) = (app.provider().await, app.lab("verse-lab", 0).await);
+    let (offer, path) = on_the_board(&app, &provider).await;
+    refused(lab.evaluate(&offer).await, Kind::UseNotPermitted, Some("listing_id"));
+
+    let open = provider.list_again(&offer, &json!({ "evaluation_days": 14 })).await;
+    refused(provider.evaluate(&open).await, Kind::Invalid, Some("organisation"));
+    let granted = lab.evaluate(&open).await.unwrap();
+    refused(lab.evaluate(&open).await, Kind::AlreadyExists, None);
+    let evaluation = format!("/v1/evaluations/{}", granted["id"].as_str().unwrap());
+    assert_eq!(provider.get(&evaluation).await.unwrap()["purpose"], granted["purpose"]);
+
+    let link = lab.post(format!("{evaluation}/links"), &Value::Null).await.unwrap();
+    let sample = reqwest::get(link["url"].as_str().unwrap()).await.unwrap().bytes().await.unwrap();
+    let found = lab.get(format!("{path}/inspection")).await.unwrap();
+    assert_eq!(json!(Digest::of(&sample)), found["findings"]["sample"]["sha256"]);
+    let receipt: Envelope = serde_json::from_value(link["receipt"].clone()).unwrap();
+    let receipt: Value = serde_json::from_slice(&receipt.payload.0).unwrap();
+    assert_eq!(receipt["predicate"]["sample_sha256"], found["findings"]["sample"]["sha256"]);
+    app.sequenced().await;
+    let logged = kinds_in_log(&app.anonymous()).await;
+    assert_eq!((logged["evaluation"], logged["evaluation-receipt"]), (1, 1));
+
+    let licences = lab.get("/v1/entitlements").await.unwrap();
+    assert_eq!(licences["items"], json!([]), "the corpus itself is not licensed");
+    app.clock.advance(std::time::Duration::from_secs(14 * 24 * 60 * 60));
+    refused(lab.post(format!("{evaluation}/links"), &Value::Null).await, Kind::NotEntitled, None);
+    refused(lab.evaluate(&open).await, Kind::AlreadyExists, None);
+}

@@ -106,6 +106,8 @@ const TABLE: &[(&str, Log)] = &[
     ("buy",                   Adds(&["contract", "entitlement"])),
     ("pay_order",             Adds(&["entitlement"])),
     ("create_links",          Adds(&["receipt-batch"])),
+    ("create_evaluation",     Adds(&["evaluation"])),
+    ("create_sample_link",    Adds(&["evaluation-receipt"])),
     ("assign_seat",           Nothing("which of its tokens use a licence is the licensee's affair; each receipt names the one that did")),
     ("free_seat",             Nothing("so is which of them no longer does")),
     ("renew_entitlement",     Nothing("an order binds nobody until its contract is signed; paying it logs")),
@@ -421,6 +423,12 @@ async fn every_mutation_logs() {
     lab.effect(format!("/v1/orders/{order}/acceptance"), &Value::Null).await.unwrap();
     watch.happened(&["accept_order"]).await;
     quarrel(&lab, &provider, &offer, &mut watch).await;
+    let open = provider.list_again(&offer, &json!({ "evaluation_days": 14 })).await;
+    watch.happened(&["publish_terms", "create_listing"]).await;
+    let evaluation = lab.evaluate(&open).await.unwrap()["id"].as_str().unwrap().to_string();
+    watch.happened(&["create_evaluation"]).await;
+    lab.post(format!("/v1/evaluations/{evaluation}/links"), &Value::Null).await.unwrap();
+    watch.happened(&["create_sample_link"]).await;
     let private = lab.offered_by(&provider, &offer, 40_000).await;
     watch.happened(&["make_offer"]).await;
     provider.effect(format!("/v1/offers/{private}/withdrawal"), &json!({ "reason": "sold out" })).await.unwrap();

@@ -40,8 +40,8 @@ pub use deadlines::{announce_acceptance, begin_again, list_due, list_unannounced
 pub use delivery::{mark_delivered, mark_delivering, mark_renewed};
 pub(super) use disputed::{dispute, note_recovery, require_disputable, settle_dispute};
 pub use payment::pay;
-pub(super) use place::{Deal, Grounds, check_purpose};
-pub use place::{NewOrder, open_listing, place};
+pub(super) use place::{Deal, Grounds};
+pub use place::{NewOrder, check_purpose, open_listing, place};
 pub use purchase::{Purchase, purchase};
 pub(super) use rejection::refund_all;
 pub use rejection::{CureOffer, Remedy, accept_cure, offer_cure, redeliver, refund_recalled, reject, reject_cure};

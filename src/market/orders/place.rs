@@ -206,7 +206,7 @@ fn check_price(expected: Option<Money>, price: Money) -> Result<()> {
 }
 
 /// Refuses a declared use that says nothing, or too much.
-pub(in crate::market) fn check_purpose(purpose: &str) -> Result<()> {
+pub fn check_purpose(purpose: &str) -> Result<()> {
     let (said, length) = (purpose.trim().chars().count(), purpose.chars().count());
     let readable = !purpose.chars().any(|ch| ch.is_control() && ch != '\n');
     if said >= *PURPOSE_CHARS.start() && length <= *PURPOSE_CHARS.end() && readable {

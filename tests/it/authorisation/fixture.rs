@@ -100,6 +100,7 @@ pub struct Things {
     pub negotiation: String,
     pub order: String,
     pub entitlement: String,
+    pub evaluation: String,
     pub model: String,
     /// A claim that nobody looked at yet.
     pub claim: String,
@@ -120,7 +121,7 @@ impl Things {
     }
 
     /// The names of what some may not know of.
-    pub fn hidden(&self) -> [&str; 13] {
+    pub fn hidden(&self) -> [&str; 14] {
         let Self {
             draft_dataset,
             upload,
@@ -129,6 +130,7 @@ impl Things {
             negotiation,
             order,
             entitlement,
+            evaluation,
             model,
             claim,
             case,
@@ -145,6 +147,7 @@ impl Things {
             negotiation,
             order,
             entitlement,
+            evaluation,
             model,
             claim,
             case,
@@ -168,6 +171,7 @@ impl Things {
             negotiation: other(&self.negotiation),
             order: other(&self.order),
             entitlement: other(&self.entitlement),
+            evaluation: other(&self.evaluation),
             model: other(&self.model),
             claim: other(&self.claim),
             case: other(&self.case),
@@ -215,8 +219,9 @@ fn text(value: &Value) -> String {
 async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Things {
     let offer = app.listed_corpus(house, "poems", 50_000).await;
     let offer_again = offer.clone();
-    house.list_again(&offer, &json!({ "preview": true })).await;
     app.drain().await; // its sample is drawn
+    let seen = house.list_again(&offer, &json!({ "preview": true, "evaluation_days": 14 })).await;
+    let evaluation = text(&lab.evaluate(&seen).await.unwrap()["id"]);
     let order = lab.order(&offer).await.unwrap();
     let paid = lab.pay(&order).await.unwrap();
     let entitlement = text(&paid["entitlement"]["id"]);
@@ -256,6 +261,7 @@ async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Thi
         negotiation: text(&lab.negotiated_by(house, &offer_again, 40_000).await["id"]),
         order,
         entitlement,
+        evaluation,
         model: text(&model["id"]),
         claim: house.claim(&format!("{HOUSE}/poems")).await,
         case,

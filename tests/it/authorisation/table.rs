@@ -129,6 +129,11 @@ pub const TABLE: &[Case] = &[
     row("get_inspection",      Viewers(House),                  |t| at(t.draft() + "/inspection")),
     row("get_preview",         SignedIn,                        |t| at(format!("{}/preview", t.open))),
     row("get_preview",         Insiders(House),                 |t| at(t.draft() + "/preview")),
+    row("create_evaluation",   Of(Lab, TRADERS, Public),        |t| with("/v1/evaluations", evaluation(LAB, t))),
+    row("create_evaluation",   Of(Attic, TRADERS, Inside),      |t| with("/v1/evaluations", evaluation(&t.attic, t))),
+    row("list_evaluations",    SignedIn,                        |_| at("/v1/evaluations")),
+    row("get_evaluation",      Parties,                         |t| at(format!("/v1/evaluations/{}", t.evaluation))),
+    row("create_sample_link",  Of(Lab, MEMBERS, Traded),        |t| at(format!("/v1/evaluations/{}/links", t.evaluation))),
     row("list_parents",        Anyone,                          |t| at(format!("{}/parents", t.open))),
     row("list_parents",        Viewers(House),                  |t| at(t.draft() + "/parents")),
     row("list_children",       Anyone,                          |t| at(format!("{}/children", t.open))),
@@ -369,4 +374,9 @@ fn negotiation(things: &Things, rest: &str) -> String {
 /// An order that does not say what for.
 fn order(handle: &str, things: &Things) -> serde_json::Value {
     json!({ "listing_id": things.listing, "organisation": handle, "use": "pretrain", "purpose": "" })
+}
+
+/// An evaluation that does not say what for.
+fn evaluation(handle: &str, things: &Things) -> serde_json::Value {
+    json!({ "listing_id": things.listing, "organisation": handle, "purpose": "" })
 }

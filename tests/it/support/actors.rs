@@ -283,6 +283,13 @@ impl Actor {
         Offer { listing, terms, dataset: offer.dataset.clone() }
     }
 
+    /// Asks for an evaluation of what is on the board.
+    pub async fn evaluate(&self, offer: &Offer) -> Result<Value> {
+        let purpose = "to see whether the verse scans";
+        let wanted = json!({ "listing_id": offer.listing, "organisation": self.handle, "purpose": purpose });
+        self.effect("/v1/evaluations", &wanted).await
+    }
+
     /// An offer of a listing to a buyer at a price in fen, from now on for thirty days; for every use but derivation.
     pub async fn offer_to(&self, buyer: &str, offer: &Offer, fen: i64) -> Value {
         let listing = self.get(format!("/v1/listings/{}", offer.listing)).await.unwrap();

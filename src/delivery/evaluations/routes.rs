@@ -1,0 +1,153 @@
+//! Evaluations over HTTP.
+
+use actix_web::web::{Data, Json, Path, Query};
+use actix_web::{HttpResponse, get, post};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Evaluation, NewEvaluation};
+use crate::app::App;
+use crate::catalog;
+use crate::catalog::inspection::{SAMPLE_MEDIA_TYPE, SAMPLE_PATH};
+use crate::config::SIGNED_URL_TTL;
+use crate::db::Conn;
+use crate::error::{Problem, Result};
+use crate::idempotency::IdempotencyKey;
+use crate::idempotency::routes::{KeyHeader, once};
+use crate::identity::{self, Caller};
+use crate::signing::Envelope;
+use crate::types::{EntryId, EvaluationId, Instant, ListingId, Page, PageQuery, TermsId};
+
+/// A lab's right to evaluate a version by its sample, free of charge.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct EvaluationView {
+    /// Its identifier.
+    id: EvaluationId,
+    /// Where it was offered.
+    listing_id: ListingId,
+    /// `org/name`.
+    dataset: String,
+    /// The version's number.
+    version: i32,
+    /// The handle of the lab.
+    organisation: String,
+    /// Under which terms.
+    terms_id: TermsId,
+    /// What for, in the lab's words.
+    purpose: String,
+    /// Since when it holds.
+    granted_at: Instant,
+    /// Until when.
+    expires_at: Instant,
+}
+
+fn view(c: &mut Conn, evaluation: Evaluation) -> Result<EvaluationView> {
+    let (dataset, version) = catalog::version(c, evaluation.version_id)?;
+    Ok(EvaluationView {
+        id: evaluation.id,
+        listing_id: evaluation.listing_id,
+        dataset: dataset.full_name(),
+        version: version.number,
+        organisation: identity::organisation(c, evaluation.organisation_id)?.handle,
+        terms_id: evaluation.terms_id,
+        purpose: evaluation.purpose,
+        granted_at: evaluation.granted_at,
+        expires_at: evaluation.expires_at,
+    })
+}
+
+/// Grants an evaluation of what is on the board, where its terms have `evaluation_days`: for so many days, of the sample alone,
+/// once per organisation and version.
+#[utoipa::path(tag = "delivery", security(("bearer" = [])), request_body = NewEvaluation,
+    params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
+    responses((status = 201, body = EvaluationView),
+        (status = 403, body = Problem, description = "not your organisation, or your role is too small"),
+        (status = 404, body = Problem, description = "no such listing, or no sample was drawn"),
+        (status = 409, body = Problem, description = "not on the board, or evaluated before"),
+        (status = 422, body = Problem, description = "the terms offer no evaluation, or the purpose says nothing")))]
+#[post("/v1/evaluations")]
+pub(crate) async fn create_evaluation(
+    app: Data<App>,
+    caller: Caller,
+    key: KeyHeader,
+    wanted: Json<NewEvaluation>,
+) -> Result<HttpResponse> {
+    let (keys, wanted, now) = (app.keys.clone(), wanted.into_inner(), app.clock.now());
+    let key = IdempotencyKey::new(caller.user_id, key.value(), "create_evaluation", &wanted)?;
+    let grant = move |c: &mut Conn| {
+        let evaluation = super::grant(c, &caller, &keys, &wanted, now)?;
+        view(c, evaluation)
+    };
+    Ok(HttpResponse::Created().json(once(&app, key, grant).await?))
+}
+
+/// Lists the evaluations of the caller's organisations, on either side.
+#[utoipa::path(tag = "delivery", security(("bearer" = [])), params(PageQuery), responses((status = 200, body = Page<EvaluationView>)))]
+#[get("/v1/evaluations")]
+pub(crate) async fn list_evaluations(
+    app: Data<App>,
+    caller: Caller,
+    page: Query<PageQuery>,
+) -> Result<Page<EvaluationView>> {
+    let list = move |c: &mut Conn| {
+        let limit = page.limit()?;
+        let rows = super::evaluations(c, &caller, &page)?;
+        let views = rows.into_iter().map(|row| view(c, row)).collect::<Result<Vec<_>>>()?;
+        Ok(Page::new(views, limit, |view| view.id.to_string()))
+    };
+    app.db.read(list).await
+}
+
+/// Shows an evaluation, to both sides.
+#[utoipa::path(tag = "delivery", security(("bearer" = [])), responses(
+    (status = 200, body = EvaluationView), (status = 404, body = Problem, description = "unknown, or not yours")))]
+#[get("/v1/evaluations/{id}")]
+pub(crate) async fn get_evaluation(
+    app: Data<App>,
+    caller: Caller,
+    id: Path<EvaluationId>,
+) -> Result<Json<EvaluationView>> {
+    let show = move |c: &mut Conn| {
+        let evaluation = super::evaluation(c, &caller, *id)?;
+        view(c, evaluation)
+    };
+    Ok(Json(app.db.read(show).await?))
+}
+
+/// Where to get a sample, for a few minutes.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SampleLink {
+    /// The signed URL of the sample: JSON Lines. Keep it out of logs.
+    url: String,
+    /// Its size.
+    size_bytes: u64,
+    /// When the URL stops working; ask for a new one then.
+    expires_at: Instant,
+    /// The receipt, which names the digest of the sample.
+    receipt: Envelope,
+    /// Its entry in the log.
+    entry_id: EntryId,
+}
+
+/// Gives a link to the sample under an evaluation. The receipt for it is durable before the link leaves the exchange.
+#[utoipa::path(tag = "delivery", security(("bearer" = [])), responses((status = 200, body = SampleLink),
+    (status = 403, body = Problem, description = "it has ended, or your role is too small"),
+    (status = 404, body = Problem, description = "unknown, or not yours"),
+    (status = 409, body = Problem, description = "a claim about the version is examined")))]
+#[post("/v1/evaluations/{id}/links")]
+pub(crate) async fn create_sample_link(
+    app: Data<App>,
+    caller: Caller,
+    id: Path<EvaluationId>,
+) -> Result<Json<SampleLink>> {
+    let (keys, now) = (app.keys.clone(), app.clock.now());
+    let released = app.db.write(move |c| super::release(c, &caller, &keys, *id, now)).await?;
+    let url = app.store.url(&released.storage_key, SAMPLE_MEDIA_TYPE, SAMPLE_PATH, SIGNED_URL_TTL, now).await?;
+    Ok(Json(SampleLink {
+        url: url.to_string(),
+        size_bytes: released.size_bytes,
+        expires_at: now.plus(SIGNED_URL_TTL),
+        receipt: released.receipt.envelope,
+        entry_id: released.receipt.entry_id,
+    }))
+}
