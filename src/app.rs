@@ -27,8 +27,8 @@ use crate::provenance::policy::Policy;
 use crate::store::Store;
 use crate::types::Clock;
 use crate::{
-    assessment, catalog, compliance, delivery, events, hub, ledger, market, models, ops, provenance, store, terms,
-    worker,
+    assessment, catalog, compliance, delivery, events, exports, hub, ledger, market, models, ops, provenance, store,
+    terms, worker,
 };
 
 pub(crate) mod http;
@@ -167,6 +167,8 @@ pub fn routes(cfg: &mut ServiceConfig) {
         // terms
         .service(terms::routes::publish_terms)
         .service(terms::routes::get_terms)
+        .service(terms::routes::get_terms_odrl)
+        .service(terms::routes::get_odrl_profile)
         .service(terms::routes::list_terms)
         // assessment
         .service(assessment::routes::get_checklist)
@@ -194,6 +196,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(market::routes::create_listing)
         .service(market::routes::list_listings)
         .service(market::routes::get_listing)
+        .service(market::routes::get_listing_odrl)
         .service(market::routes::pause_listing)
         .service(market::routes::resume_listing)
         .service(market::routes::withdraw_listing)
@@ -291,6 +294,9 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(events::webhooks::routes::rotate_webhook_secret)
         .service(events::webhooks::routes::resume_webhook)
         .service(events::webhooks::routes::list_webhook_attempts)
+        // exports
+        .service(exports::routes::get_catalog)
+        .service(exports::routes::get_croissant)
         // provenance
         .service(provenance::routes::get_checkpoint)
         .service(provenance::routes::get_tile)
@@ -320,6 +326,7 @@ pub fn hub_routes(cfg: &mut ServiceConfig) {
         .service(hub::routes::hub_get_paths)
         .service(hub::routes::hub_head_file)
         .service(hub::routes::hub_get_file)
+        .service(exports::routes::hub_get_croissant)
         .route("/api/{kind:models|datasets|spaces}/{rest:.*}", web::route().to(hub::routes::no_such_api));
 }
 

@@ -20,6 +20,7 @@
 //! | [`compliance`] | traces: where bytes came from and who holds them; takedowns and recalls |
 //! | [`events`] | what each organisation is told of the steps that concern it, in order and by webhook |
 //! | [`hub`] | reads as the Hugging Face Hub answers them, for the tools that labs have |
+//! | [`exports`] | what is offered, in the vocabularies of others: DCAT, Croissant |
 //! | [`ops`] | health, readiness, metrics, the API's description |
 //! | [`cli`] | the command line, and the client behind it |
 //!
@@ -50,6 +51,7 @@ pub mod db;
 pub mod delivery;
 pub mod error;
 pub mod events;
+pub mod exports;
 pub mod history;
 pub mod hub;
 pub mod idempotency;

@@ -22,6 +22,8 @@ use crate::types::{Cursor, Page};
 const DEADLINE: Duration = Duration::from_secs(60);
 /// The same for those that carry file bytes: a body that trickles in may not hold its place for ever.
 const BYTES_DEADLINE: Duration = Duration::from_secs(60 * 60);
+/// The media type of JSON-LD.
+pub(crate) const JSON_LD: &str = "application/ld+json";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Wraps a request: gives it an id and a span, bounds its time, counts it, and sets the headers that every answer has.
@@ -95,17 +97,26 @@ impl<T: Serialize> Responder for Page<T> {
     }
 }
 
-/// A page answers with the address of the next one in its `Link` header (RFC 8288), all parameters included.
+/// A page answers with the address of the next one in its `Link` header (RFC 8288).
 pub(crate) fn page_response(request: &HttpRequest, next: Option<&Cursor>, page: &impl Serialize) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     if let Some(next) = next {
-        let others =
-            url::form_urlencoded::parse(request.query_string().as_bytes()).filter(|(name, _)| name != "cursor");
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        let query = query.extend_pairs(others).append_pair("cursor", &next.0).finish();
-        response.insert_header((header::LINK, format!("<{}?{query}>; rel=\"next\"", request.path())));
+        response.insert_header(next_link(request, next));
     }
     response.json(page)
+}
+
+/// The header that leads to the next page, all parameters included.
+pub(crate) fn next_link(request: &HttpRequest, next: &Cursor) -> (HeaderName, String) {
+    let others = url::form_urlencoded::parse(request.query_string().as_bytes()).filter(|(name, _)| name != "cursor");
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    let query = query.extend_pairs(others).append_pair("cursor", &next.0).finish();
+    (header::LINK, format!("<{}?{query}>; rel=\"next\"", request.path()))
+}
+
+/// Answers with a document of JSON-LD.
+pub(crate) fn json_ld(document: &serde_json::Value) -> HttpResponse {
+    HttpResponse::Ok().content_type(JSON_LD).body(document.to_string())
 }
 
 async fn no_route(request: HttpRequest) -> Result<HttpResponse, Error> {

@@ -1,7 +1,9 @@
 //! How much there is of a version: what a price by records, bytes or tokens is counted in.
 
-use super::{ManifestShard, Seal};
+use super::{ManifestShard, Seal, queries};
+use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
+use crate::types::{Digest, VersionId};
 
 /// How much some shards hold together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +35,29 @@ impl Measure {
         }
         Ok(sum)
     }
+}
+
+/// What a version holds of one media type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Media {
+    /// The version.
+    pub version_id: VersionId,
+    /// The media type.
+    pub media_type: String,
+    /// How many shards are of it.
+    pub files: i64,
+    /// The sum of their sizes.
+    pub total_bytes: i64,
+    /// The path and the digest of the only one.
+    pub only_file: Option<(String, Digest)>,
+}
+
+/// What some versions hold, by version and media type, whoever asks.
+///
+/// # Errors
+/// Those of the database.
+pub fn media_of(c: &mut Conn, versions: &[VersionId]) -> Result<Vec<Media>> {
+    Ok(queries::list_media(c, versions)?)
 }
 
 impl Seal {

@@ -43,7 +43,7 @@ use crate::types::{DatasetId, Digest, Instant, Json, ObjectId, OrganisationId, S
 
 pub use datasets::{Domain, Modality};
 pub use manifest::{Manifest, ManifestShard, Origin};
-pub use measure::Measure;
+pub use measure::{Measure, Media, media_of};
 pub use paths::check_path;
 pub use selection::{Part, Selection, choose};
 pub use uploads::verification::{sweep_object, sweep_stale_uploads, verify_upload};
@@ -85,6 +85,16 @@ impl Dataset {
     /// `organisation/name`: how documents and people refer to it.
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.handle, self.name)
+    }
+
+    /// The path at which the exchange shows it: its name in documents that others read, after the exchange's address.
+    pub fn path(&self) -> String {
+        format!("/v1/datasets/{}/{}", self.handle, self.name)
+    }
+
+    /// The same of one of its versions.
+    pub fn version_path(&self, number: i32) -> String {
+        format!("{}/versions/{number}", self.path())
     }
 }
 

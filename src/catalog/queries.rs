@@ -1,10 +1,10 @@
 //! The `datasets`, `versions`, `shards`, `objects` and `seals` tables.
 
-use diesel::dsl::{exists, max, select, sql};
+use diesel::dsl::{count_star, exists, max, min, select, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use super::{Dataset, Domain, Seal, Shard, StoredObject, Version, VersionName, VersionState};
+use super::{Dataset, Domain, Media, Seal, Shard, StoredObject, Version, VersionName, VersionState};
 use crate::db::Conn;
 use crate::schema::{datasets, objects, organisations, seals, shards, versions};
 use crate::store::StorageKey;
@@ -238,6 +238,32 @@ pub(super) fn list_shards(c: &mut Conn, version: VersionId, after: &str, limit: 
         .limit(limit)
         .select(Shard::as_select())
         .load(c)
+}
+
+/// What the shards of some versions are, by version and media type.
+pub(super) fn list_media(c: &mut Conn, versions: &[VersionId]) -> QueryResult<Vec<Media>> {
+    type Row = (VersionId, String, i64, i64, Option<String>, Option<Digest>);
+    let rows: Vec<Row> = shards::table
+        .filter(shards::version_id.eq_any(versions))
+        .group_by((shards::version_id, shards::media_type))
+        .order((shards::version_id, shards::media_type))
+        .select((
+            shards::version_id,
+            shards::media_type,
+            count_star(),
+            sql::<BigInt>("CAST(SUM(shards.size_bytes) AS BIGINT)"),
+            min(shards::path),
+            min(shards::sha256),
+        ))
+        .load(c)?;
+    let media = |(version_id, media_type, files, total_bytes, path, sha256): Row| Media {
+        version_id,
+        media_type,
+        files,
+        total_bytes,
+        only_file: path.zip(sha256).filter(|_| files == 1), // the least of one is that one
+    };
+    Ok(rows.into_iter().map(media).collect())
 }
 
 pub(super) fn list_shards_with_digest(

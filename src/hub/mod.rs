@@ -22,6 +22,8 @@ mod yaml;
 
 use std::collections::HashSet;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::catalog::{self, Dataset, ManifestShard, Seal, Selection, Shard};
 use crate::db::Conn;
 use crate::delivery::{self, Entitlement, EntitlementState};
@@ -41,6 +43,18 @@ pub use refusal::Refusal;
 const MAX_REVISIONS: i64 = 1000;
 /// The digits of a commit's name.
 const COMMIT_DIGITS: usize = 40;
+/// What may stand unencoded in a path.
+const IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The commit that stands for a sealed version.
+pub fn commit_of(seal: &Seal) -> String {
+    name_of(seal.manifest_sha256)
+}
+
+/// The path of a file of a commit of `dataset` (`org/name`), as an address has it.
+pub fn file_path(dataset: &str, commit: &str, path: &str) -> String {
+    format!("/datasets/{dataset}/resolve/{commit}/{}", utf8_percent_encode(path, IN_PATHS))
+}
 
 /// A dataset as its caller sees it.
 #[derive(Debug, Clone)]
@@ -110,7 +124,7 @@ impl Repo {
             name == tag
                 || tag.strip_prefix('v') == Some(name)
                 || name == revision.commit()
-                || name == name_of(revision.seal.manifest_sha256)
+                || name == commit_of(&revision.seal)
         };
         let found = if name == "main" { self.revisions.first() } else { self.revisions.iter().find(is_meant) };
         found.ok_or_else(|| Refusal::Revision { revision: text.to_string() })
@@ -147,7 +161,7 @@ fn visible(c: &mut Conn, caller: Option<&Caller>, dataset: &Dataset) -> Result<V
             continue;
         }
         let parts = if is_insider { Vec::new() } else { parts(&licences) };
-        let commit = commit_of(&seal, &parts)?;
+        let commit = commit_of_parts(&seal, &parts)?;
         revisions.push(Revision { number, seal, is_listed, licences, parts, commit });
     }
     Ok(revisions)
@@ -166,10 +180,10 @@ fn parts(licences: &[Entitlement]) -> Vec<Selection> {
     parts
 }
 
-/// The commit that stands for a version, or for parts of it.
-fn commit_of(seal: &Seal, parts: &[Selection]) -> Result<String> {
+/// The commit that stands for parts of a version, or for all of it.
+fn commit_of_parts(seal: &Seal, parts: &[Selection]) -> Result<String> {
     if parts.is_empty() {
-        return Ok(name_of(seal.manifest_sha256));
+        return Ok(commit_of(seal));
     }
     Ok(name_of(Digest::of(canonical_json(&(seal.manifest_sha256, parts))?)))
 }

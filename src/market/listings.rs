@@ -21,7 +21,9 @@ use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::terms;
 use crate::text_enum;
-use crate::types::{AssessmentId, Digest, Instant, ListingId, OrganisationId, PageQuery, TermsId, VersionId};
+use crate::types::{
+    AssessmentId, DatasetId, Digest, Instant, ListingId, OrganisationId, PageQuery, TermsId, VersionId,
+};
 
 /// The most versions of one dataset whose listings are looked up.
 pub const MAX_VERSIONS: i64 = 1000;
@@ -290,6 +292,11 @@ pub fn listing(c: &mut Conn, id: ListingId) -> Result<Listing> {
 /// The listings on the board of any of these versions.
 pub fn listed(c: &mut Conn, versions: &[VersionId]) -> Result<Vec<Listing>> {
     Ok(queries::list_listed(c, versions)?)
+}
+
+/// Up to `limit` datasets of which a version is on the board, newest first: those older than `before`.
+pub fn listed_datasets(c: &mut Conn, before: Option<DatasetId>, limit: i64) -> Result<Vec<DatasetId>> {
+    Ok(queries::list_listed_datasets(c, before, limit)?)
 }
 
 /// The versions of a dataset; none where there is no such dataset, so that strangers do not learn of drafts.

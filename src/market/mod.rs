@@ -15,6 +15,7 @@ mod holds;
 pub mod listings;
 pub mod negotiation;
 pub mod objections;
+pub mod odrl;
 pub mod offers;
 pub mod orders;
 pub mod previews;
@@ -25,7 +26,7 @@ pub mod search;
 pub mod vouchers;
 
 pub use holds::{delist, hold, lift, require_free};
-pub use listings::{Listing, ListingState, listed};
+pub use listings::{Listing, ListingState, listed, listed_datasets};
 pub use negotiation::{NegotiationState, negotiated_offer_of};
 pub use objections::ObjectionState;
 pub use offers::{OfferState, offer_of};

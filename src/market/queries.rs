@@ -1,12 +1,13 @@
 //! The `listings` and `holds` tables.
 
+use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 use super::listings::{Listing, ListingState};
 use crate::db::Conn;
-use crate::schema::{holds, listings};
-use crate::types::{Instant, ListingId, TakedownId, TermsId, VersionId};
+use crate::schema::{datasets, holds, listings, versions};
+use crate::types::{DatasetId, Instant, ListingId, TakedownId, TermsId, VersionId};
 
 pub(super) fn insert_listing(c: &mut Conn, listing: &Listing) -> QueryResult<usize> {
     diesel::insert_into(listings::table).values(listing).execute(c)
@@ -79,6 +80,22 @@ pub(super) fn list_listed(c: &mut Conn, versions: &[VersionId]) -> QueryResult<V
         .order(listings::id)
         .select(Listing::as_select())
         .load(c)
+}
+
+/// The datasets of which a version is on the board, newest first.
+pub(super) fn list_listed_datasets(c: &mut Conn, before: Option<DatasetId>, limit: i64) -> QueryResult<Vec<DatasetId>> {
+    let on_board = listings::table.filter(listings::state.eq(ListingState::Listed)).select(listings::version_id);
+    let listed = versions::table.filter(versions::dataset_id.eq(datasets::id)).filter(versions::id.eq_any(on_board));
+    let mut query = datasets::table
+        .filter(exists(listed))
+        .order(datasets::id.desc())
+        .limit(limit)
+        .select(datasets::id)
+        .into_boxed();
+    if let Some(before) = before {
+        query = query.filter(datasets::id.lt(before));
+    }
+    query.load(c)
 }
 
 pub(super) fn insert_hold(c: &mut Conn, cause: TakedownId, version: VersionId, now: Instant) -> QueryResult<usize> {

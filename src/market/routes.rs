@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::listings::{self, Listing, ListingState, Withdrawal};
+use super::odrl;
 use crate::app::App;
+use crate::app::http::json_ld;
 use crate::catalog::{self, VersionRef};
 use crate::db::Conn;
 use crate::error::{Error, Problem, Result};
@@ -152,6 +154,22 @@ pub(crate) async fn get_listing(app: Data<App>, id: Path<ListingId>) -> Result<J
         Ok(ListingDetail { listing, certificate, state_reason: last.reason, state_since: last.at, successor })
     };
     Ok(Json(app.db.read(show).await?))
+}
+
+/// Shows a listing that is on the board as an Offer of ODRL 2.2, in JSON-LD. The words that are not ODRL's own are those of
+/// `/v1/odrl-profile`.
+#[utoipa::path(tag = "market", security(()), responses(
+    (status = 200, body = serde_json::Value, content_type = "application/ld+json"),
+    (status = 404, body = Problem, description = "no such listing"),
+    (status = 409, body = Problem, description = "not on the board")))]
+#[get("/v1/listings/{id}/odrl")]
+pub(crate) async fn get_listing_odrl(app: Data<App>, id: Path<ListingId>) -> Result<HttpResponse> {
+    let url = app.config.public_url();
+    let show = move |c: &mut Conn| {
+        let listing = listings::listing(c, *id)?;
+        Ok(terms::odrl::document(&url, odrl::offer(c, &listing, &url)?))
+    };
+    Ok(json_ld(&app.db.read(show).await?))
 }
 
 /// Takes a listing off the board for a while.

@@ -6,6 +6,7 @@
 //! Invariant: what is not mentioned is not permitted, and what is prohibited is not permitted even where it is
 //! mentioned as permitted too.
 
+pub mod odrl;
 mod price;
 mod queries;
 pub mod routes;

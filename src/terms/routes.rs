@@ -5,8 +5,9 @@ use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Terms, TermsDocument};
+use super::{Terms, TermsDocument, odrl};
 use crate::app::App;
+use crate::app::http::json_ld;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::identity::routes::MaybeCaller;
@@ -98,6 +99,36 @@ pub(crate) async fn get_terms(app: Data<App>, id: Path<TermsId>) -> Result<Json<
         signed(c, terms)
     };
     Ok(Json(app.db.read(work).await?))
+}
+
+/// Shows licence terms as a Set of rules of ODRL 2.2, in JSON-LD, over whatever is listed under them. The words that are
+/// not ODRL's own are those of `/v1/odrl-profile`.
+///
+/// Public.
+#[utoipa::path(tag = "terms", security(()), params(("id" = TermsId, Path, description = "The terms")), responses(
+    (status = 200, body = serde_json::Value, content_type = "application/ld+json"),
+    (status = 404, body = Problem, description = "No such terms"),
+))]
+#[get("/v1/terms/{id}/odrl")]
+pub(crate) async fn get_terms_odrl(app: Data<App>, id: Path<TermsId>) -> Result<HttpResponse> {
+    let (id, url) = (id.into_inner(), app.config.public_url());
+    let work = move |c: &mut Conn| {
+        let terms = super::terms(c, id)?;
+        let provider = identity::organisation(c, terms.organisation_id)?;
+        Ok(odrl::set(&url, &provider, &terms))
+    };
+    Ok(json_ld(&app.db.read(work).await?))
+}
+
+/// Defines the words of licence terms that ODRL 2.2 does not have: the exchange's profile of it, in JSON-LD.
+///
+/// Public.
+#[utoipa::path(tag = "terms", security(()), responses(
+    (status = 200, body = serde_json::Value, content_type = "application/ld+json"),
+))]
+#[get("/v1/odrl-profile")]
+pub(crate) async fn get_odrl_profile(app: Data<App>) -> HttpResponse {
+    json_ld(&odrl::profile(&app.config.public_url()))
 }
 
 /// Lists the licence terms that an organisation published, oldest first.

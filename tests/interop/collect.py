@@ -1,4 +1,5 @@
-"""Reads, over HTTP, everything that the programs beside this one judge: log, keys, a passport, a trace.
+"""Reads, over HTTP, everything that the programs beside this one judge: log, keys, a passport, a trace,
+exports.
 
 usage: collect.py CREDENTIALS FOLDER, where CREDENTIALS is what `corpex demo --credentials` wrote.
 """
@@ -50,4 +51,11 @@ for tile in tiles(size):
 keep("passport.json", get(f"/v1/entitlements/{entitlement['id']}/passport", "lab"))
 query = urllib.parse.urlencode({"format": "prov", "subject": credentials["dataset"]})
 keep("prov.json", get(f"/v1/trace/export?{query}", "compliance"))
+[listing] = json.loads(get("/v1/listings?" + urllib.parse.urlencode({"dataset": credentials["dataset"]})))["items"]
+dataset = f"/v1/datasets/{credentials['dataset']}/versions/{credentials['version']}"
+for name, path in {
+    "profile": "/v1/odrl-profile", "terms": f"/v1/terms/{listing['terms_id']}/odrl",
+    "offer": f"/v1/listings/{listing['id']}/odrl", "catalog": "/v1/catalog", "croissant": f"{dataset}/croissant",
+}.items():
+    keep(f"exports/{name}.json", get(path))
 print(f"ok   collected a log of {size} entries and a passport from {credentials['server']}")

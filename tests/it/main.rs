@@ -15,6 +15,7 @@ mod devices;
 mod disputes;
 mod entitlements;
 mod events;
+mod exports;
 mod hub;
 mod identity;
 mod inspection;

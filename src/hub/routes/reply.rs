@@ -27,7 +27,7 @@ const X_ERROR_MESSAGE: HeaderName = HeaderName::from_static("x-error-message");
 pub(super) const X_REPO_COMMIT: HeaderName = HeaderName::from_static("x-repo-commit");
 
 /// The caller, or nobody; a bad credential is refused in the words of the Hub.
-pub(crate) struct HubCaller(pub(super) Option<Caller>);
+pub(crate) struct HubCaller(pub(crate) Option<Caller>);
 
 impl FromRequest for HubCaller {
     type Error = Refusal;
@@ -82,7 +82,7 @@ impl FromRequest for Parameters {
 }
 
 /// Reads for a handler that may be refused in the words of the Hub.
-pub(super) async fn read<T, F>(app: &App, work: F) -> Result<T, Refusal>
+pub(crate) async fn read<T, F>(app: &App, work: F) -> Result<T, Refusal>
 where
     T: Send + 'static,
     F: FnOnce(&mut Conn) -> Result<T, Refusal> + Send + 'static,

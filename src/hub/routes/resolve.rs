@@ -9,13 +9,12 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, head};
 use futures_util::{StreamExt as _, stream};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::reply::{HubCaller, X_REPO_COMMIT, read};
 use crate::app::App;
 use crate::delivery::{self, Planned};
 use crate::error::{Error, Result};
-use crate::hub::{Content, Found, Refusal, Wanted, find};
+use crate::hub::{Content, Found, Refusal, Wanted, file_path, find};
 use crate::store::routes::{Shown, present, present_object};
 use crate::store::{ByteStream, Store};
 use crate::types::Instant;
@@ -23,8 +22,6 @@ use crate::types::Instant;
 const X_LINKED_ETAG: HeaderName = HeaderName::from_static("x-linked-etag");
 const X_LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
 const X_HF_WARNING: HeaderName = HeaderName::from_static("x-hf-warning");
-/// What may stand unencoded in a path.
-const IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Gives a file of a revision.
 #[utoipa::path(tag = "hub", responses((status = 200)))]
@@ -80,8 +77,7 @@ fn pinned(app: &App, dataset: &str, commit: &str, path: &str) -> Result<HttpResp
     let public_url: url::Url = app.config.public_url().parse().map_err(|error: url::ParseError| {
         Error::internal("the exchange's own address cannot be read").because(error)
     })?;
-    let path = utf8_percent_encode(path, IN_PATHS);
-    let location = format!("{}/datasets/{dataset}/resolve/{commit}/{path}", public_url.path().trim_end_matches('/'));
+    let location = format!("{}{}", public_url.path().trim_end_matches('/'), file_path(dataset, commit, path));
     Ok(HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, location)).finish())
 }
 

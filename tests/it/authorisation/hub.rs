@@ -51,6 +51,8 @@ const TABLE: &[Case] = &[
     row("hub_list_folder",  Parties,  |repo| format!("/api/datasets/{repo}/tree/main/data")),
     row("hub_get_paths",    Anyone,   |repo| format!("/api/datasets/{repo}/paths-info/main")),
     row("hub_get_paths",    Parties,  |repo| format!("/api/datasets/{repo}/paths-info/main")),
+    row("hub_get_croissant", Anyone,  |repo| format!("/api/datasets/{repo}/croissant")),
+    row("hub_get_croissant", Parties, |repo| format!("/api/datasets/{repo}/croissant")),
     row("hub_list_datasets", Anyone,  |_| "/api/datasets".to_string()),
     row("hub_get_file",     Lab,      |repo| format!("/datasets/{repo}/resolve/main/README.md")),
     row("hub_get_file",     Lab,      |repo| format!("/datasets/{repo}/resolve/main/data/a.jsonl")),

@@ -157,6 +157,8 @@ pub const TABLE: &[Case] = &[
     row("publish_terms",       Of(House, SIGNERS, Public),      |_| with("/v1/terms", unsigned(HOUSE))),
     row("publish_terms",       Of(Attic, SIGNERS, Inside),      |t| with("/v1/terms", unsigned(&t.attic))),
     row("get_terms",           Anyone,                          |t| at(format!("/v1/terms/{}", t.terms))),
+    row("get_terms_odrl",      Anyone,                          |t| at(format!("/v1/terms/{}/odrl", t.terms))),
+    row("get_odrl_profile",    Anyone,                          |_| at("/v1/odrl-profile")),
     row("list_terms",          Anyone,                          |_| at(organisation(HOUSE, "/terms"))),
     row("list_terms",          Viewers(Attic),                  |t| at(organisation(&t.attic, "/terms"))),
     // assessment
@@ -189,6 +191,7 @@ pub const TABLE: &[Case] = &[
     row("create_listing",      Of(House, TRADERS, Inside),      |t| with("/v1/listings", json!({ "dataset": t.draft_dataset, "version": 1, "terms_id": t.terms }))),
     row("list_listings",       Anyone,                          |_| at("/v1/listings")),
     row("get_listing",         Anyone,                          |t| at(format!("/v1/listings/{}", t.listing))),
+    row("get_listing_odrl",    Anyone,                          |t| at(format!("/v1/listings/{}/odrl", t.listing))),
     row("object_to_listing",   Of(Lab, EDITORS, Public),        |t| with(format!("/v1/listings/{}/objections", t.listing), objection(LAB))),
     row("object_to_listing",   Of(Attic, EDITORS, Inside),      |t| with(format!("/v1/listings/{}/objections", t.listing), objection(&t.attic))),
     row("list_objections",     SignedIn,                        |t| at(format!("/v1/listings/{}/objections", t.listing))),
@@ -281,6 +284,9 @@ pub const TABLE: &[Case] = &[
     row("rotate_webhook_secret", Of(House, ADMINS, Public),     |t| with(organisation(HOUSE, &format!("/webhooks/{}/secret", t.webhook)), json!({ "overlap_hours": 1000 }))),
     row("resume_webhook",      Of(House, ADMINS, Public),       |t| with(organisation(HOUSE, &format!("/webhooks/{}/resumption", t.webhook)), json!({ "cursor": "none" }))),
     row("list_webhook_attempts", Of(House, ADMINS, Public),     |t| at(organisation(HOUSE, &format!("/webhooks/{}/attempts", t.webhook)))),
+    // exports
+    row("get_catalog",         Anyone,                          |_| at("/v1/catalog")),
+    row("get_croissant",       Anyone,                          |t| at(format!("{}/croissant", t.open))),
     // provenance
     row("get_checkpoint",      Anyone,                          |_| at("/log/checkpoint")),
     row("get_tile",            Anyone,                          |_| at("/log/tile/0/000.p/1")),

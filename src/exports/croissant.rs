@@ -1,0 +1,414 @@
+//! A version in MLCommons' Croissant 1.1: what tools that load data read of it.
+//!
+//! Each shard is a FileObject with its digest, at the address where the Hub's clients get it: a licensee sends its token as
+//! the password. Where the columns are known there are records, too: one RecordSet for each file, which tools load from
+//! here; above [`MAX_RECORD_SETS`] files, one for all of a format, which they load from a folder after a download.
+//!
+//! Licence terms are Offers of ODRL under `usageInfo`, what the version was made from is told in PROV-O, and what the card
+//! says under `rai` goes into the vocabulary of that name (<http://mlcommons.org/croissant/RAI/1.0>).
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+use yaml_serde::Value as Yaml;
+
+use super::{agent, named, summary, typed};
+use crate::catalog::card::Card;
+use crate::catalog::lineage::{self, Parent};
+use crate::catalog::manifest::{CollectionMethod, Origin, PersonalData};
+use crate::catalog::{self, Dataset, Seal, Shard};
+use crate::config::MAX_SHARDS;
+use crate::db::Conn;
+use crate::error::Result;
+use crate::hub;
+use crate::identity::{self, Organisation};
+use crate::market;
+use crate::terms::odrl;
+
+/// The most files that have a RecordSet each.
+pub const MAX_RECORD_SETS: usize = 100;
+/// The most parents that are told of.
+const MAX_PARENTS: i64 = 1000;
+/// The words of the RAI vocabulary that a card may use under `rai`.
+const RAI_WORDS: &[&str] = &[
+    "annotationsPerItem",
+    "annotatorDemographics",
+    "dataAnnotationAnalysis",
+    "dataAnnotationPlatform",
+    "dataAnnotationProtocol",
+    "dataBiases",
+    "dataCollection",
+    "dataCollectionMissingData",
+    "dataCollectionRawData",
+    "dataCollectionTimeframe",
+    "dataCollectionType",
+    "dataImputationProtocol",
+    "dataLimitations",
+    "dataManipulationProtocol",
+    "dataPreprocessingProtocol",
+    "dataReleaseMaintenancePlan",
+    "dataSocialImpact",
+    "dataUseCases",
+    "machineAnnotationTools",
+    "personalSensitiveInformation",
+];
+
+/// A column of the records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// What its values are, in Croissant's words: `sc:Text`, `sc:Integer` …
+    pub data_type: &'static str,
+}
+
+/// Describes a sealed version, whoever asks: the caller of this function authorises.
+///
+/// # Errors
+/// Those of the database.
+pub fn croissant(c: &mut Conn, (dataset, number, seal): (&Dataset, i32, &Seal), public_url: &str) -> Result<Value> {
+    let (_, version) = catalog::version(c, seal.version_id)?;
+    let card = Card::parse(&version.card)?;
+    let provider = identity::organisation(c, dataset.organisation_id)?;
+    let shards = catalog::shards(c, seal.version_id, "", i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX))?;
+    let parents = lineage::parents_of(c, seal.version_id, -1, MAX_PARENTS)?;
+    let parents: Vec<Parent> = parents.into_iter().map(|link| link.parent).collect();
+    let listings = market::listed(c, &[seal.version_id])?;
+    let offers =
+        listings.iter().map(|listing| market::odrl::offer(c, listing, public_url)).map(|offer| offer.map(used));
+    let offers: Vec<Value> = offers.collect::<Result<_>>()?;
+    let mut licences: Vec<Value> =
+        listings.iter().map(|listing| json!(format!("{public_url}/v1/terms/{}", listing.terms_id))).collect();
+    licences.dedup();
+    let about = About { public_url, dataset, number, seal, provider: &provider };
+    let mut members = about.described(&card, licences);
+    members.extend(about.provenance(&parents));
+    members.extend(rai(&card));
+    if !offers.is_empty() {
+        members.insert("usageInfo".to_string(), Value::Array(offers));
+    }
+    let files: Vec<File<'_>> = shards.iter().enumerate().map(|(index, shard)| File::new(index, shard)).collect();
+    let sets = if files.len() > MAX_RECORD_SETS { file_sets(&files) } else { Vec::new() };
+    let records = record_sets(&files, &sets, columns(&card).as_deref());
+    let objects = files.iter().map(|file| about.file_object(file));
+    members.insert("distribution".to_string(), objects.chain(sets.iter().map(FileSet::describe)).collect());
+    if !records.is_empty() {
+        members.insert("recordSet".to_string(), Value::Array(records));
+    }
+    Ok(Value::Object(members))
+}
+
+/// An Offer as Croissant wants it: usage information of schema.org, and an Offer of ODRL.
+fn used(mut offer: Value) -> Value {
+    if let Some(members) = offer.as_object_mut() {
+        members.insert("@type".to_string(), json!(["sc:CreativeWork", "odrl:Offer"]));
+    }
+    offer
+}
+
+/// What is described.
+struct About<'a> {
+    public_url: &'a str,
+    dataset: &'a Dataset,
+    number: i32,
+    seal: &'a Seal,
+    provider: &'a Organisation,
+}
+
+impl About<'_> {
+    fn described(&self, card: &Card<'_>, licences: Vec<Value>) -> Map<String, Value> {
+        let Self { public_url, dataset, number, seal, provider } = self;
+        // Tools put named nodes together with whatever else is said of them, so the publisher has no name here, and the
+        // document another one than the version, which is the target of Offers.
+        let organisation = json!({
+            "@type": "sc:Organization", "name": provider.legal_name,
+            "url": odrl::organisation_iri(public_url, &provider.handle),
+        });
+        let address = format!("{public_url}{}", dataset.version_path(*number));
+        let members = json!({
+            "@context": context(public_url), "@type": "sc:Dataset", "@id": format!("{address}/croissant"),
+            "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
+            "name": dataset.title, "alternateName": dataset.full_name(),
+            "description": summary(card.body).unwrap_or_else(|| dataset.title.clone()),
+            "url": address, "sameAs": address, "creator": organisation, "publisher": organisation,
+            "datePublished": seal.sealed_at, "version": format!("{number}.0.0"),
+            "license": if licences.is_empty() { vec![json!(address)] } else { licences },
+            "inLanguage": dataset.languages, "keywords": [dataset.domain.as_str(), dataset.modality.as_str()],
+            "isLiveDataset": false,
+        });
+        match members {
+            Value::Object(members) => members,
+            _ => Map::new(),
+        }
+    }
+
+    /// Where the version comes from, in PROV-O.
+    fn provenance(&self, parents: &[Parent]) -> Map<String, Value> {
+        let sealing = json!({
+            "@type": "prov:Activity", "rdfs:label": "sealed with the provider's signed manifest",
+            "prov:endedAtTime": typed(self.seal.sealed_at, "xsd:dateTime"),
+        });
+        let mut members = Map::from_iter([
+            ("prov:wasGeneratedBy".to_string(), sealing),
+            ("prov:wasAttributedTo".to_string(), agent(self.public_url, self.provider)),
+        ]);
+        let sources: Vec<Value> = parents.iter().map(|parent| self.entity(parent)).collect();
+        if !sources.is_empty() {
+            members.insert("prov:wasDerivedFrom".to_string(), Value::Array(sources));
+        }
+        members
+    }
+
+    fn entity(&self, parent: &Parent) -> Value {
+        let mut entity = Map::from_iter([("@type".to_string(), json!("prov:Entity"))]);
+        let mut say = |name: &str, value: Value| {
+            entity.insert(name.to_string(), value);
+        };
+        match parent {
+            Parent::Version(version) => {
+                let path = format!("/v1/datasets/{}/versions/{}", version.dataset, version.version);
+                say("@id", json!(format!("{}{path}", self.public_url)));
+                say("rdfs:label", json!(format!("{}@{}", version.dataset, version.version)));
+            }
+            Parent::Source(source) => {
+                if let Some(url) = &source.url {
+                    say("prov:atLocation", named(url));
+                }
+                if let Some(sha256) = source.sha256 {
+                    say("sha256", json!(sha256));
+                }
+                if let Some(title) = &source.title {
+                    say("rdfs:label", json!(title));
+                }
+                if let Some(licence) = &source.licence {
+                    say("license", json!(licence));
+                }
+            }
+        }
+        Value::Object(entity)
+    }
+
+    fn file_object(&self, file: &File<'_>) -> Value {
+        let Shard { path, size_bytes, sha256, media_type, .. } = file.shard;
+        let address = hub::file_path(&self.dataset.full_name(), &hub::commit_of(self.seal), path);
+        json!({
+            "@type": "cr:FileObject", "@id": file.id, "name": path,
+            "contentUrl": format!("{}{address}", self.public_url), "contentSize": format!("{size_bytes} B"),
+            "encodingFormat": file.format.map_or(media_type.as_str(), |format| format.media_type), "sha256": sha256,
+        })
+    }
+}
+
+/// The words of Croissant's own namespace that stand without a prefix.
+const CROISSANT_WORDS: &[&str] = &[
+    "arrayShape",
+    "citeAs",
+    "column",
+    "containedIn",
+    "equivalentProperty",
+    "extract",
+    "field",
+    "fileObject",
+    "fileProperty",
+    "fileSet",
+    "format",
+    "includes",
+    "isArray",
+    "isLiveDataset",
+    "jsonPath",
+    "key",
+    "md5",
+    "parentField",
+    "path",
+    "recordSet",
+    "references",
+    "regex",
+    "repeated",
+    "replace",
+    "samplingRate",
+    "separator",
+    "source",
+    "subField",
+    "transform",
+];
+
+/// The context of Croissant 1.1, and the prefixes of the other vocabularies.
+fn context(public_url: &str) -> Map<String, Value> {
+    let mut context = odrl::context(public_url);
+    context.extend(CROISSANT_WORDS.iter().map(|word| ((*word).to_string(), json!(format!("cr:{word}")))));
+    for (name, value) in [
+        ("@language", json!("en")),
+        ("@vocab", json!("https://schema.org/")),
+        ("sc", json!("https://schema.org/")),
+        ("cr", json!("http://mlcommons.org/croissant/")),
+        ("rai", json!("http://mlcommons.org/croissant/RAI/")),
+        ("prov", json!("http://www.w3.org/ns/prov#")),
+        ("rdfs", json!("http://www.w3.org/2000/01/rdf-schema#")),
+        ("conformsTo", json!("dct:conformsTo")),
+        ("data", json!({ "@id": "cr:data", "@type": "@json" })),
+        ("dataType", json!({ "@id": "cr:dataType", "@type": "@vocab" })),
+        ("description", json!({ "@container": "@language" })),
+        ("examples", json!({ "@id": "cr:examples", "@type": "@json" })),
+        ("name", json!({ "@container": "@language" })),
+    ] {
+        context.insert(name.to_string(), value);
+    }
+    context
+}
+
+/// A format whose records Croissant's tools read: how its files end, and what Croissant calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Format {
+    ending: &'static str,
+    media_type: &'static str,
+}
+
+const FORMATS: &[Format] = &[
+    Format { ending: "parquet", media_type: "application/x-parquet" },
+    Format { ending: "jsonl", media_type: "application/jsonlines" },
+];
+
+/// A shard as a FileObject.
+#[derive(Debug)]
+struct File<'a> {
+    id: String,
+    shard: &'a Shard,
+    format: Option<Format>,
+}
+
+impl<'a> File<'a> {
+    /// Names are opaque: a path may hold what an identifier may not.
+    fn new(index: usize, shard: &'a Shard) -> Self {
+        let ending = shard.path.rsplit_once('.').map_or("", |(_, ending)| ending);
+        let format = FORMATS.iter().find(|format| format.ending == ending).copied();
+        Self { id: format!("file-{index:05}"), shard, format }
+    }
+}
+
+/// All files of a format: they are found by how they end, in whatever folder.
+#[derive(Debug)]
+struct FileSet {
+    id: String,
+    format: Format,
+}
+
+impl FileSet {
+    fn describe(&self) -> Value {
+        json!({
+            "@type": "cr:FileSet", "@id": self.id, "name": format!("All {} files", self.format.ending),
+            "encodingFormat": self.format.media_type, "includes": format!("*.{}", self.format.ending),
+        })
+    }
+}
+
+fn file_sets(files: &[File<'_>]) -> Vec<FileSet> {
+    let formats: BTreeSet<Format> = files.iter().filter_map(|file| file.format).collect();
+    formats.into_iter().map(|format| FileSet { id: format!("files-{}", format.ending), format }).collect()
+}
+
+/// The records, if their columns are known: of each set of files if there are any, of each file otherwise.
+fn record_sets(files: &[File<'_>], sets: &[FileSet], columns: Option<&[Field]>) -> Vec<Value> {
+    let Some(columns) = columns.filter(|columns| !columns.is_empty()) else { return Vec::new() };
+    let sources: Vec<(&str, Value)> = if sets.is_empty() {
+        let readable = files.iter().filter(|file| file.format.is_some());
+        readable.map(|file| (file.id.as_str(), json!({ "fileObject": named(&file.id) }))).collect()
+    } else {
+        sets.iter().map(|set| (set.id.as_str(), json!({ "fileSet": named(&set.id) }))).collect()
+    };
+    let record_set = |(of, source): (&str, Value)| {
+        let id = format!("records-of-{of}");
+        let field = |(index, column): (usize, &Field)| {
+            let mut source = source.clone();
+            if let Some(members) = source.as_object_mut() {
+                members.insert("extract".to_string(), json!({ "column": column.name }));
+            }
+            json!({
+                "@type": "cr:Field", "@id": format!("{id}/{index}"), "name": column.name,
+                "dataType": column.data_type, "source": source,
+            })
+        };
+        let fields: Vec<Value> = columns.iter().enumerate().map(field).collect();
+        json!({ "@type": "cr:RecordSet", "@id": id, "name": format!("The records of {of}"), "field": fields })
+    };
+    sources.into_iter().map(record_set).collect()
+}
+
+/// The columns that a card names, as on the Hub: `features` of a single `dataset_info`. A column of a type that Croissant
+/// has no word for, such as a list, is left out.
+fn columns(card: &Card<'_>) -> Option<Vec<Field>> {
+    let features = card.front_matter.get("dataset_info")?.get("features")?.as_sequence()?;
+    let column = |feature: &Yaml| {
+        let name = feature.get("name")?.as_str()?.to_string();
+        let data_type = match feature.get("dtype")?.as_str()? {
+            "string" | "large_string" => "sc:Text",
+            "bool" => "sc:Boolean",
+            "float16" | "float32" | "float64" => "sc:Float",
+            "date32" | "date64" => "sc:Date",
+            number if number.trim_start_matches('u').starts_with("int") => "sc:Integer",
+            _ => return None,
+        };
+        Some(Field { name, data_type })
+    };
+    Some(features.iter().filter_map(column).collect())
+}
+
+/// What a card says of responsible use: under `rai` in the vocabulary's own words, and under `provenance` in ours.
+fn rai(card: &Card<'_>) -> Map<String, Value> {
+    let mut said = Map::new();
+    if let Ok(origin) = card.origin() {
+        said.extend(rai_of(&origin));
+    }
+    for word in RAI_WORDS {
+        let value = card.front_matter.get("rai").and_then(|rai| rai.get(*word));
+        let texts: Vec<Value> = match value {
+            Some(Yaml::Sequence(items)) => items.iter().filter_map(text).collect(),
+            Some(value) => text(value).into_iter().collect(),
+            None => continue,
+        };
+        if !texts.is_empty() {
+            said.insert(format!("rai:{word}"), Value::Array(texts));
+        }
+    }
+    said
+}
+
+fn text(value: &Yaml) -> Option<Value> {
+    match value {
+        Yaml::String(text) => Some(json!(text)),
+        Yaml::Number(number) => Some(json!(number.to_string())),
+        _ => None,
+    }
+}
+
+fn rai_of(origin: &Origin) -> Map<String, Value> {
+    use CollectionMethod::*;
+    let method = match origin.collection_method {
+        WebScraping => "Web Scraping",
+        Feeds | Syndication => "Web API",
+        DataMining => "Secondary Data analysis",
+        SensorOutput => "Direct measurement",
+        SocialMedia | UserGeneratedContent => "User-generated content data",
+        PrimaryUserSource => "Surveys",
+        MachineGenerated | DataAugmentation | TransferLearning | Simulation | Other => "Others",
+    };
+    let people = match origin.personal_data {
+        PersonalData::None => "No personal data.",
+        PersonalData::Anonymised => "Personal data was removed, and cannot be restored.",
+        PersonalData::Pseudonymised => "Personal data can be restored with information kept elsewhere.",
+        PersonalData::Personal => "Personal data.",
+        PersonalData::Sensitive => "Sensitive personal data.",
+    };
+    let days: Vec<&String> = origin.collected_from.iter().chain(&origin.collected_to).collect();
+    let mut said = Map::from_iter([
+        ("rai:dataCollectionType".to_string(), json!(method)),
+        ("rai:personalSensitiveInformation".to_string(), json!(people)),
+    ]);
+    if !days.is_empty() {
+        said.insert("rai:dataCollectionTimeframe".to_string(), json!(days));
+    }
+    said
+}
+
+#[cfg(test)]
+#[path = "croissant_tests.rs"]
+mod tests;

@@ -1,0 +1,83 @@
+//! What becomes a record set, and what a card says of columns and of responsible use.
+
+use super::*;
+use crate::types::{Digest, Instant, ObjectId, VersionId};
+
+fn shards(paths: impl IntoIterator<Item = String>) -> Vec<Shard> {
+    let now = Instant::from_unix_micros(0);
+    let shard = |path: String| Shard {
+        version_id: VersionId::new(now),
+        sha256: Digest::of(&path),
+        path,
+        object_id: ObjectId::new(now),
+        size_bytes: 1,
+        media_type: "application/octet-stream".into(),
+        records: None,
+        language: None,
+        domain: None,
+        licence: None,
+        tokens: None,
+    };
+    paths.into_iter().map(shard).collect()
+}
+
+fn files(shards: &[Shard]) -> Vec<File<'_>> {
+    shards.iter().enumerate().map(|(index, shard)| File::new(index, shard)).collect()
+}
+
+fn text_column() -> [Field; 1] {
+    [Field { name: "full text".into(), data_type: "sc:Text" }]
+}
+
+#[test]
+fn each_readable_file_has_its_records_when_the_columns_are_known() {
+    let shards = shards(["a.parquet", "b.jsonl", "c.jsonl.zst", "d.tar"].map(str::to_string));
+    let files = files(&shards);
+    assert!(record_sets(&files, &[], None).is_empty() && record_sets(&files, &[], Some(&[])).is_empty());
+    let sets = record_sets(&files, &[], Some(&text_column()));
+    let ids: Vec<&str> = sets.iter().map(|set| set["@id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["records-of-file-00000", "records-of-file-00001"]);
+    let field = &sets[1]["field"][0];
+    assert_eq!((&field["@id"], &field["name"]), (&json!("records-of-file-00001/0"), &json!("full text")));
+    assert_eq!(field["source"], json!({ "fileObject": { "@id": "file-00001" }, "extract": { "column": "full text" } }));
+}
+
+#[test]
+fn many_files_are_sets_by_format() {
+    let shards = shards((0..MAX_RECORD_SETS + 1).map(|n| format!("data/{n}.jsonl")).chain(["x.parquet".into()]));
+    let files = files(&shards);
+    let sets = file_sets(&files);
+    let described: Vec<Value> = sets.iter().map(FileSet::describe).collect();
+    let includes: Vec<&str> = described.iter().map(|set| set["includes"].as_str().unwrap()).collect();
+    assert_eq!(includes, ["*.jsonl", "*.parquet"]);
+    let records = record_sets(&files, &sets, Some(&text_column()));
+    assert_eq!(records.len(), 2);
+    assert_eq!(records[0]["field"][0]["source"]["fileSet"]["@id"], "files-jsonl");
+}
+
+#[test]
+fn columns_are_those_of_a_single_config_with_types_that_have_a_word() {
+    let card = |yaml: &str| columns(&Card::parse(&format!("---\n{yaml}---\n")).unwrap());
+    let features = "dataset_info:\n  features:\n  - name: text\n    dtype: string\n  - name: year\n    dtype: uint16\n  - name: tags\n    list: string\n";
+    let named = |name: &str, data_type| Field { name: name.into(), data_type };
+    assert_eq!(card(features).unwrap(), [named("text", "sc:Text"), named("year", "sc:Integer")]);
+    for nothing in ["license: mit\n", "dataset_info:\n- features: []\n", "dataset_info: x\n"] {
+        assert_eq!(card(nothing), None, "{nothing}");
+    }
+}
+
+#[test]
+fn responsible_use_is_told_in_the_words_of_the_card_or_of_its_provenance() {
+    let origin = "provenance:\n  collection_method: web_scraping\n  collected_from: 2024-01-01\n  source_licence: MIT\n  consent: none\n  personal_data: none\n";
+    let rai_of = |yaml: &str| Value::Object(rai(&Card::parse(&format!("---\n{yaml}---\n")).unwrap()));
+    assert_eq!(rai_of("license: mit\n"), json!({}));
+    let said = rai_of(origin);
+    assert_eq!(said["rai:dataCollectionType"], "Web Scraping");
+    assert_eq!(said["rai:personalSensitiveInformation"], "No personal data.");
+    assert_eq!(said["rai:dataCollectionTimeframe"], json!(["2024-01-01"]));
+    let said =
+        rai_of(&format!("{origin}rai:\n  dataCollectionType: Experiments\n  dataBiases: [old, few]\n  mood: good\n"));
+    assert_eq!(said["rai:dataCollectionType"], json!(["Experiments"]));
+    assert_eq!(said["rai:dataBiases"], json!(["old", "few"]));
+    assert_eq!(said.as_object().unwrap().len(), 4, "{said}");
+}

@@ -1,0 +1,54 @@
+//! What the exchange offers, in the vocabularies of others: DCAT for catalogues, Croissant for tools that load data.
+//!
+//! Each document is JSON-LD that brings its own context, and links to the licence terms as ODRL ([`crate::terms::odrl`]).
+//! Nothing is said here that the exchange's own API does not say to the same caller.
+//!
+//! Invariant: what is not on the board is in no catalogue.
+
+pub mod croissant;
+pub mod dcat;
+pub(crate) mod routes;
+
+use serde_json::{Value, json};
+
+use crate::identity::Organisation;
+use crate::terms::odrl;
+
+/// An organisation, as every vocabulary here takes it.
+fn agent(public_url: &str, organisation: &Organisation) -> Value {
+    json!({
+        "@id": odrl::organisation_iri(public_url, &organisation.handle), "@type": "foaf:Agent",
+        "foaf:name": organisation.legal_name,
+    })
+}
+
+fn named(iri: impl Into<String>) -> Value {
+    json!({ "@id": iri.into() })
+}
+
+fn typed(value: impl ToString, kind: &str) -> Value {
+    json!({ "@value": value.to_string(), "@type": kind })
+}
+
+/// What people read of a corpus: the first paragraph of its card that is no heading; nothing if there is none.
+fn summary(card_body: &str) -> Option<String> {
+    const MOST_CHARS: usize = 1000;
+    let paragraphs = card_body.split("\n\n").map(str::trim);
+    let found =
+        paragraphs.flat_map(|text| text.split("\n# ")).find(|text| !text.is_empty() && !text.starts_with('#'))?;
+    Some(found.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MOST_CHARS).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_corpus_is_summed_up_by_the_first_paragraph_that_is_no_heading() {
+        assert_eq!(summary("# Poems\n\nSongs of\nmany springs.\n\nMore.\n").as_deref(), Some("Songs of many springs."));
+        for nothing in ["", "\n\n", "# Poems\n", "# Poems\n\n## Songs\n"] {
+            assert_eq!(summary(nothing), None, "{nothing:?}");
+        }
+        assert_eq!(summary(&"诗".repeat(2000)).unwrap().chars().count(), 1000);
+    }
+}

@@ -1,0 +1,31 @@
+//! A listing in the vocabulary of others: an Offer of ODRL, over the version that is listed.
+
+use serde_json::Value;
+
+use super::listings::{Listing, ListingState};
+use crate::catalog;
+use crate::db::Conn;
+use crate::error::{Error, Kind, Result};
+use crate::identity;
+use crate::terms;
+
+/// What a listing offers, as a node of JSON-LD: see [`terms::odrl`].
+///
+/// # Errors
+/// `WrongState` unless the listing is on the board: what cannot be bought is not offered.
+pub fn offer(c: &mut Conn, listing: &Listing, public_url: &str) -> Result<Value> {
+    if listing.state != ListingState::Listed {
+        let detail = format!("listing {} is {} and offers nothing", listing.id, listing.state);
+        return Err(Error::new(Kind::WrongState, detail).remedy("its terms stay to be read at /v1/terms"));
+    }
+    let (dataset, version) = catalog::version(c, listing.version_id)?;
+    let provider = identity::organisation(c, listing.provider_id)?;
+    let terms = terms::terms(c, listing.terms_id)?;
+    let target = format!("{public_url}{}", dataset.version_path(version.number));
+    Ok(terms::odrl::offer(public_url, offer_iri(public_url, listing), &provider, &terms, &target))
+}
+
+/// The name of the Offer.
+pub fn offer_iri(public_url: &str, listing: &Listing) -> String {
+    format!("{public_url}/v1/listings/{}/odrl", listing.id)
+}
