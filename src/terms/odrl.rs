@@ -113,11 +113,15 @@ impl Policy<'_> {
             "odrl:conflict": named("odrl:prohibit"),
             "dct:source": named(&format!("{}/v1/terms/{}", self.public_url, self.terms.id)),
             "dct:issued": typed(&published_at.to_string(), "xsd:dateTime"),
-            "cx:termsSha256": sha256, "cx:divisible": document.divisible,
+            "cx:termsSha256": sha256, "cx:divisible": document.divisible, "cx:preview": document.preview,
+            "cx:newVersions": matches!(document.price, Price::Subscription { .. }),
             "odrl:permission": permissions,
         });
         let prohibited = document.prohibited_uses.iter();
         let prohibitions: Vec<Value> = prohibited.map(|used| self.rule("odrl:Prohibition", action(*used))).collect();
+        if let Some(days) = document.evaluation_days {
+            set_member(&mut policy, "cx:evaluationDays", json!(days));
+        }
         for (name, values) in [("odrl:prohibition", prohibitions), ("cx:revenueShare", self.revenue_shares())] {
             if !values.is_empty() {
                 set_member(&mut policy, name, Value::Array(values));
@@ -185,6 +189,11 @@ impl Policy<'_> {
                 amount_paid(amount),
                 constraint("odrl:unitOfCount", "odrl:eq", named(&format!("cx:{unit}"))),
                 constraint("cx:unitsPerAmount", "odrl:eq", json!(per)),
+            ]),
+            Price::Subscription { amount, per_days } => Some(vec![
+                amount_paid(amount),
+                constraint("odrl:unitOfCount", "odrl:eq", named("cx:day")),
+                constraint("cx:unitsPerAmount", "odrl:eq", json!(per_days)),
             ]),
         };
         let compensation = refinements.map(|refinements| {
@@ -306,6 +315,7 @@ const WORDS: &[Word] = &[
     ),
     ("skos:Concept", "byte", None, ["Byte", "字节"], "A unit of count: a byte."),
     ("skos:Concept", "token", None, ["Token", "词元"], "A unit of count: a token, as the signed manifest counts them."),
+    ("skos:Concept", "day", None, ["Day", "天"], "A unit of count: a day of the licence's term."),
     (
         "rdfs:Class",
         "Affiliate",
@@ -323,6 +333,27 @@ const WORDS: &[Word] = &[
         None,
         ["Divisible", "可分"],
         "Whether a licensee may take some of the shards only, by language, domain or licence.",
+    ),
+    (
+        "rdf:Property",
+        "newVersions",
+        None,
+        ["New versions", "新版本"],
+        "Whether the licence extends to later versions that come on the board while its term runs.",
+    ),
+    (
+        "rdf:Property",
+        "preview",
+        None,
+        ["Preview", "预览"],
+        "Whether anyone who is signed in may see the first records of the sample.",
+    ),
+    (
+        "rdf:Property",
+        "evaluationDays",
+        None,
+        ["Days of evaluation", "试用天数"],
+        "For how many days a sample may be evaluated free of charge before the purchase.",
     ),
     (
         "rdf:Property",

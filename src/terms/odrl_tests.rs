@@ -83,6 +83,8 @@ fn rich() -> TermsDocument {
         seats: Some(3),
         price: Price::PerUnit { unit: Unit::Token, amount: Money::new(150, Currency::CNY), per: 1_000_000 },
         divisible: true,
+        preview: true,
+        evaluation_days: Some(14),
         revenue_shares: Some(vec![RevenueShare { organisation: "poetry-house".into(), basis_points: 10_000 }]),
         derivative_royalty_basis_points: Some(725),
     }
@@ -144,7 +146,7 @@ fn every_word_is_defined_by_odrl_or_by_the_profile_and_stands_where_it_may() {
             }
         });
     }
-    used.extend(["cx:record".to_string(), "cx:byte".to_string()]); // the other units of a price
+    used.extend(["cx:record".to_string(), "cx:byte".to_string(), "cx:day".to_string()]); // the other units of a price
     let unused: Vec<_> = own.difference(&used).collect();
     assert!(unused.is_empty(), "the profile defines what nothing uses: {unused:?}");
 }
