@@ -75,7 +75,7 @@ async fn compromised_at_voids_what_was_logged_from_then_on_and_nothing_before() 
     lab.order(&offer).await.expect("what it signed stands, and is sold");
     revoke(&provider, Some(terms)).await.unwrap();
     let said = reason(check().await);
-    assert!(said.starts_with("statements/1 (terms): key validity: "), "{said}");
+    assert!(said.starts_with("statements/3 (terms): key validity: "), "{said}");
     let refused = lab.order(&offer).await.unwrap_err();
     assert!(
         refused.detail.starts_with(&format!("the terms statement logged at {terms} is void")),
