@@ -165,7 +165,7 @@ impl Policy<'_> {
                 false => duties.iter().map(|duty| json!({ "@id": duty["@id"] })).collect(),
             };
             is_first = false;
-            if permission["odrl:action"]["@id"] == action(Use::Derive) {
+            if permission.pointer("/odrl:action/@id").is_some_and(|found| found == action(Use::Derive)) {
                 own.extend(self.royalty());
             }
             if !own.is_empty() {
