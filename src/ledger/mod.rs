@@ -6,7 +6,7 @@
 //!
 //! A balance is the sum of an account's postings. Only a wallet, and what is held for payout, also keep their balance
 //! beside them, because it gates spending: two buyers' trades therefore never write the same row. Of what is owed to a provider,
-//! which many buyers' trades credit, a job writes down a [closing balance](closings) now and then; the rest is summed.
+//! which many buyers' trades credit, a job writes down a closing balance (`closings.rs`) now and then; the rest is summed.
 //!
 //! Money comes in by a [deposit](deposits) and goes out by a [withdrawal](withdrawals); an operator records both with
 //! the bank's reference, and large ones take two operators. What was wrong is reversed by its opposite, never changed.

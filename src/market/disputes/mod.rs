@@ -2,7 +2,7 @@
 //!
 //! A dispute is opened while the order waits for one of the two, within the window of that wait, or after the settlement,
 //! within a window then. It freezes the payout, never the licence: what is in escrow stays there, and of what was settled
-//! what is unpaid is [frozen](recovery). An operator mediates and decides: for the buyer (all goes back), for the provider (all is settled)
+//! what is unpaid is frozen (`recovery.rs`). An operator mediates and decides: for the buyer (all goes back), for the provider (all is settled)
 //! or for a split. Either side may appeal once, within a window; then the second decision, or the first that nobody
 //! appealed against, is carried out.
 //!
