@@ -44,7 +44,7 @@ const X_FORWARDED_FOR: &str = "x-forwarded-for";
 pub struct Limits {
     tokens: Option<Limit<Digest>>,
     addresses: Option<Limit<IpAddr>>,
-    attempts: Option<Limit<(&'static str, String)>>,
+    attempts: Option<Limit<Digest>>,
 }
 
 /// What a client has left of its share.
@@ -81,10 +81,10 @@ impl Limits {
     ///
     /// # Errors
     /// `RateLimited`, when there were too many in the last minute.
-    pub fn attempt(&self, what: &'static str, whose: &str) -> Result<()> {
+    pub fn attempt(&self, what: &str, whose: &str) -> Result<()> {
         let Some(attempts) = &self.attempts else { return Ok(()) };
         let refused = |share: Share| share.refusal(&format!("attempts {what}"));
-        attempts.take(&(what, whose.to_lowercase())).map(drop).map_err(refused)
+        attempts.take(&Digest::of(format!("{what} {}", whose.to_lowercase()))).map(drop).map_err(refused)
     }
 }
 

@@ -49,6 +49,13 @@ pub(super) struct DeviceLogin {
     pub(super) spent_at: Option<Instant>,
 }
 
+impl DeviceLogin {
+    /// Whether its program may still ask.
+    fn is_open(&self, now: Instant) -> bool {
+        self.expires_at > now && self.spent_at.is_none()
+    }
+}
+
 /// The two codes of a sign-in, known to the program and the person alone.
 #[derive(Clone)]
 pub(super) struct Codes {
@@ -141,14 +148,14 @@ pub(super) fn decide(
 /// Whether a program may still ask with this code: what can be told without writing anything.
 pub(super) fn is_open(c: &mut Conn, device_code: &str, now: Instant) -> Result<bool> {
     let login = queries::find_device_login(c, Digest::of(device_code))?;
-    Ok(login.is_some_and(|login| login.expires_at > now && login.spent_at.is_none()))
+    Ok(login.is_some_and(|login| login.is_open(now)))
 }
 
 /// Tells a program how far its sign-in is, and issues its token once.
 pub(super) fn redeem(c: &mut Conn, device_code: &str, text: &TokenText, now: Instant) -> Result<Told> {
     let sha256 = Digest::of(device_code);
     let Some(login) = queries::find_device_login(c, sha256)? else { return Ok(Told::Ended) };
-    if login.expires_at <= now || login.spent_at.is_some() {
+    if !login.is_open(now) {
         return Ok(Told::Ended);
     }
     let interval = Duration::from_secs(INTERVAL_SECONDS);

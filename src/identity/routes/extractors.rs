@@ -86,7 +86,7 @@ fn presented(request: &HttpRequest) -> Result<Option<Presented>> {
 /// The digest of the request's credential, if that was checked a moment ago.
 pub(crate) fn lately_known(app: &App, request: &HttpRequest) -> Option<Digest> {
     let sha256 = presented(request).ok()??.sha256();
-    app.caller_cache.find(sha256, app.clock.now()).map(|_| sha256)
+    app.caller_cache.knows(sha256, app.clock.now()).then_some(sha256)
 }
 
 async fn authenticate(app: &App, presented: Presented) -> Result<SignedIn> {
