@@ -137,7 +137,9 @@ impl TestApp {
             .await;
         self.compliance.assess(&published).await;
         let terms = provider.publish_terms(price_fen).await;
-        provider.list(&published, &terms).await
+        let offer = provider.list(&published, &terms).await;
+        self.drain().await;
+        offer
     }
 
     /// Waits until no job is left, and fails when that takes too long.
