@@ -138,7 +138,9 @@ impl TestApp {
         self.compliance.assess(&published).await;
         let terms = provider.publish_terms(price_fen).await;
         let offer = provider.list(&published, &terms).await;
-        self.drain().await;
+        if !self.app().config.no_worker {
+            self.drain().await;
+        }
         offer
     }
 
