@@ -8,6 +8,7 @@
 //!   are therefore `Fn`, and free of side effects.
 //! - A read sees one snapshot and cannot write.
 //! - What never changes is remembered ([`fact`]).
+//! - Writes that only append do it together ([`append`], [`Db::write_gathered`]).
 //! - Text compares by its bytes on both, whatever collation a PostgreSQL was set up with.
 //!
 //! Invariant: a transaction in which a statement failed is not committed, even if its closure returns `Ok`.
@@ -34,66 +35,21 @@ use crate::error::{Error, Kind, Result};
 
 mod conn;
 mod facts;
+mod gather;
+mod guards;
+mod lane;
+mod reads;
 mod writes;
 
 pub use conn::{Conn, MultiBackend};
 pub use facts::fact;
 use facts::{AtHand, Facts, Memory};
+pub use gather::{Append, append, once, settle};
+pub use guards::{APPEND_ONLY, KEPT_A_WHILE, LIVES};
+use reads::Reader;
 use writes::Writer;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
-
-/// Tables whose rows are facts: corrected by another row, never changed.
-pub const APPEND_ONLY: &[&str] = &[
-    "transitions",
-    "ledger_transactions",
-    "ledger_postings",
-    "ledger_closings",
-    "log_entries",
-    "log_sequence",
-    "log_checkpoints",
-    "log_publications",
-    "statements",
-    "objects",
-    "seals",
-    "inspections",
-    "evaluations",
-    "version_parents",
-    "offered_versions",
-    "terms",
-    "assessments",
-    "certificates",
-    "board_changes",
-    "contracts",
-    "receipt_batches",
-    "receipts",
-    "models",
-    "model_versions",
-    "audit_reads",
-    "conflicts",
-    "voucher_programmes",
-    "voucher_movements",
-];
-
-/// Tables whose rows never change, and are removed when they have been kept long enough.
-pub const KEPT_A_WHILE: &[&str] = &["events"];
-
-/// Tables whose rows live through states. A row enters a state, and leaves it for another, only where `state_edges` draws
-/// that edge; triggers refuse every other.
-pub const LIVES: &[&str] = &[
-    "versions",
-    "deposits",
-    "withdrawals",
-    "listings",
-    "objections",
-    "orders",
-    "entitlements",
-    "takedowns",
-    "recalls",
-    "disputes",
-    "offers",
-    "negotiations",
-];
 
 /// Older SQLite can corrupt a database when the write-ahead log is reset.
 const SQLITE_AT_LEAST: i32 = 3_051_003;
@@ -106,6 +62,7 @@ type ConnPool = Pool<ConnectionManager<Conn>>;
 #[derive(Clone)]
 pub struct Db {
     readers: ConnPool,
+    reader: Arc<Reader>,
     writer: Arc<Writer>,
     facts: Arc<Facts>,
 }
@@ -134,7 +91,8 @@ impl Db {
     /// `is_shared` says whether other processes may write at the same moment.
     fn over(readers: ConnPool, writers: ConnPool, is_shared: bool) -> Self {
         let facts = Arc::<Facts>::default();
-        Self { readers, writer: Arc::new(Writer::new(writers, is_shared, facts.clone())), facts }
+        let reader = Arc::new(Reader::new(readers.clone(), facts.clone()));
+        Self { readers, reader, writer: Arc::new(Writer::new(writers, is_shared, facts.clone())), facts }
     }
 
     /// Brings the schema up to date and installs the guards of append-only tables.
@@ -146,13 +104,13 @@ impl Db {
                     // Several instances may start at once: one migrates, the others wait for it.
                     pg.batch_execute("SELECT pg_advisory_lock(4993215467)")?;
                     let done = run_pending_migrations(pg);
-                    let guarded = done.and_then(|()| Ok(pg.batch_execute(&postgres_guards())?));
+                    let guarded = done.and_then(|()| Ok(pg.batch_execute(&guards::postgres())?));
                     pg.batch_execute("SELECT pg_advisory_unlock(4993215467)")?;
                     guarded
                 }
                 Conn::Sqlite(sqlite) => {
                     run_pending_migrations(sqlite)?;
-                    Ok(sqlite.batch_execute(&sqlite_guards())?)
+                    Ok(sqlite.batch_execute(&guards::sqlite())?)
                 }
             }
         })
@@ -176,11 +134,20 @@ impl Db {
     {
         self.on_blocking_thread(move |db| {
             let mut conn = checkout(&db.readers)?;
-            begin(&mut conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "BEGIN DEFERRED")?;
+            begin_read(&mut conn)?;
             let _at_hand = AtHand::new(&db.facts, Memory::Learns);
             finish(&mut conn, work)
         })
         .await
+    }
+
+    /// As [`Db::read`], for a small read that many make at the same time: they share a snapshot (see `db/reads.rs`).
+    pub async fn read_shared<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    {
+        self.reader.read(work).await
     }
 
     /// Runs `work` as one serialisable transaction: all of it is durable when this returns `Ok`, none of it otherwise.
@@ -189,7 +156,17 @@ impl Db {
         T: Send + 'static,
         F: Fn(&mut Conn) -> Result<T> + Send + 'static,
     {
-        self.writer.write(work).await
+        self.writer.write(work, false).await
+    }
+
+    /// As [`Db::write`], for work that only appends rows, and swaps balances that it compared (see `db/gather.rs`): many of
+    /// these at the same time cost less.
+    pub async fn write_gathered<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Conn) -> Result<T> + Send + 'static,
+    {
+        self.writer.write(work, true).await
     }
 
     /// How many writes were repeated because of a conflict, since the start.
@@ -275,7 +252,7 @@ impl CustomizeConnection<Conn, diesel::r2d2::Error> for Settings {
             }
             Settings::SqliteReader => "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON; PRAGMA query_only = ON",
         };
-        conn.set_instrumentation(note_failure);
+        conn.set_instrumentation(note);
         conn.batch_execute(sql).map_err(diesel::r2d2::Error::QueryError)
     }
 }
@@ -300,7 +277,20 @@ thread_local! {
     static FIRST_FAILURE: Cell<Option<Diesel>> = const { Cell::new(None) };
 }
 
-fn note_failure(event: InstrumentationEvent<'_>) {
+/// Whether a statement has failed in this thread's transaction.
+fn has_failed() -> bool {
+    let failure = FIRST_FAILURE.take();
+    let has_failed = failure.is_some();
+    FIRST_FAILURE.set(failure);
+    has_failed
+}
+
+fn note(event: InstrumentationEvent<'_>) {
+    if cfg!(debug_assertions)
+        && let InstrumentationEvent::StartQuery { query, .. } = &event
+    {
+        gather::note_query(query);
+    }
     if let InstrumentationEvent::FinishQuery { error: Some(Diesel::DatabaseError(kind, info)), .. } = event {
         let this = || Diesel::DatabaseError(*kind, Box::new(info.message().to_string()));
         FIRST_FAILURE.set(FIRST_FAILURE.take().or_else(|| Some(this())));
@@ -315,6 +305,10 @@ fn begin(conn: &mut Conn, postgres: &str, sqlite: &str) -> Result<()> {
     }
     FIRST_FAILURE.set(None);
     Ok(())
+}
+
+fn begin_read(conn: &mut Conn) -> Result<()> {
+    begin(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "BEGIN DEFERRED")
 }
 
 type Manager = <Conn as Connection>::TransactionManager;
@@ -351,6 +345,14 @@ fn roll_back(conn: &mut Conn) {
     }
 }
 
+/// What an insertion failed with, in the words of `taken` where a key of the table was taken.
+pub fn or_taken(error: Diesel, taken: impl FnOnce() -> Error) -> Error {
+    match error {
+        Diesel::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => taken(),
+        other => Error::from(other),
+    }
+}
+
 /// True if another transaction got in the way and the same work may succeed when repeated.
 ///
 /// PostgreSQL has codes for the others, which diesel does not pass on. Where it speaks another language than English,
@@ -366,73 +368,6 @@ pub(crate) fn is_conflict(error: &Diesel) -> bool {
         Diesel::RollbackErrorOnCommit { commit_error, .. } => is_conflict(commit_error),
         _ => false,
     }
-}
-
-fn sqlite_guards() -> String {
-    let guard = |table: &str, event: &str| {
-        format!(
-            "CREATE TRIGGER IF NOT EXISTS {table}_refuse_{event} BEFORE {event} ON {table} \
-             BEGIN SELECT RAISE(ABORT, '{table} is append-only: correct it with another row'); END;"
-        )
-    };
-    let edge = |table: &str, event: &str, from: &str| {
-        format!(
-            "CREATE TRIGGER IF NOT EXISTS {table}_refuse_edge_of_{event} BEFORE {event} ON {table} \
-             WHEN NOT EXISTS (SELECT 1 FROM state_edges \
-                              WHERE life = '{table}' AND from_state = {from} AND to_state = NEW.state) \
-             BEGIN SELECT RAISE(ABORT, '{table}: state_edges draws no edge to this state'); END;"
-        )
-    };
-    let unchanging = APPEND_ONLY.iter().flat_map(|table| [guard(table, "UPDATE"), guard(table, "DELETE")]);
-    let lives = LIVES.iter().flat_map(|table| {
-        [
-            edge(table, "INSERT", "''"),
-            edge(table, "UPDATE", "OLD.state").replace("WHEN ", "WHEN NEW.state <> OLD.state AND "),
-        ]
-    });
-    let kept = KEPT_A_WHILE.iter().map(|table| guard(table, "UPDATE"));
-    unchanging.chain(kept).chain(lives).collect()
-}
-
-/// Gives every text column the collation that compares bytes, as SQLite does: the order of shards in a manifest and
-/// of pages in a list must not depend on the language that a server was set up for.
-const POSTGRES_BYTE_ORDER: &str = r#"
-    DO $$ DECLARE change TEXT; BEGIN
-        FOR change IN
-            SELECT format('ALTER TABLE %s %s', attrelid::regclass,
-                string_agg(format('ALTER COLUMN %I TYPE TEXT COLLATE pg_catalog."C"', attname), ', '))
-            FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-            WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND NOT attisdropped
-                AND atttypid = 'TEXT'::regtype AND attcollation <> 'pg_catalog."C"'::regcollation
-            GROUP BY attrelid
-        LOOP EXECUTE change; END LOOP;
-    END $$;"#;
-
-fn postgres_guards() -> String {
-    let refuse = "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ \
-                  BEGIN RAISE EXCEPTION '% is append-only: correct it with another row', TG_TABLE_NAME; END $$;";
-    let guard = |table: &&str, events: &str| {
-        format!(
-            "CREATE OR REPLACE TRIGGER {table}_refuse_change BEFORE {events} ON {table} \
-             FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();"
-        )
-    };
-    let unchanging = APPEND_ONLY.iter().map(|table| guard(table, "UPDATE OR DELETE OR TRUNCATE"));
-    let kept = KEPT_A_WHILE.iter().map(|table| guard(table, "UPDATE OR TRUNCATE"));
-    let refuse_edge = "CREATE OR REPLACE FUNCTION refuse_edge() RETURNS trigger LANGUAGE plpgsql AS $$ \
-                       DECLARE before TEXT := CASE WHEN TG_OP = 'INSERT' THEN '' ELSE OLD.state END; BEGIN \
-                       IF before <> NEW.state AND NOT EXISTS (SELECT 1 FROM state_edges WHERE life = TG_TABLE_NAME \
-                           AND from_state = before AND to_state = NEW.state) \
-                       THEN RAISE EXCEPTION '%: state_edges draws no edge to this state', TG_TABLE_NAME; END IF; \
-                       RETURN NEW; END $$;";
-    let edge = |table: &&str| {
-        format!(
-            "CREATE OR REPLACE TRIGGER {table}_refuse_edge BEFORE INSERT OR UPDATE OF state ON {table} \
-             FOR EACH ROW EXECUTE FUNCTION refuse_edge();"
-        )
-    };
-    let functions = [POSTGRES_BYTE_ORDER, refuse, refuse_edge].map(str::to_string);
-    functions.into_iter().chain(unchanging).chain(kept).chain(LIVES.iter().map(edge)).collect()
 }
 
 #[cfg(test)]

@@ -291,7 +291,7 @@ fn free_number(c: &mut Conn, now: Instant) -> Result<String> {
 /// # Errors
 /// `NotAssessed`, saying which of these is missing.
 pub fn valid_assessment(c: &mut Conn, version: VersionId, at: Instant) -> Result<Assessment> {
-    gate(queries::find_latest_assessment(c, version, at)?, at)
+    gate(db::once(c, version, |c| queries::find_latest_assessment(c, version, at))?, at)
 }
 
 fn gate(latest: Option<Assessment>, now: Instant) -> Result<Assessment> {

@@ -1,27 +1,28 @@
 //! Writes: to its caller each is one serialisable transaction, and those that wait at the same time share one.
 //!
 //! A write joins a queue. A lane takes the next, and whatever else waits by then, and commits all of it at once, so that
-//! the disk is flushed once. Nobody is answered before that commit. Most groups hold no write that fails; where one does,
-//! the group begins anew with a savepoint around each write, and the one that fails is rolled back to it, and takes no other
-//! with it. When the transaction as a whole fails, by a conflict or a refused commit, each write of the group runs again in a
-//! transaction of its own.
+//! the disk is flushed once. Nobody is answered before that commit. Those of a group that only append do so together (see
+//! `db/gather.rs`). Most groups hold no write that fails; where one does, the group begins anew with a savepoint around each
+//! write, and the one that fails is rolled back to it, and takes no other with it. When the transaction as a whole fails, by a
+//! conflict or a refused commit, each write of the group runs again in a transaction of its own.
 //!
 //! A process has one lane. SQLite takes one writer at a time anyway; on PostgreSQL, transactions that append to the same
 //! tables side by side are in each other's way in serialisable isolation (its locks cover whole pages of an index), and
 //! one lane that commits groups is faster than several that repeat their work. Conflicts with other instances are
 //! repeated with jitter.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use diesel::connection::TransactionManager;
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use super::facts::{AtHand, Facts, Memory};
+use super::gather::Gathered;
+use super::lane::Lane;
 use super::{Conn, ConnPool, FIRST_FAILURE, Manager, begin, checkout, is_conflict, outcome_of, roll_back};
 use crate::error::{Error, Result};
 
@@ -30,14 +31,11 @@ const WRITE_ATTEMPTS: u32 = 20;
 /// How often one is repeated when a key is taken that it had not seen: another instance was faster by a moment, and
 /// on the next attempt the rule that looks for the key says so in its own words.
 const TAKEN_ATTEMPTS: u32 = 3;
-/// How many writes share a transaction at most.
-const MOST_TOGETHER: usize = 64;
 
 /// The one way in which a process writes.
 pub(super) struct Writer {
     pool: ConnPool,
-    waiting: Mutex<VecDeque<Box<dyn Write>>>,
-    lane: Arc<Semaphore>,
+    lane: Lane<dyn Write>,
     /// Whether other processes may write at the same moment.
     is_shared: bool,
     facts: Arc<Facts>,
@@ -46,6 +44,8 @@ pub(super) struct Writer {
 
 /// A write that waits for its turn.
 trait Write: Send {
+    /// Whether it only appends, and does so together with others.
+    fn is_gathered(&self) -> bool;
     /// Does the work; more than once where a transaction has to be repeated.
     fn run(&mut self, conn: &mut Conn) -> Result<()>;
     /// Tells the caller.
@@ -54,12 +54,16 @@ trait Write: Send {
 
 struct Queued<T, F> {
     work: F,
+    is_gathered: bool,
     value: Option<T>,
     caller: oneshot::Sender<Result<T>>,
     span: tracing::Span,
 }
 
 impl<T: Send, F: Fn(&mut Conn) -> Result<T> + Send> Write for Queued<T, F> {
+    fn is_gathered(&self) -> bool {
+        self.is_gathered
+    }
     fn run(&mut self, conn: &mut Conn) -> Result<()> {
         self.value = Some(self.span.in_scope(|| (self.work)(conn))?);
         Ok(())
@@ -73,8 +77,7 @@ impl<T: Send, F: Fn(&mut Conn) -> Result<T> + Send> Write for Queued<T, F> {
 
 impl Writer {
     pub(super) fn new(pool: ConnPool, is_shared: bool, facts: Arc<Facts>) -> Self {
-        let (waiting, lane) = (Mutex::default(), Arc::new(Semaphore::new(1)));
-        Self { pool, waiting, lane, is_shared, facts, retries: AtomicU64::default() }
+        Self { pool, lane: Lane::default(), is_shared, facts, retries: AtomicU64::default() }
     }
 
     pub(super) fn pool(&self) -> &ConnPool {
@@ -87,40 +90,20 @@ impl Writer {
     }
 
     /// Queues `work`, and waits for its outcome.
-    pub(super) async fn write<T, F>(self: &Arc<Self>, work: F) -> Result<T>
+    pub(super) async fn write<T, F>(self: &Arc<Self>, work: F, is_gathered: bool) -> Result<T>
     where
         T: Send + 'static,
         F: Fn(&mut Conn) -> Result<T> + Send + 'static,
     {
         let (caller, answer) = oneshot::channel();
-        let span = tracing::Span::current();
-        self.waiting().push_back(Box::new(Queued { work, value: None, caller, span }));
-        let writer = self.clone();
-        // A task of its own: the write is done whole even if its caller goes away.
-        tokio::spawn(async move {
-            let Ok(_lane) = writer.lane.clone().acquire_owned().await else { return };
-            if writer.waiting().is_empty() {
-                return; // another took it along
-            }
-            let worked_off = tokio::task::spawn_blocking(move || writer.work_off()).await;
-            if let Err(error) = worked_off {
-                tracing::error!(%error, "a group of writes was given up");
-            }
-        });
+        let (writer, span) = (self.clone(), tracing::Span::current());
+        let write = Queued { work, is_gathered, value: None, caller, span };
+        self.lane.queue(Box::new(write), move |group| writer.work_off(group));
         answer.await.map_err(|error| Error::internal("the write was given up").because(error))?
     }
 
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<Box<dyn Write>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Works off what waits, or the first of it.
-    fn work_off(&self) {
-        let group: Vec<_> = {
-            let mut waiting = self.waiting();
-            let together = waiting.len().min(MOST_TOGETHER);
-            waiting.drain(..together).collect()
-        };
+    /// Works off a group.
+    fn work_off(&self, group: Vec<Box<dyn Write>>) {
         let _at_hand = AtHand::new(&self.facts, Memory::Recalls);
         let alone = if group.len() > 1 { self.run_together(group) } else { group };
         for mut write in alone {
@@ -161,14 +144,13 @@ impl Writer {
     fn all_succeed(&self, group: &mut [Box<dyn Write>]) -> Result<bool> {
         let mut conn = checkout(&self.pool)?;
         begin_write(&mut conn)?;
-        for write in group {
-            if let Err(error) = run(&mut conn, &mut **write) {
+        match run_gathering(&mut conn, group) {
+            Ok(()) => commit(&mut conn).map(|()| true),
+            Err(error) => {
                 roll_back(&mut conn);
-                return if error.cause().is_some_and(is_conflict) { Err(error) } else { Ok(false) };
+                if error.cause().is_some_and(is_conflict) { Err(error) } else { Ok(false) }
             }
         }
-        commit(&mut conn)?;
-        Ok(true)
     }
 
     /// The outcome of each write of the group, once the transaction is committed: each has a savepoint to which it is rolled
@@ -236,6 +218,21 @@ fn begin_write(conn: &mut Conn) -> Result<()> {
 #[allow(clippy::disallowed_methods)] // as in `begin`
 fn commit(conn: &mut Conn) -> Result<()> {
     Ok(Manager::commit_transaction(conn)?)
+}
+
+/// Runs the writes of a group one after another, as far as they succeed; those that append do it together.
+fn run_gathering(conn: &mut Conn, group: &mut [Box<dyn Write>]) -> Result<()> {
+    let mut gathered = Gathered::default();
+    for write in group {
+        match write.is_gathered() {
+            true => gathered.within(|| run(conn, &mut **write))?,
+            false => {
+                gathered.settle(conn)?;
+                run(conn, &mut **write)?;
+            }
+        }
+    }
+    Ok(gathered.settle(conn)?)
 }
 
 /// Runs a write within the group's transaction: what it made of it, or why the whole group cannot go on.

@@ -1,12 +1,29 @@
 //! What writes that share a transaction do to each other: nothing.
 
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 
 use diesel::connection::SimpleConnection as _;
 
+use diesel::prelude::*;
+
 use super::*;
-use crate::db::Db;
+use crate::appends;
+use crate::db::{Db, append, once};
 use crate::error::Kind;
+
+diesel::table! {
+    numbers (number) {
+        number -> Integer,
+    }
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = numbers)]
+struct Number {
+    number: i32,
+}
+
+appends!(Number => numbers);
 
 /// A database with a table of numbers, each of which it takes once.
 async fn numbers() -> (tempfile::TempDir, Db) {
@@ -32,6 +49,15 @@ fn add(number: u32) -> impl Fn(&mut Conn) -> Result<u32> + Send {
 
 /// The outcomes of writes that all waited while another was busy.
 async fn together(db: &Db, numbers: &[u32]) -> Vec<Result<u32>> {
+    let writes = numbers.iter().map(|number| (false, add(*number)));
+    all_at_once(db, writes.collect()).await
+}
+
+/// As [`together`]; with each write goes whether it is a gathered one.
+async fn all_at_once<F>(db: &Db, writes: Vec<(bool, F)>) -> Vec<Result<u32>>
+where
+    F: Fn(&mut Conn) -> Result<u32> + Send + 'static,
+{
     let ((begin, begun), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
     let (first, released) = (db.clone(), Mutex::new(released));
     let wait = move |_: &mut Conn| Ok(begin.send(()).is_ok() && released.lock().unwrap().recv().is_ok());
@@ -39,33 +65,38 @@ async fn together(db: &Db, numbers: &[u32]) -> Vec<Result<u32>> {
     while begun.try_recv().is_err() {
         tokio::task::yield_now().await;
     }
-    let writes: Vec<_> = numbers
-        .iter()
-        .map(|number| {
-            let (db, work) = (db.clone(), add(*number));
-            tokio::spawn(async move { db.write(work).await })
-        })
-        .collect();
-    while db.writer.waiting().len() < numbers.len() {
-        tokio::task::yield_now().await;
+    let mut waiting = Vec::new();
+    for (is_gathered, work) in writes {
+        let of = db.clone();
+        waiting.push(tokio::spawn(async move {
+            match is_gathered {
+                true => of.write_gathered(work).await,
+                false => of.write(work).await,
+            }
+        }));
+        // One after another, so that they stand in the queue in this order.
+        while db.writer.lane.waiting().len() < waiting.len() {
+            tokio::task::yield_now().await;
+        }
     }
     release.send(()).unwrap();
     assert!(busy.await.unwrap().unwrap());
     let mut outcomes = Vec::new();
-    for write in writes {
+    for write in waiting {
         outcomes.push(write.await.unwrap());
     }
     outcomes
 }
 
 async fn count(db: &Db) -> i64 {
-    db.read(|c| {
-        use diesel::prelude::*;
-        Ok(diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>("(SELECT COUNT(*) FROM numbers)"))
-            .get_result(c)?)
-    })
-    .await
-    .unwrap()
+    db.read(|c| Ok(i64::from(seen(c)?))).await.unwrap()
+}
+
+/// How many numbers a transaction sees.
+fn seen(c: &mut Conn) -> Result<u32> {
+    let sql = "(SELECT COUNT(*) FROM numbers)";
+    let count: i64 = diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(sql)).get_result(c)?;
+    Ok(u32::try_from(count).unwrap())
 }
 
 #[tokio::test]
@@ -110,4 +141,60 @@ async fn when_their_transaction_fails_each_runs_alone() {
     // Depth one: a transaction of its own.
     assert_eq!((outcomes[0].as_ref().unwrap(), outcomes[2].as_ref().unwrap()), (&1, &1));
     assert_eq!(count(&db).await, 2);
+}
+
+/// What a gathered write does: appends its number, and says how many the transaction sees then.
+fn gather(number: i32) -> impl Fn(&mut Conn) -> Result<u32> + Send {
+    move |c| {
+        append(c, Number { number })?;
+        seen(c)
+    }
+}
+
+#[tokio::test]
+async fn what_gathered_writes_append_waits_for_the_commit_or_for_a_write_of_another_kind() {
+    let (_folder, db) = numbers().await;
+    let writes = [1, 2, 3, 4].map(|number| (number != 3, gather(number)));
+    let outcomes: Vec<u32> = all_at_once(&db, writes.into()).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(outcomes, [0, 0, 3, 3], "the third sees those before it, and what it appends itself");
+    assert_eq!(count(&db).await, 4);
+}
+
+#[tokio::test]
+async fn gathered_writes_that_cannot_both_stand_begin_anew_one_after_another() {
+    let (_folder, db) = numbers().await;
+    let outcomes = all_at_once(&db, [1, 1, 2].map(|number| (true, gather(number))).into()).await;
+    assert_eq!((outcomes[0].as_ref().unwrap(), outcomes[2].as_ref().unwrap()), (&1, &2));
+    assert_eq!(outcomes[1].as_ref().unwrap_err().kind, Kind::AlreadyExists);
+    assert_eq!(count(&db).await, 2);
+}
+
+#[tokio::test]
+async fn what_gathered_writes_ask_for_once_is_forgotten_when_another_write_may_have_changed_it() {
+    let (_folder, db) = numbers().await;
+    db.write(|c| Ok(append(c, Number { number: 1 })?)).await.unwrap();
+    let look = |number: i32| {
+        move |c: &mut Conn| {
+            let seen = once(c, "numbers", seen)?;
+            append(c, Number { number })?;
+            Ok(seen)
+        }
+    };
+    let writes = [2, 3, 4, 5].map(|number| (number != 4, look(number)));
+    let outcomes: Vec<u32> = all_at_once(&db, writes.into()).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(outcomes, [1, 1, 3, 4]);
+}
+
+#[cfg(debug_assertions)]
+#[tokio::test]
+async fn a_gathered_write_that_asks_for_rows_which_may_wait_is_found_out() {
+    let (_folder, db) = numbers().await;
+    let asks = |c: &mut Conn| {
+        append(c, Number { number: 1 })?;
+        Ok(u32::try_from(numbers::table.count().get_result::<i64>(c)?).unwrap())
+    };
+    for outcome in all_at_once(&db, vec![(true, asks), (true, asks)]).await {
+        assert_eq!(outcome.unwrap_err().kind, Kind::Internal);
+    }
+    assert_eq!(count(&db).await, 0);
 }

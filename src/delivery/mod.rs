@@ -28,6 +28,7 @@ pub use passport::passport;
 pub use renewals::{announce_ends, renew};
 pub use standing::{change_standing, expire_ended};
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use access::Access;
@@ -36,7 +37,7 @@ use serde_json::json;
 
 use crate::catalog::{self, ManifestShard, Selection, Shard};
 use crate::config::SIGNED_URL_TTL;
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::identity::Caller;
 use crate::keys::ExchangeKeys;
@@ -193,7 +194,7 @@ fn grant(
         granted_at: now,
         expires_at,
     };
-    queries::insert_entitlement(c, &entitlement)?;
+    db::append(c, entitlement.clone())?;
     history::record(c, id, None, "active", caller.user_id, "the order was paid", now)?;
     subscriptions::begin(c, &entitlement, order.listing_id, now)?;
     Ok(entitlement)
@@ -220,6 +221,11 @@ pub fn entitlement(c: &mut Conn, caller: &Caller, id: EntitlementId) -> Result<E
 /// An entitlement, whoever asks. Callers authorise.
 pub fn entitlement_of(c: &mut Conn, id: EntitlementId) -> Result<Entitlement> {
     queries::find_entitlement(c, id)?.ok_or_else(|| Error::not_found(format!("entitlement {id}")))
+}
+
+/// Each of these entitlements that there is. Callers authorise.
+pub fn entitlements_of(c: &mut Conn, ids: &[EntitlementId]) -> Result<HashMap<EntitlementId, Entitlement>> {
+    Ok(queries::list_entitlements_of(c, ids)?.into_iter().map(|entitlement| (entitlement.id, entitlement)).collect())
 }
 
 /// The entitlements of the caller's organisations, oldest first.

@@ -4,6 +4,7 @@ use diesel::dsl::count;
 use diesel::prelude::*;
 
 use super::{Entitlement, EntitlementState, Receipt};
+use crate::appends;
 use crate::db::{Conn, MultiBackend};
 use crate::schema::{entitlements, receipt_batches, receipts};
 use crate::types::{
@@ -11,12 +12,14 @@ use crate::types::{
     VersionId,
 };
 
-pub(super) fn insert_entitlement(c: &mut Conn, entitlement: &Entitlement) -> QueryResult<usize> {
-    diesel::insert_into(entitlements::table).values(entitlement).execute(c)
-}
+appends!(Entitlement => entitlements);
 
 pub(super) fn find_entitlement(c: &mut Conn, id: EntitlementId) -> QueryResult<Option<Entitlement>> {
     entitlements::table.find(id).select(Entitlement::as_select()).first(c).optional()
+}
+
+pub(super) fn list_entitlements_of(c: &mut Conn, ids: &[EntitlementId]) -> QueryResult<Vec<Entitlement>> {
+    entitlements::table.filter(entitlements::id.eq_any(ids)).select(Entitlement::as_select()).load(c)
 }
 
 pub(super) fn find_entitlement_of(c: &mut Conn, order: OrderId) -> QueryResult<Option<Entitlement>> {

@@ -1,13 +1,15 @@
 //! Whom a step concerns: one table, from the kind of thing that took it to the organisations that may learn of it.
 
+use std::collections::HashMap;
+
 use super::webhooks;
 use crate::catalog;
 use crate::compliance::takedowns;
 use crate::db::Conn;
-use crate::delivery;
-use crate::error::{Kind, Result};
+use crate::delivery::{self, Entitlement};
+use crate::error::{Error, Kind, Result};
 use crate::history::Unsent;
-use crate::types::OrganisationId;
+use crate::types::{EntitlementId, OrderId, OrganisationId};
 use crate::{identity, ledger, market};
 
 /// The type of a step: the kind of its subject, as the subject's identifier names it, and the state it came to, in lower
@@ -16,17 +18,43 @@ pub(super) fn event_type(step: &Unsent) -> String {
     format!("{}.{}", kind(&step.subject), step.to_state.to_lowercase())
 }
 
+/// The orders and licences that steps are about, with their sides. Most steps are theirs: so they are asked for all at once.
+#[derive(Debug, Default)]
+pub(super) struct Trades {
+    licences: HashMap<EntitlementId, Entitlement>,
+    sides: HashMap<OrderId, [OrganisationId; 2]>,
+}
+
+impl Trades {
+    pub(super) fn of(c: &mut Conn, steps: &[Unsent]) -> Result<Self> {
+        let subjects = |of: &'static str| {
+            steps.iter().map(|step| step.subject.as_str()).filter(move |subject| kind(subject) == of)
+        };
+        let ids: Vec<EntitlementId> = subjects("entitlement").map(str::parse).collect::<Result<_, _>>()?;
+        let licences = delivery::entitlements_of(c, &ids)?;
+        let mut orders: Vec<OrderId> = subjects("order").map(str::parse).collect::<Result<_, _>>()?;
+        orders.extend(licences.values().map(|licence| licence.order_id));
+        Ok(Self { sides: market::parties_of(c, &orders)?, licences })
+    }
+    fn sides(&self, order: OrderId) -> Result<[OrganisationId; 2]> {
+        self.sides.get(&order).copied().ok_or_else(|| Error::not_found(format!("order {order}")))
+    }
+    fn licence(&self, id: EntitlementId) -> Result<&Entitlement> {
+        self.licences.get(&id).ok_or_else(|| Error::not_found(format!("entitlement {id}")))
+    }
+}
+
 /// The organisations that may learn of the step, each once: those that see its subject in both states. Nobody, when that is
 /// a matter of one person, or nothing is known of it any more.
-pub(super) fn audience(c: &mut Conn, step: &Unsent) -> Result<Vec<OrganisationId>> {
-    match concerned(c, &step.subject, &step.to_state) {
+pub(super) fn audience(c: &mut Conn, trades: &Trades, step: &Unsent) -> Result<Vec<OrganisationId>> {
+    match concerned(c, trades, &step.subject, &step.to_state) {
         Err(error) if error.kind == Kind::NotFound => Ok(Vec::new()),
         other => Ok(other?.unwrap_or_default()),
     }
 }
 
 /// As [`audience`]; none for a kind of thing that is no organisation's.
-fn concerned(c: &mut Conn, subject: &str, to_state: &str) -> Result<Option<Vec<OrganisationId>>> {
+fn concerned(c: &mut Conn, trades: &Trades, subject: &str, to_state: &str) -> Result<Option<Vec<OrganisationId>>> {
     Ok(Some(match kind(subject) {
         "org" => vec![subject.parse()?],
         "member" => vec![subject.split('/').next().unwrap_or_default().parse()?],
@@ -50,12 +78,12 @@ fn concerned(c: &mut Conn, subject: &str, to_state: &str) -> Result<Option<Vec<O
             let negotiation = market::negotiation::negotiation(c, subject.parse()?)?;
             vec![negotiation.buyer_id, negotiation.provider_id]
         }
-        "order" => market::parties(c, subject.parse()?)?.to_vec(),
+        "order" => trades.sides(subject.parse()?)?.to_vec(),
         "entitlement" => {
-            let entitlement = delivery::entitlement_of(c, subject.parse()?)?;
+            let licence = trades.licence(subject.parse()?)?;
             match to_state {
-                "ending" => vec![entitlement.organisation_id],
-                _ => market::parties(c, entitlement.order_id)?.to_vec(),
+                "ending" => vec![licence.organisation_id],
+                _ => trades.sides(licence.order_id)?.to_vec(),
             }
         }
         "seat" => vec![delivery::seats::licensee(c, subject.parse()?)?],
@@ -105,10 +133,10 @@ mod tests {
         ];
         assert_eq!(subjects.each_ref().map(|(life, _)| *life), crate::db::LIVES);
         for (life, subject) in subjects {
-            let asked = db.read(move |c| concerned(c, &subject, "provider_notified")).await;
+            let asked = db.read(move |c| concerned(c, &Trades::default(), &subject, "provider_notified")).await;
             assert_eq!(asked.unwrap_err().kind, Kind::NotFound, "{life}: looked for, and not there");
         }
-        assert!(db.read(|c| concerned(c, "user_01k000", "registered")).await.unwrap().is_none());
+        assert!(db.read(|c| concerned(c, &Trades::default(), "user_01k000", "registered")).await.unwrap().is_none());
     }
 
     #[test]

@@ -10,9 +10,10 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::Duration;
 
-use super::{Event, audience, queries, webhooks};
+use super::audience::{self, Trades};
+use super::{Event, queries, webhooks};
 use crate::app::App;
-use crate::db::Conn;
+use crate::db::{Append as _, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::history::{self, Unsent};
 use crate::market::search;
@@ -73,8 +74,9 @@ pub fn check(c: &mut Conn, limit: Duration, now: Instant) -> Result<()> {
 
 fn addressed(c: &mut Conn) -> Result<Vec<Addressed>> {
     let unsent = history::unsent(c, MAX_BATCH)?;
+    let trades = Trades::of(c, &unsent)?;
     let address = |step| {
-        let (audience, dataset) = (audience::audience(c, &step)?, search::dataset_concerned(c, &step)?);
+        let (audience, dataset) = (audience::audience(c, &trades, &step)?, search::dataset_concerned(c, &step)?);
         Ok(Addressed { audience, dataset, step })
     };
     unsent.into_iter().map(address).collect()
@@ -101,11 +103,9 @@ fn number(c: &mut Conn, owner: &str, batch: &[Addressed], now: Instant) -> Resul
             events.push(event(step, *organisation_id, *position));
         }
     }
-    queries::insert_events(c, &events)?;
+    Event::insert(&events, c)?;
     search::number(c, &on_board)?;
-    for organisation_id in last.into_keys() {
-        webhooks::wake(c, organisation_id, now)?;
-    }
+    webhooks::wake(c, &last.into_keys().collect::<Vec<_>>(), now)?;
     Ok(true)
 }
 

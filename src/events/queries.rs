@@ -3,18 +3,12 @@
 use diesel::prelude::*;
 
 use super::Event;
+use crate::appends;
 use crate::db::Conn;
 use crate::schema::{event_lease, events, organisations};
 use crate::types::{Instant, OrganisationId};
 
-/// All in one statement where the database can.
-pub(super) fn insert_events(c: &mut Conn, rows: &[Event]) -> QueryResult<usize> {
-    let insert = diesel::insert_into(events::table).values(rows);
-    match c {
-        Conn::Pg(pg) => insert.execute(pg),
-        Conn::Sqlite(sqlite) => insert.execute(sqlite),
-    }
-}
+appends!(Event => events);
 
 pub(super) fn find_last_position(c: &mut Conn, organisation_id: OrganisationId) -> QueryResult<Option<i64>> {
     events::table

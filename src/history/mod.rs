@@ -12,12 +12,13 @@ use std::fmt::Display;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::Result;
 use crate::types::{Instant, TransitionId};
 
 /// One step in a life.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, diesel::Insertable)]
+#[diesel(table_name = crate::schema::transitions)]
 pub struct Transition {
     /// The state before; absent for the first.
     pub from_state: Option<String>,
@@ -49,8 +50,8 @@ pub fn record(
         at: now,
     };
     let id = TransitionId::new(now);
-    queries::insert_transition(c, id, &subject.to_string(), &step)?;
-    queries::insert_unsent(c, id)?;
+    db::append(c, queries::TransitionRow { id, subject: subject.to_string(), step })?;
+    db::append(c, queries::UnsentRow { transition_id: id })?;
     Ok(())
 }
 

@@ -3,32 +3,29 @@
 use diesel::prelude::*;
 
 use super::{Transition, Unsent};
+use crate::appends;
 use crate::db::Conn;
 use crate::schema::{outbox, transitions};
 use crate::types::{Instant, TransitionId};
 
-pub(super) fn insert_transition(
-    c: &mut Conn,
-    id: TransitionId,
-    subject: &str,
-    step: &Transition,
-) -> QueryResult<usize> {
-    diesel::insert_into(transitions::table)
-        .values((
-            transitions::id.eq(id),
-            transitions::subject.eq(subject),
-            transitions::from_state.eq(&step.from_state),
-            transitions::to_state.eq(&step.to_state),
-            transitions::actor.eq(&step.actor),
-            transitions::reason.eq(&step.reason),
-            transitions::at.eq(step.at),
-        ))
-        .execute(c)
+/// A step of a subject.
+#[derive(Insertable)]
+#[diesel(table_name = transitions)]
+pub(super) struct TransitionRow {
+    pub(super) id: TransitionId,
+    pub(super) subject: String,
+    #[diesel(embed)]
+    pub(super) step: Transition,
 }
 
-pub(super) fn insert_unsent(c: &mut Conn, id: TransitionId) -> QueryResult<usize> {
-    diesel::insert_into(outbox::table).values(outbox::transition_id.eq(id)).execute(c)
+/// A step that nobody was told of yet.
+#[derive(Insertable)]
+#[diesel(table_name = outbox)]
+pub(super) struct UnsentRow {
+    pub(super) transition_id: TransitionId,
 }
+
+appends!(TransitionRow => transitions, UnsentRow => outbox);
 
 pub(super) fn list_unsent(c: &mut Conn, limit: i64) -> QueryResult<Vec<Unsent>> {
     let rows: Vec<(TransitionId, String, Option<String>, String, Instant)> = outbox::table

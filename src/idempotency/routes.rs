@@ -46,3 +46,13 @@ where
     let now = app.clock.now();
     app.db.write(move |c| key.once(c, now, &effect)).await
 }
+
+/// As [`once`], for an effect that only appends ([`Db::write_gathered`](crate::db::Db::write_gathered)).
+pub(crate) async fn once_gathered<T, F>(app: &App, key: IdempotencyKey, effect: F) -> Result<T>
+where
+    T: Serialize + DeserializeOwned + Send + 'static,
+    F: Fn(&mut Conn) -> Result<T> + Send + 'static,
+{
+    let now = app.clock.now();
+    app.db.write_gathered(move |c| key.once(c, now, &effect)).await
+}

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{Caller, Role, affiliations, countries, is_hidden, members, queries, readable};
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::types::{Instant, Json, OrganisationId, PageQuery};
 use crate::{history, text_enum};
@@ -221,12 +221,13 @@ pub fn visible_organisation(c: &mut Conn, caller: Option<&Caller>, handle: &str)
 
 /// The organisation with this handle; [`Kind::NotFound`] otherwise. Who may know of it is the caller's to check.
 pub fn find_organisation(c: &mut Conn, handle: &str) -> Result<Organisation> {
-    queries::find_organisation_by_handle(c, handle)?.ok_or_else(|| unknown(handle))
+    db::once(c, handle, |c| queries::find_organisation_by_handle(c, handle))?.ok_or_else(|| unknown(handle))
 }
 
 /// The organisation with this identifier.
 pub fn organisation(c: &mut Conn, id: OrganisationId) -> Result<Organisation> {
-    queries::find_organisation(c, id)?.ok_or_else(|| Error::not_found(format!("organisation {id}")))
+    db::once(c, id, |c| queries::find_organisation(c, id))?
+        .ok_or_else(|| Error::not_found(format!("organisation {id}")))
 }
 
 /// Refuses an organisation that no operator has verified: it cannot trade yet.

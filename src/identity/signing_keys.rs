@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Caller, Organisation, Role, organisations, queries};
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::keys::ExchangeKeys;
@@ -226,7 +226,8 @@ pub fn signing_key_for(c: &mut Conn, organisation_id: OrganisationId, key_id: Di
 
 /// Refuses when any of these statements of an organisation is void: others may have held its key when it was logged.
 pub fn require_sound(c: &mut Conn, organisation_id: OrganisationId, statements: &[StatementId]) -> Result<()> {
-    let compromised = queries::list_compromised_keys(c, organisation_id, MAX_COMPROMISED)?;
+    let compromised =
+        db::once(c, organisation_id, |c| queries::list_compromised_keys(c, organisation_id, MAX_COMPROMISED))?;
     // Statements may be large: they are read only where that can matter.
     for id in statements.iter().filter(|_| !compromised.is_empty()) {
         let statement = provenance::statement(c, *id)?;
@@ -256,7 +257,7 @@ pub fn holder_of_key(c: &mut Conn, id: SigningKeyId) -> Result<OrganisationId> {
 
 /// The key with this key id, whatever its state and whoever registered it.
 pub fn signing_key(c: &mut Conn, key_id: Digest) -> Result<Option<SigningKey>> {
-    Ok(queries::find_key_by_key_id(c, key_id)?)
+    Ok(db::once(c, key_id, |c| queries::find_key_by_key_id(c, key_id))?)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 use std::fmt;
 
 use super::{closings, queries};
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Result};
 use crate::identity::{self, Caller};
 use crate::text_enum;
@@ -182,6 +182,14 @@ pub(super) fn open_account(
     currency: Currency,
     now: Instant,
 ) -> Result<queries::Account> {
+    // What an account is never changes; what it holds does, where that is kept beside the postings.
+    match account.kind().is_gated() {
+        true => find_or_open(c, account, currency, now),
+        false => db::once(c, format_args!("{account} in {currency}"), |c| find_or_open(c, account, currency, now)),
+    }
+}
+
+fn find_or_open(c: &mut Conn, account: AccountRef, currency: Currency, now: Instant) -> Result<queries::Account> {
     if let Some(row) = queries::find_account(c, account, currency)? {
         return Ok(row);
     }

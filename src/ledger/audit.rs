@@ -154,6 +154,7 @@ pub fn compare(rule: Rule, expected: &Sums, found: &Sums) -> Vec<Difference> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db;
     use crate::error::Kind;
     use crate::ledger::accounts::open_account;
     use crate::ledger::{AccountKind, AccountRef, TransactionKind, balance, post};
@@ -182,8 +183,10 @@ mod tests {
         let break_each_rule = move |c: &mut Conn| {
             let bank = open_account(c, AccountRef::Bank, Currency::CNY, now)?;
             let lonely = TransactionId::new(now);
-            queries::insert_transaction(c, lonely, TransactionKind::Deposit, "lonely", now)?;
-            queries::insert_posting(c, PostingId::new(now), lonely, bank.id, 5)?;
+            let (kind, reference) = (TransactionKind::Deposit, "lonely".to_string());
+            db::append(c, queries::TransactionRow { id: lonely, kind, reference, posted_at: now })?;
+            let (id, account_id) = (PostingId::new(now), bank.id);
+            db::append(c, queries::PostingRow { id, transaction_id: lonely, account_id, amount_minor: 5 })?;
             let kind = AccountKind::Wallet;
             let gated_balance_minor = Some(3);
             queries::insert_account(

@@ -2,7 +2,7 @@
 
 use super::accounts::{AccountKind, AccountRef, authorise_reader, open_account};
 use super::{closings, queries};
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::identity::Caller;
 use crate::text_enum;
@@ -73,13 +73,14 @@ pub fn post(
     now: Instant,
 ) -> Result<TransactionId> {
     let lines = balanced(lines)?;
-    if queries::find_transaction(c, kind, reference)?.is_some() {
-        return Err(Error::new(Kind::AlreadyExists, format!("a {kind} for {reference:?} was posted before"))
+    let posted_before = || {
+        Error::new(Kind::AlreadyExists, format!("a {kind} for {reference:?} was posted before"))
             .field("reference")
-            .remedy("a reference works once; check whether this is the same movement"));
-    }
+            .remedy("a reference works once; check whether this is the same movement")
+    };
     let id = TransactionId::new(now);
-    queries::insert_transaction(c, id, kind, reference, now)?;
+    let transaction = queries::TransactionRow { id, kind, reference: reference.to_string(), posted_at: now };
+    db::append(c, transaction).map_err(|error| db::or_taken(error, posted_before))?;
     for (account, amount) in lines {
         let row = open_account(c, account, amount.currency, now)?;
         if let Some(gate) = row.gated_balance_minor {
@@ -90,8 +91,8 @@ pub fn post(
         } else if account.owner().is_some() && amount.amount_minor < 0 {
             remaining(account, Money::new(closings::held(c, &row)?, amount.currency), amount)?;
         }
-        let posting = closings::next_posting(c, &row, now)?;
-        queries::insert_posting(c, posting, id, row.id, amount.amount_minor)?;
+        let (posting, amount_minor) = (closings::next_posting(c, &row, now)?, amount.amount_minor);
+        db::append(c, queries::PostingRow { id: posting, transaction_id: id, account_id: row.id, amount_minor })?;
     }
     Ok(id)
 }

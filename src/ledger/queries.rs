@@ -6,6 +6,7 @@ use diesel::sql_types::BigInt;
 
 use super::statements::Line;
 use super::{AccountKind, AccountRef, Posting, TransactionKind, WithdrawalState};
+use crate::appends;
 use crate::db::Conn;
 use crate::schema::{
     ledger_accounts as accounts, ledger_postings as postings, ledger_transactions as transactions, withdrawals,
@@ -90,39 +91,25 @@ pub(super) fn find_transaction(
     same.select(transactions::id).first(c).optional()
 }
 
-pub(super) fn insert_transaction(
-    c: &mut Conn,
-    id: TransactionId,
-    kind: TransactionKind,
-    reference: &str,
-    now: Instant,
-) -> QueryResult<usize> {
-    diesel::insert_into(transactions::table)
-        .values((
-            transactions::id.eq(id),
-            transactions::kind.eq(kind),
-            transactions::reference.eq(reference),
-            transactions::posted_at.eq(now),
-        ))
-        .execute(c)
+#[derive(Insertable)]
+#[diesel(table_name = transactions)]
+pub(super) struct TransactionRow {
+    pub(super) id: TransactionId,
+    pub(super) kind: TransactionKind,
+    pub(super) reference: String,
+    pub(super) posted_at: Instant,
 }
 
-pub(super) fn insert_posting(
-    c: &mut Conn,
-    id: PostingId,
-    transaction: TransactionId,
-    account: AccountId,
-    amount_minor: i64,
-) -> QueryResult<usize> {
-    diesel::insert_into(postings::table)
-        .values((
-            postings::id.eq(id),
-            postings::transaction_id.eq(transaction),
-            postings::account_id.eq(account),
-            postings::amount_minor.eq(amount_minor),
-        ))
-        .execute(c)
+#[derive(Insertable)]
+#[diesel(table_name = postings)]
+pub(super) struct PostingRow {
+    pub(super) id: PostingId,
+    pub(super) transaction_id: TransactionId,
+    pub(super) account_id: AccountId,
+    pub(super) amount_minor: i64,
 }
+
+appends!(TransactionRow => transactions, PostingRow => postings);
 
 pub(super) fn currency_of(c: &mut Conn, account: AccountId) -> QueryResult<Currency> {
     accounts::table.find(account).select(accounts::currency).first(c)

@@ -5,7 +5,7 @@
 use super::listings::{ListingState, advance};
 use super::queries;
 use super::review::{listings_of, review_all};
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
 use crate::types::{Instant, TakedownId, VersionId};
@@ -39,7 +39,7 @@ pub fn delist(c: &mut Conn, keys: &ExchangeKeys, version: VersionId, cause: Take
 
 /// Refuses a version that is held.
 pub fn require_free(c: &mut Conn, version: VersionId) -> Result<()> {
-    match queries::is_held(c, version)? {
+    match db::once(c, format_args!("hold of {version}"), |c| queries::is_held(c, version))? {
         false => Ok(()),
         true => Err(Error::new(Kind::WrongState, "a claim about this version is examined, or was upheld")
             .remedy("it can be traded again if every claim about it is rejected")),

@@ -12,7 +12,7 @@ use super::{holds, orders, queries};
 use crate::assessment;
 use crate::catalog::{self, Dataset, Version, lineage};
 use crate::config::Config;
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{self, Caller, Role};
@@ -286,7 +286,7 @@ fn cannot_become(listing: &Listing, to: ListingState) -> Error {
 
 /// A listing; everybody may see what is on the board or was.
 pub fn listing(c: &mut Conn, id: ListingId) -> Result<Listing> {
-    queries::find_listing(c, id)?.ok_or_else(|| Error::not_found(format!("listing {id}")))
+    db::once(c, id, |c| queries::find_listing(c, id))?.ok_or_else(|| Error::not_found(format!("listing {id}")))
 }
 
 /// The listings on the board of any of these versions.

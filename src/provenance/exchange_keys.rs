@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::note::{Checkpoint, VerifierKey};
 use super::{NewEntry, ResourceDescriptor, Statement, StatementKind, parse, queries};
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::keys::{ExchangeKeys, KeyRole};
 use crate::signing::{Envelope, PublicKey, SecretKey};
@@ -125,7 +125,7 @@ impl Succession {
 
 /// Every key of the exchange, in the order in which they came into use.
 pub fn exchange_keys(c: &mut Conn) -> Result<Vec<ExchangeKey>> {
-    let mut keys = queries::list_exchange_keys(c, MAX_KEYS)?;
+    let mut keys = db::once(c, "exchange", |c| queries::list_exchange_keys(c, MAX_KEYS))?;
     keys.sort_by_key(|key| (key.role, key.activated_at));
     Ok(keys)
 }

@@ -38,7 +38,7 @@ pub use self::statement::{
     BYTES_REHASHED, ENVELOPE_SUBJECT, KEY_ACTIVE, Leaf, ResourceDescriptor, SCHEMA_VALID, STATEMENT_TYPE, SVR_TYPE,
     Sha256Digest, Signers, Statement, StatementKind, VerificationResult, Verifier, parse, verifier_id,
 };
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::keys::{ExchangeKeys, KeyRole};
 use crate::schemas;
@@ -128,11 +128,15 @@ pub fn declare(
     expect_signers(kind, Signers::Exchange)?;
     let exchange = exchange_keys::signers(c, keys, KeyRole::Statement)?;
     let envelope = Statement::new(kind, subjects, serde_json::to_value(predicate)?).cosign(&exchange)?;
-    let signer = first(&exchange)?;
-    parse(&envelope, signer, kind).map_err(|error| {
+    let payload = serde_json::from_slice(&envelope.payload.0)?;
+    statement::checked(payload, kind, &schemas::validate).map_err(|error| {
         Error::internal(format!("the exchange would sign a {kind} that breaks its own schema")).because(error)
     })?;
-    NewEntry { kind, envelope, signer: signer.key_id(), receipt: None }.record(c, &subject_id.to_string(), now)
+    NewEntry { kind, envelope, signer: first(&exchange)?.key_id(), receipt: None }.record(
+        c,
+        &subject_id.to_string(),
+        now,
+    )
 }
 
 /// Records a document that the exchange signs with others: checks the signatures by `signers`, which the caller found
@@ -268,8 +272,8 @@ impl NewEntry {
     fn record(self, c: &mut Conn, subject: &str, now: Instant) -> Result<Recorded> {
         let leaf = Leaf::new(self.kind, &self.envelope, self.signer, self.receipt.as_ref(), now)?;
         let (id, entry_id, pae_sha256) = (StatementId::new(now), EntryId::new(now), leaf.pae_sha256);
-        queries::insert_entry(c, entry_id, &leaf.to_json()?, now)?;
-        queries::insert_queued(c, entry_id)?;
+        db::append(c, queries::EntryRow { id: entry_id, leaf: leaf.to_json()?, recorded_at: now })?;
+        db::append(c, queries::QueuedRow { entry_id })?;
         let row = queries::StatementRow {
             id,
             kind: self.kind,
@@ -280,7 +284,7 @@ impl NewEntry {
             entry_id,
             recorded_at: now,
         };
-        queries::insert_statement(c, &row)?;
+        db::append(c, row)?;
         Ok(Recorded { id, entry_id, pae_sha256, envelope: self.envelope })
     }
 }

@@ -6,6 +6,7 @@ use diesel::sql_types::Text;
 use super::StoredStatement;
 use super::exchange_keys::ExchangeKey;
 use super::statement::StatementKind;
+use crate::appends;
 use crate::db::{Conn, MultiBackend};
 use crate::schema::{
     exchange_keys, log_checkpoints, log_entries, log_lease, log_publications, log_queue, log_sequence, log_tiles,
@@ -41,9 +42,23 @@ impl From<StatementRow> for StoredStatement {
     }
 }
 
-pub(super) fn insert_statement(c: &mut Conn, row: &StatementRow) -> QueryResult<usize> {
-    diesel::insert_into(statements::table).values(row).execute(c)
+/// An entry of the log.
+#[derive(Insertable)]
+#[diesel(table_name = log_entries)]
+pub(super) struct EntryRow {
+    pub(super) id: EntryId,
+    pub(super) leaf: String,
+    pub(super) recorded_at: Instant,
 }
+
+/// An entry that has no place yet.
+#[derive(Insertable)]
+#[diesel(table_name = log_queue)]
+pub(super) struct QueuedRow {
+    pub(super) entry_id: EntryId,
+}
+
+appends!(EntryRow => log_entries, QueuedRow => log_queue, StatementRow => statements, PlaceRow => log_sequence);
 
 pub(super) fn find_statement(c: &mut Conn, id: StatementId) -> QueryResult<Option<StatementRow>> {
     statements::table.find(id).select(StatementRow::as_select()).first(c).optional()
@@ -81,16 +96,6 @@ pub(super) fn set_exchange_key_retired(c: &mut Conn, key_id: Digest, at: Instant
     diesel::update(exchange_keys::table.find(key_id)).set(exchange_keys::retired_at.eq(at)).execute(c)
 }
 
-pub(super) fn insert_entry(c: &mut Conn, id: EntryId, leaf: &str, recorded_at: Instant) -> QueryResult<usize> {
-    diesel::insert_into(log_entries::table)
-        .values((log_entries::id.eq(id), log_entries::leaf.eq(leaf), log_entries::recorded_at.eq(recorded_at)))
-        .execute(c)
-}
-
-pub(super) fn insert_queued(c: &mut Conn, id: EntryId) -> QueryResult<usize> {
-    diesel::insert_into(log_queue::table).values(log_queue::entry_id.eq(id)).execute(c)
-}
-
 pub(super) fn find_leaf(c: &mut Conn, id: EntryId) -> QueryResult<Option<String>> {
     log_entries::table.find(id).select(log_entries::leaf).first(c).optional()
 }
@@ -113,20 +118,12 @@ pub(super) fn delete_queued(c: &mut Conn, ids: &[EntryId]) -> QueryResult<usize>
     diesel::delete(log_queue::table.filter(log_queue::entry_id.eq_any(ids))).execute(c)
 }
 
+/// The place of an entry.
 #[derive(Insertable)]
 #[diesel(table_name = log_sequence)]
 pub(super) struct PlaceRow {
     pub(super) leaf_index: i64,
     pub(super) entry_id: EntryId,
-}
-
-/// Gives places to entries, all in one statement where the database can.
-pub(super) fn insert_places(c: &mut Conn, places: &[PlaceRow]) -> QueryResult<usize> {
-    let insert = diesel::insert_into(log_sequence::table).values(places);
-    match c {
-        Conn::Pg(pg) => insert.execute(pg),
-        Conn::Sqlite(sqlite) => insert.execute(sqlite),
-    }
 }
 
 pub(super) fn find_leaf_index(c: &mut Conn, id: EntryId) -> QueryResult<Option<i64>> {

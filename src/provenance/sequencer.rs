@@ -15,7 +15,7 @@ use super::note::Checkpoint;
 use super::proofs::{self, DatabaseTiles, counted, stored};
 use super::queries::{self, CheckpointRow, PlaceRow, PublicationRow};
 use super::tree::{self, Frontier};
-use crate::db::Conn;
+use crate::db::{Append as _, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
 use crate::types::{EntryId, Instant};
@@ -261,7 +261,7 @@ fn append(c: &mut Conn, frontier: &mut Frontier, queued: &[(EntryId, String)]) -
     let place = |(index, (entry_id, _)): (u64, &(EntryId, String))| {
         Ok(PlaceRow { leaf_index: stored(index)?, entry_id: *entry_id })
     };
-    queries::insert_places(c, &(first..).zip(queued).map(place).collect::<Result<Vec<_>>>()?)?;
+    queries::PlaceRow::insert(&(first..).zip(queued).map(place).collect::<Result<Vec<_>>>()?, c)?;
     let ids: Vec<EntryId> = queued.iter().map(|(id, _)| *id).collect();
     match queries::delete_queued(c, &ids)? == ids.len() {
         true => Ok(()),

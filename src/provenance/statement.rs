@@ -238,8 +238,12 @@ pub(super) fn parse_with(
     kind: StatementKind,
     validate: &Validate,
 ) -> Result<Statement> {
-    let value = envelope.verify(key, IN_TOTO_PAYLOAD_TYPE)?;
-    let statement = Statement::read(value, &kind.predicate_type())?;
+    checked(envelope.verify(key, IN_TOTO_PAYLOAD_TYPE)?, kind, validate)
+}
+
+/// Reads a statement whose signature is known to be good: checks type, kind, and the predicate's JSON Schema.
+pub(super) fn checked(payload: Value, kind: StatementKind, validate: &Validate) -> Result<Statement> {
+    let statement = Statement::read(payload, &kind.predicate_type())?;
     if statement.subject.iter().any(|subject| subject.name == ENVELOPE_SUBJECT) {
         return Err(Error::invalid(
             "subject",

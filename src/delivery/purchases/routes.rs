@@ -10,7 +10,7 @@ use crate::db::Conn;
 use crate::delivery::routes::{Payment, payment};
 use crate::error::{Problem, Result};
 use crate::idempotency::IdempotencyKey;
-use crate::idempotency::routes::{KeyHeader, once};
+use crate::idempotency::routes::{KeyHeader, once, once_gathered};
 use crate::identity::Caller;
 use crate::market::orders::{NewOrder, Purchase};
 use crate::signing::Envelope;
@@ -49,9 +49,14 @@ pub(crate) async fn buy(
     let key = IdempotencyKey::new(caller.user_id, key.value(), "buy", &(&wanted, voucher))?;
     let purchase = Purchase { wanted, quote, envelope, voucher };
     let (keys, config, now) = (app.keys.clone(), app.config.clone(), app.clock.now());
+    let only_appends = purchase.only_appends();
     let buy = move |c: &mut Conn| {
         let (order, entitlement) = super::buy(c, &caller, &keys, &config, &purchase, now)?;
         payment(c, order, entitlement)
     };
-    Ok(HttpResponse::Created().json(once(&app, key, buy).await?))
+    let paid = match only_appends {
+        true => once_gathered(&app, key, buy).await?,
+        false => once(&app, key, buy).await?,
+    };
+    Ok(HttpResponse::Created().json(paid))
 }

@@ -198,8 +198,8 @@ pub fn attempts(c: &mut Conn, caller: &Caller, handle: &str, id: WebhookId, page
 }
 
 /// Lets a courier come for the webhooks of an organisation that has a new event.
-pub(super) fn wake(c: &mut Conn, organisation_id: OrganisationId, now: Instant) -> Result<()> {
-    queries::set_due(c, organisation_id, now)?;
+pub(super) fn wake(c: &mut Conn, organisations: &[OrganisationId], now: Instant) -> Result<()> {
+    queries::set_due(c, organisations, now)?;
     Ok(())
 }
 

@@ -53,9 +53,9 @@ pub(super) fn set_resumed(c: &mut Conn, id: WebhookId, position: i64, now: Insta
 }
 
 /// Those that wait for nothing are due now.
-pub(super) fn set_due(c: &mut Conn, owner: OrganisationId, now: Instant) -> QueryResult<usize> {
+pub(super) fn set_due(c: &mut Conn, owners: &[OrganisationId], now: Instant) -> QueryResult<usize> {
     let idle = webhooks::due_at.is_null().and(webhooks::disabled_at.is_null());
-    diesel::update(webhooks::table.filter(webhooks::organisation_id.eq(owner).and(idle)))
+    diesel::update(webhooks::table.filter(webhooks::organisation_id.eq_any(owners).and(idle)))
         .set(webhooks::due_at.eq(now))
         .execute(c)
 }

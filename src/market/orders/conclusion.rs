@@ -2,10 +2,10 @@
 
 use super::contract::{contract_document, record_contract};
 use super::place::{Deal, Grounds, make_out};
-use super::{Order, OrderState, advance, days, queries};
+use super::{Order, OrderState, advance, days};
 use crate::catalog;
 use crate::config::Config;
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::Result;
 use crate::history;
 use crate::identity::Caller;
@@ -67,7 +67,7 @@ pub(in crate::market) fn conclude(
         renews: None,
         created_at: document.made_at,
     };
-    queries::insert_order(c, &order)?;
+    db::append(c, order.clone())?;
     history::record(c, order.id, None, order.state.as_str(), caller.user_id, "negotiated", now)?;
     record_contract(c, keys, &order, (envelope, signers), now)?;
     let due = order.due_at;

@@ -3,7 +3,7 @@
 use super::extent::extent;
 use super::place::{Grounds, open_listing};
 use super::{Order, OrderState, advance, queries, require_in_time, require_state, visible_order};
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, Organisation};
 use crate::keys::ExchangeKeys;
@@ -137,7 +137,7 @@ pub(super) fn record_contract(
         statement_id: recorded.id,
         agreed_at: now,
     };
-    queries::insert_contract(c, &contract)?;
+    db::append(c, contract.clone())?;
     Ok(contract)
 }
 

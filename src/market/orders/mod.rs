@@ -48,6 +48,7 @@ pub use rejection::{CureOffer, Remedy, accept_cure, offer_cure, redeliver, refun
 pub use renewal::{paid_renewals, renew};
 pub(super) use royalties::require_derivable;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -222,8 +223,13 @@ pub fn order(c: &mut Conn, id: OrderId) -> Result<Order> {
 
 /// Who buys, and who sells. Callers authorise.
 pub fn parties(c: &mut Conn, id: OrderId) -> Result<[OrganisationId; 2]> {
-    let (buyer, provider) = queries::find_parties(c, id)?.ok_or_else(|| Error::not_found(format!("order {id}")))?;
-    Ok([buyer, provider])
+    parties_of(c, &[id])?.remove(&id).ok_or_else(|| Error::not_found(format!("order {id}")))
+}
+
+/// Who buys, and who sells, for each of these orders that there is. Callers authorise.
+pub fn parties_of(c: &mut Conn, ids: &[OrderId]) -> Result<HashMap<OrderId, [OrganisationId; 2]>> {
+    let rows = queries::list_parties(c, ids)?.into_iter();
+    Ok(rows.map(|(id, buyer, provider)| (id, [buyer, provider])).collect())
 }
 
 /// An order that the caller may see: a member of either side, or the platform's staff.

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::extent::extent;
-use super::{BUYERS, Order, OrderState, days, queries, quotes};
+use super::{BUYERS, Order, OrderState, days, quotes};
 use crate::catalog::Selection;
 use crate::config::Config;
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, Organisation};
 use crate::market::listings::{self, Listing, ListingState};
@@ -46,7 +46,7 @@ pub struct NewOrder {
 /// Orders what is on the board, for a declared use that the terms permit.
 pub fn place(c: &mut Conn, caller: &Caller, config: &Config, input: &NewOrder, now: Instant) -> Result<Order> {
     let order = quotes::quote(c, caller, config, input, now)?;
-    queries::insert_order(c, &order)?;
+    db::append(c, order.clone())?;
     history::record(c, order.id, None, order.state.as_str(), caller.user_id, "ordered", now)?;
     take_offer(c, caller, input, order.id, now)?;
     Ok(order)

@@ -6,10 +6,10 @@
 use super::contract::agree;
 use super::payment::{download_due, into_escrow};
 use super::place::take_offer;
-use super::quotes::redeem;
-use super::{Contract, NewOrder, Order, OrderState, queries};
+use super::quotes::{redeem, used};
+use super::{Contract, NewOrder, Order, OrderState};
 use crate::config::Config;
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::Result;
 use crate::history;
 use crate::identity::Caller;
@@ -31,6 +31,13 @@ pub struct Purchase {
     pub voucher: Option<ProgrammeId>,
 }
 
+impl Purchase {
+    /// Whether it only appends: what a private offer or a voucher is worth depends on the purchases before.
+    pub fn only_appends(&self) -> bool {
+        self.wanted.offer_id.is_none() && self.voucher.is_none()
+    }
+}
+
 /// Places, signs and pays a quoted order. The caller needs the roles for all three.
 pub fn purchase(
     c: &mut Conn,
@@ -44,7 +51,7 @@ pub fn purchase(
     caller.may_for(quoted.buyer_id, "the buyer", SIGNERS)?;
     let due = download_due(&quoted, now);
     let order = Order { state: OrderState::Escrowed, due_at: Some(due), ..quoted };
-    queries::insert_order(c, &order)?;
+    db::append(c, order.clone()).map_err(|error| db::or_taken(error, || used(&order)))?;
     take_offer(c, caller, &purchase.wanted, order.id, now)?;
     let contract = agree(c, keys, &order, purchase.envelope.clone(), now)?;
     into_escrow(c, &order, purchase.voucher, now)?;

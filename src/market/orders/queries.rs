@@ -5,21 +5,23 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use super::{Contract, Order, OrderState};
+use crate::appends;
 use crate::db::Conn;
 use crate::schema::{contracts, listings, orders};
 use crate::types::{ContractId, Currency, Instant, OrderId, OrganisationId, TermsId, VersionId};
 
-pub(super) fn insert_order(c: &mut Conn, order: &Order) -> QueryResult<usize> {
-    diesel::insert_into(orders::table).values(order).execute(c)
-}
+appends!(Order => orders, Contract => contracts);
 
 pub(super) fn find_order(c: &mut Conn, id: OrderId) -> QueryResult<Option<Order>> {
     orders::table.find(id).select(Order::as_select()).first(c).optional()
 }
 
-/// The buyer and the provider of an order.
-pub(super) fn find_parties(c: &mut Conn, id: OrderId) -> QueryResult<Option<(OrganisationId, OrganisationId)>> {
-    orders::table.find(id).select((orders::buyer_id, orders::provider_id)).first(c).optional()
+/// The buyer and the provider of each of these orders.
+pub(super) fn list_parties(
+    c: &mut Conn,
+    ids: &[OrderId],
+) -> QueryResult<Vec<(OrderId, OrganisationId, OrganisationId)>> {
+    orders::table.filter(orders::id.eq_any(ids)).select((orders::id, orders::buyer_id, orders::provider_id)).load(c)
 }
 
 /// Orders in which one of these organisations buys or sells.
@@ -108,10 +110,6 @@ pub(super) fn set_announced(c: &mut Conn, id: OrderId, due: Instant) -> QueryRes
 pub(super) fn set_download_due(c: &mut Conn, id: OrderId, from: Instant, to: Instant) -> QueryResult<usize> {
     let waiting = orders::table.find(id).filter(orders::state.eq(OrderState::Escrowed)).filter(orders::due_at.eq(from));
     diesel::update(waiting).set((orders::due_at.eq(to), orders::announced_due_at.eq(None::<Instant>))).execute(c)
-}
-
-pub(super) fn insert_contract(c: &mut Conn, contract: &Contract) -> QueryResult<usize> {
-    diesel::insert_into(contracts::table).values(contract).execute(c)
 }
 
 pub(super) fn find_contract_of(c: &mut Conn, order: OrderId) -> QueryResult<Option<Contract>> {

@@ -12,7 +12,7 @@ use sha2::Sha256;
 
 use super::contract::contract_document;
 use super::place::{NewOrder, buyer, draft};
-use super::{Order, Purchase, queries, require_in_time};
+use super::{Order, Purchase, require_in_time};
 use crate::config::Config;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
@@ -67,7 +67,13 @@ fn mac(keys: &ExchangeKeys, terms: &[u8], contract: &[u8]) -> Result<Hmac<Sha256
     Ok(mac)
 }
 
-/// The order that a purchase was quoted, if it would still be placed so, and was not bought before.
+/// Why a quote that became this order buys nothing more.
+pub(super) fn used(order: &Order) -> Error {
+    let detail = format!("the quote was used: it became order {}", order.id);
+    Error::new(Kind::AlreadyExists, detail).field(FIELD).remedy(AGAIN)
+}
+
+/// The order that a purchase was quoted, if it would still be placed so. Whether it was bought before, the insertion shows.
 pub(super) fn redeem(
     c: &mut Conn,
     caller: &Caller,
@@ -79,10 +85,6 @@ pub(super) fn redeem(
     let buyer = buyer(c, caller, &purchase.wanted)?;
     let quoted = open(keys, &purchase.quote, &purchase.envelope.payload.0)?;
     require_in_time(&quoted, now, AGAIN).map_err(|error| error.field(FIELD))?;
-    if queries::find_order(c, quoted.id)?.is_some() {
-        let detail = format!("the quote was used: it became order {}", quoted.id);
-        return Err(Error::new(Kind::AlreadyExists, detail).field(FIELD).remedy(AGAIN));
-    }
     let (order, grounds) = draft(c, &buyer, config, &purchase.wanted, (quoted.id, quoted.created_at), now)?;
     let contract_document = quoted.contract_document.clone();
     let named: Value = serde_json::from_str(&contract_document)?;

@@ -8,7 +8,7 @@ use super::contract::contract_document;
 use super::place::{buyer, draft};
 use super::{BUYERS, NewOrder, Order, OrderState, queries, visible_order, wrong_state};
 use crate::config::Config;
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::Result;
 use crate::history;
 use crate::identity::{self, Caller};
@@ -37,7 +37,7 @@ pub fn renew(c: &mut Conn, caller: &Caller, config: &Config, id: OrderId, now: I
     let (order, grounds) = draft(c, &buyer, config, &wanted, (OrderId::new(now), now), now)?;
     let mut order = Order { renews: Some(id), ..order };
     order.contract_document = contract_document(c, &order, &buyer, grounds)?;
-    queries::insert_order(c, &order)?;
+    db::append(c, order.clone())?;
     history::record(c, order.id, None, order.state.as_str(), caller.user_id, "the renewal was ordered", now)?;
     Ok(order)
 }

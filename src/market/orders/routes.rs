@@ -148,7 +148,7 @@ pub(crate) struct QuoteView {
 #[post("/v1/quotes")]
 pub(crate) async fn create_quote(app: Data<App>, caller: Caller, wanted: Json<NewOrder>) -> Result<Json<QuoteView>> {
     let (config, now) = (app.config.clone(), app.clock.now());
-    let order = app.db.read(move |c| super::quotes::quote(c, &caller, &config, &wanted, now)).await?;
+    let order = app.db.read_shared(move |c| super::quotes::quote(c, &caller, &config, &wanted, now)).await?;
     Ok(Json(QuoteView {
         quote: super::quotes::seal(&app.keys, &order)?,
         price: order.price(),

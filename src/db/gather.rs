@@ -1,0 +1,182 @@
+//! Gathered writes: what those of one group append goes into the database with one statement for each table.
+//!
+//! Trades of one moment append to the same tables, and look at the same listing, assessment and keys.
+//! [`Db::write_gathered`](super::Db::write_gathered) is for work that only appends rows, and swaps balances that it compared.
+//! In a group of such writes the rows that [`append`] is given wait, and are inserted together before the commit; and what
+//! [`once`] is asked for is loaded once. Everywhere else both act at once.
+//!
+//! A gathered write does not see the rows that wait. It may look for such a row only by a key that the table holds once: if
+//! two writes of a group cannot both stand (one quote, bought twice), the table refuses the second, and the group begins
+//! anew with nothing gathered, as it does when a write fails.
+//!
+//! Invariant: gathered writes change nothing that they ask for with [`once`]. Before a write of another kind runs in the same
+//! transaction, what waits is inserted, and what was loaded is forgotten.
+
+use std::any::{Any, TypeId};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt::Display;
+
+use diesel::QueryResult;
+
+use super::Conn;
+
+/// A row that is written once and for all. [`appends!`](crate::appends) says into which table.
+pub trait Append: Sized + Send + 'static {
+    /// The table's name, and where it is declared.
+    fn table() -> &'static str;
+    /// Inserts rows: all in one statement, where the database can.
+    fn insert(rows: &[Self], c: &mut Conn) -> QueryResult<usize>;
+}
+
+/// Says into which table the rows of a type are appended.
+#[macro_export]
+macro_rules! appends {
+    ($($row:ty => $table:ident),+ $(,)?) => {$(
+        impl $crate::db::Append for $row {
+            fn table() -> &'static str {
+                std::any::type_name::<$table::table>()
+            }
+            fn insert(rows: &[Self], c: &mut $crate::db::Conn) -> diesel::QueryResult<usize> {
+                // A statement for one row is prepared once and kept.
+                if let [row] = rows {
+                    return diesel::insert_into($table::table).values(row).execute(c);
+                }
+                let insert = diesel::insert_into($table::table).values(rows);
+                match c {
+                    $crate::db::Conn::Pg(pg) => insert.execute(pg),
+                    $crate::db::Conn::Sqlite(sqlite) => insert.execute(sqlite),
+                }
+            }
+        }
+    )+};
+}
+
+/// What the gathered writes of a transaction have appended and loaded so far.
+#[derive(Default)]
+pub(super) struct Gathered {
+    /// Of each table, in the order in which rows were first appended to them: a row refers to none that comes later.
+    rows: Vec<Box<dyn Rows>>,
+    loaded: HashMap<(TypeId, String), Box<dyn Any>>,
+    /// A query that may have missed rows which wait.
+    astray: Option<String>,
+}
+
+/// Rows of one table.
+trait Rows: Any {
+    fn table(&self) -> &'static str;
+    fn insert(&self, c: &mut Conn) -> QueryResult<usize>;
+}
+
+impl<R: Append> Rows for Vec<R> {
+    fn table(&self) -> &'static str {
+        let name = R::table();
+        name.strip_suffix("::table").and_then(|path| path.rsplit("::").next()).unwrap_or(name)
+    }
+    fn insert(&self, c: &mut Conn) -> QueryResult<usize> {
+        R::insert(self, c)
+    }
+}
+
+thread_local! {
+    /// What is gathered while a gathered write runs on this thread.
+    static GATHERED: RefCell<Option<Gathered>> = const { RefCell::new(None) };
+}
+
+impl Gathered {
+    /// Runs a gathered write, and keeps what it appends and loads.
+    pub(super) fn within<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        GATHERED.set(Some(std::mem::take(self)));
+        let done = work();
+        *self = GATHERED.take().unwrap_or_default();
+        debug_assert!(self.astray.is_none(), "a gathered write asked for rows that may wait: {:?}", self.astray);
+        done
+    }
+
+    /// Inserts what waits, and forgets what was loaded.
+    pub(super) fn settle(&mut self, c: &mut Conn) -> QueryResult<()> {
+        let Self { rows, .. } = std::mem::take(self);
+        rows.iter().try_for_each(|rows| rows.insert(c).map(drop))
+    }
+
+    fn add<R: Append>(&mut self, row: R) {
+        for rows in &mut self.rows {
+            let rows: &mut dyn Any = &mut **rows;
+            if let Some(rows) = rows.downcast_mut::<Vec<R>>() {
+                rows.push(row);
+                return;
+            }
+        }
+        self.rows.push(Box::new(vec![row]));
+    }
+}
+
+/// Notes a query of a table into which rows wait to be inserted: in builds that check, the group fails by it.
+pub(super) fn note_query(query: &dyn Display) {
+    GATHERED.with_borrow_mut(|gathered| {
+        let Some(gathered) = gathered else { return };
+        let sql = query.to_string();
+        let asks = |rows: &dyn Rows| {
+            let name = rows.table();
+            sql.contains(&format!("\"{name}\"")) || sql.contains(&format!("`{name}`"))
+        };
+        if sql.starts_with("SELECT") && gathered.rows.iter().any(|rows| asks(&**rows)) {
+            gathered.astray = Some(sql);
+        }
+    });
+}
+
+/// Inserts what waits: for a gathered write that goes on to more than appending.
+///
+/// # Errors
+/// Those of the database.
+pub fn settle(c: &mut Conn) -> QueryResult<()> {
+    let waiting = GATHERED.with_borrow_mut(Option::take);
+    let Some(mut waiting) = waiting else { return Ok(()) };
+    let settled = waiting.settle(c);
+    GATHERED.set(Some(waiting));
+    settled
+}
+
+/// Appends a row: at once, or with others before the commit.
+///
+/// # Errors
+/// Those of the database, when the row is inserted at once.
+pub fn append<R: Append>(c: &mut Conn, row: R) -> QueryResult<()> {
+    let alone = GATHERED.with_borrow_mut(|gathered| match gathered {
+        Some(gathered) => {
+            gathered.add(row);
+            None
+        }
+        None => Some(row),
+    });
+    alone.map_or(Ok(()), |row| R::insert(std::slice::from_ref(&row), c).map(drop))
+}
+
+/// What `load` finds, asked for once by the gathered writes of a transaction that name the same `key` and type.
+///
+/// # Errors
+/// Those of `load`.
+pub fn once<T, E>(c: &mut Conn, key: impl Display, load: impl FnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E>
+where
+    T: Clone + 'static,
+{
+    if GATHERED.with_borrow(Option::is_none) {
+        return load(c);
+    }
+    let key = (TypeId::of::<T>(), key.to_string());
+    let known = GATHERED.with_borrow(|gathered| {
+        let found = gathered.as_ref().and_then(|gathered| gathered.loaded.get(&key));
+        found.and_then(|found| found.downcast_ref::<T>()).cloned()
+    });
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let found = load(c)?;
+    GATHERED.with_borrow_mut(|gathered| {
+        if let Some(gathered) = gathered {
+            gathered.loaded.insert(key, Box::new(found.clone()));
+        }
+    });
+    Ok(found)
+}

@@ -1,0 +1,96 @@
+//! Shared reads: those that wait at the same time see one snapshot, and ask it once for what they all need.
+//!
+//! A read that many make at a time, each over a few rows, costs more in its own transaction than in its own questions. Such
+//! reads join a lane: a snapshot is opened for those that wait, after the last of them was asked for, and each is answered
+//! as soon as it is done.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::facts::{AtHand, Facts, Memory};
+use super::gather::Gathered;
+use super::lane::Lane;
+use super::{Conn, ConnPool, begin_read, checkout, has_failed, outcome_of, roll_back};
+use crate::error::{Error, Result};
+
+/// The one way in which a process makes reads that share a snapshot.
+pub(super) struct Reader {
+    pool: ConnPool,
+    lane: Lane<dyn Read>,
+    facts: Arc<Facts>,
+}
+
+/// A read that waits for its turn.
+trait Read: Send {
+    /// Does the work, and tells the caller. False when the snapshot is of no more use.
+    fn run(self: Box<Self>, conn: &mut Conn) -> bool;
+    /// Tells the caller that there is no snapshot.
+    fn fail(self: Box<Self>, error: Error);
+}
+
+struct Queued<T, F> {
+    work: F,
+    caller: oneshot::Sender<Result<T>>,
+    span: tracing::Span,
+}
+
+// A caller that went away wants no answer.
+impl<T: Send, F: FnOnce(&mut Conn) -> Result<T> + Send> Read for Queued<T, F> {
+    fn run(self: Box<Self>, conn: &mut Conn) -> bool {
+        let Self { work, caller, span } = *self;
+        let ran = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(conn))));
+        let is_whole = ran.is_ok() && !has_failed();
+        let _ = caller.send(outcome_of(ran.unwrap_or_else(|_| Err(Error::internal("database work panicked")))));
+        is_whole
+    }
+    fn fail(self: Box<Self>, error: Error) {
+        let _ = self.caller.send(Err(error));
+    }
+}
+
+impl Reader {
+    pub(super) fn new(pool: ConnPool, facts: Arc<Facts>) -> Self {
+        Self { pool, lane: Lane::default(), facts }
+    }
+
+    /// Queues `work`, and waits for its outcome.
+    pub(super) async fn read<T, F>(self: &Arc<Self>, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    {
+        let (caller, answer) = oneshot::channel();
+        let reader = self.clone();
+        let read = Queued { work, caller, span: tracing::Span::current() };
+        self.lane.queue(Box::new(read), move |group| reader.work_off(group));
+        answer.await.map_err(|error| Error::internal("the read was given up").because(error))?
+    }
+
+    /// Works off a group: over one snapshot, or over more where a read broke one.
+    fn work_off(&self, group: Vec<Box<dyn Read>>) {
+        let _at_hand = AtHand::new(&self.facts, Memory::Learns);
+        let mut group = group.into_iter();
+        while group.len() > 0 {
+            if let Err(error) = self.over_a_snapshot(&mut group) {
+                group.by_ref().for_each(|read| read.fail(Error::new(error.kind, error.detail.clone())));
+            }
+        }
+    }
+
+    /// Runs reads until one breaks the snapshot. Fails when there is none.
+    fn over_a_snapshot(&self, group: &mut impl Iterator<Item = Box<dyn Read>>) -> Result<()> {
+        let mut conn = checkout(&self.pool)?;
+        begin_read(&mut conn)?;
+        let mut asked = Gathered::default();
+        while let Some(read) = group.next() {
+            if !asked.within(|| read.run(&mut conn)) {
+                break;
+            }
+        }
+        // Nothing was written: it does not matter how the transaction ends.
+        roll_back(&mut conn);
+        Ok(())
+    }
+}
