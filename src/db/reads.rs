@@ -94,3 +94,99 @@ impl Reader {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::mpsc;
+
+    use diesel::connection::SimpleConnection as _;
+    use diesel::prelude::*;
+    use diesel::sql_types::BigInt;
+
+    use super::*;
+    use crate::db::{Db, once};
+    use crate::error::Kind;
+
+    async fn numbers() -> (tempfile::TempDir, Db) {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&folder.path().join("db.sqlite3").display().to_string(), 3).unwrap();
+        db.write(|c| Ok(c.batch_execute("CREATE TABLE numbers (number INTEGER PRIMARY KEY)")?)).await.unwrap();
+        (folder, db)
+    }
+
+    fn count(c: &mut Conn) -> Result<i64> {
+        Ok(diesel::select(diesel::dsl::sql::<BigInt>("(SELECT COUNT(*) FROM numbers)")).get_result(c)?)
+    }
+
+    /// The outcomes of reads that all waited while another was busy; `meanwhile` happens once they wait.
+    async fn together<F>(db: &Db, reads: Vec<F>, meanwhile: impl Future<Output = ()>) -> Vec<Result<i64>>
+    where
+        F: FnOnce(&mut Conn) -> Result<i64> + Send + 'static,
+    {
+        let ((begin, begun), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+        let first = db.clone();
+        let busy = tokio::spawn(async move {
+            first.read_shared(move |_| Ok(begin.send(()).is_ok() && released.recv().is_ok())).await
+        });
+        while begun.try_recv().is_err() {
+            tokio::task::yield_now().await;
+        }
+        let mut waiting = Vec::new();
+        for read in reads {
+            let of = db.clone();
+            waiting.push(tokio::spawn(async move { of.read_shared(read).await }));
+            while db.reader.lane.waiting().len() < waiting.len() {
+                tokio::task::yield_now().await;
+            }
+        }
+        meanwhile.await;
+        release.send(()).unwrap();
+        assert!(busy.await.unwrap().unwrap());
+        let mut outcomes = Vec::new();
+        for read in waiting {
+            outcomes.push(read.await.unwrap());
+        }
+        outcomes
+    }
+
+    #[tokio::test]
+    async fn those_that_wait_see_what_is_committed_by_then_and_ask_for_it_once() {
+        let (_folder, db) = numbers().await;
+        let asked = Arc::new(AtomicU32::new(0));
+        let look = |asked: &Arc<AtomicU32>| {
+            let asked = asked.clone();
+            move |c: &mut Conn| {
+                once(c, "numbers", |c| {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    count(c)
+                })
+            }
+        };
+        let write = async { db.write(|c| Ok(c.batch_execute("INSERT INTO numbers VALUES (1)")?)).await.unwrap() };
+        let outcomes = together(&db, vec![look(&asked), look(&asked), look(&asked)], write).await;
+        assert_eq!(outcomes.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [1, 1, 1]);
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn one_that_fails_or_panics_or_would_write_takes_no_other_with_it() {
+        let (_folder, db) = numbers().await;
+        let look = |number: u32| {
+            move |c: &mut Conn| {
+                match number {
+                    1 => c.batch_execute("SELECT nothing")?,
+                    2 => panic!("unlucky"),
+                    3 => c.batch_execute("INSERT INTO numbers VALUES (3)")?,
+                    4 => return Err(Error::invalid("number", "four is refused")),
+                    _ => (),
+                }
+                count(c)
+            }
+        };
+        let outcomes = together(&db, (0..6).map(look).collect(), async {}).await;
+        let kinds: Vec<_> = outcomes.iter().map(|outcome| outcome.as_ref().map_err(|error| error.kind)).collect();
+        let internal = Err(Kind::Internal);
+        assert_eq!(kinds, [Ok(&0), internal, internal, internal, Err(Kind::Invalid), Ok(&0)]);
+    }
+}
