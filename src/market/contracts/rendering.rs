@@ -1,5 +1,6 @@
 //! Renderings: the contract as people read it. The wording makes a [`Paper`] of the document; this prints it.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
@@ -53,9 +54,10 @@ pub struct Rendered {
 impl Renderings {
     /// Renders a document in every language and format.
     pub fn of(document: &ContractDocument) -> Self {
-        let rendered = |language| Rendered {
-            html_sha256: Digest::of(render(document, language, Format::Html)),
-            text_sha256: Digest::of(render(document, language, Format::Text)),
+        let rendered = |language| {
+            let paper = paper(document, language);
+            let [html_sha256, text_sha256] = [Format::Html, Format::Text].map(|format| Digest::of(paper.print(format)));
+            Rendered { html_sha256, text_sha256 }
         };
         Self { zh: rendered(Language::Zh), en: rendered(Language::En) }
     }
@@ -76,13 +78,13 @@ impl Renderings {
 
 /// Renders a contract. Pure: the same document gives the same bytes, for ever.
 pub fn render(document: &ContractDocument, language: Language, format: Format) -> String {
-    let paper = match language {
+    paper(document, language).print(format)
+}
+
+fn paper(document: &ContractDocument, language: Language) -> Paper {
+    match language {
         Language::Zh => wording::zh::paper(document),
         Language::En => wording::en::paper(document),
-    };
-    match format {
-        Format::Text => paper.to_text(),
-        Format::Html => paper.to_html(),
     }
 }
 
@@ -107,6 +109,13 @@ pub(super) enum Line {
 }
 
 impl Paper {
+    fn print(&self, format: Format) -> String {
+        match format {
+            Format::Text => self.to_text(),
+            Format::Html => self.to_html(),
+        }
+    }
+
     fn to_text(&self) -> String {
         let mut text = format!("{}\n\n", self.title);
         self.lines_to_text(&mut text, &self.head);
@@ -171,32 +180,46 @@ impl Paper {
 }
 
 /// The text with its invisible characters, and those that change the order of text, spelled out.
-fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_hidden(c) {
-            let _ = write!(shown, "[U+{:04X}]", u32::from(c));
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
+fn visible(text: &str) -> Cow<'_, str> {
+    replaced(text, is_hidden, |shown, hidden| {
+        let _ = write!(shown, "[U+{:04X}]", u32::from(hidden));
+    })
 }
 
 /// The visible text, as HTML shows it in an element.
 fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for c in visible(text).chars() {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            c => html.push(c),
-        }
+    let is_markup = |c| matches!(c, '&' | '<' | '>' | '"' | '\'');
+    let escape = |html: &mut String, c| {
+        html.push_str(match c {
+            '&' => "&amp;",
+            '<' => "&lt;",
+            '>' => "&gt;",
+            '"' => "&quot;",
+            _ => "&#39;",
+        });
+    };
+    replaced(&visible(text), is_markup, escape).into_owned()
+}
+
+/// The text with some of its characters written otherwise. Most texts have none of them, and are left alone.
+fn replaced(text: &str, which: impl Fn(char) -> bool, write: impl Fn(&mut String, char)) -> Cow<'_, str> {
+    let (mut written, mut kept) = (String::new(), text);
+    while let Some((before, c, after)) = split_at(kept, &which) {
+        written.push_str(before);
+        write(&mut written, c);
+        kept = after;
     }
-    html
+    match written.is_empty() {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(written + kept),
+    }
+}
+
+/// What is before and after the first such character.
+fn split_at(text: &str, which: impl Fn(char) -> bool) -> Option<(&str, char, &str)> {
+    let (at, c) = text.char_indices().find(|(_, c)| which(*c))?;
+    let (before, rest) = text.split_at(at);
+    Some((before, c, rest.get(c.len_utf8()..)?))
 }
 
 #[cfg(test)]
