@@ -138,9 +138,7 @@ impl TestApp {
         self.compliance.assess(&published).await;
         let terms = provider.publish_terms(price_fen).await;
         let offer = provider.list(&published, &terms).await;
-        if !self.app().config.no_worker {
-            self.drain().await;
-        }
+        self.drain().await;
         offer
     }
 
