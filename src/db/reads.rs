@@ -84,7 +84,7 @@ impl Reader {
         let mut conn = checkout(&self.pool)?;
         begin_read(&mut conn)?;
         let mut asked = Gathered::default();
-        while let Some(read) = group.next() {
+        for read in group.by_ref() {
             if !asked.within(|| read.run(&mut conn)) {
                 break;
             }
