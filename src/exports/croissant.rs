@@ -2,7 +2,8 @@
 //!
 //! Each shard is a FileObject with its digest, at the address where the Hub's clients get it: a licensee sends its token as
 //! the password. Where the columns are known there are records, too: one RecordSet for each file, which tools load from
-//! here; above [`MAX_RECORD_SETS`] files, one for all of a format, which they load from a folder after a download.
+//! here; above [`MAX_RECORD_SETS`] files, one for all of a format, which they load from a folder after a download. Columns
+//! are those that the exchange found when it [inspected](inspection) the version, and until then those that the card names.
 //!
 //! Licence terms are Offers of ODRL under `usageInfo`, what the version was made from is told in PROV-O, and what the card
 //! says under `rai` goes into the vocabulary of that name (<http://mlcommons.org/croissant/RAI/1.0>).
@@ -14,6 +15,7 @@ use yaml_serde::Value as Yaml;
 
 use super::{agent, named, summary, typed};
 use crate::catalog::card::Card;
+use crate::catalog::inspection::{self, ColumnType, Findings, NamedType, Packing};
 use crate::catalog::lineage::{self, Parent};
 use crate::catalog::manifest::{CollectionMethod, Origin, PersonalData};
 use crate::catalog::{self, Dataset, Seal, Shard};
@@ -89,7 +91,9 @@ pub fn croissant(c: &mut Conn, (dataset, number, seal): (&Dataset, i32, &Seal), 
     }
     let files: Vec<File<'_>> = shards.iter().enumerate().map(|(index, shard)| File::new(index, shard)).collect();
     let sets = if files.len() > MAX_RECORD_SETS { file_sets(&files) } else { Vec::new() };
-    let records = record_sets(&files, &sets, columns(&card).as_deref());
+    let found = inspection::find(c, seal.version_id)?;
+    let found = found.map(|inspection| inspection::findings(c, &inspection)).transpose()?.map(|(findings, _)| findings);
+    let records = record_sets(&files, &sets, &Known { found, named: named_columns(&card) });
     let objects = files.iter().map(|file| about.file_object(file));
     members.insert("distribution".to_string(), objects.chain(sets.iter().map(FileSet::describe)).collect());
     if !records.is_empty() {
@@ -194,7 +198,7 @@ impl About<'_> {
         json!({
             "@type": "cr:FileObject", "@id": file.id, "name": path,
             "contentUrl": format!("{}{address}", self.public_url), "contentSize": format!("{size_bytes} B"),
-            "encodingFormat": file.format.map_or(media_type.as_str(), |format| format.media_type), "sha256": sha256,
+            "encodingFormat": file.format.as_ref().map_or_else(|| json!(media_type), Format::media_types), "sha256": sha256,
         })
     }
 }
@@ -256,17 +260,39 @@ fn context(public_url: &str) -> Map<String, Value> {
     context
 }
 
-/// A format whose records Croissant's tools read: how its files end, and what Croissant calls it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// How the files with some ending hold their records.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Format {
-    ending: &'static str,
-    media_type: &'static str,
+    ending: String,
+    holds: inspection::Format,
+    packing: Option<Packing>,
 }
 
-const FORMATS: &[Format] = &[
-    Format { ending: "parquet", media_type: "application/x-parquet" },
-    Format { ending: "jsonl", media_type: "application/jsonlines" },
-];
+impl Format {
+    /// The format of a file, if it is one that holds records.
+    fn of(path: &str) -> Option<Self> {
+        let (holds, packing) = inspection::Format::of(path);
+        if holds == inspection::Format::Other {
+            return None;
+        }
+        let dots = if packing.is_some() { 1 } else { 0 };
+        let (start, _) = path.rmatch_indices('.').nth(dots)?;
+        Some(Self { ending: path.get(start.saturating_add(1)..)?.to_string(), holds, packing })
+    }
+
+    /// What Croissant calls it. Tools read what is packed with gzip as what it unpacks to.
+    fn media_types(&self) -> Value {
+        let holds = match self.holds {
+            inspection::Format::Parquet => "application/x-parquet",
+            inspection::Format::JsonLines | inspection::Format::Other => "application/jsonlines",
+        };
+        match self.packing {
+            None => json!(holds),
+            Some(Packing::Gzip) => json!([holds, "application/gzip"]),
+            Some(Packing::Zstd) => json!([holds, "application/zstd"]),
+        }
+    }
+}
 
 /// A shard as a FileObject.
 #[derive(Debug)]
@@ -279,9 +305,7 @@ struct File<'a> {
 impl<'a> File<'a> {
     /// Names are opaque: a path may hold what an identifier may not.
     fn new(index: usize, shard: &'a Shard) -> Self {
-        let ending = shard.path.rsplit_once('.').map_or("", |(_, ending)| ending);
-        let format = FORMATS.iter().find(|format| format.ending == ending).copied();
-        Self { id: format!("file-{index:05}"), shard, format }
+        Self { id: format!("file-{index:05}"), shard, format: Format::of(&shard.path) }
     }
 }
 
@@ -296,46 +320,88 @@ impl FileSet {
     fn describe(&self) -> Value {
         json!({
             "@type": "cr:FileSet", "@id": self.id, "name": format!("All {} files", self.format.ending),
-            "encodingFormat": self.format.media_type, "includes": format!("*.{}", self.format.ending),
+            "encodingFormat": self.format.media_types(), "includes": format!("*.{}", self.format.ending),
         })
     }
 }
 
 fn file_sets(files: &[File<'_>]) -> Vec<FileSet> {
-    let formats: BTreeSet<Format> = files.iter().filter_map(|file| file.format).collect();
+    let formats: BTreeSet<Format> = files.iter().filter_map(|file| file.format.clone()).collect();
     formats.into_iter().map(|format| FileSet { id: format!("files-{}", format.ending), format }).collect()
 }
 
-/// The records, if their columns are known: of each set of files if there are any, of each file otherwise.
-fn record_sets(files: &[File<'_>], sets: &[FileSet], columns: Option<&[Field]>) -> Vec<Value> {
-    let Some(columns) = columns.filter(|columns| !columns.is_empty()) else { return Vec::new() };
-    let sources: Vec<(&str, Value)> = if sets.is_empty() {
-        let readable = files.iter().filter(|file| file.format.is_some());
-        readable.map(|file| (file.id.as_str(), json!({ "fileObject": named(&file.id) }))).collect()
-    } else {
-        sets.iter().map(|set| (set.id.as_str(), json!({ "fileSet": named(&set.id) }))).collect()
+/// What is known of the columns.
+#[derive(Debug, Default)]
+struct Known {
+    /// What the exchange found in the version; none while it was not inspected.
+    found: Option<Findings>,
+    /// What the card names.
+    named: Option<Vec<Field>>,
+}
+
+impl Known {
+    fn columns_of(&self, file: &File<'_>) -> Vec<Field> {
+        self.columns(|found| found.columns_of(&file.shard.path))
+    }
+
+    fn columns_of_set(&self, FileSet { format, .. }: &FileSet) -> Vec<Field> {
+        self.columns(|found| found.columns_of_format((format.holds, format.packing)))
+    }
+
+    fn columns(&self, of: impl FnOnce(&Findings) -> Option<&[NamedType]>) -> Vec<Field> {
+        match &self.found {
+            Some(found) => of(found).unwrap_or_default().iter().filter_map(Field::found).collect(),
+            None => self.named.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// The records, as far as their columns are known: of each set of files if there are any, of each file otherwise.
+fn record_sets(files: &[File<'_>], sets: &[FileSet], known: &Known) -> Vec<Value> {
+    let each =
+        |file: &File<'_>| record_set(&file.id, &json!({ "fileObject": named(&file.id) }), known.columns_of(file));
+    let set = |set: &FileSet| record_set(&set.id, &json!({ "fileSet": named(&set.id) }), known.columns_of_set(set));
+    match sets {
+        [] => files.iter().filter(|file| file.format.is_some()).filter_map(each).collect(),
+        sets => sets.iter().filter_map(set).collect(),
+    }
+}
+
+fn record_set(of: &str, source: &Value, columns: Vec<Field>) -> Option<Value> {
+    let id = format!("records-of-{of}");
+    let field = |(index, Field { name, data_type }): (usize, Field)| {
+        let mut source = source.clone();
+        if let Some(members) = source.as_object_mut() {
+            members.insert("extract".to_string(), json!({ "column": name }));
+        }
+        json!({ "@type": "cr:Field", "@id": format!("{id}/{index}"), "name": name, "dataType": data_type, "source": source })
     };
-    let record_set = |(of, source): (&str, Value)| {
-        let id = format!("records-of-{of}");
-        let field = |(index, column): (usize, &Field)| {
-            let mut source = source.clone();
-            if let Some(members) = source.as_object_mut() {
-                members.insert("extract".to_string(), json!({ "column": column.name }));
+    let fields: Vec<Value> = columns.into_iter().enumerate().map(field).collect();
+    (!fields.is_empty())
+        .then(|| json!({ "@type": "cr:RecordSet", "@id": id, "name": format!("The records of {of}"), "field": fields }))
+}
+
+impl Field {
+    /// A column that was found; none if it is of a type that Croissant has no word for, such as a list.
+    fn found(column: &NamedType) -> Option<Self> {
+        let data_type = match column.kind {
+            ColumnType::String => "sc:Text",
+            ColumnType::Integer => "sc:Integer",
+            ColumnType::Number => "sc:Float",
+            ColumnType::Boolean => "sc:Boolean",
+            ColumnType::Date => "sc:Date",
+            ColumnType::DateTime => "sc:DateTime",
+            ColumnType::Binary | ColumnType::Array | ColumnType::Object | ColumnType::Mixed | ColumnType::Null => {
+                return None;
             }
-            json!({
-                "@type": "cr:Field", "@id": format!("{id}/{index}"), "name": column.name,
-                "dataType": column.data_type, "source": source,
-            })
         };
-        let fields: Vec<Value> = columns.iter().enumerate().map(field).collect();
-        json!({ "@type": "cr:RecordSet", "@id": id, "name": format!("The records of {of}"), "field": fields })
-    };
-    sources.into_iter().map(record_set).collect()
+        Some(Self { name: column.name.clone(), data_type })
+    }
 }
 
 /// The columns that a card names, as on the Hub: `features` of a single `dataset_info`. A column of a type that Croissant
 /// has no word for, such as a list, is left out.
-fn columns(card: &Card<'_>) -> Option<Vec<Field>> {
+fn named_columns(card: &Card<'_>) -> Option<Vec<Field>> {
     let features = card.front_matter.get("dataset_info")?.get("features")?.as_sequence()?;
     let column = |feature: &Yaml| {
         let name = feature.get("name")?.as_str()?.to_string();

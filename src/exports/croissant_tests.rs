@@ -25,21 +25,78 @@ fn files(shards: &[Shard]) -> Vec<File<'_>> {
     shards.iter().enumerate().map(|(index, shard)| File::new(index, shard)).collect()
 }
 
-fn text_column() -> [Field; 1] {
-    [Field { name: "full text".into(), data_type: "sc:Text" }]
+/// What a card says of one column.
+fn named_text() -> Known {
+    Known { found: None, named: Some(vec![Field { name: "full text".into(), data_type: "sc:Text" }]) }
+}
+
+/// What was found in shards.
+fn found(formats: Value, differing: Value) -> Known {
+    let digest = Digest::of("manifest");
+    let findings = json!({
+        "dataset": "o/n", "version": 1, "manifest_sha256": digest, "formats": formats, "records": 0, "tokens": 0,
+        "tokenizer": "t", "columns": [], "differing": differing, "unreadable_shards": 0, "unreadable": [],
+        "inspected_at": Instant::from_unix_micros(0),
+    });
+    Known { found: Some(serde_json::from_value(findings).unwrap()), named: named_text().named }
+}
+
+fn fields(set: &Value) -> Vec<(&str, &str)> {
+    set["field"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| (f["name"].as_str().unwrap(), f["dataType"].as_str().unwrap()))
+        .collect()
 }
 
 #[test]
 fn each_readable_file_has_its_records_when_the_columns_are_known() {
     let shards = shards(["a.parquet", "b.jsonl", "c.jsonl.zst", "d.tar"].map(str::to_string));
     let files = files(&shards);
-    assert!(record_sets(&files, &[], None).is_empty() && record_sets(&files, &[], Some(&[])).is_empty());
-    let sets = record_sets(&files, &[], Some(&text_column()));
+    assert!(record_sets(&files, &[], &Known::default()).is_empty());
+    let sets = record_sets(&files, &[], &named_text());
     let ids: Vec<&str> = sets.iter().map(|set| set["@id"].as_str().unwrap()).collect();
-    assert_eq!(ids, ["records-of-file-00000", "records-of-file-00001"]);
+    assert_eq!(ids, ["records-of-file-00000", "records-of-file-00001", "records-of-file-00002"]);
+    assert_eq!(files[2].format.as_ref().unwrap().media_types(), json!(["application/jsonlines", "application/zstd"]));
     let field = &sets[1]["field"][0];
     assert_eq!((&field["@id"], &field["name"]), (&json!("records-of-file-00001/0"), &json!("full text")));
     assert_eq!(field["source"], json!({ "fileObject": { "@id": "file-00001" }, "extract": { "column": "full text" } }));
+}
+
+#[test]
+fn what_was_found_in_a_file_is_told_rather_than_what_the_card_says() {
+    let shards = shards(["a.jsonl", "b.jsonl", "c.parquet", "d.jsonl.gz", "e.jsonl"].map(str::to_string));
+    let share = |format: &str, packing: Option<&str>, columns: Value| {
+        let mut share = json!({ "format": format, "shards": 1, "bytes": 1, "records": 1, "columns": columns });
+        if let Some(packing) = packing {
+            share["packing"] = json!(packing);
+        }
+        share
+    };
+    let common = json!([{ "name": "n", "type": "mixed" }, { "name": "text", "type": "string" }]);
+    let formats = json!([
+        share("json-lines", None, common),
+        share("json-lines", Some("gzip"), json!([{ "name": "ok", "type": "boolean" }])),
+        share("parquet", None, json!([{ "name": "at", "type": "date-time" }, { "name": "tags", "type": "array" }])),
+    ]);
+    let differing = json!([
+        { "path": "b.jsonl", "columns": [{ "name": "n", "type": "integer" }, { "name": "x", "type": "number" }] },
+        { "path": "e.jsonl", "columns": [] },
+    ]);
+    let known = found(formats, differing);
+    let sets = record_sets(&files(&shards), &[], &known);
+    let told: Vec<Vec<(&str, &str)>> = sets.iter().map(fields).collect();
+    let own: [&[(&str, &str)]; 4] = [
+        &[("text", "sc:Text")],
+        &[("n", "sc:Integer"), ("x", "sc:Float")],
+        &[("at", "sc:DateTime")],
+        &[("ok", "sc:Boolean")],
+    ];
+    assert_eq!(told, own);
+    let sets = file_sets(&files(&shards));
+    let together = record_sets(&files(&shards), &sets, &known);
+    assert_eq!(together.iter().map(fields).collect::<Vec<_>>(), [own[0], own[3], own[2]]);
 }
 
 #[test]
@@ -50,14 +107,14 @@ fn many_files_are_sets_by_format() {
     let described: Vec<Value> = sets.iter().map(FileSet::describe).collect();
     let includes: Vec<&str> = described.iter().map(|set| set["includes"].as_str().unwrap()).collect();
     assert_eq!(includes, ["*.jsonl", "*.parquet"]);
-    let records = record_sets(&files, &sets, Some(&text_column()));
+    let records = record_sets(&files, &sets, &named_text());
     assert_eq!(records.len(), 2);
     assert_eq!(records[0]["field"][0]["source"]["fileSet"]["@id"], "files-jsonl");
 }
 
 #[test]
 fn columns_are_those_of_a_single_config_with_types_that_have_a_word() {
-    let card = |yaml: &str| columns(&Card::parse(&format!("---\n{yaml}---\n")).unwrap());
+    let card = |yaml: &str| named_columns(&Card::parse(&format!("---\n{yaml}---\n")).unwrap());
     let features = "dataset_info:\n  features:\n  - name: text\n    dtype: string\n  - name: year\n    dtype: uint16\n  - name: tags\n    list: string\n";
     let named = |name: &str, data_type| Field { name: name.into(), data_type };
     assert_eq!(card(features).unwrap(), [named("text", "sc:Text"), named("year", "sc:Integer")]);

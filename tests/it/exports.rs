@@ -183,7 +183,12 @@ async fn a_version_in_croissant_names_each_file_by_digest_where_a_licensee_gets_
     let made_from = described["prov:wasDerivedFrom"].as_array().unwrap();
     assert_eq!(made_from[0]["@id"], json!(format!("{}/v1/datasets/{}/versions/1", app.url, parent.dataset)));
     assert_eq!(made_from[1]["prov:atLocation"]["@id"], "https://poems.example/all");
-    assert!(described.get("recordSet").is_none(), "nothing is known of the columns");
+    app.drain().await;
+    let described = document(&app, &format!("/v1/datasets/{}/versions/1/croissant", songs.dataset)).await;
+    let [records] = described["recordSet"].as_array().unwrap().as_slice() else { panic!("{described}") };
+    let [field] = records["field"].as_array().unwrap().as_slice() else { panic!("{records}") };
+    assert_eq!((&field["name"], &field["dataType"]), (&json!("text"), &json!("sc:Text")), "as the shard says itself");
+    assert_eq!(field["source"], json!({ "fileObject": { "@id": file["@id"] }, "extract": { "column": "text" } }));
 
     let lab = app.lab("verse-lab", 0).await;
     lab.buy(&offer).await.unwrap();

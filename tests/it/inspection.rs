@@ -79,9 +79,10 @@ async fn a_sample_is_drawn_that_anybody_who_has_the_shards_can_draw_again() {
     let seed = seed(&app, &published, sample).await;
     assert_eq!(sample["records"], json!(ranked(seed, &readable)[..draw::MAX_RECORDS]));
     assert_eq!(found["findings"]["records"], 400);
+    let of = |name: &str| json!([{ "name": name, "type": "integer" }]);
     let formats = json!([
-        { "format": "json-lines", "shards": 1, "bytes": one.len(), "records": 150 },
-        { "format": "json-lines", "packing": "gzip", "shards": 1, "bytes": packed.len(), "records": 250 },
+        { "format": "json-lines", "shards": 1, "bytes": one.len(), "records": 150, "columns": of("a") },
+        { "format": "json-lines", "packing": "gzip", "shards": 1, "bytes": packed.len(), "records": 250, "columns": of("b") },
         { "format": "other", "shards": 1, "bytes": 16, "records": 0 },
     ]);
     assert_eq!(found["findings"]["formats"], formats);

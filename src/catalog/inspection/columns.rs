@@ -7,6 +7,7 @@ use serde_json::Value;
 use unicode_segmentation::{UNICODE_VERSION, UnicodeSegmentation as _};
 use utoipa::ToSchema;
 
+use super::layout::Known;
 use crate::text_enum;
 
 /// The most columns that are told apart.
@@ -45,7 +46,8 @@ text_enum! {
 }
 
 impl ColumnType {
-    fn of(value: &Value) -> Self {
+    /// The type of a value.
+    pub(super) fn of(value: &Value) -> Self {
         match value {
             Value::Null => Self::Null,
             Value::Bool(_) => Self::Boolean,
@@ -58,7 +60,7 @@ impl ColumnType {
     }
 
     /// The type of a column that has values of both.
-    fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (one, other) if one == other => one,
             (Self::Null, some) | (some, Self::Null) => some,
@@ -126,8 +128,7 @@ pub struct Columns {
 
 #[derive(Debug)]
 struct Tally {
-    kind: ColumnType,
-    declared: bool,
+    known: Known,
     values: u64,
     bytes: u64,
     tokens: u64,
@@ -138,8 +139,7 @@ impl Columns {
     /// Names a column, as the schema of a file does.
     pub fn declare(&mut self, name: &str, kind: ColumnType) {
         if let Some(tally) = self.tally(name) {
-            tally.kind = tally.kind.and(kind);
-            tally.declared = true;
+            tally.known.declare(kind);
         }
     }
 
@@ -156,7 +156,7 @@ impl Columns {
 
     fn tally(&mut self, name: &str) -> Option<&mut Tally> {
         if !self.tallies.contains_key(name) {
-            if self.tallies.len() >= MAX_COLUMNS || name.chars().count() > MAX_NAME_CHARS || name.contains('\0') {
+            if self.tallies.len() >= MAX_COLUMNS || !is_name(name) {
                 self.further = true;
                 return None;
             }
@@ -175,7 +175,7 @@ impl Columns {
         let records = self.records;
         let column = |(name, tally): (String, Tally)| Column {
             name,
-            kind: tally.kind,
+            kind: tally.known.kind(),
             nulls: records.saturating_sub(tally.values),
             bytes: tally.bytes,
             tokens: tally.tokens,
@@ -188,21 +188,15 @@ impl Columns {
 impl Tally {
     fn new() -> Self {
         let lengths = Histogram::default();
-        Self { kind: ColumnType::Null, declared: false, values: 0, bytes: 0, tokens: 0, lengths }
+        Self { known: Known::default(), values: 0, bytes: 0, tokens: 0, lengths }
     }
 
     fn count(&mut self, value: &Value) {
         self.values = self.values.saturating_add(1);
-        // A schema that said more of the column than JSON can is believed.
-        let more = matches!(
-            (self.kind, value),
-            (ColumnType::Date | ColumnType::DateTime | ColumnType::Binary | ColumnType::Number, Value::String(_))
-        );
-        if self.declared && more {
+        if self.known.see(value) {
             self.bytes = self.bytes.saturating_add(counted(value.as_str().map_or(0, str::len)));
             return;
         }
-        self.kind = self.kind.and(ColumnType::of(value));
         match value {
             Value::String(text) => {
                 self.bytes = self.bytes.saturating_add(counted(text.len()));
@@ -212,6 +206,11 @@ impl Tally {
             other => self.bytes = self.bytes.saturating_add(counted(other.to_string().len())),
         }
     }
+}
+
+/// Whether a member of a record with this name is a column.
+pub(super) fn is_name(name: &str) -> bool {
+    name.chars().count() <= MAX_NAME_CHARS && !name.contains('\0')
 }
 
 fn counted(number: usize) -> u64 {

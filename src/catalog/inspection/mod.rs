@@ -14,6 +14,7 @@
 mod columns;
 pub mod draw;
 mod footer;
+mod layout;
 mod lines;
 mod pages;
 mod queries;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 pub use self::columns::{Column, ColumnType, Lengths};
+pub use self::layout::{NamedType, ShardColumns};
 pub use self::source::{ShardFile, Source};
 pub use self::survey::{Format, FormatShare, Survey, UnreadableShard};
 pub use self::unpacking::{Limits, Packing};
@@ -96,6 +98,12 @@ pub struct Findings {
     /// Whether there are more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub further_columns: bool,
+    /// The shards whose columns are not just those of their format; of a hundred shards at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differing: Vec<ShardColumns>,
+    /// Whether there are shards that were not compared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub further_shards: bool,
     /// How many shards are not what they say they are.
     pub unreadable_shards: u64,
     /// The first hundred of them.
@@ -180,6 +188,23 @@ pub fn findings(c: &mut Conn, inspection: &Inspection) -> Result<(Findings, prov
     let stored = provenance::statement(c, inspection.statement_id)?;
     let statement: Statement = serde_json::from_slice(&stored.envelope.payload.0)?;
     Ok((serde_json::from_value(statement.predicate)?, stored))
+}
+
+impl Findings {
+    /// The columns of a shard's records; none where they are not known.
+    pub fn columns_of(&self, path: &str) -> Option<&[NamedType]> {
+        if let Some(own) = self.differing.iter().find(|shard| shard.path == path) {
+            return Some(&own.columns);
+        }
+        let of = Format::of(path);
+        self.columns_of_format(of).filter(|_| !self.further_shards)
+    }
+
+    /// The columns of the records in all shards of a format together.
+    pub fn columns_of_format(&self, (format, packing): (Format, Option<Packing>)) -> Option<&[NamedType]> {
+        let share = self.formats.iter().find(|share| share.format == format && share.packing == packing)?;
+        Some(&share.columns)
+    }
 }
 
 /// Refuses a version with a shard that is not what it says it is.
@@ -272,6 +297,7 @@ async fn read(
 /// What a survey amounts to, and the bytes of its sample.
 fn conclude(plan: &Plan, mut survey: Survey, now: Instant) -> (Findings, Option<Bytes>) {
     let (formats, further_columns) = (survey.formats(), survey.columns.further);
+    let (differing, further_shards) = survey.differing();
     let unreadable = std::mem::take(&mut survey.unreadable);
     let records = survey.columns.records();
     let columns = survey.columns.finish();
@@ -295,6 +321,8 @@ fn conclude(plan: &Plan, mut survey: Survey, now: Instant) -> (Findings, Option<
         tokenizer: columns::tokenizer(),
         columns,
         further_columns,
+        differing,
+        further_shards,
         unreadable_shards: survey.unreadable_shards,
         unreadable,
         sample,

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::columns::{ColumnType, Columns};
 use super::draw::Draw;
+use super::layout::{Layout, Layouts, NamedType, ShardColumns};
 use super::source::Source;
 use super::unpacking::{Limits, Packing};
 use super::{lines, table};
@@ -63,6 +64,9 @@ pub struct FormatShare {
     pub bytes: u64,
     /// How many records they hold; none are seen of other formats.
     pub records: u64,
+    /// The columns of their records, by name; the first 256.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<NamedType>,
 }
 
 /// A shard that is not what the end of its path says.
@@ -83,7 +87,8 @@ pub struct Survey {
     pub columns: Columns,
     /// The sample.
     pub draw: Draw,
-    formats: BTreeMap<(Format, Option<Packing>), FormatShare>,
+    formats: BTreeMap<(Format, Option<Packing>), (FormatShare, Layout)>,
+    layouts: Layouts<(Format, Option<Packing>)>,
     /// The first that cannot be read.
     pub unreadable: Vec<UnreadableShard>,
     /// How many cannot be read.
@@ -99,6 +104,7 @@ impl Survey {
             columns: Columns::default(),
             draw: Draw::new(seed),
             formats: BTreeMap::new(),
+            layouts: Layouts::new(),
             unreadable: Vec::new(),
             unreadable_shards: 0,
             seen: HashSet::new(),
@@ -110,7 +116,7 @@ impl Survey {
         let (format, packing) = Format::of(path);
         // Of bytes that are there twice, each record would have the same rank twice.
         let drawn = self.seen.insert(sha256);
-        let mut shown = Shown { survey: self, path, sha256, drawn };
+        let mut shown = Shown { survey: self, layout: Layout::default(), path, sha256, drawn };
         let read = match format {
             Format::JsonLines => {
                 let limits = shown.survey.limits;
@@ -120,15 +126,19 @@ impl Survey {
             Format::Parquet => table::read(source, shown.survey.limits, &mut shown),
             Format::Other => Ok(0),
         };
+        let layout = shown.layout;
         let records = read.as_ref().copied().unwrap_or(0);
-        if let Err(reason) = read {
-            self.note(path, &reason);
-        }
-        let share = FormatShare { format, packing, shards: 0, bytes: 0, records: 0 };
-        let share = self.formats.entry((format, packing)).or_insert(share);
+        let share = FormatShare { format, packing, shards: 0, bytes: 0, records: 0, columns: Vec::new() };
+        let (share, common) = self.formats.entry((format, packing)).or_insert((share, Layout::default()));
+        common.merge(&layout);
         share.shards = share.shards.saturating_add(1);
         share.bytes = share.bytes.saturating_add(source.size_bytes());
         share.records = share.records.saturating_add(records);
+        match read {
+            Err(reason) => self.note(path, &reason),
+            Ok(_) if format != Format::Other => self.layouts.keep(path, (format, packing), layout),
+            Ok(_) => {}
+        }
     }
 
     fn note(&mut self, path: &str, reason: &str) {
@@ -142,13 +152,25 @@ impl Survey {
 
     /// The shards by format.
     pub fn formats(&self) -> Vec<FormatShare> {
-        self.formats.values().cloned().collect()
+        let share = |(share, layout): &(FormatShare, Layout)| {
+            let mut share = share.clone();
+            share.columns = layout.columns();
+            share
+        };
+        self.formats.values().map(share).collect()
+    }
+
+    /// The shards that do not have just the columns of their format; and whether not all were compared.
+    pub fn differing(&self) -> (Vec<ShardColumns>, bool) {
+        let of_format = |of| self.formats.get(&of).map(|(_, layout)| layout.columns()).unwrap_or_default();
+        (self.layouts.differing(of_format), self.layouts.further)
     }
 }
 
 /// A shard whose records are shown to a survey.
 struct Shown<'a> {
     survey: &'a mut Survey,
+    layout: Layout,
     path: &'a str,
     sha256: Digest,
     drawn: bool,
@@ -164,6 +186,7 @@ impl Shown<'_> {
 
     fn record(&mut self, index: u64, record: &Value, bytes: impl FnOnce() -> Vec<u8>) {
         self.survey.columns.count(record);
+        self.layout.see(record);
         if self.drawn {
             self.survey.draw.show((self.path, self.sha256), index, bytes);
         }
@@ -173,6 +196,7 @@ impl Shown<'_> {
 impl table::Reading for Shown<'_> {
     fn column(&mut self, name: &str, kind: ColumnType) {
         self.survey.columns.declare(name, kind);
+        self.layout.declare(name, kind);
     }
     fn row(&mut self, index: u64, row: Value) -> io::Result<()> {
         self.record(index, &row, || row.to_string().into_bytes());

@@ -105,7 +105,7 @@ fn kind_of(field: &Type) -> ColumnType {
         (ConvertedType::TIMESTAMP_MILLIS | ConvertedType::TIMESTAMP_MICROS, _) => return ColumnType::DateTime,
         (ConvertedType::TIME_MILLIS | ConvertedType::TIME_MICROS, _) => return ColumnType::String,
         (ConvertedType::DECIMAL, _) => return ColumnType::Number,
-        (_, Some(LogicalType::Timestamp { .. })) => return ColumnType::Integer,
+        (_, Some(LogicalType::Timestamp { .. })) => return ColumnType::DateTime,
         _ => {}
     }
     match field.get_physical_type() {

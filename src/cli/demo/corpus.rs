@@ -16,10 +16,6 @@ language: [zh, en]
 license: other
 modality: text
 domain: education
-dataset_info:
-  features:
-  - {name: id, dtype: int64}
-  - {name: text, dtype: string}
 provenance:
   collection_method: machine_generated
   source_licence: none (generated for a demonstration)
