@@ -253,6 +253,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(delivery::routes::get_entitlement)
         .service(delivery::routes::renew_entitlement)
         .service(delivery::routes::create_links)
+        .service(delivery::usage::routes::get_usage)
         .service(delivery::seats::routes::list_seats)
         .service(delivery::seats::routes::assign_seat)
         .service(delivery::seats::routes::free_seat)

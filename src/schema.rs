@@ -689,6 +689,29 @@ diesel::table! {
 }
 
 diesel::table! {
+    downloads (entitlement_id, version_id, day, desk) {
+        entitlement_id -> Text,
+        version_id -> Text,
+        day -> Text,
+        desk -> Text,
+        organisation_id -> Text,
+        provider_id -> Text,
+        listing_id -> Text,
+        shards -> BigInt,
+        bytes -> BigInt,
+        records -> BigInt,
+    }
+}
+
+diesel::table! {
+    download_excesses (entitlement_id, version_id, day) {
+        entitlement_id -> Text,
+        version_id -> Text,
+        day -> Text,
+    }
+}
+
+diesel::table! {
     receipts (id) {
         id -> Text,
         batch_id -> Text,
@@ -928,6 +951,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     subscription_versions,
     receipt_batches,
     receipts,
+    downloads,
+    download_excesses,
     models,
     model_versions,
     audit_reads,

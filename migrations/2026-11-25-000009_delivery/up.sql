@@ -68,6 +68,35 @@ CREATE TABLE receipts (
 );
 CREATE INDEX receipts_by_entitlement ON receipts (entitlement_id, id);
 CREATE INDEX receipts_by_sha256 ON receipts (sha256, id);
+CREATE INDEX receipts_by_shard ON receipts (entitlement_id, version_id, path, issued_at);
+
+-- How much was downloaded under each licence on each day: a shard counts once a day, however many links to it were given.
+CREATE TABLE downloads (
+    entitlement_id TEXT NOT NULL REFERENCES entitlements (id),
+    version_id TEXT NOT NULL REFERENCES seals (version_id),
+    -- In UTC, as 2026-01-31.
+    day TEXT NOT NULL,
+    -- Which process counted: no two write to the same row.
+    desk TEXT NOT NULL,
+    -- Who licensed it, from whom, and at which listing.
+    organisation_id TEXT NOT NULL REFERENCES organisations (id),
+    provider_id TEXT NOT NULL REFERENCES organisations (id),
+    listing_id TEXT NOT NULL REFERENCES listings (id),
+    shards BIGINT NOT NULL CHECK (shards > 0),
+    bytes BIGINT NOT NULL CHECK (bytes >= 0),
+    records BIGINT NOT NULL CHECK (records >= 0),
+    PRIMARY KEY (entitlement_id, version_id, day, desk)
+);
+CREATE INDEX downloads_by_holder ON downloads (organisation_id, day);
+CREATE INDEX downloads_by_provider ON downloads (provider_id, day);
+
+-- The days on which the sides of a licence were told of more downloads than its terms expect.
+CREATE TABLE download_excesses (
+    entitlement_id TEXT NOT NULL REFERENCES entitlements (id),
+    version_id TEXT NOT NULL REFERENCES seals (version_id),
+    day TEXT NOT NULL,
+    PRIMARY KEY (entitlement_id, version_id, day)
+);
 
 -- Who may evaluate which version by its sample, free of charge.
 CREATE TABLE evaluations (

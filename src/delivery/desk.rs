@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
 use super::access::{require_seat, require_usable};
+use super::usage::{self, Metered};
 use super::{Planned, Receipt, queries, subscriptions};
 use crate::db::{Conn, Db};
 use crate::error::{Error, Kind, Result};
@@ -28,17 +29,18 @@ type Answer = oneshot::Sender<Result<()>>;
 /// Commits receipts in groups. Cheap to clone.
 #[derive(Clone)]
 pub struct ReceiptDesk {
-    requests: mpsc::Sender<(Vec<Receipt>, Answer)>,
+    requests: mpsc::Sender<(Vec<Metered>, Answer)>,
 }
 
 impl ReceiptDesk {
     /// Opens a desk; it closes when every clone of it is gone.
     pub fn open(db: Db, keys: Arc<ExchangeKeys>, clock: Clock) -> Self {
-        let (requests, mut waiting) = mpsc::channel::<(Vec<Receipt>, Answer)>(QUEUE);
+        let (requests, mut waiting) = mpsc::channel::<(Vec<Metered>, Answer)>(QUEUE);
+        let name: Arc<str> = uuid::Uuid::now_v7().to_string().into();
         tokio::spawn(async move {
             let mut group = Vec::with_capacity(GROUP);
             while waiting.recv_many(&mut group, GROUP).await > 0 {
-                commit_group(&db, &keys, clock.now(), std::mem::take(&mut group)).await;
+                commit_group(&db, (&keys, &name), clock.now(), std::mem::take(&mut group)).await;
             }
         });
         Self { requests }
@@ -46,7 +48,7 @@ impl ReceiptDesk {
 
     /// Records receipts; when this returns `Ok`, they are durable and the links may leave.
     pub async fn record(&self, planned: Vec<Planned>) -> Result<Vec<Delivered>> {
-        let receipts = planned.iter().map(|plan| plan.receipt.clone()).collect();
+        let receipts = planned.iter().map(Metered::from).collect();
         let (answer, answered) = oneshot::channel();
         let busy = |_| Error::new(Kind::Unavailable, "too many downloads are being started at once");
         self.requests.try_send((receipts, answer)).map_err(busy)?;
@@ -55,10 +57,15 @@ impl ReceiptDesk {
     }
 }
 
-async fn commit_group(db: &Db, keys: &Arc<ExchangeKeys>, now: Instant, group: Vec<(Vec<Receipt>, Answer)>) {
+async fn commit_group(
+    db: &Db,
+    (keys, desk): (&Arc<ExchangeKeys>, &Arc<str>),
+    now: Instant,
+    group: Vec<(Vec<Metered>, Answer)>,
+) {
     let (requests, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-    let keys = keys.clone();
-    let outcome = db.write(move |c| commit(c, &keys, &requests, now)).await;
+    let (keys, desk) = (keys.clone(), desk.clone());
+    let outcome = db.write(move |c| commit(c, (&keys, &desk), &requests, now)).await;
     match outcome {
         Ok(each) => {
             for (answer, result) in answers.into_iter().zip(each) {
@@ -76,12 +83,18 @@ async fn commit_group(db: &Db, keys: &Arc<ExchangeKeys>, now: Instant, group: Ve
 
 /// Writes one batch with the receipts of every request whose entitlement still holds; one that no longer does
 /// is refused without harm to the others.
-fn commit(c: &mut Conn, keys: &ExchangeKeys, requests: &[Vec<Receipt>], now: Instant) -> Result<Vec<Result<()>>> {
+fn commit(
+    c: &mut Conn,
+    (keys, desk): (&ExchangeKeys, &str),
+    requests: &[Vec<Metered>],
+    now: Instant,
+) -> Result<Vec<Result<()>>> {
     let mut checked = Checked::new();
     let mut outcomes = Vec::with_capacity(requests.len());
     let mut admitted = Vec::new();
     for receipts in requests {
-        let versions: Result<Vec<_>> = receipts.iter().map(|receipt| check(c, &mut checked, receipt, now)).collect();
+        let versions: Result<Vec<_>> =
+            receipts.iter().map(|metered| check(c, &mut checked, &metered.receipt, now)).collect();
         match versions {
             // The transaction failed, and with it everybody's.
             Err(failed) if failed.kind.status().is_server_error() => return Err(failed),
@@ -93,7 +106,9 @@ fn commit(c: &mut Conn, keys: &ExchangeKeys, requests: &[Vec<Receipt>], now: Ins
         }
     }
     if !admitted.is_empty() {
-        write_batch(c, keys, &admitted, now)?;
+        usage::count(c, desk, &admitted, now)?;
+        let receipts: Vec<_> = admitted.iter().map(|(version, metered)| (*version, &metered.receipt)).collect();
+        write_batch(c, keys, &receipts, now)?;
         let licences: HashSet<_> = checked.into_keys().map(|(id, ..)| id).collect();
         for id in licences {
             note_progress(c, id, now)?;

@@ -21,6 +21,7 @@ pub mod seats;
 mod standing;
 pub mod subscriptions;
 pub mod trades;
+pub mod usage;
 
 pub use desk::{Delivered, ReceiptDesk};
 pub use holds::{hold, lift, recall};
@@ -135,6 +136,8 @@ pub struct Planned {
     pub shard: Shard,
     /// Where its bytes lie.
     pub storage_key: StorageKey,
+    /// That more is downloaded than the terms expect, if it is.
+    pub warning: Option<String>,
 }
 
 /// Pays an order from the buyer's wallet, and a voucher of `programme`, into escrow, and grants the licence, or lengthens the
@@ -295,9 +298,13 @@ pub fn plan(
             issued_at: now,
         };
         let storage_key = catalog::storage_key_of(c, shard.object_id)?;
-        Ok(Planned { receipt, shard, storage_key })
+        Ok(Planned { receipt, shard, storage_key, warning: None })
     };
-    paths.iter().map(planned).collect()
+    let mut planned: Vec<Planned> = paths.iter().map(planned).collect::<Result<_>>()?;
+    if let Some(warning) = usage::warning(c, &entitlement, version.id, &planned, now)? {
+        planned.iter_mut().for_each(|one| one.warning = Some(warning.clone()));
+    }
+    Ok(planned)
 }
 
 /// An entitlement under which the caller may download this version now.

@@ -277,6 +277,9 @@ pub(crate) struct LinksWanted {
 pub(crate) struct Links {
     /// One per path.
     links: Vec<Link>,
+    /// That more is downloaded than the terms expect; absent while it is not. Nothing is refused for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 /// Where to get one shard, for a few minutes.
@@ -311,6 +314,7 @@ pub(crate) async fn create_links(
     let (id, LinksWanted { paths, version }, now) = (*id, wanted.into_inner(), app.clock.now());
     let planned = app.db.read(move |c| super::plan(c, &caller, id, (version, &paths), now)).await?;
     let delivered = app.receipts.record(planned).await?;
+    let warning = delivered.first().and_then(|one| one.warning.clone());
     let mut links = Vec::with_capacity(delivered.len());
     for one in delivered {
         let url = super::link(&app.store, &one.storage_key, &one.shard, now).await?;
@@ -323,7 +327,7 @@ pub(crate) async fn create_links(
             receipt: one.receipt.receipt,
         });
     }
-    Ok(Json(Links { links }))
+    Ok(Json(Links { links, warning }))
 }
 
 /// Gives the licence's passport: every statement it rests on, with proofs, for verification offline.

@@ -30,8 +30,8 @@ pub struct Found {
     pub dataset: String,
     /// The commit that the revision stands for.
     pub commit: String,
-    /// That the licence ends soon, if it does.
-    pub warning: Option<String>,
+    /// That the licence ends soon, and that more is downloaded than its terms expect, as far as it is so.
+    pub warnings: Vec<String>,
     /// The file itself.
     pub content: Content,
 }
@@ -74,8 +74,13 @@ pub fn find(
     })?;
     let dataset = repo.dataset.full_name();
     let notice = i64::from(config.renewal_notice_days);
-    let warning = licence.expires_at.and_then(|end| ending(&dataset, revision, (end, notice), now));
-    Ok(Found { dataset, commit: revision.commit(), warning, content })
+    let ending = licence.expires_at.and_then(|end| ending(&dataset, revision, (end, notice), now));
+    let excess = match &content {
+        Content::Shard(planned) => planned.warning.as_ref(),
+        Content::Readme(..) => None,
+    };
+    let excess = excess.map(|excess| format!("downloads {dataset} {}; {excess}", revision.tag()));
+    Ok(Found { dataset, commit: revision.commit(), warnings: ending.into_iter().chain(excess).collect(), content })
 }
 
 /// What the first of the caller's licences to a revision gives that allows it: one may be for a part, and another for the

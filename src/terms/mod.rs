@@ -6,6 +6,7 @@
 //! Invariant: what is not mentioned is not permitted, and what is prohibited is not permitted even where it is
 //! mentioned as permitted too.
 
+mod downloads;
 pub mod odrl;
 mod price;
 mod queries;
@@ -13,6 +14,7 @@ pub mod routes;
 mod shares;
 mod subscription;
 
+pub use downloads::ExpectedDownloads;
 pub use price::{MAX_AMOUNT_MINOR, Price, Unit, price};
 pub use shares::{MAX_ROYALTY_BASIS_POINTS, RevenueShare};
 pub use subscription::{is_subscription, joins};
@@ -92,6 +94,9 @@ pub struct TermsDocument {
     /// is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluation_days: Option<i32>,
+    /// How often the licensee is expected to download what it licensed; no expectation when absent. More is not refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_downloads: Option<ExpectedDownloads>,
     /// How what a sale leaves is divided between those who built the corpus: parts of 10,000 that sum to it. The provider
     /// has all of it when this is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,6 +216,7 @@ pub fn check(document: &TermsDocument) -> Result<()> {
     {
         return refused("seats", format!("{seats} is not between 1 and {MAX_SEATS}; leave it out for any number"));
     }
+    downloads::check(document)?;
     shares::check(document)?;
     check_territory(&document.territory)
 }
@@ -328,6 +334,7 @@ mod tests {
             divisible: false,
             preview: false,
             evaluation_days: None,
+            expected_downloads: None,
             revenue_shares: None,
             derivative_royalty_basis_points: None,
         }
@@ -384,6 +391,11 @@ mod tests {
         };
         check(&shared(&[("a", 3333), ("b", 6667)])).unwrap();
         check(&royalty(5000)).unwrap();
+        let expected = |times, per_days| TermsDocument {
+            expected_downloads: Some(ExpectedDownloads { times, per_days }),
+            ..base.clone()
+        };
+        check(&expected(1000, 366)).unwrap();
         let placed = |codes: &[&str]| codes.iter().map(|code| (*code).to_string()).collect::<Vec<_>>();
         for (field, bad) in [
             ("permitted_uses", document(&[], &[])),
@@ -397,6 +409,10 @@ mod tests {
             ("price.per", by_record(1, i64::MAX)),
             ("evaluation_days", TermsDocument { evaluation_days: Some(0), ..base.clone() }),
             ("evaluation_days", TermsDocument { evaluation_days: Some(366), ..base.clone() }),
+            ("expected_downloads.times", expected(0, 30)),
+            ("expected_downloads.times", expected(1001, 30)),
+            ("expected_downloads.per_days", expected(1, 0)),
+            ("expected_downloads.per_days", expected(1, 367)),
             ("divisible", TermsDocument { divisible: true, ..base.clone() }),
             ("duration_days", TermsDocument { duration_days: Some(0), ..base.clone() }),
             ("duration_days", TermsDocument { duration_days: Some(36_501), ..base.clone() }),
@@ -428,8 +444,15 @@ mod tests {
         schemas::validate("terms.v1", &signed.predicate).unwrap();
         let free = TermsDocument { price: Price::Free {}, duration_days: None, ..document(&[Use::Evaluate], &[]) };
         let counted = Price::PerUnit { unit: Unit::Token, amount: Money::new(5, Currency::CNY), per: 1000 };
-        let counted =
-            TermsDocument { price: counted, divisible: true, preview: true, evaluation_days: Some(14), ..free.clone() };
+        let expected_downloads = Some(ExpectedDownloads { times: 3, per_days: 30 });
+        let counted = TermsDocument {
+            price: counted,
+            divisible: true,
+            preview: true,
+            evaluation_days: Some(14),
+            expected_downloads,
+            ..free.clone()
+        };
         let subscribed = Price::Subscription { amount: Money::new(5, Currency::CNY), per_days: 30 };
         let subscribed = TermsDocument { price: subscribed, duration_days: Some(60), ..free.clone() };
         for terms in [free, counted, subscribed] {

@@ -11,7 +11,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{EVERYWHERE, Price, Terms, TermsDocument, Use};
+use super::{EVERYWHERE, ExpectedDownloads, Price, Terms, TermsDocument, Use};
 use crate::identity::Organisation;
 use crate::types::{Money, TermsId};
 
@@ -121,6 +121,10 @@ impl Policy<'_> {
         let prohibitions: Vec<Value> = prohibited.map(|used| self.rule("odrl:Prohibition", action(*used))).collect();
         if let Some(days) = document.evaluation_days {
             set_member(&mut policy, "cx:evaluationDays", json!(days));
+        }
+        if let Some(ExpectedDownloads { times, per_days }) = document.expected_downloads {
+            set_member(&mut policy, "cx:expectedDownloads", json!(times));
+            set_member(&mut policy, "cx:expectedDownloadDays", json!(per_days));
         }
         for (name, values) in [("odrl:prohibition", prohibitions), ("cx:revenueShare", self.revenue_shares())] {
             if !values.is_empty() {
@@ -354,6 +358,20 @@ const WORDS: &[Word] = &[
         None,
         ["Days of evaluation", "试用天数"],
         "For how many days a sample may be evaluated free of charge before the purchase.",
+    ),
+    (
+        "rdf:Property",
+        "expectedDownloads",
+        None,
+        ["Expected downloads", "预期下载次数"],
+        "How many times its bytes a licensee is expected to download within the expected download days. It may download more: both sides are told.",
+    ),
+    (
+        "rdf:Property",
+        "expectedDownloadDays",
+        None,
+        ["Days of expected downloads", "预期下载期间"],
+        "Within how many days the expected downloads are counted, the present day included.",
     ),
     (
         "rdf:Property",

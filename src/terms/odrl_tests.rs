@@ -85,6 +85,7 @@ fn rich() -> TermsDocument {
         divisible: true,
         preview: true,
         evaluation_days: Some(14),
+        expected_downloads: Some(ExpectedDownloads { times: 3, per_days: 30 }),
         revenue_shares: Some(vec![RevenueShare { organisation: "poetry-house".into(), basis_points: 10_000 }]),
         derivative_royalty_basis_points: Some(725),
     }

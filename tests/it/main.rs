@@ -50,5 +50,6 @@ mod subscriptions;
 mod support;
 mod takedowns;
 mod tidy;
+mod usage;
 mod vouchers;
 mod webhooks;

@@ -57,16 +57,16 @@ async fn resolve(
     let wanted = Wanted { organisation, name, revision, path };
     let asked = wanted.clone();
     let found = read(app, move |c| find(c, caller.0.as_ref(), &asked, &config, now)).await?;
-    let Found { commit, warning, .. } = &found;
-    let (commit, warning) = (commit.clone(), warning.clone());
+    let Found { commit, warnings, .. } = &found;
+    let (commit, warnings) = (commit.clone(), warnings.clone());
     let mut response = if wanted.revision == commit {
         answer(app, found.content, request, now).await?
     } else {
         pinned(app, &found.dataset, &commit, &wanted.path)?
     };
     set(&mut response, X_REPO_COMMIT, &commit)?;
-    if let Some(warning) = warning {
-        set(&mut response, X_HF_WARNING, &warning)?;
+    for warning in warnings {
+        response.headers_mut().append(X_HF_WARNING, written(&warning)?);
     }
     Ok(response)
 }
@@ -142,8 +142,10 @@ fn card(text: String, oid: &str, request: &HttpRequest) -> Result<HttpResponse> 
 }
 
 fn set(response: &mut HttpResponse, name: HeaderName, value: &str) -> Result<()> {
-    let value = HeaderValue::from_str(value)
-        .map_err(|error| Error::internal("a header value cannot be written").because(error))?;
-    response.headers_mut().insert(name, value);
+    response.headers_mut().insert(name, written(value)?);
     Ok(())
+}
+
+fn written(value: &str) -> Result<HeaderValue> {
+    HeaderValue::from_str(value).map_err(|error| Error::internal("a header value cannot be written").because(error))
 }

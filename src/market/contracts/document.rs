@@ -8,7 +8,7 @@ use crate::catalog::{Measure, Part};
 use crate::error::{Error, Kind, Result};
 use crate::identity::Organisation;
 use crate::provenance::{ResourceDescriptor, Statement, StatementKind};
-use crate::terms::{self, Price, TermsDocument, Unit, Use};
+use crate::terms::{self, ExpectedDownloads, Price, TermsDocument, Unit, Use};
 use crate::text_enum;
 use crate::types::{Digest, Instant, ListingId, Money, NegotiationId, OrderId, TermsId};
 
@@ -147,6 +147,9 @@ pub struct Licence {
     /// How many of the buyer's API tokens may use the licence at a time; absent for any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seats: Option<i32>,
+    /// How often the buyer is expected to download what is licensed; absent where nothing is expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_downloads: Option<ExpectedDownloads>,
 }
 
 impl Party {
@@ -184,6 +187,7 @@ impl Licence {
             attribution: terms.attribution,
             affiliates: terms.affiliates,
             seats: terms.seats,
+            expected_downloads: terms.expected_downloads,
         }
     }
 }

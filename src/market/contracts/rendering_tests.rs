@@ -72,6 +72,7 @@ fn every_value_that_is_agreed_changes_every_rendering() {
         ("/licence/attribution", json!(false)),
         ("/licence/affiliates", json!(true)),
         ("/licence/seats", json!(5)),
+        ("/licence/expected_downloads", json!({ "times": 3, "per_days": 30 })),
         ("/licence/new_versions", json!(true)),
         ("/price/amount_minor", json!(128_001)),
         ("/price/currency", json!("USD")),

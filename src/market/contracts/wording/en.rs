@@ -5,7 +5,7 @@ use crate::catalog::Part;
 use crate::market::contracts::amounts::{in_capitals, in_groups};
 use crate::market::contracts::document::{ContractDocument, Party, PricedBy};
 use crate::market::contracts::rendering::{Line, Paper};
-use crate::terms::Use;
+use crate::terms::{ExpectedDownloads, Use};
 use crate::types::Money;
 
 pub(in crate::market::contracts) fn paper(document: &ContractDocument) -> Paper {
@@ -155,6 +155,12 @@ fn limits(document: &ContractDocument) -> Vec<Line> {
     let mut lines = vec![item("Prohibited uses", prohibited), item("Affiliates", affiliates)];
     lines.extend(licence.seats.map(|seats| item("Seats (API tokens that may use the licence at a time)", seats)));
     lines.push(item("Attribution", attribution));
+    if let Some(ExpectedDownloads { times, per_days }) = licence.expected_downloads {
+        lines.push(item("Expected downloads", format!("{times} times the licensed bytes within {per_days} days")));
+        lines.push(said(
+            "Further downloads are not refused: the exchange warns Party B of them, and tells both parties.",
+        ));
+    }
     lines.push(said("The licence is not exclusive, and Party B cannot transfer it."));
     lines
 }

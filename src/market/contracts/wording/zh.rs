@@ -7,7 +7,7 @@ use crate::catalog::{Part, Selection};
 use crate::market::contracts::amounts::{in_capitals, in_groups};
 use crate::market::contracts::document::{ContractDocument, Party, PricedBy, PricedIn};
 use crate::market::contracts::rendering::{Line, Paper};
-use crate::terms::Use;
+use crate::terms::{ExpectedDownloads, Use};
 use crate::types::{Instant, Money};
 
 /// Beijing time is ahead of UTC, all year.
@@ -158,6 +158,10 @@ fn limits(document: &ContractDocument) -> Vec<Line> {
     let mut lines = vec![item("禁止用途", prohibited), item("关联方", affiliates)];
     lines.extend(licence.seats.map(|seats| item("席位数（可同时使用本授权的 API 令牌）", seats)));
     lines.push(item("署名", attribution));
+    if let Some(ExpectedDownloads { times, per_days }) = licence.expected_downloads {
+        lines.push(item("预期下载量", format!("每{per_days}日内下载许可字节数的{times}倍")));
+        lines.push(said("超出预期的下载不予拒绝：交易所向乙方提示，并告知双方。"));
+    }
     lines.push(said("本授权为非独占授权，乙方不得转让。"));
     lines
 }

@@ -1,0 +1,286 @@
+//! Usage: how much was downloaded under each licence, for who licensed it and for who sold it.
+//!
+//! It is counted in the transaction that records the receipts. A shard counts once a day (UTC) under a licence, whole, however
+//! many links to it were given: a download that is resumed, and a client that reads by ranges, download it once. So either
+//! side can count it again from its receipts. Each process counts in rows of its own, so that no two wait for each other.
+//!
+//! Terms may say how much is [expected](crate::terms::ExpectedDownloads). More is not refused: answers carry a warning, and
+//! both sides are told.
+//!
+//! Invariant: both sides are told of more than is expected once in each window of the terms.
+
+mod queries;
+pub(crate) mod routes;
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use chrono::NaiveDate;
+
+use super::{Entitlement, Planned, Receipt};
+use crate::catalog;
+use crate::db::{self, Conn};
+use crate::error::{Error, Result};
+use crate::identity::{self, Caller};
+use crate::terms::{self, ExpectedDownloads};
+use crate::text_enum;
+use crate::types::{EntitlementId, Instant, ListingId, Page, PageQuery, VersionId};
+use crate::{history, market};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest period that is summed up at a time, in days.
+const MAX_PERIOD_DAYS: i64 = 366;
+/// Paths that are looked up at a time.
+const PATHS: usize = 500;
+
+text_enum! {
+    /// On which side of the licences an organisation stands.
+    pub enum Side {
+        /// What it downloaded, by licence.
+        Licensee = "licensee",
+        /// What was downloaded of its corpora, by listing.
+        Provider = "provider",
+    }
+}
+
+/// Which usage.
+#[derive(Debug, Clone)]
+pub struct UsageQuery {
+    /// The handle of the organisation.
+    pub organisation: String,
+    /// On which side.
+    pub side: Side,
+    /// The first day (UTC); that of the present month when absent.
+    pub from: Option<String>,
+    /// The last day; the present one when absent.
+    pub to: Option<String>,
+}
+
+/// What is counted together: the downloads under a licence, or under all that were bought at a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Under {
+    /// A licence.
+    Licence(EntitlementId),
+    /// The licences that were bought at a listing.
+    Listing(ListingId),
+}
+
+/// What was downloaded of a version.
+#[derive(Debug, Clone)]
+pub struct Usage {
+    /// Under what.
+    pub under: Under,
+    /// The version.
+    pub version_id: VersionId,
+    /// Under how many licences.
+    pub licences: i64,
+    /// How many shards, each once a day and licence.
+    pub shards: i64,
+    /// The sum of their sizes.
+    pub bytes: i64,
+    /// The sum of their records, as far as shards say how many they hold.
+    pub records: i64,
+}
+
+/// What an organisation downloaded, or what was downloaded of its corpora, in a period: for its members.
+///
+/// # Errors
+/// `NotFound` or `Forbidden` unless the caller is one; `Invalid`, naming the parameter.
+pub fn usage(c: &mut Conn, caller: &Caller, query: &UsageQuery, page: &PageQuery, now: Instant) -> Result<Page<Usage>> {
+    let organisation = identity::for_member(c, caller, &query.organisation, &[])?;
+    let (from, to) = period(query, now)?;
+    let (limit, after) = (page.limit()?, after(page)?);
+    let days = (from.as_str(), to.as_str());
+    let rows = match query.side {
+        Side::Licensee => queries::list_by_licence(c, organisation.id, days, after, limit.saturating_add(1))?,
+        Side::Provider => queries::list_by_listing(c, organisation.id, days, after, limit.saturating_add(1))?,
+    };
+    Ok(Page::new(rows, limit, |row| match row.under {
+        Under::Licence(id) => format!("{id}.{}", row.version_id),
+        Under::Listing(id) => format!("{id}.{}", row.version_id),
+    }))
+}
+
+/// The first and the last day of a period.
+fn period(query: &UsageQuery, now: Instant) -> Result<(String, String)> {
+    let read = |field: &str, text: &str| {
+        let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|date| date.to_string() == text);
+        date.ok_or_else(|| Error::invalid(field, format!("{text:?} is not a day such as 2026-01-31")))
+    };
+    let today = day(now);
+    let to = read("to", query.to.as_deref().unwrap_or(&today))?;
+    let first = format!("{}01", today.get(..8).unwrap_or_default());
+    let from = read("from", query.from.as_deref().unwrap_or(&first))?;
+    let days = (to - from).num_days().saturating_add(1);
+    if !(1..=MAX_PERIOD_DAYS).contains(&days) {
+        let detail = format!("from {from} to {to} are {days} days, not 1 to {MAX_PERIOD_DAYS}");
+        return Err(Error::invalid("to", detail).remedy("ask for one year at a time"));
+    }
+    Ok((from.to_string(), to.to_string()))
+}
+
+/// The line after which a page begins: a licence or listing, and a version.
+fn after(page: &PageQuery) -> Result<(&str, &str)> {
+    match page.after()? {
+        "" => Ok(("", "")),
+        key => key.split_once('.').ok_or_else(|| {
+            Error::invalid("cursor", "this is not a cursor of this list").remedy("send the `next` of a page")
+        }),
+    }
+}
+
+/// The day of an instant, in UTC: 2026-01-31. Days sort as their texts do.
+fn day(at: Instant) -> String {
+    at.to_string().get(..10).unwrap_or_default().to_string()
+}
+
+/// Its beginning and its end.
+fn bounds(at: Instant) -> (Instant, Instant) {
+    let day = i64::try_from(DAY.as_micros()).unwrap_or(i64::MAX);
+    let start = Instant::from_unix_micros(at.unix_micros().div_euclid(day).saturating_mul(day));
+    (start, start.plus(DAY))
+}
+
+/// A receipt, and how many records its shard holds.
+#[derive(Debug, Clone)]
+pub(super) struct Metered {
+    pub(super) receipt: Receipt,
+    pub(super) records: Option<i64>,
+}
+
+impl From<&Planned> for Metered {
+    fn from(planned: &Planned) -> Self {
+        Self { receipt: planned.receipt.clone(), records: planned.shard.records }
+    }
+}
+
+/// How much is counted at a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    shards: i64,
+    bytes: i64,
+    records: i64,
+}
+
+/// Counts receipts that are about to be recorded, in the rows of one desk.
+pub(super) fn count(c: &mut Conn, desk: &str, receipts: &[(VersionId, &Metered)], now: Instant) -> Result<()> {
+    let mut groups: BTreeMap<(EntitlementId, VersionId, Instant), BTreeMap<&str, &Metered>> = BTreeMap::new();
+    for (version, metered) in receipts {
+        let (start, _) = bounds(metered.receipt.issued_at);
+        let group = groups.entry((metered.receipt.entitlement, *version, start)).or_default();
+        group.insert(&metered.receipt.path, metered);
+    }
+    for ((licence, version, start), shards) in groups {
+        let paths: Vec<&str> = shards.keys().copied().collect();
+        let known = counted(c, licence, version, &paths, start)?;
+        let mut sum = Count::default();
+        for (_, Metered { receipt, records }) in shards.into_iter().filter(|(path, _)| !known.contains(*path)) {
+            sum.shards = sum.shards.saturating_add(1);
+            sum.bytes = sum.bytes.saturating_add(receipt.size_bytes);
+            sum.records = sum.records.saturating_add(records.unwrap_or(0));
+        }
+        if sum.shards > 0 {
+            let entitlement = super::entitlement_of(c, licence)?;
+            let order = market::order(c, entitlement.order_id)?;
+            queries::add(c, (&entitlement, &order), (version, &day(start), desk), sum)?;
+            tell_of_excess(c, &entitlement, version, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Which of these shards were counted on a day already.
+fn counted(
+    c: &mut Conn,
+    licence: EntitlementId,
+    version: VersionId,
+    paths: &[&str],
+    at: Instant,
+) -> Result<HashSet<String>> {
+    let (start, end) = bounds(at);
+    let mut known = HashSet::new();
+    for paths in paths.chunks(PATHS) {
+        known.extend(queries::list_downloaded(c, (licence, version), paths, (start, end))?);
+    }
+    Ok(known)
+}
+
+/// How much more than is expected a licensee downloads of a version.
+#[derive(Debug, Clone, Copy)]
+struct Excess {
+    expected: ExpectedDownloads,
+    bytes: i64,
+}
+
+/// What was downloaded of a version in the terms' window with so much more, if that is more than is expected.
+fn excess(c: &mut Conn, licence: &Entitlement, version: VersionId, more: i64, now: Instant) -> Result<Option<Excess>> {
+    let Some(expected) = expectation(c, licence)? else { return Ok(None) };
+    let bytes = queries::sum_since(c, licence.id, version, &window(expected, now))?.saturating_add(more);
+    let most = licensed_bytes(c, licence, version)?.saturating_mul(i64::from(expected.times));
+    Ok((bytes > most).then_some(Excess { expected, bytes }))
+}
+
+fn expectation(c: &mut Conn, licence: &Entitlement) -> Result<Option<ExpectedDownloads>> {
+    Ok(terms::terms(c, licence.terms_id)?.document.expected_downloads)
+}
+
+/// The first day of the window that ends today.
+fn window(ExpectedDownloads { per_days, .. }: ExpectedDownloads, now: Instant) -> String {
+    day(now.minus(DAY * per_days.saturating_sub(1).unsigned_abs()))
+}
+
+/// How much a licence lets its holder download of a version: a sealed version never changes, and a part never does.
+fn licensed_bytes(c: &mut Conn, licence: &Entitlement, version: VersionId) -> Result<i64> {
+    #[derive(Clone)]
+    struct Bytes(i64);
+    let Some(selection) = licence.selection().filter(|_| version == licence.version_id) else {
+        return Ok(catalog::seal_of(c, version)?.total_bytes);
+    };
+    let chosen = |c: &mut Conn| catalog::choose(c, version, selection).map(|(measure, _)| Some(Bytes(measure.bytes)));
+    Ok(db::fact(c, licence.id, chosen)?.map_or(0, |bytes: Bytes| bytes.0))
+}
+
+/// Tells both sides that more is downloaded than is expected, unless they were told within the window.
+fn tell_of_excess(c: &mut Conn, licence: &Entitlement, version: VersionId, now: Instant) -> Result<()> {
+    let Some(Excess { expected, .. }) = excess(c, licence, version, 0, now)? else { return Ok(()) };
+    if queries::is_told(c, licence.id, version, &window(expected, now))? {
+        return Ok(());
+    }
+    queries::insert_told(c, licence.id, version, &day(now))?;
+    let reason = format!("{} was downloaded {}", name(c, version)?, more_than(expected));
+    history::record(c, licence.id, Some(licence.state.as_str()), "downloads_exceeded", "exchange", &reason, now)
+}
+
+fn name(c: &mut Conn, version: VersionId) -> Result<String> {
+    let name = catalog::name_of(c, version)?;
+    Ok(format!("{} v{}", name.dataset, name.number))
+}
+
+fn more_than(ExpectedDownloads { times, per_days }: ExpectedDownloads) -> String {
+    let plural = |number: i32| if number == 1 { "" } else { "s" };
+    format!("more than {times} time{} within {per_days} day{}", plural(times), plural(per_days))
+}
+
+/// What a licensee is told that downloads more of a version than is expected, with what it asks for now.
+pub(super) fn warning(
+    c: &mut Conn,
+    licence: &Entitlement,
+    version: VersionId,
+    planned: &[Planned],
+    now: Instant,
+) -> Result<Option<String>> {
+    if expectation(c, licence)?.is_none() {
+        return Ok(None);
+    }
+    let sizes: BTreeMap<&str, i64> =
+        planned.iter().map(|one| (one.shard.path.as_str(), one.shard.size_bytes)).collect();
+    let paths: Vec<&str> = sizes.keys().copied().collect();
+    let known = counted(c, licence.id, version, &paths, now)?;
+    let new = sizes.iter().filter(|(path, _)| !known.contains(**path)).map(|(_, size)| *size);
+    let more = new.fold(0, i64::saturating_add);
+    let Some(Excess { expected, bytes }) = excess(c, licence, version, more, now)? else { return Ok(None) };
+    let (name, extent) = (name(c, version)?, more_than(expected));
+    Ok(Some(format!(
+        "you download {name} {extent}, {bytes} bytes, which is more than the terms of your licence expect"
+    )))
+}
