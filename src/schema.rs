@@ -32,6 +32,7 @@ diesel::table! {
     jobs (id) {
         id -> Text,
         payload -> Text,
+        is_long -> Bool,
         state -> Text,
         run_at -> Timestamp,
         attempts -> Integer,

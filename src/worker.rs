@@ -12,12 +12,13 @@ use crate::compliance::{self, takedowns};
 use crate::error::{Error, Result};
 use crate::events::webhooks::courier;
 use crate::events::{dispatch, retention};
-use crate::jobs::{self, Job, Leased};
+use crate::jobs::{self, Job, Lane, Leased};
 use crate::provenance::publication::Publisher;
 use crate::provenance::sequencer;
 use crate::{catalog, delivery, ledger, market};
 
-const JOBS_AT_ONCE: usize = 2;
+/// What works on jobs at once.
+const LANES: [Lane; 2] = [Lane::Any, Lane::Short];
 /// To how many webhooks one process sends at once.
 const COURIERS: usize = 16;
 /// How often an idle worker looks for work; the sequencer and the dispatcher let it gather for as long, and take it at once.
@@ -32,8 +33,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub async fn run(app: App, stop: CancellationToken) {
     let owner = uuid::Uuid::now_v7().to_string();
     let mut tasks = tokio::task::JoinSet::new();
-    for lane in 0..JOBS_AT_ONCE {
-        tasks.spawn(work(app.clone(), format!("{owner}/{lane}"), stop.clone()));
+    for (number, lane) in LANES.into_iter().enumerate() {
+        tasks.spawn(work(app.clone(), format!("{owner}/{number}"), lane, stop.clone()));
     }
     tasks.spawn(sweep(app.clone(), stop.clone()));
     tasks.spawn(tell(app.clone(), owner.clone(), stop.clone()));
@@ -59,9 +60,9 @@ async fn perform(app: &App, job: Job) -> Result<()> {
     }
 }
 
-async fn work(app: App, owner: String, stop: CancellationToken) {
+async fn work(app: App, owner: String, lane: Lane, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        let pause = match next(&app, &owner).await {
+        let pause = match next(&app, &owner, lane).await {
             Ok(Some(leased)) => {
                 run_one(&app, leased, &stop).await;
                 continue;
@@ -76,13 +77,13 @@ async fn work(app: App, owner: String, stop: CancellationToken) {
     }
 }
 
-async fn next(app: &App, owner: &str) -> Result<Option<Leased>> {
+async fn next(app: &App, owner: &str, lane: Lane) -> Result<Option<Leased>> {
     let now = app.clock.now();
-    if !app.db.read(move |c| jobs::is_any_due(c, now)).await? {
+    if !app.db.read(move |c| jobs::is_any_due(c, lane, now)).await? {
         return Ok(None);
     }
     let owner = owner.to_string();
-    app.db.write(move |c| jobs::lease(c, &owner, now)).await
+    app.db.write(move |c| jobs::lease(c, &owner, lane, now)).await
 }
 
 /// Runs a job while keeping its lease, and settles what became of it.

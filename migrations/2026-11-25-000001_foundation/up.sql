@@ -4,6 +4,8 @@
 CREATE TABLE jobs (
     id TEXT NOT NULL PRIMARY KEY,
     payload TEXT NOT NULL,
+    -- Whether it may take hours: not every lane of a worker takes such a job.
+    is_long BOOLEAN NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('ready', 'leased', 'dead')),
     run_at TIMESTAMP NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,

@@ -240,6 +240,21 @@ pub(super) fn list_shards(c: &mut Conn, version: VersionId, after: &str, limit: 
         .load(c)
 }
 
+/// The first shards of a version, each with where its bytes lie.
+pub(super) fn list_stored_shards(
+    c: &mut Conn,
+    version: VersionId,
+    limit: i64,
+) -> QueryResult<Vec<(Shard, StorageKey)>> {
+    shards::table
+        .inner_join(objects::table)
+        .filter(shards::version_id.eq(version))
+        .order(shards::path)
+        .limit(limit)
+        .select((Shard::as_select(), objects::storage_key))
+        .load(c)
+}
+
 /// What the shards of some versions are, by version and media type.
 pub(super) fn list_media(c: &mut Conn, versions: &[VersionId]) -> QueryResult<Vec<Media>> {
     type Row = (VersionId, String, i64, i64, Option<String>, Option<Digest>);

@@ -61,6 +61,22 @@ pub enum Job {
     },
 }
 
+impl Job {
+    /// Whether it may take hours: it reads a whole corpus.
+    fn is_long(&self) -> bool {
+        matches!(self, Self::InspectVersion { .. })
+    }
+}
+
+/// Which jobs a lane of a worker takes. However many long ones wait, one lane is there for the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Every job.
+    Any,
+    /// All but those that may take hours.
+    Short,
+}
+
 /// A job in a worker's hands.
 #[derive(Debug, Clone)]
 pub struct Leased {
@@ -76,18 +92,19 @@ pub struct Leased {
 /// Queues a job in the caller's transaction, to run at `run_at` or later.
 pub fn enqueue(c: &mut Conn, job: Job, run_at: Instant) -> Result<JobId> {
     let id = JobId::new(run_at);
-    queries::insert_job(c, id, &Json(job), run_at)?;
+    let is_long = job.is_long();
+    queries::insert_job(c, id, (&Json(job), is_long), run_at)?;
     Ok(id)
 }
 
-/// True if some job waits for a worker now.
-pub fn is_any_due(c: &mut Conn, now: Instant) -> Result<bool> {
-    Ok(queries::find_due_job(c, now)?.is_some())
+/// True if some job waits for this lane of a worker now.
+pub fn is_any_due(c: &mut Conn, lane: Lane, now: Instant) -> Result<bool> {
+    Ok(queries::find_due_job(c, lane, now)?.is_some())
 }
 
-/// Takes the next job that is due, if there is one.
-pub fn lease(c: &mut Conn, owner: &str, now: Instant) -> Result<Option<Leased>> {
-    let Some(row) = queries::find_due_job(c, now)? else {
+/// Takes the next job that is due for this lane, if there is one.
+pub fn lease(c: &mut Conn, owner: &str, lane: Lane, now: Instant) -> Result<Option<Leased>> {
+    let Some(row) = queries::find_due_job(c, lane, now)? else {
         return Ok(None);
     };
     queries::set_leased(c, row.id, owner, row.attempts + 1, now.plus(LEASE))?;
@@ -130,4 +147,33 @@ pub struct Count {
     pub live: i64,
     /// Set aside after too many failures.
     pub dead: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::Db;
+
+    #[tokio::test]
+    async fn whatever_long_jobs_wait_one_lane_is_there_for_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&folder.path().join("db.sqlite3").display().to_string(), 1).unwrap();
+        db.migrate().await.unwrap();
+        let now = Instant::from_unix_micros(1_800_000_000_000_000);
+        let long = Job::InspectVersion { version_id: VersionId::new(now) };
+        let short = Job::SweepObject { storage_key: "objects/00/none".to_string() };
+        let (first, second) = (long.clone(), short.clone());
+        db.write(move |c| {
+            enqueue(c, first.clone(), now)?;
+            enqueue(c, second.clone(), now.plus(LEASE))
+        })
+        .await
+        .unwrap();
+        let later = now.plus(LEASE * 2);
+        assert!(!db.read(move |c| is_any_due(c, Lane::Short, now)).await.unwrap(), "only a long one is due");
+        let taken = async |lane| db.write(move |c| lease(c, "worker", lane, later)).await.unwrap().map(|job| job.job);
+        assert_eq!(taken(Lane::Short).await, Some(short));
+        assert_eq!(taken(Lane::Short).await, None);
+        assert_eq!(taken(Lane::Any).await, Some(long));
+    }
 }

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::Job;
+use super::{Job, Lane};
 use crate::db::{Conn, MultiBackend};
 use crate::schema::jobs;
 use crate::types::{Instant, JobId, Json};
@@ -15,11 +15,17 @@ pub(super) struct DueJob {
     pub(super) attempts: i32,
 }
 
-pub(super) fn insert_job(c: &mut Conn, id: JobId, payload: &Json<Job>, run_at: Instant) -> QueryResult<usize> {
+pub(super) fn insert_job(
+    c: &mut Conn,
+    id: JobId,
+    (payload, is_long): (&Json<Job>, bool),
+    run_at: Instant,
+) -> QueryResult<usize> {
     diesel::insert_into(jobs::table)
         .values((
             jobs::id.eq(id),
             jobs::payload.eq(payload),
+            jobs::is_long.eq(is_long),
             jobs::state.eq("ready"),
             jobs::run_at.eq(run_at),
             jobs::created_at.eq(run_at),
@@ -27,11 +33,20 @@ pub(super) fn insert_job(c: &mut Conn, id: JobId, payload: &Json<Job>, run_at: I
         .execute(c)
 }
 
-/// The oldest job that is due; a leased one is due when its lease has lapsed.
-pub(super) fn find_due_job(c: &mut Conn, now: Instant) -> QueryResult<Option<DueJob>> {
+/// The oldest job that is due for a lane; a leased one is due when its lease has lapsed.
+pub(super) fn find_due_job(c: &mut Conn, lane: Lane, now: Instant) -> QueryResult<Option<DueJob>> {
     let ready = jobs::state.eq("ready").and(jobs::run_at.le(now));
     let lapsed = jobs::state.eq("leased").and(jobs::leased_until.assume_not_null().lt(now));
-    jobs::table.filter(ready.or(lapsed)).order((jobs::run_at, jobs::id)).select(DueJob::as_select()).first(c).optional()
+    jobs::table
+        .filter(ready.or(lapsed))
+        .filter(jobs::is_long.eq_any(match lane {
+            Lane::Any => &[false, true][..],
+            Lane::Short => &[false],
+        }))
+        .order((jobs::run_at, jobs::id))
+        .select(DueJob::as_select())
+        .first(c)
+        .optional()
 }
 
 pub(super) fn set_leased(c: &mut Conn, id: JobId, owner: &str, attempts: i32, until: Instant) -> QueryResult<usize> {

@@ -3,10 +3,11 @@
 //! The library would unpack a page to whatever size it has, so it is told that pages are not packed, and they are unpacked
 //! here. What all columns hold at a time has a limit, too.
 
-use std::io::{Cursor, Read as _};
+use std::io::{Cursor, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use brotli_decompressor::Decompressor;
 use bytes::Bytes;
 use parquet::basic::Compression;
 use parquet::bloom_filter::Sbbf;
@@ -25,6 +26,8 @@ use super::unpacking::{Limits, Packing, unpack};
 const WINDOW_BYTES: u64 = 1 << 20;
 /// The largest page, packed or not.
 const MAX_PAGE_BYTES: u64 = 64 << 20;
+/// What Brotli reads at a time.
+const BROTLI_BUFFER: usize = 4096;
 /// What the pages of all columns take at a time.
 const MAX_HELD_BYTES: u64 = 512 << 20;
 
@@ -199,21 +202,58 @@ fn unpacked(packed: &Bytes, compression: Compression) -> Result<Bytes> {
         Compression::SNAPPY => return unsnapped(packed),
         Compression::GZIP(_) => Packing::Gzip,
         Compression::ZSTD(_) => Packing::Zstd,
-        other => return Err(fault(format!("{other} is not read"))),
+        Compression::BROTLI(_) => return read_whole(Decompressor::new(packed.as_ref(), BROTLI_BUFFER)),
+        Compression::LZ4_RAW => return unlz4(packed).map(Bytes::from),
+        Compression::LZ4 => return unframed(packed),
+        Compression::LZO => {
+            return Err(fault("LZO is not read: write it with ZSTD, SNAPPY, GZIP, LZ4_RAW or BROTLI"));
+        }
     };
+    read_whole(unpack(packed.as_ref(), Some(packing)))
+}
+
+fn read_whole(unpacked: impl Read) -> Result<Bytes> {
     let mut bytes = Vec::new();
-    unpack(packed.as_ref(), Some(packing)).take(MAX_PAGE_BYTES + 1).read_to_end(&mut bytes)?;
+    unpacked.take(MAX_PAGE_BYTES + 1).read_to_end(&mut bytes)?;
     if length(&bytes) > MAX_PAGE_BYTES {
-        return Err(fault(format!("a page unpacks to more than {MAX_PAGE_BYTES} bytes")));
+        return Err(too_large());
     }
     Ok(bytes.into())
+}
+
+fn too_large() -> ParquetError {
+    fault(format!("a page unpacks to more than {MAX_PAGE_BYTES} bytes"))
+}
+
+/// A block of LZ4 unpacks to no more than 255 times its size.
+fn unlz4(packed: &[u8]) -> Result<Vec<u8>> {
+    let most = length(packed).saturating_mul(255).saturating_add(64).min(MAX_PAGE_BYTES);
+    let most = usize::try_from(most).map_err(|_| too_large())?;
+    lz4_flex::block::decompress(packed, most).map_err(|error| fault(format!("LZ4: {error}")))
+}
+
+/// What writers before LZ4_RAW made, as Hadoop does: blocks, each after the two sizes that it has.
+fn unframed(mut packed: &[u8]) -> Result<Bytes> {
+    let broken = || fault("its LZ4 has not the frames of Hadoop: write it with LZ4_RAW or ZSTD");
+    let mut bytes = Vec::new();
+    while let Some((sizes, rest)) = packed.split_first_chunk::<8>() {
+        let [_, _, _, _, size @ ..] = *sizes;
+        let block = usize::try_from(u32::from_be_bytes(size)).map_err(|_| broken())?;
+        let (block, rest) = rest.split_at_checked(block).ok_or_else(broken)?;
+        bytes.extend(unlz4(block)?);
+        if length(&bytes) > MAX_PAGE_BYTES {
+            return Err(too_large());
+        }
+        packed = rest;
+    }
+    if packed.is_empty() { Ok(bytes.into()) } else { Err(broken()) }
 }
 
 fn unsnapped(packed: &[u8]) -> Result<Bytes> {
     let snapped = |error: snap::Error| fault(error.to_string());
     let size = u64::try_from(snap::raw::decompress_len(packed).map_err(snapped)?).unwrap_or(u64::MAX);
     if size > MAX_PAGE_BYTES {
-        return Err(fault(format!("a page unpacks to more than {MAX_PAGE_BYTES} bytes")));
+        return Err(too_large());
     }
     Ok(snap::raw::Decoder::new().decompress_vec(packed).map_err(snapped)?.into())
 }
@@ -245,5 +285,41 @@ impl PageReader for Pages {
 impl Drop for Pages {
     fn drop(&mut self) {
         self.budget.held.fetch_sub(self.held.iter().sum(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::basic::BrotliLevel;
+
+    use super::*;
+
+    #[test]
+    fn every_codec_of_parquet_but_lzo_is_unpacked() {
+        let whole = b"spring ".repeat(20);
+        let lz4 = lz4_flex::block::compress(&whole);
+        let sizes = [whole.len(), lz4.len()].map(|size| u32::try_from(size).unwrap().to_be_bytes());
+        let framed = [&sizes.concat()[..], &lz4].concat();
+        let brotli = hex::decode("1b8b000024408a90c42aa9f40f").unwrap();
+        for (packed, compression) in [
+            (whole.clone(), Compression::UNCOMPRESSED),
+            (lz4, Compression::LZ4_RAW),
+            (framed, Compression::LZ4),
+            (brotli, Compression::BROTLI(BrotliLevel::default())),
+        ] {
+            assert_eq!(unpacked(&Bytes::from(packed), compression).unwrap(), whole, "{compression}");
+        }
+        let why = unpacked(&Bytes::from(whole), Compression::LZO).unwrap_err().to_string();
+        assert!(why.contains("write it with ZSTD"), "{why}");
+    }
+
+    #[test]
+    fn what_is_not_lz4_is_refused_and_what_would_not_end_is_stopped() {
+        for broken in [&b"\xff\xff\xff"[..], &[0x10, 0x41, 0xff, 0xff]] {
+            assert!(unlz4(broken).is_err());
+            assert!(unframed(broken).is_err());
+        }
+        let bomb = lz4_flex::block::compress(&vec![0; usize::try_from(MAX_PAGE_BYTES).unwrap() + 1]);
+        assert!(unlz4(&bomb).is_err());
     }
 }
