@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::facets::{self, Facet};
-use super::queries::{self, OnBoard, Which};
+use super::queries::{self, OnBoard};
 use crate::catalog::Dataset;
 use crate::catalog::card::Card;
 use crate::db::Conn;
@@ -17,6 +17,9 @@ const TAGS: &[&str] = &["tags", "keywords", "task_categories", "license", "prett
 const MOST_TAGS: usize = 100;
 /// How much of a card is searched, in bytes: more is not read through to judge a corpus.
 const CARD_BYTES: usize = 64 * 1024;
+/// How many bytes of cards are read at a time, and how many listings: a card may have a mebibyte.
+const BATCH_BYTES: i64 = 8 * 1024 * 1024;
+const BATCH: usize = 500;
 
 /// A listing on the board, and what is said of it.
 #[derive(Debug, Clone)]
@@ -27,7 +30,7 @@ pub struct Entry {
     pub dataset: Dataset,
     /// The number of the version.
     pub version: i32,
-    /// The dataset card of that version.
+    /// The beginning of the dataset card of that version.
     pub card: String,
     /// The legal name of the provider.
     pub provider: String,
@@ -79,21 +82,38 @@ fn start_of(text: &str) -> &str {
     text.get(..text.floor_char_boundary(CARD_BYTES)).unwrap_or(text)
 }
 
-/// What is on the board of these datasets: the listings of the newest version that has any.
-pub(super) fn of_datasets(c: &mut Conn, datasets: &[DatasetId]) -> Result<Vec<Entry>> {
-    let mut found = queries::list_on_board(c, Which::OfDatasets(datasets))?;
+/// What is on the board of these datasets: the listings of the newest version that has any, in batches whose cards are at
+/// most [`BATCH_BYTES`] together, or a single one.
+pub(super) fn batches(c: &mut Conn, datasets: &[DatasetId]) -> Result<Vec<Vec<ListingId>>> {
+    let mut found = queries::list_sizes(c, datasets)?;
     let mut newest: HashMap<DatasetId, i32> = HashMap::new();
-    for row in &found {
-        let number = newest.entry(row.dataset.id).or_insert(row.version);
-        *number = row.version.max(*number);
+    for (_, dataset, version, _) in &found {
+        let number = newest.entry(*dataset).or_insert(*version);
+        *number = (*version).max(*number);
     }
-    found.retain(|row| newest.get(&row.dataset.id) == Some(&row.version));
-    entries(c, found)
+    found.retain(|(_, dataset, version, _)| newest.get(dataset) == Some(version));
+    Ok(in_batches(found.into_iter().map(|(listing, _, _, bytes)| (listing, bytes))))
+}
+
+fn in_batches<T>(items: impl Iterator<Item = (T, i64)>) -> Vec<Vec<T>> {
+    let (mut batches, mut batch, mut held) = (Vec::new(), Vec::new(), 0_i64);
+    for (item, bytes) in items {
+        let with = held.saturating_add(bytes);
+        if !batch.is_empty() && (with > BATCH_BYTES || batch.len() >= BATCH) {
+            batches.push(std::mem::take(&mut batch));
+            held = bytes;
+        } else {
+            held = with;
+        }
+        batch.push(item);
+    }
+    batches.extend((!batch.is_empty()).then_some(batch));
+    batches
 }
 
 /// Those of these listings that are on the board.
 pub(super) fn of_listings(c: &mut Conn, listings: &[ListingId]) -> Result<Vec<Entry>> {
-    let found = queries::list_on_board(c, Which::Themselves(listings))?;
+    let found = queries::list_on_board(c, listings)?;
     entries(c, found)
 }
 
@@ -133,4 +153,19 @@ fn entries(c: &mut Conn, found: Vec<OnBoard>) -> Result<Vec<Entry>> {
 
 fn permitted(document: &TermsDocument) -> Vec<Use> {
     Use::ALL.iter().copied().filter(|wanted| terms::permits(document, *wanted).is_ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_bounded_in_bytes_and_in_number_and_lose_nothing() {
+        let batches = |sizes: &[i64]| in_batches(sizes.iter().copied().enumerate());
+        assert!(batches(&[]).is_empty());
+        assert_eq!(batches(&[1, 2, 3]), [vec![0, 1, 2]]);
+        assert_eq!(batches(&[BATCH_BYTES, 1, BATCH_BYTES + 1, 1]), [vec![0], vec![1], vec![2], vec![3]]);
+        let many = batches(&[1; BATCH + 1]);
+        assert_eq!(many.iter().map(Vec::len).collect::<Vec<_>>(), [BATCH, 1]);
+    }
 }

@@ -9,7 +9,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::changes::Change;
 use super::entry::{self, Entry};
@@ -18,7 +20,7 @@ use super::queries;
 use crate::app::App;
 use crate::db::{Conn, Db};
 use crate::error::{Error, Result};
-use crate::types::DatasetId;
+use crate::types::{DatasetId, ListingId};
 
 /// How often one looks for changes; between two commits it is at least as long.
 const TICK: Duration = Duration::from_millis(150);
@@ -28,6 +30,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const MOST_CHANGES: i64 = 1000;
 /// Datasets that are read at a time to build an index.
 const PAGE: i64 = 500;
+/// How many batches are read ahead of what is indexed.
+const AHEAD: usize = 2;
 /// After so many looks without a change, the memory for writing is given back.
 const IDLE_TICKS: u32 = 20;
 /// Processes that share a data directory.
@@ -65,7 +69,7 @@ async fn keep(app: &App, keeper: &mut Option<Keeper>) -> Result<bool> {
         return Err(Error::internal("the search index is not where it was"));
     }
     let position = kept.index.reach().position();
-    let (changes, datasets, entries) = app.db.read(move |c| news(c, position)).await?;
+    let News { changes, datasets, batches } = app.db.read(move |c| news(c, position)).await?;
     let Some(last) = changes.last().copied() else {
         kept.idle = kept.idle.saturating_add(1);
         if kept.idle == IDLE_TICKS {
@@ -74,23 +78,35 @@ async fn keep(app: &App, keeper: &mut Option<Keeper>) -> Result<bool> {
         return Ok(false);
     };
     let more = changes.len() >= usize::try_from(MOST_CHANGES).unwrap_or(usize::MAX);
-    let taken = move |kept: &mut Keeper| {
+    let removed = move |kept: &mut Keeper| {
         kept.idle = 0;
-        kept.index.replace(&datasets, &entries)?;
-        kept.index.commit(Reach::to(Some(last)))
+        kept.index.remove(&datasets)
     };
-    *keeper = Some(in_background(keeper.take(), taken).await?);
+    let mut kept = in_background(keeper.take(), removed).await?;
+    for listings in batches {
+        let entries = app.db.read(move |c| entry::of_listings(c, &listings)).await?;
+        kept = in_background(Some(kept), move |kept: &mut Keeper| kept.index.add(&entries)).await?;
+    }
+    let taken = move |kept: &mut Keeper| kept.index.commit(Reach::to(Some(last)));
+    *keeper = Some(in_background(Some(kept), taken).await?);
     Ok(more)
 }
 
-/// The changes after a position, and what is on the board now of the datasets they name.
-fn news(c: &mut Conn, position: i64) -> Result<(Vec<Change>, Vec<DatasetId>, Vec<Entry>)> {
+/// Changes, the datasets they name, and what is on the board now of these, in batches.
+struct News {
+    changes: Vec<Change>,
+    datasets: Vec<DatasetId>,
+    batches: Vec<Vec<ListingId>>,
+}
+
+/// What happened after a position.
+fn news(c: &mut Conn, position: i64) -> Result<News> {
     let changes = queries::list_changes(c, position, MOST_CHANGES)?;
     let mut datasets: Vec<DatasetId> = changes.iter().map(|change| change.dataset_id).collect();
     datasets.sort_unstable();
     datasets.dedup();
-    let entries = entry::of_datasets(c, &datasets)?;
-    Ok((changes, datasets, entries))
+    let batches = entry::batches(c, &datasets)?;
+    Ok(News { changes, datasets, batches })
 }
 
 /// Works on an index where that keeps nobody waiting. One that panics over what it finds is as good as lost.
@@ -140,17 +156,12 @@ async fn build(db: &Db, slot: &Slot) -> Result<BoardIndex> {
     remove(&next)?;
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(4));
     let mut index = BoardIndex::create(&next, threads)?;
-    let mut after = String::new();
-    loop {
-        let from = after.clone();
-        let page = move |c: &mut Conn| {
-            let datasets = queries::list_datasets_on_board(c, &from, PAGE)?;
-            Ok((datasets.last().copied(), entry::of_datasets(c, &datasets)?))
-        };
-        let (Some(last), entries) = db.read(page).await? else { break };
-        after = last.to_string();
+    let (read, mut waiting) = mpsc::channel(AHEAD);
+    let reader = AbortOnDropHandle::new(tokio::spawn(read_board(db.clone(), read)));
+    while let Some(entries) = waiting.recv().await {
         index = in_background(Some(index), move |index| index.add(&entries)).await?;
     }
+    reader.await.map_err(|error| Error::internal("reading the board panicked").because(error))??;
     let finish = move |index: &mut BoardIndex| {
         index.commit(reach)?;
         index.rest()
@@ -159,6 +170,26 @@ async fn build(db: &Db, slot: &Slot) -> Result<BoardIndex> {
     remove(&folder)?;
     std::fs::rename(&next, &folder)?;
     BoardIndex::open(&folder).ok_or_else(|| Error::internal("the search index that was just built cannot be used"))
+}
+
+/// Reads what is on the board, batch by batch, while what was read before is indexed.
+async fn read_board(db: Db, read: mpsc::Sender<Vec<Entry>>) -> Result<()> {
+    let mut after = String::new();
+    loop {
+        let from = after.clone();
+        let page = move |c: &mut Conn| {
+            let datasets = queries::list_datasets_on_board(c, &from, PAGE)?;
+            Ok((datasets.last().copied(), entry::batches(c, &datasets)?))
+        };
+        let (Some(last), batches) = db.read(page).await? else { return Ok(()) };
+        after = last.to_string();
+        for listings in batches {
+            let entries = db.read(move |c| entry::of_listings(c, &listings)).await?;
+            if read.send(entries).await.is_err() {
+                return Ok(()); // nobody builds any more
+            }
+        }
+    }
 }
 
 fn remove(folder: &Path) -> Result<()> {

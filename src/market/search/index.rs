@@ -227,17 +227,17 @@ impl BoardIndex {
         entries.iter().try_for_each(|entry| writer.add_document(fields.document(entry)).map(drop)).map_err(broken)
     }
 
-    /// Puts `entries` in the place of whatever there is of these datasets.
+    /// Removes whatever there is of these datasets.
     ///
     /// # Errors
-    /// `Internal`, when they cannot be written.
-    pub fn replace(&mut self, datasets: &[DatasetId], entries: &[Entry]) -> Result<()> {
+    /// `Internal`, when it cannot be written.
+    pub fn remove(&mut self, datasets: &[DatasetId]) -> Result<()> {
         let field = self.reading.fields.dataset;
         let writer = self.writer()?;
         for dataset in datasets {
             writer.delete_term(Term::from_field_text(field, &dataset.to_string()));
         }
-        self.add(entries)
+        Ok(())
     }
 
     /// Makes what was written durable and found, and notes up to which change it goes.

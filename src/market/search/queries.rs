@@ -1,6 +1,8 @@
 //! The `board_changes` table, and what is on the board with all that it is searched by.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
 
 use super::changes::Change;
 use crate::assessment::Answer;
@@ -61,16 +63,24 @@ pub(super) fn list_datasets_on_board(c: &mut Conn, after: &str, limit: i64) -> Q
         .load(c)
 }
 
-/// Which listings.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Which<'a> {
-    /// All of these datasets.
-    OfDatasets(&'a [DatasetId]),
-    /// These.
-    Themselves(&'a [ListingId]),
+/// The listings on the board of these datasets, oldest first, each with its dataset, the number of its version and the size
+/// of the card.
+pub(super) fn list_sizes(c: &mut Conn, datasets: &[DatasetId]) -> QueryResult<Vec<(ListingId, DatasetId, i32, i64)>> {
+    listings::table
+        .inner_join(seals::table.inner_join(versions::table))
+        .filter(listings::state.eq(ListingState::Listed))
+        .filter(versions::dataset_id.eq_any(datasets))
+        .order(listings::id)
+        .select((
+            listings::id,
+            versions::dataset_id,
+            versions::number,
+            sql::<BigInt>("CAST(OCTET_LENGTH(versions.card) AS BIGINT)"),
+        ))
+        .load(c)
 }
 
-/// A listing on the board, with what its version, its dataset, its provider and its terms say.
+/// A listing on the board, with what its version, its dataset, its provider and its terms say; of its card, the beginning.
 #[derive(Queryable)]
 pub(super) struct OnBoard {
     pub(super) listing: Listing,
@@ -82,29 +92,25 @@ pub(super) struct OnBoard {
     pub(super) terms: Json<TermsDocument>,
 }
 
-/// Those that are on the board now, oldest first.
-pub(super) fn list_on_board(c: &mut Conn, which: Which<'_>) -> QueryResult<Vec<OnBoard>> {
+/// Those of these that are on the board now, oldest first.
+pub(super) fn list_on_board(c: &mut Conn, ids: &[ListingId]) -> QueryResult<Vec<OnBoard>> {
     let version = versions::table.inner_join(datasets::table.inner_join(organisations::table));
-    let mut query = listings::table
+    listings::table
         .inner_join(seals::table.inner_join(version))
         .inner_join(terms::table)
         .filter(listings::state.eq(ListingState::Listed))
+        .filter(listings::id.eq_any(ids))
         .order(listings::id)
         .select((
             Listing::as_select(),
             Dataset::as_select(),
             versions::number,
-            versions::card,
+            sql::<Text>("SUBSTR(versions.card, 1, 65536)"),
             organisations::legal_name,
             Seal::as_select(),
             terms::document,
         ))
-        .into_boxed();
-    query = match which {
-        Which::OfDatasets(ids) => query.filter(datasets::id.eq_any(ids)),
-        Which::Themselves(ids) => query.filter(listings::id.eq_any(ids)),
-    };
-    query.load(c)
+        .load(c)
 }
 
 /// Every media type among the shards of each version.
