@@ -65,11 +65,12 @@ pub(super) struct Bought {
     pub(super) price: Money,
 }
 
+/// A listing, as far as a purchase or an evaluation needs it.
 #[derive(Deserialize)]
-struct Listing {
-    id: ListingId,
+pub(super) struct Listing {
+    pub(super) id: ListingId,
     terms_id: String,
-    version: i32,
+    pub(super) version: i32,
     state: String,
 }
 
@@ -113,7 +114,8 @@ impl Buy {
             Some(id) => Some(client.get(format!("/v1/offers/{id}")).send().await?),
             None => None,
         };
-        let listing = self.listing(client, offer.as_ref()).await?;
+        let at = offer.as_ref().map(|offer| offer.listing_id);
+        let listing = open_listing(client, &self.dataset, self.terms.as_deref(), at).await?;
         let mut wanted = json!({ "listing_id": listing.id, "organisation": organisation, "use": self.kind, "purpose": self.purpose });
         if let (Some(offer), Some(members)) = (&offer, wanted.as_object_mut()) {
             members.extend([("offer_id".to_string(), json!(offer.id)), ("price".to_string(), json!(offer.price))]);
@@ -149,29 +151,6 @@ impl Buy {
             )
         })?;
         Ok(bought)
-    }
-
-    async fn listing(&self, client: &Client, offer: Option<&Offer>) -> Result<Listing> {
-        let path = format!("/v1/listings?dataset={}", self.dataset.full_name());
-        let listings: Vec<Listing> = client.get_all(&path).await?;
-        let mut open: Vec<Listing> = listings
-            .into_iter()
-            .filter(|l| l.state == "listed")
-            .filter(|l| self.dataset.version.is_none_or(|wanted| wanted == l.version))
-            .filter(|l| offer.is_none_or(|offer| offer.listing_id == l.id))
-            .filter(|l| self.terms.as_ref().is_none_or(|wanted| *wanted == l.terms_id))
-            .collect();
-        open.sort_by_key(|l| std::cmp::Reverse(l.version));
-        let newest = open.first().map(|l| l.version);
-        open.retain(|l| Some(l.version) == newest);
-        match (open.pop(), open.is_empty()) {
-            (Some(listing), true) => Ok(listing),
-            (None, _) => Err(Error::not_found(format!("an open listing of {} under these terms", self.dataset))),
-            (Some(_), false) => {
-                Err(Error::invalid("terms", format!("{} is offered under several terms", self.dataset))
-                    .remedy("choose one with --terms; `corpex api GET '/v1/listings?dataset=…'` shows them"))
-            }
-        }
     }
 
     /// Which shards are wanted; all of them when nothing is said.
@@ -211,6 +190,32 @@ impl Buy {
             }
         }
         Ok(())
+    }
+}
+
+/// The only listing of the newest version on the board under these terms, or the one named.
+pub(super) async fn open_listing(
+    client: &Client,
+    dataset: &DatasetRef,
+    terms: Option<&str>,
+    named: Option<ListingId>,
+) -> Result<Listing> {
+    let listings: Vec<Listing> = client.get_all(&format!("/v1/listings?dataset={}", dataset.full_name())).await?;
+    let mut open: Vec<Listing> = listings
+        .into_iter()
+        .filter(|l| l.state == "listed")
+        .filter(|l| dataset.version.is_none_or(|wanted| wanted == l.version))
+        .filter(|l| named.is_none_or(|named| named == l.id))
+        .filter(|l| terms.is_none_or(|wanted| wanted == l.terms_id))
+        .collect();
+    open.sort_by_key(|l| std::cmp::Reverse(l.version));
+    let newest = open.first().map(|l| l.version);
+    open.retain(|l| Some(l.version) == newest);
+    match (open.pop(), open.is_empty()) {
+        (Some(listing), true) => Ok(listing),
+        (None, _) => Err(Error::not_found(format!("an open listing of {dataset} under these terms"))),
+        (Some(_), false) => Err(Error::invalid("terms", format!("{dataset} is offered under several terms"))
+            .remedy("choose one with --terms; `corpex api GET '/v1/listings?dataset=…'` shows them")),
     }
 }
 

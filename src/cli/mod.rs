@@ -9,6 +9,7 @@ mod buy;
 pub mod client;
 mod demo;
 mod download;
+mod evaluate;
 mod exchange_keys;
 mod hub_cache;
 mod inspect;
@@ -94,6 +95,8 @@ enum Command {
     Search(search::Search),
     /// Look into a version before it is bought: its columns, and records that the exchange drew by lot
     Preview(preview::Preview),
+    /// Take a version's sample to evaluate it before it is bought, where its terms offer that
+    Evaluate(evaluate::Evaluate),
     /// License a version: order, contract, payment
     Buy(buy::Buy),
     /// Download a licensed version, every byte checked against its signed manifest
@@ -144,6 +147,7 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Publish(args) => args.run(&global.client()?, &out).await.map(drop),
         Command::Search(args) => args.run(&global.anonymous()?, &out).await,
         Command::Preview(args) => args.run(&global.client()?, &out).await,
+        Command::Evaluate(args) => args.run(&global.client()?, &out).await,
         Command::Buy(args) => args.run(&global.client()?, &out).await.map(drop),
         Command::Download(args) => args.run(&global.client()?, &out).await.map(drop),
         Command::Passport(args) => args.run(&global.client()?, &out).await,

@@ -227,6 +227,17 @@ fn describe(chain: &Chain) -> String {
         )
     });
     add_short(&mut lines, licences, "licences");
+    let evaluations = chain.evaluations.iter().map(|one| {
+        format!(
+            "  evaluated by {} ({}) until {} for {:?}: the sample was given {} times",
+            one.holder.handle,
+            one.holder.legal_name,
+            one.expires_at,
+            one.purpose,
+            one.samples.len()
+        )
+    });
+    add_short(&mut lines, evaluations, "evaluations");
     let derived = chain.derived.iter().map(|one| {
         let steps = if one.distance == 1 { "step" } else { "steps" };
         format!("  went into {}@{}, {} {steps} away", one.dataset, one.version, one.distance)

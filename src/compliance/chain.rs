@@ -2,12 +2,15 @@
 //!
 //! Every list in it is bounded, and says when it is cut; [`super::events`] tells the same without end.
 
+mod evaluations;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::evaluations::Evaluated;
 use super::conflicts::{self, Conflict};
 use super::queries::{self, DeliveriesOf};
 use super::subject::Scope;
@@ -67,6 +70,9 @@ pub struct Chain {
     pub terms: Vec<TermsInForce>,
     /// Who licensed it, oldest first.
     pub licences: Vec<Licence>,
+    /// Who evaluated its sample, oldest first.
+    #[serde(default)]
+    pub evaluations: Vec<Evaluated>,
     /// Where another organisation sealed the same bytes.
     pub conflicts: Vec<Conflict>,
     /// What was made from it, and what was made from that, and so on; nearest first.
@@ -289,6 +295,7 @@ fn chain(c: &mut Conn, facts: &mut Facts, id: VersionId, scope: &Scope, wanted: 
             .chain(terms.iter().map(|terms| terms.statement_id)),
     )?;
     let licences = licences(c, facts, id, scope, &mut cut_lists)?;
+    let evaluations = evaluations::evaluations(c, facts, id, scope, &mut cut_lists)?;
     let mut conflicts = conflicts::of_version(c, id, scope, MOST_LISTED + 1)?;
     note_cut(&mut conflicts, "conflicts", &mut cut_lists);
     let (derived, reached) = derived(c, id, &mut cut_lists)?;
@@ -321,6 +328,7 @@ fn chain(c: &mut Conn, facts: &mut Facts, id: VersionId, scope: &Scope, wanted: 
             })
             .collect::<Result<_>>()?,
         licences,
+        evaluations,
         conflicts,
         derived,
         models,

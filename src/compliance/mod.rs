@@ -18,7 +18,7 @@ mod subject;
 pub mod takedowns;
 
 pub use chain::{
-    Assessed, Certified, Chain, Delivery, Derived, Licence, Logged, Party, TermsInForce, Trace, TracedShard,
+    Assessed, Certified, Chain, Delivery, Derived, Evaluated, Licence, Logged, Party, TermsInForce, Trace, TracedShard,
     TrainedModel,
 };
 pub use conflicts::{Conflict, SealedPlace, conflicts, flag_conflicts};

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use corpex::types::Digest;
 use serde_json::{Value, json};
 
 use crate::support::process::{Exchange, Person, files, organisation};
@@ -14,6 +15,7 @@ fn papers(folder: &Path) -> (String, String) {
     let (terms, provenance) = (folder.join("terms.json"), folder.join("provenance.json"));
     let mut document = crate::support::terms(50_000);
     document["preview"] = json!(true);
+    document["evaluation_days"] = json!(14);
     std::fs::write(&terms, document.to_string()).unwrap();
     std::fs::write(&provenance, crate::support::provenance().to_string()).unwrap();
     (terms.display().to_string(), provenance.display().to_string())
@@ -122,6 +124,8 @@ async fn corpora_travel_from_provider_to_lab_and_every_byte_is_proven() {
         assert_eq!(preview["records"].as_array().unwrap().len(), 10, "{preview}");
         let redrawn = lab.done(&["preview", &dataset, "--redraw", &to]);
         assert!(redrawn.contains("draws the same 100 of "), "{redrawn}");
+        the_sample_can_be_taken_as_often_as_wanted(&lab, &dataset, &work.path().join(format!("{name}.sample.jsonl")));
+        assert!(compliance.done(&["trace", &dataset]).contains("evaluated by verse-lab"));
         flipping_a_byte_anywhere_is_refused(&lab, &target, &verify);
         lab.done(&verify);
 
@@ -148,6 +152,18 @@ async fn corpora_travel_from_provider_to_lab_and_every_byte_is_proven() {
     }
     exchange.stop();
     exchange.audit();
+}
+
+fn the_sample_can_be_taken_as_often_as_wanted(lab: &Person, dataset: &str, file: &Path) {
+    let to = file.display().to_string();
+    let evaluate = |purpose| lab.json(&["evaluate", dataset, "--purpose", purpose, "--out", &to]);
+    let taken = evaluate("to see whether the verse scans");
+    let sample = std::fs::read(file).unwrap();
+    assert_eq!(taken["sha256"], json!(Digest::of(&sample)));
+    assert_eq!(taken["records"], 100, "{taken}");
+    let again = evaluate("to see it once more");
+    assert_eq!((&again["evaluation"], &again["sha256"]), (&taken["evaluation"], &taken["sha256"]));
+    assert_ne!(again["entry"], taken["entry"], "each has a receipt of its own");
 }
 
 fn flipping_a_byte_anywhere_is_refused(lab: &Person, folder: &Path, verify: &[&str]) {

@@ -220,6 +220,13 @@ async fn a_lab_evaluates_the_sample_for_some_days_where_terms_offer_it_and_once(
     let logged = kinds_in_log(&app.anonymous()).await;
     assert_eq!((logged["evaluation"], logged["evaluation-receipt"]), (1, 1));
 
+    for subject in [offer.dataset.as_str(), granted["id"].as_str().unwrap()] {
+        let trace = app.compliance.get(format!("/v1/trace?subject={subject}")).await.unwrap();
+        let told = &trace["chains"][0]["evaluations"][0];
+        assert_eq!((&told["holder"]["handle"], &told["evaluation"]), (&json!("verse-lab"), &granted["id"]));
+        assert_eq!(told["samples"].as_array().unwrap().len(), 1);
+    }
+
     let licences = lab.get("/v1/entitlements").await.unwrap();
     assert_eq!(licences["items"], json!([]), "the corpus itself is not licensed");
     app.clock.advance(std::time::Duration::from_secs(14 * 24 * 60 * 60));

@@ -40,6 +40,10 @@ const THINGS: &[(&str, &str)] = &[
     ),
     ("entitlement", "SELECT id, version_id, order_id, NULL AS owner_id, organisation_id AS party_id FROM entitlements"),
     (
+        "evaluation",
+        "SELECT id, version_id, NULL AS order_id, NULL AS owner_id, organisation_id AS party_id FROM evaluations",
+    ),
+    (
         "key",
         "SELECT id, NULL AS version_id, NULL AS order_id, organisation_id AS owner_id, NULL AS party_id FROM signing_keys",
     ),

@@ -8,11 +8,12 @@ use super::sql::Sql;
 use crate::compliance::subject::Scope;
 use crate::db::{Conn, MultiBackend};
 use crate::delivery::Entitlement;
+use crate::delivery::evaluations::Evaluation;
 use crate::identity::Organisation;
 use crate::market::Order;
 use crate::schema::{
-    contracts, entitlements, log_sequence, objects, orders, organisations, receipt_batches, receipts, shards,
-    statements, subscription_versions,
+    contracts, entitlements, evaluations, log_sequence, objects, orders, organisations, receipt_batches, receipts,
+    shards, statements, subscription_versions,
 };
 use crate::terms::TermsDocument;
 use crate::types::{
@@ -132,6 +133,33 @@ pub(in crate::compliance) fn list_licences(
         // Its own licences of others' versions, and everybody's of its own.
         Scope::Organisation(id) => {
             query = query.filter(orders::provider_id.eq(*id).or(entitlements::organisation_id.eq(*id)));
+        }
+        _ => {}
+    }
+    query.load(c)
+}
+
+/// Who evaluated a version, oldest first.
+pub(in crate::compliance) fn list_evaluations(
+    c: &mut Conn,
+    version: VersionId,
+    only: &Scope,
+    limit: i64,
+) -> QueryResult<Vec<(Evaluation, Organisation)>> {
+    let mut query = evaluations::table
+        .inner_join(organisations::table.on(organisations::id.eq(evaluations::organisation_id)))
+        .filter(evaluations::version_id.eq(version))
+        .order(evaluations::id)
+        .limit(limit)
+        .select((Evaluation::as_select(), Organisation::as_select()))
+        .into_boxed();
+    match only {
+        Scope::Order(order) => {
+            let buyer = orders::table.find(*order).select(orders::buyer_id);
+            query = query.filter(evaluations::organisation_id.eq_any(buyer));
+        }
+        Scope::Organisation(id) => {
+            query = query.filter(evaluations::provider_id.eq(*id).or(evaluations::organisation_id.eq(*id)));
         }
         _ => {}
     }

@@ -1,0 +1,154 @@
+//! `corpex evaluate`: take the sample of a version, to evaluate it before it is bought.
+//!
+//! It can be repeated: an evaluation that was granted before is used again for as long as it holds.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::buy::{open_listing, own_organisation};
+use super::client::Client;
+use super::output::Out;
+use super::passport::ExchangeKeys;
+use super::reference::DatasetRef;
+use crate::error::{Error, Kind, Result};
+use crate::provenance::{self, StatementKind};
+use crate::signing::Envelope;
+use crate::types::{Digest, EntryId, EvaluationId, Instant};
+
+#[derive(Debug, Args)]
+pub(super) struct Evaluate {
+    /// ORG/NAME, or ORG/NAME@VERSION
+    #[arg(value_name = "ORG/NAME[@VERSION]")]
+    dataset: DatasetRef,
+    /// What you want to find out, in words: it becomes part of the statement that grants the evaluation
+    #[arg(long, value_name = "TEXT")]
+    purpose: String,
+    /// Where to save the sample: JSON Lines
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The terms (terms_…) that offer the evaluation; may be left out when there is only one choice
+    #[arg(long, value_name = "ID")]
+    terms: Option<String>,
+    /// The organisation that evaluates; yours when you belong to one only
+    #[arg(long, value_name = "HANDLE")]
+    organisation: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Evaluation {
+    id: EvaluationId,
+    dataset: String,
+    version: i32,
+    organisation: String,
+    expires_at: Instant,
+}
+
+#[derive(Deserialize)]
+struct SampleLink {
+    url: String,
+    receipt: Envelope,
+    entry_id: EntryId,
+}
+
+/// What was taken.
+#[derive(Debug, Serialize)]
+struct Taken {
+    dataset: String,
+    version: i32,
+    evaluation: EvaluationId,
+    expires_at: Instant,
+    file: PathBuf,
+    records: usize,
+    size_bytes: usize,
+    sha256: Digest,
+    /// The log entry of the receipt.
+    entry: EntryId,
+}
+
+impl Evaluate {
+    pub(super) async fn run(self, client: &Client, out: &Out) -> Result<()> {
+        let evaluation = self.granted(client).await?;
+        let link: SampleLink = client.post(format!("/v1/evaluations/{}/links", evaluation.id)).send().await?;
+        let sha256 = receipted(client, &link.receipt, evaluation.id).await?;
+        let sample = client.get(link.url).response().await?.bytes().await;
+        let sample = sample.map_err(|error| Error::new(Kind::Unavailable, "the connection broke").because(error))?;
+        if Digest::of(&sample) != sha256 {
+            let why = format!("what was sent is not the sample {sha256} that the exchange drew; nothing was saved");
+            return Err(Error::new(Kind::DigestMismatch, why));
+        }
+        save(&self.out, &sample)?;
+        let taken = Taken {
+            dataset: evaluation.dataset,
+            version: evaluation.version,
+            evaluation: evaluation.id,
+            expires_at: evaluation.expires_at,
+            file: self.out,
+            records: sample.iter().filter(|byte| **byte == b'\n').count(),
+            size_bytes: sample.len(),
+            sha256,
+            entry: link.entry_id,
+        };
+        out.result(&taken, || taken.describe())
+    }
+
+    /// The evaluation: granted now, or before.
+    async fn granted(&self, client: &Client) -> Result<Evaluation> {
+        let organisation = own_organisation(client, self.organisation.as_deref()).await?;
+        let listing = open_listing(client, &self.dataset, self.terms.as_deref(), None).await?;
+        let wanted = json!({ "listing_id": listing.id, "organisation": organisation, "purpose": self.purpose });
+        let once = Digest::of(wanted.to_string());
+        let request = client.post("/v1/evaluations").idempotent(format!("evaluate-{once}")).json(&wanted)?;
+        let refused = match request.send().await {
+            Err(refused) if refused.kind == Kind::AlreadyExists => refused,
+            granted => return granted,
+        };
+        let before: Vec<Evaluation> = client.get_all("/v1/evaluations").await?;
+        let dataset = self.dataset.full_name();
+        let same = |one: &Evaluation| {
+            one.dataset == dataset && one.version == listing.version && one.organisation == organisation
+        };
+        before.into_iter().find(same).ok_or(refused)
+    }
+}
+
+/// The digest of the sample, as the exchange's receipt for this evaluation says it.
+async fn receipted(client: &Client, receipt: &Envelope, evaluation: EvaluationId) -> Result<Digest> {
+    #[derive(Deserialize)]
+    struct Said {
+        evaluation: EvaluationId,
+        sample_sha256: Digest,
+    }
+    let trusted = ExchangeKeys::fetch(client).await?.trust().exchange_keys;
+    let kind = StatementKind::EvaluationReceipt;
+    let said = trusted.iter().find_map(|key| provenance::parse(receipt, *key, kind).ok());
+    let said = said.ok_or_else(|| Error::new(Kind::BadSignature, "the receipt is not signed by the exchange"))?;
+    let Said { evaluation: of, sample_sha256 } = serde_json::from_value(said.predicate)?;
+    match of == evaluation {
+        true => Ok(sample_sha256),
+        false => Err(Error::new(Kind::Unverified, format!("the receipt is for {of}, not for {evaluation}"))),
+    }
+}
+
+/// Writes a file whole or not at all.
+fn save(file: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut part = tempfile::NamedTempFile::new_in(folder)?;
+    part.write_all(bytes)?;
+    part.as_file().sync_all()?;
+    part.persist(file).map_err(|failed| failed.error)?;
+    Ok(())
+}
+
+impl Taken {
+    fn describe(&self) -> String {
+        let Self { dataset, version, evaluation, expires_at, file, records, .. } = self;
+        format!(
+            "{}: {records} records of {dataset}@{version}, drawn by lot, to evaluate until {expires_at} ({evaluation})",
+            file.display()
+        )
+    }
+}
