@@ -13,7 +13,10 @@ async fn migrations_go_down_and_up_again_with_data_in_the_tables() {
     let app = TestApp::start_with(|config| config.no_worker = true).await;
     let _lab = app.lab("verse-lab", 50_000).await;
     let provider = app.provider().await;
-    app.listed_corpus(&provider, "poems", 50_000).await;
+    let published = provider.publish("poems", &[("data/a.jsonl", b"{}\n")]).await;
+    app.compliance.assess(&published).await;
+    let terms = provider.publish_terms(50_000).await;
+    provider.list(&published, &terms).await;
     let db = app.app().db.clone();
     db.revert_all_migrations().await.unwrap();
     let emptied = db.read(corpex::jobs::count).await.unwrap_err();
