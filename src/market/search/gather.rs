@@ -1,24 +1,22 @@
 //! One pass over all that a search finds: how many, how many of each facet's values, and the first places after a cursor.
+//!
+//! What is found in a segment is a set of its documents. A large set is counted against the sets of its [`Sheet`], and its
+//! first places are read off an order of the sheet; a small one is looked at document by document.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::sync::Arc;
 
-use tantivy::collector::{Collector, SegmentCollector};
-use tantivy::columnar::{ColumnValues, StrColumn};
-use tantivy::{DocId, Score, SegmentOrdinal, SegmentReader};
+use tantivy::query::{EnableScoring, Weight};
+use tantivy::schema::IndexRecordOption;
+use tantivy::{DocId, DocSet as _, Searcher, SegmentReader, TERMINATED, Term};
 
+use super::index::Reading;
 use super::place::{Place, Sort};
+use super::query::Search;
+use super::sheet::{Columns, Docs, Sheet};
 
-/// What is wanted of those that are found.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Gather {
-    pub(super) sort: Sort,
-    /// Only what comes after this place.
-    pub(super) after: Option<Place>,
-    /// How many places.
-    pub(super) places: usize,
-}
+/// A set is large that has one of so many documents of its segment.
+const LARGE: u64 = 32;
 
 /// What there is of those that were found.
 #[derive(Debug, Default)]
@@ -31,124 +29,176 @@ pub(super) struct Gathered {
     pub(super) places: Vec<Place>,
 }
 
-impl Collector for Gather {
-    type Fruit = Gathered;
-    type Child = OfSegment;
+/// Gathers what a search finds: of the places, as many as `places`.
+pub(super) fn gather(reading: &Reading, search: &Search, places: usize) -> tantivy::Result<Gathered> {
+    let searcher: Searcher = reading.searcher();
+    let weight = search.query(&reading.fields).weight(EnableScoring::disabled_from_searcher(&searcher))?;
+    let bonuses = search.bonuses(&reading.fields);
+    let mut all = Gathered::default();
+    for segment in searcher.segment_readers() {
+        let sheet = reading.sheets.of(segment)?;
+        let found = found(weight.as_ref(), segment)?;
+        let total = found.count();
+        if total == 0 {
+            continue;
+        }
+        let is_large = total.saturating_mul(LARGE) >= u64::from(segment.max_doc());
+        let part = Part { segment, sheet: &sheet, columns: Columns::of(segment)?, found, is_large };
+        all.total = all.total.saturating_add(total);
+        part.count(&mut all.counts)?;
+        all.places.extend(match search.sort {
+            Sort::Relevance => part.most_relevant(search, &bonuses, places)?,
+            sort => part.first(sort, search.after, places, |_| true),
+        });
+    }
+    all.places.sort_unstable_by_key(|place| Reverse(*place));
+    all.places.truncate(places);
+    Ok(all)
+}
 
-    fn for_segment(&self, _: SegmentOrdinal, segment: &SegmentReader) -> tantivy::Result<OfSegment> {
-        let columns = segment.fast_fields();
-        let column = |name: &str| columns.column_first_or_default::<u64>(name);
-        let facets = columns.str("facets")?;
-        let values = facets.as_ref().map_or(0, |column| column.num_terms());
-        Ok(OfSegment {
-            wanted: *self,
-            total: 0,
-            counts: vec![0; values],
-            facets,
-            places: BinaryHeap::with_capacity(self.places.saturating_add(1)),
-            upper: column("upper")?,
-            lower: column("lower")?,
-            value: match self.sort {
-                Sort::Relevance | Sort::Newest => None,
-                Sort::Size => Some(column("size")?),
-                Sort::Price => Some(column("price")?),
-            },
-        })
+/// The documents of a segment that are found and not deleted.
+fn found(weight: &dyn Weight, segment: &SegmentReader) -> tantivy::Result<Docs> {
+    let mut found = Docs::none_of(segment.max_doc());
+    let alive = segment.alive_bitset();
+    weight.for_each_no_score(segment, &mut |docs: &[DocId]| {
+        let left = docs.iter().filter(|doc| alive.is_none_or(|alive| alive.is_alive(**doc)));
+        left.for_each(|doc| found.insert(*doc));
+    })?;
+    Ok(found)
+}
+
+/// What is found in one segment.
+struct Part<'a> {
+    segment: &'a SegmentReader,
+    sheet: &'a Sheet,
+    columns: Columns,
+    found: Docs,
+    is_large: bool,
+}
+
+impl Part<'_> {
+    /// Counts the values of every facet.
+    fn count(&self, counts: &mut HashMap<String, u64>) -> tantivy::Result<()> {
+        let Some(facets) = self.segment.fast_fields().str("facets")? else { return Ok(()) };
+        let mut numbers = vec![0_u64; facets.num_terms()];
+        let mut add = |ordinal: usize, more: u64| {
+            if let Some(count) = numbers.get_mut(ordinal) {
+                *count = count.saturating_add(more);
+            }
+        };
+        if self.is_large {
+            self.sheet.common.iter().for_each(|(ordinal, docs)| add(*ordinal, self.found.count_common(docs)));
+            let rare = self.found.iter().flat_map(|doc| self.sheet.rare(doc));
+            rare.for_each(|ordinal| add(usize::try_from(*ordinal).unwrap_or(usize::MAX), 1));
+        } else {
+            let ordinals = self.found.iter().flat_map(|doc| facets.term_ords(doc));
+            ordinals.for_each(|ordinal| add(usize::try_from(ordinal).unwrap_or(usize::MAX), 1));
+        }
+        let counted = (0_u64..).zip(numbers).filter(|(_, count)| *count > 0);
+        let (ordinals, numbers): (Vec<u64>, Vec<u64>) = counted.unzip();
+        let mut numbers = numbers.into_iter();
+        facets.dictionary().sorted_ords_to_term_cb(&ordinals, |term| {
+            let count = counts.entry(String::from_utf8_lossy(term).into_owned()).or_default();
+            *count = count.saturating_add(numbers.next().unwrap_or_default());
+        })?;
+        Ok(())
     }
 
-    fn requires_scoring(&self) -> bool {
-        self.sort == Sort::Relevance
+    /// The first places in an order, of the documents that `also` wants.
+    fn first(&self, sort: Sort, after: Option<Place>, most: usize, also: impl Fn(DocId) -> bool) -> Vec<Place> {
+        let place = |doc: &DocId| Place { value: self.columns.value(sort, *doc), listing: self.columns.listing(*doc) };
+        let follows = |place: &Place| after.is_none_or(|after| *place < after);
+        if self.is_large {
+            let order = self.sheet.order(sort);
+            let start = order.partition_point(|doc| !follows(&place(doc)));
+            let rest = order.get(start..).unwrap_or_default().iter();
+            return rest.filter(|doc| self.found.contains(**doc) && also(**doc)).take(most).map(place).collect();
+        }
+        let mut first = First::new(most);
+        self.found.iter().filter(|doc| also(*doc)).map(|doc| place(&doc)).filter(follows).for_each(|p| first.add(p));
+        first.places()
     }
 
-    fn merge_fruits(&self, fruits: Vec<tantivy::Result<Gathered>>) -> tantivy::Result<Gathered> {
-        let mut all = Gathered::default();
-        for fruit in fruits {
-            let fruit = fruit?;
-            all.total += fruit.total;
-            all.places.extend(fruit.places);
-            for (term, count) in fruit.counts {
-                *all.counts.entry(term).or_default() += count;
+    /// The first places by relevance: where the words stand in telling places, and the newest of the others.
+    fn most_relevant(&self, search: &Search, bonuses: &[(Term, u16)], most: usize) -> tantivy::Result<Vec<Place>> {
+        let (extra, told) = self.bonuses(bonuses)?;
+        let bonus = |doc: DocId| extra.get(usize::try_from(doc).unwrap_or(usize::MAX)).copied().unwrap_or(0);
+        let base = search.relevance();
+        // Within a segment, ranks stand for listings: the document that follows the cursor among those of its relevance.
+        let newest = &self.sheet.newest;
+        let at = search.after.map(|after| newest.partition_point(|doc| self.columns.listing(*doc) >= after.listing));
+        let limit = search.after.zip(at.and_then(|at| u32::try_from(at).ok())).map(|(after, at)| (after.value, at));
+        let mut first = First::new(most);
+        for doc in told {
+            let (value, rank) = (base.saturating_add(u64::from(bonus(doc))), self.sheet.rank(doc));
+            if limit.is_none_or(|(last, at)| value < last || value == last && rank >= at) {
+                first.add((value, Reverse(rank)));
             }
         }
-        all.places.sort_unstable_by_key(|place| Reverse(*place));
-        all.places.truncate(self.places);
-        Ok(all)
-    }
-}
-
-/// What there is of one segment.
-pub(super) struct OfSegment {
-    wanted: Gather,
-    total: u64,
-    /// By the number that the segment gives to a facet's term.
-    counts: Vec<u64>,
-    facets: Option<StrColumn>,
-    /// The last of the first places on top.
-    places: BinaryHeap<Reverse<Place>>,
-    upper: Arc<dyn ColumnValues<u64>>,
-    lower: Arc<dyn ColumnValues<u64>>,
-    value: Option<Arc<dyn ColumnValues<u64>>>,
-}
-
-impl OfSegment {
-    /// What a document is sorted by. Relevances are whole numbers.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    fn value(&self, doc: DocId, score: Score) -> u64 {
-        let value = self.value.as_ref().map(|column| column.get_val(doc));
-        match (self.wanted.sort, value) {
-            (Sort::Price, Some(price)) => u64::MAX - price,
-            (_, Some(value)) => value,
-            (Sort::Relevance, None) => score as u64,
-            (_, None) => 0,
-        }
-    }
-
-    fn consider(&mut self, doc: DocId, score: Score) {
-        let value = self.value(doc, score);
-        let last = match self.places.peek() {
-            Some(Reverse(last)) if self.places.len() >= self.wanted.places => Some(*last),
+        let placed = |(value, Reverse(rank)): (u64, Reverse<u32>)| {
+            let doc = newest.get(usize::try_from(rank).unwrap_or(usize::MAX)).copied().unwrap_or_default();
+            Place { value, listing: self.columns.listing(doc) }
+        };
+        let mut places: Vec<Place> = first.places().into_iter().map(placed).collect();
+        let plain = match search.after {
+            Some(after) if after.value < base => return Ok(places),
+            Some(after) if after.value == base => Some(Place { value: 0, listing: after.listing }),
             _ => None,
         };
-        if last.is_some_and(|last| value < last.value) || self.wanted.after.is_some_and(|after| value > after.value) {
-            return; // most are passed over without a look at their identifiers
-        }
-        let upper = u128::from(self.upper.get_val(doc)) << 64;
-        let place = Place { value, listing: upper | u128::from(self.lower.get_val(doc)) };
-        if self.wanted.after.is_some_and(|after| place >= after) || last.is_some_and(|last| place < last) {
-            return;
-        }
-        self.places.push(Reverse(place));
-        if self.places.len() > self.wanted.places {
-            self.places.pop();
-        }
+        let others = self.first(Sort::Newest, plain, most, |doc| bonus(doc) == 0);
+        places.extend(others.into_iter().map(|place| Place { value: base, ..place }));
+        Ok(places)
     }
-}
 
-impl SegmentCollector for OfSegment {
-    type Fruit = tantivy::Result<Gathered>;
-
-    fn collect(&mut self, doc: DocId, score: Score) {
-        self.total += 1;
-        if let Some(facets) = &self.facets {
-            for ordinal in facets.term_ords(doc) {
-                if let Some(count) = usize::try_from(ordinal).ok().and_then(|ordinal| self.counts.get_mut(ordinal)) {
-                    *count += 1;
+    /// How much more relevant each document is than one that has the words anywhere, and which documents are.
+    fn bonuses(&self, bonuses: &[(Term, u16)]) -> tantivy::Result<(Vec<u16>, Vec<DocId>)> {
+        let mut extra = vec![0_u16; usize::try_from(self.segment.max_doc()).unwrap_or(0)];
+        let mut told = Vec::new();
+        for (term, weight) in bonuses {
+            let index = self.segment.inverted_index(term.field())?;
+            let Some(mut postings) = index.read_postings(term, IndexRecordOption::Basic)? else { continue };
+            let mut doc = postings.doc();
+            while doc != TERMINATED {
+                if self.found.contains(doc)
+                    && let Some(extra) = extra.get_mut(usize::try_from(doc).unwrap_or(usize::MAX))
+                {
+                    if *extra == 0 {
+                        told.push(doc);
+                    }
+                    *extra = extra.saturating_add(*weight);
                 }
+                doc = postings.advance();
             }
         }
-        self.consider(doc, score);
-    }
-
-    fn harvest(self) -> tantivy::Result<Gathered> {
-        let counted = (0_u64..).zip(self.counts).filter(|(_, count)| *count > 0);
-        let (ordinals, numbers): (Vec<u64>, Vec<u64>) = counted.unzip();
-        let (mut counts, mut numbers) = (HashMap::with_capacity(ordinals.len()), numbers.into_iter());
-        if let Some(facets) = &self.facets {
-            facets.dictionary().sorted_ords_to_term_cb(&ordinals, |term| {
-                counts.insert(String::from_utf8_lossy(term).into_owned(), numbers.next().unwrap_or_default());
-            })?;
-        }
-        let places = self.places.into_iter().map(|Reverse(place)| place).collect();
-        Ok(Gathered { total: self.total, counts, places })
+        Ok((extra, told))
     }
 }
+
+/// The largest so many of what is shown.
+struct First<T> {
+    most: usize,
+    /// The smallest on top.
+    kept: BinaryHeap<Reverse<T>>,
+}
+
+impl<T: Ord> First<T> {
+    fn new(most: usize) -> Self {
+        Self { most, kept: BinaryHeap::with_capacity(most.saturating_add(1)) }
+    }
+    fn add(&mut self, one: T) {
+        if self.kept.len() >= self.most && self.kept.peek().is_some_and(|Reverse(last)| one <= *last) {
+            return;
+        }
+        self.kept.push(Reverse(one));
+        if self.kept.len() > self.most {
+            self.kept.pop();
+        }
+    }
+    fn places(self) -> Vec<T> {
+        self.kept.into_iter().map(|Reverse(one)| one).collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "gather_tests.rs"]
+mod tests;

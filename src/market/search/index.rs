@@ -15,6 +15,7 @@ use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDo
 use super::changes::Change;
 use super::directory::Folder;
 use super::entry::Entry;
+use super::sheet::Sheets;
 use super::words;
 use crate::error::{Error, Result};
 use crate::types::{DatasetId, TransitionId};
@@ -153,12 +154,19 @@ impl Reach {
 pub struct Reading {
     reader: IndexReader,
     pub(super) fields: Fields,
+    pub(super) sheets: Sheets,
 }
 
 impl Reading {
     /// What is indexed now.
     pub(super) fn searcher(&self) -> Searcher {
         self.reader.searcher()
+    }
+
+    /// Shows what was committed since.
+    fn reload(&self) -> Result<()> {
+        self.reader.reload().map_err(broken)?;
+        self.sheets.follow(&self.searcher()).map_err(broken)
     }
 }
 
@@ -199,7 +207,9 @@ impl BoardIndex {
     fn over(index: Index, reach: Reach, threads: usize) -> Result<Self> {
         index.tokenizers().register(WORDS, words::analyzer());
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().map_err(broken)?;
-        Ok(Self { index, reading: Reading { reader, fields: schema().1 }, writer: None, threads, reach })
+        let reading = Reading { reader, fields: schema().1, sheets: Sheets::default() };
+        reading.reload()?;
+        Ok(Self { index, reading, writer: None, threads, reach })
     }
 
     /// For those who search.
@@ -248,7 +258,7 @@ impl BoardIndex {
         let mut commit = self.writer()?.prepare_commit().map_err(broken)?;
         commit.set_payload(&reach.write());
         commit.commit().map_err(broken)?;
-        self.reading.reader.reload().map_err(broken)?;
+        self.reading.reload()?;
         self.reach = reach;
         Ok(())
     }
@@ -260,7 +270,7 @@ impl BoardIndex {
     pub fn rest(&mut self) -> Result<()> {
         let Some(writer) = self.writer.take() else { return Ok(()) };
         writer.wait_merging_threads().map_err(broken)?;
-        self.reading.reader.reload().map_err(broken)
+        self.reading.reload()
     }
 
     fn writer(&mut self) -> Result<&mut IndexWriter> {

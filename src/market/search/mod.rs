@@ -19,6 +19,7 @@ mod place;
 mod queries;
 mod query;
 pub mod routes;
+mod sheet;
 mod words;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -37,7 +38,6 @@ pub use index::{BoardIndex, Reach, Reading};
 pub use place::Sort;
 pub use query::SearchQuery;
 
-use gather::Gather;
 use place::Mark;
 use query::Search;
 
@@ -146,8 +146,7 @@ impl Reading {
 
 /// One place more than wanted tells that there is another page.
 fn look_up(reading: &Reading, search: &Search) -> Result<LookedUp> {
-    let gather = Gather { sort: search.sort, after: search.after, places: search.limit.saturating_add(1) };
-    let gathered = reading.searcher().search(&search.query(&reading.fields), &gather).map_err(index::broken)?;
+    let gathered = gather::gather(reading, search, search.limit.saturating_add(1)).map_err(index::broken)?;
     let more = gathered.places.len() > search.limit;
     let page = gathered.places.get(..search.limit).unwrap_or(&gathered.places);
     let next = page.last().filter(|_| more).map(|place| Cursor(Mark(search.sort, *place).to_string()));

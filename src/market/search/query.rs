@@ -7,7 +7,7 @@ use std::ops::Bound;
 
 use serde::Deserialize;
 use tantivy::Term;
-use tantivy::query::{AllQuery, BooleanQuery, ConstScoreQuery, EmptyQuery, Occur, Query, RangeQuery, TermQuery};
+use tantivy::query::{AllQuery, BooleanQuery, EmptyQuery, Occur, Query, RangeQuery, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
 use utoipa::IntoParams;
 
@@ -26,10 +26,10 @@ const DEFAULT_LIMIT: i64 = 20;
 /// The most listings of one page.
 const MOST_LISTINGS: i64 = 100;
 /// What a word counts that is found anywhere, and what it counts more in a more telling place.
-const ANYWHERE: f32 = 1.0;
-const IN_NAMES: f32 = 2.0;
-const IN_TAGS: f32 = 4.0;
-const IN_TITLE: f32 = 8.0;
+const ANYWHERE: u64 = 1;
+const IN_NAMES: u16 = 2;
+const IN_TAGS: u16 = 4;
+const IN_TITLE: u16 = 8;
 
 /// What is searched for on the board. Without any word or filter, everything is found.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -157,18 +157,26 @@ impl Search {
         words.flat_map(|word| std::iter::once(&word.whole).chain(&word.parts)).map(String::as_str).collect()
     }
 
-    /// As it is put to the index.
+    /// How relevant every listing is that has the words.
+    pub(super) fn relevance(&self) -> u64 {
+        self.words.iter().flatten().map(|_| ANYWHERE).sum()
+    }
+
+    /// What makes a listing more relevant than that, and how much.
+    pub(super) fn bonuses(&self, fields: &Fields) -> Vec<(Term, u16)> {
+        let places = [(fields.title, IN_TITLE), (fields.tags, IN_TAGS), (fields.names, IN_NAMES)];
+        let of_word = |word: &Sought| places.map(|(field, weight)| (Term::from_field_text(field, &word.whole), weight));
+        self.words.iter().flatten().flat_map(of_word).collect()
+    }
+
+    /// As it is put to the index: what is found, however relevant it is.
     pub(super) fn query(&self, fields: &Fields) -> Box<dyn Query> {
         if self.words.as_ref().is_some_and(Vec::is_empty) {
             return Box::new(EmptyQuery);
         }
         let mut parts: Vec<(Occur, Box<dyn Query>)> = Vec::new();
         for word in self.words.iter().flatten() {
-            parts.push((Occur::Must, counting(ANYWHERE, anywhere(fields.words, word))));
-            if self.sort == Sort::Relevance {
-                let places = [(fields.title, IN_TITLE), (fields.tags, IN_TAGS), (fields.names, IN_NAMES)];
-                parts.extend(places.map(|(field, weight)| (Occur::Should, counting(weight, term(field, &word.whole)))));
-            }
+            parts.push((Occur::Must, anywhere(fields.words, word)));
         }
         for (facet, values) in &self.filters {
             parts.push(filter(values.iter().map(|value| term(fields.facets, &facet.term(value))).collect()));
@@ -190,13 +198,9 @@ fn term(field: Field, text: &str) -> Box<dyn Query> {
     Box::new(TermQuery::new(Term::from_field_text(field, text), IndexRecordOption::Basic))
 }
 
-fn counting(weight: f32, query: Box<dyn Query>) -> Box<dyn Query> {
-    Box::new(ConstScoreQuery::new(query, weight))
-}
-
-/// One of these must fit, and none adds to the relevance.
+/// One of these must fit.
 fn filter(any: Vec<Box<dyn Query>>) -> (Occur, Box<dyn Query>) {
-    (Occur::Must, counting(0.0, Box::new(BooleanQuery::union(any))))
+    (Occur::Must, Box::new(BooleanQuery::union(any)))
 }
 
 /// The word, or all the shorter ones inside it.

@@ -1,0 +1,203 @@
+//! What is kept in memory of each segment, so that a search that finds much need not look at each listing that it finds: in
+//! which orders its listings stand, and which of them have the facet values that many have.
+//!
+//! A segment never changes, but that documents are deleted from it; those a search leaves out itself.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tantivy::columnar::ColumnValues;
+use tantivy::index::SegmentId;
+use tantivy::{DocId, Searcher, SegmentReader};
+
+use super::place::{Place, Sort};
+
+/// A value that one of so many documents has, is counted by its set; a rarer one document by document.
+const COMMON: usize = 64;
+
+/// A set of a segment's documents.
+#[derive(Debug, Clone)]
+pub(super) struct Docs(Vec<u64>);
+
+impl Docs {
+    pub(super) fn none_of(documents: u32) -> Self {
+        Self(vec![0; index(documents).div_ceil(64)])
+    }
+    pub(super) fn insert(&mut self, doc: DocId) {
+        if let Some(word) = self.0.get_mut(index(doc / 64)) {
+            *word |= 1 << (doc % 64);
+        }
+    }
+    pub(super) fn contains(&self, doc: DocId) -> bool {
+        self.0.get(index(doc / 64)).is_some_and(|word| (word >> (doc % 64)) & 1 == 1)
+    }
+    pub(super) fn count(&self) -> u64 {
+        self.0.iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+    /// How many are in both.
+    pub(super) fn count_common(&self, other: &Self) -> u64 {
+        self.0.iter().zip(&other.0).map(|(one, other)| u64::from((one & other).count_ones())).sum()
+    }
+    pub(super) fn iter(&self) -> impl Iterator<Item = DocId> + '_ {
+        (0..).zip(&self.0).flat_map(|(number, word): (u32, &u64)| {
+            let mut rest = *word;
+            std::iter::from_fn(move || {
+                let bit = rest.trailing_zeros();
+                rest &= rest.wrapping_sub(1);
+                (bit < 64).then_some(number * 64 + bit)
+            })
+        })
+    }
+}
+
+fn index(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// What is kept of one segment.
+pub(super) struct Sheet {
+    /// The documents, the newest listing first.
+    pub(super) newest: Vec<DocId>,
+    /// Where each document stands in that order.
+    pub(super) rank: Vec<u32>,
+    /// The documents, the largest first, and the cheapest first.
+    largest: Vec<DocId>,
+    cheapest: Vec<DocId>,
+    /// The sets of the values that many have, by the number that the segment gives to a facet's term.
+    pub(super) common: Vec<(usize, Docs)>,
+    /// The numbers of the other values of each document: those from the first to the second offset.
+    offsets: Vec<u32>,
+    rare: Vec<u32>,
+}
+
+/// The columns by which documents are placed.
+pub(super) struct Columns {
+    upper: Arc<dyn ColumnValues<u64>>,
+    lower: Arc<dyn ColumnValues<u64>>,
+    size: Arc<dyn ColumnValues<u64>>,
+    price: Arc<dyn ColumnValues<u64>>,
+}
+
+impl Columns {
+    pub(super) fn of(segment: &SegmentReader) -> tantivy::Result<Self> {
+        let column = |name: &str| segment.fast_fields().column_first_or_default::<u64>(name);
+        Ok(Self { upper: column("upper")?, lower: column("lower")?, size: column("size")?, price: column("price")? })
+    }
+    pub(super) fn listing(&self, doc: DocId) -> u128 {
+        (u128::from(self.upper.get_val(doc)) << 64) | u128::from(self.lower.get_val(doc))
+    }
+    /// What a document is sorted by, but for its relevance.
+    pub(super) fn value(&self, sort: Sort, doc: DocId) -> u64 {
+        match sort {
+            Sort::Relevance | Sort::Newest => 0,
+            Sort::Size => self.size.get_val(doc),
+            Sort::Price => u64::MAX - self.price.get_val(doc),
+        }
+    }
+    fn place(&self, sort: Sort, doc: DocId) -> Place {
+        Place { value: self.value(sort, doc), listing: self.listing(doc) }
+    }
+}
+
+impl Sheet {
+    fn of(segment: &SegmentReader) -> tantivy::Result<Self> {
+        let columns = Columns::of(segment)?;
+        let order = |sort: Sort| {
+            let mut placed: Vec<(Place, DocId)> =
+                (0..segment.max_doc()).map(|doc| (columns.place(sort, doc), doc)).collect();
+            placed.sort_unstable_by_key(|(place, _)| Reverse(*place));
+            placed.into_iter().map(|(_, doc)| doc).collect::<Vec<_>>()
+        };
+        let newest = order(Sort::Newest);
+        let mut rank = vec![0; newest.len()];
+        for (at, doc) in (0..).zip(&newest) {
+            if let Some(rank) = rank.get_mut(index(*doc)) {
+                *rank = at;
+            }
+        }
+        let (common, offsets, rare) = facets(segment)?;
+        Ok(Self { newest, rank, largest: order(Sort::Size), cheapest: order(Sort::Price), common, offsets, rare })
+    }
+
+    /// The documents in an order; by relevance, the newest first.
+    pub(super) fn order(&self, sort: Sort) -> &[DocId] {
+        match sort {
+            Sort::Relevance | Sort::Newest => &self.newest,
+            Sort::Size => &self.largest,
+            Sort::Price => &self.cheapest,
+        }
+    }
+
+    /// Where a document stands among the newest.
+    pub(super) fn rank(&self, doc: DocId) -> u32 {
+        self.rank.get(index(doc)).copied().unwrap_or(u32::MAX)
+    }
+
+    /// The numbers of the rarer facet values of a document.
+    pub(super) fn rare(&self, doc: DocId) -> &[u32] {
+        let at = index(doc);
+        match (self.offsets.get(at), self.offsets.get(at.saturating_add(1))) {
+            (Some(from), Some(to)) => self.rare.get(index(*from)..index(*to)).unwrap_or_default(),
+            _ => &[],
+        }
+    }
+}
+
+type Facets = (Vec<(usize, Docs)>, Vec<u32>, Vec<u32>);
+
+fn facets(segment: &SegmentReader) -> tantivy::Result<Facets> {
+    let documents = segment.max_doc();
+    let Some(column) = segment.fast_fields().str("facets")? else { return Ok(Facets::default()) };
+    let number = |ordinal: u64| usize::try_from(ordinal).unwrap_or(usize::MAX);
+    let mut frequency = vec![0_usize; column.num_terms()];
+    for ordinal in (0..documents).flat_map(|doc| column.term_ords(doc)) {
+        if let Some(count) = frequency.get_mut(number(ordinal)) {
+            *count += 1;
+        }
+    }
+    let is_common = |count: usize| count.saturating_mul(COMMON) >= index(documents);
+    let mut sets: HashMap<usize, Docs> = (0..)
+        .zip(&frequency)
+        .filter(|(_, count)| is_common(**count))
+        .map(|(ordinal, _)| (ordinal, Docs::none_of(documents)))
+        .collect();
+    let (mut offsets, mut rare) = (vec![0], Vec::new());
+    for doc in 0..documents {
+        for ordinal in column.term_ords(doc) {
+            match sets.get_mut(&number(ordinal)) {
+                Some(set) => set.insert(doc),
+                None => rare.push(u32::try_from(ordinal).unwrap_or(u32::MAX)),
+            }
+        }
+        offsets.push(u32::try_from(rare.len()).unwrap_or(u32::MAX));
+    }
+    Ok((sets.into_iter().collect(), offsets, rare))
+}
+
+/// The sheets of the segments that are searched.
+#[derive(Clone, Default)]
+pub(super) struct Sheets(Arc<Mutex<HashMap<SegmentId, Arc<Sheet>>>>);
+
+impl Sheets {
+    /// The sheet of a segment, made now if it was not before.
+    pub(super) fn of(&self, segment: &SegmentReader) -> tantivy::Result<Arc<Sheet>> {
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sheet) = known().get(&segment.segment_id()) {
+            return Ok(sheet.clone());
+        }
+        let sheet = Arc::new(Sheet::of(segment)?);
+        known().insert(segment.segment_id(), sheet.clone());
+        Ok(sheet)
+    }
+
+    /// Makes those that are missing, and forgets those of segments that are no more.
+    pub(super) fn follow(&self, searcher: &Searcher) -> tantivy::Result<()> {
+        for segment in searcher.segment_readers() {
+            self.of(segment)?;
+        }
+        let there = |id: &SegmentId| searcher.segment_readers().iter().any(|segment| segment.segment_id() == *id);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| there(id));
+        Ok(())
+    }
+}
