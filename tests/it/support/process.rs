@@ -101,11 +101,16 @@ impl Exchange {
         assert_eq!(server.wait().unwrap().signal(), Some(9));
     }
 
+    /// The server's process.
+    pub fn server_id(&self) -> u32 {
+        self.server.as_ref().unwrap().id()
+    }
+
     /// Stops the server as an operator would, and expects that it ends well.
     pub fn stop(&mut self) {
-        let mut server = self.server.take().unwrap();
-        let status = Command::new("kill").args(["-TERM", &server.id().to_string()]).status().unwrap();
+        let status = Command::new("kill").args(["-TERM", &self.server_id().to_string()]).status().unwrap();
         assert!(status.success());
+        let mut server = self.server.take().unwrap();
         assert!(server.wait().unwrap().success(), "the server did not stop well");
     }
 
