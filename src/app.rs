@@ -316,6 +316,9 @@ pub fn routes(cfg: &mut ServiceConfig) {
 #[rustfmt::skip]
 pub fn hub_routes(cfg: &mut ServiceConfig) {
     cfg
+        .app_data(Data::new(hub::Lately::default()))
+        .service(hub::routes::hub_get_file)
+        .service(hub::routes::hub_head_file)
         .service(hub::routes::hub_whoami)
         .service(hub::routes::hub_list_datasets)
         .service(hub::routes::hub_get_dataset)
@@ -325,8 +328,6 @@ pub fn hub_routes(cfg: &mut ServiceConfig) {
         .service(hub::routes::hub_list_root)
         .service(hub::routes::hub_list_folder)
         .service(hub::routes::hub_get_paths)
-        .service(hub::routes::hub_head_file)
-        .service(hub::routes::hub_get_file)
         .service(exports::routes::hub_get_croissant)
         .route("/api/{kind:models|datasets|spaces}/{rest:.*}", web::route().to(hub::routes::no_such_api));
 }
@@ -381,8 +382,9 @@ impl Running {
                 .wrap(from_fn(limits::admit))
                 .wrap(from_fn(http::envelop))
                 .into_utoipa_app()
-                .configure(routes)
+                // A request is compared with one pattern after the other: those of which there are most come first.
                 .configure(hub_routes)
+                .configure(routes)
                 .into_app()
                 .configure(http::outside_the_api)
         })

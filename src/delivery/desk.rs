@@ -1,4 +1,7 @@
 //! The receipt desk: receipts that arrive together are committed together, each answered after its commit.
+//!
+//! What of a receipt does not depend on its batch is made ready before it joins the queue, by whoever asks: the desk is one
+//! for all.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -7,19 +10,21 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
 use super::access::{require_seat, require_usable};
-use super::usage::{self, Metered};
-use super::{Planned, Receipt, queries, subscriptions};
+use super::usage;
+use super::{Entitlement, Planned, Receipt, queries, subscriptions};
 use crate::db::{Conn, Db};
 use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
 use crate::market;
 use crate::provenance::{self, ResourceDescriptor, StatementKind, tree};
-use crate::types::{Clock, EntitlementId, Instant, ReceiptBatchId, TokenId, VersionId};
+use crate::types::{Clock, Digest, EntitlementId, Instant, ReceiptBatchId, TokenId, VersionId};
 
 /// Requests that may wait; more are told to come back.
 const QUEUE: usize = 1024;
 /// The most requests in one group.
 const GROUP: usize = 256;
+/// How many files of unfinished deliveries are remembered at most; then all are forgotten.
+const MOST_REMEMBERED: usize = 100_000;
 
 /// A shard whose receipt is durable.
 pub type Delivered = Planned;
@@ -29,18 +34,39 @@ type Answer = oneshot::Sender<Result<()>>;
 /// Commits receipts in groups. Cheap to clone.
 #[derive(Clone)]
 pub struct ReceiptDesk {
-    requests: mpsc::Sender<(Vec<Metered>, Answer)>,
+    requests: mpsc::Sender<(Vec<Written>, Answer)>,
+}
+
+/// A receipt that is ready to be recorded.
+pub(super) struct Written {
+    pub(super) receipt: Receipt,
+    /// It as canonical JSON, whose hash is the leaf.
+    pub(super) document: String,
+    leaf: Digest,
+    /// How many records its shard holds.
+    pub(super) records: Option<i64>,
+}
+
+impl Written {
+    fn new(planned: &Planned) -> Result<Self> {
+        let (receipt, records) = (planned.receipt.clone(), planned.shard.records);
+        let document = String::from_utf8(crate::signing::canonical_json(&receipt)?)
+            .map_err(|error| Error::internal("JSON is UTF-8").because(error))?;
+        let leaf = tree::leaf_hash(&document);
+        Ok(Self { receipt, document, leaf, records })
+    }
 }
 
 impl ReceiptDesk {
     /// Opens a desk; it closes when every clone of it is gone.
     pub fn open(db: Db, keys: Arc<ExchangeKeys>, clock: Clock) -> Self {
-        let (requests, mut waiting) = mpsc::channel::<(Vec<Metered>, Answer)>(QUEUE);
+        let (requests, mut waiting) = mpsc::channel::<(Vec<Written>, Answer)>(QUEUE);
         let name: Arc<str> = uuid::Uuid::now_v7().to_string().into();
         tokio::spawn(async move {
             let mut group = Vec::with_capacity(GROUP);
+            let mut unfinished = Unfinished::default();
             while waiting.recv_many(&mut group, GROUP).await > 0 {
-                commit_group(&db, (&keys, &name), clock.now(), std::mem::take(&mut group)).await;
+                commit_group(&db, (&keys, &name), clock.now(), std::mem::take(&mut group), &mut unfinished).await;
             }
         });
         Self { requests }
@@ -48,7 +74,7 @@ impl ReceiptDesk {
 
     /// Records receipts; when this returns `Ok`, they are durable and the links may leave.
     pub async fn record(&self, planned: Vec<Planned>) -> Result<Vec<Delivered>> {
-        let receipts = planned.iter().map(Metered::from).collect();
+        let receipts = planned.iter().map(Written::new).collect::<Result<_>>()?;
         let (answer, answered) = oneshot::channel();
         let busy = |_| Error::new(Kind::Unavailable, "too many downloads are being started at once");
         self.requests.try_send((receipts, answer)).map_err(busy)?;
@@ -57,17 +83,50 @@ impl ReceiptDesk {
     }
 }
 
+/// The files, of a version each, that are on record of licences whose delivery was found unfinished with them: another
+/// receipt for one of these does not finish it.
+#[derive(Default)]
+struct Unfinished(HashMap<EntitlementId, HashSet<(i32, String)>>);
+
+impl Unfinished {
+    /// The licences to which some of these receipts add a file that may be new.
+    fn may_progress(&self, requests: &[Vec<Written>]) -> HashSet<EntitlementId> {
+        let adds = |Receipt { entitlement, version, path, .. }: &Receipt| {
+            let files = self.0.get(entitlement);
+            files.is_none_or(|files| !files.contains(&(*version, path.clone())))
+        };
+        let receipts = requests.iter().flatten().map(|written| &written.receipt);
+        receipts.filter(|receipt| adds(receipt)).map(|receipt| receipt.entitlement).collect()
+    }
+
+    /// Remembers what was recorded of those licences that are still unfinished.
+    fn note(&mut self, recorded: &[&Receipt], unfinished: &[EntitlementId]) {
+        if self.0.values().map(HashSet::len).sum::<usize>() >= MOST_REMEMBERED {
+            self.0.clear();
+        }
+        for receipt in recorded.iter().filter(|receipt| unfinished.contains(&receipt.entitlement)) {
+            self.0.entry(receipt.entitlement).or_default().insert((receipt.version, receipt.path.clone()));
+        }
+    }
+}
+
 async fn commit_group(
     db: &Db,
     (keys, desk): (&Arc<ExchangeKeys>, &Arc<str>),
     now: Instant,
-    group: Vec<(Vec<Metered>, Answer)>,
+    group: Vec<(Vec<Written>, Answer)>,
+    unfinished: &mut Unfinished,
 ) {
     let (requests, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
     let (keys, desk) = (keys.clone(), desk.clone());
-    let outcome = db.write(move |c| commit(c, (&keys, &desk), &requests, now)).await;
-    match outcome {
-        Ok(each) => {
+    let (may_progress, requests) = (unfinished.may_progress(&requests), Arc::new(requests));
+    let queued = requests.clone();
+    match db.write(move |c| commit(c, (&keys, &desk), &queued, &may_progress, now)).await {
+        Ok((each, still_unfinished)) => {
+            let admitted = requests.iter().zip(&each).filter(|(_, result)| result.is_ok());
+            let recorded: Vec<_> =
+                admitted.flat_map(|(receipts, _)| receipts).map(|written| &written.receipt).collect();
+            unfinished.note(&recorded, &still_unfinished);
             for (answer, result) in answers.into_iter().zip(each) {
                 // A client that went away meanwhile has its receipt, and no link.
                 let _ = answer.send(result);
@@ -81,20 +140,24 @@ async fn commit_group(
     }
 }
 
+/// What became of each request, and which licences have got something new and are still unfinished.
+type Committed = (Vec<Result<()>>, Vec<EntitlementId>);
+
 /// Writes one batch with the receipts of every request whose entitlement still holds; one that no longer does
 /// is refused without harm to the others.
 fn commit(
     c: &mut Conn,
     (keys, desk): (&ExchangeKeys, &str),
-    requests: &[Vec<Metered>],
+    requests: &[Vec<Written>],
+    may_progress: &HashSet<EntitlementId>,
     now: Instant,
-) -> Result<Vec<Result<()>>> {
+) -> Result<Committed> {
     let mut checked = Checked::new();
     let mut outcomes = Vec::with_capacity(requests.len());
     let mut admitted = Vec::new();
     for receipts in requests {
         let versions: Result<Vec<_>> =
-            receipts.iter().map(|metered| check(c, &mut checked, &metered.receipt, now)).collect();
+            receipts.iter().map(|written| check(c, &mut checked, &written.receipt, now)).collect();
         match versions {
             // The transaction failed, and with it everybody's.
             Err(failed) if failed.kind.status().is_server_error() => return Err(failed),
@@ -105,25 +168,30 @@ fn commit(
             }
         }
     }
-    if !admitted.is_empty() {
-        usage::count(c, desk, &admitted, now)?;
-        let receipts: Vec<_> = admitted.iter().map(|(version, metered)| (*version, &metered.receipt)).collect();
-        write_batch(c, keys, &receipts, now)?;
-        let licences: HashSet<_> = checked.into_keys().map(|(id, ..)| id).collect();
-        for id in licences {
-            note_progress(c, id, now)?;
+    if admitted.is_empty() {
+        return Ok((outcomes, Vec::new()));
+    }
+    usage::count(c, desk, &admitted, now)?;
+    write_batch(c, keys, &admitted, now)?;
+    let concerned: HashMap<_, _> =
+        checked.into_values().map(|(entitlement, _)| (entitlement.id, entitlement)).collect();
+    let given: HashSet<_> = admitted.iter().map(|(_, written)| written.receipt.entitlement).collect();
+    let mut unfinished = Vec::new();
+    for entitlement in given.intersection(may_progress).filter_map(|id| concerned.get(id)) {
+        if note_progress(c, entitlement, now)? == Progress::Unfinished {
+            unfinished.push(entitlement.id);
         }
     }
-    Ok(outcomes)
+    Ok((outcomes, unfinished))
 }
 
-/// Licences that were found usable, each with the seat and the number of the version that it was found with; and that version.
-type Checked = HashMap<(EntitlementId, Option<TokenId>, i32), VersionId>;
+/// Licences that were found usable, by the seat and the number of the version that each was found with; and that version.
+type Checked = HashMap<(EntitlementId, Option<TokenId>, i32), (Entitlement, VersionId)>;
 
 /// The version that a receipt is for, if its licence may be used for it now.
 fn check(c: &mut Conn, checked: &mut Checked, receipt: &Receipt, now: Instant) -> Result<VersionId> {
     let Receipt { entitlement: id, seat, version: number, .. } = receipt;
-    if let Some(version) = checked.get(&(*id, *seat, *number)) {
+    if let Some((_, version)) = checked.get(&(*id, *seat, *number)) {
         return Ok(*version);
     }
     let entitlement =
@@ -133,15 +201,13 @@ fn check(c: &mut Conn, checked: &mut Checked, receipt: &Receipt, now: Instant) -
         require_seat(c, *seat, &entitlement)?;
     }
     let (_, version) = subscriptions::require_covered(c, &entitlement, Some(*number))?;
-    checked.insert((*id, *seat, *number), version.id);
+    checked.insert((*id, *seat, *number), (entitlement, version.id));
     Ok(version.id)
 }
 
-fn write_batch(c: &mut Conn, keys: &ExchangeKeys, receipts: &[(VersionId, &Receipt)], now: Instant) -> Result<()> {
+fn write_batch(c: &mut Conn, keys: &ExchangeKeys, receipts: &[(VersionId, &Written)], now: Instant) -> Result<()> {
     let batch = ReceiptBatchId::new(now);
-    let documents =
-        receipts.iter().map(|(_, receipt)| crate::signing::canonical_json(receipt)).collect::<Result<Vec<_>>>()?;
-    let leaves: Vec<_> = documents.iter().map(tree::leaf_hash).collect();
+    let leaves: Vec<_> = receipts.iter().map(|(_, written)| written.leaf).collect();
     let root = tree::root_of(&leaves);
     let subject = vec![ResourceDescriptor::new(batch.to_string(), root)];
     let predicate = json!({ "root_sha256": root, "count": receipts.len() });
@@ -152,13 +218,24 @@ fn write_batch(c: &mut Conn, keys: &ExchangeKeys, receipts: &[(VersionId, &Recei
     Ok(())
 }
 
+/// How far a delivery has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Unfinished,
+    /// Or beyond that.
+    Finished,
+}
+
 /// Moves the order along: the first link begins its delivery, and the first link to the last shard of what it was bought with
 /// completes it.
-fn note_progress(c: &mut Conn, id: EntitlementId, now: Instant) -> Result<()> {
-    let Some(entitlement) = queries::find_entitlement(c, id)? else { return Ok(()) };
+fn note_progress(c: &mut Conn, entitlement: &Entitlement, now: Instant) -> Result<Progress> {
     let order = market::mark_delivering(c, entitlement.order_id, now)?;
-    if order.state == market::OrderState::Delivering && queries::count_paths(c, &entitlement)? >= order.shard_count {
-        market::mark_delivered(c, entitlement.order_id, now)?;
+    if order.state != market::OrderState::Delivering {
+        return Ok(Progress::Finished);
     }
-    Ok(())
+    if queries::count_paths(c, entitlement)? < order.shard_count {
+        return Ok(Progress::Unfinished);
+    }
+    market::mark_delivered(c, entitlement.order_id, now)?;
+    Ok(Progress::Finished)
 }

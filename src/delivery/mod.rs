@@ -140,6 +140,15 @@ pub struct Planned {
     pub warning: Option<String>,
 }
 
+impl Planned {
+    /// The same delivery once more, with a receipt of its own.
+    pub fn again(&self, now: Instant) -> Self {
+        let mut again = self.clone();
+        (again.receipt.receipt, again.receipt.issued_at) = (ReceiptId::new(now), now);
+        again
+    }
+}
+
 /// Pays an order from the buyer's wallet, and a voucher of `programme`, into escrow, and grants the licence, or lengthens the
 /// one that it renews.
 pub fn pay_order(

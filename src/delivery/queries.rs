@@ -3,6 +3,7 @@
 use diesel::dsl::count;
 use diesel::prelude::*;
 
+use super::desk::Written;
 use super::{Entitlement, EntitlementState, Receipt};
 use crate::appends;
 use crate::db::{Conn, MultiBackend};
@@ -170,20 +171,18 @@ struct NewReceipt<'a> {
     user_id: UserId,
     path: &'a str,
     sha256: Digest,
-    document: Json<Receipt>,
+    document: &'a str,
     issued_at: Instant,
 }
 
-/// Inserts a batch's receipts in order, a bounded number of rows at a time.
+/// Inserts a batch's receipts in order.
 pub(super) fn insert_receipts(
     c: &mut Conn,
     batch_id: ReceiptBatchId,
-    receipts: &[(VersionId, &Receipt)],
+    receipts: &[(VersionId, &Written)],
 ) -> QueryResult<()> {
-    let rows: Vec<NewReceipt<'_>> = receipts
-        .iter()
-        .zip(0_i32..)
-        .map(|((version_id, receipt), batch_index)| NewReceipt {
+    for ((version_id, Written { receipt, document, .. }), batch_index) in receipts.iter().zip(0_i32..) {
+        let row = NewReceipt {
             id: receipt.receipt,
             batch_id,
             batch_index,
@@ -192,11 +191,9 @@ pub(super) fn insert_receipts(
             user_id: receipt.user,
             path: &receipt.path,
             sha256: receipt.sha256,
-            document: Json((*receipt).clone()),
+            document,
             issued_at: receipt.issued_at,
-        })
-        .collect();
-    for row in rows {
+        };
         diesel::insert_into(receipts::table).values(row).execute(c)?;
     }
     Ok(())

@@ -11,7 +11,7 @@ use crate::types::Instant;
 const MICROS_PER_DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// What a client asks for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Wanted {
     /// The handle of the organisation.
     pub organisation: String,
@@ -24,7 +24,7 @@ pub struct Wanted {
 }
 
 /// A file that the caller may have.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Found {
     /// `org/name`.
     pub dataset: String,
@@ -37,7 +37,7 @@ pub struct Found {
 }
 
 /// Where the bytes of a file come from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Content {
     /// A shard, with the receipt that has to be recorded before its bytes leave.
     Shard(Box<Planned>),

@@ -15,6 +15,7 @@
 mod board;
 mod download;
 mod files;
+mod lately;
 mod readme;
 mod refusal;
 pub(crate) mod routes;
@@ -36,6 +37,7 @@ use crate::types::{Digest, VersionId};
 pub use board::{BoardQuery, board, tags};
 pub use download::{Content, Found, Wanted, find};
 pub use files::{Entry, File, Files, README, files};
+pub use lately::Lately;
 pub use readme::Readme;
 pub use refusal::Refusal;
 

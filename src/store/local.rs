@@ -18,6 +18,7 @@
 mod disk;
 mod parts;
 mod reading;
+mod small;
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Write as _};
@@ -36,6 +37,7 @@ use disk::{ensure_directory, finished, parent, sync_directory};
 pub(super) use parts::wrong_size;
 use parts::{Incoming, no_upload, standing_parts, stored_part};
 pub(super) use reading::OpenObject;
+use small::SmallObjects;
 
 use super::links::{Links, Parameters};
 use super::{ByteStream, ObjectInfo, Part, StorageKey, is_hex, parts_left_out, total_bytes};
@@ -44,7 +46,7 @@ use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
 use crate::types::Instant;
 
-/// How much is read, or hashed and written, at a time.
+/// How much is hashed and written at a time.
 const PIECE_BYTES: u64 = 1024 * 1024;
 /// What is left in `temporary/` for this long was left by a crash.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -54,6 +56,7 @@ const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct LocalStore {
     root: Arc<Path>,
     links: Links,
+    small: SmallObjects,
 }
 
 /// What a checked link permits to PUT: this part, of this size.
@@ -76,7 +79,7 @@ impl LocalStore {
     /// Opens the store in the settings' data directory, making it if it is missing, and clears what a crash left.
     pub(super) async fn open(config: &Config, keys: &ExchangeKeys) -> Result<Self> {
         let links = Links::new(keys.url.seed(), public_url(config)?);
-        let store = Self { root: config.objects_dir().into(), links };
+        let store = Self { root: config.objects_dir().into(), links, small: SmallObjects::default() };
         store
             .blocking(|store| {
                 for directory in [store.root.join("objects"), store.uploads(), store.temporary()] {
@@ -225,7 +228,7 @@ impl LocalStore {
     }
 
     /// Opens an object, so that what is told of it and what is read from it are the same bytes.
-    pub(super) async fn open_object(&self, key: &StorageKey) -> Result<OpenObject> {
+    async fn open_object(&self, key: &StorageKey) -> Result<OpenObject> {
         let (key, path) = (key.clone(), self.object_path(key));
         self.blocking(move |_| {
             let file = File::open(&path).map_err(|error| match error.kind() {
@@ -233,12 +236,25 @@ impl LocalStore {
                 _ => error.into(),
             })?;
             let info = info(&file.metadata()?);
-            Ok(OpenObject::new(file, info))
+            OpenObject::new(file, info)
         })
         .await
     }
 
+    /// The same, of an object that is delivered: one of those that never change.
+    pub(super) async fn open_sealed(&self, key: &StorageKey) -> Result<OpenObject> {
+        if let Some((info, bytes)) = self.small.find(key) {
+            return Ok(OpenObject::held(info, bytes));
+        }
+        let object = self.open_object(key).await?;
+        if let Some(bytes) = object.whole() {
+            self.small.keep(key.clone(), object.info.clone(), bytes.clone());
+        }
+        Ok(object)
+    }
+
     pub(super) async fn delete(&self, key: &StorageKey) -> Result<()> {
+        self.small.forget(key);
         let object = self.object_path(key);
         self.blocking(move |_| match fs::remove_file(&object) {
             Ok(()) => Ok(sync_directory(parent(&object))?),

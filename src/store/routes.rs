@@ -111,7 +111,7 @@ async fn serve(app: &App, (prefix, name): &(String, String), request: &HttpReque
     let store = local(app)?;
     let key = format!("objects/{prefix}/{name}").parse().map_err(|_| Error::not_found("the object"))?;
     let download = store.check_download_link(key, request.query_string(), app.clock.now())?;
-    let object = store.open_object(&download.key).await?;
+    let object = store.open_sealed(&download.key).await?;
     let (etag, size_bytes) = (object.info.etag.clone(), object.info.size_bytes);
     let Download { media_type, file_name, .. } = &download;
     present(&Shown { media_type, file_name, etag: &etag, size_bytes }, request, |range| object.read(range))
@@ -136,7 +136,7 @@ pub(crate) async fn present_object(
     shown: &Shown<'_>,
     request: &HttpRequest,
 ) -> Result<HttpResponse> {
-    let object = store.open_object(key).await?;
+    let object = store.open_sealed(key).await?;
     present(shown, request, |range| object.read(range))
 }
 

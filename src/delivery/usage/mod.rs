@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 
-use super::{Entitlement, Planned, Receipt};
+use super::desk::Written;
+use super::{Entitlement, Planned};
 use crate::catalog;
 use crate::db::{self, Conn};
 use crate::error::{Error, Result};
@@ -141,19 +142,6 @@ fn bounds(at: Instant) -> (Instant, Instant) {
     (start, start.plus(DAY))
 }
 
-/// A receipt, and how many records its shard holds.
-#[derive(Debug, Clone)]
-pub(super) struct Metered {
-    pub(super) receipt: Receipt,
-    pub(super) records: Option<i64>,
-}
-
-impl From<&Planned> for Metered {
-    fn from(planned: &Planned) -> Self {
-        Self { receipt: planned.receipt.clone(), records: planned.shard.records }
-    }
-}
-
 /// How much is counted at a time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Count {
@@ -163,8 +151,8 @@ pub(super) struct Count {
 }
 
 /// Counts receipts that are about to be recorded, in the rows of one desk.
-pub(super) fn count(c: &mut Conn, desk: &str, receipts: &[(VersionId, &Metered)], now: Instant) -> Result<()> {
-    let mut groups: BTreeMap<(EntitlementId, VersionId, Instant), BTreeMap<&str, &Metered>> = BTreeMap::new();
+pub(super) fn count(c: &mut Conn, desk: &str, receipts: &[(VersionId, &Written)], now: Instant) -> Result<()> {
+    let mut groups: BTreeMap<(EntitlementId, VersionId, Instant), BTreeMap<&str, &Written>> = BTreeMap::new();
     for (version, metered) in receipts {
         let (start, _) = bounds(metered.receipt.issued_at);
         let group = groups.entry((metered.receipt.entitlement, *version, start)).or_default();
@@ -174,7 +162,7 @@ pub(super) fn count(c: &mut Conn, desk: &str, receipts: &[(VersionId, &Metered)]
         let paths: Vec<&str> = shards.keys().copied().collect();
         let known = counted(c, licence, version, &paths, start)?;
         let mut sum = Count::default();
-        for (_, Metered { receipt, records }) in shards.into_iter().filter(|(path, _)| !known.contains(*path)) {
+        for (_, Written { receipt, records, .. }) in shards.into_iter().filter(|(path, _)| !known.contains(*path)) {
             sum.shards = sum.shards.saturating_add(1);
             sum.bytes = sum.bytes.saturating_add(receipt.size_bytes);
             sum.records = sum.records.saturating_add(records.unwrap_or(0));

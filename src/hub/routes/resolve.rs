@@ -14,7 +14,8 @@ use super::reply::{HubCaller, X_REPO_COMMIT, read};
 use crate::app::App;
 use crate::delivery::{self, Planned};
 use crate::error::{Error, Result};
-use crate::hub::{Content, Found, Refusal, Wanted, file_path, find};
+use crate::hub::{Content, Found, Lately, Refusal, Wanted, file_path, find};
+use crate::identity::Caller;
 use crate::store::routes::{Shown, present, present_object};
 use crate::store::{ByteStream, Store};
 use crate::types::Instant;
@@ -28,11 +29,12 @@ const X_HF_WARNING: HeaderName = HeaderName::from_static("x-hf-warning");
 #[get("/datasets/{organisation}/{name}/resolve/{revision}/{path:.*}")]
 pub(crate) async fn hub_get_file(
     app: Data<App>,
+    lately: Data<Lately>,
     caller: HubCaller,
     which: Path<(String, String, String, String)>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Refusal> {
-    resolve(&app, caller, which.into_inner(), &request).await
+    resolve((&app, &lately), caller.0, which.into_inner(), &request).await
 }
 
 /// Describes a file of a revision.
@@ -40,29 +42,50 @@ pub(crate) async fn hub_get_file(
 #[head("/datasets/{organisation}/{name}/resolve/{revision}/{path:.*}")]
 pub(crate) async fn hub_head_file(
     app: Data<App>,
+    lately: Data<Lately>,
     caller: HubCaller,
     which: Path<(String, String, String, String)>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Refusal> {
-    resolve(&app, caller, which.into_inner(), &request).await
+    resolve((&app, &lately), caller.0, which.into_inner(), &request).await
 }
 
 async fn resolve(
-    app: &App,
-    caller: HubCaller,
+    (app, lately): (&App, &Lately),
+    caller: Option<Caller>,
     (organisation, name, revision, path): (String, String, String, String),
     request: &HttpRequest,
 ) -> Result<HttpResponse, Refusal> {
-    let (now, config) = (app.clock.now(), app.config.clone());
+    let now = app.clock.now();
     let wanted = Wanted { organisation, name, revision, path };
-    let asked = wanted.clone();
-    let found = read(app, move |c| find(c, caller.0.as_ref(), &asked, &config, now)).await?;
-    let Found { commit, warnings, .. } = &found;
-    let (commit, warnings) = (commit.clone(), warnings.clone());
+    if let Some(known) = caller.as_ref().and_then(|caller| lately.recall(caller, &wanted, now)) {
+        match give(app, known, &wanted, request, now).await {
+            // Another licence may give it.
+            Err(Refusal::Gated { .. }) => lately.forget(caller.as_ref(), &wanted),
+            answered => return answered,
+        }
+    }
+    let (config, asked, who) = (app.config.clone(), wanted.clone(), caller.clone());
+    let found = read(app, move |c| find(c, who.as_ref(), &asked, &config, now)).await?;
+    // What a name stands for is looked up each time; what a commit holds stays.
+    if let (Some(caller), Content::Shard(_), true) = (caller, &found.content, wanted.revision == found.commit) {
+        lately.remember(caller, wanted.clone(), found.clone(), now);
+    }
+    give(app, found, &wanted, request, now).await
+}
+
+async fn give(
+    app: &App,
+    found: Found,
+    wanted: &Wanted,
+    request: &HttpRequest,
+    now: Instant,
+) -> Result<HttpResponse, Refusal> {
+    let Found { dataset, commit, warnings, content } = found;
     let mut response = if wanted.revision == commit {
-        answer(app, found.content, request, now).await?
+        answer(app, content, request, now).await?
     } else {
-        pinned(app, &found.dataset, &commit, &wanted.path)?
+        pinned(app, &dataset, &commit, &wanted.path)?
     };
     set(&mut response, X_REPO_COMMIT, &commit)?;
     for warning in warnings {
@@ -83,7 +106,7 @@ fn pinned(app: &App, dataset: &str, commit: &str, path: &str) -> Result<HttpResp
 
 async fn answer(app: &App, content: Content, request: &HttpRequest, now: Instant) -> Result<HttpResponse, Refusal> {
     let planned = match content {
-        Content::Shard(planned) => *planned,
+        Content::Shard(planned) => planned.again(now),
         Content::Readme(readme, oid) => return Ok(card(readme.text, &oid, request)?),
     };
     let is_head = request.method() == Method::HEAD;

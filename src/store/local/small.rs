@@ -1,0 +1,49 @@
+//! The small objects that were delivered lately, at hand: for them, going to the disk would be most of the work.
+//!
+//! Invariant: only what is delivered is kept here. It was verified, and its file is never written to.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::store::{ObjectInfo, StorageKey};
+
+/// How much is at hand at most; then all is forgotten.
+const MOST_BYTES: usize = 2 * 1024 * 1024;
+
+/// Small objects, whole. Clones share what they hold.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SmallObjects(Arc<Mutex<Held>>);
+
+#[derive(Debug, Default)]
+struct Held {
+    objects: HashMap<StorageKey, (ObjectInfo, Bytes)>,
+    bytes: usize,
+}
+
+impl SmallObjects {
+    /// An object, if it is at hand.
+    pub(super) fn find(&self, key: &StorageKey) -> Option<(ObjectInfo, Bytes)> {
+        self.held().objects.get(key).cloned()
+    }
+
+    /// Keeps an object at hand.
+    pub(super) fn keep(&self, key: StorageKey, info: ObjectInfo, bytes: Bytes) {
+        let mut held = self.held();
+        if held.bytes.saturating_add(bytes.len()) > MOST_BYTES {
+            *held = Held::default();
+        }
+        held.bytes = held.bytes.saturating_add(bytes.len()).saturating_add(key.as_str().len());
+        held.objects.insert(key, (info, bytes));
+    }
+
+    /// Lets go of an object that is removed.
+    pub(super) fn forget(&self, key: &StorageKey) {
+        self.held().objects.remove(key);
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
