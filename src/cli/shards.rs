@@ -111,18 +111,8 @@ pub(super) fn hash(shard: &LocalShard, mut advance: impl FnMut(u64)) -> Result<(
 }
 
 /// The digest of a file on disk, and its size; `advance` is told of each piece.
-pub(super) fn digest_of(file: &Path, advance: impl FnMut(u64)) -> Result<(Digest, u64)> {
-    let (hasher, size) = feed(file, Hasher::default(), advance)?;
-    Ok((hasher.finish(), size))
-}
-
-/// Feeds a file to a hasher that may go on with more, and gives the file's size.
-pub(super) fn hash_into(file: &Path, hasher: Hasher) -> Result<(Hasher, u64)> {
-    feed(file, hasher, |_| {})
-}
-
-fn feed(file: &Path, mut hasher: Hasher, mut advance: impl FnMut(u64)) -> Result<(Hasher, u64)> {
-    let mut reader = File::open(file)?;
+pub(super) fn digest_of(file: &Path, mut advance: impl FnMut(u64)) -> Result<(Digest, u64)> {
+    let (mut reader, mut hasher) = (File::open(file)?, Hasher::default());
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut size = 0;
     loop {
@@ -133,7 +123,7 @@ fn feed(file: &Path, mut hasher: Hasher, mut advance: impl FnMut(u64)) -> Result
         size += length;
         advance(length);
     }
-    Ok((hasher, size))
+    Ok((hasher.finish(), size))
 }
 
 #[cfg(test)]

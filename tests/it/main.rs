@@ -50,6 +50,7 @@ mod subscriptions;
 mod support;
 mod takedowns;
 mod tidy;
+mod transfer;
 mod usage;
 mod vouchers;
 mod webhooks;

@@ -1,0 +1,169 @@
+//! A part of a shard, over one connection after the other until all of it is there.
+
+use std::collections::VecDeque;
+use std::io::SeekFrom;
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use reqwest::{StatusCode, header};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
+use tokio::sync::Mutex;
+
+use crate::cli::client::Client;
+use crate::cli::output::FileProgress;
+use crate::cli::pace::Pace;
+use crate::error::{Error, Kind, Result};
+use crate::types::EntitlementId;
+
+/// The size of every segment of a shard but the last.
+pub(super) const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+/// A segment that was cut off and got nothing further is tried this often before the command gives up.
+const ATTEMPTS: u32 = 8;
+
+/// Which bytes of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Segment {
+    /// From 0.
+    pub(super) number: u32,
+    pub(super) from: u64,
+    pub(super) length: u64,
+}
+
+/// The segments of a shard of this size, in order.
+pub(super) fn segments(size: u64) -> Vec<Segment> {
+    let starts = (0..).map(|number| (number, u64::from(number) * SEGMENT_BYTES)).take_while(|(_, from)| *from < size);
+    starts.map(|(number, from)| Segment { number, from, length: SEGMENT_BYTES.min(size - from) }).collect()
+}
+
+/// The link to a shard, which every segment of it uses until it lapses.
+pub(super) struct Links {
+    client: Client,
+    entitlement: EntitlementId,
+    version: i32,
+    path: String,
+    current: Mutex<Option<String>>,
+}
+
+#[derive(Deserialize)]
+struct Given {
+    links: VecDeque<Link>,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    url: String,
+}
+
+impl Links {
+    pub(super) fn new(client: Client, entitlement: EntitlementId, version: i32, path: String) -> Self {
+        Self { client, entitlement, version, path, current: Mutex::default() }
+    }
+
+    /// A link that is not this one, which was refused.
+    async fn other_than(&self, refused: Option<&str>) -> Result<String> {
+        let mut current = self.current.lock().await;
+        if let Some(link) = current.as_ref().filter(|link| Some(link.as_str()) != refused) {
+            return Ok(link.clone());
+        }
+        let wanted = json!({ "paths": [self.path], "version": self.version });
+        let path = format!("/v1/entitlements/{}/links", self.entitlement);
+        let mut given: Given = self.client.post(path).safe_to_repeat().json(&wanted)?.send().await?;
+        let link = given.links.pop_front().ok_or_else(|| Error::new(Kind::Malformed, "the server gave no link"))?;
+        Ok(current.insert(link.url).clone())
+    }
+}
+
+impl Segment {
+    /// Writes all of it to its place in `file`.
+    pub(super) async fn fetch(
+        self,
+        client: &Client,
+        links: &Links,
+        file: &Path,
+        pace: &Pace,
+        bar: &FileProgress,
+    ) -> Result<()> {
+        let mut file = tokio::fs::OpenOptions::new().write(true).open(file).await?;
+        let (mut have, mut attempt, mut refused) = (0, 1, None);
+        while have < self.length {
+            let (before, link) = (have, links.other_than(refused.as_deref()).await?);
+            let got = self.go_on(client, &link, &mut have, &mut file, pace, bar).await;
+            match got {
+                Ok(()) if have > before => attempt = 1,
+                Err(error) if attempt >= ATTEMPTS || !worth_repeating(&error) => return Err(error),
+                // It lapsed: the next attempt needs another one.
+                Err(error) if error.kind == Kind::Forbidden => (refused, attempt) = (Some(link), attempt + 1),
+                Err(_) if have > before => attempt = 1,
+                _ => attempt += 1,
+            }
+            if have < self.length {
+                tokio::time::sleep(Duration::from_millis(100 << attempt.min(6))).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what one connection gives of the rest, up to the segment's end or the connection's.
+    async fn go_on(
+        self,
+        client: &Client,
+        link: &str,
+        have: &mut u64,
+        file: &mut tokio::fs::File,
+        pace: &Pace,
+        bar: &FileProgress,
+    ) -> Result<()> {
+        let (from, last) = (self.from + *have, self.from + self.length - 1);
+        let request = client.get(link).header(header::RANGE.as_str(), format!("bytes={from}-{last}"));
+        let response = request.response().await?;
+        if response.status() != StatusCode::PARTIAL_CONTENT {
+            return Err(Error::new(Kind::Malformed, "the server does not give the range that it was asked for"));
+        }
+        file.seek(SeekFrom::Start(from)).await?;
+        let mut pieces = response.bytes_stream();
+        let broken = loop {
+            let piece = match pieces.next().await {
+                None => break None,
+                Some(Err(error)) => break Some(error),
+                Some(Ok(piece)) => piece,
+            };
+            let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            if have.saturating_add(length) > self.length {
+                let detail = format!("the server sent more than the {} bytes that it was asked for", self.length);
+                return Err(Error::new(Kind::DigestMismatch, detail));
+            }
+            pace.take(length).await;
+            file.write_all(&piece).await?;
+            *have += length;
+            bar.advance(length);
+        };
+        file.flush().await?;
+        broken.map_or(Ok(()), |error| Err(Error::new(Kind::Unavailable, "the connection broke").because(error)))
+    }
+}
+
+fn worth_repeating(error: &Error) -> bool {
+    // A link that lapsed meanwhile is refused as forbidden; the next attempt asks for a new one.
+    matches!(error.kind, Kind::Unavailable | Kind::Forbidden | Kind::Timeout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_cover_a_shard_without_gap_or_overlap() {
+        let lengths = |size| segments(size).iter().map(|segment| segment.length).collect::<Vec<_>>();
+        assert!(lengths(0).is_empty());
+        assert_eq!(lengths(1), [1]);
+        assert_eq!(lengths(SEGMENT_BYTES), [SEGMENT_BYTES]);
+        assert_eq!(lengths(2 * SEGMENT_BYTES + 5), [SEGMENT_BYTES, SEGMENT_BYTES, 5]);
+        let all = segments(3 * SEGMENT_BYTES + 7);
+        for (one, next) in all.iter().zip(all.iter().skip(1)) {
+            assert_eq!((one.number + 1, one.from + one.length), (next.number, next.from));
+        }
+    }
+}

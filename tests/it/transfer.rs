@@ -1,0 +1,181 @@
+//! A large shard comes over several connections, and arrives whatever happens to them.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::command_line::{assess, deposit};
+use crate::support::process::{Exchange, files, organisation};
+
+const MIB: usize = 1024 * 1024;
+/// Two whole segments and a half.
+const SIZE: usize = 40 * MIB;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Stands before the exchange where links lead, and does to connections what networks do.
+struct Network {
+    url: String,
+    state: Arc<(Mutex<State>, Condvar)>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Where each range began that was asked for.
+    asked: Vec<usize>,
+    open: usize,
+    most_open: usize,
+    weather: Weather,
+}
+
+#[derive(Default, Clone, Copy, PartialEq)]
+enum Weather {
+    /// The first connection gets through, the others get nothing.
+    #[default]
+    Stalling,
+    /// Nothing goes before two connections are open; then one link is refused, and one answer breaks off.
+    Stormy,
+}
+
+/// What becomes of a request.
+enum Fate {
+    Passes,
+    IsCutAfter(u64),
+    /// Its link has lapsed.
+    Lapses,
+}
+
+impl Network {
+    fn before(server: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let state = Arc::<(Mutex<State>, Condvar)>::default();
+        let (shared, server) = (state.clone(), server.strip_prefix("http://").unwrap().to_string());
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let (shared, server) = (shared.clone(), server.clone());
+                std::thread::spawn(move || relay(client, &server, &shared));
+            }
+        });
+        Self { url, state }
+    }
+
+    fn turn(&self, weather: Weather) {
+        let mut state = self.state.0.lock().unwrap();
+        (state.weather, state.asked, state.most_open) = (weather, Vec::new(), 0);
+        self.state.1.notify_all();
+    }
+}
+
+fn relay(mut client: TcpStream, server: &str, state: &(Mutex<State>, Condvar)) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if client.read_exact(&mut byte).is_err() {
+            return;
+        }
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let from = head.to_lowercase().split("range: bytes=").nth(1).and_then(|rest| rest.split('-').next()?.parse().ok());
+    let fate = await_fate(from.expect("the client asks for ranges"), state);
+    let head = match fate {
+        Fate::Lapses => head.replacen("expires=", "expires=1", 1).replacen("sig", "gis", 1),
+        _ => head,
+    };
+    let mut upstream = TcpStream::connect(server).unwrap();
+    upstream.write_all(head.replacen("\r\n", "\r\nConnection: close\r\n", 1).as_bytes()).unwrap();
+    let most = if let Fate::IsCutAfter(bytes) = fate { bytes } else { u64::MAX };
+    // The client may have been killed.
+    let _ = std::io::copy(&mut upstream.take(most), &mut client);
+    state.0.lock().unwrap().open -= 1;
+}
+
+fn await_fate(from: usize, (state, changed): &(Mutex<State>, Condvar)) -> Fate {
+    let mut now = state.lock().unwrap();
+    let (turn, weather) = (now.asked.len(), now.weather);
+    now.asked.push(from);
+    now.open += 1;
+    now.most_open = now.most_open.max(now.open);
+    changed.notify_all();
+    let waits = |now: &mut State| match weather {
+        Weather::Stalling => turn > 0 && now.weather == Weather::Stalling,
+        Weather::Stormy => now.most_open < 2,
+    };
+    let (_now, waited) = changed.wait_timeout_while(now, PATIENCE, waits).unwrap();
+    assert!(!waited.timed_out(), "a single connection is open");
+    match (weather, turn) {
+        (Weather::Stormy, 0) => Fate::Lapses,
+        (Weather::Stormy, 1) => Fate::IsCutAfter(MIB as u64),
+        _ => Fate::Passes,
+    }
+}
+
+fn write_corpus(folder: &Path) {
+    std::fs::create_dir_all(folder).unwrap();
+    let bytes: Vec<u8> = (0..SIZE as u64).map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect();
+    std::fs::write(folder.join("large.bin"), bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_large_shard_comes_by_several_ranges_that_outlast_cuts_lapsed_links_and_a_killed_client() {
+    if std::env::var_os("TEST_S3_BUCKET").is_some() {
+        return; // links lead to the bucket, and nothing stands before it
+    }
+    let mut exchange = Exchange::serve().await;
+    let (operator, compliance) = (exchange.platform("operator"), exchange.platform("compliance"));
+    let provider = organisation(&exchange, &operator, "poetry-house");
+    let lab = organisation(&exchange, &operator, "verse-lab");
+    deposit(&operator, "verse-lab", 1_000_000);
+    let work = tempfile::tempdir().unwrap();
+    let at = |name: &str| work.path().join(name).display().to_string();
+    write_corpus(&work.path().join("source"));
+    std::fs::write(at("terms.json"), crate::support::terms(50_000).to_string()).unwrap();
+    std::fs::write(at("provenance.json"), crate::support::provenance().to_string()).unwrap();
+    let (dataset, source, terms, provenance) =
+        ("poetry-house/large", at("source"), at("terms.json"), at("provenance.json"));
+    let papers = ["--terms", &terms, "--provenance", &provenance, "--language", "zh-Hant"];
+    let published = provider.json(&[&["publish", &source, "--dataset", dataset], &papers[..]].concat());
+    assess(&compliance, dataset, &published["version"]);
+    let listing = json!({ "dataset": dataset, "version": 1, "terms_id": published["terms_id"] });
+    provider.api("POST", "/v1/listings", &listing);
+    lab.json(&["buy", dataset, "--use", "pretraining of a small language model"]);
+
+    let network = Network::before(&exchange.url);
+    exchange.set("CORPEX_PUBLIC_URL", network.url.clone());
+    exchange.stop();
+    exchange.start();
+    let to = at("target");
+    let download = ["download", dataset, "--to", &to, "--jobs", "3"];
+    let mut killed = lab.begin(&download);
+    let partial = Path::new(&to).join(".corpex/partial");
+    let is_noted = || {
+        let entries = std::fs::read_dir(&partial).into_iter().flatten().map_while(Result::ok);
+        entries.into_iter().any(|entry| entry.path().extension().is_some_and(|name| name == "done"))
+    };
+    for _ in 0..600 {
+        if is_noted() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let arrived = network.state.0.lock().unwrap().asked[0];
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(is_noted(), "the first segment did not arrive");
+
+    network.turn(Weather::Stormy);
+    lab.json(&download);
+    assert_eq!(files(Path::new(&source)), files(Path::new(&to)));
+    assert!(!partial.exists(), "nothing is left over");
+    lab.done(&["verify", &to]);
+    let state = network.state.0.lock().unwrap();
+    assert!(state.most_open > 1, "one connection after the other");
+    assert!(!state.asked.contains(&arrived), "what had arrived was fetched again: {:?}", state.asked);
+    let inside = state.asked.iter().filter(|from| *from % (16 * MIB) != 0).count();
+    assert_eq!(inside, 1, "what broke off goes on where it stopped: {:?}", state.asked);
+    assert!(state.asked.len() >= 4, "two segments, one of them twice for its link, one twice for its cut");
+}
