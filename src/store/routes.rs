@@ -193,7 +193,12 @@ enum Wanted {
 /// Reads `Range` and `If-Range` (RFC 9110, sections 13.1.5 and 14.2). What is not one byte range is ignored, as it
 /// may be.
 fn wanted(headers: &HeaderMap, shown: &Shown<'_>) -> Wanted {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    // One that is there several times says nothing.
+    let text = |name: header::HeaderName| {
+        let mut values = headers.get_all(name).map(HeaderValue::to_str);
+        let only = (values.next(), values.next());
+        if let (Some(Ok(value)), None) = only { Some(value) } else { None }
+    };
     if headers.contains_key(header::IF_RANGE) && text(header::IF_RANGE) != Some(&quoted(shown.etag)) {
         return Wanted::All;
     }

@@ -17,6 +17,7 @@ mod entitlements;
 mod events;
 mod exports;
 mod hub;
+mod hub_bad_input;
 mod identity;
 mod inspection;
 mod interop;
