@@ -14,7 +14,6 @@ use crate::types::{DatasetId, Instant, OrganisationId, Page, PageQuery};
 const MAX_NAME_LENGTH: usize = 96;
 const MAX_TITLE_CHARS: usize = 200;
 const MAX_LANGUAGES: usize = 100;
-const MAX_QUERY_CHARS: usize = 200;
 
 text_enum! {
     /// The kind of data.
@@ -122,8 +121,6 @@ pub struct DatasetQuery {
     pub cursor: Option<String>,
     /// The most items wanted, 1 to 1000; 100 when absent.
     pub limit: Option<i64>,
-    /// Words that the title, the name or the organisation's handle contains, whatever their case.
-    pub q: Option<String>,
     /// The handle of the organisation.
     pub organisation: Option<String>,
 }
@@ -166,19 +163,10 @@ pub fn list(c: &mut Conn, caller: Option<&Caller>, query: &DatasetQuery) -> Resu
     let limit = page.limit()?;
     let before = page.cursor.as_deref().map(str::parse::<DatasetId>).transpose();
     let before = before.map_err(|error| error.field("cursor"))?;
-    let words = query.q.as_deref().unwrap_or_default().trim().to_lowercase();
-    if words.contains('\0') || words.chars().count() > MAX_QUERY_CHARS {
-        return Err(Error::invalid("q", format!("a search is at most {MAX_QUERY_CHARS} characters, without NUL")));
-    }
     if query.organisation.as_deref().is_some_and(|handle| handle.contains('\0')) {
         return Err(Error::invalid("organisation", "a handle contains no NUL"));
     }
-    let filter = queries::DatasetFilter {
-        sees: sees(caller),
-        words: words.split_whitespace().map(str::to_string).collect(),
-        handle: query.organisation.clone(),
-        before,
-    };
+    let filter = queries::DatasetFilter { sees: sees(caller), handle: query.organisation.clone(), before };
     let rows = queries::list_datasets(c, &filter, limit.saturating_add(1))?;
     Ok(Page::new(rows, limit, |dataset| dataset.id.to_string()))
 }

@@ -32,8 +32,6 @@ pub(super) enum Sees {
 #[derive(Debug, Clone)]
 pub(super) struct DatasetFilter {
     pub(super) sees: Sees,
-    /// Each must be found in title, name or handle; lower case.
-    pub(super) words: Vec<String>,
     pub(super) handle: Option<String>,
     /// Only datasets older than this one.
     pub(super) before: Option<DatasetId>,
@@ -92,13 +90,6 @@ pub(super) fn list_datasets(c: &mut Conn, filter: &DatasetFilter, limit: i64) ->
         let assessed = versions::table
             .filter(versions::dataset_id.eq(datasets::id).and(versions::state.eq(VersionState::Assessed)));
         query = query.filter(exists(assessed).or(datasets::organisation_id.eq_any(organisations.clone())));
-    }
-    for word in &filter.words {
-        let pattern = format!("%{}%", word.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
-        let title = lower(datasets::title).like(pattern.clone()).escape('\\');
-        let name = lower(datasets::name).like(pattern.clone()).escape('\\');
-        let handle = lower(organisations::handle).like(pattern).escape('\\');
-        query = query.filter(title.or(name).or(handle));
     }
     if let Some(handle) = &filter.handle {
         query = query.filter(organisations::handle.eq(handle.clone()));

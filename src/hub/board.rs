@@ -1,21 +1,28 @@
-//! The repositories that somebody may see, as a list.
+//! The repositories that somebody may see, as a list; and those on the board that are searched for.
+
+use std::collections::HashSet;
 
 use super::{Repo, visible};
+use crate::app::App;
 use crate::catalog::Dataset;
 use crate::catalog::datasets::{self, DatasetQuery};
 use crate::db::Conn;
 use crate::error::Result;
 use crate::identity::Caller;
+use crate::market;
+use crate::market::search::{Entry, SearchQuery, search};
 
 /// Datasets looked at in one go.
 const STEP: i64 = 100;
 /// The most that one page looks at: where little fits, pages are short, and the list goes on.
 const MOST_LOOKED_AT: usize = 1000;
+/// How often one page searches on.
+const MOST_SEARCHES: usize = 10;
 
 /// Which repositories are wanted.
 #[derive(Debug, Clone, Default)]
 pub struct BoardQuery {
-    /// Words that title, name or organisation contain, each somewhere.
+    /// Words to search the board for; without any, everything is listed.
     pub words: String,
     /// The handle of the organisation.
     pub author: Option<String>,
@@ -25,6 +32,13 @@ pub struct BoardQuery {
     pub cursor: Option<String>,
     /// The most that are wanted.
     pub limit: usize,
+}
+
+impl BoardQuery {
+    fn fits(&self, dataset: &Dataset) -> bool {
+        let has = tags(dataset);
+        self.tags.iter().all(|tag| has.iter().any(|own| own.eq_ignore_ascii_case(tag)))
+    }
 }
 
 /// The tags that a dataset has whatever its version.
@@ -38,18 +52,12 @@ pub fn tags(dataset: &Dataset) -> Vec<String> {
 pub fn board(c: &mut Conn, caller: Option<&Caller>, query: &BoardQuery) -> Result<(Vec<Repo>, Option<String>)> {
     let (mut found, mut looked_at, mut cursor) = (Vec::new(), 0_usize, query.cursor.clone());
     loop {
-        let step = DatasetQuery {
-            cursor: cursor.clone(),
-            limit: Some(STEP),
-            q: Some(query.words.clone()),
-            organisation: query.author.clone(),
-        };
+        let step = DatasetQuery { cursor: cursor.clone(), limit: Some(STEP), organisation: query.author.clone() };
         let page = datasets::list(c, caller, &step)?;
         for dataset in page.items {
             cursor = Some(dataset.id.to_string());
             looked_at = looked_at.saturating_add(1);
-            let has = tags(&dataset);
-            if !query.tags.iter().all(|tag| has.iter().any(|own| own.eq_ignore_ascii_case(tag))) {
+            if !query.fits(&dataset) {
                 continue;
             }
             let revisions = visible(c, caller, &dataset)?;
@@ -67,4 +75,49 @@ pub fn board(c: &mut Conn, caller: Option<&Caller>, query: &BoardQuery) -> Resul
             return Ok((found, cursor));
         }
     }
+}
+
+/// The repositories on the board in which the words are found, the most relevant first, and where the next page begins, if
+/// there is one.
+pub async fn find_on_board(
+    app: &App,
+    caller: Option<&Caller>,
+    query: &BoardQuery,
+) -> Result<(Vec<Repo>, Option<String>)> {
+    let (mut found, mut cursor) = (Vec::new(), query.cursor.clone());
+    for _ in 0..MOST_SEARCHES {
+        let wanted = SearchQuery {
+            q: Some(query.words.clone()),
+            organisation: query.author.clone(),
+            cursor: cursor.take(),
+            limit: i64::try_from(query.limit.saturating_sub(found.len())).ok(),
+            ..SearchQuery::default()
+        };
+        let page = search(app, &wanted).await?;
+        let entries: Vec<Entry> = page.hits.into_iter().map(|hit| hit.entry).collect();
+        let entries = entries.into_iter().filter(|entry| query.fits(&entry.dataset)).collect();
+        let caller = caller.cloned();
+        found.extend(app.db.read(move |c| repos(c, caller.as_ref(), entries)).await?);
+        cursor = page.next.map(|next| next.0);
+        if cursor.is_none() || found.len() >= query.limit {
+            break;
+        }
+    }
+    Ok((found, cursor))
+}
+
+/// The repositories of what was found. A version that is listed on several terms is one repository, by its first listing.
+fn repos(c: &mut Conn, caller: Option<&Caller>, entries: Vec<Entry>) -> Result<Vec<Repo>> {
+    let versions: Vec<_> = entries.iter().map(|entry| entry.listing.version_id).collect();
+    let mut listed = market::listed(c, &versions)?;
+    listed.sort_by_key(|listing| listing.id);
+    let mut seen = HashSet::new();
+    listed.retain(|listing| seen.insert(listing.version_id));
+    let is_first = |entry: &Entry| listed.iter().any(|listing| listing.id == entry.listing.id);
+    let mut repos = Vec::new();
+    for entry in entries.into_iter().filter(is_first) {
+        let revisions = visible(c, caller, &entry.dataset)?;
+        repos.extend((!revisions.is_empty()).then(|| Repo::new(entry.dataset, revisions)));
+    }
+    Ok(repos)
 }

@@ -34,7 +34,7 @@ use crate::market;
 use crate::signing::canonical_json;
 use crate::types::{Digest, VersionId};
 
-pub use board::{BoardQuery, board, tags};
+pub use board::{BoardQuery, board, find_on_board, tags};
 pub use download::{Content, Found, Wanted, find};
 pub use files::{Entry, File, Files, README, files};
 pub use lately::Lately;

@@ -12,7 +12,7 @@ use crate::hub::{self, BoardQuery, Refusal, Repo};
 /// The most repositories of one page.
 const PAGE: usize = 100;
 
-/// Lists repositories, newest first.
+/// Lists repositories, newest first; or those on the board that are searched for, the most relevant first.
 #[utoipa::path(tag = "hub", responses((status = 200)))]
 #[get("/api/datasets")]
 pub(crate) async fn hub_list_datasets(
@@ -28,8 +28,11 @@ pub(crate) async fn hub_list_datasets(
         cursor: query.get("cursor").map(str::to_string),
         limit: query.limit(PAGE)?,
     };
-    let list = move |c: &mut crate::db::Conn| Ok(hub::board(c, caller.0.as_ref(), &wanted)?);
-    let (repos, next) = read(&app, list).await?;
+    let (repos, next) = if wanted.words.trim().is_empty() {
+        read(&app, move |c| Ok(hub::board(c, caller.0.as_ref(), &wanted)?)).await?
+    } else {
+        hub::find_on_board(&app, caller.0.as_ref(), &wanted).await?
+    };
     let brief = |repo: &Repo| repo.revisions.first().map(|newest| Info::brief(repo, newest));
     let mut response = HttpResponse::Ok();
     if let Some(cursor) = next {

@@ -131,7 +131,7 @@ pub(crate) async fn list_datasets(
     if query.is_search() {
         return Ok(search(&app, &query).await?.into());
     }
-    let wanted = DatasetQuery { cursor: query.cursor, limit: query.limit, q: None, organisation: query.organisation };
+    let wanted = DatasetQuery { cursor: query.cursor, limit: query.limit, organisation: query.organisation };
     let page = app.db.read(move |c| datasets::list(c, caller.0.as_ref(), &wanted)).await?;
     Ok(page.map(DatasetView::from).into())
 }
