@@ -23,6 +23,9 @@ pub(in crate::store) struct OpenObject {
     pub(in crate::store) info: ObjectInfo,
 }
 
+/// A piece that is being read, and the file, for the next one.
+type Ahead = JoinHandle<Result<(File, Bytes)>>;
+
 enum Content {
     InMemory(Bytes),
     InFile(File),
@@ -70,7 +73,7 @@ impl OpenObject {
 fn read_ahead(file: File, range: Range<u64>) -> impl stream::Stream<Item = Result<Bytes>> + Send {
     let left = range.end.saturating_sub(range.start);
     let ahead = read_piece(file, Some(range.start), left);
-    let next = |(left, ahead): (u64, Option<JoinHandle<Result<(File, Bytes)>>>)| async move {
+    let next = |(left, ahead): (u64, Option<Ahead>)| async move {
         match finished(ahead?).await {
             Ok((file, piece)) => {
                 let left = left.saturating_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX));
@@ -83,7 +86,7 @@ fn read_ahead(file: File, range: Range<u64>) -> impl stream::Stream<Item = Resul
 }
 
 /// Begins to read what follows in the file, or what begins at `from`; nothing when nothing is left.
-fn read_piece(mut file: File, from: Option<u64>, left: u64) -> Option<JoinHandle<Result<(File, Bytes)>>> {
+fn read_piece(mut file: File, from: Option<u64>, left: u64) -> Option<Ahead> {
     (left > 0).then(|| {
         tokio::task::spawn_blocking(move || {
             if let Some(from) = from {
