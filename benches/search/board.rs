@@ -27,7 +27,7 @@ struct Trigger {
 }
 
 /// Fills a migrated file, without the steps by which its rows would have come to their states; `text` makes titles and cards.
-pub fn fill(file: &Path, rows: usize, mut text: impl FnMut() -> (String, String)) {
+pub(crate) fn fill(file: &Path, rows: usize, mut text: impl FnMut() -> (String, String)) {
     let mut c = SqliteConnection::establish(&file.display().to_string()).unwrap();
     let triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger'";
     let triggers: Vec<Trigger> = diesel::sql_query(triggers).load(&mut c).unwrap();
