@@ -85,7 +85,7 @@ impl Fetcher {
         bar: &Arc<FileProgress>,
     ) -> Result<Digest> {
         let all = segments(u64::try_from(shard.size_bytes).unwrap_or(0));
-        let mut standing = partial.standing().await?;
+        let mut standing = partial.standing(&all).await?;
         let missing: Vec<Segment> = all.iter().filter(|segment| !standing.contains(&segment.number)).copied().collect();
         for segment in all.iter().filter(|segment| standing.contains(&segment.number)) {
             bar.advance(segment.length);
@@ -166,15 +166,19 @@ impl Partial {
         Ok(Self { file, done })
     }
 
-    /// The segments that arrived whole, as far as is known.
-    async fn standing(&self) -> Result<HashSet<u32>> {
+    /// The segments that arrived whole, as far as is known, and that the file is long enough for.
+    async fn standing(&self, all: &[Segment]) -> Result<HashSet<u32>> {
+        let length = tokio::fs::metadata(&self.file).await?.len();
+        let fits = |number: &u32| {
+            all.iter().any(|segment| segment.number == *number && segment.from + segment.length <= length)
+        };
         let text = match tokio::fs::read_to_string(&self.done).await {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             read => read?,
         };
         // The last line may have been cut off.
         let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-        Ok(lines.filter_map(|line| line.parse().ok()).collect())
+        Ok(lines.filter_map(|line| line.parse().ok()).filter(fits).collect())
     }
 
     async fn note(&self, number: u32) -> Result<()> {
@@ -187,11 +191,13 @@ impl Partial {
     async fn rename(self, target: &Path) -> Result<()> {
         tokio::fs::File::open(&self.file).await?.sync_all().await?;
         create_parent(target).await?;
+        // Before: it says nothing of a file that has its name, and would of the next one.
+        remove_file(&self.done).await?;
         tokio::fs::rename(&self.file, target).await?;
         if let Some(parent) = target.parent() {
             tokio::fs::File::open(parent).await?.sync_all().await?;
         }
-        remove_file(&self.done).await
+        Ok(())
     }
 
     async fn remove(self) -> Result<()> {
