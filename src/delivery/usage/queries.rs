@@ -8,7 +8,7 @@ use super::{Count, Under, Usage};
 use crate::db::Conn;
 use crate::delivery::Entitlement;
 use crate::market::Order;
-use crate::schema::{download_excesses, downloads, receipts};
+use crate::schema::{download_excesses, downloads, receipts, shards};
 use crate::types::{EntitlementId, Instant, ListingId, OrganisationId, VersionId};
 
 type Sums = (i64, i64, i64, i64);
@@ -54,13 +54,17 @@ pub(super) fn list_downloaded(
     paths: &[&str],
     (start, end): (Instant, Instant),
 ) -> QueryResult<Vec<String>> {
-    receipts::table
+    // A shard may have many receipts: one is enough.
+    let receipt = receipts::table
         .filter(receipts::entitlement_id.eq(licence))
         .filter(receipts::version_id.eq(version))
-        .filter(receipts::path.eq_any(paths))
-        .filter(receipts::issued_at.ge(start).and(receipts::issued_at.lt(end)))
-        .select(receipts::path)
-        .distinct()
+        .filter(receipts::path.eq(shards::path))
+        .filter(receipts::issued_at.ge(start).and(receipts::issued_at.lt(end)));
+    shards::table
+        .filter(shards::version_id.eq(version))
+        .filter(shards::path.eq_any(paths))
+        .filter(exists(receipt))
+        .select(shards::path)
         .load(c)
 }
 
