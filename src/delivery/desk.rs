@@ -99,8 +99,12 @@ impl Unfinished {
         receipts.filter(|receipt| adds(receipt)).map(|receipt| receipt.entitlement).collect()
     }
 
-    /// Remembers what was recorded of those licences that are still unfinished.
-    fn note(&mut self, recorded: &[&Receipt], unfinished: &[EntitlementId]) {
+    /// Remembers what was recorded of those licences, of all that were `looked_at`, that are still unfinished. The others are
+    /// forgotten: what is delivered again begins anew.
+    fn note(&mut self, recorded: &[&Receipt], looked_at: &HashSet<EntitlementId>, unfinished: &[EntitlementId]) {
+        for finished in looked_at.iter().filter(|id| !unfinished.contains(id)) {
+            self.0.remove(finished);
+        }
         if self.0.values().map(HashSet::len).sum::<usize>() >= MOST_REMEMBERED {
             self.0.clear();
         }
@@ -121,12 +125,13 @@ async fn commit_group(
     let (keys, desk) = (keys.clone(), desk.clone());
     let (may_progress, requests) = (unfinished.may_progress(&requests), Arc::new(requests));
     let queued = requests.clone();
+    let looked_at = may_progress.clone();
     match db.write(move |c| commit(c, (&keys, &desk), &queued, &may_progress, now)).await {
         Ok((each, still_unfinished)) => {
             let admitted = requests.iter().zip(&each).filter(|(_, result)| result.is_ok());
             let recorded: Vec<_> =
                 admitted.flat_map(|(receipts, _)| receipts).map(|written| &written.receipt).collect();
-            unfinished.note(&recorded, &still_unfinished);
+            unfinished.note(&recorded, &looked_at, &still_unfinished);
             for (answer, result) in answers.into_iter().zip(each) {
                 // A client that went away meanwhile has its receipt, and no link.
                 let _ = answer.send(result);
