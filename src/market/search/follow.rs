@@ -167,9 +167,13 @@ async fn build(db: &Db, slot: &Slot) -> Result<BoardIndex> {
         index.rest()
     };
     drop(in_background(Some(index), finish).await?);
-    remove(&folder)?;
-    std::fs::rename(&next, &folder)?;
-    BoardIndex::open(&folder).ok_or_else(|| Error::internal("the search index that was just built cannot be used"))
+    let put = move || {
+        remove(&folder)?;
+        std::fs::rename(&next, &folder)?;
+        BoardIndex::open(&folder).ok_or_else(|| Error::internal("the search index that was just built cannot be used"))
+    };
+    let put = tokio::task::spawn_blocking(put).await;
+    put.map_err(|error| Error::internal("opening the search index panicked").because(error))?
 }
 
 /// Reads what is on the board, batch by batch, while what was read before is indexed.

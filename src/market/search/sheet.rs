@@ -5,7 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tantivy::columnar::ColumnValues;
 use tantivy::index::SegmentId;
@@ -177,18 +177,21 @@ fn facets(segment: &SegmentReader) -> tantivy::Result<Facets> {
 
 /// The sheets of the segments that are searched.
 #[derive(Clone, Default)]
-pub(super) struct Sheets(Arc<Mutex<HashMap<SegmentId, Arc<Sheet>>>>);
+pub(super) struct Sheets(Arc<Mutex<HashMap<SegmentId, Slot>>>);
+
+/// The place of a sheet, which one makes while the others wait.
+type Slot = Arc<Mutex<Option<Arc<Sheet>>>>;
 
 impl Sheets {
     /// The sheet of a segment, made now if it was not before.
     pub(super) fn of(&self, segment: &SegmentReader) -> tantivy::Result<Arc<Sheet>> {
-        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sheet) = known().get(&segment.segment_id()) {
+        let slot = locked(&self.0).entry(segment.segment_id()).or_default().clone();
+        let mut slot = locked(&slot);
+        if let Some(sheet) = &*slot {
             return Ok(sheet.clone());
         }
         let sheet = Arc::new(Sheet::of(segment)?);
-        known().insert(segment.segment_id(), sheet.clone());
-        Ok(sheet)
+        Ok(slot.insert(sheet).clone())
     }
 
     /// Makes those that are missing, and forgets those of segments that are no more.
@@ -197,7 +200,11 @@ impl Sheets {
             self.of(segment)?;
         }
         let there = |id: &SegmentId| searcher.segment_readers().iter().any(|segment| segment.segment_id() == *id);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| there(id));
+        locked(&self.0).retain(|id, _| there(id));
         Ok(())
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
