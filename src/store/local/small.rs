@@ -22,6 +22,19 @@ struct Held {
     bytes: usize,
 }
 
+impl Held {
+    fn remove(&mut self, key: &StorageKey) {
+        if let Some((_, bytes)) = self.objects.remove(key) {
+            self.bytes = self.bytes.saturating_sub(weight(key, &bytes));
+        }
+    }
+}
+
+/// How much an object counts.
+fn weight(key: &StorageKey, bytes: &Bytes) -> usize {
+    bytes.len().saturating_add(key.as_str().len())
+}
+
 impl SmallObjects {
     /// An object, if it is at hand.
     pub(super) fn find(&self, key: &StorageKey) -> Option<(ObjectInfo, Bytes)> {
@@ -31,16 +44,17 @@ impl SmallObjects {
     /// Keeps an object at hand.
     pub(super) fn keep(&self, key: StorageKey, info: ObjectInfo, bytes: Bytes) {
         let mut held = self.held();
-        if held.bytes.saturating_add(bytes.len()) > MOST_BYTES {
+        held.remove(&key);
+        if held.bytes.saturating_add(weight(&key, &bytes)) > MOST_BYTES {
             *held = Held::default();
         }
-        held.bytes = held.bytes.saturating_add(bytes.len()).saturating_add(key.as_str().len());
+        held.bytes = held.bytes.saturating_add(weight(&key, &bytes));
         held.objects.insert(key, (info, bytes));
     }
 
     /// Lets go of an object that is removed.
     pub(super) fn forget(&self, key: &StorageKey) {
-        self.held().objects.remove(key);
+        self.held().remove(key);
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
