@@ -1,12 +1,12 @@
 //! The database: SQLite on a laptop, PostgreSQL for a fleet, one code path over both.
 //!
-//! [`Db::read`] and [`Db::write`] are the only ways to a [`Conn`]. Each runs its closure whole on one blocking
+//! [`Db`]'s reads and writes are the only ways to a [`Conn`]. Each runs its closure whole on one blocking
 //! thread, so a request that is dropped cannot cut a transaction in two.
 //!
 //! - A write is serialisable: `BEGIN IMMEDIATE` on SQLite, `ISOLATION LEVEL SERIALIZABLE` on PostgreSQL. Those that
 //!   wait at the same time share one commit (see `db/writes.rs`), and one that met a conflict is repeated. Closures
 //!   are therefore `Fn`, and free of side effects.
-//! - A read sees one snapshot and cannot write.
+//! - A read sees one snapshot and cannot write; small reads that many make share one ([`Db::read_shared`]).
 //! - What never changes is remembered ([`fact`]).
 //! - Writes that only append do it together ([`append`], [`Db::write_gathered`]).
 //! - Text compares by its bytes on both, whatever collation a PostgreSQL was set up with.
@@ -44,7 +44,7 @@ mod writes;
 pub use conn::{Conn, MultiBackend};
 pub use facts::fact;
 use facts::{AtHand, Facts, Memory};
-pub use gather::{Append, append, once, settle};
+pub use gather::{Append, append, flush, load_once};
 pub use guards::{APPEND_ONLY, KEPT_A_WHILE, LIVES};
 use reads::Reader;
 use writes::Writer;
@@ -248,7 +248,7 @@ impl CustomizeConnection<Conn, diesel::r2d2::Error> for Settings {
                 "SET TIME ZONE 'UTC'; SET lock_timeout = '10s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s'"
             }
             Settings::SqliteWriter => {
-                "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON"
+                "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000; PRAGMA foreign_keys = ON"
             }
             Settings::SqliteReader => "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON; PRAGMA query_only = ON",
         };

@@ -67,6 +67,16 @@ pub(super) fn insert_assessment(c: &mut Conn, new: &Assessment) -> QueryResult<u
     diesel::insert_into(assessments::table).values(&row).execute(c)
 }
 
+pub(super) fn find_newest_assessment(c: &mut Conn, version: VersionId) -> QueryResult<Option<Assessment>> {
+    assessments::table
+        .filter(assessments::version_id.eq(version))
+        .order((assessments::assessed_at.desc(), assessments::id.desc()))
+        .select(AssessmentRow::as_select())
+        .first(c)
+        .optional()
+        .map(|row| row.map(Assessment::from))
+}
+
 pub(super) fn find_latest_assessment(c: &mut Conn, version: VersionId, at: Instant) -> QueryResult<Option<Assessment>> {
     assessments::table
         .filter(assessments::version_id.eq(version))

@@ -3,13 +3,13 @@
 //! Trades of one moment append to the same tables, and look at the same listing, assessment and keys.
 //! [`Db::write_gathered`](super::Db::write_gathered) is for work that only appends rows, and swaps balances that it compared.
 //! In a group of such writes the rows that [`append`] is given wait, and are inserted together before the commit; and what
-//! [`once`] is asked for is loaded once. Everywhere else both act at once.
+//! [`load_once`] is asked for is loaded once. Everywhere else both act at once.
 //!
 //! A gathered write does not see the rows that wait. It may look for such a row only by a key that the table holds once: if
 //! two writes of a group cannot both stand (one quote, bought twice), the table refuses the second, and the group begins
 //! anew with nothing gathered, as it does when a write fails.
 //!
-//! Invariant: gathered writes change nothing that they ask for with [`once`]. Before a write of another kind runs in the same
+//! Invariant: gathered writes change nothing that they ask for with [`load_once`]. Before a write of another kind runs in the same
 //! transaction, what waits is inserted, and what was loaded is forgotten.
 
 use std::any::{Any, TypeId};
@@ -60,6 +60,8 @@ pub(super) struct Gathered {
     loaded: HashMap<(TypeId, String), Box<dyn Any>>,
     /// A query that may have missed rows which wait.
     astray: Option<String>,
+    /// Whether no row may wait, because nothing is ever inserted.
+    only_loads: bool,
 }
 
 /// Rows of one table.
@@ -84,6 +86,11 @@ thread_local! {
 }
 
 impl Gathered {
+    /// For reads.
+    pub(super) fn of_reads() -> Self {
+        Self { only_loads: true, ..Self::default() }
+    }
+
     /// Runs a gathered write, and keeps what it appends and loads.
     pub(super) fn within<T>(&mut self, work: impl FnOnce() -> T) -> T {
         GATHERED.set(Some(std::mem::take(self)));
@@ -94,7 +101,7 @@ impl Gathered {
     }
 
     /// Inserts what waits, and forgets what was loaded.
-    pub(super) fn settle(&mut self, c: &mut Conn) -> QueryResult<()> {
+    pub(super) fn flush(&mut self, c: &mut Conn) -> QueryResult<()> {
         let Self { rows, .. } = std::mem::take(self);
         rows.iter().try_for_each(|rows| rows.insert(c).map(drop))
     }
@@ -120,7 +127,7 @@ pub(super) fn note_query(query: &dyn Display) {
             let name = rows.table();
             sql.contains(&format!("\"{name}\"")) || sql.contains(&format!("`{name}`"))
         };
-        if sql.starts_with("SELECT") && gathered.rows.iter().any(|rows| asks(&**rows)) {
+        if !sql.starts_with("INSERT") && gathered.rows.iter().any(|rows| asks(&**rows)) {
             gathered.astray = Some(sql);
         }
     });
@@ -130,12 +137,12 @@ pub(super) fn note_query(query: &dyn Display) {
 ///
 /// # Errors
 /// Those of the database.
-pub fn settle(c: &mut Conn) -> QueryResult<()> {
+pub fn flush(c: &mut Conn) -> QueryResult<()> {
     let waiting = GATHERED.with_borrow_mut(Option::take);
     let Some(mut waiting) = waiting else { return Ok(()) };
-    let settled = waiting.settle(c);
+    let flushed = waiting.flush(c);
     GATHERED.set(Some(waiting));
-    settled
+    flushed
 }
 
 /// Appends a row: at once, or with others before the commit.
@@ -144,11 +151,11 @@ pub fn settle(c: &mut Conn) -> QueryResult<()> {
 /// Those of the database, when the row is inserted at once.
 pub fn append<R: Append>(c: &mut Conn, row: R) -> QueryResult<()> {
     let alone = GATHERED.with_borrow_mut(|gathered| match gathered {
-        Some(gathered) => {
+        Some(gathered) if !gathered.only_loads => {
             gathered.add(row);
             None
         }
-        None => Some(row),
+        _ => Some(row),
     });
     alone.map_or(Ok(()), |row| R::insert(std::slice::from_ref(&row), c).map(drop))
 }
@@ -157,7 +164,7 @@ pub fn append<R: Append>(c: &mut Conn, row: R) -> QueryResult<()> {
 ///
 /// # Errors
 /// Those of `load`.
-pub fn once<T, E>(c: &mut Conn, key: impl Display, load: impl FnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E>
+pub fn load_once<T, E>(c: &mut Conn, key: impl Display, load: impl FnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E>
 where
     T: Clone + 'static,
 {

@@ -36,10 +36,12 @@ struct Queued<T, F> {
     span: tracing::Span,
 }
 
-// A caller that went away wants no answer.
 impl<T: Send, F: FnOnce(&mut Conn) -> Result<T> + Send> Read for Queued<T, F> {
     fn run(self: Box<Self>, conn: &mut Conn) -> bool {
         let Self { work, caller, span } = *self;
+        if caller.is_closed() {
+            return true;
+        }
         let ran = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(conn))));
         let is_whole = ran.is_ok() && !has_failed();
         let _ = caller.send(outcome_of(ran.unwrap_or_else(|_| Err(Error::internal("database work panicked")))));
@@ -83,7 +85,7 @@ impl Reader {
     fn over_a_snapshot(&self, group: &mut impl Iterator<Item = Box<dyn Read>>) -> Result<()> {
         let mut conn = checkout(&self.pool)?;
         begin_read(&mut conn)?;
-        let mut asked = Gathered::default();
+        let mut asked = Gathered::of_reads();
         for read in group.by_ref() {
             if !asked.within(|| read.run(&mut conn)) {
                 break;
@@ -105,7 +107,7 @@ mod tests {
     use diesel::sql_types::BigInt;
 
     use super::*;
-    use crate::db::{Db, once};
+    use crate::db::{Db, load_once};
     use crate::error::Kind;
 
     async fn numbers() -> (tempfile::TempDir, Db) {
@@ -157,7 +159,7 @@ mod tests {
         let look = |asked: &Arc<AtomicU32>| {
             let asked = asked.clone();
             move |c: &mut Conn| {
-                once(c, "numbers", |c| {
+                load_once(c, "numbers", |c| {
                     asked.fetch_add(1, Ordering::Relaxed);
                     count(c)
                 })

@@ -227,12 +227,12 @@ fn run_gathering(conn: &mut Conn, group: &mut [Box<dyn Write>]) -> Result<()> {
         match write.is_gathered() {
             true => gathered.within(|| run(conn, &mut **write))?,
             false => {
-                gathered.settle(conn)?;
+                gathered.flush(conn)?;
                 run(conn, &mut **write)?;
             }
         }
     }
-    Ok(gathered.settle(conn)?)
+    Ok(gathered.flush(conn)?)
 }
 
 /// Runs a write within the group's transaction: what it made of it, or why the whole group cannot go on.

@@ -8,7 +8,7 @@ use diesel::prelude::*;
 
 use super::*;
 use crate::appends;
-use crate::db::{Db, append, once};
+use crate::db::{Db, append, load_once};
 use crate::error::Kind;
 
 diesel::table! {
@@ -175,7 +175,7 @@ async fn what_gathered_writes_ask_for_once_is_forgotten_when_another_write_may_h
     db.write(|c| Ok(append(c, Number { number: 1 })?)).await.unwrap();
     let look = |number: i32| {
         move |c: &mut Conn| {
-            let seen = once(c, "numbers", seen)?;
+            let seen = load_once(c, "numbers", seen)?;
             append(c, Number { number })?;
             Ok(seen)
         }

@@ -236,8 +236,8 @@ pub fn entitlement_of(c: &mut Conn, id: EntitlementId) -> Result<Entitlement> {
 }
 
 /// Each of these entitlements that there is. Callers authorise.
-pub fn entitlements_of(c: &mut Conn, ids: &[EntitlementId]) -> Result<HashMap<EntitlementId, Entitlement>> {
-    Ok(queries::list_entitlements_of(c, ids)?.into_iter().map(|entitlement| (entitlement.id, entitlement)).collect())
+pub fn entitlements_by_id(c: &mut Conn, ids: &[EntitlementId]) -> Result<HashMap<EntitlementId, Entitlement>> {
+    Ok(queries::list_entitlements_by_id(c, ids)?.into_iter().map(|entitlement| (entitlement.id, entitlement)).collect())
 }
 
 /// The entitlements of the caller's organisations, oldest first.

@@ -19,7 +19,7 @@ pub(super) fn find_entitlement(c: &mut Conn, id: EntitlementId) -> QueryResult<O
     entitlements::table.find(id).select(Entitlement::as_select()).first(c).optional()
 }
 
-pub(super) fn list_entitlements_of(c: &mut Conn, ids: &[EntitlementId]) -> QueryResult<Vec<Entitlement>> {
+pub(super) fn list_entitlements_by_id(c: &mut Conn, ids: &[EntitlementId]) -> QueryResult<Vec<Entitlement>> {
     entitlements::table.filter(entitlements::id.eq_any(ids)).select(Entitlement::as_select()).load(c)
 }
 

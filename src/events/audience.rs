@@ -31,7 +31,7 @@ impl Trades {
             steps.iter().map(|step| step.subject.as_str()).filter(move |subject| kind(subject) == of)
         };
         let ids: Vec<EntitlementId> = subjects("entitlement").map(str::parse).collect::<Result<_, _>>()?;
-        let licences = delivery::entitlements_of(c, &ids)?;
+        let licences = delivery::entitlements_by_id(c, &ids)?;
         let mut orders: Vec<OrderId> = subjects("order").map(str::parse).collect::<Result<_, _>>()?;
         orders.extend(licences.values().map(|licence| licence.order_id));
         Ok(Self { sides: market::parties_of(c, &orders)?, licences })

@@ -221,12 +221,12 @@ pub fn visible_organisation(c: &mut Conn, caller: Option<&Caller>, handle: &str)
 
 /// The organisation with this handle; [`Kind::NotFound`] otherwise. Who may know of it is the caller's to check.
 pub fn find_organisation(c: &mut Conn, handle: &str) -> Result<Organisation> {
-    db::once(c, handle, |c| queries::find_organisation_by_handle(c, handle))?.ok_or_else(|| unknown(handle))
+    db::load_once(c, handle, |c| queries::find_organisation_by_handle(c, handle))?.ok_or_else(|| unknown(handle))
 }
 
 /// The organisation with this identifier.
 pub fn organisation(c: &mut Conn, id: OrganisationId) -> Result<Organisation> {
-    db::once(c, id, |c| queries::find_organisation(c, id))?
+    db::load_once(c, id, |c| queries::find_organisation(c, id))?
         .ok_or_else(|| Error::not_found(format!("organisation {id}")))
 }
 

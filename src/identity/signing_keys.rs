@@ -227,7 +227,7 @@ pub fn signing_key_for(c: &mut Conn, organisation_id: OrganisationId, key_id: Di
 /// Refuses when any of these statements of an organisation is void: others may have held its key when it was logged.
 pub fn require_sound(c: &mut Conn, organisation_id: OrganisationId, statements: &[StatementId]) -> Result<()> {
     let compromised =
-        db::once(c, organisation_id, |c| queries::list_compromised_keys(c, organisation_id, MAX_COMPROMISED))?;
+        db::load_once(c, organisation_id, |c| queries::list_compromised_keys(c, organisation_id, MAX_COMPROMISED))?;
     // Statements may be large: they are read only where that can matter.
     for id in statements.iter().filter(|_| !compromised.is_empty()) {
         let statement = provenance::statement(c, *id)?;
@@ -257,7 +257,7 @@ pub fn holder_of_key(c: &mut Conn, id: SigningKeyId) -> Result<OrganisationId> {
 
 /// The key with this key id, whatever its state and whoever registered it.
 pub fn signing_key(c: &mut Conn, key_id: Digest) -> Result<Option<SigningKey>> {
-    Ok(db::once(c, key_id, |c| queries::find_key_by_key_id(c, key_id))?)
+    Ok(db::load_once(c, key_id, |c| queries::find_key_by_key_id(c, key_id))?)
 }
 
 #[cfg(test)]

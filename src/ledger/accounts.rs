@@ -185,7 +185,7 @@ pub(super) fn open_account(
     // What an account is never changes; what it holds does, where that is kept beside the postings.
     match account.kind().is_gated() {
         true => find_or_open(c, account, currency, now),
-        false => db::once(c, format_args!("{account} in {currency}"), |c| find_or_open(c, account, currency, now)),
+        false => db::load_once(c, format_args!("{account} in {currency}"), |c| find_or_open(c, account, currency, now)),
     }
 }
 

@@ -39,7 +39,7 @@ pub fn delist(c: &mut Conn, keys: &ExchangeKeys, version: VersionId, cause: Take
 
 /// Refuses a version that is held.
 pub fn require_free(c: &mut Conn, version: VersionId) -> Result<()> {
-    match db::once(c, format_args!("hold of {version}"), |c| queries::is_held(c, version))? {
+    match db::load_once(c, format_args!("hold of {version}"), |c| queries::is_held(c, version))? {
         false => Ok(()),
         true => Err(Error::new(Kind::WrongState, "a claim about this version is examined, or was upheld")
             .remedy("it can be traded again if every claim about it is rejected")),

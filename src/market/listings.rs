@@ -286,7 +286,7 @@ fn cannot_become(listing: &Listing, to: ListingState) -> Error {
 
 /// A listing; everybody may see what is on the board or was.
 pub fn listing(c: &mut Conn, id: ListingId) -> Result<Listing> {
-    db::once(c, id, |c| queries::find_listing(c, id))?.ok_or_else(|| Error::not_found(format!("listing {id}")))
+    db::load_once(c, id, |c| queries::find_listing(c, id))?.ok_or_else(|| Error::not_found(format!("listing {id}")))
 }
 
 /// The listings on the board of any of these versions.

@@ -125,7 +125,7 @@ impl Succession {
 
 /// Every key of the exchange, in the order in which they came into use.
 pub fn exchange_keys(c: &mut Conn) -> Result<Vec<ExchangeKey>> {
-    let mut keys = db::once(c, "exchange", |c| queries::list_exchange_keys(c, MAX_KEYS))?;
+    let mut keys = db::load_once(c, "exchange", |c| queries::list_exchange_keys(c, MAX_KEYS))?;
     keys.sort_by_key(|key| (key.role, key.activated_at));
     Ok(keys)
 }

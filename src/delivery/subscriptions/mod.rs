@@ -76,7 +76,7 @@ pub(super) fn begin(c: &mut Conn, entitlement: &Entitlement, listing_id: Listing
     }
     let (entitlement_id, version_id) = (entitlement.id, entitlement.version_id);
     let first = CoveredVersion { entitlement_id, version_id, listing_id, joined_at: now, withdrawn_at: None };
-    db::settle(c)?;
+    db::flush(c)?;
     queries::insert_version(c, &first)?;
     // What comes on the board at this very moment sees no licence yet: once this one is there, it looks at the board itself.
     jobs::enqueue(c, Job::ExtendSubscription { entitlement_id }, now)?;
