@@ -214,18 +214,20 @@ fn make_private_file(path: &Path) -> Result<()> {
 }
 
 fn pool(url: &str, size: u32, settings: Settings) -> Result<ConnPool> {
-    Pool::builder()
+    let pool = Pool::builder()
         .max_size(size)
-        .min_idle(Some(1))
+        // None is opened ahead: a thread of the pool would do that, and may be half way when the program ends, which takes
+        // OpenSSL from under it.
+        .min_idle(Some(0))
         .connection_timeout(POOL_WAIT)
         .test_on_check_out(settings == Settings::Postgres)
         .connection_customizer(Box::new(settings))
-        .build(ConnectionManager::new(url))
-        .map_err(|error| {
-            Error::new(Kind::Unavailable, "the database cannot be opened")
-                .remedy("check DATABASE_URL and that the server runs")
-                .because(error)
-        })
+        .build(ConnectionManager::new(url));
+    pool.and_then(|pool| pool.get().map(|_| pool.clone())).map_err(|error| {
+        Error::new(Kind::Unavailable, "the database cannot be opened")
+            .remedy("check DATABASE_URL and that the server runs")
+            .because(error)
+    })
 }
 
 fn checkout(pool: &ConnPool) -> Result<PooledConnection<ConnectionManager<Conn>>> {
