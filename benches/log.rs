@@ -11,6 +11,8 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
 
+mod measure;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant as Stopwatch};
 
@@ -131,12 +133,6 @@ fn leaf(id: &EntryId) -> String {
     )
 }
 
-fn resident_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-}
-
 /// How long a fresh entry waits for its proof in a served exchange: from its commit, median and worst.
 async fn fresh(folder: &std::path::Path) -> (Duration, Duration) {
     let running = Running::start(Config::embedded(folder)).await.unwrap();
@@ -187,7 +183,7 @@ async fn main() {
             bench.size,
             1.0 / per_entry,
             plain / per_entry,
-            resident_mib(),
+            measure::resident_kib("self") / 1024,
             p50.as_secs_f64() * 1000.0,
             p99.as_secs_f64() * 1000.0
         );

@@ -10,6 +10,7 @@
 
 #[path = "search/board.rs"]
 mod board;
+mod measure;
 
 use std::path::Path;
 use std::time::{Duration, Instant as Stopwatch};
@@ -57,7 +58,7 @@ fn main() {
     let mut index = BoardIndex::open(&folder.path().join("search/0/index")).unwrap();
     let followed = follow(&mut index, &mut maker);
     let slowest = look_up(&index, &maker);
-    println!("resident: {} MiB", resident_mib());
+    println!("resident: {} MiB", measure::resident_kib("self") / 1024);
     assert!(built <= BUILT_WITHIN, "built too slowly");
     assert!(followed >= FOLLOWED_AT_LEAST, "followed too slowly");
     assert!(slowest <= P99_AT_MOST, "searched too slowly");
@@ -220,10 +221,4 @@ impl Maker {
             not_applicable: vec!["personal_information".to_string()],
         }
     }
-}
-
-fn resident_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default() / 1024
 }

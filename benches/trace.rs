@@ -8,6 +8,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::print_stdout, clippy::cast_sign_loss)]
 
+mod measure;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -293,7 +295,8 @@ impl Trades {
         Self {
             orders: Bulk::new(
                 "orders (id, listing_id, buyer_id, provider_id, version_id, terms_id, permitted_use, purpose, price_minor, \
-                 fee_minor, currency, contract_document, state, created_at)",
+                 fee_minor, currency, contract_document, state, shard_count, download_days, acceptance_days, cure_days, \
+                 dispute_days, created_at)",
             ),
             contracts: Bulk::new("contracts (id, order_id, sha256, statement_id, agreed_at)"),
             entitlements: Bulk::new(
@@ -315,7 +318,7 @@ impl Trades {
         let granted = log.add("entitlement", &entitlement.to_string(), now);
         self.orders.add(format!(
             "('{order}', '{listing}', '{lab}', '{provider}', '{version}', '{terms}', 'pretrain', 'pretraining', 0, 0, 'CNY', \
-             '{{}}', 'settled', {at})"
+             '{{}}', 'escrowed', {SHARDS_PER_VERSION}, 1, 1, 1, 1, {at})"
         ));
         self.contracts
             .add(format!("('{contract}', '{order}', '{}', '{agreed}', {at})", Digest::of(contract.to_string())));
@@ -386,10 +389,10 @@ async fn export_all(db: &Db, officer: &Caller, rows: usize, clock: &Clock) {
         let Some(piece) = piece else { break };
         lines += piece.iter().filter(|byte| **byte == b'\n').count();
         if lines > rows / 100 && early == 0 {
-            early = resident_kib();
+            early = measure::resident_kib("self");
         }
     }
-    let grown = resident_kib().saturating_sub(early);
+    let grown = measure::resident_kib("self").saturating_sub(early);
     println!(
         "{} deliveries exported in {:.1?}; memory after 1 %: {early} KiB, at the end {grown} KiB more",
         lines - 1,
@@ -397,12 +400,6 @@ async fn export_all(db: &Db, officer: &Caller, rows: usize, clock: &Clock) {
     );
     assert_eq!(lines - 1, rows.div_ceil(SHARDS_PER_VERSION) * SHARDS_PER_VERSION);
     assert!(grown < MOST_GROWTH_KIB, "the export's memory grows: by {grown} KiB");
-}
-
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 #[derive(QueryableByName)]

@@ -16,6 +16,7 @@
 #![allow(clippy::print_stdout, clippy::cast_precision_loss, clippy::disallowed_methods)]
 #![allow(dead_code, unreachable_pub, unused_imports)] // of what the stories share, this takes a part
 
+mod measure;
 #[path = "transfer/memory.rs"]
 mod memory;
 #[path = "transfer/reference.rs"]
@@ -28,6 +29,7 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
+use measure::median;
 use reference::{Nginx, Wrk, fetch_at_once, hash_and_copy};
 use shop::Shop;
 
@@ -104,11 +106,6 @@ impl Figure {
     fn at_most(what: &str, found: f64, most: f64) -> Self {
         Self::new(format!("{what}: {found:.2} (at most {most})"), found <= most)
     }
-}
-
-fn median(mut found: Vec<f64>) -> f64 {
-    found.sort_by(f64::total_cmp);
-    found[found.len() / 2]
 }
 
 /// Answers a second at 64 connections, and the slowest of a hundred.

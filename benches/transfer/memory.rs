@@ -2,16 +2,15 @@
 
 use std::time::{Duration, Instant as Stopwatch};
 
+use super::measure::resident_kib;
 use super::reference::begin_fetch;
 use super::shop::Shop;
 
 const WATCHED_FOR: Duration = Duration::from_secs(16);
 
-/// What a process holds in memory now.
+/// What the server holds in memory now.
 pub fn resident_mib(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    resident_kib(&process.to_string()) / 1024
 }
 
 /// The most that the server holds in the first and in the second half of a time in which so many always download.
