@@ -2,8 +2,8 @@
 //!
 //! A write joins a queue. A lane takes the next, and whatever else waits by then, and commits all of it at once, so that
 //! the disk is flushed once. Nobody is answered before that commit. Those of a group that only append do so together (see
-//! `db/gather.rs`). Most groups hold no write that fails; where one does, the group begins anew with a savepoint around each
-//! write, and the one that fails is rolled back to it, and takes no other with it. When the transaction as a whole fails, by a
+//! `db/gather.rs`). Most groups hold no write that fails; where one does, the group begins anew without it, and it runs alone. If
+//! that does not do, there is a savepoint around each write: the one that fails is rolled back to it, and takes no other with it. When the transaction as a whole fails, by a
 //! conflict or a refused commit, each write of the group runs again in a transaction of its own.
 //!
 //! A process has one lane. SQLite takes one writer at a time anyway; on PostgreSQL, transactions that append to the same
@@ -114,15 +114,16 @@ impl Writer {
 
     /// Runs a group in one transaction, and gives back those that must run again alone.
     fn run_together(&self, mut group: Vec<Box<dyn Write>>) -> Vec<Box<dyn Write>> {
-        let outcomes = match self.try_together(&mut group) {
+        let mut again = Vec::new();
+        let outcomes = match self.try_together(&mut group, &mut again) {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 tracing::debug!(%error, writes = group.len(), "a group of writes was not committed; each runs alone");
                 self.retries.fetch_add(1, Ordering::Relaxed);
-                return group;
+                again.append(&mut group);
+                return again;
             }
         };
-        let mut again = Vec::new();
         for (write, outcome) in group.into_iter().zip(outcomes) {
             match outcome {
                 Err(error) if self.attempts(&error) > 1 => again.push(write),
@@ -132,23 +133,38 @@ impl Writer {
         again
     }
 
-    /// The outcome of each write of the group, once the transaction is committed.
-    fn try_together(&self, group: &mut [Box<dyn Write>]) -> Result<Vec<Result<()>>> {
-        match self.all_succeed(group)? {
-            true => Ok(group.iter().map(|_| Ok(())).collect()),
-            false => self.try_apart(group),
+    /// The outcome of each write of the group, once the transaction is committed; without one that failed, if that alone was in
+    /// the others' way.
+    fn try_together(
+        &self,
+        group: &mut Vec<Box<dyn Write>>,
+        alone: &mut Vec<Box<dyn Write>>,
+    ) -> Result<Vec<Result<()>>> {
+        let mut tried = self.all_succeed(group)?;
+        if let Tried::FailedAt(failed) = tried {
+            alone.push(group.remove(failed));
+            tried = self.all_succeed(group)?;
+        }
+        match tried {
+            Tried::Committed => Ok(group.iter().map(|_| Ok(())).collect()),
+            Tried::FailedAt(_) | Tried::Failed => self.try_apart(group),
         }
     }
 
-    /// Runs the group in one transaction: whether every write of it succeeded. If one does not, nothing is committed.
-    fn all_succeed(&self, group: &mut [Box<dyn Write>]) -> Result<bool> {
+    /// Runs the group in one transaction. If one of it fails, nothing is committed.
+    fn all_succeed(&self, group: &mut [Box<dyn Write>]) -> Result<Tried> {
         let mut conn = checkout(&self.pool)?;
         begin_write(&mut conn)?;
-        match run_gathering(&mut conn, group) {
-            Ok(()) => commit(&mut conn).map(|()| true),
+        let mut done = 0;
+        match run_gathering(&mut conn, group, &mut done) {
+            Ok(()) => commit(&mut conn).map(|()| Tried::Committed),
             Err(error) => {
                 roll_back(&mut conn);
-                if error.cause().is_some_and(is_conflict) { Err(error) } else { Ok(false) }
+                match error.cause().is_some_and(is_conflict) {
+                    true => Err(error),
+                    false if done < group.len() => Ok(Tried::FailedAt(done)),
+                    false => Ok(Tried::Failed),
+                }
             }
         }
     }
@@ -211,6 +227,16 @@ impl Writer {
     }
 }
 
+/// What became of a group that was run in one transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tried {
+    Committed,
+    /// This write of it failed, or the rows that waited before it.
+    FailedAt(usize),
+    /// The rows that waited could not be inserted at the end.
+    Failed,
+}
+
 fn begin_write(conn: &mut Conn) -> Result<()> {
     begin(conn, "BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN IMMEDIATE")
 }
@@ -220,8 +246,9 @@ fn commit(conn: &mut Conn) -> Result<()> {
     Ok(Manager::commit_transaction(conn)?)
 }
 
-/// Runs the writes of a group one after another, as far as they succeed; those that append do it together.
-fn run_gathering(conn: &mut Conn, group: &mut [Box<dyn Write>]) -> Result<()> {
+/// Runs the writes of a group one after another, as far as they succeed; those that append do it together. Counts those that
+/// are done.
+fn run_gathering(conn: &mut Conn, group: &mut [Box<dyn Write>], done: &mut usize) -> Result<()> {
     let mut gathered = Gathered::default();
     for write in group {
         match write.is_gathered() {
@@ -231,6 +258,7 @@ fn run_gathering(conn: &mut Conn, group: &mut [Box<dyn Write>]) -> Result<()> {
                 run(conn, &mut **write)?;
             }
         }
+        *done += 1;
     }
     Ok(gathered.flush(conn)?)
 }

@@ -125,7 +125,7 @@ async fn one_that_panics_takes_no_other_with_it() {
     let (_folder, db) = numbers().await;
     let outcomes = together(&db, &[1, 13, 2]).await;
     assert_eq!(outcomes[1].as_ref().unwrap_err().kind, Kind::Internal);
-    assert_eq!((outcomes[0].as_ref().unwrap(), outcomes[2].as_ref().unwrap()), (&2, &2));
+    assert_eq!((outcomes[0].as_ref().unwrap(), outcomes[2].as_ref().unwrap()), (&1, &1), "without a savepoint");
     assert_eq!(count(&db).await, 2);
 }
 
@@ -166,6 +166,22 @@ async fn gathered_writes_that_cannot_both_stand_begin_anew_one_after_another() {
     let outcomes = all_at_once(&db, [1, 1, 2].map(|number| (true, gather(number))).into()).await;
     assert_eq!((outcomes[0].as_ref().unwrap(), outcomes[2].as_ref().unwrap()), (&1, &2));
     assert_eq!(outcomes[1].as_ref().unwrap_err().kind, Kind::AlreadyExists);
+    assert_eq!(count(&db).await, 2);
+}
+
+#[tokio::test]
+async fn one_that_is_refused_does_not_keep_the_others_from_appending_together() {
+    let (_folder, db) = numbers().await;
+    let work = |number: i32| {
+        let gather = gather(number);
+        move |c: &mut Conn| match number {
+            7 => Err(Error::invalid("number", "seven is refused")),
+            _ => gather(c),
+        }
+    };
+    let outcomes = all_at_once(&db, [1, 7, 2].map(|number| (true, work(number))).into()).await;
+    assert_eq!((outcomes[0].as_ref().unwrap(), outcomes[2].as_ref().unwrap()), (&0, &0), "neither is inserted yet");
+    assert_eq!(outcomes[1].as_ref().unwrap_err().field.as_deref(), Some("number"));
     assert_eq!(count(&db).await, 2);
 }
 
