@@ -70,7 +70,7 @@ pub(super) struct Bought {
 pub(super) struct Listing {
     pub(super) id: ListingId,
     terms_id: String,
-    pub(super) version: i32,
+    version: i32,
     state: String,
 }
 

@@ -1,6 +1,7 @@
 //! `corpex evaluate`: take the sample of a version, to evaluate it before it is bought.
 //!
-//! It can be repeated: an evaluation that was granted before is used again for as long as it holds.
+//! It can be repeated: an evaluation that was granted before is used again for as long as it holds, whatever has become of the
+//! listing, and with the purpose that it was granted for.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use super::reference::DatasetRef;
 use crate::error::{Error, Kind, Result};
 use crate::provenance::{self, StatementKind};
 use crate::signing::Envelope;
-use crate::types::{Digest, EntryId, EvaluationId, Instant};
+use crate::types::{Clock, Digest, EntryId, EvaluationId, Instant};
 
 #[derive(Debug, Args)]
 pub(super) struct Evaluate {
@@ -95,23 +96,24 @@ impl Evaluate {
         out.result(&taken, || taken.describe())
     }
 
-    /// The evaluation: granted now, or before.
+    /// The evaluation that holds, or one that is granted now.
     async fn granted(&self, client: &Client) -> Result<Evaluation> {
         let organisation = own_organisation(client, self.organisation.as_deref()).await?;
+        let (dataset, now) = (self.dataset.full_name(), Clock::default().now());
+        let before: Vec<Evaluation> = client.get_all("/v1/evaluations").await?;
+        let holds = |one: &Evaluation| {
+            one.dataset == dataset
+                && one.organisation == organisation
+                && self.dataset.version.is_none_or(|wanted| wanted == one.version)
+                && now < one.expires_at
+        };
+        if let Some(holding) = before.into_iter().filter(holds).max_by_key(|one| one.version) {
+            return Ok(holding);
+        }
         let listing = open_listing(client, &self.dataset, self.terms.as_deref(), None).await?;
         let wanted = json!({ "listing_id": listing.id, "organisation": organisation, "purpose": self.purpose });
         let once = Digest::of(wanted.to_string());
-        let request = client.post("/v1/evaluations").idempotent(format!("evaluate-{once}")).json(&wanted)?;
-        let refused = match request.send().await {
-            Err(refused) if refused.kind == Kind::AlreadyExists => refused,
-            granted => return granted,
-        };
-        let before: Vec<Evaluation> = client.get_all("/v1/evaluations").await?;
-        let dataset = self.dataset.full_name();
-        let same = |one: &Evaluation| {
-            one.dataset == dataset && one.version == listing.version && one.organisation == organisation
-        };
-        before.into_iter().find(same).ok_or(refused)
+        client.post("/v1/evaluations").idempotent(format!("evaluate-{once}")).json(&wanted)?.send().await
     }
 }
 

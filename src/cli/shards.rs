@@ -1,7 +1,7 @@
 //! A corpus as a folder: which files are its shards, and what each of them is.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::catalog::check_path;
@@ -111,8 +111,13 @@ pub(super) fn hash(shard: &LocalShard, mut advance: impl FnMut(u64)) -> Result<(
 }
 
 /// The digest of a file on disk, and its size; `advance` is told of each piece.
-pub(super) fn digest_of(file: &Path, mut advance: impl FnMut(u64)) -> Result<(Digest, u64)> {
-    let (mut reader, mut hasher) = (File::open(file)?, Hasher::default());
+pub(super) fn digest_of(file: &Path, advance: impl FnMut(u64)) -> Result<(Digest, u64)> {
+    let (hasher, size) = feed(File::open(file)?, Hasher::default(), advance)?;
+    Ok((hasher.finish(), size))
+}
+
+/// Feeds all of a reader to a hasher that may go on with more, and gives its size.
+pub(super) fn feed(mut reader: impl Read, mut hasher: Hasher, mut advance: impl FnMut(u64)) -> Result<(Hasher, u64)> {
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut size = 0;
     loop {
@@ -123,7 +128,7 @@ pub(super) fn digest_of(file: &Path, mut advance: impl FnMut(u64)) -> Result<(Di
         size += length;
         advance(length);
     }
-    Ok((hasher.finish(), size))
+    Ok((hasher, size))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,9 +22,6 @@ use crate::cli::pace::Pace;
 use crate::cli::shards;
 use crate::error::{Error, Kind, Result};
 use crate::types::{Digest, EntitlementId, Hasher};
-
-/// How much is hashed at a time.
-const PIECE_BYTES: usize = 1024 * 1024;
 
 /// What became of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,18 +132,14 @@ impl Hashed {
     }
 }
 
-fn hash_part(path: &Path, mut hasher: Hasher, from: u64, to: u64) -> Result<Hasher> {
-    let file = File::open(path)?;
-    let mut buffer = vec![0; PIECE_BYTES];
-    let mut at = from;
-    while at < to {
-        let wanted = usize::try_from(to - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
-        let piece = buffer.get_mut(..wanted).unwrap_or_default();
-        file.read_exact_at(piece, at)?;
-        hasher.update(piece);
-        at += u64::try_from(piece.len()).unwrap_or(0);
+fn hash_part(path: &Path, hasher: Hasher, from: u64, to: u64) -> Result<Hasher> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(from))?;
+    let (hasher, size) = shards::feed(file.take(to - from), hasher, |_| {})?;
+    match size == to - from {
+        true => Ok(hasher),
+        false => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
     }
-    Ok(hasher)
 }
 
 /// A shard that is not there yet, and which of its segments are.
@@ -181,7 +174,9 @@ impl Partial {
         Ok(lines.filter_map(|line| line.parse().ok()).filter(fits).collect())
     }
 
+    /// Notes that a segment arrived whole, once it is on the disk.
     async fn note(&self, number: u32) -> Result<()> {
+        tokio::fs::File::open(&self.file).await?.sync_data().await?;
         let mut done = tokio::fs::OpenOptions::new().append(true).create(true).open(&self.done).await?;
         done.write_all(format!("{number}\n").as_bytes()).await?;
         Ok(done.flush().await?)
