@@ -10,8 +10,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
 use super::access::{require_seat, require_usable};
-use super::usage;
-use super::{Entitlement, Planned, Receipt, queries, subscriptions};
+use super::{Entitlement, Planned, Receipt, queries, subscriptions, usage};
 use crate::db::{Conn, Db};
 use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
@@ -176,10 +175,10 @@ fn commit(
     if admitted.is_empty() {
         return Ok((outcomes, Vec::new()));
     }
-    usage::count(c, desk, &admitted, now)?;
-    write_batch(c, keys, &admitted, now)?;
     let concerned: HashMap<_, _> =
         checked.into_values().map(|(entitlement, _)| (entitlement.id, entitlement)).collect();
+    usage::count(c, desk, &concerned, &admitted, now)?;
+    write_batch(c, keys, &admitted, now)?;
     let given: HashSet<_> = admitted.iter().map(|(_, written)| written.receipt.entitlement).collect();
     let mut unfinished = Vec::new();
     for entitlement in given.intersection(may_progress).filter_map(|id| concerned.get(id)) {

@@ -6,14 +6,17 @@ use diesel::prelude::*;
 use super::desk::Written;
 use super::{Entitlement, EntitlementState, Receipt};
 use crate::appends;
-use crate::db::{Conn, MultiBackend};
+use crate::db::{Append as _, Conn, MultiBackend};
 use crate::schema::{entitlements, receipt_batches, receipts};
 use crate::types::{
     Digest, EntitlementId, Instant, Json, OrderId, OrganisationId, ReceiptBatchId, ReceiptId, StatementId, UserId,
     VersionId,
 };
 
-appends!(Entitlement => entitlements);
+/// How many rows one statement inserts: PostgreSQL binds at most 65,535 values.
+const ROWS: usize = 1000;
+
+appends!(Entitlement => entitlements, ReceiptRow => receipts);
 
 pub(super) fn find_entitlement(c: &mut Conn, id: EntitlementId) -> QueryResult<Option<Entitlement>> {
     entitlements::table.find(id).select(Entitlement::as_select()).first(c).optional()
@@ -162,41 +165,39 @@ pub(super) fn insert_batch(
 
 #[derive(Insertable)]
 #[diesel(table_name = receipts)]
-struct NewReceipt<'a> {
+struct ReceiptRow {
     id: ReceiptId,
     batch_id: ReceiptBatchId,
     batch_index: i32,
     entitlement_id: EntitlementId,
     version_id: VersionId,
     user_id: UserId,
-    path: &'a str,
+    path: String,
     sha256: Digest,
-    document: &'a str,
+    document: String,
     issued_at: Instant,
 }
 
-/// Inserts a batch's receipts in order.
+/// Inserts a batch's receipts in order, a bounded number of rows at a time.
 pub(super) fn insert_receipts(
     c: &mut Conn,
     batch_id: ReceiptBatchId,
     receipts: &[(VersionId, &Written)],
 ) -> QueryResult<()> {
-    for ((version_id, Written { receipt, document, .. }), batch_index) in receipts.iter().zip(0_i32..) {
-        let row = NewReceipt {
-            id: receipt.receipt,
-            batch_id,
-            batch_index,
-            entitlement_id: receipt.entitlement,
-            version_id: *version_id,
-            user_id: receipt.user,
-            path: &receipt.path,
-            sha256: receipt.sha256,
-            document,
-            issued_at: receipt.issued_at,
-        };
-        diesel::insert_into(receipts::table).values(row).execute(c)?;
-    }
-    Ok(())
+    let row = |(batch_index, (version_id, written)): (i32, &(VersionId, &Written))| ReceiptRow {
+        id: written.receipt.receipt,
+        batch_id,
+        batch_index,
+        entitlement_id: written.receipt.entitlement,
+        version_id: *version_id,
+        user_id: written.receipt.user,
+        path: written.receipt.path.clone(),
+        sha256: written.receipt.sha256,
+        document: written.document.clone(),
+        issued_at: written.receipt.issued_at,
+    };
+    let rows: Vec<ReceiptRow> = (0..).zip(receipts).map(row).collect();
+    rows.chunks(ROWS).try_for_each(|rows| ReceiptRow::insert(rows, c).map(drop))
 }
 
 #[derive(Queryable, Selectable)]

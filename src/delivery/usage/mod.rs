@@ -12,7 +12,7 @@
 mod queries;
 pub(crate) mod routes;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::NaiveDate;
@@ -150,17 +150,24 @@ pub(super) struct Count {
     records: i64,
 }
 
-/// Counts receipts that are about to be recorded, in the rows of one desk.
-pub(super) fn count(c: &mut Conn, desk: &str, receipts: &[(VersionId, &Written)], now: Instant) -> Result<()> {
+/// Counts receipts under these licences that are about to be recorded, in the rows of one desk.
+pub(super) fn count(
+    c: &mut Conn,
+    desk: &str,
+    licences: &HashMap<EntitlementId, Entitlement>,
+    receipts: &[(VersionId, &Written)],
+    now: Instant,
+) -> Result<()> {
     let mut groups: BTreeMap<(EntitlementId, VersionId, Instant), BTreeMap<&str, &Written>> = BTreeMap::new();
     for (version, metered) in receipts {
         let (start, _) = bounds(metered.receipt.issued_at);
         let group = groups.entry((metered.receipt.entitlement, *version, start)).or_default();
         group.insert(&metered.receipt.path, metered);
     }
-    for ((licence, version, start), shards) in groups {
+    for ((id, version, start), shards) in groups {
+        let licence = licences.get(&id).ok_or_else(|| Error::internal(format!("{id} was not looked at")))?;
         let paths: Vec<&str> = shards.keys().copied().collect();
-        let known = counted(c, licence, version, &paths, start)?;
+        let known = counted(c, id, version, &paths, start)?;
         let mut sum = Count::default();
         for (_, Written { receipt, records, .. }) in shards.into_iter().filter(|(path, _)| !known.contains(*path)) {
             sum.shards = sum.shards.saturating_add(1);
@@ -168,10 +175,9 @@ pub(super) fn count(c: &mut Conn, desk: &str, receipts: &[(VersionId, &Written)]
             sum.records = sum.records.saturating_add(records.unwrap_or(0));
         }
         if sum.shards > 0 {
-            let entitlement = super::entitlement_of(c, licence)?;
-            let order = market::order(c, entitlement.order_id)?;
-            queries::add(c, (&entitlement, &order), (version, &day(start), desk), sum)?;
-            tell_of_excess(c, &entitlement, version, now)?;
+            let order = market::order(c, licence.order_id)?;
+            queries::add(c, (licence, &order), (version, &day(start), desk), sum)?;
+            tell_of_excess(c, licence, version, now)?;
         }
     }
     Ok(())
