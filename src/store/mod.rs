@@ -20,7 +20,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
@@ -43,6 +44,20 @@ const MEBIBYTE: u64 = 1024 * 1024;
 
 /// An object's bytes as they are read, in pieces of at most about 1 MiB.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
+
+/// A part of bytes in memory, as a stream.
+///
+/// # Errors
+/// `RangeNotSatisfiable`, when they do not reach so far.
+pub(crate) fn part_of(bytes: &Bytes, part: Range<u64>) -> Result<ByteStream> {
+    let size_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    if part.start > part.end || part.end > size_bytes {
+        return Err(range_not_satisfiable(size_bytes));
+    }
+    let place = |at| usize::try_from(at).unwrap_or(usize::MAX);
+    let part = bytes.slice(place(part.start)..place(part.end));
+    Ok(stream::once(async { Ok(part) }).boxed())
+}
 
 /// The part size for an object of `size_bytes`: 8 MiB, or the fewest whole MiB that need at most
 /// [`MAX_PARTS`] parts.

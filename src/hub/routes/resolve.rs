@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::hub::{Content, Found, Lately, Refusal, Wanted, file_path, find};
 use crate::identity::Caller;
 use crate::store::routes::{Shown, present, present_object};
-use crate::store::{ByteStream, Store};
+use crate::store::{Store, part_of};
 use crate::types::Instant;
 
 const X_LINKED_ETAG: HeaderName = HeaderName::from_static("x-linked-etag");
@@ -157,11 +157,7 @@ fn card(text: String, oid: &str, request: &HttpRequest) -> Result<HttpResponse> 
     let bytes = bytes::Bytes::from(text);
     let size_bytes = u64::try_from(bytes.len()).unwrap_or(0);
     let shown = Shown { media_type: "text/markdown; charset=utf-8", file_name: "README.md", etag: oid, size_bytes };
-    present(&shown, request, |range| -> Result<ByteStream> {
-        let place = |at| usize::try_from(at).unwrap_or(usize::MAX);
-        let part = bytes.slice(place(range.start)..place(range.end).min(bytes.len()));
-        Ok(stream::once(async { Ok(part) }).boxed())
-    })
+    present(&shown, request, |range| part_of(&bytes, range))
 }
 
 fn set(response: &mut HttpResponse, name: HeaderName, value: &str) -> Result<()> {

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::disk::finished;
 use crate::error::Result;
-use crate::store::{ByteStream, ObjectInfo, range_not_satisfiable};
+use crate::store::{ByteStream, ObjectInfo, part_of, range_not_satisfiable};
 
 /// How much is read at a time: little enough to stay in a processor's cache until it is sent.
 const PIECE_BYTES: u64 = 256 * 1024;
@@ -56,17 +56,13 @@ impl OpenObject {
 
     /// Reads a range, one piece ahead of whoever takes them.
     pub(in crate::store) fn read(self, range: Range<u64>) -> Result<ByteStream> {
-        if range.start > range.end || range.end > self.info.size_bytes {
-            return Err(range_not_satisfiable(self.info.size_bytes));
-        }
-        Ok(match self.content {
-            Content::InMemory(bytes) => {
-                let place = |at| usize::try_from(at).unwrap_or(usize::MAX);
-                let part = bytes.slice(place(range.start)..place(range.end));
-                stream::once(async { Ok(part) }).boxed()
+        match self.content {
+            Content::InMemory(bytes) => part_of(&bytes, range),
+            Content::InFile(_) if range.start > range.end || range.end > self.info.size_bytes => {
+                Err(range_not_satisfiable(self.info.size_bytes))
             }
-            Content::InFile(file) => read_ahead(file, range).boxed(),
-        })
+            Content::InFile(file) => Ok(read_ahead(file, range).boxed()),
+        }
     }
 }
 
