@@ -291,10 +291,10 @@ fn free_number(c: &mut Conn, now: Instant) -> Result<String> {
 /// # Errors
 /// `NotAssessed`, saying which of these is missing.
 pub fn valid_assessment(c: &mut Conn, version: VersionId, at: Instant) -> Result<Assessment> {
-    let newest = db::load_once(c, version, |c| queries::find_newest_assessment(c, version))?;
+    let newest = db::load_once(c, version, |c| queries::find_last_assessment(c, version, None))?;
     // One that came later says nothing of that moment.
     let latest = match newest {
-        Some(newest) if newest.assessed_at > at => queries::find_latest_assessment(c, version, at)?,
+        Some(newest) if newest.assessed_at > at => queries::find_last_assessment(c, version, Some(at))?,
         newest => newest,
     };
     gate(latest, at)

@@ -67,25 +67,21 @@ pub(super) fn insert_assessment(c: &mut Conn, new: &Assessment) -> QueryResult<u
     diesel::insert_into(assessments::table).values(&row).execute(c)
 }
 
-pub(super) fn find_newest_assessment(c: &mut Conn, version: VersionId) -> QueryResult<Option<Assessment>> {
-    assessments::table
+/// The last assessment; where a moment is given, the last that there was then.
+pub(super) fn find_last_assessment(
+    c: &mut Conn,
+    version: VersionId,
+    at: Option<Instant>,
+) -> QueryResult<Option<Assessment>> {
+    let mut query = assessments::table
         .filter(assessments::version_id.eq(version))
         .order((assessments::assessed_at.desc(), assessments::id.desc()))
         .select(AssessmentRow::as_select())
-        .first(c)
-        .optional()
-        .map(|row| row.map(Assessment::from))
-}
-
-pub(super) fn find_latest_assessment(c: &mut Conn, version: VersionId, at: Instant) -> QueryResult<Option<Assessment>> {
-    assessments::table
-        .filter(assessments::version_id.eq(version))
-        .filter(assessments::assessed_at.le(at))
-        .order((assessments::assessed_at.desc(), assessments::id.desc()))
-        .select(AssessmentRow::as_select())
-        .first(c)
-        .optional()
-        .map(|row| row.map(Assessment::from))
+        .into_boxed();
+    if let Some(at) = at {
+        query = query.filter(assessments::assessed_at.le(at));
+    }
+    query.first(c).optional().map(|row| row.map(Assessment::from))
 }
 
 pub(super) fn list_assessments(

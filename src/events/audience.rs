@@ -111,7 +111,7 @@ mod tests {
     async fn every_life_has_an_audience() {
         use crate::types::{
             DepositId, DisputeId, EntitlementId, Instant, ListingId, NegotiationId, ObjectionId, OfferId, OrderId,
-            RecallId, TakedownId, VersionId, WithdrawalId,
+            RecallId, TakedownId, TransitionId, VersionId, WithdrawalId,
         };
         let folder = tempfile::tempdir().unwrap();
         let db = crate::db::Db::open(&folder.path().join("db.sqlite3").display().to_string(), 1).unwrap();
@@ -133,7 +133,13 @@ mod tests {
         ];
         assert_eq!(subjects.each_ref().map(|(life, _)| *life), crate::db::LIVES);
         for (life, subject) in subjects {
-            let asked = db.read(move |c| concerned(c, &Trades::default(), &subject, "provider_notified")).await;
+            let asked = move |c: &mut Conn| {
+                let to_state = "provider_notified".to_string();
+                let step = Unsent { id: TransitionId::new(now), subject, from_state: None, to_state, at: now };
+                let trades = Trades::of(c, std::slice::from_ref(&step))?;
+                concerned(c, &trades, &step.subject, &step.to_state)
+            };
+            let asked = db.read(asked).await;
             assert_eq!(asked.unwrap_err().kind, Kind::NotFound, "{life}: looked for, and not there");
         }
         assert!(db.read(|c| concerned(c, &Trades::default(), "user_01k000", "registered")).await.unwrap().is_none());

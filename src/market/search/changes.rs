@@ -13,7 +13,7 @@
 
 use super::queries;
 use crate::catalog::VersionState;
-use crate::db::{Conn, MultiBackend};
+use crate::db::{Append as _, Conn, MultiBackend};
 use crate::error::Result;
 use crate::history::Unsent;
 use crate::types::{DatasetId, TransitionId};
@@ -54,6 +54,6 @@ pub fn number(c: &mut Conn, steps: &[(TransitionId, DatasetId)]) -> Result<()> {
         dataset_id: *dataset_id,
     };
     let changes: Vec<Change> = (last..).skip(1).zip(steps).map(change).collect();
-    queries::insert_changes(c, &changes)?;
+    Change::insert(&changes, c)?;
     Ok(())
 }

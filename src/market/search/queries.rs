@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use super::changes::Change;
+use crate::appends;
 use crate::assessment::Answer;
 use crate::catalog::{Dataset, Seal};
 use crate::db::Conn;
@@ -13,13 +14,7 @@ use crate::schema::{assessments, board_changes, datasets, listings, organisation
 use crate::terms::TermsDocument;
 use crate::types::{DatasetId, Json, ListingId, VersionId};
 
-pub(super) fn insert_changes(c: &mut Conn, changes: &[Change]) -> QueryResult<usize> {
-    let insert = diesel::insert_into(board_changes::table).values(changes);
-    match c {
-        Conn::Pg(pg) => insert.execute(pg),
-        Conn::Sqlite(sqlite) => insert.execute(sqlite),
-    }
-}
+appends!(Change => board_changes);
 
 pub(super) fn find_last_change(c: &mut Conn) -> QueryResult<Option<Change>> {
     board_changes::table.order(board_changes::position.desc()).select(Change::as_select()).first(c).optional()
