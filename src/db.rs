@@ -174,6 +174,11 @@ impl Db {
         self.writer.retries()
     }
 
+    /// How many writes wait for their turn now.
+    pub fn waiting(&self) -> usize {
+        self.writer.waiting()
+    }
+
     async fn on_blocking_thread<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,

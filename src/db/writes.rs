@@ -89,6 +89,11 @@ impl Writer {
         self.retries.load(Ordering::Relaxed)
     }
 
+    /// How many writes wait for their turn now.
+    pub(super) fn waiting(&self) -> usize {
+        self.lane.waiting().len()
+    }
+
     /// Queues `work`, and waits for its outcome.
     pub(super) async fn write<T, F>(self: &Arc<Self>, work: F, is_gathered: bool) -> Result<T>
     where

@@ -75,7 +75,7 @@ where
             }
         }));
         // One after another, so that they stand in the queue in this order.
-        while db.writer.lane.waiting().len() < waiting.len() {
+        while db.waiting() < waiting.len() {
             tokio::task::yield_now().await;
         }
     }

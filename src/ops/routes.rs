@@ -77,6 +77,7 @@ pub(crate) async fn get_metrics(app: Data<App>) -> Result<HttpResponse> {
     app.metrics.set("log_tree_size", gauge(log.tree_size.unwrap_or(0)));
     app.metrics.set("log_queued", gauge(log.queued));
     app.metrics.set("database_retries", gauge(app.db.retries()));
+    app.metrics.set("database_writes_waiting", i64::try_from(app.db.waiting()).unwrap_or(i64::MAX));
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(app.metrics.render()?))
 }
 

@@ -117,3 +117,62 @@ async fn a_quote_holds_while_what_it_rests_on_does() {
     has_nothing(&lab, PRICE).await;
     lab.buy_at_a_quote(&offer).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn purchases_of_one_moment_are_each_whole_and_what_cannot_stand_falls_alone() {
+    let (app, provider, offer, first) = market(2 * PRICE).await;
+    let mut labs = vec![first];
+    for (number, deposit) in [(1, PRICE), (2, PRICE - 1), (3, PRICE), (4, PRICE)] {
+        labs.push(app.lab(&format!("lab-{number}"), deposit).await);
+    }
+    let mut wanted = Vec::new();
+    for lab in &labs {
+        wanted.push((lab, lab.quoted(&offer).await.unwrap()));
+    }
+    wanted.push((&labs[0], wanted[0].1.clone())); // the same quote under another key
+
+    // They all come while the database is busy, and so in one group.
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (db, released) = (app.app().db.clone(), std::sync::Mutex::new(released));
+    let busy = db.write(move |_| Ok(released.lock().unwrap().recv().is_ok()));
+    let released = async {
+        while db.waiting() < wanted.len() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        release.send(()).unwrap();
+    };
+    let buying =
+        futures_util::future::join_all(wanted.iter().map(|(lab, purchase)| lab.effect("/v1/purchases", purchase)));
+    let (held, (), mut outcomes) = tokio::join!(busy, released, buying);
+    assert!(held.unwrap());
+
+    let again = outcomes.pop().unwrap();
+    refused(outcomes.remove(2), Kind::InsufficientFunds, None);
+    let once = outcomes.remove(0);
+    let (bought, twice) = if once.is_ok() { (once, again) } else { (again, once) };
+    refused(twice, Kind::AlreadyExists, Some("quote"));
+    outcomes.push(bought);
+    for outcome in outcomes {
+        assert_eq!(outcome.unwrap()["order"]["state"], "escrowed");
+    }
+    let poor = labs.remove(2);
+    has_nothing(&poor, PRICE - 1).await;
+    for (lab, left) in labs.iter().zip([PRICE, 0, 0, 0]) {
+        assert_eq!(lab.balance("wallet").await, left, "{}", lab.handle);
+        let order = lab.get("/v1/orders").await.unwrap()["items"][0]["id"].as_str().unwrap().to_string();
+        let contract = lab.get(format!("/v1/orders/{order}/contract")).await.unwrap();
+        assert_eq!(contract["signatures"].as_array().unwrap().len(), 2);
+        let licence = lab.get("/v1/entitlements").await.unwrap()["items"][0]["id"].as_str().unwrap().to_string();
+        lab.links(&licence, &["data/a.jsonl"]).await.unwrap();
+        app.told().await;
+        let events = lab.get(format!("/v1/events?organisation={}", lab.handle)).await.unwrap();
+        let types: Vec<_> = events["items"].as_array().unwrap().iter().map(|event| event["type"].clone()).collect();
+        for told in ["order.escrowed", "entitlement.active"] {
+            assert_eq!(types.iter().filter(|one| *one == told).count(), 1, "{told}: {types:?}");
+        }
+    }
+    app.sequenced().await;
+    let logged = kinds_in_log(&app.anonymous()).await;
+    assert_eq!((logged["contract"], logged["entitlement"]), (4, 4));
+    assert_eq!(provider.get("/v1/orders").await.unwrap()["items"].as_array().unwrap().len(), 4);
+}
