@@ -2,7 +2,7 @@
 //!
 //! # A walk through the house
 //!
-//! A request enters at [`app`]: the route table, on one screen. Its handler lives in the `routes.rs` of a domain,
+//! A request enters at [`app::routes`]: every route, on one screen. Its handler lives in the `routes.rs` of a domain,
 //! which *speaks* HTTP; the domain's `mod.rs` *decides* (nouns, pure rules, actions); its `queries.rs` *remembers*.
 //! Routes, jobs, server commands and tests call the same actions.
 //!

@@ -100,7 +100,7 @@ pub(crate) async fn get_openapi() -> Result<HttpResponse> {
 
 /// The API description as the repository keeps it in `openapi.yaml`.
 pub fn openapi_yaml() -> Result<String> {
-    app::openapi()
+    app::routes::openapi()
         .to_yaml()
         .map_err(|error| Error::internal("the API description cannot be written").because(error.to_string()))
 }

@@ -10,7 +10,7 @@ fn openapi_yaml_is_what_the_code_says() {
 
 #[test]
 fn every_operation_is_described() {
-    let document = serde_json::to_value(corpex::app::openapi()).unwrap();
+    let document = serde_json::to_value(corpex::app::routes::openapi()).unwrap();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             let summary = operation["summary"].as_str().unwrap_or_default();

@@ -19,7 +19,7 @@ use table::{Case, Known, TABLE, Who};
 
 /// Every operation of the description: its method and the pattern of its path.
 pub fn operations() -> BTreeMap<String, (Method, String)> {
-    let found = operations_of(&corpex::app::openapi());
+    let found = operations_of(&corpex::app::routes::openapi());
     assert!(found.len() > 60, "the operations were not found");
     found
 }

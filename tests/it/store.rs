@@ -22,7 +22,6 @@ use reqwest::header::{
 };
 use tempfile::TempDir;
 use url::Url;
-use utoipa_actix_web::AppExt as _;
 
 use crate::support::use_bucket_of_the_environment;
 
@@ -478,8 +477,7 @@ impl LocalServer {
         let config = Config { listen: listener.local_addr().unwrap(), ..Config::embedded(data_dir.path()) };
         let app = App::open(config).await.unwrap();
         let (store, data) = (app.store.clone(), Data::new(app));
-        let routes =
-            move || HttpApp::new().into_utoipa_app().app_data(data.clone()).configure(corpex::app::routes).into_app();
+        let routes = move || HttpApp::new().app_data(data.clone()).configure(corpex::app::routes::own);
         let server = HttpServer::new(routes).workers(1).disable_signals().listen(listener).unwrap().run();
         let running = server.handle();
         tokio::spawn(server);
