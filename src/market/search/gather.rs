@@ -1,10 +1,10 @@
 //! One pass over all that a search finds: how many, how many of each facet's values, and the first places after a cursor.
 //!
-//! What is found in a segment is a set of its documents. A large set is counted against the sets of its [`Sheet`], and its
-//! first places are read off an order of the sheet; a small one is looked at document by document.
+//! What is found in a segment is a set of its documents, which is counted against the sets of its [`Sheet`]. The first places of
+//! a large set are read off an order of the sheet; those of a small one are found document by document.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 
 use tantivy::query::{EnableScoring, Weight};
 use tantivy::schema::IndexRecordOption;
@@ -13,7 +13,8 @@ use tantivy::{DocId, DocSet as _, Searcher, SegmentReader, TERMINATED, Term};
 use super::index::Reading;
 use super::place::{Place, Sort};
 use super::query::Search;
-use super::sheet::{Columns, Docs, Sheet};
+use super::sheet::{Docs, Sheet};
+use super::values::Counts;
 
 /// A set is large that has one of so many documents of its segment.
 const LARGE: u64 = 32;
@@ -23,8 +24,8 @@ const LARGE: u64 = 32;
 pub(super) struct Gathered {
     /// How many were found, wherever they stand.
     pub(super) total: u64,
-    /// How many have each facet's value, by its term.
-    pub(super) counts: HashMap<String, u64>,
+    /// How many have each value of every facet.
+    pub(super) counts: Counts,
     /// The first places after the cursor.
     pub(super) places: Vec<Place>,
 }
@@ -43,9 +44,9 @@ pub(super) fn gather(reading: &Reading, search: &Search, places: usize) -> tanti
             continue;
         }
         let is_large = total.saturating_mul(LARGE) >= u64::from(segment.max_doc());
-        let part = Part { segment, sheet: &sheet, columns: Columns::of(segment)?, found, is_large };
+        let part = Part { segment, sheet: &sheet, found, is_large };
         all.total = all.total.saturating_add(total);
-        part.count(&mut all.counts)?;
+        part.count(&mut all.counts);
         all.places.extend(match search.sort {
             Sort::Relevance => part.most_relevant(search, &bonuses, places)?,
             sort => part.first(sort, search.after, places, |_| true),
@@ -71,42 +72,20 @@ fn found(weight: &dyn Weight, segment: &SegmentReader) -> tantivy::Result<Docs> 
 struct Part<'a> {
     segment: &'a SegmentReader,
     sheet: &'a Sheet,
-    columns: Columns,
     found: Docs,
     is_large: bool,
 }
 
 impl Part<'_> {
     /// Counts the values of every facet.
-    fn count(&self, counts: &mut HashMap<String, u64>) -> tantivy::Result<()> {
-        let Some(facets) = self.segment.fast_fields().str("facets")? else { return Ok(()) };
-        let mut numbers = vec![0_u64; facets.num_terms()];
-        let mut add = |ordinal: usize, more: u64| {
-            if let Some(count) = numbers.get_mut(ordinal) {
-                *count = count.saturating_add(more);
-            }
-        };
-        if self.is_large {
-            self.sheet.common.iter().for_each(|(ordinal, docs)| add(*ordinal, self.found.count_common(docs)));
-            let rare = self.found.iter().flat_map(|doc| self.sheet.rare(doc));
-            rare.for_each(|ordinal| add(usize::try_from(*ordinal).unwrap_or(usize::MAX), 1));
-        } else {
-            let ordinals = self.found.iter().flat_map(|doc| facets.term_ords(doc));
-            ordinals.for_each(|ordinal| add(usize::try_from(ordinal).unwrap_or(usize::MAX), 1));
-        }
-        let counted = (0_u64..).zip(numbers).filter(|(_, count)| *count > 0);
-        let (ordinals, numbers): (Vec<u64>, Vec<u64>) = counted.unzip();
-        let mut numbers = numbers.into_iter();
-        facets.dictionary().sorted_ords_to_term_cb(&ordinals, |term| {
-            let count = counts.entry(String::from_utf8_lossy(term).into_owned()).or_default();
-            *count = count.saturating_add(numbers.next().unwrap_or_default());
-        })?;
-        Ok(())
+    fn count(&self, counts: &mut Counts) {
+        self.sheet.common.iter().for_each(|(number, docs)| counts.add(*number, self.found.count_common(docs)));
+        self.found.iter().flat_map(|doc| self.sheet.rare(doc)).for_each(|number| counts.add(*number, 1));
     }
 
     /// The first places in an order, of the documents that `also` wants.
     fn first(&self, sort: Sort, after: Option<Place>, most: usize, also: impl Fn(DocId) -> bool) -> Vec<Place> {
-        let place = |doc: &DocId| Place { value: self.columns.value(sort, *doc), listing: self.columns.listing(*doc) };
+        let place = |doc: &DocId| self.sheet.columns.place(sort, *doc);
         let follows = |place: &Place| after.is_none_or(|after| *place < after);
         if self.is_large {
             let order = self.sheet.order(sort);
@@ -126,7 +105,8 @@ impl Part<'_> {
         let base = search.relevance();
         // Within a segment, ranks stand for listings: the document that follows the cursor among those of its relevance.
         let newest = &self.sheet.newest;
-        let at = search.after.map(|after| newest.partition_point(|doc| self.columns.listing(*doc) >= after.listing));
+        let at =
+            search.after.map(|after| newest.partition_point(|doc| self.sheet.columns.listing(*doc) >= after.listing));
         let limit = search.after.zip(at.and_then(|at| u32::try_from(at).ok())).map(|(after, at)| (after.value, at));
         let mut first = First::new(most);
         for doc in told {
@@ -137,7 +117,7 @@ impl Part<'_> {
         }
         let placed = |(value, Reverse(rank)): (u64, Reverse<u32>)| {
             let doc = newest.get(usize::try_from(rank).unwrap_or(usize::MAX)).copied().unwrap_or_default();
-            Place { value, listing: self.columns.listing(doc) }
+            Place { value, listing: self.sheet.columns.listing(doc) }
         };
         let mut places: Vec<Place> = first.places().into_iter().map(placed).collect();
         let plain = match search.after {

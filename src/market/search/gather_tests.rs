@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::catalog::{Dataset, Domain, Modality};
-use crate::market::search::{BoardIndex, Entry, Facet, Reach, SearchQuery};
+use crate::market::search::{BoardIndex, Counted, Entry, Facet, Reach, SearchQuery};
 use crate::market::{Listing, ListingState};
 use crate::terms::Use;
 use crate::types::{AssessmentId, Currency, DatasetId, Instant, ListingId, Money, OrganisationId, TermsId, VersionId};
@@ -78,6 +78,16 @@ fn value(n: usize, entry: &Entry, words: &str, sort: Sort) -> Option<u64> {
     })
 }
 
+/// How many of these have each value of a facet.
+fn counted(found: &[(u64, ListingId, &Entry)], value: impl Fn(&Entry) -> String) -> Vec<Counted> {
+    let mut each: BTreeMap<String, u64> = BTreeMap::new();
+    found.iter().for_each(|(_, _, entry)| *each.entry(value(entry)).or_default() += 1);
+    let mut counted: Vec<_> = each.into_iter().map(|(value, count)| Counted { value, count }).collect();
+    counted.sort_by_key(|counted| Reverse(counted.count)); // stable: by name among equals
+    counted.truncate(50);
+    counted
+}
+
 /// Three segments, from one of which listings were removed again.
 fn board(folder: &std::path::Path) -> (BoardIndex, Vec<(usize, Entry)>) {
     let mut entries: Vec<(usize, Entry)> = (0..LISTINGS).map(|n| (n, entry(n))).collect();
@@ -109,11 +119,8 @@ fn every_page_is_what_looking_at_each_listing_gives() {
             loop {
                 let answer = index.reading().look_up(&query).unwrap();
                 assert_eq!(answer.total, u64::try_from(expected.len()).unwrap(), "{words:?}");
-                let counted: BTreeMap<String, u64> =
-                    answer.facets[&Facet::Modality].iter().map(|c| (c.value.clone(), c.count)).collect();
-                let mut each: BTreeMap<String, u64> = BTreeMap::new();
-                expected.iter().for_each(|(_, _, e)| *each.entry(e.dataset.modality.to_string()).or_default() += 1);
-                assert_eq!(counted, each, "{words:?}");
+                assert_eq!(answer.facets[&Facet::Modality], counted(&expected, |e| e.dataset.modality.to_string()));
+                assert_eq!(answer.facets[&Facet::Provider], counted(&expected, |e| e.dataset.handle.clone()));
                 found.extend(answer.listings);
                 pages += 1;
                 match answer.next {

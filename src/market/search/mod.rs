@@ -20,6 +20,7 @@ mod queries;
 mod query;
 pub mod routes;
 mod sheet;
+mod values;
 mod words;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -151,7 +152,12 @@ fn look_up(reading: &Reading, search: &Search) -> Result<LookedUp> {
     let page = gathered.places.get(..search.limit).unwrap_or(&gathered.places);
     let next = page.last().filter(|_| more).map(|place| Cursor(Mark(search.sort, *place).to_string()));
     let listings = page.iter().map(|place| place.listing()).collect();
-    Ok(LookedUp { listings, next, total: gathered.total, facets: facets(gathered.counts) })
+    Ok(LookedUp {
+        listings,
+        next,
+        total: gathered.total,
+        facets: reading.sheets.values.most_frequent(&gathered.counts),
+    })
 }
 
 /// The listings in the order in which they were found, with their matches.
@@ -164,18 +170,4 @@ fn hits(entries: Vec<Entry>, order: &[ListingId], search: &Search) -> Vec<Hit> {
         Hit { entry, title, card }
     };
     order.iter().filter_map(|listing| entries.remove(listing)).map(hit).collect()
-}
-
-fn facets(counts: HashMap<String, u64>) -> BTreeMap<Facet, Vec<Counted>> {
-    let mut facets: BTreeMap<Facet, Vec<Counted>> = Facet::ALL.iter().map(|facet| (*facet, Vec::new())).collect();
-    for (term, count) in counts {
-        if let Some((facet, value)) = Facet::read(&term) {
-            facets.entry(facet).or_default().push(Counted { value: value.to_string(), count });
-        }
-    }
-    for values in facets.values_mut() {
-        values.sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
-        values.truncate(facets::MOST_VALUES);
-    }
-    facets
 }

@@ -12,6 +12,7 @@ use tantivy::index::SegmentId;
 use tantivy::{DocId, Searcher, SegmentReader};
 
 use super::place::{Place, Sort};
+use super::values::Values;
 
 /// A value that one of so many documents has, is counted by its set; a rarer one document by document.
 const COMMON: usize = 64;
@@ -64,8 +65,10 @@ pub(super) struct Sheet {
     /// The documents, the largest first, and the cheapest first.
     largest: Vec<DocId>,
     cheapest: Vec<DocId>,
-    /// The sets of the values that many have, by the number that the segment gives to a facet's term.
-    pub(super) common: Vec<(usize, Docs)>,
+    /// The columns by which documents are placed.
+    pub(super) columns: Columns,
+    /// The sets of the values that many have, by the number of the value.
+    pub(super) common: Vec<(u32, Docs)>,
     /// The numbers of the other values of each document: those from the first to the second offset.
     offsets: Vec<u32>,
     rare: Vec<u32>,
@@ -80,7 +83,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    pub(super) fn of(segment: &SegmentReader) -> tantivy::Result<Self> {
+    fn of(segment: &SegmentReader) -> tantivy::Result<Self> {
         let column = |name: &str| segment.fast_fields().column_first_or_default::<u64>(name);
         Ok(Self { upper: column("upper")?, lower: column("lower")?, size: column("size")?, price: column("price")? })
     }
@@ -88,20 +91,21 @@ impl Columns {
         (u128::from(self.upper.get_val(doc)) << 64) | u128::from(self.lower.get_val(doc))
     }
     /// What a document is sorted by, but for its relevance.
-    pub(super) fn value(&self, sort: Sort, doc: DocId) -> u64 {
+    fn value(&self, sort: Sort, doc: DocId) -> u64 {
         match sort {
             Sort::Relevance | Sort::Newest => 0,
             Sort::Size => self.size.get_val(doc),
             Sort::Price => u64::MAX - self.price.get_val(doc),
         }
     }
-    fn place(&self, sort: Sort, doc: DocId) -> Place {
+    /// The place of a document in an order; by relevance, as if none were more relevant.
+    pub(super) fn place(&self, sort: Sort, doc: DocId) -> Place {
         Place { value: self.value(sort, doc), listing: self.listing(doc) }
     }
 }
 
 impl Sheet {
-    fn of(segment: &SegmentReader) -> tantivy::Result<Self> {
+    fn of(segment: &SegmentReader, values: &Values) -> tantivy::Result<Self> {
         let columns = Columns::of(segment)?;
         let order = |sort: Sort| {
             let mut placed: Vec<(Place, DocId)> =
@@ -116,8 +120,9 @@ impl Sheet {
                 *rank = at;
             }
         }
-        let (common, offsets, rare) = facets(segment)?;
-        Ok(Self { newest, rank, largest: order(Sort::Size), cheapest: order(Sort::Price), common, offsets, rare })
+        let (common, offsets, rare) = facets(segment, values)?;
+        let (largest, cheapest) = (order(Sort::Size), order(Sort::Price));
+        Ok(Self { newest, rank, largest, cheapest, columns, common, offsets, rare })
     }
 
     /// The documents in an order; by relevance, the newest first.
@@ -144,40 +149,47 @@ impl Sheet {
     }
 }
 
-type Facets = (Vec<(usize, Docs)>, Vec<u32>, Vec<u32>);
+type Facets = (Vec<(u32, Docs)>, Vec<u32>, Vec<u32>);
 
-fn facets(segment: &SegmentReader) -> tantivy::Result<Facets> {
+fn facets(segment: &SegmentReader, values: &Values) -> tantivy::Result<Facets> {
     let documents = segment.max_doc();
     let Some(column) = segment.fast_fields().str("facets")? else { return Ok(Facets::default()) };
-    let number = |ordinal: u64| usize::try_from(ordinal).unwrap_or(usize::MAX);
-    let mut frequency = vec![0_usize; column.num_terms()];
+    let ordinals: Vec<u64> = (0..).take(column.num_terms()).collect();
+    let mut numbers = Vec::with_capacity(ordinals.len());
+    column.dictionary().sorted_ords_to_term_cb(&ordinals, |term| {
+        numbers.push(std::str::from_utf8(term).ok().and_then(|term| values.number(term)));
+    })?;
+    let at = |ordinal: u64| usize::try_from(ordinal).unwrap_or(usize::MAX);
+    let mut frequency = vec![0_usize; numbers.len()];
     for ordinal in (0..documents).flat_map(|doc| column.term_ords(doc)) {
-        if let Some(count) = frequency.get_mut(number(ordinal)) {
+        if let Some(count) = frequency.get_mut(at(ordinal)) {
             *count += 1;
         }
     }
     let is_common = |count: usize| count.saturating_mul(COMMON) >= index(documents);
-    let mut sets: HashMap<usize, Docs> = (0..)
-        .zip(&frequency)
-        .filter(|(_, count)| is_common(**count))
-        .map(|(ordinal, _)| (ordinal, Docs::none_of(documents)))
-        .collect();
+    let mut sets: Vec<Option<Docs>> =
+        frequency.iter().map(|count| is_common(*count).then(|| Docs::none_of(documents))).collect();
     let (mut offsets, mut rare) = (vec![0], Vec::new());
     for doc in 0..documents {
-        for ordinal in column.term_ords(doc) {
-            match sets.get_mut(&number(ordinal)) {
+        for ordinal in column.term_ords(doc).map(at) {
+            match sets.get_mut(ordinal).and_then(Option::as_mut) {
                 Some(set) => set.insert(doc),
-                None => rare.push(u32::try_from(ordinal).unwrap_or(u32::MAX)),
+                None => rare.extend(numbers.get(ordinal).copied().flatten()),
             }
         }
         offsets.push(u32::try_from(rare.len()).unwrap_or(u32::MAX));
     }
-    Ok((sets.into_iter().collect(), offsets, rare))
+    let common = numbers.into_iter().zip(sets).filter_map(|(number, set)| number.zip(set)).collect();
+    Ok((common, offsets, rare))
 }
 
 /// The sheets of the segments that are searched.
 #[derive(Clone, Default)]
-pub(super) struct Sheets(Arc<Mutex<HashMap<SegmentId, Slot>>>);
+pub(super) struct Sheets {
+    made: Arc<Mutex<HashMap<SegmentId, Slot>>>,
+    /// The values that they count.
+    pub(super) values: Values,
+}
 
 /// The place of a sheet, which one makes while the others wait.
 type Slot = Arc<Mutex<Option<Arc<Sheet>>>>;
@@ -185,12 +197,12 @@ type Slot = Arc<Mutex<Option<Arc<Sheet>>>>;
 impl Sheets {
     /// The sheet of a segment, made now if it was not before.
     pub(super) fn of(&self, segment: &SegmentReader) -> tantivy::Result<Arc<Sheet>> {
-        let slot = locked(&self.0).entry(segment.segment_id()).or_default().clone();
+        let slot = locked(&self.made).entry(segment.segment_id()).or_default().clone();
         let mut slot = locked(&slot);
         if let Some(sheet) = &*slot {
             return Ok(sheet.clone());
         }
-        let sheet = Arc::new(Sheet::of(segment)?);
+        let sheet = Arc::new(Sheet::of(segment, &self.values)?);
         Ok(slot.insert(sheet).clone())
     }
 
@@ -200,7 +212,7 @@ impl Sheets {
             self.of(segment)?;
         }
         let there = |id: &SegmentId| searcher.segment_readers().iter().any(|segment| segment.segment_id() == *id);
-        locked(&self.0).retain(|id, _| there(id));
+        locked(&self.made).retain(|id, _| there(id));
         Ok(())
     }
 }

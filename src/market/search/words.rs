@@ -5,16 +5,21 @@
 //! would cut the same name differently in a card and in a search. Other runs of letters and digits are words as they are, in
 //! compatibility form and lower case, without accents, and cut back to their stem as in English.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use jieba_rs::{Jieba, TokenizeMode};
-use tantivy::tokenizer::{AsciiFoldingFilter, Language, Stemmer, TextAnalyzer, Token, TokenStream, Tokenizer};
+use tantivy::tokenizer::{
+    AsciiFoldingFilter, Language, RawTokenizer, Stemmer, TextAnalyzer, Token, TokenStream, Tokenizer,
+};
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
 /// Longer runs of letters are no words.
 const LONGEST_BYTES: usize = 80;
+/// So many runs of letters are remembered with their words; then all are forgotten.
+const MOST_KNOWN: usize = 10_000;
 /// No guesses: see above.
 const GUESS: bool = false;
 
@@ -22,7 +27,7 @@ static JIEBA: LazyLock<Jieba> = LazyLock::new(Jieba::new);
 
 /// What makes words of text.
 pub(super) fn analyzer() -> TextAnalyzer {
-    TextAnalyzer::builder(Segmenter).filter(AsciiFoldingFilter).filter(Stemmer::new(Language::English)).build()
+    TextAnalyzer::builder(Segmenter::new()).build()
 }
 
 /// Every word of a text, and where it stands; the shorter words inside a long one follow it or precede it.
@@ -68,24 +73,44 @@ fn han(word: &str) -> Sought {
 }
 
 /// Cuts text into tokens.
-#[derive(Debug, Clone, Copy)]
-struct Segmenter;
+#[derive(Clone)]
+struct Segmenter {
+    of_letters: TextAnalyzer,
+    /// The words that runs of letters are: the same ones come again and again.
+    known: HashMap<String, String>,
+}
+
+impl Segmenter {
+    fn new() -> Self {
+        let of_letters = TextAnalyzer::builder(RawTokenizer::default());
+        let of_letters = of_letters.filter(AsciiFoldingFilter).filter(Stemmer::new(Language::English));
+        Self { of_letters: of_letters.build(), known: HashMap::new() }
+    }
+
+    /// The word that a run of letters is.
+    fn word<'a>(&'a mut self, run: &'a str) -> &'a str {
+        if !self.known.contains_key(run) {
+            if self.known.len() >= MOST_KNOWN {
+                self.known.clear();
+            }
+            let mut word = String::new();
+            self.of_letters.token_stream(&plain(run)).process(&mut |token| word.push_str(&token.text));
+            self.known.insert(run.to_string(), word);
+        }
+        self.known.get(run).map_or(run, String::as_str)
+    }
+}
 
 impl Tokenizer for Segmenter {
-    type TokenStream<'a> = Tokens;
-    fn token_stream<'a>(&'a mut self, text: &'a str) -> Tokens {
-        let mut tokens = Tokens { tokens: Vec::new(), next: 0 };
-        for (run, is_han) in runs(text) {
-            let piece = text.get(run.clone()).unwrap_or_default();
-            if is_han {
-                for token in JIEBA.tokenize(piece, TokenizeMode::Search, GUESS) {
-                    tokens.push(token.word.to_string(), run.start + token.byte_start..run.start + token.byte_end);
-                }
-            } else if piece.len() <= LONGEST_BYTES {
-                tokens.push(plain(piece), run);
-            }
+    type TokenStream<'a> = Tokens<'a>;
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> Tokens<'a> {
+        Tokens {
+            segmenter: self,
+            text,
+            runs: runs(text).into_iter(),
+            inside: Vec::new().into_iter(),
+            token: Token::default(),
         }
-        tokens
     }
 }
 
@@ -98,29 +123,48 @@ fn plain(piece: &str) -> String {
 }
 
 /// The tokens of a text, one after the other.
-struct Tokens {
-    tokens: Vec<Token>,
-    next: usize,
+struct Tokens<'a> {
+    segmenter: &'a mut Segmenter,
+    text: &'a str,
+    runs: std::vec::IntoIter<(Range<usize>, bool)>,
+    /// The words inside the run of Han characters that comes last.
+    inside: std::vec::IntoIter<(&'a str, Range<usize>)>,
+    token: Token,
 }
 
-impl Tokens {
-    fn push(&mut self, text: String, at: Range<usize>) {
-        let position = self.tokens.len();
-        self.tokens.push(Token { offset_from: at.start, offset_to: at.end, position, text, position_length: 1 });
+impl Tokens<'_> {
+    fn set(token: &mut Token, word: &str, at: &Range<usize>) {
+        token.text.clear();
+        token.text.push_str(word);
+        (token.offset_from, token.offset_to) = (at.start, at.end);
+        token.position = token.position.wrapping_add(1);
     }
 }
 
-#[allow(clippy::indexing_slicing)] // the trait asks for a token only after `advance` said that there is one
-impl TokenStream for Tokens {
+impl TokenStream for Tokens<'_> {
     fn advance(&mut self) -> bool {
-        self.next += 1;
-        self.next <= self.tokens.len()
+        loop {
+            if let Some((word, at)) = self.inside.next() {
+                Self::set(&mut self.token, word, &at);
+                return true;
+            }
+            let Some((run, is_han)) = self.runs.next() else { return false };
+            let piece = self.text.get(run.clone()).unwrap_or_default();
+            if is_han {
+                let placed = |token: jieba_rs::Token<'_>| (run.start + token.byte_start)..(run.start + token.byte_end);
+                let inside = JIEBA.tokenize(piece, TokenizeMode::Search, GUESS).into_iter();
+                self.inside = inside.map(|token| (token.word, placed(token))).collect::<Vec<_>>().into_iter();
+            } else if piece.len() <= LONGEST_BYTES {
+                Self::set(&mut self.token, self.segmenter.word(piece), &run);
+                return true;
+            }
+        }
     }
     fn token(&self) -> &Token {
-        &self.tokens[self.next - 1]
+        &self.token
     }
     fn token_mut(&mut self) -> &mut Token {
-        &mut self.tokens[self.next - 1]
+        &mut self.token
     }
 }
 
