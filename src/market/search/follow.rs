@@ -7,8 +7,10 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -84,7 +86,7 @@ async fn keep(app: &App, keeper: &mut Option<Keeper>) -> Result<bool> {
     };
     let mut kept = in_background(keeper.take(), removed).await?;
     for listings in batches {
-        let entries = app.db.read(move |c| entry::of_listings(c, &listings)).await?;
+        let entries = read_batch(app.db.clone(), listings).await?;
         kept = in_background(Some(kept), move |kept: &mut Keeper| kept.index.add(&entries)).await?;
     }
     let taken = move |kept: &mut Keeper| kept.index.commit(Reach::to(Some(last)));
@@ -157,7 +159,7 @@ async fn build(db: &Db, slot: &Slot) -> Result<BoardIndex> {
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(4));
     let mut index = BoardIndex::create(&next, threads)?;
     let (read, mut waiting) = mpsc::channel(AHEAD);
-    let reader = AbortOnDropHandle::new(tokio::spawn(read_board(db.clone(), read)));
+    let reader = AbortOnDropHandle::new(tokio::spawn(read_board(db.clone(), threads, read)));
     while let Some(entries) = waiting.recv().await {
         index = in_background(Some(index), move |index| index.add(&entries)).await?;
     }
@@ -176,24 +178,31 @@ async fn build(db: &Db, slot: &Slot) -> Result<BoardIndex> {
     put.map_err(|error| Error::internal("opening the search index panicked").because(error))?
 }
 
-/// Reads what is on the board, batch by batch, while what was read before is indexed.
-async fn read_board(db: Db, read: mpsc::Sender<Vec<Entry>>) -> Result<()> {
-    let mut after = String::new();
-    loop {
-        let from = after.clone();
-        let page = move |c: &mut Conn| {
-            let datasets = queries::list_datasets_on_board(c, &from, PAGE)?;
-            Ok((datasets.last().copied(), entry::batches(c, &datasets)?))
-        };
-        let (Some(last), batches) = db.read(page).await? else { return Ok(()) };
-        after = last.to_string();
-        for listings in batches {
-            let entries = db.read(move |c| entry::of_listings(c, &listings)).await?;
-            if read.send(entries).await.is_err() {
-                return Ok(()); // nobody builds any more
-            }
+/// Reads what is on the board, so many batches at a time, while what was read before is indexed.
+async fn read_board(db: Db, at_once: usize, read: mpsc::Sender<Vec<Entry>>) -> Result<()> {
+    let pages = stream::try_unfold(String::new(), |after| page(db.clone(), after));
+    let batches = pages.map_ok(|batches| stream::iter(batches).map(Ok)).try_flatten();
+    let mut entries = pin!(batches.map_ok(|listings| read_batch(db.clone(), listings)).try_buffer_unordered(at_once));
+    while let Some(entries) = entries.try_next().await? {
+        if read.send(entries).await.is_err() {
+            return Ok(()); // nobody builds any more
         }
     }
+    Ok(())
+}
+
+/// What is on the board of the datasets after one, in batches, and the last of these datasets.
+async fn page(db: Db, after: String) -> Result<Option<(Vec<Vec<ListingId>>, String)>> {
+    let page = db.read(move |c| {
+        let datasets = queries::list_datasets_on_board(c, &after, PAGE)?;
+        Ok((entry::batches(c, &datasets)?, datasets.last().copied()))
+    });
+    let (batches, last) = page.await?;
+    Ok(last.map(|last| (batches, last.to_string())))
+}
+
+async fn read_batch(db: Db, listings: Vec<ListingId>) -> Result<Vec<Entry>> {
+    db.read(move |c| entry::of_listings(c, &listings)).await
 }
 
 fn remove(folder: &Path) -> Result<()> {
