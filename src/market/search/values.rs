@@ -46,9 +46,14 @@ impl Values {
             found.entry(*facet).or_default().push((*count, value));
         }
         let named = |(count, value): (u64, &str)| Counted { value: value.to_string(), count };
+        let before = |(a, one): &(u64, &str), (b, other): &(u64, &str)| b.cmp(a).then_with(|| one.cmp(other));
         let most = |mut values: Vec<(u64, &str)>| {
-            values.sort_unstable_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.cmp(other)));
-            values.into_iter().take(MOST_VALUES).map(named).collect()
+            if values.len() > MOST_VALUES {
+                values.select_nth_unstable_by(MOST_VALUES, before);
+                values.truncate(MOST_VALUES);
+            }
+            values.sort_unstable_by(before);
+            values.into_iter().map(named).collect()
         };
         found.into_iter().map(|(facet, values)| (facet, most(values))).collect()
     }
