@@ -229,13 +229,16 @@ async fn version(db: &Db, log: &mut Log, who: &Who<'_>, number: usize, now: Inst
     }
     log.insert(db).await;
     steps.insert(db).await;
-    let assessor = format!(
-        "INSERT INTO versions (id, dataset_id, number, state, card, created_at) VALUES ('{version}', '{dataset}', {number}, 'assessed', '', {at});
+    let sealed = format!(
+        "INSERT INTO versions (id, dataset_id, number, state, card, created_at) VALUES ('{version}', '{dataset}', {number}, 'draft', '', {at});
          INSERT INTO seals (version_id, statement_id, manifest_sha256, shard_count, total_bytes, sealed_at)
-            VALUES ('{version}', '{manifest}', '{}', {SHARDS_PER_VERSION}, {SHARDS_PER_VERSION}, {at})",
+            VALUES ('{version}', '{manifest}', '{}', {SHARDS_PER_VERSION}, {SHARDS_PER_VERSION}, {at});
+         UPDATE versions SET state = 'sealed' WHERE id = '{version}';
+         UPDATE versions SET state = 'assessing' WHERE id = '{version}';
+         UPDATE versions SET state = 'assessed' WHERE id = '{version}'",
         Digest::of(version.to_string())
     );
-    db.write(move |c| Ok(c.batch_execute(&assessor)?)).await.unwrap();
+    db.write(move |c| Ok(c.batch_execute(&sealed)?)).await.unwrap();
     objects.insert(db).await;
     shards.insert(db).await;
     offer(db, log, who, version, listing, now).await;
