@@ -139,6 +139,7 @@ impl Running {
                 // A request is compared with one pattern after the other: those of which there are most come first.
                 .configure(routes::hub)
                 .configure(routes::own)
+                .configure(routes::rest_of_hub)
                 .configure(http::outside_the_api)
         })
         .client_request_timeout(CLIENT_TIMEOUT)

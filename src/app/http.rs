@@ -16,7 +16,6 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::App;
 use crate::config::{MAX_JSON_BYTES, MAX_SMALL_SHARD_BYTES};
 use crate::error::{Error, Kind};
-use crate::hub;
 use crate::types::{Cursor, Page};
 
 /// A handler that has not answered by then is given up.
@@ -87,7 +86,6 @@ pub(super) fn outside_the_api(cfg: &mut ServiceConfig) {
         .app_data(QueryConfig::default().error_handler(refuse_query))
         .app_data(PathConfig::default().error_handler(refuse_path))
         .service(SwaggerUi::new("/docs/{file:.*}").config(utoipa_swagger_ui::Config::from("../openapi.yaml")))
-        .route("/api/{kind:models|datasets|spaces}/{rest:.*}", web::route().to(hub::routes::no_such_api))
         .default_service(web::to(no_route));
 }
 

@@ -262,6 +262,11 @@ pub fn hub(to: &mut impl Routes) {
         .service(exports::routes::hub_get_croissant);
 }
 
+/// Whatever else the Hub's clients ask for, in their words that it is not here.
+pub(super) fn rest_of_hub(to: &mut web::ServiceConfig) {
+    to.route("/api/{kind:models|datasets|spaces}/{rest:.*}", web::route().to(hub::routes::no_such_api));
+}
+
 /// The description of every route of our own, as OpenAPI 3.1.
 pub fn openapi() -> OpenApi {
     let app = HttpApp::new().into_utoipa_app().openapi(http::openapi_head()).configure(|to| own(to));
