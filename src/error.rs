@@ -156,6 +156,12 @@ impl Error {
         self.source = Some(source.into());
         self
     }
+    /// The same for another whom it concerns, without the cause.
+    pub fn for_another(&self) -> Self {
+        let Self { kind, field, detail, remedy, retry_after, source: _ } = self;
+        let (field, detail, remedy) = (field.clone(), detail.clone(), remedy.clone());
+        Self { kind: *kind, field, detail, remedy, retry_after: *retry_after, source: None }
+    }
     /// The cause, if it is an `E`.
     pub fn cause<E: std::error::Error + 'static>(&self) -> Option<&E> {
         self.source.as_deref().and_then(|source| source.downcast_ref())

@@ -76,7 +76,7 @@ impl Reader {
         let mut group = group.into_iter();
         while group.len() > 0 {
             if let Err(error) = self.over_a_snapshot(&mut group) {
-                group.by_ref().for_each(|read| read.fail(Error::new(error.kind, error.detail.clone())));
+                group.by_ref().for_each(|read| read.fail(error.for_another()));
             }
         }
     }

@@ -4,7 +4,8 @@
 //! the disk is flushed once. Nobody is answered before that commit. Those of a group that only append do so together (see
 //! `db/gather.rs`). Most groups hold no write that fails; where one does, the group begins anew without it, and it runs alone. If
 //! that does not do, there is a savepoint around each write: the one that fails is rolled back to it, and takes no other with it. When the transaction as a whole fails, by a
-//! conflict or a refused commit, each write of the group runs again in a transaction of its own.
+//! conflict or a refused commit, each write of the group runs again in a transaction of its own. When the connection breaks
+//! during the commit, none does: nobody knows whether it was done.
 //!
 //! A process has one lane. SQLite takes one writer at a time anyway; on PostgreSQL, transactions that append to the same
 //! tables side by side are in each other's way in serialisable isolation (its locks cover whole pages of an index), and
@@ -24,7 +25,7 @@ use super::facts::{AtHand, Facts, Memory};
 use super::gather::Gathered;
 use super::lane::Lane;
 use super::{Conn, ConnPool, FIRST_FAILURE, Manager, begin, checkout, is_conflict, outcome_of, roll_back};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// How often a write is repeated on a serialisation failure before the caller is told to try later.
 const WRITE_ATTEMPTS: u32 = 20;
@@ -122,6 +123,10 @@ impl Writer {
         let mut again = Vec::new();
         let outcomes = match self.try_together(&mut group, &mut again) {
             Ok(outcomes) => outcomes,
+            Err(error) if is_away(&error) => {
+                group.into_iter().for_each(|write| write.answer(Err(error.for_another())));
+                return again;
+            }
             Err(error) => {
                 tracing::debug!(%error, writes = group.len(), "a group of writes was not committed; each runs alone");
                 self.retries.fetch_add(1, Ordering::Relaxed);
@@ -248,7 +253,26 @@ fn begin_write(conn: &mut Conn) -> Result<()> {
 
 #[allow(clippy::disallowed_methods)] // as in `begin`
 fn commit(conn: &mut Conn) -> Result<()> {
-    Ok(Manager::commit_transaction(conn)?)
+    Manager::commit_transaction(conn).map_err(|error| match may_be_done(&error) {
+        true => Error::new(Kind::Unavailable, "the database went away while it committed: this may have been done")
+            .remedy("look whether it was; a request with an Idempotency-Key may be sent again as it was")
+            .because(error),
+        false => Error::from(error),
+    })
+}
+
+/// Whether a commit that failed may have been done all the same: no answer came.
+fn may_be_done(error: &Diesel) -> bool {
+    match error {
+        Diesel::DatabaseError(DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand, _) => true,
+        Diesel::RollbackErrorOnCommit { commit_error, .. } => may_be_done(commit_error),
+        _ => false,
+    }
+}
+
+/// Whether the database cannot be reached, so that writes would fare no better alone.
+fn is_away(error: &Error) -> bool {
+    error.kind == Kind::Unavailable && !error.cause().is_some_and(is_conflict)
 }
 
 /// Runs the writes of a group one after another, as far as they succeed; those that append do it together. Counts those that

@@ -9,7 +9,6 @@ use diesel::prelude::*;
 use super::*;
 use crate::appends;
 use crate::db::{Db, append, load_once};
-use crate::error::Kind;
 
 diesel::table! {
     numbers (number) {

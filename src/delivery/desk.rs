@@ -138,7 +138,7 @@ async fn commit_group(
         }
         Err(error) => {
             for answer in answers {
-                let _ = answer.send(Err(Error::new(error.kind, error.detail.clone())));
+                let _ = answer.send(Err(error.for_another()));
             }
         }
     }

@@ -1,6 +1,11 @@
 //! One migration set on both databases, and tables that never change.
 
-use corpex::db::{APPEND_ONLY, KEPT_A_WHILE};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use corpex::db::{APPEND_ONLY, Conn, KEPT_A_WHILE};
+use corpex::error::Kind;
 use corpex::jobs::{self, Job};
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection};
@@ -20,7 +25,7 @@ async fn migrations_go_down_and_up_again_with_data_in_the_tables() {
     let db = app.app().db.clone();
     db.revert_all_migrations().await.unwrap();
     let emptied = db.read(corpex::jobs::count).await.unwrap_err();
-    assert_eq!(emptied.kind, corpex::error::Kind::Internal, "a table outlived its migration: {emptied:?}");
+    assert_eq!(emptied.kind, Kind::Internal, "a table outlived its migration: {emptied:?}");
     db.migrate().await.unwrap();
     db.migrate().await.unwrap();
     assert_eq!(db.read(corpex::jobs::count).await.unwrap().live, 0);
@@ -90,6 +95,52 @@ async fn a_transaction_that_passes_over_a_failed_statement_keeps_nothing() {
         .unwrap_err();
     assert!(format!("{error:?}").contains("no_such_table"), "{error:?}");
     assert_eq!(db.read(jobs::count).await.unwrap().live, 0);
+}
+
+/// Only where there is a connection that can break: on PostgreSQL.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_been_committed_when_the_connection_broke_is_not_done_again() {
+    let app = TestApp::start_with(|config| config.no_worker = true).await;
+    let db = app.app().db.clone();
+    if app.app().config.database_url.is_none() {
+        return;
+    }
+    let ends = "CREATE TABLE fatal (number BIGINT); \
+                CREATE FUNCTION end_connection() RETURNS trigger LANGUAGE plpgsql AS \
+                    $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$; \
+                CREATE CONSTRAINT TRIGGER end_connection AFTER INSERT ON fatal DEFERRABLE INITIALLY DEFERRED \
+                    FOR EACH ROW EXECUTE FUNCTION end_connection()";
+    db.write(move |c| Ok(c.batch_execute(ends)?)).await.unwrap();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let ((begin, begun), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+    let (first, released) = (db.clone(), Mutex::new(released));
+    let wait = move |_: &mut Conn| Ok(begin.send(()).is_ok() && released.lock().unwrap().recv().is_ok());
+    let busy = tokio::spawn(async move { first.write(wait).await });
+    while begun.try_recv().is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let writes = (0..3).map(|number| {
+        let runs = runs.clone();
+        db.write(move |c| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            Ok(c.batch_execute(&format!("INSERT INTO fatal VALUES ({number})"))?)
+        })
+    });
+    let released = async {
+        while db.waiting() < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        release.send(()).unwrap();
+    };
+    let ((), outcomes) = tokio::join!(released, futures_util::future::join_all(writes));
+    assert!(busy.await.unwrap().unwrap());
+    for outcome in outcomes {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.kind, Kind::Unavailable, "{error:?}");
+        assert!(error.detail.contains("may have been done"), "{error:?}");
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 3, "each ran once");
+    db.write(|c| Ok(c.batch_execute("DROP TABLE fatal")?)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
