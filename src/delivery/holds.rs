@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::standing::advance;
+use super::standing::{advance, refund};
 use super::{Entitlement, EntitlementState, queries, subscriptions};
 use crate::db::Conn;
 use crate::error::Result;
@@ -14,6 +14,8 @@ use crate::keys::ExchangeKeys;
 use crate::types::{Instant, TakedownId, VersionId};
 use crate::{history, market};
 
+/// Why what was paid for a recalled version goes back.
+const RECALLED: &str = "the version was recalled";
 /// Entitlements read at a time.
 const PAGE: i64 = 1000;
 
@@ -77,10 +79,7 @@ pub fn recall(
         if entitlement.state.may_become(EntitlementState::Revoked) {
             advance(c, keys, entitlement.clone(), EntitlementState::Revoked, cause, reason, now)?;
         }
-        let renewals = market::orders::paid_renewals(c, entitlement.order_id)?;
-        for order in renewals.iter().map(|renewal| renewal.id).chain([entitlement.order_id]) {
-            market::orders::refund_recalled(c, keys, order, cause, now)?;
-        }
+        refund(c, keys, entitlement, cause, RECALLED, now)?;
     }
     for subscription in subscriptions_to(c, version)? {
         subscriptions::withdraw(c, keys, &subscription, version, (cause, reason), now)?;
@@ -100,8 +99,8 @@ fn end_unsettled(
     cause: TakedownId,
     now: Instant,
 ) -> Result<()> {
-    let order = market::orders::refund_recalled(c, keys, subscription.order_id, cause, now)?;
-    if order.state == market::OrderState::Refunded && subscription.state.may_become(EntitlementState::Revoked) {
+    let refunded = market::orders::refund_escrowed(c, keys, subscription.order_id, cause, RECALLED, now)?;
+    if refunded.is_some() && subscription.state.may_become(EntitlementState::Revoked) {
         let reason = "the order was refunded";
         advance(c, keys, subscription.clone(), EntitlementState::Revoked, cause, reason, now)?;
     }

@@ -234,16 +234,38 @@ pub(crate) async fn reinstate_entitlement(
     change(app, caller, *id, EntitlementState::Active, why).await
 }
 
+/// Why a licence is revoked, and what becomes of the money.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Revocation {
+    /// In 1 to 500 characters; it becomes part of the statement that the licensee's passport carries.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+    /// Whether the buyer gets back what is still in escrow of the price. Without it the order goes its way: what is neither
+    /// rejected nor disputed in time is settled.
+    #[serde(default)]
+    refund: bool,
+}
+
 /// Revokes a licence for ever. What was delivered under it stays proven.
-#[utoipa::path(tag = "delivery", security(("bearer" = [])), request_body = ChangeReason, responses((status = 200, body = EntitlementView), (status = 403, body = Problem, description = "not staff of the exchange"), (status = 409, body = Problem, description = "ended already")))]
+#[utoipa::path(tag = "delivery", security(("bearer" = [])), request_body = Revocation, responses((status = 200, body = EntitlementView), (status = 403, body = Problem, description = "not staff of the exchange"), (status = 409, body = Problem, description = "ended already, or there is nothing to refund")))]
 #[post("/v1/entitlements/{id}/revocation")]
 pub(crate) async fn revoke_entitlement(
     app: Data<App>,
     caller: Caller,
     id: Path<EntitlementId>,
-    why: Json<ChangeReason>,
+    why: Json<Revocation>,
 ) -> Result<Json<EntitlementView>> {
-    change(app, caller, *id, EntitlementState::Revoked, why).await
+    let Revocation { reason, refund } = why.into_inner();
+    if !refund {
+        return change(app, caller, *id, EntitlementState::Revoked, Json(ChangeReason { reason })).await;
+    }
+    let (keys, now) = (app.keys.clone(), app.clock.now());
+    let revoke = move |c: &mut Conn| {
+        let revoked = super::revoke_and_refund(c, &caller, &keys, *id, &reason, now)?;
+        view(c, revoked)
+    };
+    Ok(Json(app.db.write(revoke).await?))
 }
 
 async fn change(

@@ -52,6 +52,47 @@ pub fn change_standing(
     advance(c, keys, entitlement, to, caller.user_id, &reason, now)
 }
 
+/// An operator or compliance officer revokes a licence, and gives the buyer back what is still in escrow of the price.
+///
+/// # Errors
+/// As [`change_standing`]; `WrongState` when nothing of it is in escrow.
+pub fn revoke_and_refund(
+    c: &mut Conn,
+    caller: &Caller,
+    keys: &ExchangeKeys,
+    id: EntitlementId,
+    reason: &str,
+    now: Instant,
+) -> Result<Entitlement> {
+    let entitlement = change_standing(c, caller, keys, id, EntitlementState::Revoked, reason, now)?;
+    if refund(c, keys, &entitlement, caller.user_id, &identity::reason(reason)?, now)? == 0 {
+        let detail = format!("nothing that was paid for entitlement {id} is in escrow");
+        return Err(Error::new(Kind::WrongState, detail)
+            .field("refund")
+            .remedy("revoke it without a refund; over what was settled its sides may open a dispute"));
+    }
+    Ok(entitlement)
+}
+
+/// Gives back what was paid for a licence and its renewals, as far as it is in escrow; of how many orders. Callers
+/// authorise, and end the licence.
+pub(super) fn refund(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    entitlement: &Entitlement,
+    actor: impl Display,
+    reason: &str,
+    now: Instant,
+) -> Result<usize> {
+    let renewals = market::orders::paid_renewals(c, entitlement.order_id)?;
+    let mut refunded: usize = 0;
+    for order in renewals.iter().map(|renewal| renewal.id).chain([entitlement.order_id]) {
+        let order = market::orders::refund_escrowed(c, keys, order, &actor, reason, now)?;
+        refunded = refunded.saturating_add(usize::from(order.is_some()));
+    }
+    Ok(refunded)
+}
+
 /// Moves on the licences whose term ended. Links are refused from the end of the term on; the state and its statement
 /// follow when this is called.
 pub async fn expire_ended(app: &App) -> Result<()> {

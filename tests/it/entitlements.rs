@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use corpex::delivery;
+use corpex::delivery::{self, trades};
 use corpex::error::{Kind, Result};
 use corpex::identity::{self, Caller, Membership, Role, Scope};
 use corpex::provenance::passport::{Report, Trust, verify};
@@ -42,6 +42,12 @@ impl Story {
 
     async fn download(&self) -> Result<Value> {
         self.lab.links(&self.entitlement, &["data/a.jsonl"]).await
+    }
+
+    /// The order that the licence was bought with.
+    async fn order(&self) -> Value {
+        let orders = self.lab.get("/v1/orders").await.unwrap();
+        self.lab.get(format!("/v1/orders/{}", orders["items"][0]["id"].as_str().unwrap())).await.unwrap()
     }
 
     async fn shown(&self) -> Value {
@@ -120,6 +126,45 @@ async fn a_licence_ends_with_its_term() {
     delivery::expire_ended(story.app.app()).await.unwrap();
     let report = story.verified().await;
     assert_eq!(report.standing.unwrap().state, "expired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_gives_back_what_is_in_escrow_if_it_says_so() {
+    let story = Story::licensed_for_a_day().await;
+    let (lab, officer) = (&story.lab, &story.app.compliance);
+    story.download().await.unwrap();
+    let revocation = format!("/v1/entitlements/{}/revocation", story.entitlement);
+    let because = json!({ "reason": "the provider lost its rights", "refund": true });
+    assert_eq!(lab.post(&revocation, &because).await.unwrap_err().kind, Kind::Forbidden);
+    assert_eq!(officer.post(&revocation, &because).await.unwrap()["state"], "revoked");
+    let order = story.order().await;
+    assert_eq!((order["state"].as_str().unwrap(), last_step(&order).2), ("refunded", "the provider lost its rights"));
+    assert_eq!(lab.balance("wallet").await, 50_000);
+    assert_eq!(officer.post(&revocation, &because).await.unwrap_err().kind, Kind::WrongState, "once is enough");
+
+    let settled = Story::licensed_for_a_day().await;
+    settled.download().await.unwrap();
+    let order = settled.order().await["id"].as_str().unwrap().to_string();
+    settled.lab.answer(&order, "acceptance").await.unwrap();
+    let revocation = format!("/v1/entitlements/{}/revocation", settled.entitlement);
+    let refused = settled.app.operator.post(&revocation, &because).await.unwrap_err();
+    assert_eq!((refused.kind, refused.field.as_deref()), (Kind::WrongState, Some("refund")));
+    assert_eq!(settled.shown().await["state"], "active", "nothing is done by halves");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_waits_for_no_download_under_a_licence_that_has_ended() {
+    let (suspended, revoked, ended) =
+        (Story::licensed_for_a_day().await, Story::licensed_for_a_day().await, Story::licensed_for_a_day().await);
+    suspended.change(&suspended.app.operator, "suspension", "the declared use is examined").await.unwrap();
+    revoked.change(&revoked.app.operator, "revocation", "the use was not the declared one").await.unwrap();
+    ended.app.clock.advance(DAY);
+    delivery::expire_ended(ended.app.app()).await.unwrap();
+    for (story, state) in [(&suspended, "escrowed"), (&revoked, "certificated"), (&ended, "certificated")] {
+        story.app.clock.advance(DAY * 91);
+        trades::pass_deadlines(story.app.app()).await.unwrap();
+        assert_eq!(story.order().await["state"], state);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

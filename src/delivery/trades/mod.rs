@@ -71,7 +71,7 @@ pub fn decide_appeal(
 /// Moves an order on if its deadline has passed, or that of its dispute, and its licence with it.
 pub fn pass_deadline(c: &mut Conn, keys: &ExchangeKeys, id: OrderId, now: Instant) -> Result<Order> {
     let order = orders::order(c, id)?;
-    if order.state == OrderState::Escrowed && !may_be_downloaded(c, &order)? {
+    if order.state == OrderState::Escrowed && is_kept_waiting(c, &order)? {
         return orders::begin_again(c, order, now);
     }
     let evidence = evidence_of(c, &order)?;
@@ -82,15 +82,18 @@ pub fn pass_deadline(c: &mut Conn, keys: &ExchangeKeys, id: OrderId, now: Instan
     follow(c, keys, order, "exchange", now)
 }
 
-/// Whether nothing of the exchange's own keeps the buyer from the download: no hold on the version, and a licence that may be
-/// used.
-fn may_be_downloaded(c: &mut Conn, order: &Order) -> Result<bool> {
+/// Whether the exchange keeps the buyer from the download for now: the licence is suspended, or the version held. What has
+/// ended or was revoked is waited for no longer.
+fn is_kept_waiting(c: &mut Conn, order: &Order) -> Result<bool> {
     let licence = queries::find_entitlement_of(c, order.licensed_by())?;
-    let is_active = licence.is_some_and(|licence| licence.state == EntitlementState::Active);
-    match market::require_free(c, order.version_id) {
-        Ok(()) => Ok(is_active),
-        Err(error) if error.kind.status().is_client_error() => Ok(false),
-        Err(error) => Err(error),
+    match licence.map(|licence| licence.state) {
+        Some(EntitlementState::Suspended) => Ok(true),
+        Some(EntitlementState::Active) => match market::require_free(c, order.version_id) {
+            Ok(()) => Ok(false),
+            Err(error) if error.kind.status().is_client_error() => Ok(true),
+            Err(error) => Err(error),
+        },
+        Some(EntitlementState::Expired | EntitlementState::Revoked) | None => Ok(false),
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) use place::{Deal, Grounds};
 pub use place::{NewOrder, check_purpose, open_listing, place};
 pub use purchase::{Purchase, purchase};
 pub(super) use rejection::refund_all;
-pub use rejection::{CureOffer, Remedy, accept_cure, offer_cure, redeliver, refund_recalled, reject, reject_cure};
+pub use rejection::{CureOffer, Remedy, accept_cure, offer_cure, redeliver, refund_escrowed, reject, reject_cure};
 pub use renewal::{paid_renewals, renew};
 pub(super) use royalties::require_derivable;
 

@@ -194,21 +194,22 @@ pub(in crate::market) fn refund_all(
     announce(c, keys, order, from, reason, now)
 }
 
-/// Gives the buyer of a recalled version its money back, while it is in escrow. What is in dispute is for the exchange to
+/// Gives the buyer its money back, while it is in escrow; none where it is not. What is in dispute is for the exchange to
 /// decide, and what is settled stays so. Callers authorise, and end the licence.
-pub fn refund_recalled(
+pub fn refund_escrowed(
     c: &mut Conn,
     keys: &ExchangeKeys,
     id: OrderId,
     actor: impl std::fmt::Display,
+    reason: &str,
     now: Instant,
-) -> Result<Order> {
+) -> Result<Option<Order>> {
     use OrderState::{Curing, Delivered, Delivering, Escrowed, Rejected};
     let order = order(c, id)?;
     match order.state {
         Escrowed | Delivering | Delivered | Rejected | Curing => {
-            refund_all(c, keys, order, actor, "the version was recalled", now)
+            refund_all(c, keys, order, actor, reason, now).map(Some)
         }
-        _ => Ok(order),
+        _ => Ok(None),
     }
 }
