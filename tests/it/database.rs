@@ -1,17 +1,17 @@
 //! One migration set on both databases, and tables that never change.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
 
-use corpex::db::{APPEND_ONLY, Conn, KEPT_A_WHILE};
+use corpex::db::{APPEND_ONLY, KEPT_A_WHILE};
 use corpex::error::Kind;
 use corpex::jobs::{self, Job};
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection};
+use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::{TestApp, TestDatabase};
+use crate::support::{TestApp, TestDatabase, in_one_group};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn migrations_go_down_and_up_again_with_data_in_the_tables() {
@@ -112,13 +112,6 @@ async fn what_may_have_been_committed_when_the_connection_broke_is_not_done_agai
                     FOR EACH ROW EXECUTE FUNCTION end_connection()";
     db.write(move |c| Ok(c.batch_execute(ends)?)).await.unwrap();
     let runs = Arc::new(AtomicUsize::new(0));
-    let ((begin, begun), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
-    let (first, released) = (db.clone(), Mutex::new(released));
-    let wait = move |_: &mut Conn| Ok(begin.send(()).is_ok() && released.lock().unwrap().recv().is_ok());
-    let busy = tokio::spawn(async move { first.write(wait).await });
-    while begun.try_recv().is_err() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
     let writes = (0..3).map(|number| {
         let runs = runs.clone();
         db.write(move |c| {
@@ -126,15 +119,7 @@ async fn what_may_have_been_committed_when_the_connection_broke_is_not_done_agai
             Ok(c.batch_execute(&format!("INSERT INTO fatal VALUES ({number})"))?)
         })
     });
-    let released = async {
-        while db.waiting() < 3 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        release.send(()).unwrap();
-    };
-    let ((), outcomes) = tokio::join!(released, futures_util::future::join_all(writes));
-    assert!(busy.await.unwrap().unwrap());
-    for outcome in outcomes {
+    for outcome in in_one_group(&db, 3, join_all(writes)).await {
         let error = outcome.unwrap_err();
         assert_eq!(error.kind, Kind::Unavailable, "{error:?}");
         assert!(error.detail.contains("may have been done"), "{error:?}");

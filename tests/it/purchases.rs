@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use corpex::error::Kind;
 use corpex::signing::Envelope;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{Actor, Offer, TestApp, kinds_in_log, refused};
+use crate::support::{Actor, Offer, TestApp, in_one_group, kinds_in_log, refused};
 
 const PRICE: i64 = 50_000;
 
@@ -131,20 +132,8 @@ async fn purchases_of_one_moment_are_each_whole_and_what_cannot_stand_falls_alon
     }
     wanted.push((&labs[0], wanted[0].1.clone())); // the same quote under another key
 
-    // They all come while the database is busy, and so in one group.
-    let (release, released) = std::sync::mpsc::channel::<()>();
-    let (db, released) = (app.app().db.clone(), std::sync::Mutex::new(released));
-    let busy = db.write(move |_| Ok(released.lock().unwrap().recv().is_ok()));
-    let released = async {
-        while db.waiting() < wanted.len() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        release.send(()).unwrap();
-    };
-    let buying =
-        futures_util::future::join_all(wanted.iter().map(|(lab, purchase)| lab.effect("/v1/purchases", purchase)));
-    let (held, (), mut outcomes) = tokio::join!(busy, released, buying);
-    assert!(held.unwrap());
+    let buying = join_all(wanted.iter().map(|(lab, purchase)| lab.effect("/v1/purchases", purchase)));
+    let mut outcomes = in_one_group(&app.app().db, wanted.len(), buying).await;
 
     let again = outcomes.pop().unwrap();
     refused(outcomes.remove(2), Kind::InsufficientFunds, None);

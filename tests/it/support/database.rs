@@ -1,6 +1,10 @@
 //! Where one test keeps its rows and objects.
 
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+
 use corpex::config::Config;
+use corpex::db::{Conn, Db};
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection};
 
@@ -63,4 +67,25 @@ impl Drop for TestDatabase {
             }
         }
     }
+}
+
+/// What is asked for, with so many writes in it that all come while the database is busy, and so are done in one group.
+pub async fn in_one_group<T>(db: &Db, writes: usize, asked: impl Future<Output = T>) -> T {
+    let ((begin, begun), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+    let (busy, released) = (db.clone(), Mutex::new(released));
+    let wait = move |_: &mut Conn| Ok(begin.send(()).is_ok() && released.lock().unwrap().recv().is_ok());
+    let busy = tokio::spawn(async move { busy.write(wait).await });
+    let moment = Duration::from_millis(5);
+    while begun.try_recv().is_err() {
+        tokio::time::sleep(moment).await;
+    }
+    let all_wait = async {
+        while db.waiting() < writes {
+            tokio::time::sleep(moment).await;
+        }
+        release.send(()).unwrap();
+    };
+    let (asked, ()) = tokio::join!(asked, all_wait);
+    assert!(busy.await.unwrap().unwrap());
+    asked
 }

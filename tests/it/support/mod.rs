@@ -11,7 +11,7 @@ mod log;
 pub mod process;
 
 pub use actors::{Actor, CARD, Offer, PASSWORD, Published, claim, provenance, terms, token_wish};
-pub use database::{TestDatabase, use_bucket_of_the_environment};
+pub use database::{TestDatabase, in_one_group, use_bucket_of_the_environment};
 pub use log::kinds_in_log;
 
 use std::time::Duration;
