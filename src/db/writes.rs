@@ -2,10 +2,10 @@
 //!
 //! A write joins a queue. A lane takes the next, and whatever else waits by then, and commits all of it at once, so that
 //! the disk is flushed once. Nobody is answered before that commit. Those of a group that only append do so together (see
-//! `db/gather.rs`). Most groups hold no write that fails; where one does, the group begins anew without it, and it runs alone. If
-//! that does not do, there is a savepoint around each write: the one that fails is rolled back to it, and takes no other with it. When the transaction as a whole fails, by a
-//! conflict or a refused commit, each write of the group runs again in a transaction of its own. When the connection breaks
-//! during the commit, none does: nobody knows whether it was done.
+//! `db/gather.rs`). Most groups hold no write that fails; where one does, the group begins anew without it, and it runs alone.
+//! If that does not do, there is a savepoint around each write: the one that fails is rolled back to it, and takes no other
+//! with it. When the transaction as a whole fails, by a conflict or a refused commit, each write of the group runs again in a
+//! transaction of its own. When the connection breaks during the commit, none does: nobody knows whether it was done.
 //!
 //! A process has one lane. SQLite takes one writer at a time anyway; on PostgreSQL, transactions that append to the same
 //! tables side by side are in each other's way in serialisable isolation (its locks cover whole pages of an index), and

@@ -27,7 +27,7 @@ pub use desk::{Delivered, ReceiptDesk};
 pub use holds::{hold, lift, recall};
 pub use passport::passport;
 pub use renewals::{announce_ends, renew};
-pub use standing::{change_standing, expire_ended, revoke_and_refund};
+pub use standing::{change_standing, expire_ended, revoke};
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -257,12 +257,9 @@ pub(crate) async fn revoke_entitlement(
     why: Json<Revocation>,
 ) -> Result<Json<EntitlementView>> {
     let Revocation { reason, refund } = why.into_inner();
-    if !refund {
-        return change(app, caller, *id, EntitlementState::Revoked, Json(ChangeReason { reason })).await;
-    }
     let (keys, now) = (app.keys.clone(), app.clock.now());
     let revoke = move |c: &mut Conn| {
-        let revoked = super::revoke_and_refund(c, &caller, &keys, *id, &reason, now)?;
+        let revoked = super::revoke(c, &caller, &keys, *id, (&reason, refund), now)?;
         view(c, revoked)
     };
     Ok(Json(app.db.write(revoke).await?))

@@ -52,20 +52,21 @@ pub fn change_standing(
     advance(c, keys, entitlement, to, caller.user_id, &reason, now)
 }
 
-/// An operator or compliance officer revokes a licence, and gives the buyer back what is still in escrow of the price.
+/// An operator or compliance officer revokes a licence; with `refunds`, the buyer gets back what is still in escrow of the
+/// price.
 ///
 /// # Errors
-/// As [`change_standing`]; `WrongState` when nothing of it is in escrow.
-pub fn revoke_and_refund(
+/// As [`change_standing`]; `WrongState` when nothing that is to be refunded is in escrow.
+pub fn revoke(
     c: &mut Conn,
     caller: &Caller,
     keys: &ExchangeKeys,
     id: EntitlementId,
-    reason: &str,
+    (reason, refunds): (&str, bool),
     now: Instant,
 ) -> Result<Entitlement> {
     let entitlement = change_standing(c, caller, keys, id, EntitlementState::Revoked, reason, now)?;
-    if refund(c, keys, &entitlement, caller.user_id, &identity::reason(reason)?, now)? == 0 {
+    if refunds && refund(c, keys, &entitlement, caller.user_id, &identity::reason(reason)?, now)? == 0 {
         let detail = format!("nothing that was paid for entitlement {id} is in escrow");
         return Err(Error::new(Kind::WrongState, detail)
             .field("refund")
