@@ -18,26 +18,23 @@
 //! Invariant: the rows of the [`LIVES`] move along the edges in `state_edges` and no others; triggers refuse it.
 
 use std::cell::Cell;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use diesel::Connection;
 use diesel::backend::Backend;
 use diesel::connection::{AnsiTransactionManager, InstrumentationEvent, SimpleConnection, TransactionManager};
 use diesel::migration::{MigrationSource, MigrationVersion};
-use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 mod conn;
 mod facts;
 mod gather;
 mod guards;
 mod lane;
+mod pool;
 mod reads;
 mod writes;
 
@@ -46,17 +43,11 @@ pub use facts::fact;
 use facts::{AtHand, Facts, Memory};
 pub use gather::{Append, append, flush, load_once};
 pub use guards::{APPEND_ONLY, KEPT_A_WHILE, LIVES};
+use pool::ConnPool;
 use reads::Reader;
 use writes::Writer;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
-
-/// Older SQLite can corrupt a database when the write-ahead log is reset.
-const SQLITE_AT_LEAST: i32 = 3_051_003;
-
-const POOL_WAIT: Duration = Duration::from_secs(10);
-
-type ConnPool = Pool<ConnectionManager<Conn>>;
 
 /// The database of one process.
 #[derive(Clone)]
@@ -73,7 +64,7 @@ impl Db {
     /// The schema is not touched; see [`Db::migrate`].
     pub fn open(url: &str, pool_size: u32) -> Result<Self> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let pool = pool(url, pool_size, Settings::Postgres)?;
+            let pool = ConnPool::of_postgres(url, pool_size)?;
             return Ok(Self::over(pool.clone(), pool, true));
         }
         if url.contains("://") {
@@ -81,10 +72,7 @@ impl Db {
             return Err(Error::invalid("database_url", "the database is of a kind that is not known here")
                 .remedy("give postgres://… or the path of an SQLite file"));
         }
-        make_private_file(Path::new(url))?;
-        let writers = pool(url, 1, Settings::SqliteWriter)?;
-        assert_sqlite_version(&mut *checkout(&writers)?)?;
-        let readers = pool(url, pool_size, Settings::SqliteReader)?;
+        let (readers, writers) = ConnPool::of_sqlite(url, pool_size)?;
         Ok(Self::over(readers, writers, false))
     }
 
@@ -95,31 +83,29 @@ impl Db {
         Self { readers, reader, writer: Arc::new(Writer::new(writers, is_shared, facts.clone())), facts }
     }
 
-    /// Brings the schema up to date and installs the guards of append-only tables.
+    /// Brings the schema up to date and draws the guards of its tables, on a connection of its own, whose statements take as
+    /// long as they take.
     pub async fn migrate(&self) -> Result<()> {
         self.on_blocking_thread(|db| {
-            let mut conn = checkout(db.writer.pool())?;
-            match &mut *conn {
+            let mut conn = db.writer.pool().connect()?;
+            match &mut conn {
                 Conn::Pg(pg) => {
-                    // Several instances may start at once: one migrates, the others wait for it.
-                    pg.batch_execute("SELECT pg_advisory_lock(4993215467)")?;
-                    let done = run_pending_migrations(pg);
-                    let guarded = done.and_then(|()| Ok(pg.batch_execute(&guards::postgres())?));
-                    pg.batch_execute("SELECT pg_advisory_unlock(4993215467)")?;
-                    guarded
+                    // Several instances may start at once: one migrates, the others wait for it. The lock goes with the connection.
+                    pg.batch_execute(
+                        "SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock(4993215467); SET lock_timeout = '10s'",
+                    )?;
+                    run_pending_migrations(pg)?;
                 }
-                Conn::Sqlite(sqlite) => {
-                    run_pending_migrations(sqlite)?;
-                    Ok(sqlite.batch_execute(&guards::sqlite())?)
-                }
+                Conn::Sqlite(sqlite) => run_pending_migrations(sqlite)?,
             }
+            guards::draw(&mut conn)
         })
         .await
     }
 
     /// Undoes every migration: tests prove with it that each `down.sql` is real.
     pub async fn revert_all_migrations(&self) -> Result<()> {
-        self.on_blocking_thread(|db| match &mut *checkout(db.writer.pool())? {
+        self.on_blocking_thread(|db| match &mut *db.writer.pool().checkout()? {
             Conn::Pg(pg) => pg.revert_all_migrations(MIGRATIONS).map(drop).map_err(migration_failed),
             Conn::Sqlite(sqlite) => sqlite.revert_all_migrations(MIGRATIONS).map(drop).map_err(migration_failed),
         })
@@ -133,8 +119,7 @@ impl Db {
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
         self.on_blocking_thread(move |db| {
-            let mut conn = checkout(&db.readers)?;
-            begin_read(&mut conn)?;
+            let mut conn = db.readers.begin(begin_read)?;
             let _at_hand = AtHand::new(&db.facts, Memory::Learns);
             finish(&mut conn, work)
         })
@@ -206,77 +191,6 @@ fn run_pending_migrations<C: MigrationHarness<B>, B: Backend>(conn: &mut C) -> R
             .remedy("start the build that made this database or a later one, or give another data directory"));
     }
     conn.run_pending_migrations(MIGRATIONS).map(drop).map_err(migration_failed)
-}
-
-/// Makes the database's file, if it is missing, readable by its owner only; SQLite gives the files beside it the same
-/// mode. What it holds (digests of credentials, who trades what) is no business of the machine's other users.
-fn make_private_file(path: &Path) -> Result<()> {
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    Ok(())
-}
-
-fn pool(url: &str, size: u32, settings: Settings) -> Result<ConnPool> {
-    let pool = Pool::builder()
-        .max_size(size)
-        // None is opened ahead: a thread of the pool would do that, and may be half way when the program ends, which takes
-        // OpenSSL from under it.
-        .min_idle(Some(0))
-        .connection_timeout(POOL_WAIT)
-        .test_on_check_out(settings == Settings::Postgres)
-        .connection_customizer(Box::new(settings))
-        .build(ConnectionManager::new(url));
-    pool.and_then(|pool| pool.get().map(|_| pool.clone())).map_err(|error| {
-        Error::new(Kind::Unavailable, "the database cannot be opened")
-            .remedy("check DATABASE_URL and that the server runs")
-            .because(error)
-    })
-}
-
-fn checkout(pool: &ConnPool) -> Result<PooledConnection<ConnectionManager<Conn>>> {
-    pool.get()
-        .map_err(|error| Error::new(Kind::Unavailable, "no database connection became free in time").because(error))
-}
-
-/// What is set on every new connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Settings {
-    Postgres,
-    SqliteWriter,
-    SqliteReader,
-}
-
-impl CustomizeConnection<Conn, diesel::r2d2::Error> for Settings {
-    fn on_acquire(&self, conn: &mut Conn) -> Result<(), diesel::r2d2::Error> {
-        let sql = match self {
-            Settings::Postgres => {
-                "SET TIME ZONE 'UTC'; SET lock_timeout = '10s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s'"
-            }
-            Settings::SqliteWriter => {
-                "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000; PRAGMA foreign_keys = ON"
-            }
-            Settings::SqliteReader => "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON; PRAGMA query_only = ON",
-        };
-        conn.set_instrumentation(note);
-        conn.batch_execute(sql).map_err(diesel::r2d2::Error::QueryError)
-    }
-}
-
-fn assert_sqlite_version(conn: &mut Conn) -> Result<()> {
-    use diesel::prelude::*;
-    if let Conn::Sqlite(sqlite) = conn {
-        let version: String =
-            diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>("sqlite_version()")).get_result(sqlite)?;
-        let number = version.split('.').fold(0, |sum, part| sum * 1000 + part.parse::<i32>().unwrap_or(0));
-        if number < SQLITE_AT_LEAST {
-            return Err(Error::internal(format!(
-                "SQLite {version} is too old: 3.51.3 is the first without a corruption bug in its log reset"
-            )));
-        }
-    }
-    Ok(())
 }
 
 thread_local! {
@@ -380,6 +294,7 @@ pub(crate) fn is_conflict(error: &Diesel) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[tokio::test]
     async fn the_file_is_private_and_writes_go_on_after_one_that_panicked() {

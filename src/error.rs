@@ -6,7 +6,7 @@
 //!
 //! Invariant: a source is logged, never sent.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
@@ -100,8 +100,10 @@ kinds! {
     RateLimited = "rate-limited", TOO_MANY_REQUESTS, "Too many requests";
     /// The request took too long to arrive.
     Timeout = "timeout", REQUEST_TIMEOUT, "Too slow";
-    /// The server, or something it depends on, cannot answer now.
+    /// The server, or something it depends on, cannot answer now. Nothing was changed: the same may be asked again.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Try again later";
+    /// A change was sent to the database, and no answer came: nobody knows whether it was made.
+    OutcomeUnknown = "outcome-unknown", GATEWAY_TIMEOUT, "Perhaps done, perhaps not";
     /// A stored signed document or log does not verify.
     Unverified = "unverified", INTERNAL_SERVER_ERROR, "Verification failed";
     /// A log shrank, split, or serves what it did not sign.
@@ -168,7 +170,8 @@ impl Error {
     }
     /// What the caller is told.
     pub fn problem(&self) -> Problem {
-        let fault = self.kind.status().is_server_error() && self.kind != Kind::Unavailable;
+        let fault =
+            self.kind.status().is_server_error() && !matches!(self.kind, Kind::Unavailable | Kind::OutcomeUnknown);
         Problem {
             r#type: format!("{PROBLEM_TYPE_PREFIX}{}", self.kind.slug()),
             title: self.kind.title().to_string(),
@@ -220,11 +223,15 @@ impl fmt::Display for Error {
 }
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {self}", self.kind.slug())?;
+        // What callers sent may be in it: a line of the log stays one line, whatever that was.
+        let mut text = format!("{}: {self}", self.kind.slug());
         if let Some(source) = &self.source {
-            write!(f, " (because: {source})")?;
+            text += &format!(" (because: {source})");
         }
-        Ok(())
+        text.chars().try_for_each(|letter| match letter.is_control() {
+            true => write!(f, "{}", letter.escape_default()),
+            false => f.write_char(letter),
+        })
     }
 }
 impl std::error::Error for Error {
@@ -257,10 +264,17 @@ impl ResponseError for Error {
     }
 }
 
+/// What databases say when their disk is full: SQLite, and any program that repeats its system's words.
+const IS_FULL: [&str; 2] = ["database or disk is full", "No space left on device"];
+
 impl From<diesel::result::Error> for Error {
     fn from(error: diesel::result::Error) -> Self {
         use diesel::result::{DatabaseErrorKind as Db, Error as Diesel};
-        let (kind, detail) = match &error {
+        let at_first = match &error {
+            Diesel::RollbackErrorOnCommit { commit_error, .. } => commit_error,
+            error => error,
+        };
+        let (kind, detail) = match at_first {
             Diesel::NotFound => (Kind::NotFound, "no such row"),
             Diesel::DatabaseError(Db::UniqueViolation, _) => (Kind::AlreadyExists, "this exists already"),
             Diesel::DatabaseError(Db::ClosedConnection | Db::UnableToSendCommand, _) => {
@@ -271,6 +285,15 @@ impl From<diesel::result::Error> for Error {
             }
             Diesel::DatabaseError(Db::Unknown, info) if info.message().contains("due to statement timeout") => {
                 (Kind::Unavailable, "the database took too long")
+            }
+            Diesel::DatabaseError(Db::ReadOnlyTransaction, _) => {
+                (Kind::Unavailable, "the database takes no changes at the moment")
+            }
+            Diesel::DatabaseError(_, info) if IS_FULL.iter().any(|full| info.message().contains(full)) => {
+                (Kind::Unavailable, "the database has no room for more: nothing was changed")
+            }
+            Diesel::DatabaseError(_, info) if info.message().contains("disk I/O error") => {
+                (Kind::Unavailable, "the database's disk fails")
             }
             // PostgreSQL keeps no NUL in text, and says so with the byte at the end, in whatever language.
             Diesel::DatabaseError(_, info) if info.message().ends_with(": 0x00") => {
@@ -288,7 +311,13 @@ impl From<serde_json::Error> for Error {
 }
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
-        Self::internal(error.to_string()).because(error)
+        use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        match error.kind() {
+            StorageFull | QuotaExceeded | ReadOnlyFilesystem => {
+                Self::new(Kind::Unavailable, "there is no room for more bytes at the moment").because(error)
+            }
+            _ => Self::internal(error.to_string()).because(error),
+        }
     }
 }
 
@@ -309,10 +338,26 @@ mod tests {
     }
 
     #[test]
-    fn text_that_postgresql_cannot_keep_is_the_callers_fault() {
+    fn what_callers_sent_makes_no_line_of_its_own_in_the_log() {
+        let error = Error::invalid("name", "唐\n2026 INFO forged").because("\u{1b}[31m");
+        assert_eq!(format!("{error:?}"), r"invalid: name: 唐\n2026 INFO forged (because: \u{1b}[31m)");
+    }
+
+    #[test]
+    fn what_a_database_says_tells_whose_fault_it_is() {
         use diesel::result::{DatabaseErrorKind, Error as Diesel};
         let said = |message: &str| Diesel::DatabaseError(DatabaseErrorKind::Unknown, Box::new(message.to_string()));
-        assert_eq!(Error::from(said(r#"invalid byte sequence for encoding "UTF8": 0x00"#)).kind, Kind::Invalid);
-        assert_eq!(Error::from(said("the disk is full")).kind, Kind::Internal);
+        let at_commit = Diesel::RollbackErrorOnCommit {
+            rollback_error: Box::new(said("no transaction is active")),
+            commit_error: Box::new(said("database or disk is full")),
+        };
+        for (error, kind) in [
+            (said(r#"invalid byte sequence for encoding "UTF8": 0x00"#), Kind::Invalid),
+            (said("could not extend file \"base/5/16396\": No space left on device"), Kind::Unavailable),
+            (at_commit, Kind::Unavailable),
+            (said("something else"), Kind::Internal),
+        ] {
+            assert_eq!(Error::from(error).kind, kind);
+        }
     }
 }

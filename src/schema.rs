@@ -54,6 +54,12 @@ diesel::table! {
 }
 
 diesel::table! {
+    drawn_guards (sha256) {
+        sha256 -> Text,
+    }
+}
+
+diesel::table! {
     transitions (id) {
         id -> Text,
         subject -> Text,

@@ -1,5 +1,13 @@
 //! Guards: what the database itself refuses, whoever asks: triggers, drawn for every table of a list.
 
+use diesel::connection::SimpleConnection as _;
+use diesel::prelude::*;
+
+use super::Conn;
+use crate::error::Result;
+use crate::schema::drawn_guards;
+use crate::types::Digest;
+
 /// Tables whose rows are facts: corrected by another row, never changed.
 pub const APPEND_ONLY: &[&str] = &[
     "transitions",
@@ -52,7 +60,27 @@ pub const LIVES: &[&str] = &[
     "negotiations",
 ];
 
-pub(super) fn sqlite() -> String {
+/// Draws the guards, unless they are drawn already.
+#[allow(clippy::disallowed_methods)] // a transaction of its own, before there is anything to write
+pub(super) fn draw(conn: &mut Conn) -> Result<()> {
+    let text = match conn {
+        Conn::Pg(_) => postgres(),
+        Conn::Sqlite(_) => sqlite(),
+    };
+    let digest = Digest::of(&text).to_string();
+    let is_drawn = diesel::select(diesel::dsl::exists(drawn_guards::table.find(&digest)));
+    if is_drawn.get_result(conn)? {
+        return Ok(());
+    }
+    conn.transaction(|conn| {
+        conn.batch_execute(&text)?;
+        diesel::delete(drawn_guards::table).execute(conn)?;
+        diesel::insert_into(drawn_guards::table).values(drawn_guards::sha256.eq(digest)).execute(conn)?;
+        Ok(())
+    })
+}
+
+fn sqlite() -> String {
     let guard = |table: &str, event: &str| {
         format!(
             "CREATE TRIGGER IF NOT EXISTS {table}_refuse_{event} BEFORE {event} ON {table} \
@@ -92,7 +120,7 @@ const POSTGRES_BYTE_ORDER: &str = r#"
         LOOP EXECUTE change; END LOOP;
     END $$;"#;
 
-pub(super) fn postgres() -> String {
+fn postgres() -> String {
     let refuse = "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ \
                   BEGIN RAISE EXCEPTION '% is append-only: correct it with another row', TG_TABLE_NAME; END $$;";
     let guard = |table: &&str, events: &str| {

@@ -43,6 +43,11 @@ impl<W: ?Sized + Send + 'static> Lane<W> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Everything that waits now.
+    pub(super) fn take_all(&self) -> Vec<Box<W>> {
+        self.waiting().drain(..).collect()
+    }
+
     fn take(&self) -> Vec<Box<W>> {
         let mut waiting = self.waiting();
         let together = waiting.len().min(MOST_TOGETHER);

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::facts::{AtHand, Facts, Memory};
 use super::gather::Gathered;
 use super::lane::Lane;
-use super::{Conn, ConnPool, begin_read, checkout, has_failed, outcome_of, roll_back};
+use super::{Conn, ConnPool, begin_read, has_failed, outcome_of, roll_back};
 use crate::error::{Error, Result};
 
 /// The one way in which a process makes reads that share a snapshot.
@@ -76,15 +76,15 @@ impl Reader {
         let mut group = group.into_iter();
         while group.len() > 0 {
             if let Err(error) = self.over_a_snapshot(&mut group) {
-                group.by_ref().for_each(|read| read.fail(error.for_another()));
+                // Those that wait would fare no better.
+                group.by_ref().chain(self.lane.take_all()).for_each(|read| read.fail(error.for_another()));
             }
         }
     }
 
     /// Runs reads until one breaks the snapshot. Fails when there is none.
     fn over_a_snapshot(&self, group: &mut impl Iterator<Item = Box<dyn Read>>) -> Result<()> {
-        let mut conn = checkout(&self.pool)?;
-        begin_read(&mut conn)?;
+        let mut conn = self.pool.begin(begin_read)?;
         let mut asked = Gathered::of_reads();
         for read in group.by_ref() {
             if !asked.within(|| read.run(&mut conn)) {

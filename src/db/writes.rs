@@ -7,6 +7,9 @@
 //! with it. When the transaction as a whole fails, by a conflict or a refused commit, each write of the group runs again in a
 //! transaction of its own. When the connection breaks during the commit, none does: nobody knows whether it was done.
 //!
+//! The queue is bounded, and so is the wait in it: who is turned away is told that nothing was done. When no connection can be
+//! had, all who wait are told so at once, and not one group after the other.
+//!
 //! A process has one lane. SQLite takes one writer at a time anyway; on PostgreSQL, transactions that append to the same
 //! tables side by side are in each other's way in serialisable isolation (its locks cover whole pages of an index), and
 //! one lane that commits groups is faster than several that repeat their work. Conflicts with other instances are
@@ -14,17 +17,19 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use diesel::connection::TransactionManager;
+use diesel::r2d2::PoolError;
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
 use tokio::sync::oneshot;
 
 use super::facts::{AtHand, Facts, Memory};
 use super::gather::Gathered;
 use super::lane::Lane;
-use super::{Conn, ConnPool, FIRST_FAILURE, Manager, begin, checkout, is_conflict, outcome_of, roll_back};
+use super::pool::{away, is_away, is_broken};
+use super::{Conn, ConnPool, FIRST_FAILURE, Manager, begin, is_conflict, outcome_of, roll_back};
 use crate::error::{Error, Kind, Result};
 
 /// How often a write is repeated on a serialisation failure before the caller is told to try later.
@@ -32,6 +37,9 @@ const WRITE_ATTEMPTS: u32 = 20;
 /// How often one is repeated when a key is taken that it had not seen: another instance was faster by a moment, and
 /// on the next attempt the rule that looks for the key says so in its own words.
 const TAKEN_ATTEMPTS: u32 = 3;
+/// How many writes wait at most, and how long each.
+const MOST_WAITING: usize = 4096;
+const MOST_WAIT: Duration = Duration::from_secs(10);
 
 /// The one way in which a process writes.
 pub(super) struct Writer {
@@ -45,6 +53,8 @@ pub(super) struct Writer {
 
 /// A write that waits for its turn.
 trait Write: Send {
+    /// Begins it, unless who asked for it has given it up by now.
+    fn begin(&self) -> bool;
     /// Whether it only appends, and does so together with others.
     fn is_gathered(&self) -> bool;
     /// Does the work; more than once where a transaction has to be repeated.
@@ -58,10 +68,33 @@ struct Queued<T, F> {
     is_gathered: bool,
     value: Option<T>,
     caller: oneshot::Sender<Result<T>>,
+    claim: Claim,
     span: tracing::Span,
 }
 
+/// Who comes first decides: a write is begun, or given up before it was.
+#[derive(Debug, Clone, Default)]
+struct Claim(Arc<AtomicBool>);
+
+impl Claim {
+    fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+}
+
+/// Gives the write up when nobody waits for it any more.
+struct GivenUp(Claim);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.take();
+    }
+}
+
 impl<T: Send, F: Fn(&mut Conn) -> Result<T> + Send> Write for Queued<T, F> {
+    fn begin(&self) -> bool {
+        self.claim.take()
+    }
     fn is_gathered(&self) -> bool {
         self.is_gathered
     }
@@ -101,29 +134,45 @@ impl Writer {
         T: Send + 'static,
         F: Fn(&mut Conn) -> Result<T> + Send + 'static,
     {
-        let (caller, answer) = oneshot::channel();
+        if self.waiting() >= MOST_WAITING {
+            return Err(busy());
+        }
+        let ((caller, mut answer), claim) = (oneshot::channel(), Claim::default());
         let (writer, span) = (self.clone(), tracing::Span::current());
-        let write = Queued { work, is_gathered, value: None, caller, span };
+        let given_up = GivenUp(claim.clone());
+        let write = Queued { work, is_gathered, value: None, caller, claim, span };
         self.lane.queue(Box::new(write), move |group| writer.work_off(group));
-        answer.await.map_err(|error| Error::internal("the write was given up").because(error))?
+        let answered = match tokio::time::timeout(MOST_WAIT, &mut answer).await {
+            Err(_) if given_up.0.take() => return Err(busy()),
+            Err(_) => answer.await,
+            Ok(answered) => answered,
+        };
+        answered.map_err(|error| Error::internal("the write was given up").because(error))?
     }
 
     /// Works off a group.
-    fn work_off(&self, group: Vec<Box<dyn Write>>) {
+    fn work_off(&self, mut group: Vec<Box<dyn Write>>) {
         let _at_hand = AtHand::new(&self.facts, Memory::Recalls);
-        let alone = if group.len() > 1 { self.run_together(group) } else { group };
+        group.retain(|write| write.begin());
+        let mut is_reached = true;
+        let alone = if group.len() > 1 { self.run_together(group, &mut is_reached) } else { group };
         for mut write in alone {
-            let outcome = self.run_alone(&mut *write);
+            let outcome = if is_reached { self.run_alone(&mut *write) } else { Err(away()) };
+            is_reached &= !outcome.as_ref().is_err_and(has_no_connection);
             write.answer(outcome);
+        }
+        if !is_reached {
+            self.lane.take_all().into_iter().filter(|write| write.begin()).for_each(|write| write.answer(Err(away())));
         }
     }
 
     /// Runs a group in one transaction, and gives back those that must run again alone.
-    fn run_together(&self, mut group: Vec<Box<dyn Write>>) -> Vec<Box<dyn Write>> {
+    fn run_together(&self, mut group: Vec<Box<dyn Write>>, is_reached: &mut bool) -> Vec<Box<dyn Write>> {
         let mut again = Vec::new();
         let outcomes = match self.try_together(&mut group, &mut again) {
             Ok(outcomes) => outcomes,
             Err(error) if is_away(&error) => {
+                *is_reached = !has_no_connection(&error);
                 group.into_iter().for_each(|write| write.answer(Err(error.for_another())));
                 return again;
             }
@@ -163,8 +212,7 @@ impl Writer {
 
     /// Runs the group in one transaction. If one of it fails, nothing is committed.
     fn all_succeed(&self, group: &mut [Box<dyn Write>]) -> Result<Tried> {
-        let mut conn = checkout(&self.pool)?;
-        begin_write(&mut conn)?;
+        let mut conn = self.pool.begin(begin_write)?;
         let mut done = 0;
         match run_gathering(&mut conn, group, &mut done) {
             Ok(()) => commit(&mut conn).map(|()| Tried::Committed),
@@ -182,8 +230,7 @@ impl Writer {
     /// The outcome of each write of the group, once the transaction is committed: each has a savepoint to which it is rolled
     /// back if it fails.
     fn try_apart(&self, group: &mut [Box<dyn Write>]) -> Result<Vec<Result<()>>> {
-        let mut conn = checkout(&self.pool)?;
-        begin_write(&mut conn)?;
+        let mut conn = self.pool.begin(begin_write)?;
         let mut outcomes = Vec::new();
         for write in group {
             match run_in_savepoint(&mut conn, &mut **write) {
@@ -215,8 +262,7 @@ impl Writer {
     }
 
     fn try_alone(&self, write: &mut dyn Write) -> Result<()> {
-        let mut conn = checkout(&self.pool)?;
-        begin_write(&mut conn)?;
+        let mut conn = self.pool.begin(begin_write)?;
         match run(&mut conn, write) {
             Ok(()) => commit(&mut conn),
             Err(error) => {
@@ -253,26 +299,24 @@ fn begin_write(conn: &mut Conn) -> Result<()> {
 
 #[allow(clippy::disallowed_methods)] // as in `begin`
 fn commit(conn: &mut Conn) -> Result<()> {
-    Manager::commit_transaction(conn).map_err(|error| match may_be_done(&error) {
-        true => Error::new(Kind::Unavailable, "the database went away while it committed: this may have been done")
+    // Without a connection there is no answer: a commit that failed so may have been done all the same.
+    Manager::commit_transaction(conn).map_err(|error| match is_broken(&error) {
+        true => Error::new(Kind::OutcomeUnknown, "the database went away while it committed: this may have been done")
             .remedy("look whether it was; a request with an Idempotency-Key may be sent again as it was")
             .because(error),
         false => Error::from(error),
     })
 }
 
-/// Whether a commit that failed may have been done all the same: no answer came.
-fn may_be_done(error: &Diesel) -> bool {
-    match error {
-        Diesel::DatabaseError(DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand, _) => true,
-        Diesel::RollbackErrorOnCommit { commit_error, .. } => may_be_done(commit_error),
-        _ => false,
-    }
+/// That there is more to do than can be done.
+fn busy() -> Error {
+    let detail = "too many changes wait for the database: this one was not made";
+    Error::new(Kind::Unavailable, detail).remedy("try again in a few seconds").retry_after(2)
 }
 
-/// Whether the database cannot be reached, so that writes would fare no better alone.
-fn is_away(error: &Error) -> bool {
-    error.kind == Kind::Unavailable && !error.cause().is_some_and(is_conflict)
+/// Whether no connection could be had.
+fn has_no_connection(error: &Error) -> bool {
+    error.cause::<PoolError>().is_some()
 }
 
 /// Runs the writes of a group one after another, as far as they succeed; those that append do it together. Counts those that

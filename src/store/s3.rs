@@ -14,6 +14,7 @@ use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     Builder, Config as S3Config, Credentials, RequestChecksumCalculation, ResponseChecksumValidation,
@@ -21,20 +22,24 @@ use aws_sdk_s3::config::{
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
 use aws_sdk_s3::primitives::ByteStream as S3Bytes;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Object};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use url::Url;
 
 use super::{
-    ByteStream, ObjectInfo, Part, StorageKey, content_disposition, parts_left_out, range_not_satisfiable,
+    ByteStream, HeldObject, ObjectInfo, Part, StorageKey, content_disposition, parts_left_out, range_not_satisfiable,
     safe_media_type, total_bytes,
 };
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::types::Instant;
 
+/// How long it may take to reach the service, and how often it is tried: who waits for an answer is told soon that there is none.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const ATTEMPTS: u32 = 2;
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// How long an answer may take to begin.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long completing an upload may take: some services copy the parts.
@@ -75,6 +80,7 @@ impl S3Store {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
             .timeout_config(timeouts(ANSWER_TIMEOUT))
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_BACKOFF))
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         if let Some(region) = region(config) {
@@ -226,6 +232,20 @@ impl S3Store {
         Ok(stream::unfold(found.body, next).boxed())
     }
 
+    pub(super) async fn held(&self, after: Option<&StorageKey>) -> Result<Vec<HeldObject>> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(StorageKey::PREFIX);
+        let page = request.set_start_after(after.map(StorageKey::to_string)).send().await;
+        let objects = page.map_err(|error| fault("the bucket", error))?.contents.unwrap_or_default().into_iter();
+        let held = |object: Object| {
+            let written_at = object.last_modified?.to_millis().ok()?;
+            Some(HeldObject {
+                key: object.key?.parse().ok()?,
+                written_at: Instant::from_unix_micros(written_at * 1000),
+            })
+        };
+        Ok(objects.filter_map(held).collect())
+    }
+
     pub(super) async fn delete(&self, key: &StorageKey) -> Result<()> {
         let request = self.client.delete_object().bucket(&self.bucket).key(key.as_str());
         match request.send().await.map_err(|error| fault("the object", error)) {
@@ -287,7 +307,7 @@ fn region(config: &Config) -> Option<RegionProviderChain> {
 }
 
 fn timeouts(answer: Duration) -> TimeoutConfig {
-    TimeoutConfig::builder().connect_timeout(Duration::from_secs(5)).read_timeout(answer).build()
+    TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(answer).build()
 }
 
 fn presigning(ttl: Duration, now: Instant) -> Result<PresigningConfig> {

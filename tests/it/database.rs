@@ -121,7 +121,7 @@ async fn what_may_have_been_committed_when_the_connection_broke_is_not_done_agai
     });
     for outcome in in_one_group(&db, 3, join_all(writes)).await {
         let error = outcome.unwrap_err();
-        assert_eq!(error.kind, Kind::Unavailable, "{error:?}");
+        assert_eq!(error.kind, Kind::OutcomeUnknown, "{error:?}");
         assert!(error.detail.contains("may have been done"), "{error:?}");
     }
     assert_eq!(runs.load(Ordering::SeqCst), 3, "each ran once");

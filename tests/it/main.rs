@@ -16,6 +16,7 @@ mod disputes;
 mod entitlements;
 mod events;
 mod exports;
+mod faults;
 mod hub;
 mod hub_bad_input;
 mod identity;

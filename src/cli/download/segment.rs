@@ -149,7 +149,7 @@ impl Segment {
 
 fn worth_repeating(error: &Error) -> bool {
     // A link that lapsed meanwhile is refused as forbidden; the next attempt asks for a new one.
-    matches!(error.kind, Kind::Unavailable | Kind::Forbidden | Kind::Timeout)
+    matches!(error.kind, Kind::Unavailable | Kind::OutcomeUnknown | Kind::Forbidden | Kind::Timeout)
 }
 
 #[cfg(test)]

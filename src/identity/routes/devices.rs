@@ -43,7 +43,7 @@ impl From<Error> for OAuthError {
             tracing::error!(?error, "request failed");
         }
         let name = match error.kind {
-            Kind::RateLimited | Kind::Unavailable => "temporarily_unavailable",
+            Kind::RateLimited | Kind::Unavailable | Kind::OutcomeUnknown => "temporarily_unavailable",
             kind if kind.status().is_server_error() => "server_error",
             _ => return Self::new("invalid_request", problem.detail),
         };

@@ -9,17 +9,7 @@ use tokio::task::JoinHandle;
 use crate::error::{Error, Kind, Result};
 
 pub(super) async fn finished<T>(work: JoinHandle<Result<T>>) -> Result<T> {
-    work.await.map_err(|error| Error::internal("file work ended early").because(error))?.map_err(when_full)
-}
-
-/// A full disk is the operator's to mend, and passes: the caller may come again.
-fn when_full(error: Error) -> Error {
-    match error.cause::<io::Error>().map(io::Error::kind) {
-        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
-            Error::new(Kind::Unavailable, "the object store is full").because(error)
-        }
-        _ => error,
-    }
+    work.await.map_err(|error| Error::internal("file work ended early").because(error))?
 }
 
 pub(super) fn parent(path: &Path) -> &Path {
@@ -47,5 +37,18 @@ pub(super) fn ensure_directory(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(above) if !above.as_os_str().is_empty() => sync_directory(above),
         _ => Ok(()),
+    }
+}
+
+/// Whether the object is there, with the size it must have.
+pub(super) fn stands(object: &Path, size_bytes: u64) -> Result<bool> {
+    match fs::metadata(object) {
+        Ok(metadata) if metadata.len() == size_bytes => Ok(true),
+        Ok(metadata) => Err(Error::new(
+            Kind::WrongState,
+            format!("the upload was completed before, with {} bytes instead of {size_bytes}", metadata.len()),
+        )),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }

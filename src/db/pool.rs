@@ -1,0 +1,247 @@
+//! Connections: how many there are, what is set on each, and how long one is waited for.
+//!
+//! Who needs one while all are in use waits a while. Who needs one while the database cannot be reached is told soon: nothing
+//! becomes better by waiting, and what waits would be done in a rush when it is back.
+
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant as Stopwatch};
+
+use diesel::connection::{SimpleConnection as _, TransactionManager as _};
+use diesel::r2d2::{
+    Error as Failure, HandleError, HandleEvent, ManageConnection, Pool, PoolError, PooledConnection,
+    R2D2Connection as _,
+};
+use diesel::result::{DatabaseErrorKind, Error as Diesel};
+use diesel::{Connection as _, PgConnection, SqliteConnection};
+
+use diesel::r2d2::event::AcquireEvent;
+
+use super::{Conn, Manager, note};
+use crate::error::{Error, Kind, Result};
+
+/// Older SQLite can corrupt a database when the write-ahead log is reset.
+const SQLITE_AT_LEAST: i32 = 3_051_003;
+/// How long a connection is waited for while all are in use, and at the start.
+const BUSY_WAIT: Duration = Duration::from_secs(10);
+/// How long one is waited for while none can be made.
+const AWAY_WAIT: Duration = Duration::from_millis(1500);
+/// What libpq does about a network that swallows what is sent, unless the URL says otherwise: seconds to connect, and
+/// milliseconds until bytes that nobody acknowledges end a connection.
+const ON_A_BROKEN_NETWORK: [(&str, u32); 2] = [("connect_timeout", 2), ("tcp_user_timeout", 1500)];
+
+/// The connections of one process to a database, for one purpose.
+#[derive(Clone)]
+pub(super) struct ConnPool {
+    pool: Pool<Source>,
+    source: Source,
+    reach: Reach,
+}
+
+/// A connection in use.
+pub(super) type InUse = PooledConnection<Source>;
+
+impl ConnPool {
+    /// Connections to PostgreSQL, for reading and writing.
+    pub(super) fn of_postgres(url: &str, size: u32) -> Result<Self> {
+        let missing = ON_A_BROKEN_NETWORK.iter().filter(|(name, _)| !url.contains(name));
+        let url = missing.fold(url.to_string(), |url, (name, value)| {
+            let separator = if url.contains('?') { '&' } else { '?' };
+            format!("{url}{separator}{name}={value}")
+        });
+        Self::open(Source::Postgres(url), size)
+    }
+
+    /// Connections to an SQLite file, which is made if it is missing: those for reading, and the one for writing.
+    pub(super) fn of_sqlite(file: &str, readers: u32) -> Result<(Self, Self)> {
+        make_private_file(Path::new(file))?;
+        let writers = Self::open(Source::SqliteWriter(file.to_string()), 1)?;
+        assert_sqlite_version(&mut *writers.checkout()?)?;
+        Ok((Self::open(Source::SqliteReader(file.to_string()), readers)?, writers))
+    }
+
+    fn open(source: Source, size: u32) -> Result<Self> {
+        let reach = Reach::default();
+        let pool = Pool::builder()
+            .max_size(size)
+            // None is opened ahead: a thread of the pool would do that, and may be half way when the program ends, which takes
+            // OpenSSL from under it.
+            .min_idle(Some(0))
+            .connection_timeout(AWAY_WAIT)
+            // One that broke while nobody used it shows that at its next transaction's beginning; see `begin`.
+            .test_on_check_out(false)
+            .event_handler(Box::new(reach.clone()))
+            .error_handler(Box::new(reach.clone()))
+            .build(source.clone());
+        let is_there = |pool: &Pool<_>| pool.get_timeout(BUSY_WAIT).map(drop);
+        match pool.and_then(|pool| is_there(&pool).map(|()| pool)) {
+            Ok(pool) => Ok(Self { pool, source, reach }),
+            Err(error) => Err(Error::new(Kind::Unavailable, "the database cannot be opened")
+                .remedy("check DATABASE_URL and that the server runs")
+                .because(error)),
+        }
+    }
+
+    /// A connection of its own, which the pool does not count.
+    pub(super) fn connect(&self) -> Result<Conn> {
+        self.source.connect().map_err(|error| away().because(error))
+    }
+
+    /// A connection, once one is free.
+    pub(super) fn checkout(&self) -> Result<InUse> {
+        let since = Stopwatch::now();
+        loop {
+            match self.pool.get_timeout(AWAY_WAIT) {
+                Ok(conn) => return Ok(conn),
+                Err(error) if self.reach.is_lost() && self.pool.state().connections == 0 => {
+                    return Err(away().because(error));
+                }
+                Err(error) if since.elapsed() >= BUSY_WAIT => {
+                    let detail = "all connections to the database were in use for too long";
+                    return Err(Error::new(Kind::Unavailable, detail).because(error));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// A connection on which a transaction has begun. One that broke while nobody used it is dropped, and the next is tried.
+    pub(super) fn begin(&self, begin: impl Fn(&mut Conn) -> Result<()>) -> Result<InUse> {
+        let since = Stopwatch::now();
+        loop {
+            let mut conn = self.checkout()?;
+            match begin(&mut conn) {
+                Err(error) if error.cause().is_some_and(is_broken) => {
+                    Manager::transaction_manager_status_mut(&mut *conn).set_in_error(); // so that the pool drops it
+                    if since.elapsed() >= AWAY_WAIT {
+                        return Err(error);
+                    }
+                }
+                begun => return begun.map(|()| conn),
+            }
+        }
+    }
+}
+
+/// That the database cannot be reached.
+pub(super) fn away() -> Error {
+    Error::new(Kind::Unavailable, "the database cannot be reached").remedy("try again in a few seconds")
+}
+
+/// Whether the database could not be reached, so that other work would fare no better.
+pub(super) fn is_away(error: &Error) -> bool {
+    error.cause::<PoolError>().is_some() || error.cause().is_some_and(is_broken)
+}
+
+/// Whether the connection broke.
+pub(super) fn is_broken(error: &Diesel) -> bool {
+    match error {
+        Diesel::DatabaseError(DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand, _) => true,
+        Diesel::RollbackErrorOnCommit { commit_error, .. } => is_broken(commit_error),
+        _ => false,
+    }
+}
+
+/// Whether the last try to connect failed.
+#[derive(Debug, Clone, Default)]
+struct Reach(Arc<AtomicBool>);
+
+impl Reach {
+    fn is_lost(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl HandleError<Failure> for Reach {
+    fn handle_error(&self, error: Failure) {
+        if !self.0.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "the database cannot be reached");
+        }
+    }
+}
+
+impl HandleEvent for Reach {
+    fn handle_acquire(&self, _: AcquireEvent) {
+        if self.0.swap(false, Ordering::Relaxed) {
+            tracing::info!("the database is reached again");
+        }
+    }
+}
+
+/// Where connections come from.
+#[derive(Clone)]
+pub(super) enum Source {
+    /// From this URL.
+    Postgres(String),
+    /// From this file, for writing.
+    SqliteWriter(String),
+    /// From this file, for reading.
+    SqliteReader(String),
+}
+
+impl Source {
+    fn settings(&self) -> &'static str {
+        match self {
+            Source::Postgres(_) => {
+                "SET TIME ZONE 'UTC'; SET lock_timeout = '10s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s'"
+            }
+            Source::SqliteWriter(_) => {
+                "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000; PRAGMA foreign_keys = ON"
+            }
+            Source::SqliteReader(_) => "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON; PRAGMA query_only = ON",
+        }
+    }
+}
+
+impl ManageConnection for Source {
+    type Connection = Conn;
+    type Error = Failure;
+
+    fn connect(&self) -> Result<Conn, Failure> {
+        let made = match self {
+            Source::Postgres(url) => PgConnection::establish(url).map(Conn::Pg),
+            Source::SqliteWriter(file) | Source::SqliteReader(file) => {
+                SqliteConnection::establish(file).map(Conn::Sqlite)
+            }
+        };
+        let mut conn = made.map_err(Failure::ConnectionError)?;
+        conn.set_instrumentation(note);
+        conn.batch_execute(self.settings()).map_err(Failure::QueryError)?;
+        Ok(conn)
+    }
+
+    fn is_valid(&self, conn: &mut Conn) -> Result<(), Failure> {
+        conn.ping().map_err(Failure::QueryError)
+    }
+
+    fn has_broken(&self, conn: &mut Conn) -> bool {
+        std::thread::panicking() || conn.is_broken()
+    }
+}
+
+/// Makes the database's file, if it is missing, readable by its owner only; SQLite gives the files beside it the same
+/// mode. What it holds (digests of credentials, who trades what) is no business of the machine's other users.
+fn make_private_file(path: &Path) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    Ok(())
+}
+
+fn assert_sqlite_version(conn: &mut Conn) -> Result<()> {
+    use diesel::prelude::*;
+    if let Conn::Sqlite(sqlite) = conn {
+        let version: String =
+            diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>("sqlite_version()")).get_result(sqlite)?;
+        let number = version.split('.').fold(0, |sum, part| sum * 1000 + part.parse::<i32>().unwrap_or(0));
+        if number < SQLITE_AT_LEAST {
+            return Err(Error::internal(format!(
+                "SQLite {version} is too old: 3.51.3 is the first without a corruption bug in its log reset"
+            )));
+        }
+    }
+    Ok(())
+}
