@@ -21,6 +21,7 @@ mod queries;
 pub(crate) mod routes;
 pub mod seal;
 mod selection;
+pub mod stored;
 pub mod uploads;
 pub mod versions;
 
@@ -424,22 +425,6 @@ pub fn storage_key_of(c: &mut Conn, object_id: ObjectId) -> Result<StorageKey> {
     queries::find_object(c, object_id)?
         .map(|object| object.storage_key)
         .ok_or_else(|| Error::not_found(format_args!("object {object_id}")))
-}
-
-/// Up to `limit` objects whose identifiers sort after `after`, oldest first.
-///
-/// # Errors
-/// Those of the database.
-pub fn objects(c: &mut Conn, after: &str, limit: i64) -> Result<Vec<StoredObject>> {
-    Ok(queries::list_objects(c, after, limit)?)
-}
-
-/// The sum of the sizes of all objects, in bytes.
-///
-/// # Errors
-/// Those of the database.
-pub fn total_object_bytes(c: &mut Conn) -> Result<u64> {
-    Ok(u64::try_from(queries::sum_object_bytes(c)?).unwrap_or(0))
 }
 
 /// Every place where these bytes are a shard, oldest version first; at most 1,000.

@@ -388,3 +388,8 @@ pub(super) fn insert_object(c: &mut Conn, object: &StoredObject) -> QueryResult<
         ))
         .execute(c)
 }
+
+/// The keys among these that objects have.
+pub(super) fn list_keys_of_objects(c: &mut Conn, keys: &[StorageKey]) -> QueryResult<Vec<StorageKey>> {
+    objects::table.filter(objects::storage_key.eq_any(keys)).select(objects::storage_key).load(c)
+}

@@ -5,6 +5,7 @@
 
 mod admin;
 mod api;
+mod audit;
 mod buy;
 pub mod client;
 mod demo;
@@ -12,7 +13,6 @@ mod download;
 mod evaluate;
 mod exchange_keys;
 mod hub_cache;
-mod inspect;
 mod key;
 mod licence;
 pub mod login;
@@ -113,8 +113,8 @@ enum Command {
     Witness(witness::Witness),
     /// Ask where bytes came from and who holds them (compliance staff)
     Trace(trace::Trace),
-    /// Recompute balances, the log and stored bytes from the records, and report every difference
-    Audit(inspect::Audit),
+    /// Recompute balances, states, licences, the log and stored bytes from the records, and report every difference
+    Audit(audit::Audit),
     /// Send one request to the exchange's API and print the answer
     Api(api::Api),
     /// Print the API description (OpenAPI 3.1, YAML)

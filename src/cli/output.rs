@@ -9,6 +9,9 @@ use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
 
+/// After how many things that are counted a line is written, where there is no terminal.
+const LINE_EVERY: u64 = 100_000;
+
 /// How results are written.
 #[derive(Clone)]
 pub(super) struct Out {
@@ -62,6 +65,19 @@ impl Out {
         }
     }
 
+    /// Progress over `total` things: a bar on a terminal, a line for each hundred thousand elsewhere, nothing with `--json`.
+    pub(super) fn count(&self, what: &'static str, total: u64) -> Count {
+        let on_a_terminal = !self.json && std::io::stderr().is_terminal();
+        let target = if on_a_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(total), target).with_message(what);
+        if let Ok(style) =
+            ProgressStyle::with_template("{msg:<12} {bar:30} {pos:>10} of {len:<10} {per_sec:>12}  {eta} left")
+        {
+            bar.set_style(style.progress_chars("━╸─"));
+        }
+        Count { what, plain: !self.json && !on_a_terminal, bar }
+    }
+
     /// Progress over `total_bytes`: bars on a terminal, a line now and then elsewhere, nothing with `--json`.
     pub(super) fn progress(&self, what: &'static str, total_bytes: u64) -> Progress {
         let bars = MultiProgress::new();
@@ -84,6 +100,28 @@ impl Out {
             total,
             file: style("  {bar:30} {bytes:>10}  {msg}"),
         }
+    }
+}
+
+/// Progress over things that are counted.
+pub(super) struct Count {
+    what: &'static str,
+    plain: bool,
+    bar: ProgressBar,
+}
+
+impl Count {
+    /// Counts so many more.
+    pub(super) fn advance(&self, by: usize) {
+        self.bar.inc(u64::try_from(by).unwrap_or(0));
+        let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
+        if self.plain && done.is_multiple_of(LINE_EVERY) {
+            eprintln!("{}: {done} of {total}", self.what);
+        }
+    }
+    /// Ends it.
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
     }
 }
 

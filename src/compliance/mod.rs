@@ -6,6 +6,7 @@
 //!
 //! Invariant: no trace without an audit record that was durable before it: actions take an [`AuditedCaller`].
 
+mod audit;
 mod chain;
 mod conflicts;
 mod events;
@@ -17,6 +18,7 @@ pub mod routes;
 mod subject;
 pub mod takedowns;
 
+pub use audit::audit;
 pub use chain::{
     Assessed, Certified, Chain, Delivery, Derived, Evaluated, Licence, Logged, Party, TermsInForce, Trace, TracedShard,
     TrainedModel,

@@ -9,6 +9,7 @@
 //! Invariant: no link without an active entitlement and a durable receipt.
 
 mod access;
+mod audit;
 mod desk;
 pub mod evaluations;
 mod holds;
@@ -23,6 +24,7 @@ pub mod subscriptions;
 pub mod trades;
 pub mod usage;
 
+pub use audit::audit;
 pub use desk::{Delivered, ReceiptDesk};
 pub use holds::{hold, lift, recall};
 pub use passport::passport;

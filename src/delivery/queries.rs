@@ -7,7 +7,8 @@ use super::desk::Written;
 use super::{Entitlement, EntitlementState, Receipt};
 use crate::appends;
 use crate::db::{Append as _, Conn, MultiBackend};
-use crate::schema::{entitlements, receipt_batches, receipts};
+use crate::market::orders::OrderState;
+use crate::schema::{entitlements, orders, receipt_batches, receipts};
 use crate::types::{
     Digest, EntitlementId, Instant, Json, OrderId, OrganisationId, ReceiptBatchId, ReceiptId, StatementId, UserId,
     VersionId,
@@ -253,4 +254,47 @@ pub(super) fn count_paths(c: &mut Conn, entitlement: &Entitlement) -> QueryResul
         .filter(receipts::version_id.eq(entitlement.version_id))
         .select(count(receipts::path).aggregate_distinct())
         .first(c)
+}
+
+/// How many contradictions of one kind an audit reports.
+const MOST_REPORTED: i64 = 1000;
+
+/// The orders in these states that have no licence. One that renews a licence has none of its own.
+pub(super) fn list_orders_without_entitlement(
+    c: &mut Conn,
+    states: &[OrderState],
+) -> QueryResult<Vec<(OrderId, OrderState)>> {
+    orders::table
+        .left_join(entitlements::table.on(entitlements::order_id.eq(orders::id)))
+        .filter(orders::state.eq_any(states).and(orders::renews.is_null()).and(entitlements::id.is_null()))
+        .order(orders::id)
+        .limit(MOST_REPORTED)
+        .select((orders::id, orders::state))
+        .load(c)
+}
+
+/// The licences whose orders are in these states.
+pub(super) fn list_entitlements_of_orders(
+    c: &mut Conn,
+    states: &[OrderState],
+) -> QueryResult<Vec<(EntitlementId, OrderId, OrderState)>> {
+    entitlements::table
+        .inner_join(orders::table.on(entitlements::order_id.eq(orders::id)))
+        .filter(orders::state.eq_any(states))
+        .order(entitlements::id)
+        .limit(MOST_REPORTED)
+        .select((entitlements::id, orders::id, orders::state))
+        .load(c)
+}
+
+/// The licences that stand although their orders were refunded.
+pub(super) fn list_entitlements_of_refunded(c: &mut Conn) -> QueryResult<Vec<(EntitlementId, OrderId)>> {
+    entitlements::table
+        .inner_join(orders::table.on(entitlements::order_id.eq(orders::id)))
+        .filter(orders::state.eq(OrderState::Refunded))
+        .filter(entitlements::state.eq_any([EntitlementState::Active, EntitlementState::Suspended]))
+        .order(entitlements::id)
+        .limit(MOST_REPORTED)
+        .select((entitlements::id, orders::id))
+        .load(c)
 }

@@ -4,7 +4,10 @@
 //! outbox, too, from its own transaction on until the organisations that it concerns are told of it: nobody is told of
 //! what did not happen, and nothing that happened is kept from them.
 
+mod audit;
 mod queries;
+
+pub use audit::audit;
 
 use std::collections::HashSet;
 use std::fmt::Display;

@@ -1,6 +1,7 @@
 //! The `transitions` and `outbox` tables.
 
 use diesel::prelude::*;
+use diesel::sql_types::{Nullable, Text};
 
 use super::{Transition, Unsent};
 use crate::appends;
@@ -91,4 +92,35 @@ const COLUMNS: Columns =
 
 fn step((from_state, to_state, actor, reason, at): Row) -> Transition {
     Transition { from_state, to_state, actor, reason, at }
+}
+
+/// A row whose history leads elsewhere.
+#[derive(QueryableByName)]
+pub(super) struct Astray {
+    #[diesel(sql_type = Text)]
+    pub(super) id: String,
+    #[diesel(sql_type = Text)]
+    pub(super) state: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(super) led_to: Option<String>,
+}
+
+/// The rows of a table of lives whose state is not the one that was entered once more often than it was left.
+pub(super) fn list_astray(c: &mut Conn, life: &str) -> QueryResult<Vec<Astray>> {
+    let query = format!(
+        "WITH steps AS ( \
+             SELECT transitions.subject, state_edges.from_state, state_edges.to_state FROM transitions \
+             JOIN state_edges ON state_edges.life = '{life}' AND state_edges.to_state = transitions.to_state \
+                 AND state_edges.from_state = COALESCE(transitions.from_state, '') \
+             WHERE transitions.subject IN (SELECT id FROM {life})), \
+         moves AS ( \
+             SELECT subject, to_state AS state, 1 AS entered FROM steps \
+             UNION ALL SELECT subject, from_state, -1 FROM steps WHERE from_state <> ''), \
+         ends AS (SELECT subject, state, SUM(entered) AS entered FROM moves GROUP BY subject, state HAVING SUM(entered) <> 0) \
+         SELECT {life}.id AS id, MIN({life}.state) AS state, MIN(ends.state) AS led_to \
+         FROM {life} LEFT JOIN ends ON ends.subject = {life}.id GROUP BY {life}.id \
+         HAVING COUNT(ends.state) <> 1 OR MIN(ends.state) <> MIN({life}.state) OR MIN(ends.entered) <> 1 \
+         ORDER BY {life}.id LIMIT 1000"
+    );
+    diesel::sql_query(query).load(c)
 }

@@ -140,6 +140,22 @@ pub fn count(c: &mut Conn) -> Result<Count> {
     Ok(Count { live: queries::count_live(c)?, dead: queries::count_dead(c)? })
 }
 
+/// The jobs that were set aside after too many failures, with what the last one failed with; at most 1,000.
+///
+/// # Errors
+/// Those of the database.
+pub fn set_aside(c: &mut Conn) -> Result<Vec<(JobId, Job, String)>> {
+    Ok(queries::list_dead(c)?.into_iter().map(|(id, job, error)| (id, job.0, error.unwrap_or_default())).collect())
+}
+
+/// Whether this object waits to be removed.
+///
+/// # Errors
+/// Those of the database.
+pub fn will_sweep(c: &mut Conn, storage_key: &str) -> Result<bool> {
+    Ok(queries::is_queued(c, &Json(Job::SweepObject { storage_key: storage_key.to_string() }))?)
+}
+
 /// The size of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {

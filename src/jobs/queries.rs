@@ -106,3 +106,15 @@ pub(super) fn count_live(c: &mut Conn) -> QueryResult<i64> {
 pub(super) fn count_dead(c: &mut Conn) -> QueryResult<i64> {
     jobs::table.filter(jobs::state.eq("dead")).count().get_result(c)
 }
+
+/// A job that was set aside, and what it failed with.
+type DeadJob = (JobId, Json<Job>, Option<String>);
+
+pub(super) fn list_dead(c: &mut Conn) -> QueryResult<Vec<DeadJob>> {
+    let dead = jobs::table.filter(jobs::state.eq("dead")).order(jobs::id).limit(1000);
+    dead.select((jobs::id, jobs::payload, jobs::last_error)).load(c)
+}
+
+pub(super) fn is_queued(c: &mut Conn, job: &Json<Job>) -> QueryResult<bool> {
+    diesel::select(diesel::dsl::exists(jobs::table.filter(jobs::payload.eq(job)))).get_result(c)
+}

@@ -89,7 +89,7 @@ impl Publisher {
     async fn advance(&mut self, now: Instant) -> Result<()> {
         let shown = match &self.shown {
             Some(shown) => shown.clone(),
-            None => self.mark().await?,
+            None => mark(&self.db, &self.store, &self.keys, &self.origin).await?,
         };
         self.shown = Some(shown.clone());
         for _ in 0..MAX_BATCHES {
@@ -114,7 +114,9 @@ impl Publisher {
     }
 
     async fn publish(&mut self, checkpoint: Checkpoint, now: Instant) -> Result<()> {
-        self.store.put(&self.mark_key().await?, Bytes::from(checkpoint.note.clone())).await?;
+        self.store
+            .put(&mark_key(&self.db, &self.keys, &self.origin).await?, Bytes::from(checkpoint.note.clone()))
+            .await?;
         self.shown = Some(Some(checkpoint.clone()));
         let note = self.witnesses.cosign(&self.db, &checkpoint).await?;
         let (owner, size) = (self.owner.clone(), checkpoint.tree_size);
@@ -125,7 +127,7 @@ impl Publisher {
     /// not cosigned it: new ones, and ones that were away.
     async fn look_after(&mut self, now: Instant) -> Result<()> {
         self.looked_at = Some(now);
-        let mark = self.mark().await?;
+        let mark = mark(&self.db, &self.store, &self.keys, &self.origin).await?;
         let (keys, origin) = (self.keys.clone(), self.origin.clone());
         self.db.read(move |c| sequencer::require_continues(c, &keys, &origin, mark.as_ref())).await?;
         let (keys, origin) = (self.keys.clone(), self.origin.clone());
@@ -143,33 +145,35 @@ impl Publisher {
         let (owner, size) = (self.owner.clone(), checkpoint.tree_size);
         self.db.write(move |c| sequencer::publish(c, &owner, size, &note, now).map(drop)).await
     }
+}
 
-    /// The last checkpoint that the object store remembers.
-    async fn mark(&self) -> Result<Option<Checkpoint>> {
-        let stored = match self.store.read(&self.mark_key().await?, None).await {
-            Ok(bytes) => bytes.try_collect::<Vec<Bytes>>().await?.concat(),
-            Err(error) if error.kind == Kind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let unreadable = |why: String| {
-            Error::new(
-                Kind::Unverified,
-                format!(
-                    "the log is not signed any further: the object store remembers a checkpoint that is none: {why}"
-                ),
-            )
-            .remedy(sequencer::RESTORE)
-        };
-        let note = String::from_utf8(stored).map_err(|error| unreadable(error.to_string()))?;
-        let (keys, origin) = (self.keys.clone(), self.origin.clone());
-        let opened = self.db.read(move |c| exchange_keys::open_checkpoint(c, &keys, &origin, &note)).await;
-        opened.map(Some).map_err(|error| unreadable(error.detail))
-    }
+/// The last checkpoint that the object store remembers.
+///
+/// # Errors
+/// `Unverified` when what it remembers is none; those of the store and the database.
+pub async fn mark(db: &Db, store: &Store, keys: &Arc<ExchangeKeys>, origin: &str) -> Result<Option<Checkpoint>> {
+    let stored = match store.read(&mark_key(db, keys, origin).await?, None).await {
+        Ok(bytes) => bytes.try_collect::<Vec<Bytes>>().await?.concat(),
+        Err(error) if error.kind == Kind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let unreadable = |why: String| {
+        let detail =
+            format!("the log is not signed any further: the object store remembers a checkpoint that is none: {why}");
+        Error::new(Kind::Unverified, detail).remedy(sequencer::RESTORE)
+    };
+    let note = String::from_utf8(stored).map_err(|error| unreadable(error.to_string()))?;
+    let (keys, origin) = (keys.clone(), origin.to_string());
+    let opened = db.read(move |c| exchange_keys::open_checkpoint(c, &keys, &origin, &note)).await;
+    opened.map(Some).map_err(|error| unreadable(error.detail))
+}
 
-    /// Where the object store remembers: a place for each log, and a log is its origin and its first key.
-    async fn mark_key(&self) -> Result<StorageKey> {
-        let (keys, origin) = (self.keys.clone(), self.origin.clone());
-        let first = self.db.read(move |c| exchange_keys::first_log_vkey(c, &keys, &origin)).await?;
-        Ok(StorageKey::named(&format!("log {first}")))
-    }
+/// Where the object store remembers how far a log is: a place for each log, and a log is its origin and its first key.
+///
+/// # Errors
+/// Those of the database.
+pub async fn mark_key(db: &Db, keys: &Arc<ExchangeKeys>, origin: &str) -> Result<StorageKey> {
+    let (keys, origin) = (keys.clone(), origin.to_string());
+    let first = db.read(move |c| exchange_keys::first_log_vkey(c, &keys, &origin)).await?;
+    Ok(StorageKey::named(&format!("log {first}")))
 }

@@ -284,3 +284,7 @@ pub(super) fn list_statements_with_leaves(
     }
     query.load(c)
 }
+
+pub(super) fn count_statements(c: &mut Conn) -> QueryResult<i64> {
+    statements::table.count().get_result(c)
+}

@@ -155,11 +155,11 @@ pub fn is_due(c: &mut Conn) -> Result<bool> {
     Ok(signed.is_none() || signed != queries::find_last_publication(c)?.map(|row| row.tree_size))
 }
 
-/// Refuses when the sequencer said why it cannot go on, or when entries have waited for longer than `limit`: no sequencer
-/// runs.
+/// Refuses when the sequencer said why it cannot go on (`Unverified`), or when entries have waited for longer than `limit`: no
+/// sequencer runs (`Unavailable`).
 pub fn check(c: &mut Conn, limit: Duration, now: Instant) -> Result<()> {
     if let Some(problem) = problem(c)? {
-        return Err(Error::new(Kind::Unavailable, problem));
+        return Err(Error::new(Kind::Unverified, problem));
     }
     match queries::find_oldest_queued(c)? {
         Some(since) if since.plus(limit) < now => {

@@ -17,6 +17,8 @@ use crate::types::{Digest, Instant};
 pub struct StorageKey(String);
 
 impl StorageKey {
+    /// What all keys begin with.
+    pub(super) const PREFIX: &str = "objects/";
     /// A fresh key. Its directory is taken from the random end of a UUID v7, so that keys spread evenly.
     pub fn new(now: Instant) -> Self {
         let (seconds, nanos) = now.unix();

@@ -16,6 +16,7 @@
 //! Invariant: a file below `objects/` or `uploads/` is never written to.
 
 mod disk;
+mod listing;
 mod parts;
 mod reading;
 mod small;
@@ -33,14 +34,14 @@ use futures_util::Stream;
 use tempfile::NamedTempFile;
 use url::Url;
 
-use disk::{ensure_directory, finished, parent, sync_directory};
+use disk::{ensure_directory, finished, parent, stands, sync_directory};
 pub(super) use parts::wrong_size;
 use parts::{Incoming, no_upload, standing_parts, stored_part};
 pub(super) use reading::OpenObject;
 use small::SmallObjects;
 
 use super::links::{Links, Parameters};
-use super::{ByteStream, ObjectInfo, Part, StorageKey, is_hex, parts_left_out, total_bytes};
+use super::{ByteStream, HeldObject, ObjectInfo, Part, StorageKey, is_hex, parts_left_out, total_bytes};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
@@ -253,6 +254,11 @@ impl LocalStore {
         Ok(object)
     }
 
+    pub(super) async fn held(&self, after: Option<&StorageKey>) -> Result<Vec<HeldObject>> {
+        let after = after.cloned();
+        self.blocking(move |store| listing::held(&store.root, after.as_ref())).await
+    }
+
     pub(super) async fn delete(&self, key: &StorageKey) -> Result<()> {
         self.small.forget(key);
         let object = self.object_path(key);
@@ -353,19 +359,6 @@ impl LocalStore {
 /// The path of a part in its signed link, and in the route.
 fn part_path(multipart_id: &str, number: u32) -> String {
     format!("/objects/parts/{multipart_id}/{number}")
-}
-
-/// Whether the object is there, with the size it must have.
-fn stands(object: &Path, size_bytes: u64) -> Result<bool> {
-    match fs::metadata(object) {
-        Ok(metadata) if metadata.len() == size_bytes => Ok(true),
-        Ok(metadata) => Err(Error::new(
-            Kind::WrongState,
-            format!("the upload was completed before, with {} bytes instead of {size_bytes}", metadata.len()),
-        )),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn info(metadata: &Metadata) -> ObjectInfo {

@@ -89,6 +89,7 @@ fn is_hex(text: &str, digits: usize) -> bool {
 
 /// One durable part of an upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = UploadedPart)]
 pub struct Part {
     /// Its place in the object, from 1.
     pub number: u32,
@@ -106,6 +107,15 @@ pub struct ObjectInfo {
     pub size_bytes: u64,
     /// The store's mark of its content, without quotes: another one whenever the content was replaced.
     pub etag: String,
+}
+
+/// An object that the store holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldObject {
+    /// Its key.
+    pub key: StorageKey,
+    /// When it was written, by the store's own clock.
+    pub written_at: Instant,
 }
 
 /// The object store.
@@ -213,6 +223,12 @@ impl Store {
     /// Deletes an object. No error when it is not there.
     pub async fn delete(&self, key: &StorageKey) -> Result<()> {
         either!(self, store => store.delete(key).await)
+    }
+
+    /// The objects whose keys sort after `after`, in order, some hundreds at a time; none when there are no more. What is written
+    /// or deleted meanwhile may be among them or not.
+    pub async fn held(&self, after: Option<&StorageKey>) -> Result<Vec<HeldObject>> {
+        either!(self, store => store.held(after).await)
     }
 
     /// A URL from which the object can be downloaded, whole or by ranges, until `now + ttl`, under a media type

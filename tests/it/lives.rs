@@ -180,4 +180,6 @@ async fn no_statement_moves_a_row_along_an_edge_that_is_not_drawn() {
             }
         }
     }
+    // Rows that statements made have no history, as an audit would tell.
+    app.abandon().await;
 }

@@ -116,3 +116,9 @@ pub(super) fn list_stale(c: &mut Conn, before: Instant, limit: i64) -> QueryResu
         .select(Upload::as_select())
         .load(c)
 }
+
+/// The keys among these that uploads have which are not done with.
+pub(super) fn list_keys_under_way(c: &mut Conn, keys: &[StorageKey]) -> QueryResult<Vec<StorageKey>> {
+    let under_way = uploads::state.eq_any([UploadState::Open, UploadState::Verifying]);
+    uploads::table.filter(uploads::storage_key.eq_any(keys).and(under_way)).select(uploads::storage_key).load(c)
+}

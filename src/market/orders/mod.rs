@@ -127,6 +127,11 @@ impl OrderState {
 }
 
 impl OrderState {
+    /// Whether an order in this state was paid, whatever became of it then.
+    pub fn is_paid(self) -> bool {
+        use OrderState::{AwaitingPayment, AwaitingSignature, Cancelled, Expired};
+        !matches!(self, AwaitingSignature | AwaitingPayment | Cancelled | Expired)
+    }
     /// Whether the price of an order in this state is in escrow.
     pub fn is_in_escrow(self) -> bool {
         use OrderState::{Accepted, Curing, Delivered, Delivering, Disputed, Escrowed, Rejected};

@@ -3,12 +3,13 @@
 //! Each [`TestApp`] is a real server on a real port with its own database: SQLite in a temporary folder, or,
 //! with `TEST_DATABASE_URL`, a schema of its own on that PostgreSQL. Its objects lie in the folder, too, or, with
 //! `TEST_S3_ENDPOINT` and `TEST_S3_BUCKET`, in that bucket. When it is dropped, the queue must be
-//! empty and the books must balance; a test that leaves either otherwise fails.
+//! empty, the books must balance, and every state must be where its history leads; a test that leaves any otherwise fails.
 
 mod actors;
 mod database;
 mod log;
 pub mod process;
+pub mod wire;
 
 pub use actors::{Actor, CARD, Offer, PASSWORD, Published, claim, provenance, terms, token_wish};
 pub use database::{TestDatabase, in_one_group, use_bucket_of_the_environment};
@@ -88,7 +89,6 @@ impl TestApp {
     }
 
     /// Stops the server for good, whatever is left in its queue and its books.
-    #[allow(dead_code)] // a bench does
     pub async fn abandon(mut self) {
         self.running.take().unwrap().stop().await.unwrap();
     }
@@ -205,8 +205,8 @@ impl Drop for TestApp {
             tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async move {
                 if !failed_already {
                     drain(&running.app).await;
-                    let faults = running.app.db.read(compliance::reconcile).await.unwrap();
-                    assert!(faults.is_empty(), "the books do not balance: {faults:#?}");
+                    let faults = running.app.db.read(compliance::audit).await.unwrap();
+                    assert!(faults.is_empty(), "the records contradict each other: {faults:#?}");
                 }
                 running.stop().await.unwrap();
             });
