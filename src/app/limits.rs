@@ -22,7 +22,6 @@ use governor::clock::{Clock, DefaultClock};
 use governor::middleware::{NoOpMiddleware, StateInformationMiddleware};
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
-use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 
 use super::App;
 use crate::config::Config;
@@ -193,29 +192,9 @@ pub(crate) fn client_address(request: &HttpRequest, proxies: u8) -> IpAddr {
     }
 }
 
-/// Says of every operation that it may be refused by a limit.
-pub(super) fn describe(api: &mut OpenApi) {
-    const NAME: &str = "RateLimited";
-    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-    let whole = ResponseBuilder::new()
-        .description(
-            "too many requests in the last minute: `Retry-After` says when to come back, `RateLimit` what is left",
-        )
-        .content("application/problem+json", problem)
-        .build();
-    let Some(components) = &mut api.components else { return };
-    components.responses.insert(NAME.to_string(), RefOr::T(whole));
-    for (path, item) in &mut api.paths.paths {
-        if UNCOUNTED.iter().any(|uncounted| path.starts_with(uncounted)) {
-            continue;
-        }
-        let operations =
-            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.head, &mut item.patch];
-        for operation in operations.into_iter().flatten() {
-            let told = operation.responses.responses.entry("429".to_string());
-            told.or_insert_with(|| RefOr::Ref(Ref::from_response_name(NAME)));
-        }
-    }
+/// Whether requests of this path are not counted.
+pub(super) fn is_uncounted(path: &str) -> bool {
+    UNCOUNTED.iter().any(|uncounted| path.starts_with(uncounted))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use actix_web::web;
 use utoipa::openapi::OpenApi;
 use utoipa_actix_web::{AppExt as _, OpenApiFactory, service_config};
 
-use super::{http, limits};
+use super::{description, http};
 use crate::{
     assessment, catalog, compliance, delivery, events, exports, hub, identity, ledger, market, models, ops, provenance,
     store, terms,
@@ -271,7 +271,7 @@ pub(super) fn rest_of_hub(to: &mut web::ServiceConfig) {
 pub fn openapi() -> OpenApi {
     let app = HttpApp::new().into_utoipa_app().openapi(http::openapi_head()).configure(|to| own(to));
     let mut described = app.split_for_parts().1;
-    limits::describe(&mut described);
+    description::complete(&mut described);
     described
 }
 

@@ -63,6 +63,7 @@ pub(crate) struct EventParams {
 #[into_params(parameter_in = Query)]
 pub(crate) struct ExportParams {
     /// `csv`, `jsonl` or `prov`.
+    #[param(inline)]
     format: ExportFormat,
     /// What they have to do with, in one of the forms of a trace's subject.
     subject: Option<String>,

@@ -95,6 +95,7 @@ pub struct PassportKey {
 
 /// A delivery receipt and its place in a logged batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = PassportDelivery)]
 #[serde(deny_unknown_fields)]
 pub struct Delivery {
     /// The receipt document: canonical JSON.

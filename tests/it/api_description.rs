@@ -1,5 +1,9 @@
 //! The API's description is the API.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
 #[test]
 fn openapi_yaml_is_what_the_code_says() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.yaml");
@@ -16,6 +20,68 @@ fn every_operation_is_described() {
             let summary = operation["summary"].as_str().unwrap_or_default();
             assert!(!summary.is_empty(), "{method} {path} has no summary");
             assert!(operation["tags"].is_array(), "{method} {path} has no tag");
+        }
+    }
+}
+
+/// Every `$ref` below a value.
+fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(members) => {
+            found.extend(members.get("$ref").and_then(Value::as_str));
+            members.values().for_each(|member| references(member, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn whatever_is_referred_to_is_described() {
+    let document = serde_json::to_value(corpex::app::routes::openapi()).unwrap();
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(found.len() > 100, "the references were not found");
+    for reference in found {
+        let described = document.pointer(reference.strip_prefix('#').unwrap());
+        assert!(described.is_some(), "{reference} leads nowhere");
+    }
+}
+
+/// Two types of one name would be described as the one that was met last.
+#[test]
+fn no_two_schemas_share_a_name() {
+    let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (file, text) in crate::tidy::sources() {
+        // A type is described when it derives that, or is listed by our own macro, which does.
+        let described = text.split("ToSchema").skip(1).chain(text.split("text_enum! {").skip(1));
+        for rest in described.filter(|rest| !rest.starts_with([';', ',', '}', ' '])) {
+            let item = rest.split_once("struct ").map(|(before, after)| (before.len(), after));
+            let choice = rest.split_once("enum ").map(|(before, after)| (before.len(), after));
+            let Some((until, item)) = item.into_iter().chain(choice).min_by_key(|(until, _)| *until) else { continue };
+            let renamed = rest[..until].split_once("schema(as = ").and_then(|(_, name)| name.split(')').next());
+            let name = renamed.unwrap_or_else(|| item.split([' ', '<', '(', '{', ';']).next().unwrap());
+            names.entry(name.to_string()).or_default().push(file.clone());
+        }
+    }
+    assert!(names.len() > 100, "the schemas were not found");
+    names.retain(|_, files| files.len() > 1);
+    assert!(names.is_empty(), "give one of each another name, with schema(as = …): {names:#?}");
+}
+
+#[test]
+fn every_operation_says_how_it_is_refused_and_what_its_path_holds() {
+    let document = serde_json::to_value(corpex::app::routes::openapi()).unwrap();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            assert!(operation["responses"]["default"].is_object(), "{method} {path}");
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let of_the_path = parameters.iter().filter(|parameter| parameter["in"] == "path").count();
+            assert_eq!(of_the_path, path.matches('{').count(), "{method} {path}");
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let said = &response["content"]["application/json"]["schema"]["$ref"];
+                assert_ne!(said, "#/components/schemas/Problem", "{method} {path} {status}");
+            }
         }
     }
 }

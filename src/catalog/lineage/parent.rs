@@ -41,6 +41,7 @@ pub struct ParentVersion {
 
 /// A parent that lies elsewhere: named by its address, the digest of its bytes, or both.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = LineageSource)]
 pub struct Source {
     /// Where it lies.
     #[serde(skip_serializing_if = "Option::is_none")]

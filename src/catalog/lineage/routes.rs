@@ -57,6 +57,7 @@ pub(crate) struct LineageView {
 #[into_params(parameter_in = Query)]
 pub(crate) struct LineageQuery {
     /// `up` to what the version was made from, `down` to what was made from it.
+    #[param(inline)]
     direction: Direction,
     /// The most versions wanted, 1 to 1000; 100 when absent.
     #[param(minimum = 1, maximum = 1000)]

@@ -131,6 +131,7 @@ pub(crate) async fn get_takedown(app: Data<App>, caller: Caller, id: Path<Takedo
 
 /// Why a case takes its next step.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = TakedownDecision)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Decision {
     /// In 1 to 500 characters; whoever may see the case may read it.

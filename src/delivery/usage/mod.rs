@@ -36,7 +36,7 @@ const PATHS: usize = 500;
 
 text_enum! {
     /// On which side of the licences an organisation stands.
-    pub enum Side {
+    pub enum UsageSide {
         /// What it downloaded, by licence.
         Licensee = "licensee",
         /// What was downloaded of its corpora, by listing.
@@ -50,7 +50,7 @@ pub struct UsageQuery {
     /// The handle of the organisation.
     pub organisation: String,
     /// On which side.
-    pub side: Side,
+    pub side: UsageSide,
     /// The first day (UTC); that of the present month when absent.
     pub from: Option<String>,
     /// The last day; the present one when absent.
@@ -93,8 +93,8 @@ pub fn usage(c: &mut Conn, caller: &Caller, query: &UsageQuery, page: &PageQuery
     let (limit, after) = (page.limit()?, after(page)?);
     let days = (from.as_str(), to.as_str());
     let rows = match query.side {
-        Side::Licensee => queries::list_by_licence(c, organisation.id, days, after, limit.saturating_add(1))?,
-        Side::Provider => queries::list_by_listing(c, organisation.id, days, after, limit.saturating_add(1))?,
+        UsageSide::Licensee => queries::list_by_licence(c, organisation.id, days, after, limit.saturating_add(1))?,
+        UsageSide::Provider => queries::list_by_listing(c, organisation.id, days, after, limit.saturating_add(1))?,
     };
     Ok(Page::new(rows, limit, |row| match row.under {
         Under::Licence(id) => format!("{id}.{}", row.version_id),

@@ -5,7 +5,7 @@ use actix_web::web::{Data, Path, Query};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Side, Under, Usage, UsageQuery};
+use super::{Under, Usage, UsageQuery, UsageSide};
 use crate::app::App;
 use crate::catalog;
 use crate::db::Conn;
@@ -19,7 +19,8 @@ use crate::types::{EntitlementId, ListingId, Page, PageQuery};
 #[into_params(parameter_in = Query)]
 pub(crate) struct UsageParams {
     /// `licensee`: what the organisation downloaded, by licence; `provider`: what was downloaded of its corpora, by listing.
-    side: Side,
+    #[param(inline)]
+    side: UsageSide,
     /// The first day (UTC), as 2026-01-31; the first of the present month when absent.
     from: Option<String>,
     /// The last day; today when absent. At most 366 days.

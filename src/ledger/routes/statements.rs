@@ -26,6 +26,7 @@ pub(crate) struct StatementParams {
     /// Until when, that moment excluded.
     to: Instant,
     /// `json`, a page of lines, when absent; `csv`: the whole period as one file.
+    #[param(inline)]
     format: Option<StatementFormat>,
     /// The `next` of the page before; absent for the first page. Of `json` only.
     cursor: Option<String>,

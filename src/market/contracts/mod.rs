@@ -17,4 +17,4 @@ mod wording;
 
 pub use amounts::in_capitals;
 pub use document::{ContractDocument, Licence, Party, PricedBy, PricedIn, check, statement};
-pub use rendering::{Format, Language, Renderings, render};
+pub use rendering::{Language, RenderingFormat, Renderings, render};

@@ -23,7 +23,7 @@ text_enum! {
 
 text_enum! {
     /// The format of a rendering.
-    pub enum Format {
+    pub enum RenderingFormat {
         /// A page for a browser.
         Html = "html",
         /// Plain text.
@@ -56,7 +56,8 @@ impl Renderings {
     pub fn of(document: &ContractDocument) -> Self {
         let rendered = |language| {
             let paper = paper(document, language);
-            let [html_sha256, text_sha256] = [Format::Html, Format::Text].map(|format| Digest::of(paper.print(format)));
+            let [html_sha256, text_sha256] =
+                [RenderingFormat::Html, RenderingFormat::Text].map(|format| Digest::of(paper.print(format)));
             Rendered { html_sha256, text_sha256 }
         };
         Self { zh: rendered(Language::Zh), en: rendered(Language::En) }
@@ -77,7 +78,7 @@ impl Renderings {
 }
 
 /// Renders a contract. Pure: the same document gives the same bytes, for ever.
-pub fn render(document: &ContractDocument, language: Language, format: Format) -> String {
+pub fn render(document: &ContractDocument, language: Language, format: RenderingFormat) -> String {
     paper(document, language).print(format)
 }
 
@@ -109,10 +110,10 @@ pub(super) enum Line {
 }
 
 impl Paper {
-    fn print(&self, format: Format) -> String {
+    fn print(&self, format: RenderingFormat) -> String {
         match format {
-            Format::Text => self.to_text(),
-            Format::Html => self.to_html(),
+            RenderingFormat::Text => self.to_text(),
+            RenderingFormat::Html => self.to_html(),
         }
     }
 

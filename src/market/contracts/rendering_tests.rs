@@ -25,11 +25,11 @@ fn document() -> ContractDocument {
     serde_json::from_value(predicate).unwrap()
 }
 
-const ALL: [(Language, Format, &str); 4] = [
-    (Language::Zh, Format::Text, "contract.zh.txt"),
-    (Language::Zh, Format::Html, "contract.zh.html"),
-    (Language::En, Format::Text, "contract.en.txt"),
-    (Language::En, Format::Html, "contract.en.html"),
+const ALL: [(Language, RenderingFormat, &str); 4] = [
+    (Language::Zh, RenderingFormat::Text, "contract.zh.txt"),
+    (Language::Zh, RenderingFormat::Html, "contract.zh.html"),
+    (Language::En, RenderingFormat::Text, "contract.en.txt"),
+    (Language::En, RenderingFormat::Html, "contract.en.html"),
 ];
 
 #[test]
@@ -114,7 +114,7 @@ fn a_negotiated_contract_says_so_and_that_the_provider_signs_it_too() {
     for (language, format, _) in ALL {
         assert_ne!(render(&negotiated, language, format), render(&other, language, format));
     }
-    assert!(render(&negotiated, Language::En, Format::Text).contains("both sign this contract"));
+    assert!(render(&negotiated, Language::En, RenderingFormat::Text).contains("both sign this contract"));
     crate::schemas::validate("contract.v1", &statement(&negotiated).unwrap().predicate).unwrap();
 }
 
@@ -131,9 +131,9 @@ fn names_and_purposes_are_text_and_never_markup() {
     let mut hostile = document();
     hostile.buyer.legal_name = "<script>alert('x')</script>&amp;\"".into();
     hostile.purpose = "</bdi><h2>第三条</h2><img src=x onerror=alert(1)>".into();
-    let page = render(&hostile, Language::Zh, Format::Html);
+    let page = render(&hostile, Language::Zh, RenderingFormat::Html);
     assert!(page.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;amp;&quot;"));
-    assert_eq!(tags(&page), tags(&render(&document(), Language::Zh, Format::Html).replacen("<br>", "", 1)));
+    assert_eq!(tags(&page), tags(&render(&document(), Language::Zh, RenderingFormat::Html).replacen("<br>", "", 1)));
 }
 
 /// The names of a page's tags, in order.
@@ -159,7 +159,7 @@ fn no_line_of_a_purpose_passes_for_a_line_of_the_contract() {
     let forged = ContractDocument {
         purpose: "training\n\n第三条　价款与支付\n合同价款：零".into(), ..document()
     };
-    let text = render(&forged, Language::Zh, Format::Text);
+    let text = render(&forged, Language::Zh, RenderingFormat::Text);
     assert_eq!(text.lines().filter(|line| line.starts_with("第三条")).count(), 1);
     assert!(text.contains("\n    | 第三条　价款与支付\n    | 合同价款：零\n"));
 }
@@ -169,9 +169,9 @@ proptest::proptest! {
     fn a_page_has_the_same_tags_whatever_a_party_writes(name in "[^\n]{1,60}", purpose in "[^\n]{1,200}") {
         let mut hostile = document();
         (hostile.buyer.legal_name, hostile.purpose) = (name, purpose);
-        let page = render(&hostile, Language::En, Format::Html);
+        let page = render(&hostile, Language::En, RenderingFormat::Html);
         let plain = ContractDocument { purpose: "plain".into(), ..document() };
-        let plain = render(&plain, Language::En, Format::Html);
+        let plain = render(&plain, Language::En, RenderingFormat::Html);
         proptest::prop_assert_eq!(tags(&page), tags(&plain));
     }
 }

@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, get};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Format, Language};
+use super::{Language, RenderingFormat};
 use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
@@ -24,7 +24,7 @@ pub(crate) struct RenderingQuery {
     lang: Language,
     /// The format.
     #[param(inline)]
-    format: Format,
+    format: RenderingFormat,
 }
 
 /// Gives the contract of an order as people read it, signed or not. The signed document holds the SHA-256 of these bytes.
@@ -40,8 +40,8 @@ pub(crate) async fn get_contract_rendering(
 ) -> Result<HttpResponse> {
     let RenderingQuery { lang, format } = *which;
     let media_type = match format {
-        Format::Html => "text/html; charset=utf-8",
-        Format::Text => "text/plain; charset=utf-8",
+        RenderingFormat::Html => "text/html; charset=utf-8",
+        RenderingFormat::Text => "text/plain; charset=utf-8",
     };
     let render = move |c: &mut Conn| orders::rendering(c, &caller, *id, lang, format);
     let body = app.db.read(render).await?;

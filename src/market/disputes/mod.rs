@@ -114,6 +114,7 @@ pub struct NewDispute {
 
 /// What an operator decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = DisputeDecision)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
     /// For whom.

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, Organisation};
 use crate::keys::ExchangeKeys;
 use crate::market::SIGNERS;
-use crate::market::contracts::{self, ContractDocument, Format, Language, Licence, Party, PricedBy};
+use crate::market::contracts::{self, ContractDocument, Language, Licence, Party, PricedBy, RenderingFormat};
 use crate::market::offers;
 use crate::provenance::{self, Statement, StatementKind};
 use crate::signing::{Envelope, PublicKey};
@@ -69,7 +69,13 @@ pub(super) fn contract_document(c: &mut Conn, order: &Order, buyer: &Organisatio
 }
 
 /// The contract of an order as people read it, signed or not: read it before you sign it.
-pub fn rendering(c: &mut Conn, caller: &Caller, id: OrderId, language: Language, format: Format) -> Result<String> {
+pub fn rendering(
+    c: &mut Conn,
+    caller: &Caller,
+    id: OrderId,
+    language: Language,
+    format: RenderingFormat,
+) -> Result<String> {
     let order = visible_order(c, caller, id)?;
     let statement: Statement = serde_json::from_str(&order.contract_document)?;
     Ok(contracts::render(&contracts::check(statement.predicate)?, language, format))

@@ -66,6 +66,7 @@ pub struct SearchQuery {
     /// An item of the checklist that was found not to apply.
     pub assessment: Option<String>,
     /// In which order; by relevance when absent.
+    #[param(inline)]
     pub sort: Option<Sort>,
     /// The `next` of the page before; absent for the first page.
     pub cursor: Option<String>,

@@ -25,7 +25,7 @@ pub(crate) struct DatasetItem {
     dataset: DatasetView,
     /// What is on the board of it; absent in a list that was not searched.
     #[serde(skip_serializing_if = "Option::is_none")]
-    offer: Option<OfferView>,
+    offer: Option<FoundOffer>,
     /// Where the words were found.
     #[serde(skip_serializing_if = "Option::is_none")]
     highlights: Option<Highlights>,
@@ -33,7 +33,7 @@ pub(crate) struct DatasetItem {
 
 /// A listing that was found.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct OfferView {
+pub(crate) struct FoundOffer {
     /// The listing.
     listing: ListingId,
     /// The number of the version.
@@ -101,7 +101,7 @@ impl From<Found> for DatasetPage {
 
 impl From<Hit> for DatasetItem {
     fn from(Hit { entry, title, card }: Hit) -> Self {
-        let offer = OfferView {
+        let offer = FoundOffer {
             listing: entry.listing.id,
             version: entry.version,
             terms_id: entry.listing.terms_id,

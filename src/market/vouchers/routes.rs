@@ -159,6 +159,7 @@ pub(crate) async fn return_programme(
 #[into_params(parameter_in = Query)]
 pub(crate) struct MovementParams {
     /// `json`, a page, when absent; `csv`: all of them as one file.
+    #[param(inline)]
     format: Option<StatementFormat>,
     /// The `next` of the page before; absent for the first page. Of `json` only.
     cursor: Option<String>,

@@ -1,0 +1,96 @@
+//! What the API's description says of every operation alike: the parameters of its path, how it is refused, and that it may be
+//! refused by a limit.
+
+use std::collections::HashSet;
+
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{Content, ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder, Schema};
+
+use super::limits;
+
+/// The media type of every refusal (RFC 9457).
+const PROBLEM: &str = "application/problem+json";
+const RATE_LIMITED: &str = "RateLimited";
+const REFUSED: &str = "Refused";
+
+/// Completes a description whose operations say what is their own.
+pub(super) fn complete(api: &mut OpenApi) {
+    if let Some(components) = &mut api.components {
+        let refusals = [
+            (
+                RATE_LIMITED,
+                "too many requests in the last minute: `Retry-After` says when to come back, `RateLimit` what is left",
+            ),
+            (REFUSED, "refused, or failed: the problem says what was wrong, where, and what to do"),
+        ];
+        for (name, why) in refusals {
+            let whole = ResponseBuilder::new().description(why).content(PROBLEM, problem()).build();
+            components.responses.insert(name.to_string(), RefOr::T(whole));
+        }
+    }
+    for (path, item) in &mut api.paths.paths {
+        for operation in operations(item) {
+            name_path_parameters(path, operation);
+            name_refusals(operation);
+            let refused = &mut operation.responses.responses;
+            if !limits::is_uncounted(path) {
+                let limited = || RefOr::Ref(Ref::from_response_name(RATE_LIMITED));
+                refused.entry("429".to_string()).or_insert_with(limited);
+            }
+            refused.entry("default".to_string()).or_insert_with(|| RefOr::Ref(Ref::from_response_name(REFUSED)));
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.head, &mut item.patch]
+        .into_iter()
+        .flatten()
+}
+
+fn problem() -> Content {
+    ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build()
+}
+
+/// Adds what stands in braces in the path, where the operation does not describe it.
+fn name_path_parameters(path: &str, operation: &mut Operation) {
+    let described: HashSet<_> = operation.parameters.iter().flatten().filter_map(in_path).collect();
+    let missing: Vec<_> = path
+        .split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split(['}', ':']).next())
+        .filter(|name| !described.contains(*name))
+        .map(|name| {
+            let text = ObjectBuilder::new().schema_type(Type::String).build();
+            let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
+            RefOr::T(parameter.schema(Some(Schema::Object(text))).build())
+        })
+        .collect();
+    if !missing.is_empty() {
+        operation.parameters.get_or_insert_default().extend(missing);
+    }
+}
+
+fn in_path(parameter: &RefOr<utoipa::openapi::path::Parameter>) -> Option<String> {
+    match parameter {
+        RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path => Some(parameter.name.clone()),
+        _ => None,
+    }
+}
+
+/// Gives every problem its media type.
+fn name_refusals(operation: &mut Operation) {
+    for response in operation.responses.responses.values_mut() {
+        let RefOr::T(Response { content, .. }) = response else { continue };
+        let is_problem = content.get("application/json").is_some_and(is_problem);
+        if is_problem && let Some(body) = content.shift_remove("application/json") {
+            content.insert(PROBLEM.to_string(), body);
+        }
+    }
+}
+
+fn is_problem(content: &RefOr<Content>) -> bool {
+    let RefOr::T(Content { schema: Some(RefOr::Ref(schema)), .. }) = content else { return false };
+    schema.ref_location.ends_with("/Problem")
+}
