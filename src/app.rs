@@ -26,8 +26,10 @@ use crate::store::Store;
 use crate::types::Clock;
 use crate::{hub, worker};
 
+mod description;
 pub(crate) mod http;
 pub(crate) mod limits;
+mod payload;
 pub mod routes;
 
 use limits::Limits;
@@ -60,6 +62,8 @@ pub struct App {
     pub caller_cache: CallerCache,
     /// How much one client may ask.
     pub limits: Arc<Limits>,
+    /// Cancelled when this process begins to stop.
+    pub stopping: CancellationToken,
 }
 
 impl App {
@@ -90,6 +94,7 @@ impl App {
             receipts,
             finder: Finder::default(),
             caller_cache: CallerCache::default(),
+            stopping: CancellationToken::new(),
         })
     }
 
@@ -153,8 +158,11 @@ impl Running {
         Ok(Self { app, url, server: handle, served, stop, worker, follower })
     }
 
-    /// Stops gracefully: requests in flight finish, jobs in hand finish or go back to the queue.
+    /// Stops gracefully: says for a while that it will stop, as long as the settings want, so that whoever sends requests here
+    /// finds another instance; then requests in flight finish, and jobs in hand finish or go back to the queue.
     pub async fn stop(self) -> Result<()> {
+        self.app.stopping.cancel();
+        tokio::time::sleep(Duration::from_secs(self.app.config.drain_seconds.into())).await;
         self.stop.cancel();
         self.server.stop(true).await;
         if let Some(worker) = self.worker {

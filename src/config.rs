@@ -103,6 +103,10 @@ pub struct Config {
     /// How many proxies stand in front and add to X-Forwarded-For; with 0 an address is that of the connection
     #[arg(long, env = "CORPEX_TRUSTED_PROXIES", default_value_t = 0, value_name = "N")]
     pub trusted_proxies: u8,
+    /// How long a server that is told to stop says so on /readyz before it takes no more requests: as long as what sends
+    /// requests here needs to notice
+    #[arg(long, env = "CORPEX_DRAIN_SECONDS", default_value_t = 0, value_name = "SECONDS", value_parser = clap::value_parser!(u8).range(0..=120))]
+    pub drain_seconds: u8,
     /// Write logs as JSON lines
     #[arg(long, env = "CORPEX_LOG_JSON")]
     pub log_json: bool,
@@ -163,6 +167,7 @@ impl Config {
             requests_per_address: 0,
             attempts: 0,
             trusted_proxies: 0,
+            drain_seconds: 0,
             log_json: false,
             no_worker: false,
             webhook_private_networks: false,

@@ -51,7 +51,17 @@ impl ExchangeKeys {
     /// Reads the keys from `dir`, making those that are missing.
     pub fn load_or_create(dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir)?;
-        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+        // Whoever mounts it for reading only, or owns it as another user, has said so already.
+        if fs::metadata(dir)?.permissions().mode() & 0o077 != 0
+            && let Err(error) = fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
+        {
+            match error.kind() {
+                ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
+                    tracing::warn!(dir = %dir.display(), %error, "others may look into the directory of the keys");
+                }
+                _ => return Err(error.into()),
+            }
+        }
         let key = |name: &str| load_or_create(&dir.join(name));
         Ok(Self {
             statement: key("statement.key")?,

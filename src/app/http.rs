@@ -13,7 +13,7 @@ use serde::Serialize;
 use tracing::Instrument as _;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::App;
+use super::{App, payload};
 use crate::config::{MAX_JSON_BYTES, MAX_SMALL_SHARD_BYTES};
 use crate::error::{Error, Kind};
 use crate::types::{Cursor, Page};
@@ -30,7 +30,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 ///
 /// The span holds the route's pattern, never the query: signed URLs carry their signature there.
 pub(super) async fn envelop<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
     let id = uuid::Uuid::now_v7().simple().to_string();
@@ -40,6 +40,7 @@ pub(super) async fn envelop<B: MessageBody + 'static>(
     let metrics = request.app_data::<Data<App>>().map(|app| app.metrics.clone());
     let span = tracing::info_span!("request", id, %method, route);
     let started = Stopwatch::now();
+    let unread = payload::keep(&mut request);
     let answered = async {
         let limit = if carries_bytes { BYTES_DEADLINE } else { DEADLINE };
         tokio::time::timeout(limit, next.call(request)).await.unwrap_or_else(|_| {
@@ -47,6 +48,9 @@ pub(super) async fn envelop<B: MessageBody + 'static>(
         })
     };
     let mut response = answered.instrument(span.clone()).await?;
+    if let Some(unread) = unread {
+        response.response_mut().extensions_mut().insert(unread);
+    }
     let status = response.status();
     if let Some(metrics) = metrics {
         metrics.request(method.as_str(), &route, status.as_u16(), started.elapsed());
@@ -69,6 +73,7 @@ fn set_headers(headers: &mut header::HeaderMap, id: &str, is_docs: bool) {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_FRAME_OPTIONS, "DENY"),
+        (header::CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
         (header::CACHE_CONTROL, "no-store"),
         (header::CONTENT_SECURITY_POLICY, if is_docs { DOCS_POLICY } else { POLICY }),
     ] {

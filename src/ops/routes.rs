@@ -15,6 +15,8 @@ use crate::events::dispatch;
 use crate::provenance::sequencer;
 use crate::{app, jobs};
 
+/// What is said of what is well.
+const OK: &str = "ok";
 /// A dependency that does not answer within this time counts as down.
 const CHECK_LIMIT: Duration = Duration::from_secs(2);
 /// A log that has waited longer than this for its sequencer is stuck; so is an outbox for its dispatcher.
@@ -23,6 +25,8 @@ const WAIT_LIMIT: Duration = Duration::from_secs(30);
 /// Whether each thing the exchange stands on answers.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Readiness {
+    /// `ok`, or `stopping`: it answers what is asked for a while, and wants to be asked no more.
+    instance: String,
     /// `ok`, or what is wrong.
     database: String,
     /// `ok`, or what is wrong.
@@ -40,42 +44,65 @@ pub(crate) async fn get_health() -> &'static str {
     "ok\n"
 }
 
-/// Tells whether the exchange can do its work: database, object store, log sequencer and dispatcher of events.
+/// Tells whether this instance can do its work: it reaches the database and the object store, is not stopping, and the log can go
+/// on. Whether somebody extends the log and tells of events is said as well, but plays no part: no instance would fare better.
 #[utoipa::path(tag = "operations", security(()), responses(
     (status = 200, body = Readiness),
     (status = 503, body = Readiness, description = "something it needs is missing")))]
 #[get("/readyz")]
 pub(crate) async fn get_readiness(app: Data<App>) -> HttpResponse {
     let now = app.clock.now();
-    let checked = Readiness {
-        database: verdict(app.db.read(|c| jobs::count(c).map(drop))).await,
-        store: verdict(app.store.check()).await,
-        sequencer: verdict(app.db.read(move |c| sequencer::check(c, WAIT_LIMIT, now))).await,
-        dispatcher: verdict(app.db.read(move |c| dispatch::check(c, WAIT_LIMIT, now))).await,
-    };
-    let parts = [&checked.database, &checked.store, &checked.sequencer, &checked.dispatcher];
-    let ready = parts.iter().all(|part| *part == "ok");
-    if ready { HttpResponse::Ok().json(checked) } else { HttpResponse::ServiceUnavailable().json(checked) }
+    let database = verdict(app.db.read(|c| jobs::count(c).map(drop)));
+    let store = verdict(app.store.check());
+    let sequencer = verdict(app.db.read(move |c| sequencer::check(c, WAIT_LIMIT, now)));
+    let dispatcher = verdict(app.db.read(move |c| dispatch::check(c, WAIT_LIMIT, now)));
+    let (database, store, sequencer, dispatcher) = tokio::join!(database, store, sequencer, dispatcher);
+    let instance = if app.stopping.is_cancelled() { "stopping" } else { OK }.to_string();
+    let can_log = sequencer.failed != Some(Kind::Unverified);
+    let is_ready = instance == OK && database.failed.is_none() && store.failed.is_none() && can_log;
+    let [database, store, sequencer, dispatcher] = [database, store, sequencer, dispatcher].map(|verdict| verdict.said);
+    let checked = Readiness { instance, database, store, sequencer, dispatcher };
+    if is_ready { HttpResponse::Ok().json(checked) } else { HttpResponse::ServiceUnavailable().json(checked) }
 }
 
-async fn verdict(check: impl Future<Output = Result<()>>) -> String {
+/// What is said of a part, and how it failed if it did.
+struct Verdict {
+    said: String,
+    failed: Option<Kind>,
+}
+
+async fn verdict(check: impl Future<Output = Result<()>>) -> Verdict {
     match tokio::time::timeout(CHECK_LIMIT, check).await {
-        Ok(Ok(())) => "ok".to_string(),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no answer within {} seconds", CHECK_LIMIT.as_secs()),
+        Ok(Ok(())) => Verdict { said: OK.to_string(), failed: None },
+        Ok(Err(error)) => Verdict { said: error.to_string(), failed: Some(error.kind) },
+        Err(_) => {
+            let said = format!("no answer within {} seconds", CHECK_LIMIT.as_secs());
+            Verdict { said, failed: Some(Kind::Unavailable) }
+        }
     }
 }
 
-/// Reports counters and gauges to Prometheus.
+/// Reports counters and gauges to Prometheus. What is counted in the database stays as it was while that is away
+/// (`corpex_state{of="database_reached"}` is 0 then).
 #[utoipa::path(tag = "operations", security(()), responses(
     (status = 200, description = "metrics in Prometheus text format", body = String, content_type = "text/plain")))]
 #[get("/metrics")]
 pub(crate) async fn get_metrics(app: Data<App>) -> Result<HttpResponse> {
-    let (jobs, log) = app.db.read(|c| Ok((jobs::count(c)?, sequencer::status(c)?))).await?;
-    app.metrics.set("jobs_live", jobs.live);
-    app.metrics.set("jobs_dead", jobs.dead);
-    app.metrics.set("log_tree_size", gauge(log.tree_size.unwrap_or(0)));
-    app.metrics.set("log_queued", gauge(log.queued));
+    let now = app.clock.now();
+    let counted = app.db.read(move |c| {
+        let stuck = [sequencer::check(c, WAIT_LIMIT, now).is_err(), dispatch::check(c, WAIT_LIMIT, now).is_err()];
+        Ok((jobs::count(c)?, sequencer::status(c)?, stuck))
+    });
+    let counted = counted.await;
+    app.metrics.set("database_reached", i64::from(counted.is_ok()));
+    if let Ok((jobs, log, [sequencer_stuck, dispatcher_stuck])) = counted {
+        app.metrics.set("jobs_live", jobs.live);
+        app.metrics.set("jobs_dead", jobs.dead);
+        app.metrics.set("log_tree_size", gauge(log.tree_size.unwrap_or(0)));
+        app.metrics.set("log_queued", gauge(log.queued));
+        app.metrics.set("sequencer_stuck", i64::from(sequencer_stuck));
+        app.metrics.set("dispatcher_stuck", i64::from(dispatcher_stuck));
+    }
     app.metrics.set("database_retries", gauge(app.db.retries()));
     app.metrics.set("database_writes_waiting", i64::try_from(app.db.waiting()).unwrap_or(i64::MAX));
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(app.metrics.render()?))

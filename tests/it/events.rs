@@ -183,7 +183,7 @@ async fn events_are_kept_for_a_time_and_a_cursor_from_before_is_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_exchange_that_tells_nobody_is_not_ready() {
+async fn an_exchange_that_tells_nobody_says_so() {
     let app = TestApp::start_with(|config| config.no_worker = true).await;
     app.lab("verse-lab", 0).await;
     let readiness = || async {
@@ -194,7 +194,9 @@ async fn an_exchange_that_tells_nobody_is_not_ready() {
     app.clock.advance(Duration::from_secs(60));
     let (status, parts) = readiness().await;
     let waits = parts["dispatcher"].as_str().unwrap().contains("have waited to be told of since");
-    assert!(status == 503 && waits, "{parts}");
+    assert!(status == 200 && waits, "no other instance would fare better: {parts}");
+    let metrics = reqwest::get(format!("{}/metrics", app.url)).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains(r#"corpex_state{of="dispatcher_stuck"} 1"#), "{metrics}");
     while dispatch::step(app.app(), "one").await.unwrap() {}
     assert_eq!(readiness().await.1["dispatcher"], "ok");
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 const LONGEST_URL: usize = 2000;
 /// How long a name may take to resolve.
@@ -79,8 +79,8 @@ pub(super) fn parse(text: &str, private_networks: bool) -> Result<Url> {
 /// The addresses that a URL leads to, each of them checked: the connection goes to these.
 ///
 /// # Errors
-/// `Invalid`, naming `url` and the address, when one is not public and private networks are not open; `Unavailable` when
-/// the name does not resolve.
+/// `Invalid`, naming `url` and the address, when one is not public and private networks are not open, and when the name has
+/// none.
 pub(super) async fn resolve(url: &Url, private_networks: bool) -> Result<Vec<SocketAddr>> {
     let port = url.port_or_known_default().unwrap_or(443);
     let found: Vec<SocketAddr> = match url.host() {
@@ -113,12 +113,13 @@ async fn look_up(name: &str, port: u16) -> Result<Vec<SocketAddr>> {
 }
 
 fn unresolved(name: &str) -> Error {
-    Error::new(Kind::Unavailable, format!("{name} has no address")).field("url").remedy("check the name, or try later")
+    Error::invalid("url", format!("{name} has no address")).remedy("check the name, or try later")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn addresses_inside_a_network_are_not_public() {
