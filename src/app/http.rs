@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant as Stopwatch};
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::{JsonPayloadError, PathError, QueryPayloadError};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
@@ -32,7 +32,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) async fn envelop<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<B>, actix_web::Error> {
+) -> Result<ServiceResponse<EitherBody<B, payload::Answer>>, actix_web::Error> {
     let id = uuid::Uuid::now_v7().simple().to_string();
     let method = request.method().clone();
     let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_string());
@@ -40,24 +40,22 @@ pub(super) async fn envelop<B: MessageBody + 'static>(
     let metrics = request.app_data::<Data<App>>().map(|app| app.metrics.clone());
     let span = tracing::info_span!("request", id, %method, route);
     let started = Stopwatch::now();
-    let unread = payload::keep(&mut request);
+    let limit = if carries_bytes { BYTES_DEADLINE } else { DEADLINE };
+    // Whoever sends it is refused by the handler, and not with everything else that was too slow.
+    let unread = payload::hold(&mut request, limit.mul_f32(0.9));
     let answered = async {
-        let limit = if carries_bytes { BYTES_DEADLINE } else { DEADLINE };
         tokio::time::timeout(limit, next.call(request)).await.unwrap_or_else(|_| {
             Err(Error::new(Kind::Timeout, format!("no answer within {} seconds", limit.as_secs())).into())
         })
     };
     let mut response = answered.instrument(span.clone()).await?;
-    if let Some(unread) = unread {
-        response.response_mut().extensions_mut().insert(unread);
-    }
     let status = response.status();
     if let Some(metrics) = metrics {
         metrics.request(method.as_str(), &route, status.as_u16(), started.elapsed());
     }
     span.in_scope(|| tracing::info!(status = status.as_u16(), micros = started.elapsed().as_micros(), "answered"));
     set_headers(response.headers_mut(), &id, route.starts_with("/docs/"));
-    Ok(response)
+    Ok(payload::until_answered(unread, response))
 }
 
 /// The documentation page runs its own scripts and styles; nothing else runs anything.

@@ -114,7 +114,7 @@ fn gauge(number: u64) -> i64 {
 
 /// Describes the API, as OpenAPI 3.1 in YAML.
 #[utoipa::path(tag = "operations", operation_id = "get_openapi", security(()), responses(
-    (status = 200, description = "this document", body = String, content_type = "application/yaml"),
+    (status = 200, description = "this document", body = Object, content_type = "application/yaml"),
     (status = 500, body = Problem, description = "the exchange failed")))]
 #[get("/openapi.yaml")]
 pub(crate) async fn get_openapi() -> Result<HttpResponse> {

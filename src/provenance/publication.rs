@@ -18,7 +18,7 @@ use super::policy::Policy;
 use super::sequencer;
 use super::witnesses::Witnesses;
 use crate::db::Db;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::keys::ExchangeKeys;
 use crate::store::{StorageKey, Store};
 use crate::types::Instant;
@@ -157,11 +157,8 @@ pub async fn mark(db: &Db, store: &Store, keys: &Arc<ExchangeKeys>, origin: &str
         Err(error) if error.kind == Kind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let unreadable = |why: String| {
-        let detail =
-            format!("the log is not signed any further: the object store remembers a checkpoint that is none: {why}");
-        Error::new(Kind::Unverified, detail).remedy(sequencer::RESTORE)
-    };
+    let unreadable =
+        |why: String| sequencer::stopped(format!("the object store remembers a checkpoint that is none: {why}"));
     let note = String::from_utf8(stored).map_err(|error| unreadable(error.to_string()))?;
     let (keys, origin) = (keys.clone(), origin.to_string());
     let opened = db.read(move |c| exchange_keys::open_checkpoint(c, &keys, &origin, &note)).await;

@@ -8,6 +8,7 @@
 //! size, and consistency proofs lead to it from that one and from the last one that anybody was shown. Otherwise the log
 //! stops, and says so.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use super::exchange_keys;
@@ -25,8 +26,9 @@ pub const LEASE: Duration = Duration::from_secs(3);
 /// The most entries one step takes.
 const MAX_BATCH: i64 = 1024;
 const LEASE_NAME: &str = "sequencer";
-/// What to do about a log that cannot go on.
-pub(super) const RESTORE: &str =
+/// What is said of a log that can never go on from here, before the reason, and what to do about it.
+const STOPPED: &str = "the log is not signed any further";
+const RESTORE: &str =
     "restore the database that holds the last signed checkpoint; never start over under the same origin";
 
 /// How far the log is.
@@ -155,11 +157,12 @@ pub fn is_due(c: &mut Conn) -> Result<bool> {
     Ok(signed.is_none() || signed != queries::find_last_publication(c)?.map(|row| row.tree_size))
 }
 
-/// Refuses when the sequencer said why it cannot go on (`Unverified`), or when entries have waited for longer than `limit`: no
-/// sequencer runs (`Unavailable`).
+/// Refuses when the sequencer said why it cannot go on (`Unverified` where that is for good: the database was set back, or signs
+/// another history), or when entries have waited for longer than `limit`: no sequencer runs.
 pub fn check(c: &mut Conn, limit: Duration, now: Instant) -> Result<()> {
     if let Some(problem) = problem(c)? {
-        return Err(Error::new(Kind::Unverified, problem));
+        let kind = if problem.starts_with(STOPPED) { Kind::Unverified } else { Kind::Unavailable };
+        return Err(Error::new(kind, problem));
     }
     match queries::find_oldest_queued(c)? {
         Some(since) if since.plus(limit) < now => {
@@ -211,18 +214,18 @@ fn last_checkpoint(c: &mut Conn, keys: &ExchangeKeys, origin: &str) -> Result<Op
     };
     let checkpoint = match queries::find_last_checkpoint(c)? {
         None if placed == 0 => return Ok(None),
-        None => return Err(broken("entries have places and no checkpoint was signed")),
+        None => return Err(stopped("entries have places and no checkpoint was signed")),
         Some(row) => {
             let checkpoint = exchange_keys::open_checkpoint(c, keys, origin, &row.note)?;
             if checkpoint.tree_size != counted(row.tree_size)? || checkpoint.root != row.root_sha256 {
-                return Err(broken("the last checkpoint differs from its own note"));
+                return Err(stopped("the last checkpoint differs from its own note"));
             }
             checkpoint
         }
     };
     match placed == checkpoint.tree_size {
         true => Ok(Some(checkpoint)),
-        false => Err(broken(&format!("{placed} entries have places, and {} are signed", checkpoint.tree_size))),
+        false => Err(stopped(format!("{placed} entries have places, and {} are signed", checkpoint.tree_size))),
     }
 }
 
@@ -232,14 +235,14 @@ fn continues(c: &mut Conn, last: Option<&Checkpoint>, shown: Option<&Checkpoint>
     let (size, root) = last.map_or((0, tree::empty_root()), |last| (last.tree_size, last.root));
     if size < shown.tree_size {
         let detail = format!("{} entries were signed and shown, and this database holds {size}", shown.tree_size);
-        return Err(broken(&detail));
+        return Err(stopped(&detail));
     }
     let proof = match last {
         Some(last) => proofs::consistency(c, shown.tree_size, last)?,
         None => Vec::new(),
     };
     tree::verify_consistency(shown.tree_size, shown.root, size, root, &proof)
-        .map_err(|error| broken(&format!("this database holds another history than was shown: {}", error.detail)))
+        .map_err(|error| stopped(format!("this database holds another history than was shown: {}", error.detail)))
 }
 
 /// The right edge of the tree, if it gives the root that was signed.
@@ -247,7 +250,7 @@ fn verified_frontier(c: &mut Conn, last: &Checkpoint) -> Result<Frontier> {
     let frontier = Frontier::read(&mut DatabaseTiles(c), last.tree_size)?;
     match frontier.root() == last.root {
         true => Ok(frontier),
-        false => Err(broken("the tiles give another root than the one that was signed")),
+        false => Err(stopped("the tiles give another root than the one that was signed")),
     }
 }
 
@@ -280,6 +283,7 @@ fn store_checkpoint(c: &mut Conn, checkpoint: Checkpoint, now: Instant) -> Resul
     Ok(checkpoint)
 }
 
-fn broken(why: &str) -> Error {
-    Error::new(Kind::Unverified, format!("the log is not signed any further: {why}")).remedy(RESTORE)
+/// That this log cannot be signed any further, and why.
+pub(super) fn stopped(why: impl Display) -> Error {
+    Error::new(Kind::Unverified, format!("{STOPPED}: {why}")).remedy(RESTORE)
 }

@@ -18,6 +18,7 @@ use super::cosignature;
 use super::note::{Checkpoint, Note, NoteSignature};
 use super::policy::{Policy, Witness};
 use super::proofs;
+use super::sequencer;
 use super::witness::Submission;
 use crate::db::Db;
 use crate::error::{Error, Kind, Result};
@@ -97,12 +98,10 @@ impl Witnesses {
                     return Ok(line);
                 }
                 Answer::Has(size) if size > checkpoint.tree_size => {
-                    let detail = format!(
-                        "the log is not published any further: the witness {} has cosigned {size} entries, and this \
-                         database holds {}",
-                        witness.name, checkpoint.tree_size
-                    );
-                    return Err(Error::new(Kind::Unverified, detail).remedy(super::sequencer::RESTORE));
+                    let (name, holds) = (&witness.name, checkpoint.tree_size);
+                    let why =
+                        format!("the witness {name} has cosigned {size} entries, and this database holds {holds}");
+                    return Err(sequencer::stopped(why));
                 }
                 Answer::Has(size) => old_size = size,
             }
@@ -129,11 +128,7 @@ impl Witnesses {
             },
             StatusCode::UNPROCESSABLE_ENTITY => {
                 let why = text.lines().next().unwrap_or_default();
-                let detail = format!(
-                    "the log is not published any further: the witness {} has seen another history: {why}",
-                    witness.name
-                );
-                Err(Error::new(Kind::Unverified, detail).remedy(super::sequencer::RESTORE))
+                Err(sequencer::stopped(format!("the witness {} has seen another history: {why}", witness.name)))
             }
             status => Err(no_cosignature(witness, &format!("it answered {status}: {}", text.trim_end()))),
         }

@@ -17,8 +17,9 @@ def run(exchange):
         framed = "frame-ancestors" in answer.headers.get("content-security-policy", "")
         if not framed and "x-frame-options" not in answer.headers:
             wanted.append("x-frame-options or frame-ancestors")
-        if credential and "no-store" not in answer.headers.get("cache-control", ""):
-            wanted.append(f"cache-control: no-store (has {answer.headers.get('cache-control')!r})")
+        # Bytes of files are their reader's to keep; shared caches must not.
+        if credential and answer.headers.get("cache-control") not in ("no-store", "private"):
+            wanted.append(f"cache-control: no-store or private (has {answer.headers.get('cache-control')!r})")
         if answer.status == 401 and "www-authenticate" not in answer.headers:
             wanted.append("www-authenticate")
         if "server" in answer.headers or "x-powered-by" in answer.headers:

@@ -124,13 +124,13 @@ def slow(exchange):
     host = exchange.host
     post = f"POST /v1/sessions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
     put = f"PUT /v1/datasets/poetry-house/spring-poems/versions/1/shards/data/x HTTP/1.1\r\nHost: {host}\r\n"
+    # The head of a second request is not among them: the HTTP library bounds the first alone, a proxy all (SECURITY.md).
     kinds = {
         "a head": f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nX-A: ",
         "nothing at all": "",
         "a body": post + "Content-Length: 1000\r\n\r\n",
         "chunks": post + "Transfer-Encoding: chunked\r\n\r\n",
         "chunks for no route": f"POST /nowhere HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "the head of a second request": f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\nGET /healthz HTTP/1.1\r\nX-A: ",
         "a shard without a credential": put + "Content-Length: 1000\r\n\r\n",
     }
     chooser, open_ones, worst = selectors.DefaultSelector(), {}, 0.0

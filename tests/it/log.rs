@@ -191,12 +191,14 @@ async fn readiness(url: &str) -> (u16, Value) {
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
-/// Waits until the exchange says that its log cannot go on, and gives what it says.
+/// Waits until the exchange says that its log does not go on, and gives what it says. It is not ready where that is for good.
 async fn told_by_readiness(url: &str) -> String {
     for _ in 0..400 {
         let (status, told) = readiness(url).await;
-        if status == 503 {
-            return told["sequencer"].as_str().unwrap().to_string();
+        if told["sequencer"] != "ok" {
+            let why = told["sequencer"].as_str().unwrap();
+            assert_eq!(status == 503, why.starts_with("the log is not signed any further"), "{status} {told}");
+            return why.to_string();
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
