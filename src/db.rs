@@ -19,10 +19,13 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::{Duration, Instant as Stopwatch};
 
 use diesel::Connection;
 use diesel::backend::Backend;
-use diesel::connection::{AnsiTransactionManager, InstrumentationEvent, SimpleConnection, TransactionManager};
+use diesel::connection::{
+    AnsiTransactionManager, DebugQuery, InstrumentationEvent, SimpleConnection, TransactionManager,
+};
 use diesel::migration::{MigrationSource, MigrationVersion};
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -46,6 +49,9 @@ pub use guards::{APPEND_ONLY, KEPT_A_WHILE, LIVES};
 use pool::ConnPool;
 use reads::Reader;
 use writes::Writer;
+
+/// A statement that takes so long is logged.
+const SLOW: Duration = Duration::from_millis(500);
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -206,7 +212,25 @@ fn has_failed() -> bool {
     has_failed
 }
 
+thread_local! {
+    /// When this thread's statement began.
+    static BEGAN: Cell<Option<Stopwatch>> = const { Cell::new(None) };
+}
+
+/// Logs a statement that took long, without the values in it: they are the business of those whom they concern.
+fn note_slow(query: &dyn DebugQuery) {
+    let Some(took) = BEGAN.take().map(|began| began.elapsed()).filter(|took| *took >= SLOW) else { return };
+    let text = query.to_string();
+    let sql = text.split(" -- binds:").next().unwrap_or_default();
+    tracing::warn!(millis = took.as_millis(), sql, "a statement took long");
+}
+
 fn note(event: InstrumentationEvent<'_>) {
+    match &event {
+        InstrumentationEvent::StartQuery { .. } => BEGAN.set(Some(Stopwatch::now())),
+        InstrumentationEvent::FinishQuery { query, .. } => note_slow(*query),
+        _ => {}
+    }
     if cfg!(debug_assertions)
         && let InstrumentationEvent::StartQuery { query, .. } = &event
     {

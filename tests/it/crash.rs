@@ -1,4 +1,6 @@
 //! The server is killed in the middle of things, again and again, and nothing is lost or done twice.
+//!
+//! `CORPEX_TORTURE_KILLS` says how often, where a few times are not enough, and `CORPEX_TORTURE_SEED` varies the moments.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -9,16 +11,33 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use corpex::cli::client::Client;
+use corpex::error::Kind;
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 use crate::command_line::{assess, deposit};
 use crate::support::process::{Exchange, Person, files, organisation};
-use crate::support::{Actor, kinds_in_log, token_wish};
+use crate::support::{Actor, Offer, kinds_in_log, token_wish};
 
 const SHARDS: u8 = 12;
 const SHARD_BYTES: usize = 700_000;
 /// How many send at once.
 const LANES: usize = 8;
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap())
+}
+
+/// How often the server is killed.
+fn kills(otherwise: u64) -> u64 {
+    setting("CORPEX_TORTURE_KILLS").unwrap_or(otherwise)
+}
+
+/// After how many more answers than `least` the server is killed in this round.
+fn moment(round: u64, least: usize) -> usize {
+    let mut chance = rand::rngs::StdRng::seed_from_u64(setting("CORPEX_TORTURE_SEED").unwrap_or(1) ^ (round << 32));
+    least + chance.random_range(0..least)
+}
 
 /// Begins a command, and kills the server and then the command when it has finished `files` files.
 fn cut_off(exchange: &mut Exchange, person: &Person, args: &[&str], files: usize) {
@@ -109,7 +128,7 @@ async fn a_killed_server_loses_nothing_and_repeats_nothing() {
 
 /// Deposits of one fen by many at once while the server is killed and starts again. Gives each key with its answer;
 /// those whose answer was cut off asked again.
-async fn deposit_while_killed(exchange: &mut Exchange, operator: &Client, round: u32) -> Vec<(String, Value)> {
+async fn deposit_while_killed(exchange: &mut Exchange, operator: &Client, round: u64) -> Vec<(String, Value)> {
     let (answered, killed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let lanes = (0..LANES).map(|lane| {
         let (operator, answered, killed) = (operator.clone(), answered.clone(), killed.clone());
@@ -125,17 +144,25 @@ async fn deposit_while_killed(exchange: &mut Exchange, operator: &Client, round:
         })
     });
     let lanes: Vec<_> = lanes.collect();
-    while answered.load(Ordering::Relaxed) < 5 * LANES {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    exchange.kill();
-    killed.store(true, Ordering::Relaxed);
-    exchange.start();
+    kill_after(exchange, &answered, moment(round, 3 * LANES), &killed).await;
     let mut answers = Vec::new();
     for lane in lanes {
         answers.extend(lane.await.unwrap());
     }
     answers
+}
+
+/// Kills the server when so much is done, and starts it again.
+async fn kill_after(exchange: &mut Exchange, done: &AtomicUsize, most: usize, killed: &AtomicBool) {
+    let so_much = async {
+        while done.load(Ordering::Relaxed) < most {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), so_much).await.expect("nothing is answered");
+    exchange.kill();
+    killed.store(true, Ordering::Relaxed);
+    exchange.start();
 }
 
 async fn deposit_once(operator: &Client, key: &str) -> corpex::error::Result<Value> {
@@ -152,7 +179,7 @@ async fn money_is_right_to_the_fen_after_the_server_is_killed_under_load() {
     let token = exchange.operate(&["admin", "issue-token", "--email", "operator@exchange.test"]).stdout;
     let client = Client::new(&exchange.url, Some(String::from_utf8(token).unwrap().trim().to_string())).unwrap();
     let mut deposited = 0;
-    for round in 0..3 {
+    for round in 0..kills(3) {
         let answers = deposit_while_killed(&mut exchange, &client, round).await;
         for (key, answer) in &answers {
             assert_eq!(deposit_once(&client, key).await.unwrap(), *answer, "{key} got another answer");
@@ -165,6 +192,106 @@ async fn money_is_right_to_the_fen_after_the_server_is_killed_under_load() {
     }
     exchange.stop();
     exchange.audit();
+}
+
+/// Asks again for as long as the server is away; only for what may be done twice.
+async fn until_answered<T, F: Future<Output = corpex::error::Result<T>>>(ask: impl Fn() -> F) -> T {
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) if error.kind == Kind::Unavailable => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+/// One trade from quote to settlement, whatever happens to the server meanwhile.
+async fn trade(lab: &Actor, offer: &Offer, key: &str) {
+    let quote = until_answered(|| lab.quoted(offer)).await;
+    let bought: Value = lab.keyed(&format!("buy-{key}"), "/v1/purchases", &quote).send().await.unwrap();
+    let licence = bought["entitlement"]["id"].as_str().unwrap();
+    until_answered(|| lab.links(licence, &["data/a.jsonl"])).await;
+    let acceptance = format!("/v1/orders/{}/acceptance", bought["order"]["id"].as_str().unwrap());
+    let accepted: Value = lab.keyed(&format!("accept-{key}"), acceptance, &Value::Null).send().await.unwrap();
+    assert_eq!(accepted["state"], "certificated");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn trades_and_uploads_are_done_once_however_often_the_server_is_killed_meanwhile() {
+    const PRICE: i64 = 1_000;
+    const FUNDS: i64 = 90_000_000;
+    let mut exchange = Exchange::serve().await;
+    let (operator, compliance) = (exchange.platform("operator"), exchange.platform("compliance"));
+    let nobody = Client::new(&exchange.url, None).unwrap();
+    let (provider, lab) = sides(&nobody, &operator).await;
+    deposit(&operator, "verse-lab", FUNDS);
+    let published = provider.publish("poems", &[("data/a.jsonl", b"{}\n")]).await;
+    assess(&compliance, &published.dataset, &json!(published.version));
+    let terms = provider.publish_terms(PRICE).await;
+    let (offer, draft) = (provider.list(&published, &terms).await, provider.draft("songs").await);
+    let (provider, lab) = (Arc::new(provider), Arc::new(lab));
+    let (mut trades, mut shards) = (0, 0);
+    for round in 0..kills(2) {
+        let (answered, killed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let buyers = (0..LANES / 2).map(|lane| {
+            let (lab, offer, answered, killed) = (lab.clone(), offer.clone(), answered.clone(), killed.clone());
+            tokio::spawn(async move {
+                let mut done = 0;
+                while !killed.load(Ordering::Relaxed) {
+                    trade(&lab, &offer, &format!("{round}-{lane}-{done}")).await;
+                    done += 1;
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+                done
+            })
+        });
+        let buyers: Vec<_> = buyers.collect();
+        let (sender, path, stop) = (provider.clone(), draft.clone(), killed.clone());
+        let uploads = tokio::spawn(async move {
+            let mut done = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let (shard, bytes) =
+                    (format!("data/{round}-{done}.jsonl"), format!("{{\"line\": \"{round}-{done}\"}}\n"));
+                until_answered(|| sender.put_shard(&path, &shard, bytes.as_bytes())).await;
+                done += 1;
+            }
+            done
+        });
+        kill_after(&mut exchange, &answered, moment(round, 4), &killed).await;
+        for buyer in buyers {
+            trades += buyer.await.unwrap();
+        }
+        shards += uploads.await.unwrap();
+        assert_eq!(provider.balance("payable").await, trades * 970, "each trade was settled once");
+        assert_eq!(lab.balance("wallet").await, FUNDS - trades * PRICE, "each trade was paid once");
+    }
+    assert_eq!(count(&provider, &format!("{draft}/shards?limit=100")).await, shards, "each shard stands once");
+    log_with(&nobody, "trade-certificate").await;
+    exchange.stop();
+    exchange.audit();
+}
+
+/// How many items a list has on all of its pages.
+async fn count(actor: &Actor, list: &str) -> usize {
+    let (mut counted, mut page) = (0, actor.get(list).await.unwrap());
+    loop {
+        counted += page["items"].as_array().unwrap().len();
+        let Some(next) = page["next"].as_str() else { return counted };
+        page = actor.get(format!("{list}&cursor={next}")).await.unwrap();
+    }
+}
+
+/// A verified provider and a verified lab.
+async fn sides(nobody: &Client, operator: &Person) -> (Actor, Actor) {
+    let mut sides = Vec::new();
+    for handle in ["poetry-house", "verse-lab"] {
+        let side = Actor::register(nobody, handle).await;
+        operator.api("POST", &format!("/v1/organisations/{handle}/verification"), &Value::Null);
+        side.register_key().await;
+        sides.push(side);
+    }
+    let [provider, lab] = sides.try_into().ok().unwrap();
+    (provider, lab)
 }
 
 /// Somebody whose answers get lost.
@@ -240,14 +367,7 @@ async fn an_order_whose_every_answer_was_lost_is_placed_signed_paid_and_accepted
     let mut exchange = Exchange::serve().await;
     let (operator, compliance) = (exchange.platform("operator"), exchange.platform("compliance"));
     let nobody = Client::new(&exchange.url, None).unwrap();
-    let mut sides = Vec::new();
-    for handle in ["poetry-house", "verse-lab"] {
-        let side = Actor::register(&nobody, handle).await;
-        operator.api("POST", &format!("/v1/organisations/{handle}/verification"), &Value::Null);
-        side.register_key().await;
-        sides.push(side);
-    }
-    let [provider, lab] = sides.try_into().ok().unwrap();
+    let (provider, lab) = sides(&nobody, &operator).await;
     deposit(&operator, "verse-lab", 50_000);
     let published = provider.publish("poems", &[("data/a.jsonl", b"{}\n")]).await;
     assess(&compliance, &published.dataset, &json!(published.version));

@@ -1,8 +1,10 @@
 //! What an exchange stands on goes away, fills up, falls silent or lies: callers are told so and what to do, what is at hand is
 //! served, and when it is back everything goes on, with nothing lost and nothing done twice.
 
+use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine as _;
 use corpex::catalog;
 use corpex::config::Config;
 use corpex::error::{Kind, Problem};
@@ -59,11 +61,17 @@ impl Impatient {
 
     async fn ask(&self, method: Method, path: &str, body: &Value) -> Answer {
         let request = reqwest::Client::new().request(method, format!("{}{path}", self.url)).bearer_auth(&self.token);
-        let answer =
-            request.header("Idempotency-Key", uuid::Uuid::now_v7().to_string()).json(body).send().await.unwrap();
-        let retry_after =
-            answer.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap().parse().unwrap());
-        Answer { status: answer.status(), retry_after, body: answer.text().await.unwrap() }
+        let request = request.header("Idempotency-Key", uuid::Uuid::now_v7().to_string()).json(body);
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// Sends a small shard.
+    async fn put(&self, path: &str, bytes: &[u8]) -> Answer {
+        let digest = base64::engine::general_purpose::STANDARD.encode(Digest::of(bytes).0);
+        let request = reqwest::Client::new().put(format!("{}{path}", self.url)).bearer_auth(&self.token);
+        let request =
+            request.header("Content-Digest", format!("sha-256=:{digest}:")).header("Content-Type", "text/plain");
+        Answer::of(request.body(bytes.to_vec()).send().await.unwrap()).await
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -72,6 +80,12 @@ impl Impatient {
 }
 
 impl Answer {
+    async fn of(answer: reqwest::Response) -> Self {
+        let retry_after = answer.headers().get(header::RETRY_AFTER);
+        let retry_after = retry_after.map(|value| value.to_str().unwrap().parse().unwrap());
+        Self { status: answer.status(), retry_after, body: answer.text().await.unwrap() }
+    }
+
     /// That it was a 503 with these words, which says when to come again.
     #[track_caller]
     fn asks_to_come_again(&self, words: &str) {
@@ -258,4 +272,49 @@ async fn a_full_database_takes_no_change_and_answers_every_question() {
     may_hold("1000000").await;
     lab.buy(&offer).await.unwrap();
     app.sequenced().await;
+}
+
+/// Only where `CORPEX_SMALL_DISK` names a folder on a disk of a few dozen MiB: `scripts/torture` makes one.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_nothing_is_half_done_and_everything_goes_on_when_there_is_room() {
+    let Some(disk) = std::env::var_os("CORPEX_SMALL_DISK") else { return };
+    let folder = tempfile::tempdir_in(disk).unwrap();
+    let at = folder.path().to_path_buf();
+    let app = TestApp::start_with(|config| {
+        config.data_dir = at;
+        config.s3_bucket = None;
+        config.s3_endpoint = None;
+    });
+    let app = app.await;
+    let (provider, offer, lab) = market(&app).await;
+    let (version, filler) = (provider.draft("songs").await, folder.path().join("filler"));
+    let (buyer, uploader) = (Impatient::of(&app, &lab).await, Impatient::of(&app, &provider).await);
+    for round in 0..3_i64 {
+        fill(&filler);
+        let shard = format!("{version}/shards/data/{round}.txt");
+        let upload = uploader.put(&shard, &vec![b'a'; 300_000]).await;
+        upload.asks_to_come_again("no room");
+        let mut orders = 0;
+        while buyer.ask(Method::POST, "/v1/orders", &lab.wanted(&offer)).await.status != StatusCode::SERVICE_UNAVAILABLE
+        {
+            orders += 1;
+            assert!(orders < 10_000, "it is never full");
+        }
+        assert_eq!(buyer.get("/v1/listings").await.status, StatusCode::OK);
+        std::fs::remove_file(&filler).unwrap();
+        provider.put_shard(&version, &format!("data/{round}.txt"), b"there is room again").await.unwrap();
+        lab.buy(&offer).await.unwrap();
+        assert_eq!(lab.balance("wallet").await, (99 - round) * PRICE);
+    }
+    app.sequenced().await;
+}
+
+/// Writes a file until there is no room.
+fn fill(file: &Path) {
+    use std::io::Write as _;
+    let mut file = std::fs::File::create(file).unwrap();
+    for size in [1 << 20, 1 << 12, 1] {
+        let piece = vec![0; size];
+        while file.write_all(&piece).is_ok() {}
+    }
 }
