@@ -326,7 +326,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("new").join("db.sqlite3");
         let db = Db::open(&file.display().to_string(), 1).unwrap();
-        db.migrate().await.unwrap();
+        db.write(|c| Ok(diesel::connection::SimpleConnection::batch_execute(c, "CREATE TABLE first (a TEXT)")?))
+            .await
+            .unwrap();
         for name in ["db.sqlite3", "db.sqlite3-wal"] {
             let mode = std::fs::metadata(file.with_file_name(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");

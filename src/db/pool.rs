@@ -10,14 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant as Stopwatch};
 
 use diesel::connection::{SimpleConnection as _, TransactionManager as _};
+use diesel::r2d2::event::AcquireEvent;
 use diesel::r2d2::{
     Error as Failure, HandleError, HandleEvent, ManageConnection, Pool, PoolError, PooledConnection,
     R2D2Connection as _,
 };
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
 use diesel::{Connection as _, PgConnection, SqliteConnection};
-
-use diesel::r2d2::event::AcquireEvent;
 
 use super::{Conn, Manager, note};
 use crate::error::{Error, Kind, Result};

@@ -3,8 +3,8 @@
 use std::sync::{Mutex, mpsc};
 
 use diesel::connection::SimpleConnection as _;
-
 use diesel::prelude::*;
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::appends;
@@ -52,11 +52,8 @@ async fn together(db: &Db, numbers: &[u32]) -> Vec<Result<u32>> {
     all_at_once(db, writes.collect()).await
 }
 
-/// As [`together`]; with each write goes whether it is a gathered one.
-async fn all_at_once<F>(db: &Db, writes: Vec<(bool, F)>) -> Vec<Result<u32>>
-where
-    F: Fn(&mut Conn) -> Result<u32> + Send + 'static,
-{
+/// Begins a write that ends when it is told to.
+async fn keep_busy(db: &Db) -> (mpsc::Sender<()>, JoinHandle<Result<bool>>) {
     let ((begin, begun), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
     let (first, released) = (db.clone(), Mutex::new(released));
     let wait = move |_: &mut Conn| Ok(begin.send(()).is_ok() && released.lock().unwrap().recv().is_ok());
@@ -64,6 +61,15 @@ where
     while begun.try_recv().is_err() {
         tokio::task::yield_now().await;
     }
+    (release, busy)
+}
+
+/// As [`together`]; with each write goes whether it is a gathered one.
+async fn all_at_once<F>(db: &Db, writes: Vec<(bool, F)>) -> Vec<Result<u32>>
+where
+    F: Fn(&mut Conn) -> Result<u32> + Send + 'static,
+{
+    let (release, busy) = keep_busy(db).await;
     let mut waiting = Vec::new();
     for (is_gathered, work) in writes {
         let of = db.clone();
@@ -212,4 +218,44 @@ async fn a_gathered_write_that_asks_for_rows_which_may_wait_is_found_out() {
         assert_eq!(outcome.unwrap_err().kind, Kind::Internal);
     }
     assert_eq!(count(&db).await, 0);
+}
+
+#[tokio::test]
+async fn one_that_nobody_waits_for_any_more_is_not_begun() {
+    let (_folder, db) = numbers().await;
+    let (release, busy) = keep_busy(&db).await;
+    let of = db.clone();
+    let given_up = tokio::spawn(async move { of.write(add(1)).await });
+    while db.waiting() < 1 {
+        tokio::task::yield_now().await;
+    }
+    given_up.abort();
+    assert!(given_up.await.unwrap_err().is_cancelled());
+    release.send(()).unwrap();
+    assert!(busy.await.unwrap().unwrap());
+    db.write(add(2)).await.unwrap();
+    assert_eq!(count(&db).await, 1, "the second alone");
+}
+
+#[tokio::test]
+async fn a_full_queue_takes_no_more_and_says_that_nothing_was_done() {
+    let (_folder, db) = numbers().await;
+    let (release, busy) = keep_busy(&db).await;
+    let mut waiting = Vec::new();
+    for number in 0..MOST_WAITING {
+        let of = db.clone();
+        waiting.push(tokio::spawn(async move { of.write(add(100 + u32::try_from(number).unwrap())).await }));
+        while db.waiting() < waiting.len() {
+            tokio::task::yield_now().await;
+        }
+    }
+    let refused = db.write(add(1)).await.unwrap_err();
+    assert_eq!((refused.kind, refused.seconds_to_wait()), (Kind::Unavailable, Some(2)));
+    assert!(refused.detail.contains("this one was not made"), "{refused}");
+    release.send(()).unwrap();
+    assert!(busy.await.unwrap().unwrap());
+    for write in waiting {
+        write.await.unwrap().unwrap();
+    }
+    assert_eq!(count(&db).await, i64::try_from(MOST_WAITING).unwrap());
 }
