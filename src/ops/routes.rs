@@ -44,8 +44,10 @@ pub(crate) async fn get_health() -> &'static str {
     "ok\n"
 }
 
-/// Tells whether this instance can do its work: it reaches the database and the object store, is not stopping, and the log can go
-/// on. Whether somebody extends the log and tells of events is said as well, but plays no part: no instance would fare better.
+/// Tells whether this instance can do its work: it reaches the database, is not stopping, and the log can go on.
+///
+/// Whether the object store answers, and whether somebody extends the log and tells of events, is said as well, but plays no
+/// part: no other instance would fare better, and most of what is asked needs neither.
 #[utoipa::path(tag = "operations", security(()), responses(
     (status = 200, body = Readiness),
     (status = 503, body = Readiness, description = "something it needs is missing")))]
@@ -59,7 +61,7 @@ pub(crate) async fn get_readiness(app: Data<App>) -> HttpResponse {
     let (database, store, sequencer, dispatcher) = tokio::join!(database, store, sequencer, dispatcher);
     let instance = if app.stopping.is_cancelled() { "stopping" } else { OK }.to_string();
     let can_log = sequencer.failed != Some(Kind::Unverified);
-    let is_ready = instance == OK && database.failed.is_none() && store.failed.is_none() && can_log;
+    let is_ready = instance == OK && database.failed.is_none() && can_log;
     let [database, store, sequencer, dispatcher] = [database, store, sequencer, dispatcher].map(|verdict| verdict.said);
     let checked = Readiness { instance, database, store, sequencer, dispatcher };
     if is_ready { HttpResponse::Ok().json(checked) } else { HttpResponse::ServiceUnavailable().json(checked) }
@@ -95,6 +97,7 @@ pub(crate) async fn get_metrics(app: Data<App>) -> Result<HttpResponse> {
     });
     let counted = counted.await;
     app.metrics.set("database_reached", i64::from(counted.is_ok()));
+    app.metrics.set("store_reached", i64::from(verdict(app.store.check()).await.failed.is_none()));
     if let Ok((jobs, log, [sequencer_stuck, dispatcher_stuck])) = counted {
         app.metrics.set("jobs_live", jobs.live);
         app.metrics.set("jobs_dead", jobs.dead);
