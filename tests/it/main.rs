@@ -5,6 +5,7 @@
 #![allow(clippy::cast_possible_truncation, clippy::print_stdout, unreachable_pub)]
 
 mod api_description;
+mod audit;
 mod authorisation;
 mod catalog;
 mod command_line;
