@@ -227,14 +227,14 @@ fn note_slow(query: &dyn DebugQuery) {
 
 fn note(event: InstrumentationEvent<'_>) {
     match &event {
-        InstrumentationEvent::StartQuery { .. } => BEGAN.set(Some(Stopwatch::now())),
+        InstrumentationEvent::StartQuery { query, .. } => {
+            BEGAN.set(Some(Stopwatch::now()));
+            if cfg!(debug_assertions) {
+                gather::note_query(query);
+            }
+        }
         InstrumentationEvent::FinishQuery { query, .. } => note_slow(*query),
         _ => {}
-    }
-    if cfg!(debug_assertions)
-        && let InstrumentationEvent::StartQuery { query, .. } = &event
-    {
-        gather::note_query(query);
     }
     if let InstrumentationEvent::FinishQuery { error: Some(Diesel::DatabaseError(kind, info)), .. } = event {
         let this = || Diesel::DatabaseError(*kind, Box::new(info.message().to_string()));

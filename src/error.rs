@@ -264,6 +264,9 @@ impl ResponseError for Error {
     }
 }
 
+/// What SQLite says when its disk fails.
+pub(crate) const DISK_FAILS: &str = "disk I/O error";
+
 /// What databases say when their disk is full: SQLite, and any program that repeats its system's words.
 const IS_FULL: [&str; 2] = ["database or disk is full", "No space left on device"];
 
@@ -292,7 +295,7 @@ impl From<diesel::result::Error> for Error {
             Diesel::DatabaseError(_, info) if IS_FULL.iter().any(|full| info.message().contains(full)) => {
                 (Kind::Unavailable, "the database has no room for more: nothing was changed")
             }
-            Diesel::DatabaseError(_, info) if info.message().contains("disk I/O error") => {
+            Diesel::DatabaseError(_, info) if info.message().contains(DISK_FAILS) => {
                 (Kind::Unavailable, "the database's disk fails")
             }
             // PostgreSQL keeps no NUL in text, and says so with the byte at the end, in whatever language.

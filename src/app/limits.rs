@@ -167,7 +167,7 @@ pub(super) async fn admit<B: MessageBody + 'static>(
 }
 
 fn share_of(app: &App, request: &HttpRequest) -> Option<Result<Share, Share>> {
-    if UNCOUNTED.iter().any(|path| request.path().starts_with(path)) {
+    if is_uncounted(request.path()) {
         return None;
     }
     match identity::lately_known(app, request) {

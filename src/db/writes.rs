@@ -30,7 +30,7 @@ use super::gather::Gathered;
 use super::lane::Lane;
 use super::pool::{away, is_away, is_broken};
 use super::{Conn, ConnPool, FIRST_FAILURE, Manager, begin, is_conflict, outcome_of, roll_back};
-use crate::error::{Error, Kind, Result};
+use crate::error::{DISK_FAILS, Error, Kind, Result};
 
 /// How often a write is repeated on a serialisation failure before the caller is told to try later.
 const WRITE_ATTEMPTS: u32 = 20;
@@ -299,13 +299,21 @@ fn begin_write(conn: &mut Conn) -> Result<()> {
 
 #[allow(clippy::disallowed_methods)] // as in `begin`
 fn commit(conn: &mut Conn) -> Result<()> {
-    // Without a connection there is no answer: a commit that failed so may have been done all the same.
-    Manager::commit_transaction(conn).map_err(|error| match is_broken(&error) {
-        true => Error::new(Kind::OutcomeUnknown, "the database went away while it committed: this may have been done")
+    Manager::commit_transaction(conn).map_err(|error| match may_be_done(&error) {
+        true => Error::new(Kind::OutcomeUnknown, "the database failed while it committed: this may have been done")
             .remedy("look whether it was; a request with an Idempotency-Key may be sent again as it was")
             .because(error),
         false => Error::from(error),
     })
+}
+
+/// Whether a commit that failed may have been done all the same: no answer came, or the disk failed under it.
+fn may_be_done(error: &Diesel) -> bool {
+    match error {
+        Diesel::RollbackErrorOnCommit { commit_error, .. } => may_be_done(commit_error),
+        Diesel::DatabaseError(_, info) if info.message().contains(DISK_FAILS) => true,
+        error => is_broken(error),
+    }
 }
 
 /// That there is more to do than can be done.

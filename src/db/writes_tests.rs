@@ -259,3 +259,16 @@ async fn a_full_queue_takes_no_more_and_says_that_nothing_was_done() {
     }
     assert_eq!(count(&db).await, i64::try_from(MOST_WAITING).unwrap());
 }
+
+#[test]
+fn a_commit_that_the_connection_or_the_disk_broke_off_may_have_been_done() {
+    let said = |kind, message: &str| Diesel::DatabaseError(kind, Box::new(message.to_string()));
+    let failed = |error| Diesel::RollbackErrorOnCommit {
+        rollback_error: Box::new(Diesel::NotInTransaction),
+        commit_error: Box::new(error),
+    };
+    assert!(may_be_done(&said(DatabaseErrorKind::ClosedConnection, "server closed the connection")));
+    assert!(may_be_done(&failed(said(DatabaseErrorKind::Unknown, DISK_FAILS))));
+    assert!(!may_be_done(&failed(said(DatabaseErrorKind::Unknown, "database or disk is full"))));
+    assert!(!may_be_done(&said(DatabaseErrorKind::SerializationFailure, "could not serialize access")));
+}

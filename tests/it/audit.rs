@@ -75,6 +75,13 @@ async fn a_database_that_was_set_back_and_objects_of_nobody_are_found() {
     shows_more_than(&anyone, earlier).await;
     exchange.stop();
     exchange.audit();
+    let compared = |args: &[&str]| -> Value {
+        let audited = exchange.operate(&[&["audit", "--json"], args].concat());
+        serde_json::from_slice(&audited.stdout).unwrap()
+    };
+    let all = compared(&[])["statements"].as_u64().unwrap();
+    assert!(all > 0 && compared(&["--since", "2999-01-01T00:00:00Z"])["statements"] == 0, "{all}");
+    assert_eq!(compared(&["--since", "2000-01-01T00:00:00Z"])["statements"], all);
 
     let stray = data.join("objects/objects/ab/0123456789abcdef0123456789abcdef");
     std::fs::create_dir_all(stray.parent().unwrap()).unwrap();

@@ -328,3 +328,37 @@ fn fill(file: &Path) {
         while file.write_all(&piece).is_ok() {}
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_is_told_to_stop_says_so_while_it_still_answers() {
+    let app = TestApp::start_with(|config| config.drain_seconds = 3).await;
+    let anyone = Impatient { url: app.url.clone(), token: String::new() };
+    let stopping = tokio::spawn(app.abandon());
+    let told = tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            let ready = anyone.get("/readyz").await;
+            if ready.status == StatusCode::SERVICE_UNAVAILABLE {
+                return serde_json::from_str::<Value>(&ready.body).unwrap();
+            }
+        }
+    });
+    assert_eq!(told.await.unwrap()["instance"], "stopping");
+    assert_eq!(anyone.get("/healthz").await.status, StatusCode::OK);
+    stopping.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_in_chunks_that_nobody_reads_holds_no_connection() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let app = TestApp::start().await;
+    let address = app.url.strip_prefix("http://").unwrap().to_string();
+    for sent in ["", "5\r\nhel"] {
+        let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let head = format!("POST /nowhere HTTP/1.1\r\nHost: {address}\r\nTransfer-Encoding: chunked\r\n\r\n{sent}");
+        connection.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = tokio::time::timeout(Duration::from_secs(60), connection.read_to_string(&mut answer));
+        read.await.expect("the connection stays open").unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("connection: close"), "{answer}");
+    }
+}
