@@ -9,6 +9,7 @@ use rand::RngExt as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::measure;
 use crate::support::process::Exchange;
 use crate::support::{Actor, Offer, token_wish};
 
@@ -70,12 +71,7 @@ pub struct Market {
 
 impl Market {
     pub async fn open() -> Self {
-        let mut exchange = Exchange::serve().await;
-        // What is measured is how much it can answer, not how much it would let one client ask.
-        exchange.set("CORPEX_REQUESTS_PER_TOKEN", "0".to_string());
-        exchange.set("CORPEX_REQUESTS_PER_ADDRESS", "0".to_string());
-        exchange.stop();
-        exchange.start();
+        let exchange = Exchange::serve_with(&measure::UNLIMITED).await;
         let (operator, compliance) = (exchange.platform("operator"), exchange.platform("compliance"));
         let officer = exchange.operate(&["admin", "issue-token", "--email", "compliance@exchange.test"]).stdout;
         let nobody = Client::new(&exchange.url, None).unwrap();

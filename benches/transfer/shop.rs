@@ -6,6 +6,7 @@ use std::time::{Duration, Instant as Stopwatch};
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
+use crate::measure;
 use crate::support::process::{Exchange, Person, organisation};
 use crate::support::{provenance, terms, token_wish};
 
@@ -20,12 +21,7 @@ pub struct Shop {
 
 impl Shop {
     pub async fn open() -> Self {
-        let mut exchange = Exchange::serve().await;
-        // What is measured is how much it can answer, not how much it would let one client ask.
-        exchange.set("CORPEX_REQUESTS_PER_TOKEN", "0".to_string());
-        exchange.set("CORPEX_REQUESTS_PER_ADDRESS", "0".to_string());
-        exchange.stop();
-        exchange.start();
+        let exchange = Exchange::serve_with(&measure::UNLIMITED).await;
         let (operator, compliance) = (exchange.platform("operator"), exchange.platform("compliance"));
         let provider = organisation(&exchange, &operator, "poetry-house");
         let lab = organisation(&exchange, &operator, "verse-lab");

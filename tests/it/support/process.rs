@@ -36,9 +36,15 @@ pub struct Person {
 
 impl Exchange {
     pub async fn serve() -> Self {
+        Self::serve_with(&[]).await
+    }
+
+    /// The same, with settings of its own.
+    pub async fn serve_with(settings: &[(&'static str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = TestDatabase::create().await;
-        let mut exchange = Self { url: String::new(), folder, database, server: None, settings: Vec::new() };
+        let settings = settings.iter().map(|(name, value)| (*name, value.to_string())).collect();
+        let mut exchange = Self { url: String::new(), folder, database, server: None, settings };
         exchange.start();
         exchange
     }
