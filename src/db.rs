@@ -31,6 +31,7 @@ use diesel::result::{DatabaseErrorKind, Error as Diesel};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::error::{Error, Result};
+use crate::failpoints::{self, Site};
 
 mod conn;
 mod facts;
@@ -233,12 +234,29 @@ fn note(event: InstrumentationEvent<'_>) {
                 gather::note_query(query);
             }
         }
-        InstrumentationEvent::FinishQuery { query, .. } => note_slow(*query),
+        InstrumentationEvent::FinishQuery { query, error, .. } => {
+            note_slow(*query);
+            if cfg!(feature = "failpoints") && error.is_none() && changes_rows(*query) {
+                fail_if_armed();
+            }
+        }
         _ => {}
     }
     if let InstrumentationEvent::FinishQuery { error: Some(Diesel::DatabaseError(kind, info)), .. } = event {
         let this = || Diesel::DatabaseError(*kind, Box::new(info.message().to_string()));
         FIRST_FAILURE.set(FIRST_FAILURE.take().or_else(|| Some(this())));
+    }
+}
+
+fn changes_rows(query: &dyn DebugQuery) -> bool {
+    let text = query.to_string();
+    ["INSERT", "UPDATE", "DELETE"].iter().any(|verb| text.starts_with(verb))
+}
+
+/// Has the statement that just ran count as one that failed.
+fn fail_if_armed() {
+    if let Err(error) = failpoints::pass(Site::DbStatement) {
+        FIRST_FAILURE.set(Some(Diesel::DatabaseError(DatabaseErrorKind::Unknown, Box::new(error.to_string()))));
     }
 }
 

@@ -26,7 +26,7 @@
 //!
 //! Below the domains lie [`store`] (objects), [`db`] (rows), [`jobs`] (queued work; [`worker`] runs it),
 //! [`history`] (every step of every life), [`idempotency`] (one key, one effect), [`signing`], [`schemas`],
-//! [`keys`] (the exchange's own), [`config`], [`error`] and [`types`].
+//! [`keys`] (the exchange's own), [`config`], [`error`], [`types`] and [`failpoints`].
 //!
 //! # Invariants
 //!
@@ -52,6 +52,7 @@ pub mod delivery;
 pub mod error;
 pub mod events;
 pub mod exports;
+pub mod failpoints;
 pub mod history;
 pub mod hub;
 pub mod idempotency;

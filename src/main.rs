@@ -5,5 +5,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    let _armed = fail::FailScenario::setup();
     corpex::cli::run(corpex::cli::Cli::parse())
 }

@@ -5,7 +5,7 @@
 //! `db/gather.rs`). Most groups hold no write that fails; where one does, the group begins anew without it, and it runs alone.
 //! If that does not do, there is a savepoint around each write: the one that fails is rolled back to it, and takes no other
 //! with it. When the transaction as a whole fails, by a conflict or a refused commit, each write of the group runs again in a
-//! transaction of its own. When the connection breaks during the commit, none does: nobody knows whether it was done.
+//! transaction of its own. When nobody knows whether the commit was done, for the connection or the disk failed under it, none does.
 //!
 //! The queue is bounded, and so is the wait in it: who is turned away is told that nothing was done. When no connection can be
 //! had, all who wait are told so at once, and not one group after the other.
@@ -31,6 +31,7 @@ use super::lane::Lane;
 use super::pool::{away, is_away, is_broken};
 use super::{Conn, ConnPool, FIRST_FAILURE, Manager, begin, is_conflict, outcome_of, roll_back};
 use crate::error::{DISK_FAILS, Error, Kind, Result};
+use crate::failpoints::{self, Site};
 
 /// How often a write is repeated on a serialisation failure before the caller is told to try later.
 const WRITE_ATTEMPTS: u32 = 20;
@@ -171,7 +172,7 @@ impl Writer {
         let mut again = Vec::new();
         let outcomes = match self.try_together(&mut group, &mut again) {
             Ok(outcomes) => outcomes,
-            Err(error) if is_away(&error) => {
+            Err(error) if is_away(&error) || error.kind == Kind::OutcomeUnknown => {
                 *is_reached = !has_no_connection(&error);
                 group.into_iter().for_each(|write| write.answer(Err(error.for_another())));
                 return again;
@@ -299,12 +300,21 @@ fn begin_write(conn: &mut Conn) -> Result<()> {
 
 #[allow(clippy::disallowed_methods)] // as in `begin`
 fn commit(conn: &mut Conn) -> Result<()> {
+    if let Err(error) = failpoints::pass(Site::DbCommit) {
+        roll_back(conn);
+        return Err(error.into());
+    }
     Manager::commit_transaction(conn).map_err(|error| match may_be_done(&error) {
-        true => Error::new(Kind::OutcomeUnknown, "the database failed while it committed: this may have been done")
-            .remedy("look whether it was; a request with an Idempotency-Key may be sent again as it was")
-            .because(error),
+        true => perhaps_done(error),
         false => Error::from(error),
-    })
+    })?;
+    failpoints::pass(Site::DbCommitted).map_err(perhaps_done)
+}
+
+fn perhaps_done(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(Kind::OutcomeUnknown, "the database failed while it committed: this may have been done")
+        .remedy("look whether it was; a request with an Idempotency-Key may be sent again as it was")
+        .because(error)
 }
 
 /// Whether a commit that failed may have been done all the same: no answer came, or the disk failed under it.

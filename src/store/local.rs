@@ -34,7 +34,7 @@ use futures_util::Stream;
 use tempfile::NamedTempFile;
 use url::Url;
 
-use disk::{ensure_directory, finished, parent, stands, sync_directory};
+use disk::{ensure_directory, finished, parent, stands, sync_directory, sync_file};
 pub(super) use parts::wrong_size;
 use parts::{Incoming, no_upload, standing_parts, stored_part};
 pub(super) use reading::OpenObject;
@@ -204,8 +204,8 @@ impl LocalStore {
         self.blocking(move |store| {
             let mut file = store.temporary_file()?;
             file.write_all(&bytes)?;
-            file.as_file().sync_all()?;
             ensure_directory(parent(&object))?;
+            sync_file(file.as_file())?;
             file.persist(&object).map_err(|error| error.error)?;
             Ok(sync_directory(parent(&object))?)
         })
@@ -323,7 +323,7 @@ impl LocalStore {
         if whole.as_file().metadata()?.len() != total_bytes(parts) {
             return Err(Error::internal(format!("the parts of {} do not add up", object.display())));
         }
-        whole.as_file().sync_all()?;
+        sync_file(whole.as_file())?;
         whole.persist_noclobber(object).map_err(|error| error.error)?;
         Ok(())
     }

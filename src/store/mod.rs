@@ -32,6 +32,7 @@ pub use s3::{S3Credentials, S3Store};
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::failpoints::{self, Site};
 use crate::keys::ExchangeKeys;
 use crate::types::Instant;
 
@@ -137,6 +138,16 @@ macro_rules! either {
     };
 }
 
+/// The same, of a call that changes the store.
+macro_rules! change {
+    ($self:ident, $store:ident => $call:expr) => {{
+        failpoints::pass(Site::StoreChange)?;
+        let changed = either!($self, $store => $call)?;
+        failpoints::pass(Site::StoreChanged)?;
+        Ok(changed)
+    }};
+}
+
 impl Store {
     /// Opens the store that the settings name: the bucket if there is one, else the data directory.
     ///
@@ -160,7 +171,7 @@ impl Store {
 
     /// Begins an upload in parts to `key` and gives the store's name for it, the multipart id.
     pub async fn begin_multipart(&self, key: &StorageKey) -> Result<String> {
-        either!(self, store => store.begin_multipart(key).await)
+        change!(self, store => store.begin_multipart(key).await)
     }
 
     /// A URL to which one part, of exactly `size_bytes`, can be PUT until `now + ttl`.
@@ -195,17 +206,17 @@ impl Store {
     /// object without bytes.
     pub async fn complete_multipart(&self, key: &StorageKey, multipart_id: &str, parts: &[Part]) -> Result<()> {
         let parts = in_order(parts)?;
-        either!(self, store => store.complete_multipart(key, multipart_id, parts).await)
+        change!(self, store => store.complete_multipart(key, multipart_id, parts).await)
     }
 
     /// Ends an upload and forgets its parts. No error when it has ended already.
     pub async fn abort_multipart(&self, key: &StorageKey, multipart_id: &str) -> Result<()> {
-        either!(self, store => store.abort_multipart(key, multipart_id).await)
+        change!(self, store => store.abort_multipart(key, multipart_id).await)
     }
 
     /// Writes a small object at once.
     pub async fn put(&self, key: &StorageKey, bytes: Bytes) -> Result<()> {
-        either!(self, store => store.put(key, bytes).await)
+        change!(self, store => store.put(key, bytes).await)
     }
 
     /// What the store knows of an object, if it is there.
@@ -222,7 +233,7 @@ impl Store {
 
     /// Deletes an object. No error when it is not there.
     pub async fn delete(&self, key: &StorageKey) -> Result<()> {
-        either!(self, store => store.delete(key).await)
+        change!(self, store => store.delete(key).await)
     }
 
     /// The objects whose keys sort after `after`, in order, some hundreds at a time; none when there are no more. What is written

@@ -38,12 +38,17 @@ fn corpora(folder: &Path) -> Vec<(String, PathBuf)> {
     vec![("small-corpus".to_string(), made)]
 }
 
-pub fn assess(compliance: &Person, dataset: &str, version: &Value) {
+/// An assessment that finds everything in order.
+pub fn assessment(compliance: &Person) -> Value {
     let items = compliance.api("GET", "/v1/checklist", &Value::Null);
     let answer = |item: &Value| json!({ "key": item["key"], "finding": "compliant", "evidence": [] });
     let checklist: Vec<Value> = items["items"].as_array().unwrap().iter().map(answer).collect();
-    let assessment = json!({ "checklist": checklist, "decision": "passed", "valid_days": 365 });
-    compliance.api("POST", &format!("/v1/datasets/{dataset}/versions/{version}/assessments"), &assessment);
+    json!({ "checklist": checklist, "decision": "passed", "valid_days": 365 })
+}
+
+pub fn assess(compliance: &Person, dataset: &str, version: &Value) {
+    let path = format!("/v1/datasets/{dataset}/versions/{version}/assessments");
+    compliance.api("POST", &path, &assessment(compliance));
 }
 
 pub fn deposit(operator: &Person, organisation: &str, fen: i64) {

@@ -24,7 +24,7 @@ const SHARD_BYTES: usize = 700_000;
 /// How many send at once.
 const LANES: usize = 8;
 
-fn setting(name: &str) -> Option<u64> {
+pub fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap())
 }
 

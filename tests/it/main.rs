@@ -17,6 +17,7 @@ mod disputes;
 mod entitlements;
 mod events;
 mod exports;
+mod failpoints;
 mod faults;
 mod hub;
 mod hub_bad_input;

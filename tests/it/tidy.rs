@@ -93,7 +93,7 @@ const STOREYS: &[&[&str]] = &[
     &["identity", "ledger"],
     &["provenance"],
     &["jobs", "history", "idempotency", "store", "keys", "schemas"],
-    &["signing", "db", "config", "types", "error", "schema"],
+    &["signing", "db", "config", "types", "error", "schema", "failpoints"],
 ];
 
 fn storey(room: &str) -> Option<usize> {

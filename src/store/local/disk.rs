@@ -7,6 +7,7 @@ use std::path::Path;
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Kind, Result};
+use crate::failpoints::{self, Site};
 
 pub(super) async fn finished<T>(work: JoinHandle<Result<T>>) -> Result<T> {
     work.await.map_err(|error| Error::internal("file work ended early").because(error))?
@@ -16,7 +17,14 @@ pub(super) fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
 }
 
+/// Syncs a file that is about to be moved to its place.
+pub(super) fn sync_file(file: &File) -> io::Result<()> {
+    file.sync_all()?;
+    failpoints::pass(Site::DiskMove)
+}
+
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    failpoints::pass(Site::DiskSync)?;
     File::open(path)?.sync_all()
 }
 

@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 use tokio::task::JoinHandle;
 
 use super::PIECE_BYTES;
-use super::disk::{finished, sync_directory};
+use super::disk::{finished, sync_directory, sync_file};
 use crate::config::CLIENT_TIMEOUT;
 use crate::error::{Error, Kind, Result};
 use crate::store::{MAX_PARTS, Part};
@@ -40,7 +40,7 @@ impl Incoming {
         {
             self.file.as_file().set_modified(newest.modified_at + Duration::from_nanos(1))?;
         }
-        self.file.as_file().sync_all()?;
+        sync_file(self.file.as_file())?;
         self.file.persist(uploaded.join(part_name(number, digest))).map_err(|error| no_upload(error.error))?;
         sync_directory(uploaded).map_err(no_upload)?;
         remove_replaced(&part_files(uploaded)?, number)?;

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
@@ -19,7 +20,11 @@ pub struct Exchange {
     database: TestDatabase,
     server: Option<Child>,
     settings: Vec<(&'static str, String)>,
+    said: Said,
 }
+
+/// The lines that a process wrote on standard error.
+type Said = Arc<Mutex<Vec<String>>>;
 
 /// A witness in a process of its own.
 pub struct WitnessProcess {
@@ -44,7 +49,7 @@ impl Exchange {
         let folder = tempfile::tempdir().unwrap();
         let database = TestDatabase::create().await;
         let settings = settings.iter().map(|(name, value)| (*name, value.to_string())).collect();
-        let mut exchange = Self { url: String::new(), folder, database, server: None, settings };
+        let mut exchange = Self { url: String::new(), folder, database, server: None, settings, said: Said::default() };
         exchange.start();
         exchange
     }
@@ -77,11 +82,33 @@ impl Exchange {
 
     /// Starts the server; at the address it had before, if it was started before.
     pub fn start(&mut self) {
+        assert!(self.try_start(), "the server did not start: {:#?}", self.said.lock().unwrap());
+    }
+
+    /// The same, of a server that may end before it serves.
+    pub fn try_start(&mut self) -> bool {
         let address = self.url.strip_prefix("http://").unwrap_or("127.0.0.1:0").to_string();
         let mut server = self.command().args(["serve", "--listen", &address]).stderr(Stdio::piped()).spawn().unwrap();
-        let [url] = announced(&mut server, ["serving on "]);
-        self.url = url;
-        self.server = Some(server);
+        self.said = Said::default();
+        let announced = announced(&mut server, ["serving on "], &self.said);
+        match announced {
+            Some([url]) => (self.url, self.server) = (url, Some(server)),
+            None => drop(server.wait()),
+        }
+        self.server.is_some()
+    }
+
+    /// Whether the server said so on standard error since it was started.
+    pub fn has_said(&self, words: &str) -> bool {
+        self.said.lock().unwrap().iter().any(|line| line.contains(words))
+    }
+
+    /// Whether the server runs; one that ended by itself is gone.
+    pub fn is_running(&mut self) -> bool {
+        if self.server.as_mut().is_some_and(|server| server.try_wait().unwrap().is_some()) {
+            self.server = None;
+        }
+        self.server.is_some()
     }
 
     /// Changes a setting of the server, from its next start on.
@@ -96,7 +123,7 @@ impl Exchange {
         command.env_clear().arg("witness").args(["--origin", origin, "--key", log_vkey, "--name", name]);
         command.args(["--listen", "127.0.0.1:0", "--state-dir"]).arg(self.folder.path().join("witness"));
         let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
-        let [vkey, url] = announced(&mut process, ["witness ", "serving on "]);
+        let [vkey, url] = announced(&mut process, ["witness ", "serving on "], &Said::default()).unwrap();
         WitnessProcess { vkey, url, process }
     }
 
@@ -158,21 +185,16 @@ impl Exchange {
     }
 }
 
-/// What a server says on standard error before it serves: a line after each of these words, in this order.
-fn announced<const N: usize>(server: &mut Child, words: [&str; N]) -> [String; N] {
-    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
-    let mut seen = Vec::new();
-    let found = words.map(|word| {
-        loop {
-            let line = lines.next().unwrap_or_else(|| panic!("the server did not start: {seen:#?}")).unwrap();
-            if let Some(rest) = line.strip_prefix(word) {
-                return rest.to_string();
-            }
-            seen.push(line);
-        }
+/// What a server says on standard error before it serves: a line after each of these words, in this order. `said` gets every line.
+fn announced<const N: usize>(server: &mut Child, words: [&str; N], said: &Said) -> Option<[String; N]> {
+    let said = said.clone();
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines().map_while(Result::ok).inspect(move |line| {
+        eprintln!("server: {line}");
+        said.lock().unwrap().push(line.clone());
     });
-    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("server: {line}")));
-    found
+    let found = words.map(|word| lines.find_map(|line| line.strip_prefix(word).map(str::to_string)));
+    std::thread::spawn(move || lines.for_each(drop));
+    found.into_iter().collect::<Option<Vec<_>>>()?.try_into().ok()
 }
 
 impl Drop for WitnessProcess {
