@@ -15,7 +15,7 @@ use crate::config::{CLIENT_TIMEOUT, Config};
 use crate::db::Db;
 use crate::delivery::ReceiptDesk;
 use crate::error::{Error, Result};
-use crate::identity::CallerCache;
+use crate::identity::{self, CallerCache, Denials};
 use crate::keys::ExchangeKeys;
 use crate::market::search::{self, Finder};
 use crate::ops::Metrics;
@@ -60,6 +60,8 @@ pub struct App {
     pub finder: Finder,
     /// Whose credential was checked a moment ago.
     pub caller_cache: CallerCache,
+    /// Who was turned away, and is not on record yet.
+    pub denials: Denials,
     /// How much one client may ask.
     pub limits: Arc<Limits>,
     /// Cancelled when this process begins to stop.
@@ -94,6 +96,7 @@ impl App {
             receipts,
             finder: Finder::default(),
             caller_cache: CallerCache::default(),
+            denials: Denials::default(),
             stopping: CancellationToken::new(),
         })
     }
@@ -113,8 +116,10 @@ pub struct Running {
     server: ServerHandle,
     served: JoinHandle<std::io::Result<()>>,
     stop: CancellationToken,
+    no_more_requests: CancellationToken,
     worker: Option<JoinHandle<()>>,
     follower: JoinHandle<()>,
+    registrar: JoinHandle<()>,
 }
 
 impl Running {
@@ -131,9 +136,10 @@ impl Running {
         config.listen = listener.local_addr()?;
         let url = config.public_url();
         let app = App::open(config).await?;
-        let stop = CancellationToken::new();
+        let (stop, no_more_requests) = (CancellationToken::new(), CancellationToken::new());
         let worker = (!app.config.no_worker).then(|| tokio::spawn(worker::run(app.clone(), stop.clone())));
         let follower = tokio::spawn(search::follow(app.clone(), stop.clone()));
+        let registrar = tokio::spawn(identity::keep_denials(app.clone(), no_more_requests.clone()));
         let data = Data::new(app.clone());
         let server = HttpServer::new(move || {
             HttpApp::new()
@@ -155,7 +161,7 @@ impl Running {
         .run();
         let handle = server.handle();
         let served = tokio::spawn(server);
-        Ok(Self { app, url, server: handle, served, stop, worker, follower })
+        Ok(Self { app, url, server: handle, served, stop, no_more_requests, worker, follower, registrar })
     }
 
     /// Stops gracefully: says for a while that it will stop, as long as the settings want, so that whoever sends requests here
@@ -165,10 +171,14 @@ impl Running {
         tokio::time::sleep(Duration::from_secs(self.app.config.drain_seconds.into())).await;
         self.stop.cancel();
         self.server.stop(true).await;
+        self.no_more_requests.cancel();
         if let Some(worker) = self.worker {
             worker.await.map_err(|error| Error::internal("the worker panicked").because(error))?;
         }
         self.follower.await.map_err(|error| Error::internal("the search index's keeper panicked").because(error))?;
+        self.registrar
+            .await
+            .map_err(|error| Error::internal("the keeper of the audit trail panicked").because(error))?;
         self.served.await.map_err(|error| Error::internal("the server panicked").because(error))??;
         Ok(())
     }

@@ -734,11 +734,24 @@ diesel::table! {
 }
 
 diesel::table! {
-    audit_reads (id) {
+    audit_records (id) {
         id -> Text,
-        user_id -> Text,
-        query -> Text,
-        read_at -> Timestamp,
+        day -> Text,
+        user_id -> Nullable<Text>,
+        outcome -> Text,
+        request -> Text,
+        reason -> Nullable<Text>,
+        times -> BigInt,
+        recorded_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    audit_days (day) {
+        day -> Text,
+        records -> BigInt,
+        sha256 -> Text,
+        closed_at -> Timestamp,
     }
 }
 
@@ -897,7 +910,7 @@ diesel::joinable!(receipt_batches -> statements (statement_id));
 diesel::joinable!(receipts -> receipt_batches (batch_id));
 diesel::joinable!(receipts -> entitlements (entitlement_id));
 diesel::joinable!(receipts -> users (user_id));
-diesel::joinable!(audit_reads -> users (user_id));
+diesel::joinable!(audit_records -> users (user_id));
 diesel::joinable!(model_versions -> models (model_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
@@ -962,7 +975,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     download_excesses,
     models,
     model_versions,
-    audit_reads,
+    audit_records,
+    audit_days,
     takedowns,
     holds,
     recalls,

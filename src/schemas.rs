@@ -19,6 +19,7 @@ macro_rules! schemas {
 /// Each document's name and its schema, in the order of the alphabet.
 pub const SCHEMAS: &[(&str, &str)] = schemas![
     "assessment.v1",
+    "audit-trail.v1",
     "certificate.v1",
     "contract.v1",
     "deletion-attestation.v1",

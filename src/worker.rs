@@ -15,7 +15,7 @@ use crate::events::{dispatch, retention};
 use crate::jobs::{self, Job, Lane, Leased};
 use crate::provenance::publication::Publisher;
 use crate::provenance::sequencer;
-use crate::{catalog, delivery, ledger, market};
+use crate::{catalog, delivery, identity, ledger, market};
 
 /// What works on jobs at once.
 const LANES: [Lane; 2] = [Lane::Any, Lane::Short];
@@ -24,7 +24,7 @@ const COURIERS: usize = 16;
 /// How often an idle worker looks for work; the sequencer and the dispatcher let it gather for as long, and take it at once.
 const IDLE: Duration = Duration::from_millis(100);
 /// How often one looks for what time has ended: abandoned uploads, public notices, assessments, licences past their
-/// term, orders past their deadline, offers past their window, idle negotiations, late recalls; and closes accounts.
+/// term, orders past their deadline, offers past their window, idle negotiations, late recalls; and closes accounts and days of the audit trail.
 const SWEEP: Duration = Duration::from_secs(10 * 60);
 /// How long it waits after a failure of the database.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -208,6 +208,9 @@ async fn sweep(app: App, stop: CancellationToken) {
         }
         if let Err(error) = delivery::trades::pass_deadlines(&app).await {
             tracing::error!(?error, "orders past their deadline could not be moved on");
+        }
+        if let Err(error) = identity::close_days(&app).await {
+            tracing::error!(?error, "days of the audit trail could not be closed");
         }
         if let Err(error) = ledger::close_accounts(&app).await {
             tracing::error!(?error, "accounts could not be closed");

@@ -16,6 +16,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::{App, payload};
 use crate::config::{MAX_JSON_BYTES, MAX_SMALL_SHARD_BYTES};
 use crate::error::{Error, Kind};
+use crate::identity::{self, Denials};
 use crate::types::{Cursor, Page};
 
 /// A handler that has not answered by then is given up.
@@ -50,12 +51,24 @@ pub(super) async fn envelop<B: MessageBody + 'static>(
     };
     let mut response = answered.instrument(span.clone()).await?;
     let status = response.status();
+    note_denial(&response, &route);
     if let Some(metrics) = metrics {
         metrics.request(method.as_str(), &route, status.as_u16(), started.elapsed());
     }
     span.in_scope(|| tracing::info!(status = status.as_u16(), micros = started.elapsed().as_micros(), "answered"));
     set_headers(response.headers_mut(), &id, route.starts_with("/docs/"));
     Ok(payload::until_answered(unread, response))
+}
+
+/// Counts a refusal that belongs in the audit trail.
+fn note_denial<B>(response: &ServiceResponse<B>, route: &str) {
+    let refused = response.response().error().and_then(|error| error.as_error::<Error>());
+    let Some(kind) = refused.map(|error| error.kind).filter(|kind| Denials::concern(*kind)) else { return };
+    let request = response.request();
+    let Some(app) = request.app_data::<Data<App>>() else { return };
+    let user = identity::known_user(app, request);
+    let what = if user.is_some() { request.path() } else { route };
+    app.denials.count(user, &format!("{} {what}", request.method()), kind);
 }
 
 /// The documentation page runs its own scripts and styles; nothing else runs anything.

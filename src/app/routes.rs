@@ -68,7 +68,8 @@ pub fn own(to: &mut impl Routes) {
         .service(identity::routes::register_key)
         .service(identity::routes::list_keys)
         .service(identity::routes::revoke_key)
-        .service(identity::routes::list_audit_reads)
+        .service(identity::routes::list_audit_records)
+        .service(identity::routes::list_audit_days)
         // catalog
         .service(catalog::routes::create_dataset)
         .service(catalog::routes::get_dataset)

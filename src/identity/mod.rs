@@ -8,6 +8,7 @@
 //! Invariant: passwords are kept as Argon2id, every other secret as its SHA-256; none is ever logged or listed.
 //! Invariant: a credential that ended (expired, revoked, signed out) stops working within 5 seconds everywhere.
 //! Invariant: whatever the platform's own people read with their credential is recorded before it is answered.
+//! Invariant: the audit trail only grows, and the log holds the digest of each of its days.
 //! Invariant: an organisation has at least one admin; a key id belongs to one registration for ever.
 
 mod affiliations;
@@ -27,15 +28,18 @@ mod tokens;
 mod users;
 
 pub use affiliations::{affiliate_among, affiliation, vouching_for};
-pub use audit::{AuditRead, AuditedCaller, audit_reads, record_read};
+pub use audit::{
+    AuditDay, AuditOutcome, AuditRecord, AuditedCaller, Denials, audit_days, audit_records, audit_trail, close_days,
+    keep_denials, record_read,
+};
 pub use caller::{Caller, CallerCache, Membership, memberships_of};
 pub use members::{Member, members, put_member, remove_member};
 pub use organisations::{
     NewOrganisation, Organisation, OrganisationState, check_handle, find_organisation, for_member, organisation,
     organisations, register_organisation, require_verified, verify_organisation, visible_organisation,
 };
-pub(crate) use routes::lately_known;
 pub use routes::{MaybeCaller, MaybeReader};
+pub(crate) use routes::{known_user, lately_known};
 pub use signing_keys::{
     SigningKey, holder_of_key, register_key, require_sound, revoke_key, signing_key, signing_key_for, signing_keys,
 };

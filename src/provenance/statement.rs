@@ -91,6 +91,8 @@ text_enum! {
         DeletionAttestation = "deletion-attestation",
         /// Delivery receipts that were committed together.
         ReceiptBatch = "receipt-batch",
+        /// A day of the exchange's audit trail is closed.
+        AuditTrail = "audit-trail",
         /// A lab declares which versions a model was trained on.
         ModelTraining = "model-training",
     }
@@ -121,7 +123,7 @@ impl StatementKind {
         match self {
             Self::Manifest | Self::Terms | Self::KeyRegistration | Self::ModelTraining => Signers::Organisation,
             Self::Assessment | Self::Certificate | Self::Entitlement | Self::ReceiptBatch => Signers::Exchange,
-            Self::ExchangeKey | Self::KeyRevocation | Self::Inspection => Signers::Exchange,
+            Self::ExchangeKey | Self::KeyRevocation | Self::Inspection | Self::AuditTrail => Signers::Exchange,
             Self::Evaluation | Self::EvaluationReceipt => Signers::Exchange,
             Self::Listing | Self::ListingChange | Self::Settlement | Self::EntitlementChange => Signers::Exchange,
             Self::OrderChange

@@ -47,6 +47,10 @@ impl Instant {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self::from_unix_micros(self.unix_micros().saturating_sub(micros))
     }
+    /// The day, in UTC: 2026-01-31. Days sort as their texts do.
+    pub fn day(self) -> String {
+        self.0.date().to_string()
+    }
     /// The calendar year, in UTC.
     pub fn year(self) -> i32 {
         chrono::Datelike::year(&self.0)

@@ -60,7 +60,7 @@ def kinds(exchange):
         yield f"GET {path.split('?')[0]}", exchange.ask("GET", path), False
     for path in closed:
         yield f"GET {path.split('?')[0]} signed in", exchange.ask("GET", path, token=lab), True
-    yield "GET /v1/audit/reads signed in", exchange.ask("GET", "/v1/audit/reads", token=exchange.tokens["operator"]), True
+    yield "GET /v1/audit/records signed in", exchange.ask("GET", "/v1/audit/records", token=exchange.tokens["operator"]), True
     yield "GET /v1/me with a bad token", exchange.ask("GET", "/v1/me", token="x"), True
     for method, path, body in [
         ("POST", "/v1/users", {}), ("POST", "/v1/sessions", {"email": "a@a.example", "password": "0123456789abcdef"}),

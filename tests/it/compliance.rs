@@ -286,9 +286,9 @@ async fn whatever_staff_read_is_recorded_before_it_is_answered() {
     operator.get("/v1/organisations/verse-lab/accounts").await.unwrap();
     trade.lab.get(&path).await.unwrap();
 
-    let reads = operator.get("/v1/audit/reads").await.unwrap();
+    let reads = operator.get("/v1/audit/records?outcome=read").await.unwrap();
     let asked: Vec<&str> =
-        reads["items"].as_array().unwrap().iter().map(|read| read["query"].as_str().unwrap()).collect();
+        reads["items"].as_array().unwrap().iter().map(|read| read["request"].as_str().unwrap()).collect();
     let last = &asked[asked.len() - 5..];
     assert_eq!(
         last,
@@ -297,11 +297,11 @@ async fn whatever_staff_read_is_recorded_before_it_is_answered() {
             "GET /v1/trace?subject=verse-lab",
             "GET /v1/orders/order_01jd0000000000000000000000",
             "GET /v1/organisations/verse-lab/accounts",
-            "GET /v1/audit/reads",
+            "GET /v1/audit/records?outcome=read",
         ],
         "the lab's own read is its own business"
     );
-    assert_eq!(officer.get("/v1/audit/reads").await.unwrap_err().kind, Kind::Forbidden);
+    assert_eq!(officer.get("/v1/audit/records").await.unwrap_err().kind, Kind::Forbidden);
 }
 
 async fn exported(trade: &Trade, format: &str, query: &[(&str, &str)]) -> String {

@@ -6,6 +6,7 @@
 
 mod api_description;
 mod audit;
+mod audit_trail;
 mod authorisation;
 mod catalog;
 mod command_line;

@@ -108,7 +108,7 @@ fn period(query: &UsageQuery, now: Instant) -> Result<(String, String)> {
         let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|date| date.to_string() == text);
         date.ok_or_else(|| Error::invalid(field, format!("{text:?} is not a day such as 2026-01-31")))
     };
-    let today = day(now);
+    let today = now.day();
     let to = read("to", query.to.as_deref().unwrap_or(&today))?;
     let first = format!("{}01", today.get(..8).unwrap_or_default());
     let from = read("from", query.from.as_deref().unwrap_or(&first))?;
@@ -130,12 +130,7 @@ fn after(page: &PageQuery) -> Result<(&str, &str)> {
     }
 }
 
-/// The day of an instant, in UTC: 2026-01-31. Days sort as their texts do.
-fn day(at: Instant) -> String {
-    at.to_string().get(..10).unwrap_or_default().to_string()
-}
-
-/// Its beginning and its end.
+/// The beginning and the end of the day of an instant.
 fn bounds(at: Instant) -> (Instant, Instant) {
     let day = i64::try_from(DAY.as_micros()).unwrap_or(i64::MAX);
     let start = Instant::from_unix_micros(at.unix_micros().div_euclid(day).saturating_mul(day));
@@ -176,7 +171,7 @@ pub(super) fn count(
         }
         if sum.shards > 0 {
             let order = market::order(c, licence.order_id)?;
-            queries::add(c, (licence, &order), (version, &day(start), desk), sum)?;
+            queries::add(c, (licence, &order), (version, &start.day(), desk), sum)?;
             tell_of_excess(c, licence, version, now)?;
         }
     }
@@ -220,7 +215,7 @@ fn expectation(c: &mut Conn, licence: &Entitlement) -> Result<Option<ExpectedDow
 
 /// The first day of the window that ends today.
 fn window(ExpectedDownloads { per_days, .. }: ExpectedDownloads, now: Instant) -> String {
-    day(now.minus(DAY * per_days.saturating_sub(1).unsigned_abs()))
+    now.minus(DAY * per_days.saturating_sub(1).unsigned_abs()).day()
 }
 
 /// How much a licence lets its holder download of a version: a sealed version never changes, and a part never does.
@@ -240,7 +235,7 @@ fn tell_of_excess(c: &mut Conn, licence: &Entitlement, version: VersionId, now: 
     if queries::is_told(c, licence.id, version, &window(expected, now))? {
         return Ok(());
     }
-    queries::insert_told(c, licence.id, version, &day(now))?;
+    queries::insert_told(c, licence.id, version, &now.day())?;
     let reason = format!("{} was downloaded {}", name(c, version)?, more_than(expected));
     history::record(c, licence.id, Some(licence.state.as_str()), "downloads_exceeded", "exchange", &reason, now)
 }

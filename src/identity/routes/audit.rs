@@ -1,24 +1,57 @@
-//! The record of privileged reads over HTTP.
+//! The audit trail over HTTP.
 
 use actix_web::get;
 use actix_web::web::{Data, Query};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::app::App;
 use crate::error::{Problem, Result};
-use crate::identity::{AuditRead, Caller, audit};
+use crate::identity::Caller;
+use crate::identity::audit::{self, AuditDay, AuditOutcome, AuditRecord};
 use crate::types::{Page, PageQuery};
 
-/// Lists what operators and compliance staff read, oldest first.
+/// Which records.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RecordParams {
+    /// `read`: what staff looked at; `denied`: who was turned away; both when absent.
+    #[param(inline)]
+    outcome: Option<AuditOutcome>,
+    /// The `next` of the page before; absent for the first page.
+    cursor: Option<String>,
+    /// The most items wanted, 1 to 1000; 100 when absent.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
+}
+
+/// Lists what operators and compliance staff read, and who was turned away, oldest first.
 ///
-/// Every read that they make with their credential is recorded before it is answered, this one included.
-#[utoipa::path(tag = "identity", security(("bearer" = [])), params(PageQuery), responses(
-    (status = 200, body = Page<AuditRead>),
-    (status = 403, body = Problem, description = "not an operator")))]
-#[get("/v1/audit/reads")]
-pub(crate) async fn list_audit_reads(
+/// Every read that they make with their credential is recorded before it is answered, this one included. Refusals for want of
+/// a credential or of a right are recorded within a second, those that are alike as one.
+#[utoipa::path(tag = "identity", security(("bearer" = [])), params(RecordParams), responses(
+    (status = 200, body = Page<AuditRecord>),
+    (status = 403, body = Problem, description = "not an operator"),
+    (status = 422, body = Problem, description = "a parameter is not acceptable")))]
+#[get("/v1/audit/records")]
+pub(crate) async fn list_audit_records(
     app: Data<App>,
     caller: Caller,
-    page: Query<PageQuery>,
-) -> Result<Page<AuditRead>> {
-    app.db.read(move |c| audit::audit_reads(c, &caller, &page)).await
+    query: Query<RecordParams>,
+) -> Result<Page<AuditRecord>> {
+    let RecordParams { outcome, cursor, limit } = query.into_inner();
+    app.db.read(move |c| audit::audit_records(c, &caller, outcome, &PageQuery { cursor, limit })).await
+}
+
+/// Lists the days of the audit trail that are closed, oldest first.
+///
+/// The statement `audit-trail` of each is in the log: who recomputes a day's digest from its records knows that none was changed or taken
+/// away since.
+#[utoipa::path(tag = "identity", security(("bearer" = [])), params(PageQuery), responses(
+    (status = 200, body = Page<AuditDay>),
+    (status = 403, body = Problem, description = "not an operator")))]
+#[get("/v1/audit/days")]
+pub(crate) async fn list_audit_days(app: Data<App>, caller: Caller, page: Query<PageQuery>) -> Result<Page<AuditDay>> {
+    app.db.read(move |c| audit::audit_days(c, &caller, &page)).await
 }

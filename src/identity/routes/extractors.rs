@@ -14,7 +14,7 @@ use crate::config::MAX_ANONYMOUS_JSON_BYTES;
 use crate::error::{Error, Kind, Result};
 use crate::identity::caller::{self, Presented, SignedIn};
 use crate::identity::{AuditedCaller, Caller, Scope, audit, jwt};
-use crate::types::Digest;
+use crate::types::{Digest, UserId};
 
 type Extracting<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
 
@@ -87,6 +87,12 @@ fn presented(request: &HttpRequest) -> Result<Option<Presented>> {
 pub(crate) fn lately_known(app: &App, request: &HttpRequest) -> Option<Digest> {
     let sha256 = presented(request).ok()??.sha256();
     app.caller_cache.knows(sha256, app.clock.now()).then_some(sha256)
+}
+
+/// Who sent a request, if its credential was checked a moment ago.
+pub(crate) fn known_user(app: &App, request: &HttpRequest) -> Option<UserId> {
+    let sha256 = presented(request).ok()??.sha256();
+    app.caller_cache.find(sha256, app.clock.now()).map(|signed_in| signed_in.caller.user_id)
 }
 
 async fn authenticate(app: &App, presented: Presented) -> Result<SignedIn> {

@@ -108,7 +108,8 @@ pub const TABLE: &[Case] = &[
     row("register_key",        Of(Attic, SIGNERS, Inside),      |t| with(organisation(&t.attic, "/keys"), unsigned(&t.attic))),
     row("list_keys",           Anyone,                          |_| at(organisation(HOUSE, "/keys"))),
     row("list_keys",           Viewers(Attic),                  |t| at(organisation(&t.attic, "/keys"))),
-    row("list_audit_reads",    OPERATOR,                        |_| at("/v1/audit/reads")),
+    row("list_audit_records",  OPERATOR,                        |_| at("/v1/audit/records")),
+    row("list_audit_days",     OPERATOR,                        |_| at("/v1/audit/days")),
     // catalog
     row("create_dataset",      Of(House, EDITORS, Public),      |_| with("/v1/datasets", dataset(HOUSE))),
     row("create_dataset",      Of(Attic, EDITORS, Inside),      |t| with("/v1/datasets", dataset(&t.attic))),

@@ -1,0 +1,118 @@
+//! The audit trail: who was turned away, and how a day of it is closed for good.
+
+use std::time::Duration;
+
+use corpex::error::Kind;
+use corpex::identity::{Caller, PlatformRole, Scope, audit_trail, close_days, record_read};
+use diesel::connection::SimpleConnection as _;
+use serde_json::{Value, json};
+
+use crate::support::TestApp;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The records with this outcome, once they are so many.
+async fn records(app: &TestApp, outcome: &str, least: usize) -> Vec<Value> {
+    let waited = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            let page = app.operator.get(format!("/v1/audit/records?outcome={outcome}&limit=1000")).await.unwrap();
+            let records = page["items"].as_array().unwrap().clone();
+            if records.len() >= least {
+                return records;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    waited.await.expect("what happened is not recorded")
+}
+
+/// The operator who made a record, as the request layer knows them.
+fn of_the_platform(record: &Value) -> Caller {
+    Caller {
+        user_id: record["user_id"].as_str().unwrap().parse().unwrap(),
+        email: "operator@exchange.test".to_string(),
+        platform_role: Some(PlatformRole::Operator),
+        scope: Scope::Read,
+        token_id: None,
+        memberships: Vec::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_turned_away_is_on_record_with_what_they_asked_for_and_why() {
+    let app = TestApp::start().await;
+    let (lab, stranger) = (app.lab("verse-lab", 0).await, app.lab("prose-lab", 0).await);
+    let path = "/v1/organisations/verse-lab/verification";
+    assert_eq!(lab.post(path, &Value::Null).await.unwrap_err().kind, Kind::Forbidden);
+    let stolen = app.anonymous().with_token("cpx_notatoken");
+    for _ in 0..3 {
+        let refused = stolen.get("/v1/organisations/verse-lab/accounts").send::<Value>().await.unwrap_err();
+        assert_eq!(refused.kind, Kind::Unauthenticated);
+    }
+    // What is not there for somebody is not a denial: nobody says whether it is there at all.
+    let hidden = stranger.get("/v1/organisations/verse-lab/accounts").await.unwrap_err();
+    assert_eq!(hidden.kind, Kind::NotFound);
+
+    let denied = records(&app, "denied", 2).await;
+    let known: Vec<_> = denied.iter().filter(|record| !record["user_id"].is_null()).collect();
+    assert_eq!(known.len(), 1, "{denied:#?}");
+    assert_eq!((&known[0]["request"], &known[0]["reason"]), (&json!(format!("POST {path}")), &json!("forbidden")));
+    let unknown = denied.iter().filter(|record| record["user_id"].is_null());
+    let of_the_thief = unknown.filter(|record| record["request"] == "GET /v1/organisations/{handle}/accounts");
+    let times: i64 = of_the_thief
+        .inspect(|record| assert_eq!(record["reason"], "unauthenticated"))
+        .map(|record| record["times"].as_i64().unwrap())
+        .sum();
+    assert_eq!(times, 3);
+    assert!(!json!(denied).to_string().contains("cpx_"), "no credential is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_loses_no_denial() {
+    let mut app = TestApp::start().await;
+    let lab = app.lab("verse-lab", 0).await;
+    assert_eq!(lab.get("/v1/audit/records").await.unwrap_err().kind, Kind::Forbidden);
+    app.restart().await;
+    let page = app.operator.get("/v1/audit/records?outcome=denied").await.unwrap();
+    assert_eq!(page["items"].as_array().unwrap().len(), 1, "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_of_the_audit_trail_is_closed_and_nothing_can_be_taken_from_it_unseen() {
+    let app = TestApp::start().await;
+    app.operator.get("/v1/audit/records").await.unwrap();
+    close_days(app.app()).await.unwrap();
+    let days = app.operator.get("/v1/audit/days").await.unwrap();
+    assert_eq!(days["items"], json!([]), "today goes on");
+
+    let read = records(&app, "read", 3).await;
+    let today = read[0]["day"].as_str().unwrap().to_string();
+    app.clock.advance(DAY);
+    close_days(app.app()).await.unwrap();
+    close_days(app.app()).await.unwrap();
+    let days = app.operator.get("/v1/audit/days").await.unwrap()["items"].as_array().unwrap().clone();
+    assert_eq!(days.len(), 1, "{days:?}");
+    assert_eq!((&days[0]["day"], &days[0]["records"]), (&json!(today), &json!(read.len())));
+
+    // An instance whose clock is behind adds nothing to a day that is closed.
+    let db = app.app().db.clone();
+    let (operator, behind) = (of_the_platform(&read[0]), app.clock.now().minus(DAY));
+    db.write(move |c| record_read(c, &operator, "GET /late", behind).map(drop)).await.unwrap();
+    let late = records(&app, "read", read.len() + 1).await;
+    let late = late.iter().find(|record| record["request"] == "GET /late").unwrap();
+    assert!(late["day"].as_str().unwrap() > today.as_str(), "{late}");
+    assert_eq!(db.read(audit_trail).await.unwrap(), Vec::<String>::new());
+
+    let unseen = format!("DELETE FROM audit_records WHERE id = '{}'", read[1]["id"].as_str().unwrap());
+    let refused = unseen.clone();
+    let refused = db.write(move |c| Ok(c.batch_execute(&refused)?)).await.unwrap_err();
+    assert!(format!("{refused:?}").contains("append-only"), "{refused:?}");
+    let by_its_owner = match db.read(|c| Ok(matches!(c, corpex::db::Conn::Sqlite(_)))).await.unwrap() {
+        true => format!("DROP TRIGGER audit_records_refuse_DELETE; {unseen}"),
+        false => format!("ALTER TABLE audit_records DISABLE TRIGGER USER; {unseen}"),
+    };
+    db.write(move |c| Ok(c.batch_execute(&by_its_owner)?)).await.unwrap();
+    let found = db.read(audit_trail).await.unwrap().join("\n");
+    assert!(found.contains(&format!("the audit trail of {today} has {} records", read.len() - 1)), "{found}");
+    app.abandon().await;
+}
