@@ -143,13 +143,13 @@ async fn check_object(app: &App, object: &StoredObject, progress: &Progress) -> 
 
 /// Looks for objects, written before `before`, that no record, no open upload and no job refers to.
 async fn orphans(app: &App, before: Instant, findings: &mut Vec<String>) -> Result<()> {
-    let mark = publication::mark_key(&app.db, &app.keys, &app.config.log_origin).await?;
+    let marks = publication::mark_keys(&app.db, &app.keys, &app.config.log_origin).await?;
     let mut after: Option<StorageKey> = None;
     loop {
         let held = app.store.held(after.as_ref()).await?;
         let Some(last) = held.last() else { return Ok(()) };
         after = Some(last.key.clone());
-        let old = held.into_iter().filter(|object| object.written_at < before && object.key != mark);
+        let old = held.into_iter().filter(|object| object.written_at < before && !marks.contains(&object.key));
         let keys: Vec<_> = old.map(|object| object.key).collect();
         for key in app.db.read(move |c| stored::without_owner(c, keys)).await? {
             let text = key.to_string();

@@ -4,6 +4,10 @@
 //! witnesses do, each by itself. A database that is restored from an old backup is then found out before it signs a
 //! second history: the mark, or a witness, knows of more entries than it holds.
 //!
+//! A lease cannot hold up what is on its way to the store: what a sequencer sent before it was cut off may arrive when another leads,
+//! and has gone on. So the mark has several places. Each change of the sequencer moves on to the next, and the mark is the
+//! largest of all.
+//!
 //! Invariant: whoever was shown a checkpoint, the mark is at least as far.
 
 use std::sync::Arc;
@@ -11,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
+use futures_util::future::try_join_all;
 
 use super::exchange_keys;
 use super::note::Checkpoint;
@@ -25,6 +30,8 @@ use crate::types::Instant;
 
 /// The most batches that are signed before the log is published once.
 const MAX_BATCHES: usize = 20;
+/// How many places the mark has: what was sent to one of them would have to be on its way for as many changes of the sequencer.
+const PLACES: i64 = 32;
 /// How often an idle log is compared with what the object store and the witnesses remember; the first time at the start.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -104,7 +111,7 @@ impl Publisher {
         let (keys, origin, owner) = (self.keys.clone(), self.origin.clone(), self.owner.clone());
         let signed = self.db.read(move |c| sequencer::unpublished(c, &keys, &origin, &owner, now)).await?;
         match signed {
-            Some(checkpoint) => self.publish(checkpoint, now).await,
+            Some((checkpoint, epoch)) => self.publish(checkpoint, epoch, now).await,
             None => {
                 // Somebody else extends the log, and may have shown more of it.
                 self.shown = None;
@@ -113,10 +120,9 @@ impl Publisher {
         }
     }
 
-    async fn publish(&mut self, checkpoint: Checkpoint, now: Instant) -> Result<()> {
-        self.store
-            .put(&mark_key(&self.db, &self.keys, &self.origin).await?, Bytes::from(checkpoint.note.clone()))
-            .await?;
+    async fn publish(&mut self, checkpoint: Checkpoint, epoch: i64, now: Instant) -> Result<()> {
+        let place = place(&first_key(&self.db, &self.keys, &self.origin).await?, epoch);
+        self.store.put(&place, Bytes::from(checkpoint.note.clone())).await?;
         self.shown = Some(Some(checkpoint.clone()));
         let note = self.witnesses.cosign(&self.db, &checkpoint).await?;
         let (owner, size) = (self.owner.clone(), checkpoint.tree_size);
@@ -152,7 +158,20 @@ impl Publisher {
 /// # Errors
 /// `Unverified` when what it remembers is none; those of the store and the database.
 pub async fn mark(db: &Db, store: &Store, keys: &Arc<ExchangeKeys>, origin: &str) -> Result<Option<Checkpoint>> {
-    let stored = match store.read(&mark_key(db, keys, origin).await?, None).await {
+    let places = mark_keys(db, keys, origin).await?;
+    let found = try_join_all(places.iter().map(|place| remembered(db, store, keys, origin, place))).await?;
+    Ok(found.into_iter().flatten().max_by_key(|checkpoint| checkpoint.tree_size))
+}
+
+/// The checkpoint at one of the mark's places.
+async fn remembered(
+    db: &Db,
+    store: &Store,
+    keys: &Arc<ExchangeKeys>,
+    origin: &str,
+    place: &StorageKey,
+) -> Result<Option<Checkpoint>> {
+    let stored = match store.read(place, None).await {
         Ok(bytes) => bytes.try_collect::<Vec<Bytes>>().await?.concat(),
         Err(error) if error.kind == Kind::NotFound => return Ok(None),
         Err(error) => return Err(error),
@@ -165,12 +184,24 @@ pub async fn mark(db: &Db, store: &Store, keys: &Arc<ExchangeKeys>, origin: &str
     opened.map(Some).map_err(|error| unreadable(error.detail))
 }
 
-/// Where the object store remembers how far a log is: a place for each log, and a log is its origin and its first key.
+/// Where the object store remembers how far a log is: places for each log, and a log is its origin and its first key.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn mark_key(db: &Db, keys: &Arc<ExchangeKeys>, origin: &str) -> Result<StorageKey> {
+pub async fn mark_keys(db: &Db, keys: &Arc<ExchangeKeys>, origin: &str) -> Result<Vec<StorageKey>> {
+    let first = first_key(db, keys, origin).await?;
+    Ok((0..PLACES).map(|number| place(&first, number)).collect())
+}
+
+pub(super) async fn first_key(db: &Db, keys: &Arc<ExchangeKeys>, origin: &str) -> Result<String> {
     let (keys, origin) = (keys.clone(), origin.to_string());
-    let first = db.read(move |c| exchange_keys::first_log_vkey(c, &keys, &origin)).await?;
-    Ok(StorageKey::named(&format!("log {first}")))
+    db.read(move |c| exchange_keys::first_log_vkey(c, &keys, &origin).map(|key| key.to_string())).await
+}
+
+/// The place of the mark in an epoch of the sequencer's lease.
+pub(super) fn place(first_key: &str, epoch: i64) -> StorageKey {
+    match epoch.rem_euclid(PLACES) {
+        0 => StorageKey::named(&format!("log {first_key}")),
+        number => StorageKey::named(&format!("log {first_key} {number}")),
+    }
 }

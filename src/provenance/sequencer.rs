@@ -84,18 +84,17 @@ pub fn integrate(
     Ok(Some(Signed { checkpoint: store_checkpoint(c, next, now)?, is_full }))
 }
 
-/// The last signed checkpoint, if it is not published yet and `owner` still holds the lease.
+/// The last signed checkpoint, if it is not published yet and `owner` still holds the lease; and the epoch of the lease.
 pub(super) fn unpublished(
     c: &mut Conn,
     keys: &ExchangeKeys,
     origin: &str,
     owner: &str,
     now: Instant,
-) -> Result<Option<Checkpoint>> {
-    let holds =
-        queries::find_lease(c, LEASE_NAME)?.is_some_and(|lease| lease.owner == owner && lease.leased_until > now);
-    match (holds, last_checkpoint(c, keys, origin)?) {
-        (true, Some(last)) if Some(last.tree_size) != published_size(c)? => Ok(Some(last)),
+) -> Result<Option<(Checkpoint, i64)>> {
+    let held = queries::find_lease(c, LEASE_NAME)?.filter(|lease| lease.owner == owner && lease.leased_until > now);
+    match (held, last_checkpoint(c, keys, origin)?) {
+        (Some(lease), Some(last)) if Some(last.tree_size) != published_size(c)? => Ok(Some((last, lease.epoch))),
         _ => Ok(None),
     }
 }
