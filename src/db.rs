@@ -125,7 +125,9 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
+        let span = tracing::debug_span!("transaction", kind = "read");
         self.on_blocking_thread(move |db| {
+            let _within = span.enter();
             let mut conn = db.readers.begin(begin_read)?;
             let _at_hand = AtHand::new(&db.facts, Memory::Learns);
             finish(&mut conn, work)

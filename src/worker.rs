@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::compliance::{self, takedowns};
@@ -90,7 +91,8 @@ async fn next(app: &App, owner: &str, lane: Lane) -> Result<Option<Leased>> {
 async fn run_one(app: &App, leased: Leased, stop: &CancellationToken) {
     // A task of its own, so that a job that panics fails alone. It ends with us when it is given up.
     let (whole, job) = (app.clone(), leased.job.clone());
-    let task = AbortOnDropHandle::new(tokio::spawn(async move { perform(&whole, job).await }));
+    let span = tracing::info_span!("job", job = ?leased.job, attempts = leased.attempts);
+    let task = AbortOnDropHandle::new(tokio::spawn(async move { perform(&whole, job).await }.instrument(span)));
     let performed = tokio::select! {
         outcome = task => Some(outcome.unwrap_or_else(|panic| Err(Error::internal("a job panicked").because(panic)))),
         () = keep_lease(app, &leased) => None,

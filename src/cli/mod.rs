@@ -28,6 +28,7 @@ mod search;
 mod serve;
 mod shards;
 mod subset;
+mod telemetry;
 mod trace;
 mod verify;
 mod witness;

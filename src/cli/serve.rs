@@ -1,13 +1,11 @@
 //! `corpex serve`, `worker` and `migrate`: the server's side of the program.
 
-use std::io::IsTerminal as _;
-
 use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use super::output::Out;
+use super::telemetry::Telemetry;
 use crate::app::{App, Running, until_signalled};
 use crate::config::Config;
 use crate::error::Result;
@@ -35,24 +33,28 @@ pub(super) struct Migrate {
 
 impl Serve {
     pub(super) async fn run(self) -> Result<()> {
-        start_logging(self.config.log_json);
+        let telemetry = Telemetry::start(self.config.log_json)?;
         let running = Running::start(self.config).await?;
         eprintln!("serving on {}", running.url);
         until_signalled().await?;
-        running.stop().await
+        let stopped = running.stop().await;
+        telemetry.stop().await;
+        stopped
     }
 }
 
 impl Worker {
     pub(super) async fn run(self) -> Result<()> {
-        start_logging(self.config.log_json);
+        let telemetry = Telemetry::start(self.config.log_json)?;
         let app = App::open(self.config).await?;
         let stop = CancellationToken::new();
         let working = tokio::spawn(worker::run(app, stop.clone()));
         eprintln!("working");
         until_signalled().await?;
         stop.cancel();
-        working.await.map_err(|error| crate::error::Error::internal("the worker panicked").because(error))
+        let worked = working.await.map_err(|error| crate::error::Error::internal("the worker panicked").because(error));
+        telemetry.stop().await;
+        worked
     }
 }
 
@@ -61,16 +63,5 @@ impl Migrate {
         let db = crate::db::Db::open(&self.config.database_url(), 1)?;
         db.migrate().await?;
         out.result(&json!({ "migrated": true }), || "the schema is up to date".to_string())
-    }
-}
-
-/// Logs to standard error; `RUST_LOG` chooses what (default `info`).
-pub(super) fn start_logging(json: bool) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
-    let started = if json { builder.json().try_init() } else { builder.try_init() };
-    if let Err(error) = started {
-        eprintln!("logging was started before: {error}");
     }
 }

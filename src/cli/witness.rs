@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::serve::start_logging;
+use super::telemetry::Telemetry;
 use crate::app::until_signalled;
 use crate::error::{Error, Result};
 use crate::provenance::note::VerifierKey;
@@ -38,7 +38,7 @@ pub(super) struct Witness {
 
 impl Witness {
     pub(super) async fn run(self) -> Result<()> {
-        start_logging(self.log_json);
+        let telemetry = Telemetry::start(self.log_json)?;
         if let Some(other) = self.key.iter().find(|key| key.name != self.origin) {
             return Err(Error::invalid(
                 "key",
@@ -51,6 +51,8 @@ impl Witness {
         eprintln!("witness {vkey}");
         eprintln!("serving on http://{}", serving.address);
         until_signalled().await?;
-        serving.stop().await
+        let stopped = serving.stop().await;
+        telemetry.stop().await;
+        stopped
     }
 }

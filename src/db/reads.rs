@@ -65,7 +65,7 @@ impl Reader {
     {
         let (caller, answer) = oneshot::channel();
         let reader = self.clone();
-        let read = Queued { work, caller, span: tracing::Span::current() };
+        let read = Queued { work, caller, span: tracing::debug_span!("transaction", kind = "shared read") };
         self.lane.queue(Box::new(read), move |group| reader.work_off(group));
         answer.await.map_err(|error| Error::internal("the read was given up").because(error))?
     }

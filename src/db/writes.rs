@@ -139,7 +139,8 @@ impl Writer {
             return Err(busy());
         }
         let ((caller, mut answer), claim) = (oneshot::channel(), Claim::default());
-        let (writer, span) = (self.clone(), tracing::Span::current());
+        // Its time is that of the wait, too.
+        let (writer, span) = (self.clone(), tracing::debug_span!("transaction", kind = "write"));
         let given_up = GivenUp(claim.clone());
         let write = Queued { work, is_gathered, value: None, caller, claim, span };
         self.lane.queue(Box::new(write), move |group| writer.work_off(group));

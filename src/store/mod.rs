@@ -23,6 +23,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use serde::{Deserialize, Serialize};
+use tracing::Instrument as _;
 use url::Url;
 use utoipa::ToSchema;
 
@@ -128,21 +129,25 @@ pub enum Store {
     S3(S3Store),
 }
 
-/// Calls the same method of whichever store it is.
+/// Calls the same method of whichever store it is, in a span of its own.
 macro_rules! either {
-    ($self:ident, $store:ident => $call:expr) => {
-        match $self {
-            Store::Local($store) => $call,
-            Store::S3($store) => $call,
-        }
-    };
+    ($self:ident.$operation:ident($($argument:expr),*)) => {{
+        let span = tracing::debug_span!("store", operation = stringify!($operation));
+        let called = async {
+            match $self {
+                Store::Local(store) => store.$operation($($argument),*).await,
+                Store::S3(store) => store.$operation($($argument),*).await,
+            }
+        };
+        called.instrument(span).await
+    }};
 }
 
 /// The same, of a call that changes the store.
 macro_rules! change {
-    ($self:ident, $store:ident => $call:expr) => {{
+    ($self:ident.$operation:ident($($argument:expr),*)) => {{
         failpoints::pass(Site::StoreChange)?;
-        let changed = either!($self, $store => $call)?;
+        let changed = either!($self.$operation($($argument),*))?;
         failpoints::pass(Site::StoreChanged)?;
         Ok(changed)
     }};
@@ -171,7 +176,7 @@ impl Store {
 
     /// Begins an upload in parts to `key` and gives the store's name for it, the multipart id.
     pub async fn begin_multipart(&self, key: &StorageKey) -> Result<String> {
-        change!(self, store => store.begin_multipart(key).await)
+        change!(self.begin_multipart(key))
     }
 
     /// A URL to which one part, of exactly `size_bytes`, can be PUT until `now + ttl`.
@@ -196,7 +201,7 @@ impl Store {
     /// The parts that stand, by number. An upload that was completed or aborted has none, or is
     /// [`Kind::NotFound`].
     pub async fn parts(&self, key: &StorageKey, multipart_id: &str) -> Result<Vec<Part>> {
-        either!(self, store => store.parts(key, multipart_id).await)
+        either!(self.parts(key, multipart_id))
     }
 
     /// Makes the object out of its parts and ends the upload; its URLs are dead from then on. May be repeated
@@ -206,40 +211,40 @@ impl Store {
     /// object without bytes.
     pub async fn complete_multipart(&self, key: &StorageKey, multipart_id: &str, parts: &[Part]) -> Result<()> {
         let parts = in_order(parts)?;
-        change!(self, store => store.complete_multipart(key, multipart_id, parts).await)
+        change!(self.complete_multipart(key, multipart_id, parts))
     }
 
     /// Ends an upload and forgets its parts. No error when it has ended already.
     pub async fn abort_multipart(&self, key: &StorageKey, multipart_id: &str) -> Result<()> {
-        change!(self, store => store.abort_multipart(key, multipart_id).await)
+        change!(self.abort_multipart(key, multipart_id))
     }
 
     /// Writes a small object at once.
     pub async fn put(&self, key: &StorageKey, bytes: Bytes) -> Result<()> {
-        change!(self, store => store.put(key, bytes).await)
+        change!(self.put(key, bytes))
     }
 
     /// What the store knows of an object, if it is there.
     pub async fn head(&self, key: &StorageKey) -> Result<Option<ObjectInfo>> {
-        either!(self, store => store.head(key).await)
+        either!(self.head(key))
     }
 
     /// Reads an object, or the bytes of it from `range.start` up to, but not including, `range.end`.
     ///
     /// [`Kind::NotFound`] when it is not there, [`Kind::RangeNotSatisfiable`] when the range is not within it.
     pub async fn read(&self, key: &StorageKey, range: Option<Range<u64>>) -> Result<ByteStream> {
-        either!(self, store => store.read(key, range).await)
+        either!(self.read(key, range))
     }
 
     /// Deletes an object. No error when it is not there.
     pub async fn delete(&self, key: &StorageKey) -> Result<()> {
-        change!(self, store => store.delete(key).await)
+        change!(self.delete(key))
     }
 
     /// The objects whose keys sort after `after`, in order, some hundreds at a time; none when there are no more. What is written
     /// or deleted meanwhile may be among them or not.
     pub async fn held(&self, after: Option<&StorageKey>) -> Result<Vec<HeldObject>> {
-        either!(self, store => store.held(after).await)
+        either!(self.held(after))
     }
 
     /// A URL from which the object can be downloaded, whole or by ranges, until `now + ttl`, under a media type
@@ -260,7 +265,7 @@ impl Store {
 
     /// Whether the store can be used now: the directory written to, the bucket reached.
     pub async fn check(&self) -> Result<()> {
-        either!(self, store => store.check().await)
+        either!(self.check())
     }
 }
 

@@ -143,6 +143,7 @@ impl Keeper {
                     let mut exchange = exchange.lock().unwrap();
                     gave_way |= exchange.has_said("a failpoint gives way");
                     if !exchange.is_running() {
+                        gave_way = true;
                         exchange.set("FAILPOINTS", String::new());
                         exchange.start();
                     }

@@ -54,6 +54,7 @@ mod store;
 mod subscriptions;
 mod support;
 mod takedowns;
+mod telemetry;
 mod tidy;
 mod transfer;
 mod usage;
