@@ -184,7 +184,8 @@ impl Source {
     fn settings(&self) -> &'static str {
         match self {
             Source::Postgres(_) => {
-                "SET TIME ZONE 'UTC'; SET lock_timeout = '10s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s'"
+                // Who vanished or froze amid a transaction leaves its locks, and others wait for those: not for long.
+                "SET TIME ZONE 'UTC'; SET lock_timeout = '10s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '5s'"
             }
             Source::SqliteWriter(_) => {
                 "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000; PRAGMA foreign_keys = ON"
