@@ -69,7 +69,7 @@ pub(super) fn review(
     let listing = match (listing.state, obstacle) {
         (Listed | Paused, Some(reason)) => advance(c, keys, listing, Suspended, actor, &reason, now)?,
         (Suspended, None) => {
-            let before = history::last(c, listing.id)?.and_then(|step| step.from_state);
+            let before = history::last_into(c, listing.id, Suspended.as_str())?.and_then(|step| step.from_state);
             let before = before.ok_or_else(|| Error::internal(format!("{} was never suspended", listing.id)))?;
             advance(c, keys, listing, before.parse()?, actor, "nothing stands against it any more", now)?
         }
