@@ -142,8 +142,7 @@ async fn sequence(app: App, owner: String, stop: CancellationToken) {
         };
         tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => {} }
     }
-    let now = app.clock.now();
-    if let Err(error) = app.db.write(move |c| sequencer::release(c, &owner, now)).await {
+    if let Err(error) = app.db.write(move |c| sequencer::release(c, &owner)).await {
         tracing::warn!(?error, "the sequencer's lease was not given up; it will lapse");
     }
 }
@@ -161,8 +160,7 @@ async fn tell(app: App, owner: String, stop: CancellationToken) {
         };
         tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => {} }
     }
-    let now = app.clock.now();
-    if let Err(error) = app.db.write(move |c| dispatch::release(c, &owner, now)).await {
+    if let Err(error) = app.db.write(move |c| dispatch::release(c, &owner)).await {
         tracing::warn!(?error, "the dispatcher's lease was not given up; it will lapse");
     }
 }

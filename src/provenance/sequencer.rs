@@ -172,12 +172,12 @@ pub fn check(c: &mut Conn, limit: Duration, now: Instant) -> Result<()> {
     }
 }
 
-/// Gives the lease up at a graceful stop, so that another sequencer need not wait for it to lapse.
-pub fn release(c: &mut Conn, owner: &str, now: Instant) -> Result<()> {
+/// Gives the lease up at a graceful stop, so that another sequencer, by whatever clock, need not wait for it to lapse.
+pub fn release(c: &mut Conn, owner: &str) -> Result<()> {
     if let Some(lease) = queries::find_lease(c, LEASE_NAME)?
         && lease.owner == owner
     {
-        queries::set_lease(c, LEASE_NAME, lease.epoch, owner, lease.epoch, now)?;
+        queries::set_lease(c, LEASE_NAME, lease.epoch, owner, lease.epoch, Instant::from_unix_micros(0))?;
     }
     Ok(())
 }

@@ -232,8 +232,7 @@ async fn nothing_appears_before_a_cursor_that_was_handed_out() {
             tokio::spawn(async move {
                 loop {
                     dispatch::step(&app, owner).await.unwrap();
-                    let now = app.clock.now();
-                    app.db.write(move |c| dispatch::release(c, owner, now)).await.unwrap();
+                    app.db.write(move |c| dispatch::release(c, owner)).await.unwrap();
                     tokio::time::sleep(Duration::from_millis(3)).await;
                 }
             })
