@@ -4,7 +4,6 @@ import argparse
 import signal
 import sys
 import tempfile
-import time
 
 import access_tokens
 import bodies
@@ -41,27 +40,16 @@ with tempfile.TemporaryDirectory(prefix="attack-") as folder:
         "injection": lambda: traces.inject(exchange),
     }
     chosen = options.only.split(",") if options.only else list(attacks)
-    summary = []
-
-    def attempt(name, attack):
-        """Runs one attack, and counts what it checked and found."""
-        checked, found, began = exchange.checked, len(exchange.breaches), time.monotonic()
-        print(f"{name}: begins", flush=True)
-        attack()
-        took = time.monotonic() - began
-        summary.append(f"{name:12} {exchange.checked - checked:7} checks {len(exchange.breaches) - found:4} breaches {took:6.0f} s")
 
     try:
         exchange.start()
         for name in chosen:
-            attempt(name, attacks[name])
+            exchange.attempt(name, attacks[name])
             if exchange.server.poll() is not None:
                 exchange.breach(f"the server ended during {name}, with {exchange.server.returncode}")
                 break
     finally:
         code = exchange.stop() if exchange.server else None
     exchange.expect(code == 0, "the server stops in peace", code)
-    attempt("traces", lambda: traces.search(exchange))
-    print("\n".join(["", *summary]))
-    print(f"{exchange.checked} checks, {len(exchange.breaches)} breaches; seed {options.seed}")
-    sys.exit(1 if exchange.breaches else 0)
+    exchange.attempt("traces", lambda: traces.search(exchange))
+    sys.exit(exchange.conclude(options.seed))

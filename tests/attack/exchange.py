@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 
+from verdict import Verdict
+
 LIMITS_OFF = {"CORPEX_REQUESTS_PER_TOKEN": "0", "CORPEX_REQUESTS_PER_ADDRESS": "0", "CORPEX_ATTEMPTS": "0"}
 PASSWORD = "not to be found anywhere 7f3a"
 
@@ -31,13 +33,14 @@ class Answer:
         return f"{self.status} {self.headers.get('content-type', '')} {self.body[:160]!r}"
 
 
-class Exchange:
+class Exchange(Verdict):
     """A corpex on loopback, with the demo's people and their trade in it."""
 
     def __init__(self, program, folder):
+        super().__init__()
         self.program, self.folder = program, pathlib.Path(folder)
         self.data, self.log = self.folder / "data", self.folder / "serve.log"
-        self.breaches, self.checked, self.secrets, self.server = [], 0, {}, None
+        self.secrets, self.server = {}, None
 
     def start(self):
         """Lets the demo make people and a trade, then serves what it left."""
@@ -72,17 +75,6 @@ class Exchange:
                 self.server.kill()
                 self.breach("the server did not stop within 60 seconds of SIGTERM")
         return self.server.returncode
-
-    def breach(self, what):
-        """Notes something that must not be."""
-        self.breaches.append(what)
-        print(f"BREACH {what}", flush=True)
-
-    def expect(self, holds, what, came):
-        """Counts a check, and notes a breach where it does not hold."""
-        self.checked += 1
-        if not holds:
-            self.breach(f"{what}: came {came}")
 
     def connect(self):
         return socket.create_connection(("127.0.0.1", self.port), timeout=10)
