@@ -13,6 +13,7 @@
 
 mod columns;
 pub mod draw;
+mod extent;
 mod footer;
 mod layout;
 mod lines;

@@ -19,16 +19,17 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::record::reader::RowIter;
 use parquet::schema::types::Type;
 
+use super::extent::Extent;
 use super::source::Source;
 use super::unpacking::{Limits, Packing, unpack};
 
 /// What is asked of the source at a time.
 const WINDOW_BYTES: u64 = 1 << 20;
 /// The largest page, packed or not.
-const MAX_PAGE_BYTES: u64 = 64 << 20;
+pub(super) const MAX_PAGE_BYTES: u64 = 64 << 20;
 /// What Brotli reads at a time.
 const BROTLI_BUFFER: usize = 4096;
-/// What the pages of all columns take at a time.
+/// What the pages of all columns take at a time, and what they come to when they are decoded.
 const MAX_HELD_BYTES: u64 = 512 << 20;
 
 /// A part of a source, kept for what is asked next: whoever reads one column reads on.
@@ -101,9 +102,12 @@ impl Budget {
         Self { limits, size_bytes, held: AtomicU64::new(0), unpacked: AtomicU64::new(0) }
     }
 
-    fn take(&self, bytes: u64) -> Result<()> {
+    fn unpack(&self, bytes: u64) -> Result<()> {
         let unpacked = self.unpacked.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        self.limits.check(unpacked, self.size_bytes)?;
+        Ok(self.limits.check(unpacked, self.size_bytes)?)
+    }
+
+    fn hold(&self, bytes: u64) -> Result<()> {
         match self.held.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) {
             held if held > MAX_HELD_BYTES => {
                 Err(fault(format!("its pages need more than {MAX_HELD_BYTES} bytes at a time")))
@@ -133,7 +137,8 @@ impl RowGroupReader for RowGroup<'_> {
         let rows = usize::try_from(self.metadata.num_rows()).map_err(|_| fault("its number of rows is negative"))?;
         let window = Arc::new(Window::new(self.source.clone()));
         let packed = SerializedPageReader::new(window, &as_packed, rows, None)?;
-        Ok(Box::new(Pages { packed, compression: column.compression(), budget: self.budget.clone(), held: [0; 2] }))
+        let (compression, extent) = (column.compression(), Extent::of(column.column_descr()));
+        Ok(Box::new(Pages { packed, compression, extent, budget: self.budget.clone(), held: [0; 2] }))
     }
     fn get_column_bloom_filter(&self, _: usize) -> Option<&Sbbf> {
         None
@@ -147,8 +152,9 @@ impl RowGroupReader for RowGroup<'_> {
 struct Pages {
     packed: SerializedPageReader<Window>,
     compression: Compression,
+    extent: Extent,
     budget: Arc<Budget>,
-    /// The sizes of the dictionary and of the last page of values.
+    /// What the dictionary and the last page of values take.
     held: [u64; 2],
 }
 
@@ -160,23 +166,18 @@ impl Pages {
         }
         let page = self.unpacked(page)?;
         let size = length(page.buffer());
+        self.budget.unpack(size)?;
+        let size = size.saturating_add(self.extent.take(&page)?);
         if let Some(held) = self.held.get_mut(place) {
             *held = size;
         }
-        self.budget.take(size)?;
+        self.budget.hold(size)?;
         Ok(page)
     }
 
     fn unpacked(&self, mut page: Page) -> Result<Page> {
         match &mut page {
-            Page::DataPage { buf, .. } => *buf = unpacked(buf, self.compression)?,
-            Page::DictionaryPage { buf, num_values, .. } => {
-                *buf = unpacked(buf, self.compression)?;
-                // A value takes a bit at least; the library makes room for as many as there are said to be.
-                if u64::from(*num_values) > length(buf).saturating_mul(8) {
-                    return Err(fault(format!("a dictionary of {} bytes cannot have {num_values} values", buf.len())));
-                }
-            }
+            Page::DataPage { buf, .. } | Page::DictionaryPage { buf, .. } => *buf = unpacked(buf, self.compression)?,
             Page::DataPageV2 { is_compressed: false, .. } => {}
             Page::DataPageV2 { buf, def_levels_byte_len, rep_levels_byte_len, .. } => {
                 let levels =
@@ -221,7 +222,7 @@ fn read_whole(unpacked: impl Read) -> Result<Bytes> {
     Ok(bytes.into())
 }
 
-fn too_large() -> ParquetError {
+pub(super) fn too_large() -> ParquetError {
     fault(format!("a page unpacks to more than {MAX_PAGE_BYTES} bytes"))
 }
 
@@ -258,7 +259,7 @@ fn unsnapped(packed: &[u8]) -> Result<Bytes> {
     Ok(snap::raw::Decoder::new().decompress_vec(packed).map_err(snapped)?.into())
 }
 
-fn length(bytes: &[u8]) -> u64 {
+pub(super) fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 

@@ -7,19 +7,26 @@ use parquet::basic::{ConvertedType, LogicalType, Type as PhysicalType};
 use parquet::errors::Result;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::record::reader::TreeBuilder;
-use parquet::schema::types::Type;
+use parquet::schema::types::{ColumnDescPtr, Type};
 use serde_json::Value;
 
 use super::columns::ColumnType;
+use super::extent::MAX_DECIMAL_BYTES;
 use super::footer;
-use super::pages::{Budget, RowGroup, Window, fault};
+use super::pages::{Budget, RowGroup, Window, fault, length};
 use super::source::Source;
 use super::unpacking::Limits;
 
 /// The most columns that a file may have, those within others counted each.
 const MAX_LEAVES: usize = 1000;
-/// How many values of a column are decoded at a time.
+/// The most digits of a decimal; those behind the point are no more.
+const MAX_DIGITS: i32 = 1000;
+/// How many rows of a column are decoded at a time, where none is longer than the other.
 const BATCH: usize = 256;
+/// What rows may come to as JSON whatever the size of the file.
+const FREE_ROW_BYTES: u64 = 64 << 20;
+/// What rows may come to for each byte of the file, after that: a column of nothing but nulls, or of one value, takes next to none.
+const ROW_RATIO: u64 = 4096;
 
 /// What a table shows as it is read.
 pub(super) trait Reading {
@@ -53,21 +60,32 @@ fn read_whole(source: &Arc<dyn Source>, limits: Limits, reading: &mut dyn Readin
     if schema.num_columns() > MAX_LEAVES {
         return Err(fault(format!("it has {} columns, more than {MAX_LEAVES}", schema.num_columns())));
     }
+    let is_long = |column: &&ColumnDescPtr| {
+        let bytes = u64::try_from(column.type_length()).unwrap_or(0);
+        column.converted_type() == ConvertedType::DECIMAL
+            && (column.type_precision() > MAX_DIGITS || bytes > MAX_DECIMAL_BYTES)
+    };
+    if let Some(column) = schema.columns().iter().find(is_long) {
+        return Err(fault(format!("the decimal {} has more than {MAX_DIGITS} digits", column.name())));
+    }
     for field in schema.root_schema().get_fields() {
         reading.column(field.name(), kind_of(field));
     }
     let budget = Arc::new(Budget::new(limits, source.size_bytes()));
+    let repeats = schema.columns().iter().any(|column| column.max_rep_level() > 0);
+    let batch = if repeats { 1 } else { BATCH };
+    let most = FREE_ROW_BYTES.saturating_add(source.size_bytes().saturating_mul(ROW_RATIO)).min(limits.unpacked_bytes);
     let (mut index, mut shown) = (0_u64, 0_u64);
     for metadata in metadata.row_groups() {
         if metadata.num_columns() != schema.num_columns() {
             return Err(fault("a row group has other columns than the schema"));
         }
         let group = RowGroup { metadata, source: source.clone(), budget: budget.clone() };
-        for row in TreeBuilder::new().with_batch_size(BATCH).as_iter(schema.clone(), &group)? {
+        for row in TreeBuilder::new().with_batch_size(batch).as_iter(schema.clone(), &group)? {
             let row = row?.to_json_value();
             shown = shown.saturating_add(extent(&row));
-            if shown > limits.unpacked_bytes {
-                return Err(fault(format!("its rows are more than {} bytes", limits.unpacked_bytes)));
+            if shown > most {
+                return Err(fault(format!("its rows are more than {most} bytes")));
             }
             reading.row(index, row)?;
             index = index.saturating_add(1);
@@ -79,9 +97,12 @@ fn read_whole(source: &Arc<dyn Source>, limits: Limits, reading: &mut dyn Readin
 /// About how large a row is.
 fn extent(value: &Value) -> u64 {
     match value {
-        Value::String(text) => u64::try_from(text.len()).unwrap_or(u64::MAX),
+        Value::String(text) => length(text.as_bytes()),
         Value::Array(items) => items.iter().map(extent).fold(2, u64::saturating_add),
-        Value::Object(members) => members.values().map(extent).fold(2, u64::saturating_add),
+        Value::Object(members) => {
+            let member = |(name, value): (&String, &Value)| length(name.as_bytes()).saturating_add(extent(value));
+            members.iter().map(member).fold(2, u64::saturating_add)
+        }
         _ => 4,
     }
 }
