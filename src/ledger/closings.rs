@@ -109,7 +109,7 @@ pub(super) fn list_astray(c: &mut Conn) -> Result<Vec<(AccountId, i64, i64)>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::Duration;
 
     use super::*;
@@ -125,7 +125,7 @@ mod tests {
     }
 
     /// A provider that was credited one fen by each of so many sales.
-    async fn after_sales(sales: i64) -> (tempfile::TempDir, crate::db::Db, AccountRef) {
+    pub(in crate::ledger) async fn after_sales(sales: i64) -> (tempfile::TempDir, crate::db::Db, AccountRef) {
         let folder = tempfile::tempdir().unwrap();
         let db = crate::db::Db::open(&folder.path().join("books.sqlite3").display().to_string(), 2).unwrap();
         db.migrate().await.unwrap();
@@ -202,6 +202,23 @@ mod tests {
             }
             assert_eq!((held(c, &account)?, open_postings(c, account.id)), (STEP + 2, 2));
             assert_eq!(audit(c)?, []);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Statements of account find the lines of a period by the time in their identifiers.
+    #[tokio::test]
+    async fn what_is_posted_after_a_closing_keeps_the_time_of_its_clock() {
+        let (_folder, db, payable) = after_sales(STEP).await;
+        db.write(move |c| {
+            let account = account_of(c, payable);
+            close(c, account.id, now())?;
+            let much_later = now().plus(Duration::from_secs(86_400));
+            settle(c, payable, "much later", much_later)?;
+            let posting = queries::find_posting_number(c, account.id, "", STEP + 1)?.unwrap();
+            assert_eq!(posting.made_at(), much_later);
             Ok(())
         })
         .await

@@ -217,7 +217,8 @@ mod tests {
         assert_eq!(remaining(wallet(), cny(500), cny(-500)).unwrap(), cny(0));
         let error = remaining(wallet(), cny(500), cny(-700)).unwrap_err();
         assert_eq!(error.kind, Kind::InsufficientFunds);
-        assert!(error.detail.contains("CNY 5.00") && error.detail.contains("CNY 7.00"), "{error}");
+        assert!(error.detail.starts_with("the wallet of org"), "{error}");
+        assert!(error.detail.ends_with(" holds CNY 5.00, and CNY 7.00 is needed"), "{error}");
         assert!(error.remedy.unwrap().contains("CNY 2.00"));
         let payable = AccountRef::Payable(OrganisationId::new(Instant::from_unix_micros(0)));
         assert!(remaining(payable, cny(500), cny(-700)).unwrap_err().remedy.unwrap().contains("at most CNY 5.00"));

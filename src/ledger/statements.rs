@@ -320,3 +320,36 @@ fn numbers(amount: &Amount) -> [Cell; 2] {
 fn currency(currency: Currency) -> Cell {
     Cell::Text(currency.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::AccountRef;
+    use crate::ledger::closings::tests::after_sales;
+
+    #[tokio::test]
+    async fn a_file_that_is_read_in_pages_has_every_line_once() {
+        for sales in [PAGE - 1, PAGE, PAGE + 1] {
+            let (_folder, db, payable) = after_sales(sales).await;
+            let (currency, from) = (Currency::CNY, Instant::from_unix_micros(0));
+            let to = from.plus(std::time::Duration::from_secs(86_400));
+            let read = move |c: &mut Conn| {
+                let accounts = queries::find_account(c, payable, currency)?.into_iter().collect();
+                let (begin, end) = (PostingId::first_at(from).to_string(), PostingId::first_at(to).to_string());
+                let ledger = Ledger { accounts, currency, after: begin.clone(), begin, end, held: Balances::new() };
+                let query = StatementQuery { handle: String::new(), currency, from, to };
+                let mut file = StatementFile { ledger, query, begun: false, ended: false };
+                let mut text = Vec::new();
+                while let Some(piece) = file.next(c)? {
+                    text.extend(piece);
+                }
+                Ok(String::from_utf8(text).unwrap())
+            };
+            let text = db.read(read).await.unwrap();
+            let rows: Vec<_> = text.split_terminator("\r\n").map(|row| row.split(',').collect::<Vec<_>>()).collect();
+            let lines: Vec<_> = rows.iter().filter(|row| row[0] == "line").map(|row| row[10]).collect();
+            assert_eq!(lines, (1..=sales).map(|balance| balance.to_string()).collect::<Vec<_>>());
+            assert_eq!(rows.last().map(|row| (row[0], row[10])), Some(("closing", &*sales.to_string())));
+        }
+    }
+}

@@ -370,6 +370,22 @@ mod tests {
     }
 
     #[test]
+    fn who_is_refused_a_use_reads_what_is_permitted() {
+        let terms = document(&[Use::Pretrain, Use::Derive, Use::Evaluate], &[Use::Derive]);
+        let remedy = permits(&terms, Use::Derive).unwrap_err().remedy.unwrap();
+        assert_eq!(remedy, "these terms permit: pretrain, evaluate; or look for an offer with other terms");
+        let nothing = document(&[Use::Derive], &[Use::Derive]);
+        assert_eq!(permits(&nothing, Use::Derive).unwrap_err().remedy.unwrap(), "look for an offer with other terms");
+    }
+
+    #[test]
+    fn everywhere_stands_alone() {
+        let placed = ["CN", "*"].map(String::from).to_vec();
+        let error = check(&TermsDocument { territory: placed, ..document(&[Use::Derive], &[]) }).unwrap_err();
+        assert_eq!(error.detail, "\"*\" stands alone or not at all");
+    }
+
+    #[test]
     fn a_document_out_of_bounds_names_the_field() {
         let base = document(&[Use::Pretrain], &[]);
         check(&base).unwrap();

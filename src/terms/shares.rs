@@ -68,3 +68,25 @@ pub(super) fn check_known(c: &mut Conn, document: &TermsDocument) -> Result<()> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terms::{Use, tests::document};
+
+    #[test]
+    fn at_most_twenty_share_a_revenue() {
+        let shared = |most: i64| {
+            let share = |number| RevenueShare {
+                organisation: format!("builder-{number}"),
+                basis_points: if number == 0 { BASIS_POINTS - 100 * (most - 1) } else { 100 },
+            };
+            let revenue_shares = Some((0..most).map(share).collect());
+            check(&TermsDocument { revenue_shares, ..document(&[Use::Derive], &[]) })
+        };
+        shared(20).unwrap();
+        let error = shared(21).unwrap_err();
+        assert_eq!(error.field.as_deref(), Some("document.revenue_shares"));
+        assert!(error.remedy.unwrap().starts_with("make at most 20 shares sum to exactly 10000"));
+    }
+}

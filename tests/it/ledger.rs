@@ -1,8 +1,10 @@
 //! Money: what arrives, what it pays for, and that the books always balance.
 
 use corpex::error::Kind;
-use corpex::ledger::{self, AccountRef};
-use corpex::types::Currency;
+use corpex::ledger::{self, AccountRef, TransactionKind};
+use corpex::schema::ledger_closings;
+use corpex::types::{Currency, Money, OrganisationId};
+use diesel::prelude::*;
 use serde_json::{Value, json};
 
 use crate::support::TestApp;
@@ -107,4 +109,28 @@ async fn only_members_and_staff_see_the_money_of_an_organisation() {
         let bad = lab.get(format!("{path}?cursor=%00")).await.unwrap_err();
         assert_eq!((bad.kind, bad.field.as_deref()), (Kind::Invalid, Some("cursor")), "{list}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_provider_is_owed_is_written_down_after_a_thousand_sales() {
+    let app = TestApp::start().await;
+    let provider = app.provider().await;
+    let shown = provider.get("/v1/organisations/poetry-house").await.unwrap();
+    let owner: OrganisationId = shown["id"].as_str().unwrap().parse().unwrap();
+    let (db, now) = (app.app().db.clone(), app.clock.now());
+    let sell = move |c: &mut corpex::db::Conn| {
+        let fen = |minor| Money::new(minor, Currency::CNY);
+        for sale in 0..1000 {
+            let lines = [(AccountRef::Bank, fen(-1)), (AccountRef::Payable(owner), fen(1))];
+            ledger::post(c, TransactionKind::Settlement, &format!("sale {sale}"), &lines, now)?;
+        }
+        Ok(())
+    };
+    db.write(sell).await.unwrap();
+    ledger::close_accounts(app.app()).await.unwrap();
+    let closed = move |c: &mut corpex::db::Conn| {
+        Ok(ledger_closings::table.select(ledger_closings::balance_minor).load::<i64>(c)?)
+    };
+    assert_eq!(db.read(closed).await.unwrap(), [1000]);
+    assert_eq!(provider.balance("payable").await, 1000);
 }

@@ -53,6 +53,12 @@ async fn a_large_deposit_moves_nothing_until_a_second_operator_approves() {
     let seen = lab.get("/v1/deposits").await.unwrap();
     let states: Vec<_> = seen["items"].as_array().unwrap().iter().map(|d| d["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["posted", "posted", "refused", "posted"]);
+    assert_eq!(
+        seen["items"][2]["transaction_id"],
+        Value::Null,
+        "what was refused is not what its reference paid for later"
+    );
+    assert_eq!(seen["items"][3]["transaction_id"], again["transaction_id"]);
     let stranger = app.lab("other-lab", 0).await;
     assert_eq!(stranger.get("/v1/deposits").await.unwrap()["items"], json!([]));
 }
@@ -126,7 +132,9 @@ async fn a_wrong_deposit_is_taken_back_once_by_its_opposite_unless_it_was_spent(
     decide(&second, &large, "approval").await.unwrap();
     decide(&second, &large, "reversal").await.unwrap();
     refused(decide(&second, &large, "approval").await, Kind::Forbidden, None);
-    assert_eq!(lab.balance("wallet").await, 7000);
+    assert_eq!(decide(&app.operator, &large, "refusal").await.unwrap()["state"], "posted");
+    assert_eq!(lab.balance("wallet").await, 7000, "it was right after all");
+    decide(&second, &large, "reversal").await.unwrap();
     assert_eq!(decide(&app.operator, &large, "approval").await.unwrap()["state"], "reversed");
     assert_eq!(lab.balance("wallet").await, 0);
 }
