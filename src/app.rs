@@ -74,6 +74,10 @@ impl App {
         note::check_name(&config.log_origin)?;
         let db = Db::open(&config.database_url(), config.database_connections)?;
         db.migrate().await?;
+        let db = match &config.database_read_url {
+            Some(copy) => db.with_copy(copy, config.database_connections)?,
+            None => db,
+        };
         let keys = Arc::new(ExchangeKeys::load_or_create(&config.keys_dir())?);
         let log_policy = match &config.log_policy {
             Some(file) => Policy::read(file)?,

@@ -23,7 +23,10 @@ pub struct Config {
     /// postgres://… for a fleet; an SQLite file in the data directory when absent
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// Connections per process
+    /// postgres://… of a copy that follows that database: what searches and catalogues show is read there, while it answers
+    #[arg(long, env = "DATABASE_READ_URL", value_name = "URL", hide_env_values = true)]
+    pub database_read_url: Option<String>,
+    /// Connections per process, to each of these
     #[arg(long, env = "CORPEX_DATABASE_CONNECTIONS", default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
     pub database_connections: u32,
     /// Keep objects in this S3 bucket instead of the data directory
@@ -142,6 +145,7 @@ impl Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             public_url: None,
             database_url: None,
+            database_read_url: None,
             database_connections: 8,
             s3_bucket: None,
             s3_endpoint: None,

@@ -6,7 +6,8 @@
 //! - A write is serialisable: `BEGIN IMMEDIATE` on SQLite, `ISOLATION LEVEL SERIALIZABLE` on PostgreSQL. Those that
 //!   wait at the same time share one commit (see `db/writes.rs`), and one that met a conflict is repeated. Closures
 //!   are therefore `Fn`, and free of side effects.
-//! - A read sees one snapshot and cannot write; small reads that many make share one ([`Db::read_shared`]).
+//! - A read sees one snapshot and cannot write; small reads that many make share one ([`Db::read_shared`]). What decides
+//!   nothing may be read from a copy that lags behind ([`Db::read_catalogue`]).
 //! - What never changes is remembered ([`fact`]).
 //! - Writes that only append do it together ([`append`], [`Db::write_gathered`]).
 //! - Text compares by its bytes on both, whatever collation a PostgreSQL was set up with.
@@ -60,6 +61,8 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 #[derive(Clone)]
 pub struct Db {
     readers: ConnPool,
+    /// Of a copy that follows this database.
+    catalogue: Option<ConnPool>,
     reader: Arc<Reader>,
     writer: Arc<Writer>,
     facts: Arc<Facts>,
@@ -70,7 +73,7 @@ impl Db {
     ///
     /// The schema is not touched; see [`Db::migrate`].
     pub fn open(url: &str, pool_size: u32) -> Result<Self> {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        if is_postgres(url) {
             let pool = ConnPool::of_postgres(url, pool_size)?;
             return Ok(Self::over(pool.clone(), pool, true));
         }
@@ -83,11 +86,21 @@ impl Db {
         Ok(Self::over(readers, writers, false))
     }
 
+    /// The same database, with a copy that follows it at `url`. The copy need not answer yet.
+    pub fn with_copy(self, url: &str, pool_size: u32) -> Result<Self> {
+        if !is_postgres(url) || !self.writer.is_shared() {
+            return Err(Error::invalid("database_read_url", "only a PostgreSQL has a copy that follows it")
+                .remedy("give postgres://… for both databases, or for neither"));
+        }
+        Ok(Self { catalogue: Some(ConnPool::of_copy(url, pool_size)?), ..self })
+    }
+
     /// `is_shared` says whether other processes may write at the same moment.
     fn over(readers: ConnPool, writers: ConnPool, is_shared: bool) -> Self {
         let facts = Arc::<Facts>::default();
         let reader = Arc::new(Reader::new(readers.clone(), facts.clone()));
-        Self { readers, reader, writer: Arc::new(Writer::new(writers, is_shared, facts.clone())), facts }
+        let writer = Arc::new(Writer::new(writers, is_shared, facts.clone()));
+        Self { readers, catalogue: None, reader, writer, facts }
     }
 
     /// Brings the schema up to date and draws the guards of its tables, on a connection of its own, whose statements take as
@@ -130,6 +143,26 @@ impl Db {
             let _within = span.enter();
             let mut conn = db.readers.begin(begin_read)?;
             let _at_hand = AtHand::new(&db.facts, Memory::Learns);
+            finish(&mut conn, work)
+        })
+        .await
+    }
+
+    /// As [`Db::read`], from a copy that follows the database, if there is one and it answers. It may lag behind: for what shows
+    /// anybody what is on offer, and for nothing that is decided by it.
+    pub async fn read_catalogue<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    {
+        let Some(copy) = self.catalogue.clone() else { return self.read(work).await };
+        let span = tracing::debug_span!("transaction", kind = "catalogue");
+        self.on_blocking_thread(move |db| {
+            let _within = span.enter();
+            let mut conn = match copy.begin_if_there(begin_read) {
+                Some(conn) => conn,
+                None => db.readers.begin(begin_read)?,
+            };
             finish(&mut conn, work)
         })
         .await
@@ -184,6 +217,10 @@ impl Db {
             .await
             .map_err(|error| Error::internal("database work panicked").because(error))?
     }
+}
+
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
 }
 
 fn migration_failed(error: Box<dyn std::error::Error + Send + Sync>) -> Error {

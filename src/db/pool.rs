@@ -5,8 +5,8 @@
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant as Stopwatch};
 
 use diesel::connection::{SimpleConnection as _, TransactionManager as _};
@@ -27,6 +27,8 @@ const SQLITE_AT_LEAST: i32 = 3_051_003;
 const BUSY_WAIT: Duration = Duration::from_secs(10);
 /// How long one is waited for while none can be made.
 const AWAY_WAIT: Duration = Duration::from_millis(1500);
+/// How long a copy that did not answer is left alone.
+const LEFT_ALONE: Duration = Duration::from_secs(5);
 /// What libpq does about a network that swallows what is sent, unless the URL says otherwise: seconds to connect, and
 /// milliseconds until bytes that nobody acknowledges end a connection.
 const ON_A_BROKEN_NETWORK: [(&str, u32); 2] = [("connect_timeout", 2), ("tcp_user_timeout", 1500)];
@@ -37,6 +39,8 @@ pub(super) struct ConnPool {
     pool: Pool<Source>,
     source: Source,
     reach: Reach,
+    /// When one that others can stand in for did not answer last.
+    missed: Arc<Mutex<Option<Stopwatch>>>,
 }
 
 /// A connection in use.
@@ -45,12 +49,12 @@ pub(super) type InUse = PooledConnection<Source>;
 impl ConnPool {
     /// Connections to PostgreSQL, for reading and writing.
     pub(super) fn of_postgres(url: &str, size: u32) -> Result<Self> {
-        let missing = ON_A_BROKEN_NETWORK.iter().filter(|(name, _)| !url.contains(name));
-        let url = missing.fold(url.to_string(), |url, (name, value)| {
-            let separator = if url.contains('?') { '&' } else { '?' };
-            format!("{url}{separator}{name}={value}")
-        });
-        Self::open(Source::Postgres(url), size)
+        Self::open(Source::of_postgres(url), size)
+    }
+
+    /// Connections to a copy of a PostgreSQL, for reading. It may be away.
+    pub(super) fn of_copy(url: &str, size: u32) -> Result<Self> {
+        Self::build(Source::of_postgres(url), size).map_err(cannot_be_opened)
     }
 
     /// Connections to an SQLite file, which is made if it is missing: those for reading, and the one for writing.
@@ -61,7 +65,14 @@ impl ConnPool {
         Ok((Self::open(Source::SqliteReader(file.to_string()), readers)?, writers))
     }
 
+    /// Connections to what must be there now.
     fn open(source: Source, size: u32) -> Result<Self> {
+        let opened = Self::build(source, size).map_err(cannot_be_opened)?;
+        opened.pool.get_timeout(BUSY_WAIT).map_err(cannot_be_opened)?;
+        Ok(opened)
+    }
+
+    fn build(source: Source, size: u32) -> Result<Self, PoolError> {
         let reach = Reach::default();
         let pool = Pool::builder()
             .max_size(size)
@@ -73,14 +84,8 @@ impl ConnPool {
             .test_on_check_out(false)
             .event_handler(Box::new(reach.clone()))
             .error_handler(Box::new(reach.clone()))
-            .build(source.clone());
-        let is_there = |pool: &Pool<_>| pool.get_timeout(BUSY_WAIT).map(drop);
-        match pool.and_then(|pool| is_there(&pool).map(|()| pool)) {
-            Ok(pool) => Ok(Self { pool, source, reach }),
-            Err(error) => Err(Error::new(Kind::Unavailable, "the database cannot be opened")
-                .remedy("check DATABASE_URL and that the server runs")
-                .because(error)),
-        }
+            .build(source.clone())?;
+        Ok(Self { pool, source, reach, missed: Arc::default() })
     }
 
     /// A connection of its own, which the pool does not count.
@@ -106,6 +111,22 @@ impl ConnPool {
         }
     }
 
+    /// As [`ConnPool::begin`], of a copy that the database itself can stand in for: once it does not answer, it is left alone for a
+    /// while.
+    pub(super) fn begin_if_there(&self, begin: impl Fn(&mut Conn) -> Result<()>) -> Option<InUse> {
+        let mut missed = *self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        if missed.is_some_and(|at| at.elapsed() < LEFT_ALONE) {
+            return None;
+        }
+        let begun = self.begin(begin);
+        if let Err(error) = &begun {
+            tracing::warn!(%error, "the copy of the database does not answer; the database itself is asked");
+        }
+        missed = begun.is_err().then(Stopwatch::now);
+        *self.missed.lock().unwrap_or_else(PoisonError::into_inner) = missed;
+        begun.ok()
+    }
+
     /// A connection on which a transaction has begun. One that broke while nobody used it is dropped, and the next is tried.
     pub(super) fn begin(&self, begin: impl Fn(&mut Conn) -> Result<()>) -> Result<InUse> {
         let since = Stopwatch::now();
@@ -122,6 +143,12 @@ impl ConnPool {
             }
         }
     }
+}
+
+fn cannot_be_opened(error: PoolError) -> Error {
+    Error::new(Kind::Unavailable, "the database cannot be opened")
+        .remedy("check DATABASE_URL and that the server runs")
+        .because(error)
 }
 
 /// That the database cannot be reached.
@@ -181,6 +208,14 @@ pub(super) enum Source {
 }
 
 impl Source {
+    fn of_postgres(url: &str) -> Self {
+        let missing = ON_A_BROKEN_NETWORK.iter().filter(|(name, _)| !url.contains(name));
+        Self::Postgres(missing.fold(url.to_string(), |url, (name, value)| {
+            let separator = if url.contains('?') { '&' } else { '?' };
+            format!("{url}{separator}{name}={value}")
+        }))
+    }
+
     fn settings(&self) -> &'static str {
         match self {
             Source::Postgres(_) => {

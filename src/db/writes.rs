@@ -119,6 +119,11 @@ impl Writer {
         &self.pool
     }
 
+    /// Whether other processes may write at the same moment.
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
     /// How many writes were repeated because of a conflict, since the start.
     pub(super) fn retries(&self) -> u64 {
         self.retries.load(Ordering::Relaxed)

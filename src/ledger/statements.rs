@@ -324,7 +324,6 @@ fn currency(currency: Currency) -> Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::AccountRef;
     use crate::ledger::closings::tests::after_sales;
 
     #[tokio::test]

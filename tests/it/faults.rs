@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use corpex::catalog;
 use corpex::config::Config;
+use corpex::db::Db;
 use corpex::error::{Kind, Problem};
 use corpex::types::{Digest, UploadId};
 use diesel::connection::SimpleConnection as _;
@@ -15,7 +16,7 @@ use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::support::wire::{State, Wire};
-use crate::support::{Actor, Offer, TestApp, refused, token_wish};
+use crate::support::{Actor, Offer, TestApp, TestDatabase, refused, token_wish};
 
 const PRICE: i64 = 1_000;
 /// How many orders are under way when something goes away.
@@ -361,4 +362,23 @@ async fn a_body_in_chunks_that_nobody_reads_holds_no_connection() {
         read.await.expect("the connection stays open").unwrap();
         assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("connection: close"), "{answer}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn searches_read_from_a_copy_that_may_lag_behind_and_go_on_without_it() {
+    let copy = TestDatabase::create().await;
+    let Some(url) = copy.url.clone() else { return };
+    Db::open(&url, 1).unwrap().migrate().await.unwrap();
+    let wire = Wire::to(&url).await;
+    let through = wire.through(&url);
+    let app = TestApp::start_with(|config| config.database_read_url = Some(through)).await;
+    let provider = app.provider().await;
+    app.listed_corpus(&provider, "poems", PRICE).await;
+    let search = async || app.anonymous().get("/v1/datasets?q=poems").send::<Value>().await.unwrap();
+    while search().await["total"] == 0 {
+        tokio::time::sleep(Duration::from_millis(50)).await; // what is listed is found within a second
+    }
+    assert_eq!(search().await["items"], json!([]), "the copy does not have it yet");
+    wire.becomes(State::Cut);
+    assert_eq!(search().await["items"][0]["name"], "poems");
 }

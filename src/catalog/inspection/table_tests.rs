@@ -123,8 +123,6 @@ fn why(bytes: Vec<u8>) -> String {
 
 #[test]
 fn a_row_that_a_few_bytes_make_endless_is_refused() {
-    let schema =
-        "message poems { optional group words (LIST) { repeated group list { optional binary element (UTF8); } } }";
     let (nulls, one_row) = (vec![2; 5_000_000], [vec![0], vec![1; 4_999_999]].concat());
     let bytes = column::<ByteArrayType>(LISTS, Encoding::PLAIN, &[], Some((&nulls, &one_row)));
     assert!(bytes.len() < 1000, "{}", bytes.len());
@@ -137,8 +135,6 @@ const LISTS: &str =
 
 #[test]
 fn lists_are_read_whole_however_their_rows_lie_in_pages() {
-    let schema =
-        "message poems { optional group words (LIST) { repeated group list { optional binary element (UTF8); } } }";
     let rows = [vec!["spring", "dawn"], vec!["moon"], vec!["frost"; 3000]];
     let values: Vec<ByteArray> = rows.iter().flatten().map(|word| ByteArray::from(*word)).collect();
     let repetition: Vec<i16> = rows.iter().flat_map(|row| (0..row.len()).map(|at| i16::from(at > 0))).collect();

@@ -131,7 +131,7 @@ pub async fn search(app: &App, query: &SearchQuery) -> Result<Found> {
     let (search, LookedUp { listings, next, total, facets }) = tokio::task::spawn_blocking(look)
         .await
         .map_err(|error| Error::internal("a search panicked").because(error))??;
-    let hits = app.db.read(move |c| Ok(hits(entry::of_listings(c, &listings)?, &listings, &search))).await?;
+    let hits = app.db.read_catalogue(move |c| Ok(hits(entry::of_listings(c, &listings)?, &listings, &search))).await?;
     Ok(Found { hits, next, total, facets })
 }
 
