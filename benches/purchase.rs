@@ -34,6 +34,7 @@ use corpex::terms::Use;
 use diesel::RunQueryDsl as _;
 use rand::seq::IndexedRandom as _;
 
+use measure::Figure;
 use support::{Actor, Offer, TestApp};
 
 const CLIENTS: u32 = 32;
@@ -68,25 +69,22 @@ async fn run() {
         buy_for(&app, &shop, Duration::from_secs(1)).await;
     }
     let young = best_of(&app, &shop).await;
-    let is_fast = match std::env::var("TEST_DATABASE_URL") {
+    let enough = match std::env::var("TEST_DATABASE_URL") {
         Ok(server) => against_pgbench(&app, &shop, &server).await,
-        Err(_) => {
-            println!("SQLite: {young:.0} purchases/s, {CLIENTS} clients (at least {SQLITE_AT_LEAST:.0})");
-            young >= SQLITE_AT_LEAST
-        }
+        Err(_) => Figure::at_least("purchases/s on SQLite", young, SQLITE_AT_LEAST),
     };
     history::repeat_past(app.app(), FEW, TIMES).await;
     let old = best_of(&app, &shop).await;
     let growth = young / old;
-    println!("after {} purchases one costs {growth:.2} times as much (at most {GROWTH_AT_MOST})", FEW * TIMES);
+    let growth =
+        Figure::at_most(&format!("cost of one after {} in that of the first", FEW * TIMES), growth, GROWTH_AT_MOST);
     // Nobody deposited what the repeated purchases paid: such books cannot balance.
     app.abandon().await;
-    assert!(is_fast, "too few purchases");
-    assert!(growth <= GROWTH_AT_MOST, "the past weighs too much");
+    measure::require(&[enough, growth]);
 }
 
-/// Whether there are enough purchases for every transaction of `pgbench`.
-async fn against_pgbench(app: &TestApp, shop: &Arc<Shop>, server: &str) -> bool {
+/// How many purchases there are for every transaction of `pgbench`.
+async fn against_pgbench(app: &TestApp, shop: &Arc<Shop>, server: &str) -> Figure {
     let reference = Pgbench::prepare(server);
     let mut ratios = Vec::new();
     for _ in 0..ROUNDS {
@@ -97,9 +95,7 @@ async fn against_pgbench(app: &TestApp, shop: &Arc<Shop>, server: &str) -> bool 
         );
         ratios.push(purchases / transactions);
     }
-    let median = measure::median(ratios);
-    println!("purchases against TPC-B: {median:.2} (at least {PGBENCH_AT_LEAST})");
-    median >= PGBENCH_AT_LEAST
+    Figure::at_least("purchases in transactions of pgbench (TPC-B)", measure::median(ratios), PGBENCH_AT_LEAST)
 }
 
 async fn best_of(app: &TestApp, shop: &Arc<Shop>) -> f64 {

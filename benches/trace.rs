@@ -26,6 +26,8 @@ use diesel::connection::{InstrumentationEvent, SimpleConnection as _};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
+use measure::Figure;
+
 const SAMPLES: usize = 2000;
 const SHARDS_PER_VERSION: usize = 10_000;
 const LICENCES_PER_VERSION: usize = 10;
@@ -59,8 +61,9 @@ async fn run() {
     let officer = officer(&db, clock.now()).await;
     plans(&db, &officer, filled.digests[0], clock.now()).await;
     let read = trace_all(&db, &officer, &filled.digests, &clock).await;
-    export_all(&db, &officer, rows, &clock).await;
-    assert!(read < LIMIT, "a trace by digest takes {read:.1?} at the 99th percentile: more than {LIMIT:.0?}");
+    let read =
+        Figure::at_most("p99 of a trace by digest, ms", read.as_secs_f64() * 1000.0, LIMIT.as_secs_f64() * 1000.0);
+    measure::require(&[read, export_all(&db, &officer, rows, &clock).await]);
 }
 
 /// Where the rows lie for the time of the run.
@@ -379,7 +382,7 @@ async fn trace_all(db: &Db, officer: &Caller, digests: &[Digest], clock: &Clock)
 }
 
 /// Exports everything, and compares the memory in use after the first hundredth with that at the end.
-async fn export_all(db: &Db, officer: &Caller, rows: usize, clock: &Clock) {
+async fn export_all(db: &Db, officer: &Caller, rows: usize, clock: &Clock) -> Figure {
     let caller = audited(db, officer, "export".to_string(), clock.now()).await;
     let (now, begun) = (clock.now(), Stopwatch::now());
     let everything = EventQuery { kind: Some("delivery".to_string()), ..EventQuery::default() };
@@ -402,7 +405,7 @@ async fn export_all(db: &Db, officer: &Caller, rows: usize, clock: &Clock) {
         begun.elapsed()
     );
     assert_eq!(lines - 1, rows.div_ceil(SHARDS_PER_VERSION) * SHARDS_PER_VERSION);
-    assert!(grown < MOST_GROWTH_KIB, "the export's memory grows: by {grown} KiB");
+    Figure::at_most("KiB by which an export's memory grows", grown as f64, MOST_GROWTH_KIB as f64)
 }
 
 #[derive(QueryableByName)]

@@ -29,7 +29,7 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use measure::median;
+use measure::{Figure, median};
 use reference::{Nginx, Wrk, fetch_at_once, hash_and_copy};
 use shop::Shop;
 
@@ -85,27 +85,7 @@ fn main() {
             figures.extend(busy(&shop, &large));
         }
     }
-    let missed: Vec<_> = figures.iter().filter(|figure| !figure.is_met).map(|figure| figure.text.as_str()).collect();
-    assert!(missed.is_empty(), "not met:\n{}", missed.join("\n"));
-}
-
-/// Something that was measured.
-struct Figure {
-    text: String,
-    is_met: bool,
-}
-
-impl Figure {
-    fn new(text: String, is_met: bool) -> Self {
-        println!("{text}{}", if is_met { "" } else { "  <- not met" });
-        Self { text, is_met }
-    }
-    fn at_least(what: &str, found: f64, least: f64) -> Self {
-        Self::new(format!("{what}: {found:.2} (at least {least})"), found >= least)
-    }
-    fn at_most(what: &str, found: f64, most: f64) -> Self {
-        Self::new(format!("{what}: {found:.2} (at most {most})"), found <= most)
-    }
+    measure::require(&figures);
 }
 
 /// Answers a second at 64 connections, and the slowest of a hundred.

@@ -1,6 +1,48 @@
 //! What several benches measure, and how they sum it up.
 
-#![allow(dead_code, unreachable_pub)] // each takes a part
+#![allow(dead_code, unreachable_pub, clippy::print_stdout)] // each takes a part
+
+use std::io::Write as _;
+
+/// Where figures are written down as well, a line of Markdown each; `scripts/figures` puts them together.
+const KEPT_IN: &str = "CORPEX_FIGURES";
+
+/// Something that was measured, and the limit that it should keep.
+pub struct Figure {
+    text: String,
+    is_met: bool,
+}
+
+impl Figure {
+    pub fn at_least(what: &str, found: f64, least: f64) -> Self {
+        Self::new(what, found, &format!("at least {least}"), found >= least)
+    }
+    pub fn at_most(what: &str, found: f64, most: f64) -> Self {
+        Self::new(what, found, &format!("at most {most}"), found <= most)
+    }
+    /// Without a limit.
+    pub fn noted(what: &str, found: f64) -> Self {
+        Self::new(what, found, "", true)
+    }
+
+    fn new(what: &str, found: f64, limit: &str, is_met: bool) -> Self {
+        let found = if found.abs() < 100.0 { format!("{found:.2}") } else { format!("{found:.0}") };
+        let verdict = if is_met { "" } else { "  <- not met" };
+        println!("{what}: {found}{}{limit}{verdict}", if limit.is_empty() { "" } else { ", " });
+        if let Some(file) = std::env::var_os(KEPT_IN) {
+            let mut file = std::fs::OpenOptions::new().append(true).create(true).open(file).unwrap();
+            let verdict = if is_met { "" } else { "**not met**" };
+            writeln!(file, "| {what} | {found} | {limit} | {verdict} |").unwrap();
+        }
+        Self { text: format!("{what}: {found}, {limit}"), is_met }
+    }
+}
+
+/// Fails if any figure is not met.
+pub fn require(figures: &[Figure]) {
+    let missed: Vec<_> = figures.iter().filter(|figure| !figure.is_met).map(|figure| figure.text.as_str()).collect();
+    assert!(missed.is_empty(), "not met:\n{}", missed.join("\n"));
+}
 
 /// The settings of a server of which is measured how much it can answer, not how much it would let one client ask.
 pub const UNLIMITED: [(&str, &str); 2] = [("CORPEX_REQUESTS_PER_TOKEN", "0"), ("CORPEX_REQUESTS_PER_ADDRESS", "0")];
