@@ -7,102 +7,161 @@ const MAX_PATTERN_BYTES: usize = 4096;
 
 /// Whether a path fits a pattern.
 pub fn matches(pattern: &str, path: &str) -> bool {
-    if pattern.len() > MAX_PATTERN_BYTES {
-        return false;
+    Pattern::new(pattern).matches(path, &mut u64::MAX.clone()).unwrap_or(false)
+}
+
+/// A pattern that was read.
+pub struct Pattern(Option<Vec<Segment>>);
+
+enum Segment {
+    /// `**`
+    AnyDepth,
+    Named(Vec<Token>),
+}
+
+enum Token {
+    /// `*`
+    Some,
+    /// `?`
+    Any,
+    /// `[…]`, and with `!` or `^` none of these.
+    OneOf {
+        members: Vec<char>,
+        negated: bool,
+    },
+    One(char),
+}
+
+impl Pattern {
+    /// Reads a pattern.
+    pub fn new(text: &str) -> Self {
+        let segment = |segment: &str| match segment {
+            "**" => Segment::AnyDepth,
+            named => Segment::Named(tokens(named)),
+        };
+        let short = text.len() <= MAX_PATTERN_BYTES;
+        Self(short.then(|| text.trim_start_matches("./").split('/').map(segment).collect()))
     }
-    let pattern: Vec<&str> = pattern.trim_start_matches("./").split('/').collect();
-    let path: Vec<&str> = path.split('/').collect();
-    fits(&pattern, &path)
+
+    /// Whether a path fits; nothing once that took all `steps`, from which each letter that is looked at is taken.
+    pub fn matches(&self, path: &str, steps: &mut u64) -> Option<bool> {
+        let path: Vec<&str> = path.split('/').collect();
+        self.0.as_ref().map_or(Some(false), |segments| fits(segments, &path, steps))
+    }
+}
+
+fn tokens(segment: &str) -> Vec<Token> {
+    let segment: Vec<char> = segment.chars().collect();
+    let (mut rest, mut tokens) = (segment.as_slice(), Vec::new());
+    let mut closes = true;
+    while let [first, after @ ..] = rest {
+        rest = after;
+        tokens.push(match first {
+            '*' => Token::Some,
+            '?' => Token::Any,
+            '[' if closes => match class(after) {
+                Some((class, after)) => {
+                    rest = after;
+                    class
+                }
+                None => {
+                    closes = false; // nor does any later one
+                    Token::One('[')
+                }
+            },
+            one => Token::One(*one),
+        });
+    }
+    tokens
+}
+
+/// Reads the members after a `[`; nothing when no `]` ends them.
+fn class(text: &[char]) -> Option<(Token, &[char])> {
+    let (negated, text) = match text {
+        ['!' | '^', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    let end = text.iter().skip(1).position(|c| *c == ']')?.checked_add(1)?; // a `]` that stands first is a member
+    Some((Token::OneOf { members: text.get(..end)?.to_vec(), negated }, text.get(end.checked_add(1)?..)?))
 }
 
 /// Compares segment by segment; where one does not fit, the last `**` takes one segment more.
-fn fits(mut pattern: &[&str], mut path: &[&str]) -> bool {
-    let mut back: Option<(&[&str], &[&str])> = None;
+fn fits(mut pattern: &[Segment], mut path: &[&str], steps: &mut u64) -> Option<bool> {
+    let mut back: Option<(&[Segment], &[&str])> = None;
     loop {
+        *steps = steps.checked_sub(1)?;
         (pattern, path) = match (pattern, path) {
-            ([], []) => return true,
-            (["**"], rest) => return !rest.is_empty(),
-            (["**", after @ ..], rest) => {
+            ([], []) => return Some(true),
+            ([Segment::AnyDepth], rest) => return Some(!rest.is_empty()),
+            ([Segment::AnyDepth, after @ ..], rest) => {
                 back = Some((after, rest));
                 (after, rest)
             }
-            ([one, after @ ..], [segment, below @ ..]) if fits_segment(one, segment) => (after, below),
+            ([Segment::Named(one), after @ ..], [segment, below @ ..]) if fits_segment(one, segment, steps)? => {
+                (after, below)
+            }
             _ => match back {
                 Some((after, [_, rest @ ..])) => {
                     back = Some((after, rest));
                     (after, rest)
                 }
-                _ => return false,
+                _ => return Some(false),
             },
         };
     }
 }
 
 /// Compares character by character; where one does not fit, the last `*` takes one character more.
-fn fits_segment(pattern: &str, text: &str) -> bool {
-    let (whole, all): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut pattern, mut text) = (whole.as_slice(), all.as_slice());
-    let mut back: Option<(&[char], &[char])> = None;
+fn fits_segment(mut pattern: &[Token], text: &str, steps: &mut u64) -> Option<bool> {
+    let all: Vec<char> = text.chars().collect();
+    let mut text = all.as_slice();
+    let mut back: Option<(&[Token], &[char])> = None;
     loop {
+        *steps = steps.checked_sub(1)?;
         (pattern, text) = match (pattern, text) {
-            ([], []) => return true,
-            (['*', after @ ..], rest) => {
+            ([], []) => return Some(true),
+            ([Token::Some, after @ ..], rest) => {
                 back = Some((after, rest));
                 (after, rest)
             }
-            _ => match (fits_one(pattern, text), back) {
-                (Some(next), _) => next,
-                (None, Some((after, [_, rest @ ..]))) => {
+            ([one, after @ ..], [c, rest @ ..]) if one.fits(*c, steps)? => (after, rest),
+            _ => match back {
+                Some((after, [_, rest @ ..])) => {
                     back = Some((after, rest));
                     (after, rest)
                 }
-                (None, _) => return false,
+                _ => return Some(false),
             },
         };
     }
 }
 
-/// What is left of both when the first character fits what the pattern says of it.
-fn fits_one<'p, 't>(pattern: &'p [char], text: &'t [char]) -> Option<(&'p [char], &'t [char])> {
-    match (pattern, text) {
-        (['?', after @ ..], [_, rest @ ..]) => Some((after, rest)),
-        (['[', after @ ..], [c, rest @ ..]) => match class(after) {
-            Some((class, after)) => class.holds(*c).then_some((after, rest)),
-            None => (*c == '[').then_some((after, rest)),
-        },
-        ([one, after @ ..], [c, rest @ ..]) => (one == c).then_some((after, rest)),
-        _ => None,
+impl Token {
+    fn fits(&self, c: char, steps: &mut u64) -> Option<bool> {
+        Some(match self {
+            Self::Some | Self::Any => true,
+            Self::One(one) => *one == c,
+            Self::OneOf { members, negated } => {
+                *steps = steps.checked_sub(u64::try_from(members.len()).unwrap_or(u64::MAX))?;
+                holds(members, c) != *negated
+            }
+        })
     }
 }
 
-/// What stands between `[` and `]`.
-struct Class<'a> {
-    negated: bool,
-    members: &'a [char],
-}
-
-impl Class<'_> {
-    fn holds(&self, c: char) -> bool {
-        let mut members = self.members;
-        let mut found = false;
-        while let [first, rest @ ..] = members {
-            (found, members) = match rest {
-                ['-', last, rest @ ..] => (found || (*first..=*last).contains(&c), rest),
-                _ => (found || *first == c, rest),
-            };
+/// Whether a character is one of these: each a character, or a range such as `a-z`.
+fn holds(mut members: &[char], c: char) -> bool {
+    while let [first, rest @ ..] = members {
+        let (found, after) = match rest {
+            ['-', last, after @ ..] => ((*first..=*last).contains(&c), after),
+            after => (*first == c, after),
+        };
+        if found {
+            return true;
         }
-        found != self.negated
+        members = after;
     }
-}
-
-/// The class that begins here, and what follows it; nothing where no `]` closes it.
-fn class(text: &[char]) -> Option<(Class<'_>, &[char])> {
-    let (negated, text) = match text {
-        ['!' | '^', rest @ ..] => (true, rest),
-        _ => (false, text),
-    };
-    let end = text.iter().skip(1).position(|c| *c == ']')?.checked_add(1)?; // a `]` that stands first is a member
-    Some((Class { negated, members: text.get(..end)? }, text.get(end.checked_add(1)?..)?))
+    false
 }
 
 /// The pattern that fits this text and nothing else.
@@ -157,7 +216,18 @@ mod tests {
         assert!(!matches(&("*a".repeat(40) + "b"), &"a".repeat(400)));
         assert!(matches(&"*".repeat(MAX_PATTERN_BYTES), "a"));
         assert!(!matches(&"*".repeat(1 << 20), "a"));
+        assert!(!matches(&("*".to_string() + &"[".repeat(4000)), &"[".repeat(1000)));
         assert!(matches(&("**/".repeat(1000) + "a"), &("b/".repeat(500) + "a")));
         assert!(!matches(&("**/".repeat(1000) + "a"), &("b/".repeat(500) + "c")));
+    }
+
+    #[test]
+    fn whoever_has_many_to_compare_says_how_long_that_may_take() {
+        let (pattern, path) = (Pattern::new(&("*a".repeat(40) + "[b-z]")), "a".repeat(400));
+        let mut steps = 1_000_000;
+        assert_eq!(pattern.matches(&path, &mut steps), Some(false));
+        let one = 1_000_000 - steps;
+        while pattern.matches(&path, &mut steps).is_some() {}
+        assert!(steps < one && one < 40 * 2 * 400, "{one}");
     }
 }

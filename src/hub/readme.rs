@@ -10,7 +10,7 @@ use yaml_serde::{Mapping, Value};
 
 use super::yaml;
 use crate::catalog::card::Card;
-use crate::catalog::glob;
+use crate::catalog::glob::{self, Pattern};
 use crate::catalog::{Dataset, Shard};
 use crate::error::Result;
 
@@ -49,11 +49,12 @@ fn front_matter(dataset: &Dataset, own: &Mapping, shards: &[Shard]) -> Mapping {
         .filter(|(key, value)| is_plain_key(key) && is_plain(value))
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect();
-    if !merged.get("configs").is_some_and(|configs| name_files(configs, shards)) {
+    let mut steps = MOST_STEPS;
+    if !merged.get("configs").is_some_and(|configs| name_files(configs, shards, &mut steps)) {
         // What a provider says of the features and splits of other configs is void with them.
         merged.remove("configs");
         merged.remove("dataset_info");
-        let configs = configs(shards);
+        let configs = configs(shards, &mut steps);
         if !configs.is_empty() {
             merged.insert("configs".into(), Value::Sequence(configs));
         }
@@ -96,18 +97,21 @@ fn is_plain(value: &Value) -> bool {
 /// The most configs of a provider that are looked at, and the most patterns of each.
 const MOST_CONFIGS: usize = 100;
 const MOST_PATTERNS: usize = 100;
+/// How many letters of patterns and paths are compared for one README: whoever made them may have made them slow to compare.
+/// What would take longer fits nothing.
+const MOST_STEPS: u64 = 100_000_000;
 
 /// Whether a provider's `configs` can be loaded: each names data files, and every pattern fits at least one shard.
-fn name_files(configs: &Value, shards: &[Shard]) -> bool {
+fn name_files(configs: &Value, shards: &[Shard], steps: &mut u64) -> bool {
     let named = configs.as_sequence().filter(|configs| (1..=MOST_CONFIGS).contains(&configs.len()));
     let Some(configs) = named else { return false };
     configs.iter().all(|config| {
         let folder = config.get("data_dir").and_then(Value::as_str);
         let Some(patterns) = config.get("data_files").and_then(patterns) else { return false };
         let fits_some = |pattern: &String| {
-            let pattern =
-                folder.map_or_else(|| pattern.clone(), |folder| format!("{}/{pattern}", folder.trim_end_matches('/')));
-            shards.iter().any(|shard| glob::matches(&pattern, &shard.path))
+            let within = folder.map(|folder| format!("{}/{pattern}", folder.trim_end_matches('/')));
+            let pattern = Pattern::new(within.as_ref().unwrap_or(pattern));
+            shards.iter().any(|shard| pattern.matches(&shard.path, steps) == Some(true))
         };
         config.get("config_name").is_some_and(Value::is_string)
             && (1..=MOST_PATTERNS).contains(&patterns.len())
@@ -136,7 +140,7 @@ struct Group<'a> {
 }
 
 /// One config for each format, the one with the most bytes first, under the name that is loaded when none is given.
-fn configs(shards: &[Shard]) -> Vec<Value> {
+fn configs(shards: &[Shard], steps: &mut u64) -> Vec<Value> {
     let mut groups: BTreeMap<Format, Group<'_>> = BTreeMap::new();
     for shard in shards {
         let Some(format) = Format::of(&shard.path) else { continue };
@@ -149,7 +153,7 @@ fn configs(shards: &[Shard]) -> Vec<Value> {
     let largest = groups.first().map(|(format, _)| *format);
     let config = |(format, group): (Format, Group<'_>)| {
         let data_files = group.splits.into_iter().map(|(split, paths)| {
-            let path = patterns_for(&paths, shards).into_iter().map(Value::from).collect();
+            let path = patterns_for(&paths, shards, steps).into_iter().map(Value::from).collect();
             mapping([("split", split.as_str().into()), ("path", Value::Sequence(path))])
         });
         let name = if Some(format) == largest { "default" } else { format.0 };
@@ -164,12 +168,13 @@ fn mapping<const N: usize>(entries: [(&str, Value); N]) -> Value {
 
 /// Patterns that fit these paths and no other shard: with a `*` in the place of each number if that says it shorter, else
 /// the paths themselves.
-fn patterns_for(paths: &[&str], shards: &[Shard]) -> Vec<String> {
+fn patterns_for(paths: &[&str], shards: &[Shard], steps: &mut u64) -> Vec<String> {
     let patterns: BTreeSet<String> = paths.iter().map(|path| numbers_as_stars(path)).collect();
     let wanted: BTreeSet<&str> = paths.iter().copied().collect();
-    let fits = |path: &str| patterns.iter().any(|pattern| glob::matches(pattern, path));
     let is_shorter = patterns.len() <= paths.len().div_ceil(2) && patterns.len() <= 20;
-    if is_shorter && shards.iter().all(|shard| wanted.contains(shard.path.as_str()) == fits(&shard.path)) {
+    let read: Vec<Pattern> = patterns.iter().take(20).map(|pattern| Pattern::new(pattern)).collect();
+    let mut fits = |path| read.iter().try_fold(false, |fits, pattern| Some(fits || pattern.matches(path, steps)?));
+    if is_shorter && shards.iter().all(|shard| Some(wanted.contains(shard.path.as_str())) == fits(&shard.path)) {
         return patterns.into_iter().collect();
     }
     paths.iter().map(|path| glob::escape(path)).collect()
@@ -271,6 +276,8 @@ fn size_category(shards: &[Shard]) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant as Stopwatch};
+
     use super::*;
     use crate::catalog::{Domain, Modality};
     use crate::types::{DatasetId, Digest, Instant, ObjectId, OrganisationId, VersionId};
@@ -378,5 +385,18 @@ tags:
                 "{path} in {patterns:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_card_and_paths_that_are_slow_to_compare_hold_nobody_up() {
+        // Each pattern is compared with every path at every letter, and fits the last.
+        let patterns = vec![format!("'*{}b.jsonl'", "a".repeat(400)); 50].join(", ");
+        let card = format!("---\nconfigs:\n- config_name: slow\n  data_files: [{patterns}]\n---\n");
+        let paths: Vec<String> = (0..400).map(|n| "a".repeat(900 + n / 4) + ["c", "b"][n / 399] + ".jsonl").collect();
+        let paths: Vec<(&str, i64)> = paths.iter().map(|path| (path.as_str(), 1)).collect();
+        let begun = Stopwatch::now();
+        let written = readme(&card, &paths);
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+        assert!(written.text.contains("config_name: default") && !written.text.contains("slow"));
     }
 }
