@@ -5,15 +5,19 @@
 //! same of each document.
 #![no_main]
 
+mod edits;
+
 use std::sync::LazyLock;
 
 use corpex::keys::ExchangeKeys;
 use corpex::provenance::passport::{Passport, Trust, verify};
 use corpex::provenance::policy::Policy;
-use corpex::signing::{Bytes, SecretKey, canonical_json};
+use corpex::signing::{SecretKey, canonical_json};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
+
+use edits::{Edit, apply};
 
 const GOOD: &[u8] = include_bytes!("../../docs/vectors/passport.json");
 
@@ -29,6 +33,8 @@ static KEYS: LazyLock<ExchangeKeys> = LazyLock::new(|| {
         access: seed(3),
         access_next: seed(4),
         url: seed(5),
+        quote: seed(6),
+        webhook: seed(7),
     }
 });
 
@@ -38,20 +44,6 @@ enum Input<'a> {
     File(&'a [u8]),
     /// Changes to a good passport, each at a place counted in document order.
     Forgery(Vec<(u16, Edit<'a>)>),
-}
-
-#[derive(Debug, Arbitrary)]
-enum Edit<'a> {
-    /// Takes the member or item away.
-    Remove,
-    /// Puts what stands at another place here.
-    Copy(u16),
-    /// Changes one bit of a text, or of the bytes that a base64 text stands for.
-    Flip(u16, bool),
-    /// Writes something else here.
-    Text(&'a str),
-    /// Writes a number here.
-    Number(i64),
 }
 
 fuzz_target!(|input: Input| {
@@ -65,7 +57,7 @@ fuzz_target!(|input: Input| {
         Input::Forgery(edits) => {
             let mut document = PASSPORT.clone();
             for (place, edit) in edits.into_iter().take(8) {
-                apply(&mut document, usize::from(place), edit);
+                apply(&mut document, usize::from(place), &edit);
             }
             forged(&document);
         }
@@ -88,69 +80,4 @@ fn forged(document: &Value) {
     let pinned = Trust { log: Some(log), exchange_keys: vec![signed.exchange_key] };
     let again = verify(&bytes, &pinned).expect("it verified before");
     assert_eq!((again.log, again.statements, again.deliveries), (report.log, report.statements, report.deliveries));
-}
-
-fn apply(document: &mut Value, place: usize, edit: Edit) {
-    let count = places(document);
-    let place = place % count;
-    let copied = match edit {
-        Edit::Copy(from) => at(document, &mut (usize::from(from) % count)).cloned(),
-        _ => None,
-    };
-    let Some(found) = at(document, &mut place.clone()) else { return };
-    match edit {
-        Edit::Remove => *found = Value::Null,
-        Edit::Copy(_) => *found = copied.unwrap_or(Value::Null),
-        Edit::Text(text) => *found = text.into(),
-        Edit::Number(number) => *found = number.into(),
-        Edit::Flip(bit, decode) => {
-            let Some(text) = found.as_str() else { return };
-            let decoded = text.parse::<Bytes>().ok().filter(|_| decode);
-            let mut bytes = decoded.as_ref().map_or_else(|| text.as_bytes().to_vec(), |bytes| bytes.0.clone());
-            let length = bytes.len().max(1);
-            if let Some(byte) = bytes.get_mut(usize::from(bit) / 8 % length) {
-                *byte ^= 1 << (bit % 8);
-            }
-            let flipped = if decoded.is_some() { Ok(Bytes(bytes).to_string()) } else { String::from_utf8(bytes) };
-            *found = flipped.unwrap_or_default().into();
-        }
-    }
-    without_nulls(document);
-}
-
-/// How many values a document holds, itself included.
-fn places(value: &Value) -> usize {
-    1 + match value {
-        Value::Array(items) => items.iter().map(places).sum(),
-        Value::Object(members) => members.values().map(places).sum(),
-        _ => 0,
-    }
-}
-
-/// The value at a place, counted in document order from 0.
-fn at<'a>(value: &'a mut Value, place: &mut usize) -> Option<&'a mut Value> {
-    if *place == 0 {
-        return Some(value);
-    }
-    *place -= 1;
-    match value {
-        Value::Array(items) => items.iter_mut().find_map(|item| at(item, place)),
-        Value::Object(members) => members.values_mut().find_map(|member| at(member, place)),
-        _ => None,
-    }
-}
-
-/// No document of ours holds a null: taking something away writes one first.
-fn without_nulls(value: &mut Value) {
-    match value {
-        Value::Array(items) => {
-            items.retain(|item| !item.is_null());
-            items.iter_mut().for_each(without_nulls);
-        }
-        Value::Object(members) => {
-            members.retain(|_, member| !member.is_null());
-            members.values_mut().for_each(without_nulls);
-        }
-        _ => {}
-    }
 }
