@@ -82,6 +82,27 @@ fn a_token_without_signature_or_with_another_algorithm_is_refused() {
 }
 
 #[test]
+fn a_longer_token_is_not_read() {
+    let keys = ExchangeKeys::generate();
+    assert!(refusal(&keys, &"a".repeat(MAX_LENGTH), now()).contains("is neither a JSON Web Token"));
+    assert!(refusal(&keys, &"a".repeat(MAX_LENGTH + 1), now()).contains("is longer than any"));
+}
+
+/// The library asks once more, with the algorithm that the header names.
+#[test]
+fn what_signs_and_verifies_does_so_with_ed25519_alone() {
+    only_ed25519(Algorithm::EdDSA, AlgorithmFamily::Ed).unwrap();
+    for (algorithm, family) in [
+        (Algorithm::HS256, AlgorithmFamily::Hmac),
+        (Algorithm::RS256, AlgorithmFamily::Rsa),
+        (Algorithm::EdDSA, AlgorithmFamily::Hmac),
+        (Algorithm::HS256, AlgorithmFamily::Ed),
+    ] {
+        assert!(only_ed25519(algorithm, family).is_err(), "{algorithm:?}");
+    }
+}
+
+#[test]
 fn a_token_of_another_type_or_with_an_unknown_extension_is_refused() {
     let keys = ExchangeKeys::generate();
     for media_type in ["JWT", "at+JWT", "", "dpop+jwt"] {

@@ -124,6 +124,7 @@ mod tests {
     #[test]
     fn readable_text_is_trimmed_and_bounded() {
         assert_eq!(readable("name", "  上海语料科技 ", 10).unwrap(), "上海语料科技");
+        assert_eq!(readable("name", " 1234567890 ", 10).unwrap(), "1234567890");
         for bad in ["", "   ", "12345678901"] {
             assert_eq!(readable("name", bad, 10).unwrap_err().field.as_deref(), Some("name"));
         }

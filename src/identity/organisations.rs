@@ -314,6 +314,7 @@ mod tests {
         assert_eq!(field(&|o| o.country = "cn".into()), "country");
         assert_eq!(field(&|o| o.affiliations = vec!["Not a handle".into()]), "affiliations");
         assert_eq!(field(&|o| o.affiliations = vec!["aa".into(); 101]), "affiliations");
+        NewOrganisation { affiliations: vec!["aa".into(); 100], ..valid() }.check(now).unwrap();
     }
 
     #[test]

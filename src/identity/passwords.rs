@@ -111,6 +111,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_longest_password_matches_and_a_longer_one_never_does() {
+        let longest = "x".repeat(LONGEST);
+        let phc = hash(longest.clone()).await.unwrap();
+        assert!(matches(Some(phc), longest.clone()).await.unwrap());
+        let longer = longest + "x";
+        let phc = argon2id().unwrap().hash_password_with_salt(&encoded(&longer), &[0; 16]).unwrap().to_string();
+        assert!(!matches(Some(phc), longer).await.unwrap());
+    }
+
+    #[tokio::test]
     async fn short_and_endless_passwords_are_refused_by_name() {
         for bad in ["", "elevenchars", &"x".repeat(257)] {
             assert_eq!(hash(bad.into()).await.unwrap_err().field.as_deref(), Some("password"));

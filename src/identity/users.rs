@@ -116,19 +116,28 @@ pub fn user(c: &mut Conn, id: UserId) -> Result<User> {
 mod tests {
     use super::*;
 
+    /// 64 characters, and as many as an address may have.
+    fn longest() -> String {
+        let local = "a".repeat(LONGEST_LOCAL_PART);
+        let domain = format!("{0}.{0}.{1}", "b".repeat(63), "c".repeat(LONGEST_EMAIL - 64 - 1 - 2 * 64));
+        format!("{local}@{domain}")
+    }
+
     #[test]
     fn an_email_address_has_one_spelling() {
         assert_eq!(email_address("  Li.Wei+corpus@Example.CN ").unwrap(), "li.wei+corpus@example.cn");
         assert_eq!(email_address("operator@localhost").unwrap(), "operator@localhost");
+        email_address(&longest()).unwrap();
     }
 
     #[test]
     fn what_is_not_an_email_address_is_refused_by_name() {
         let long = format!("a@{}.example", "b".repeat(64));
         let longer = format!("{}@example.cn", "a".repeat(65));
+        let too_long = format!("{}c", longest());
         let bad = [
             "", "@", "a", "a@", "@b.cn", "a@b@c", "a b@c.cn", "a@b..cn", "a@-b.cn", "a@b-.cn", "a@b.cn\0", "a\n@b.cn",
-            "<a@b.cn>", "a,b@c.cn", "李@b.cn", "a@例.cn", "a@b.cn.", &long, &longer,
+            "<a@b.cn>", "a,b@c.cn", "李@b.cn", "a@例.cn", "a@b.cn.", &long, &longer, &too_long,
         ];
         for text in bad {
             assert_eq!(email_address(text).unwrap_err().field.as_deref(), Some("email"), "{text:?}");

@@ -323,6 +323,16 @@ mod tests {
         ] {
             assert!(bad.parse::<VerifierKey>().is_err(), "{bad}");
         }
+        assert_eq!("".parse::<VerifierKey>().unwrap_err().field.as_deref(), Some("log_vkey"));
+        assert_eq!(VKEY.parse::<WitnessKey>().unwrap_err().field.as_deref(), Some("witness_vkey"));
+    }
+
+    #[test]
+    fn a_log_is_named_without_spaces_pluses_and_control_characters() {
+        check_name("corpex.example/log").unwrap();
+        for bad in ["", "a b", "a\u{a0}b", "a\nb", "a\0b", "a+b"] {
+            assert_eq!(check_name(bad).unwrap_err().field.as_deref(), Some("log_origin"), "{bad:?}");
+        }
     }
 
     #[test]
@@ -404,5 +414,18 @@ mod tests {
         ] {
             assert!(bad.parse::<Note>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn what_is_longer_than_a_note_or_signed_more_often_is_not_read() {
+        const LINE: &str = "— witness.example BBBBBBBBBBBB\n";
+        let signed = |text: &str, times| format!("{text}\n\n{}", LINE.repeat(times)).parse::<Note>();
+        assert_eq!(signed("text", MAX_SIGNATURES).unwrap().signatures.len(), MAX_SIGNATURES);
+        let error = signed("text", MAX_SIGNATURES + 1).unwrap_err();
+        assert!(error.detail.ends_with("carries more than 100 signatures"), "{error}");
+        let longest = "x".repeat(MAX_NOTE_BYTES - 2 - LINE.len());
+        signed(&longest, 1).unwrap();
+        let error = signed(&(longest + "x"), 1).unwrap_err();
+        assert!(error.detail.ends_with("is longer than 1048576 bytes"), "{error}");
     }
 }

@@ -37,6 +37,15 @@ fn refusal(policy: &Policy, note: &str) -> String {
 }
 
 #[test]
+fn a_longer_policy_is_not_read() {
+    let start = format!("log {}\nquorum none\n#", log_key());
+    let longest = format!("{start}{}", "x".repeat(MAX_BYTES - start.len()));
+    longest.parse::<Policy>().unwrap();
+    let error = format!("{longest}x").parse::<Policy>().unwrap_err();
+    assert_eq!((error.field.as_deref(), &*error.detail), (Some("policy"), "a policy has at most 1048576 bytes"));
+}
+
+#[test]
 fn a_quorum_of_nobody_asks_for_the_log_alone() {
     let policy = policy("quorum none\n").unwrap();
     assert!(policy.needs_nobody());

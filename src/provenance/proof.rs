@@ -157,4 +157,15 @@ mod tests {
             assert!(good.replacen(from, to, 1).parse::<TlogProof>().is_err(), "{from} → {to}");
         }
     }
+
+    #[test]
+    fn a_path_that_is_longer_than_any_tree_is_high_is_not_read() {
+        let (proof, _) = logged();
+        let read = |hashes| {
+            let text = TlogProof { path: vec![Digest::of("hash"); hashes], ..proof.clone() }.to_string();
+            text.parse::<TlogProof>().map(|proof| proof.path.len())
+        };
+        assert_eq!(read(MAX_PATH).unwrap(), MAX_PATH);
+        assert!(read(MAX_PATH + 1).unwrap_err().detail.ends_with("is longer than any tree is high"));
+    }
 }

@@ -343,6 +343,13 @@ fn a_log_that_signed_two_histories_is_caught() {
 }
 
 #[test]
+fn a_longer_passport_is_not_read() {
+    let refusal = |bytes| Passport::read(&vec![0; bytes]).unwrap_err().detail;
+    assert!(refusal(MAX_PASSPORT_BYTES + 1).contains("it is longer than 268435456 bytes"));
+    assert!(!refusal(MAX_PASSPORT_BYTES).contains("it is longer than"));
+}
+
+#[test]
 fn an_unknown_member_or_another_spelling_is_refused() {
     let bytes = Story::bought().passport().to_bytes().unwrap();
     let mut value: Value = serde_json::from_slice(&bytes).unwrap();
