@@ -6,26 +6,27 @@
 # The container writes to /data only. With DATABASE_URL and CORPEX_S3_BUCKET set it keeps its keys and
 # rebuildable indexes there; give every instance the same keys through CORPEX_KEYS_DIR.
 
-FROM rust:1.95-slim-bookworm AS build
+FROM rust:1.95.0-slim-bookworm AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends make perl \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 
-# The dependencies on their own: this layer stands until Cargo.toml or Cargo.lock change.
+# The dependencies on their own: this layer stands until Cargo.toml, Cargo.lock or the way to build change.
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
+COPY scripts/release scripts/
 # (Tests and benches that Cargo.toml names may be absent here as long as it gives their `path`.)
 RUN mkdir src \
     && echo 'fn main() {}' >src/main.rs \
     && touch src/lib.rs \
-    && cargo build --profile production --locked --bin corpex \
+    && scripts/release program \
     && rm -r src
 
 COPY . .
 # Cargo goes by modification times, and those of the sources may be older than the stand-ins just built.
 RUN touch src/lib.rs src/main.rs \
-    && cargo build --profile production --locked --bin corpex
+    && scripts/release --to /published program
 
 FROM debian:12-slim
 RUN apt-get update \
@@ -33,7 +34,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 # A number, so that an orchestrator can see that it is not root. A new volume takes this directory's owner.
 RUN install -d -o 10001 -g 10001 -m 0700 /data
-COPY --from=build /build/target/production/corpex /usr/local/bin/corpex
+COPY --from=build /published/corpex /usr/local/bin/corpex
 USER 10001:10001
 VOLUME /data
 # All of the container's interfaces: which of the host's it is published on, `docker run -p` decides.
