@@ -12,7 +12,6 @@ import shlex
 import signal
 import subprocess
 import time
-import urllib.parse
 
 NET = "10.81"
 WIRES = {"clients": 0, "database": 1, "bucket": 2}
@@ -34,9 +33,9 @@ def wait_until(holds, seconds, every=0.1):
     return None
 
 
-def hardware(process_or_path, device):
-    """The hardware address of a network device, here or in the namespace of a process."""
-    inside = ["nsenter", f"--net=/proc/{process_or_path}/ns/net"]
+def hardware(process, device):
+    """The hardware address of a network device in the namespace of a process."""
+    inside = ["nsenter", f"--net=/proc/{process}/ns/net"]
     return command(*inside, "ip", "-br", "link", "show", "dev", device).split()[2]
 
 
@@ -193,9 +192,8 @@ class Fleet:
             "CORPEX_PUBLIC_NOTICE_DAYS": "0", "CORPEX_REQUESTS_PER_TOKEN": "0", "CORPEX_REQUESTS_PER_ADDRESS": "0",
             "CORPEX_ATTEMPTS": "0", "CORPEX_PAYMENT_WINDOW_DAYS": "1", "RUST_LOG": "info,corpex=debug",
         }
-        serve = ("serve", "--no-worker", "--listen", f"0.0.0.0:{PORT}")
-        both = ("serve", "--listen", f"0.0.0.0:{PORT}")
-        self.first, self.second = Process(self, "first", 11, *both), Process(self, "second", 12, *both)
+        serve = ("serve", "--listen", f"0.0.0.0:{PORT}")
+        self.first, self.second = Process(self, "first", 11, *serve), Process(self, "second", 12, *serve)
         self.worker = Process(self, "worker", 13, "worker")
         self.instances, self.all = [self.first, self.second], [self.first, self.second, self.worker]
 
@@ -217,12 +215,3 @@ class Fleet:
         self.stop()
         for process in self.all:
             process.namespace.close()
-
-    def metric(self, of):
-        """A number of the database's that the instances tell."""
-        for instance in self.instances:
-            status, text, _ = instance.get("/metrics")
-            found = [line.split()[-1] for line in text.splitlines() if line.startswith(f'corpex_state{{of="{of}"}}')]
-            if status == 200 and found:
-                return float(found[0])
-        return None

@@ -5,12 +5,11 @@ import datetime
 import hashlib
 import hmac
 import http.client
-import os
 import signal
 import time
 import urllib.parse
 
-from fleet import wait_until
+from fleet import NET, wait_until
 
 LEASE = 3
 SLEEPS = 6
@@ -36,7 +35,8 @@ def sleepers(verdict, fleet, market, traffic):
             before = leader(fleet)
             time.sleep(trades.chance.random())
             sleeper.send(signal.SIGSTOP)
-            fleet.database.ask(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE client_addr = '10.81.1.{sleeper.namespace.number}'")
+            its_own = f"client_addr = '{NET}.1.{sleeper.namespace.number}'"
+            fleet.database.ask(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {its_own}")
             moved = wait_until(lambda: leader(fleet) != before, LEASE + 1.5)
             overthrown += moved is not None
             time.sleep(trades.chance.random())  # the new one is at work
@@ -57,7 +57,8 @@ def one_log(verdict, fleet):
     ask = fleet.database.ask
     places = ask("SELECT COUNT(*), COUNT(DISTINCT entry_id), COALESCE(MAX(leaf_index), -1) + 1 FROM log_sequence")
     verdict.expect(len(set(places.split("|"))) == 1, "leaders: places are given once, without gaps", places)
-    entries = ask("SELECT COUNT(*) FROM log_entries WHERE id NOT IN (SELECT entry_id FROM log_sequence) AND id NOT IN (SELECT entry_id FROM log_queue)")
+    placed_or_waiting = "SELECT entry_id FROM log_sequence UNION SELECT entry_id FROM log_queue"
+    entries = ask(f"SELECT COUNT(*) FROM log_entries WHERE id NOT IN ({placed_or_waiting})")
     verdict.expect(entries == "0", "leaders: every entry has its place, or waits for it", entries)
 
 

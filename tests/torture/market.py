@@ -1,7 +1,6 @@
 """Who trades on a fleet, and what: an operator, a provider with a corpus on the board, a lab with money."""
 
 import base64
-import hashlib
 import http.client
 import json
 import pathlib
@@ -11,8 +10,8 @@ import time
 import urllib.parse
 
 PRICE = 100
-# How long what must succeed is tried again while the exchange asks for that, in seconds.
-PATIENCE = 30
+# How long an answer is waited for that must be good, and how long it is asked for again, in seconds.
+PATIENCE = 60
 CARD = """---
 pretty_name: Poems
 language: [zh]
@@ -105,10 +104,10 @@ class Market:
     def must(self, method, path, body=None, token=None, key=None, headers=None):
         """A request that must succeed, if not at once."""
         until = time.monotonic() + PATIENCE
-        answer = ask(self.url, method, path, body, token, key, headers)
+        answer = ask(self.url, method, path, body, token, key, headers, timeout=PATIENCE)
         while answer.status in (None, 503, 504) and time.monotonic() < until:
             time.sleep(0.5)
-            answer = ask(self.url, method, path, body, token, key, headers)
+            answer = ask(self.url, method, path, body, token, key, headers, timeout=PATIENCE)
         if answer.status is None or answer.status >= 300:
             raise RuntimeError(f"{method} {path}: {answer}")
         return json.loads(answer.body) if answer.body else None

@@ -154,7 +154,8 @@ class Traffic:
         self.verdict.expect(not slow, f"{self.name}: {instance} answers within {self.soon} s ({len(asked)} requests)", slow[:10])
         statuses = collections.Counter(a.status for a in asked)
         times = sorted(a.took for a in asked) or [0]
-        print(f"  {self.name}: {instance} answered {dict(statuses)}, half of them within {times[len(times) // 2]:.1f} s, all within {times[-1]:.1f} s", flush=True)
+        took = f"half of them within {times[len(times) // 2]:.1f} s, all within {times[-1]:.1f} s"
+        print(f"  {self.name}: {instance} answered {dict(statuses)}, {took}", flush=True)
 
     def recovers(self, since, instances=None, kinds=("deposit", "purchase", "upload", "link", "resolve")):
         """Each instance does everything again within so many seconds; waits for that."""
