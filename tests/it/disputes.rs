@@ -147,6 +147,8 @@ async fn a_dispute_after_the_settlement_freezes_what_is_unpaid_and_gives_it_back
     let (_other, _) = story.settled().await;
     lab.open_dispute(&order).await.unwrap();
     assert_eq!((provider.balance("payable").await, provider.balance("frozen").await), (48_500, 48_500));
+    let report = story.app.operator.get("/v1/reconciliation").await.unwrap();
+    assert_eq!(report["differences"], json!([]), "what is frozen is what the dispute froze");
     refused(provider.withdraw_from("payable", 48_501).await, Kind::InsufficientFunds, Some("amount.amount_minor"));
     provider.withdraw_from("payable", 48_500).await.unwrap();
     lab.links(&licence, &["data/a.jsonl"]).await.unwrap();

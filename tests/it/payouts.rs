@@ -72,6 +72,9 @@ async fn a_withdrawal_is_held_until_the_bank_has_paid() {
     refused(lab.withdraw(301).await, Kind::InsufficientFunds, Some("amount.amount_minor"));
     let paid = decide(&app.operator, &withdrawal, "execution").await.unwrap();
     assert_eq!((paid["state"].as_str(), lab.balance("held").await), (Some("executed"), 0));
+    let postings = lab.get("/v1/organisations/verse-lab/postings").await.unwrap();
+    let last = postings["items"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["kind"], &last["reference"]), (&json!("withdrawal"), &paid["reference"]), "{last}");
 
     let next = lab.withdraw(100).await.unwrap();
     let used = json!({ "reference": paid["reference"] });
