@@ -26,7 +26,7 @@
 //!
 //! Below the domains lie [`store`] (objects), [`db`] (rows), [`jobs`] (queued work; [`worker`] runs it),
 //! [`history`] (every step of every life), [`idempotency`] (one key, one effect), [`signing`], [`schemas`],
-//! [`keys`] (the exchange's own), [`config`], [`error`], [`types`] and [`failpoints`].
+//! [`leases`] (one process at a time), [`keys`] (the exchange's own), [`config`], [`error`], [`types`] and [`failpoints`].
 //!
 //! # Invariants
 //!
@@ -59,6 +59,7 @@ pub mod idempotency;
 pub mod identity;
 pub mod jobs;
 pub mod keys;
+pub mod leases;
 pub mod ledger;
 pub mod market;
 pub mod models;

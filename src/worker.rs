@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::events::webhooks::courier;
 use crate::events::{dispatch, retention};
 use crate::jobs::{self, Job, Lane, Leased};
+use crate::leases::Claimant;
 use crate::provenance::publication::Publisher;
 use crate::provenance::sequencer;
 use crate::{catalog, delivery, identity, ledger, market};
@@ -149,8 +150,9 @@ async fn sequence(app: App, owner: String, stop: CancellationToken) {
 
 /// Tells organisations of the steps that concern them.
 async fn tell(app: App, owner: String, stop: CancellationToken) {
+    let claimant = Claimant::new(&owner);
     while !stop.is_cancelled() {
-        let pause = match dispatch::step(&app, &owner).await {
+        let pause = match dispatch::step(&app, &claimant).await {
             Ok(true) => continue,
             Ok(false) => IDLE,
             Err(error) => {

@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::db::{Append as _, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::history::{self, Unsent};
+use crate::leases::{Claimant, Verdict};
 use crate::market::search;
 use crate::types::{DatasetId, Instant, OrganisationId};
 
@@ -34,16 +35,16 @@ struct Addressed {
     dataset: Option<DatasetId>,
 }
 
-/// Numbers the oldest steps in the outbox, as `owner`. True when it took as many as it may, so that others are likely to
+/// Numbers the oldest steps in the outbox, as `claimant`. True when it took as many as it may, so that others are likely to
 /// wait.
-pub async fn step(app: &App, owner: &str) -> Result<bool> {
+pub async fn step(app: &App, claimant: &Claimant) -> Result<bool> {
     let batch = app.db.read(addressed).await?;
     if batch.is_empty() {
         return Ok(false);
     }
     let is_full = batch.len() == usize::try_from(MAX_BATCH).unwrap_or_default();
-    let (owner, now) = (owner.to_string(), app.clock.now());
-    Ok(app.db.write(move |c| number(c, &owner, &batch, now)).await? && is_full)
+    let (claimant, now) = (claimant.clone(), app.clock.now());
+    Ok(app.db.write(move |c| number(c, &claimant, &batch, now)).await? && is_full)
 }
 
 /// Gives the lease up at a graceful stop, so that another dispatcher, by whatever clock, need not wait for it to lapse.
@@ -82,8 +83,8 @@ fn addressed(c: &mut Conn) -> Result<Vec<Addressed>> {
     unsent.into_iter().map(address).collect()
 }
 
-fn number(c: &mut Conn, owner: &str, batch: &[Addressed], now: Instant) -> Result<bool> {
-    if !hold_lease(c, owner, now)? {
+fn number(c: &mut Conn, claimant: &Claimant, batch: &[Addressed], now: Instant) -> Result<bool> {
+    if !hold_lease(c, claimant, now)? {
         return Ok(false);
     }
     let ids: Vec<_> = batch.iter().map(|addressed| addressed.step.id).collect();
@@ -123,12 +124,14 @@ fn event(step: &Unsent, organisation_id: OrganisationId, position: i64) -> Event
 }
 
 /// Takes the lease or keeps it.
-fn hold_lease(c: &mut Conn, owner: &str, now: Instant) -> Result<bool> {
-    let until = now.plus(LEASE);
-    match queries::find_lease(c, LEASE_NAME)? {
-        None => Ok(queries::insert_lease(c, LEASE_NAME, owner, until)? == 1),
-        Some((holder, leased_until)) if holder != owner && leased_until > now => Ok(false),
-        Some((holder, leased_until)) if holder == owner && leased_until > now.plus(LEASE / 2) => Ok(true),
-        Some(_) => Ok(queries::set_lease(c, LEASE_NAME, owner, until)? == 1),
+fn hold_lease(c: &mut Conn, claimant: &Claimant, now: Instant) -> Result<bool> {
+    let (owner, until) = (claimant.name(), now.plus(LEASE));
+    let Some(standing) = queries::find_lease(c, LEASE_NAME)? else {
+        return Ok(queries::insert_lease(c, LEASE_NAME, owner, until)? == 1);
+    };
+    match claimant.look_at(&standing, LEASE, now) {
+        Verdict::Held => Ok(true),
+        Verdict::Others => Ok(false),
+        Verdict::Renew | Verdict::Take => Ok(queries::set_lease(c, LEASE_NAME, owner, until)? == 1),
     }
 }

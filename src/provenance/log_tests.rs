@@ -11,6 +11,7 @@ use super::tree::{self, TileReader, Tree};
 use super::*;
 use crate::config::Config;
 use crate::db::Db;
+use crate::leases::Claimant;
 use crate::provenance::tiles::Tile;
 use crate::signing::SecretKey;
 use crate::store::Store;
@@ -58,7 +59,7 @@ impl Log {
         declared.await.unwrap()
     }
     async fn integrate_as(&self, owner: &str) -> Result<Option<Checkpoint>> {
-        let (keys, owner, now) = (self.keys.clone(), owner.to_string(), self.clock.now());
+        let (keys, owner, now) = (self.keys.clone(), Claimant::new(owner), self.clock.now());
         let extend = move |c: &mut Conn| {
             let signed = sequencer::integrate(c, &keys, ORIGIN, &owner, None, now)?;
             let signed = signed.map(|signed| signed.checkpoint);
@@ -322,8 +323,10 @@ async fn another_origin_or_key_cannot_continue_the_log() {
     let mut log = Log::new().await;
     log.integrate().await.unwrap();
     let (keys, now) = (log.keys.clone(), log.clock.now());
-    let elsewhere =
-        log.db.write(move |c| sequencer::integrate(c, &keys, "other.example/log", "first", None, now)).await;
+    let elsewhere = log
+        .db
+        .write(move |c| sequencer::integrate(c, &keys, "other.example/log", &Claimant::new("first"), None, now))
+        .await;
     assert_eq!(elsewhere.unwrap_err().kind, Kind::Unverified);
     log.keys.log = SecretKey::generate();
     assert_eq!(log.integrate_as("first").await.unwrap_err().kind, Kind::Unverified);

@@ -25,6 +25,7 @@ use super::witnesses::Witnesses;
 use crate::db::Db;
 use crate::error::{Kind, Result};
 use crate::keys::ExchangeKeys;
+use crate::leases::Claimant;
 use crate::store::{StorageKey, Store};
 use crate::types::Instant;
 
@@ -41,7 +42,7 @@ pub struct Publisher {
     store: Store,
     keys: Arc<ExchangeKeys>,
     origin: String,
-    owner: String,
+    claimant: Claimant,
     witnesses: Witnesses,
     /// The last checkpoint that was shown, once it has been looked up.
     shown: Option<Option<Checkpoint>>,
@@ -65,7 +66,7 @@ impl Publisher {
             store,
             keys,
             origin: origin.to_string(),
-            owner: owner.to_string(),
+            claimant: Claimant::new(owner),
             witnesses,
             shown: None,
             looked_at: None,
@@ -87,8 +88,8 @@ impl Publisher {
             self.shown = None;
         }
         if problem != self.db.read(sequencer::problem).await? {
-            let owner = self.owner.clone();
-            self.db.write(move |c| sequencer::report(c, &owner, problem.as_deref(), now)).await?;
+            let claimant = self.claimant.clone();
+            self.db.write(move |c| sequencer::report(c, &claimant, problem.as_deref(), now)).await?;
         }
         outcome
     }
@@ -100,16 +101,16 @@ impl Publisher {
         };
         self.shown = Some(shown.clone());
         for _ in 0..MAX_BATCHES {
-            let (keys, origin, owner, shown) =
-                (self.keys.clone(), self.origin.clone(), self.owner.clone(), shown.clone());
-            let integrate = move |c: &mut _| sequencer::integrate(c, &keys, &origin, &owner, shown.as_ref(), now);
+            let (keys, origin, claimant, shown) =
+                (self.keys.clone(), self.origin.clone(), self.claimant.clone(), shown.clone());
+            let integrate = move |c: &mut _| sequencer::integrate(c, &keys, &origin, &claimant, shown.as_ref(), now);
             // Entries that come meanwhile share the next checkpoint.
             if !self.db.write(integrate).await?.is_some_and(|signed| signed.is_full) {
                 break;
             }
         }
-        let (keys, origin, owner) = (self.keys.clone(), self.origin.clone(), self.owner.clone());
-        let signed = self.db.read(move |c| sequencer::unpublished(c, &keys, &origin, &owner, now)).await?;
+        let (keys, origin, claimant) = (self.keys.clone(), self.origin.clone(), self.claimant.clone());
+        let signed = self.db.read(move |c| sequencer::unpublished(c, &keys, &origin, claimant.name(), now)).await?;
         match signed {
             Some((checkpoint, epoch)) => self.publish(checkpoint, epoch, now).await,
             None => {
@@ -125,8 +126,8 @@ impl Publisher {
         self.store.put(&place, Bytes::from(checkpoint.note.clone())).await?;
         self.shown = Some(Some(checkpoint.clone()));
         let note = self.witnesses.cosign(&self.db, &checkpoint).await?;
-        let (owner, size) = (self.owner.clone(), checkpoint.tree_size);
-        self.db.write(move |c| sequencer::publish(c, &owner, size, &note, now).map(drop)).await
+        let (claimant, size) = (self.claimant.clone(), checkpoint.tree_size);
+        self.db.write(move |c| sequencer::publish(c, &claimant, size, &note, now).map(drop)).await
     }
 
     /// Finds out a database that was set back while nothing is entered, and shows what is published to witnesses that have
@@ -148,8 +149,8 @@ impl Publisher {
         if self.witnesses.count(&note)? <= self.witnesses.count(&shown)? {
             return Ok(());
         }
-        let (owner, size) = (self.owner.clone(), checkpoint.tree_size);
-        self.db.write(move |c| sequencer::publish(c, &owner, size, &note, now).map(drop)).await
+        let (claimant, size) = (self.claimant.clone(), checkpoint.tree_size);
+        self.db.write(move |c| sequencer::publish(c, &claimant, size, &note, now).map(drop)).await
     }
 }
 

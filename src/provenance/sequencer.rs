@@ -19,6 +19,7 @@ use super::tree::{self, Frontier};
 use crate::db::{Append as _, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
+use crate::leases::{Claimant, Verdict};
 use crate::types::{EntryId, Instant};
 
 /// How long a sequencer keeps the log without renewing.
@@ -49,7 +50,7 @@ pub struct Signed {
     pub is_full: bool,
 }
 
-/// Does one step of the sequencer as `owner`, in the caller's write transaction: up to 1,024 entries.
+/// Does one step of the sequencer as `claimant`, in the caller's write transaction: up to 1,024 entries.
 ///
 /// `shown` is the last checkpoint that left the exchange, if one did. Gives what it signed, or `None` when there was
 /// nothing to do or another owner holds the lease. The first step signs the empty log. Fails as unverified, and changes
@@ -58,11 +59,11 @@ pub fn integrate(
     c: &mut Conn,
     keys: &ExchangeKeys,
     origin: &str,
-    owner: &str,
+    claimant: &Claimant,
     shown: Option<&Checkpoint>,
     now: Instant,
 ) -> Result<Option<Signed>> {
-    if !hold_lease(c, owner, now)? {
+    if !hold_lease(c, claimant, now)? {
         return Ok(None);
     }
     let last = last_checkpoint(c, keys, origin)?;
@@ -108,10 +109,10 @@ pub(super) fn published(c: &mut Conn, keys: &ExchangeKeys, origin: &str) -> Resu
         .map(|(last, shown)| (last, shown.note)))
 }
 
-/// Publishes the checkpoint of `tree_size` with the cosignatures in `note`, if `owner` holds the lease and nothing larger was
+/// Publishes the checkpoint of `tree_size` with the cosignatures in `note`, if `claimant` holds the lease and nothing larger was
 /// published meanwhile. True if it was published.
-pub(super) fn publish(c: &mut Conn, owner: &str, tree_size: u64, note: &str, now: Instant) -> Result<bool> {
-    if !hold_lease(c, owner, now)? || published_size(c)?.is_some_and(|published| published > tree_size) {
+pub(super) fn publish(c: &mut Conn, claimant: &Claimant, tree_size: u64, note: &str, now: Instant) -> Result<bool> {
+    if !hold_lease(c, claimant, now)? || published_size(c)?.is_some_and(|published| published > tree_size) {
         return Ok(false);
     }
     let row = PublicationRow { tree_size: stored(tree_size)?, note: note.to_string(), published_at: now };
@@ -119,9 +120,9 @@ pub(super) fn publish(c: &mut Conn, owner: &str, tree_size: u64, note: &str, now
     Ok(true)
 }
 
-/// Records why `owner` cannot go on, or that it can again, for [`check`] to tell. Nothing if another owner holds the lease.
-pub(super) fn report(c: &mut Conn, owner: &str, problem: Option<&str>, now: Instant) -> Result<()> {
-    if hold_lease(c, owner, now)? {
+/// Records why `claimant` cannot go on, or that it can again, for [`check`] to tell. Nothing if another holds the lease.
+pub(super) fn report(c: &mut Conn, claimant: &Claimant, problem: Option<&str>, now: Instant) -> Result<()> {
+    if hold_lease(c, claimant, now)? {
         queries::set_problem(c, LEASE_NAME, problem)?;
     }
     Ok(())
@@ -189,19 +190,17 @@ pub fn status(c: &mut Conn) -> Result<LogStatus> {
 }
 
 /// Takes the lease or keeps it. The epoch grows with each change of owner.
-fn hold_lease(c: &mut Conn, owner: &str, now: Instant) -> Result<bool> {
-    let until = now.plus(LEASE);
+fn hold_lease(c: &mut Conn, claimant: &Claimant, now: Instant) -> Result<bool> {
+    let (owner, until) = (claimant.name(), now.plus(LEASE));
     let Some(lease) = queries::find_lease(c, LEASE_NAME)? else {
         return Ok(queries::insert_lease(c, LEASE_NAME, owner, until)? == 1);
     };
-    let mine = lease.owner == owner;
-    if mine && lease.leased_until > now.plus(LEASE / 2) {
-        return Ok(true); // long enough: an idle log is not written to
-    }
-    if !mine && lease.leased_until > now {
-        return Ok(false);
-    }
-    let epoch = if mine { lease.epoch } else { lease.epoch + 1 };
+    let epoch = match claimant.look_at(&(lease.owner, lease.leased_until), LEASE, now) {
+        Verdict::Held => return Ok(true), // an idle log is not written to
+        Verdict::Others => return Ok(false),
+        Verdict::Renew => lease.epoch,
+        Verdict::Take => lease.epoch + 1,
+    };
     Ok(queries::set_lease(c, LEASE_NAME, lease.epoch, owner, epoch, until)? == 1)
 }
 

@@ -7,6 +7,7 @@ use corpex::db::Conn;
 use corpex::error::{Error, Kind, Result};
 use corpex::events::{dispatch, retention};
 use corpex::history;
+use corpex::leases::Claimant;
 use corpex::types::OrganisationId;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -152,9 +153,9 @@ async fn the_outbox_holds_a_step_exactly_when_it_happened() {
     assert_eq!(count(&app, "outbox JOIN transitions ON id = transition_id").await, count(&app, "outbox").await);
     assert!(all(&lab).await.is_empty(), "nobody is told before the dispatcher comes");
 
-    while dispatch::step(app.app(), "one").await.unwrap() {}
+    while dispatch::step(app.app(), &Claimant::new("one")).await.unwrap() {}
     assert_eq!(count(&app, "outbox").await, 0);
-    assert!(!dispatch::step(app.app(), "two").await.unwrap(), "nothing is told twice");
+    assert!(!dispatch::step(app.app(), &Claimant::new("two")).await.unwrap(), "nothing is told twice");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,7 +198,7 @@ async fn an_exchange_that_tells_nobody_says_so() {
     assert!(status == 200 && waits, "no other instance would fare better: {parts}");
     let metrics = reqwest::get(format!("{}/metrics", app.url)).await.unwrap().text().await.unwrap();
     assert!(metrics.contains(r#"corpex_state{of="dispatcher_stuck"} 1"#), "{metrics}");
-    while dispatch::step(app.app(), "one").await.unwrap() {}
+    while dispatch::step(app.app(), &Claimant::new("one")).await.unwrap() {}
     assert_eq!(readiness().await.1["dispatcher"], "ok");
 }
 
@@ -229,9 +230,10 @@ async fn nothing_appears_before_a_cursor_that_was_handed_out() {
     let dispatchers: Vec<_> = ["one", "two"]
         .map(|owner| {
             let app = app.app().clone();
+            let claimant = Claimant::new(owner);
             tokio::spawn(async move {
                 loop {
-                    dispatch::step(&app, owner).await.unwrap();
+                    dispatch::step(&app, &claimant).await.unwrap();
                     app.db.write(move |c| dispatch::release(c, owner)).await.unwrap();
                     tokio::time::sleep(Duration::from_millis(3)).await;
                 }

@@ -92,7 +92,7 @@ const STOREYS: &[&[&str]] = &[
     &["catalog"],
     &["identity", "ledger"],
     &["provenance"],
-    &["jobs", "history", "idempotency", "store", "keys", "schemas"],
+    &["jobs", "history", "idempotency", "store", "keys", "schemas", "leases"],
     &["signing", "db", "config", "types", "error", "schema", "failpoints"],
 ];
 
