@@ -13,6 +13,7 @@ from fleet import NET, wait_until
 
 LEASE = 3
 SLEEPS = 6
+MARK_PLACES = 32
 
 
 def leader(fleet):
@@ -122,14 +123,16 @@ def buy(market, instance):
 
 
 def mark(fleet, market):
-    """How far the mark says the log is: the object beside those of the corpora, read as the bucket's owner does."""
+    """How far the mark says the log is: the largest of its places beside the corpora, read as the bucket's owner does."""
     vkey = market.must("GET", "/v1/exchange/keys")["log"]["vkey"]
-    name = hashlib.sha256(f"log {vkey}".encode()).hexdigest()[:32]
-    return int(read_object(fleet.settings, f"objects/{name[30:]}/{name}").splitlines()[1])
+    names = [f"log {vkey}", *(f"log {vkey} {place}" for place in range(1, MARK_PLACES))]
+    digests = [hashlib.sha256(name.encode()).hexdigest()[:32] for name in names]
+    notes = [read_object(fleet.settings, f"objects/{digest[30:]}/{digest}") for digest in digests]
+    return max(int(note.splitlines()[1]) for note in notes if note)
 
 
 def read_object(settings, key):
-    """An object of the bucket, asked for with a signature (AWS Signature Version 4)."""
+    """An object of the bucket, asked for with a signature (AWS Signature Version 4); nothing when it is not there."""
     where, region = urllib.parse.urlsplit(settings["CORPEX_S3_ENDPOINT"]), settings["CORPEX_S3_REGION"]
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     nothing, scope = hashlib.sha256(b"").hexdigest(), f"{now[:8]}/{region}/s3/aws4_request"
@@ -146,6 +149,8 @@ def read_object(settings, key):
     wire.request("GET", path, headers=headers)
     answer = wire.getresponse()
     body = answer.read().decode()
+    if answer.status == 404:
+        return None
     if answer.status != 200:
         raise RuntimeError(f"the bucket: {answer.status} {body[:300]}")
     return body
