@@ -116,10 +116,10 @@ def agree_again(verdict, fleet, market, traffic):
 
 
 def no_hour_to_come(verdict, fleet, when):
-    """Nothing that must be done soon is put off until the hour of a clock that was ahead. What is, is put right, so that what
-    comes next means something."""
+    """No job is put off until the hour of a clock that was ahead. What is, is put right, so that what comes next means something.
+    (A lease of the log or of the events may name that hour: who does not renew it loses it.)"""
     now = "now() AT TIME ZONE 'UTC'"
-    for table, column in (("log_lease", "leased_until"), ("event_lease", "leased_until"), ("jobs", "leased_until"), ("jobs", "run_at")):
+    for table, column in (("jobs", "leased_until"), ("jobs", "run_at")):
         late = f"{column} > {now} + INTERVAL '1 minute'" + (" AND attempts = 0" if column == "run_at" else "")
         found = fleet.database.ask(f"SELECT COUNT(*), MAX({column} - {now}) FROM {table} WHERE {late}")
         verdict.expect(found.startswith("0"), f"clocks: nothing waits for an hour to come, {when}: {table}.{column}", found)
