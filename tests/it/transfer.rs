@@ -154,7 +154,9 @@ async fn a_large_shard_comes_by_several_ranges_that_outlast_cuts_lapsed_links_an
     let partial = Path::new(&to).join(".corpex/partial");
     let is_noted = || {
         let entries = std::fs::read_dir(&partial).into_iter().flatten().map_while(Result::ok);
-        entries.into_iter().any(|entry| entry.path().extension().is_some_and(|name| name == "done"))
+        let notes = entries.into_iter().filter(|entry| entry.path().extension().is_some_and(|name| name == "done"));
+        // A note that is just being made says nothing yet.
+        notes.into_iter().any(|note| std::fs::read_to_string(note.path()).is_ok_and(|text| text.contains('\n')))
     };
     for _ in 0..600 {
         if is_noted() {
