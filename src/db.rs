@@ -138,7 +138,7 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
-        let span = tracing::debug_span!("transaction", kind = "read");
+        let span = span("read");
         self.on_blocking_thread(move |db| {
             let _within = span.enter();
             let mut conn = db.readers.begin(begin_read)?;
@@ -156,7 +156,7 @@ impl Db {
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
         let Some(copy) = self.catalogue.clone() else { return self.read(work).await };
-        let span = tracing::debug_span!("transaction", kind = "catalogue");
+        let span = span("catalogue");
         self.on_blocking_thread(move |db| {
             let _within = span.enter();
             let mut conn = match copy.begin_if_there(begin_read) {
@@ -217,6 +217,13 @@ impl Db {
             .await
             .map_err(|error| Error::internal("database work panicked").because(error))?
     }
+}
+
+/// The span of a transaction, within that of who asks for it; that one itself where nobody traces transactions, so that what is logged
+/// on another thread still says whom it is about.
+fn span(kind: &'static str) -> tracing::Span {
+    let span = tracing::debug_span!("transaction", kind);
+    if span.is_disabled() { tracing::Span::current() } else { span }
 }
 
 fn is_postgres(url: &str) -> bool {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::facts::{AtHand, Facts, Memory};
 use super::gather::Gathered;
 use super::lane::Lane;
-use super::{Conn, ConnPool, begin_read, has_failed, outcome_of, roll_back};
+use super::{Conn, ConnPool, begin_read, has_failed, outcome_of, roll_back, span};
 use crate::error::{Error, Result};
 
 /// The one way in which a process makes reads that share a snapshot.
@@ -65,7 +65,7 @@ impl Reader {
     {
         let (caller, answer) = oneshot::channel();
         let reader = self.clone();
-        let read = Queued { work, caller, span: tracing::debug_span!("transaction", kind = "shared read") };
+        let read = Queued { work, caller, span: span("shared read") };
         self.lane.queue(Box::new(read), move |group| reader.work_off(group));
         answer.await.map_err(|error| Error::internal("the read was given up").because(error))?
     }

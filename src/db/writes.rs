@@ -29,7 +29,7 @@ use super::facts::{AtHand, Facts, Memory};
 use super::gather::Gathered;
 use super::lane::Lane;
 use super::pool::{away, is_away, is_broken};
-use super::{Conn, ConnPool, FIRST_FAILURE, Manager, begin, is_conflict, outcome_of, roll_back};
+use super::{Conn, ConnPool, FIRST_FAILURE, Manager, begin, is_conflict, outcome_of, roll_back, span};
 use crate::error::{DISK_FAILS, Error, Kind, Result};
 use crate::failpoints::{self, Site};
 
@@ -145,7 +145,7 @@ impl Writer {
         }
         let ((caller, mut answer), claim) = (oneshot::channel(), Claim::default());
         // Its time is that of the wait, too.
-        let (writer, span) = (self.clone(), tracing::debug_span!("transaction", kind = "write"));
+        let (writer, span) = (self.clone(), span("write"));
         let given_up = GivenUp(claim.clone());
         let write = Queued { work, is_gathered, value: None, caller, claim, span };
         self.lane.queue(Box::new(write), move |group| writer.work_off(group));

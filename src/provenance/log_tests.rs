@@ -203,7 +203,13 @@ async fn one_sequencer_holds_the_log_until_its_lease_lapses() {
     log.integrate().await.unwrap();
     log.declare("one").await;
     assert_eq!(log.integrate_as("second").await.unwrap(), None);
+    let is_led_by_another = async |who: &'static str| {
+        let now = log.clock.now();
+        log.db.read(move |c| sequencer::is_led_by_another(c, &Claimant::new(who), now)).await.unwrap()
+    };
+    assert!(is_led_by_another("second").await && !is_led_by_another("first").await);
     log.clock.advance(sequencer::LEASE * 2);
+    assert!(!is_led_by_another("second").await, "its lease lapsed");
     assert_eq!(log.integrate_as("second").await.unwrap().unwrap().tree_size, 1);
     log.declare("two").await;
     assert_eq!(log.integrate_as("first").await.unwrap(), None);

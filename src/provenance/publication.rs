@@ -95,6 +95,12 @@ impl Publisher {
     }
 
     async fn advance(&mut self, now: Instant) -> Result<()> {
+        let claimant = self.claimant.clone();
+        if self.db.read(move |c| sequencer::is_led_by_another(c, &claimant, now)).await? {
+            // It may show more of the log.
+            self.shown = None;
+            return Ok(());
+        }
         let shown = match &self.shown {
             Some(shown) => shown.clone(),
             None => mark(&self.db, &self.store, &self.keys, &self.origin).await?,

@@ -189,6 +189,12 @@ pub fn status(c: &mut Conn) -> Result<LogStatus> {
     Ok(LogStatus { tree_size, queued: counted(queries::count_queued(c)?)? })
 }
 
+/// Whether somebody else extends the log now.
+pub(super) fn is_led_by_another(c: &mut Conn, claimant: &Claimant, now: Instant) -> Result<bool> {
+    let lease = queries::find_lease(c, LEASE_NAME)?.map(|lease| (lease.owner, lease.leased_until));
+    Ok(lease.is_some_and(|standing| claimant.look_at(&standing, LEASE, now) == Verdict::Others))
+}
+
 /// Takes the lease or keeps it. The epoch grows with each change of owner.
 fn hold_lease(c: &mut Conn, claimant: &Claimant, now: Instant) -> Result<bool> {
     let (owner, until) = (claimant.name(), now.plus(LEASE));
