@@ -38,12 +38,17 @@ struct Addressed {
 /// Numbers the oldest steps in the outbox, as `claimant`. True when it took as many as it may, so that others are likely to
 /// wait.
 pub async fn step(app: &App, claimant: &Claimant) -> Result<bool> {
-    let batch = app.db.read(addressed).await?;
+    let (looking, now) = (claimant.clone(), app.clock.now());
+    let batch = app.db.read(move |c| match is_told_by_another(c, &looking, now)? {
+        true => Ok(Vec::new()),
+        false => addressed(c),
+    });
+    let batch = batch.await?;
     if batch.is_empty() {
         return Ok(false);
     }
     let is_full = batch.len() == usize::try_from(MAX_BATCH).unwrap_or_default();
-    let (claimant, now) = (claimant.clone(), app.clock.now());
+    let claimant = claimant.clone();
     Ok(app.db.write(move |c| number(c, &claimant, &batch, now)).await? && is_full)
 }
 
@@ -121,6 +126,12 @@ fn event(step: &Unsent, organisation_id: OrganisationId, position: i64) -> Event
         to_state: step.to_state.clone(),
         occurred_at: step.at,
     }
+}
+
+/// Whether somebody else tells of what happens now.
+fn is_told_by_another(c: &mut Conn, claimant: &Claimant, now: Instant) -> Result<bool> {
+    let standing = queries::find_lease(c, LEASE_NAME)?;
+    Ok(standing.is_some_and(|standing| claimant.look_at(&standing, LEASE, now) == Verdict::Others))
 }
 
 /// Takes the lease or keeps it.

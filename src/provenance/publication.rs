@@ -208,6 +208,7 @@ pub(super) async fn first_key(db: &Db, keys: &Arc<ExchangeKeys>, origin: &str) -
 /// The place of the mark in an epoch of the sequencer's lease.
 pub(super) fn place(first_key: &str, epoch: i64) -> StorageKey {
     match epoch.rem_euclid(PLACES) {
+        // Where a log that had one place keeps it.
         0 => StorageKey::named(&format!("log {first_key}")),
         number => StorageKey::named(&format!("log {first_key} {number}")),
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::process::{Exchange, Person, files, organisation};
 
 /// Terms, and how the corpora came to be.
-fn papers(folder: &Path) -> (String, String) {
+pub fn papers(folder: &Path) -> (String, String) {
     let (terms, provenance) = (folder.join("terms.json"), folder.join("provenance.json"));
     let mut document = crate::support::terms(50_000);
     document["preview"] = json!(true);

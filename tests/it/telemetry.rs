@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use crate::command_line::deposit;
+use crate::command_line::{deposit, papers};
 use crate::support::process::{Exchange, organisation};
 
 /// Somebody who collects traces (OTLP over HTTP) and keeps what was sent.
@@ -68,9 +68,7 @@ async fn a_request_is_a_trace_of_its_transactions_and_of_what_it_asked_of_the_st
     let at = |name: &str| work.path().join(name).display().to_string();
     std::fs::create_dir(at("source")).unwrap();
     std::fs::write(at("source/a.jsonl"), "{}\n").unwrap();
-    std::fs::write(at("terms.json"), crate::support::terms(1).to_string()).unwrap();
-    std::fs::write(at("provenance.json"), crate::support::provenance().to_string()).unwrap();
-    let (source, terms, provenance) = (at("source"), at("terms.json"), at("provenance.json"));
+    let (source, (terms, provenance)) = (at("source"), papers(work.path()));
     provider.json(&[
         "publish",
         &source,
