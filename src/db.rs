@@ -282,7 +282,7 @@ fn note(event: InstrumentationEvent<'_>) {
         }
         InstrumentationEvent::FinishQuery { query, error, .. } => {
             note_slow(*query);
-            if cfg!(feature = "failpoints") && error.is_none() && changes_rows(*query) {
+            if failpoints::is_armed(Site::DbStatement) && error.is_none() && changes_rows(*query) {
                 fail_if_armed();
             }
         }

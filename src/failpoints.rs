@@ -50,6 +50,18 @@ impl Site {
     }
 }
 
+/// Whether a test has armed the place: for what costs something to find out before it is passed.
+#[cfg(feature = "failpoints")]
+pub(crate) fn is_armed(site: Site) -> bool {
+    fail::list().iter().any(|(name, _)| name == site.name())
+}
+
+/// Never: this build has no failpoints.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) fn is_armed(_: Site) -> bool {
+    false
+}
+
 /// Fails, or does not come back, when the place is armed.
 ///
 /// # Errors
