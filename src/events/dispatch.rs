@@ -6,8 +6,7 @@
 //!
 //! Invariant: an event's number is larger than that of every event that its organisation could read before.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::audience::{self, Trades};
@@ -95,23 +94,23 @@ fn number(c: &mut Conn, claimant: &Claimant, batch: &[Addressed], now: Instant) 
     let ids: Vec<_> = batch.iter().map(|addressed| addressed.step.id).collect();
     // What is missing was told of by another dispatcher since we looked.
     let taken = history::take(c, &ids)?;
-    let (mut last, mut events, mut on_board) = (HashMap::new(), Vec::new(), Vec::new());
-    for Addressed { step, audience, dataset } in batch.iter().filter(|addressed| taken.contains(&addressed.step.id)) {
+    let told: Vec<_> = batch.iter().filter(|addressed| taken.contains(&addressed.step.id)).collect();
+    let owners: HashSet<_> = told.iter().flat_map(|addressed| &addressed.audience).copied().collect();
+    let owners: Vec<_> = owners.into_iter().collect();
+    let known = queries::list_last_positions(c, &owners)?.into_iter();
+    let mut last: HashMap<_, _> = known.map(|(owner, position)| (owner, position.unwrap_or_default())).collect();
+    let (mut events, mut on_board) = (Vec::new(), Vec::new());
+    for Addressed { step, audience, dataset } in told {
         on_board.extend(dataset.map(|dataset_id| (step.id, dataset_id)));
         for organisation_id in audience {
-            let position = match last.entry(*organisation_id) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(unknown) => {
-                    unknown.insert(queries::find_last_position(c, *organisation_id)?.unwrap_or_default())
-                }
-            };
+            let position = last.entry(*organisation_id).or_default();
             *position += 1;
             events.push(event(step, *organisation_id, *position));
         }
     }
     Event::insert(&events, c)?;
     search::number(c, &on_board)?;
-    webhooks::wake(c, &last.into_keys().collect::<Vec<_>>(), now)?;
+    webhooks::wake(c, &owners, now)?;
     Ok(true)
 }
 

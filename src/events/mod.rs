@@ -30,6 +30,7 @@ const LONGEST_TYPE: usize = 80;
 
 /// A step, as one organisation is told of it.
 #[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::events, check_for_backend(MultiBackend))]
 pub struct Event {
     /// Who is told.

@@ -19,6 +19,20 @@ pub(super) fn find_last_position(c: &mut Conn, organisation_id: OrganisationId) 
         .optional()
 }
 
+/// The number of the last event of each of these; none where one has no event.
+pub(super) fn list_last_positions(
+    c: &mut Conn,
+    owners: &[OrganisationId],
+) -> QueryResult<Vec<(OrganisationId, Option<i64>)>> {
+    let last = events::table
+        .filter(events::organisation_id.eq(organisations::id))
+        .order(events::position.desc())
+        .limit(1)
+        .select(events::position)
+        .single_value();
+    organisations::table.filter(organisations::id.eq_any(owners)).select((organisations::id, last)).load(c)
+}
+
 /// The events after a position, oldest first; only those of these types, when there are any.
 pub(super) fn list_events(
     c: &mut Conn,

@@ -37,6 +37,7 @@ const DISABLED: &str = "disabled";
 
 /// Where an organisation is sent its events.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::webhooks, check_for_backend(MultiBackend))]
 pub struct Webhook {
     /// Its identifier.
@@ -67,6 +68,7 @@ pub struct Webhook {
 
 /// One try to deliver an event.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::webhook_attempts, check_for_backend(MultiBackend))]
 pub struct Attempt {
     /// Its identifier.
