@@ -134,6 +134,14 @@ impl Exchange {
         assert_eq!(server.wait().unwrap().signal(), Some(9));
     }
 
+    /// Ends the server as [`Self::kill`] does, whether or not it has ended by itself.
+    pub fn end(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.kill().unwrap();
+            server.wait().unwrap();
+        }
+    }
+
     /// The server's process.
     pub fn server_id(&self) -> u32 {
         self.server.as_ref().unwrap().id()
