@@ -8,6 +8,7 @@ use crate::schema::{assessments, certificates};
 use crate::types::{AssessmentId, CertificateId, Instant, Json, StatementId, UserId, VersionId};
 
 #[derive(Queryable, Selectable, Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = assessments, check_for_backend(crate::db::MultiBackend))]
 struct AssessmentRow {
     id: AssessmentId,
@@ -36,6 +37,7 @@ impl From<AssessmentRow> for Assessment {
 }
 
 #[derive(Queryable, Selectable, Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = certificates, check_for_backend(crate::db::MultiBackend))]
 struct CertificateRow {
     id: CertificateId,

@@ -25,11 +25,14 @@ use super::Conn;
 pub trait Append: Sized + Send + 'static {
     /// The table's name, and where it is declared.
     fn table() -> &'static str;
-    /// Inserts rows: all in one statement, where the database can.
+    /// Inserts rows, many in one statement.
     fn insert(rows: &[Self], c: &mut Conn) -> QueryResult<usize>;
 }
 
 /// Says into which table the rows of a type are appended.
+///
+/// A statement for a certain number of rows is prepared once by each connection, and kept; one for any number would be parsed
+/// and planned each time. So rows go in by sixteens, by fours, and the rest alone.
 #[macro_export]
 macro_rules! appends {
     ($($row:ty => $table:ident),+ $(,)?) => {$(
@@ -38,18 +41,29 @@ macro_rules! appends {
                 std::any::type_name::<$table::table>()
             }
             fn insert(rows: &[Self], c: &mut $crate::db::Conn) -> diesel::QueryResult<usize> {
-                // A statement for one row is prepared once and kept.
-                if let [row] = rows {
-                    return diesel::insert_into($table::table).values(row).execute(c);
+                let (sixteens, rest) = rows.as_chunks::<16>();
+                let (fours, rest) = rest.as_chunks::<4>();
+                let mut inserted = 0;
+                for rows in sixteens {
+                    inserted += $crate::appends!(@together $table, rows, c)?;
                 }
-                let insert = diesel::insert_into($table::table).values(rows);
-                match c {
-                    $crate::db::Conn::Pg(pg) => insert.execute(pg),
-                    $crate::db::Conn::Sqlite(sqlite) => insert.execute(sqlite),
+                for rows in fours {
+                    inserted += $crate::appends!(@together $table, rows, c)?;
                 }
+                for row in rest {
+                    inserted += diesel::insert_into($table::table).values(row).execute(c)?;
+                }
+                Ok(inserted)
             }
         }
     )+};
+    (@together $table:ident, $rows:ident, $c:ident) => {{
+        let insert = diesel::insert_into($table::table).values($rows);
+        match $c {
+            $crate::db::Conn::Pg(pg) => insert.execute(pg),
+            $crate::db::Conn::Sqlite(sqlite) => insert.execute(sqlite),
+        }
+    }};
 }
 
 /// What the gathered writes of a transaction have appended and loaded so far.

@@ -17,6 +17,7 @@ diesel::table! {
 }
 
 #[derive(Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = numbers)]
 struct Number {
     number: i32,

@@ -73,6 +73,7 @@ text_enum! {
 
 /// A licensee's right to download one version, or what its subscription covers.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::entitlements, check_for_backend(crate::db::MultiBackend))]
 pub struct Entitlement {
     /// Its identifier.

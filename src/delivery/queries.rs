@@ -165,6 +165,7 @@ pub(super) fn insert_batch(
 }
 
 #[derive(Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = receipts)]
 struct ReceiptRow {
     id: ReceiptId,

@@ -21,6 +21,7 @@ use crate::types::{Instant, TransitionId};
 
 /// One step in a life.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::transitions)]
 pub struct Transition {
     /// The state before; absent for the first.

@@ -11,6 +11,7 @@ use crate::types::{Instant, TransitionId};
 
 /// A step of a subject.
 #[derive(Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = transitions)]
 pub(super) struct TransitionRow {
     pub(super) id: TransitionId,
@@ -21,6 +22,7 @@ pub(super) struct TransitionRow {
 
 /// A step that nobody was told of yet.
 #[derive(Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = outbox)]
 pub(super) struct UnsentRow {
     pub(super) transition_id: TransitionId,

@@ -25,6 +25,7 @@ const LONGEST_CLIENT: usize = 80;
 
 /// A program that waits for a person.
 #[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::device_logins, check_for_backend(crate::db::MultiBackend))]
 pub(super) struct DeviceLogin {
     /// The digest of the code that the program keeps.

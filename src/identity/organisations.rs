@@ -51,6 +51,7 @@ text_enum! {
 
 /// A company or institution that trades.
 #[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::organisations, check_for_backend(crate::db::MultiBackend))]
 pub struct Organisation {
     /// The identifier.

@@ -23,6 +23,7 @@ const REVOKED: &str = "revoked";
 
 /// A sign-in of a user.
 #[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::sessions, check_for_backend(crate::db::MultiBackend))]
 pub(super) struct Session {
     pub(super) id: SessionId,

@@ -29,6 +29,7 @@ const REVOKED: &str = "revoked";
 
 /// A public key registered by an organisation.
 #[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::signing_keys, check_for_backend(crate::db::MultiBackend))]
 pub struct SigningKey {
     /// The identifier of the registration.

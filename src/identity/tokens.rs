@@ -64,6 +64,7 @@ fn random_text() -> String {
 
 /// An API token, without its text.
 #[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::api_tokens, check_for_backend(crate::db::MultiBackend))]
 pub struct ApiToken {
     /// The identifier.

@@ -20,6 +20,7 @@ const STEP: i64 = 1000;
 
 /// What an account held after one of its postings.
 #[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::ledger_closings, check_for_backend(crate::db::MultiBackend))]
 pub(super) struct Closing {
     pub(super) account_id: AccountId,

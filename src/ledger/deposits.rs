@@ -43,6 +43,7 @@ impl DepositState {
 
 /// Money that arrived at the exchange's bank for an organisation.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::deposits, check_for_backend(crate::db::MultiBackend))]
 pub struct Deposit {
     /// Its identifier.

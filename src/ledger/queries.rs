@@ -31,6 +31,7 @@ const MAX_FINDINGS: i64 = 1000;
 const SUM: &str = "CAST(COALESCE(SUM(ledger_postings.amount_minor), 0) AS BIGINT)";
 
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = accounts, check_for_backend(crate::db::MultiBackend))]
 pub(super) struct Account {
     pub(super) id: AccountId,
@@ -92,6 +93,7 @@ pub(super) fn find_transaction(
 }
 
 #[derive(Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = transactions)]
 pub(super) struct TransactionRow {
     pub(super) id: TransactionId,
@@ -101,6 +103,7 @@ pub(super) struct TransactionRow {
 }
 
 #[derive(Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = postings)]
 pub(super) struct PostingRow {
     pub(super) id: PostingId,

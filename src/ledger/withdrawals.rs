@@ -67,6 +67,7 @@ impl WithdrawalState {
 
 /// A payout.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::withdrawals, check_for_backend(crate::db::MultiBackend))]
 pub struct Withdrawal {
     /// Its identifier.

@@ -65,6 +65,7 @@ impl ListingState {
 
 /// A version offered under terms.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::listings, check_for_backend(crate::db::MultiBackend))]
 pub struct Listing {
     /// Its identifier.

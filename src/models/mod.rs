@@ -85,6 +85,7 @@ pub struct TrainingItem {
 
 /// A declaration that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::models, check_for_backend(crate::db::MultiBackend))]
 pub struct Model {
     /// Its identifier.
@@ -113,6 +114,7 @@ pub struct Model {
 
 /// A version in a declaration.
 #[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::model_versions, check_for_backend(crate::db::MultiBackend))]
 pub struct TrainedOn {
     /// Of which declaration.

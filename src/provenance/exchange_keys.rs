@@ -58,6 +58,7 @@ text_enum! {
 
 /// A signing key of the exchange, and when it was good.
 #[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::exchange_keys, check_for_backend(crate::db::MultiBackend))]
 pub struct ExchangeKey {
     /// SHA-256 of the raw public key.

@@ -16,6 +16,7 @@ use crate::signing::Envelope;
 use crate::types::{Digest, EntryId, Instant, Json, StatementId};
 
 #[derive(Queryable, Selectable, Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = statements, check_for_backend(MultiBackend))]
 pub(super) struct StatementRow {
     pub(super) id: StatementId,
@@ -44,6 +45,7 @@ impl From<StatementRow> for StoredStatement {
 
 /// An entry of the log.
 #[derive(Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = log_entries)]
 pub(super) struct EntryRow {
     pub(super) id: EntryId,
@@ -53,6 +55,7 @@ pub(super) struct EntryRow {
 
 /// An entry that has no place yet.
 #[derive(Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = log_queue)]
 pub(super) struct QueuedRow {
     pub(super) entry_id: EntryId,
@@ -120,6 +123,7 @@ pub(super) fn delete_queued(c: &mut Conn, ids: &[EntryId]) -> QueryResult<usize>
 
 /// The place of an entry.
 #[derive(Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = log_sequence)]
 pub(super) struct PlaceRow {
     pub(super) leaf_index: i64,
@@ -162,6 +166,7 @@ pub(super) fn set_tile(c: &mut Conn, level: i32, index: i64, hashes: &[u8]) -> Q
 }
 
 #[derive(Queryable, Selectable, Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = log_checkpoints, check_for_backend(MultiBackend))]
 pub(super) struct CheckpointRow {
     pub(super) tree_size: i64,
@@ -187,6 +192,7 @@ pub(super) fn insert_checkpoint(c: &mut Conn, row: &CheckpointRow) -> QueryResul
 }
 
 #[derive(Queryable, Selectable, Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = log_publications, check_for_backend(MultiBackend))]
 pub(super) struct PublicationRow {
     pub(super) tree_size: i64,

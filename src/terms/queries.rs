@@ -8,6 +8,7 @@ use crate::schema::terms;
 use crate::types::{Digest, Instant, Json, OrganisationId, StatementId, TermsId};
 
 #[derive(Queryable, Selectable, Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = terms, check_for_backend(crate::db::MultiBackend))]
 struct Row {
     id: TermsId,

@@ -74,6 +74,19 @@ fn only_queries_speak_diesel() {
     only_in("diesel::result", |name| may(name) || name == "error.rs");
 }
 
+/// A row whose absent values may be defaults makes another statement each time, which no connection keeps prepared.
+#[test]
+fn rows_are_inserted_as_they_are() {
+    for (name, text) in sources() {
+        let derived = text.split("#[derive(").skip(1).filter_map(|rest| rest.split_once(")]"));
+        for (_, rest) in derived.filter(|(derived, _)| derived.contains("Insertable")) {
+            let attributes = rest.split("struct ").next().unwrap_or_default();
+            let says = attributes.contains("#[diesel(treat_none_as_default_value = false)]");
+            assert!(says, "src/{name}: a row to insert lacks #[diesel(treat_none_as_default_value = false)]");
+        }
+    }
+}
+
 #[test]
 fn only_the_s3_store_knows_the_aws_sdk() {
     only_in("aws_sdk_s3", |name| name == "store/s3.rs" || name.starts_with("store/s3/"));

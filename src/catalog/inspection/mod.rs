@@ -62,6 +62,7 @@ pub const SAMPLE_MEDIA_TYPE: &str = "application/jsonl";
 
 /// The inspection of a version.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = inspections, check_for_backend(MultiBackend))]
 pub struct Inspection {
     /// Of which version.

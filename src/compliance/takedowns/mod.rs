@@ -158,6 +158,7 @@ pub struct Claim {
 
 /// A case.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::takedowns, check_for_backend(crate::db::MultiBackend))]
 pub struct Takedown {
     /// Its identifier.

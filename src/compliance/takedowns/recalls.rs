@@ -67,6 +67,7 @@ impl RecallState {
 
 /// The recall of one licence.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::recalls, check_for_backend(crate::db::MultiBackend))]
 pub struct Recall {
     /// Its identifier.

@@ -47,6 +47,7 @@ pub struct NewEvaluation {
 
 /// A lab's right to evaluate a version by its sample.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::evaluations, check_for_backend(MultiBackend))]
 pub struct Evaluation {
     /// Its identifier.

@@ -20,6 +20,7 @@ use crate::types::{EntitlementId, Instant, OrganisationId, PageQuery, SeatId, To
 
 /// A token that may use a licence.
 #[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::seats, check_for_backend(crate::db::MultiBackend))]
 pub struct Seat {
     /// Its identifier.

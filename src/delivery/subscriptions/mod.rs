@@ -54,6 +54,7 @@ impl ScopeChange {
 
 /// A version that a subscription covers, or covered.
 #[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::subscription_versions, check_for_backend(crate::db::MultiBackend))]
 pub struct CoveredVersion {
     /// The licence.

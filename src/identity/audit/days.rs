@@ -37,6 +37,7 @@ const SUBJECT: &str = "audit-trail";
     diesel::Selectable,
     diesel::Insertable,
 )]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::audit_days, check_for_backend(crate::db::MultiBackend))]
 pub struct AuditDay {
     /// The day (UTC): 2026-01-31.

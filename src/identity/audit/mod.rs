@@ -66,6 +66,7 @@ text_enum! {
     diesel::Selectable,
     diesel::Insertable,
 )]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::audit_records, check_for_backend(crate::db::MultiBackend))]
 pub struct AuditRecord {
     /// The record.

@@ -73,6 +73,7 @@ text_enum! {
 
 /// A dispute over an order.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::disputes, check_for_backend(crate::db::MultiBackend))]
 pub struct Dispute {
     /// Its identifier.

@@ -105,6 +105,7 @@ impl Side {
 
 /// A negotiation.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::negotiations, check_for_backend(crate::db::MultiBackend))]
 pub struct Negotiation {
     /// Its identifier.

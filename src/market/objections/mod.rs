@@ -79,6 +79,7 @@ pub struct ObjectionDocument {
 
 /// An objection to a listing.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::objections, check_for_backend(crate::db::MultiBackend))]
 pub struct Objection {
     /// Its identifier.

@@ -62,6 +62,7 @@ impl OfferState {
 
 /// A private offer.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::offers, check_for_backend(crate::db::MultiBackend))]
 pub struct Offer {
     /// Its identifier.

@@ -17,6 +17,7 @@ use crate::{assessment, catalog, terms};
 
 /// An agreement with both signatures.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::contracts, check_for_backend(crate::db::MultiBackend))]
 pub struct Contract {
     /// Its identifier.

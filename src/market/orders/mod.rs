@@ -143,6 +143,7 @@ impl OrderState {
 #[derive(
     Debug, Clone, PartialEq, Eq, Serialize, Deserialize, diesel::Queryable, diesel::Selectable, diesel::Insertable,
 )]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::orders, check_for_backend(crate::db::MultiBackend))]
 pub struct Order {
     /// Its identifier.

@@ -20,6 +20,7 @@ use crate::types::{DatasetId, TransitionId};
 
 /// A step that concerns the board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::board_changes, check_for_backend(MultiBackend))]
 pub struct Change {
     /// 1, 2, 3 …

@@ -34,6 +34,7 @@ const MAX_NAME_CHARS: usize = 200;
 
 /// A public programme that subsidises purchases.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = crate::schema::voucher_programmes, check_for_backend(crate::db::MultiBackend))]
 pub struct Programme {
     /// Its identifier.

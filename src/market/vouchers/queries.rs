@@ -15,6 +15,7 @@ const SUM: &str = "CAST(COALESCE(SUM(voucher_movements.amount_minor), 0) AS BIGI
 diesel::allow_columns_to_appear_in_same_group_by_clause!(programmes::id, programmes::currency);
 
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = movements, check_for_backend(crate::db::MultiBackend))]
 pub(super) struct Movement {
     pub(super) id: MovementId,
