@@ -114,6 +114,20 @@ async fn those_that_all_succeed_share_one_transaction_without_savepoints() {
     assert_eq!(count(&db).await, 3);
 }
 
+/// However many rows wait, they go in by sixteens and fours, and some alone.
+#[tokio::test]
+async fn of_many_rows_that_wait_none_is_left_out() {
+    let (_folder, db) = numbers().await;
+    for (first, many) in [(0, 1), (1, 15), (16, 39)] {
+        let append = move |c: &mut Conn| {
+            (first..first + many).try_for_each(|number| append(c, Number { number }))?;
+            Ok(())
+        };
+        db.write_gathered(append).await.unwrap();
+        assert_eq!(count(&db).await, i64::from(first + many));
+    }
+}
+
 #[tokio::test]
 async fn one_that_fails_takes_no_other_with_it() {
     let (_folder, db) = numbers().await;
