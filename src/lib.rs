@@ -37,7 +37,7 @@
 //! - No link leaves without an active entitlement, or an evaluation of the sample, and a durable receipt.
 //! - Which records a sample holds is nobody's choice: who has the shards can draw it again.
 //! - Postings sum to zero, and no account of an organisation falls below zero.
-//! - A voucher's pool is never below zero, and pays nobody for buying from its own affiliates.
+//! - A voucher's pool is never below zero, and pays for no purchase of which an affiliate of the buyer has a part.
 //! - The log only grows, and every checkpoint is consistent with the one before.
 //! - Dependencies point down the table of storeys in `tests/it/tidy.rs`, which executes the house rules.
 

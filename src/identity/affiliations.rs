@@ -27,13 +27,13 @@ enum Follow {
     Own,
 }
 
-/// The shortest chain of declared affiliations from one organisation to another, both included; `None` when they do not
-/// belong together.
+/// The shortest chain of declared affiliations from one organisation to one of `others`, both included; `None` when it
+/// belongs to none of them.
 ///
 /// # Errors
 /// `TooLarge` when so many organisations belong to the first that it cannot be told.
-pub fn affiliation(c: &mut Conn, from: &str, to: &str) -> Result<Option<Vec<String>>> {
-    chain(c, from, Follow::All, |here| here == to)
+pub fn affiliation(c: &mut Conn, from: &str, others: &[&str]) -> Result<Option<Vec<String>>> {
+    chain(c, from, Follow::All, |here| others.contains(&here))
 }
 
 /// The first of `candidates` that an organisation declares to be its affiliate: itself, or an affiliate of its in the same

@@ -3,7 +3,7 @@
 use corpex::error::{Error, Kind};
 use serde_json::{Value, json};
 
-use crate::support::{Actor, TestApp};
+use crate::support::{Actor, Published, TestApp, terms};
 
 /// A refusal of the voucher for this reason, with something to act on.
 #[track_caller]
@@ -148,6 +148,39 @@ async fn parties_that_belong_together_get_no_voucher_and_are_told_by_which_way()
     let own = bureau.order(&offer).await.unwrap();
     refused(bureau.pay_with(&programme, &own).await, Kind::Invalid, "belongs to the funder city-bureau: city-bureau");
     assert_eq!(pool(&app, &programme).await, 5000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_buyer_whose_affiliate_has_a_part_in_the_price_gets_no_voucher() {
+    let app = TestApp::start().await;
+    let (source, remixer) = (app.provider().await, app.organisation("remix-house").await);
+    let (partner, bureau) = (app.organisation("partner-house").await, app.lab("city-bureau", 10_000).await);
+    let shards: &[(&str, &[u8])] = &[("data/a.jsonl", b"{}\n")];
+    let poems = source.publish("poems", shards).await;
+    source.list(&poems, &asking(&app, &source, &poems, json!({ "derivative_royalty_basis_points": 1000 })).await).await;
+    let remix = remixer.publish_from("remix", shards, &[poems.as_parent()]).await;
+    let shares = [("remix-house", 1), ("partner-house", 9999)]
+        .map(|(house, points)| json!({ "organisation": house, "basis_points": points }));
+    let offer = remixer.list(&remix, &asking(&app, &remixer, &remix, json!({ "revenue_shares": shares })).await).await;
+    let programme = bureau.announce(5000, 3000, 3000).await;
+    for payee in [&source, &partner] {
+        let handle = format!("lab-of-{}", payee.handle);
+        let lab = app.affiliate(&handle, &[&payee.handle]).await;
+        app.operator.deposit(&handle, 1000, &format!("bank {handle}")).await;
+        let order = lab.order(&offer).await.unwrap();
+        let words = format!("belongs to the payee {0}: {handle} – {0}", payee.handle);
+        refused(lab.pay_with(&programme, &order).await, Kind::Invalid, &words);
+        lab.pay(&order).await.unwrap();
+    }
+    assert_eq!(pool(&app, &programme).await, 5000);
+}
+
+/// Assesses a version; gives terms for it that cost 1,000 fen and say more than the usual.
+async fn asking(app: &TestApp, provider: &Actor, published: &Published, more: Value) -> String {
+    app.compliance.assess(published).await;
+    let mut document = terms(1000);
+    document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    provider.try_publish_terms(&document).await.unwrap()["id"].as_str().unwrap().to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]

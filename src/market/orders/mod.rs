@@ -47,6 +47,7 @@ pub(super) use rejection::refund_all;
 pub use rejection::{CureOffer, Remedy, accept_cure, offer_cure, redeliver, refund_escrowed, reject, reject_cure};
 pub use renewal::{paid_renewals, renew};
 pub(super) use royalties::require_derivable;
+pub(super) use settlement::payees;
 
 use std::collections::HashMap;
 use std::time::Duration;

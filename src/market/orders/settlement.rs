@@ -61,6 +61,12 @@ pub(super) fn settle(
     certificate::certify(c, keys, order, stated.pae_sha256, now)
 }
 
+/// Who has a part in an order's price, once it is settled; some more than once.
+pub(in crate::market) fn payees(c: &mut Conn, order: &Order) -> Result<Vec<OrganisationId>> {
+    let owners = royalties::of(c, order)?.into_iter().map(|royalty| royalty.owner_id);
+    Ok(owners.chain(shares_of(c, order)?.into_iter().map(|(owner, _)| owner)).collect())
+}
+
 /// Who shares what the royalties leave, and how.
 fn shares_of(c: &mut Conn, order: &Order) -> Result<Vec<(OrganisationId, i64)>> {
     match terms::terms(c, order.terms_id)?.document.revenue_shares {

@@ -5,7 +5,7 @@
 //! file for the funder.
 //!
 //! Invariant: what a pool holds is what was paid in and clawed back, less what was used and returned; never below zero.
-//! Invariant: nobody gets a voucher for buying from a party that it belongs to, or from a programme of such a party.
+//! Invariant: nobody gets a voucher for a purchase that pays a party which it belongs to, or from a programme of such a party.
 
 pub mod file;
 mod queries;

@@ -1,12 +1,14 @@
 //! Using a voucher at payment, and clawing it back on a refund.
 
+use std::collections::BTreeMap;
+
 use super::{MovementKind, Programme, movement, pool, programme, queries};
 use crate::catalog;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::identity;
 use crate::ledger::AccountRef;
-use crate::market::Order;
+use crate::market::{Order, orders};
 use crate::types::{BASIS_POINTS, Instant, Money, ProgrammeId};
 
 /// The parameter of a payment that names the programme.
@@ -84,18 +86,25 @@ fn check_eligible(c: &mut Conn, order: &Order, programme: &Programme, now: Insta
     Ok(())
 }
 
-/// Public money is not for dealings within one family: neither side of them, and not the funder's own.
+/// Public money is not for dealings within one family: with the provider, with anybody who has a part in the price, and with
+/// the funder.
 fn refuse_affiliates(c: &mut Conn, order: &Order, programme: &Programme) -> Result<()> {
-    let buyer = identity::organisation(c, order.buyer_id)?.handle;
-    for (other, role) in [(order.provider_id, "the provider"), (programme.funder_id, "the funder")] {
-        let other = identity::organisation(c, other)?.handle;
-        let path = identity::affiliation(c, &buyer, &other).map_err(|error| error.field(FIELD))?;
-        if let Some(path) = path {
-            let detail = format!("the buyer {buyer} belongs to {role} {other}: {}", path.join(" – "));
-            return refuse(detail, "vouchers are for purchases between independent parties; pay without one");
-        }
+    let payees = orders::payees(c, order)?.into_iter().map(|payee| (payee, "the payee"));
+    let sides = [(order.provider_id, "the provider"), (programme.funder_id, "the funder")];
+    let mut roles = BTreeMap::new();
+    for (other, role) in payees.chain(sides) {
+        roles.insert(identity::organisation(c, other)?.handle, role);
     }
-    Ok(())
+    let buyer = identity::organisation(c, order.buyer_id)?.handle;
+    let others: Vec<&str> = roles.keys().map(String::as_str).collect();
+    let path = identity::affiliation(c, &buyer, &others).map_err(|error| error.field(FIELD))?.unwrap_or_default();
+    match path.last().and_then(|other| roles.get_key_value(other)) {
+        None => Ok(()),
+        Some((other, role)) => refuse(
+            format!("the buyer {buyer} belongs to {role} {other}: {}", path.join(" – ")),
+            "vouchers are for purchases between independent parties; pay without one",
+        ),
+    }
 }
 
 /// Where a refund of `amount`, after one of `before`, goes: the voucher's part back to its pool, in proportion to what it paid
