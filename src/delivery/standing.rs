@@ -14,12 +14,13 @@ use super::{Entitlement, EntitlementState, queries, subscriptions};
 use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
+use crate::history;
 use crate::identity::{self, Caller};
 use crate::jobs::sweep;
 use crate::keys::ExchangeKeys;
+use crate::market::{self, Order};
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::types::{EntitlementId, Instant};
-use crate::{history, market};
 
 impl EntitlementState {
     /// Whether an entitlement in this state may next be in that one.
@@ -30,7 +31,8 @@ impl EntitlementState {
 }
 
 /// An operator or compliance officer suspends, reinstates or revokes a licence; what for becomes part of the
-/// statement, which the licensee's passport carries.
+/// statement, which the licensee's passport carries. With a reinstatement the licensee's time to download, and to accept or
+/// reject, begins anew.
 pub fn change_standing(
     c: &mut Conn,
     caller: &Caller,
@@ -49,7 +51,13 @@ pub fn change_standing(
     if to == EntitlementState::Active && !subscriptions::is_one(c, &entitlement)? {
         market::require_free(c, entitlement.version_id)?;
     }
-    advance(c, keys, entitlement, to, caller.user_id, &reason, now)
+    let entitlement = advance(c, keys, entitlement, to, caller.user_id, &reason, now)?;
+    if to == EntitlementState::Active {
+        for order in paid_with(c, &entitlement)? {
+            market::orders::begin_again(c, order, now)?;
+        }
+    }
+    Ok(entitlement)
 }
 
 /// An operator or compliance officer revokes a licence; with `refunds`, the buyer gets back what is still in escrow of the
@@ -85,13 +93,19 @@ pub(super) fn refund(
     reason: &str,
     now: Instant,
 ) -> Result<usize> {
-    let renewals = market::orders::paid_renewals(c, entitlement.order_id)?;
     let mut refunded: usize = 0;
-    for order in renewals.iter().map(|renewal| renewal.id).chain([entitlement.order_id]) {
-        let order = market::orders::refund_escrowed(c, keys, order, &actor, reason, now)?;
+    for order in paid_with(c, entitlement)? {
+        let order = market::orders::refund_escrowed(c, keys, order.id, &actor, reason, now)?;
         refunded = refunded.saturating_add(usize::from(order.is_some()));
     }
     Ok(refunded)
+}
+
+/// What a licence was paid with: its renewals, oldest first, and then the order that it was bought with.
+fn paid_with(c: &mut Conn, entitlement: &Entitlement) -> Result<Vec<Order>> {
+    let mut orders = market::orders::paid_renewals(c, entitlement.order_id)?;
+    orders.push(market::order(c, entitlement.order_id)?);
+    Ok(orders)
 }
 
 /// Moves on the licences whose term ended. Links are refused from the end of the term on; the state and its statement

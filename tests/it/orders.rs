@@ -141,6 +141,72 @@ async fn the_time_to_download_does_not_end_while_the_exchange_is_in_the_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_paid_for_silence_while_the_exchange_is_in_the_way() {
+    let story = Story::begin(1).await;
+    let Story { app, lab, provider, offer } = &story;
+    let (order, licence) = lab.take_delivery(offer).await;
+    let case = lab.claim(&offer.dataset).await;
+    for step in ["triage", "interim-block", "notification"] {
+        app.compliance.decide(&case, step).await.unwrap();
+    }
+    story.days_pass(15).await;
+    assert_eq!(story.order(&order).await["state"], "delivered", "the claim is examined");
+    provider.counter(&case).await.unwrap();
+    story.days_pass(13).await;
+    app.compliance.decide(&case, "reinstatement").await.unwrap();
+    story.days_pass(13).await;
+    assert_eq!(story.order(&order).await["state"], "delivered", "the time began anew with the reinstatement");
+    let because = json!({ "reason": "the invoice is disputed" });
+    for step in ["suspension", "reinstatement"] {
+        app.operator.post(format!("/v1/entitlements/{licence}/{step}"), &because).await.unwrap();
+    }
+    story.days_pass(13).await;
+    assert_eq!(story.order(&order).await["state"], "delivered", "and with that of the licence alone");
+    story.days_pass(1).await;
+    assert_eq!(story.order(&order).await["state"], "certificated");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_kept_from_the_download_beyond_the_deadline_can_still_begin_it() {
+    let story = Story::begin(1).await;
+    let Story { app, lab, provider, offer } = &story;
+    let order = lab.order(offer).await.unwrap();
+    let paid = lab.pay(&order).await.unwrap();
+    let case = lab.claim(&offer.dataset).await;
+    for step in ["triage", "interim-block", "notification"] {
+        app.compliance.decide(&case, step).await.unwrap();
+    }
+    provider.counter(&case).await.unwrap();
+    app.clock.advance(DAY * 91);
+    app.compliance.decide(&case, "reinstatement").await.unwrap();
+    lab.links(paid["entitlement"]["id"].as_str().unwrap(), &["data/a.jsonl"]).await.unwrap();
+    assert_eq!(story.order(&order).await["state"], "delivering", "nobody looked for deadlines meanwhile");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_downloaded_after_the_deadline_gives_no_more_time() {
+    let story = Story::begin(2).await;
+    let Story { app, lab, offer, .. } = &story;
+    let mut orders = Vec::new();
+    for _ in 0..2 {
+        let order = lab.order(offer).await.unwrap();
+        let paid = lab.pay(&order).await.unwrap();
+        orders.push((order, paid["entitlement"]["id"].as_str().unwrap().to_string()));
+    }
+    lab.links(&orders[1].1, &["data/a.jsonl"]).await.unwrap();
+    app.clock.advance(DAY * 90);
+    for ((order, licence), state) in orders.iter().zip(["escrowed", "delivering"]) {
+        lab.links(licence, &["data/a.jsonl", "data/b.jsonl"]).await.unwrap();
+        assert_eq!(story.order(order).await["state"], state);
+        refused(lab.answer(order, "rejection").await, Kind::WrongState, None);
+    }
+    story.days_pass(0).await;
+    for (order, _) in &orders {
+        assert_eq!(story.order(order).await["state"], "certificated");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_recall_gives_back_what_is_in_escrow_and_leaves_what_is_settled() {
     let story = Story::begin(3).await;
     let Story { app, lab, provider, offer } = &story;

@@ -71,7 +71,7 @@ pub fn decide_appeal(
 /// Moves an order on if its deadline has passed, or that of its dispute, and its licence with it.
 pub fn pass_deadline(c: &mut Conn, keys: &ExchangeKeys, id: OrderId, now: Instant) -> Result<Order> {
     let order = orders::order(c, id)?;
-    if order.state == OrderState::Escrowed && is_kept_waiting(c, &order)? {
+    if order.is_overdue(now) && order.state.is_with_buyer() && is_kept_waiting(c, &order)? {
         return orders::begin_again(c, order, now);
     }
     let evidence = evidence_of(c, &order)?;

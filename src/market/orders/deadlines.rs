@@ -6,12 +6,15 @@ use super::acceptance::DeliveryEvidence;
 use super::payment::download_due;
 use super::rejection::refund_all;
 use super::settlement::settle;
-use super::{Order, OrderState, advance, announce, order, queries};
+use super::{Order, OrderState, advance, announce, days, order, queries};
 use crate::db::Conn;
 use crate::error::Result;
 use crate::history;
 use crate::keys::ExchangeKeys;
-use crate::types::{Instant, OrderId};
+use crate::types::{Instant, OrderId, VersionId};
+
+/// Orders of a version that are read at a time.
+const PAGE: i64 = 1000;
 
 /// Orders whose deadline has passed by `now` and whose identifiers sort after `after`; at most `limit`.
 pub fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> Result<Vec<OrderId>> {
@@ -27,7 +30,7 @@ pub fn pass_deadline(
     now: Instant,
 ) -> Result<Order> {
     let order = order(c, id)?;
-    if order.due_at.is_none_or(|due| due > now) {
+    if !order.is_overdue(now) {
         return Ok(order);
     }
     let from = order.state;
@@ -49,15 +52,30 @@ pub fn pass_deadline(
     settle(c, keys, order, evidence, now)
 }
 
-/// Lets the time to begin the download of an order run anew, if it has passed: the exchange itself was in the way.
+/// Lets the time of an order that is with its buyer run anew: the exchange itself was in the way. Any other is left as it is.
 pub fn begin_again(c: &mut Conn, order: Order, now: Instant) -> Result<Order> {
-    match order.due_at {
-        Some(due) if due <= now => {
-            let again = download_due(&order, now);
-            queries::set_download_due(c, order.id, due, again)?;
-            Ok(Order { due_at: Some(again), ..order })
+    if !order.state.is_with_buyer() {
+        return Ok(order);
+    }
+    let due = match order.state {
+        OrderState::Escrowed => download_due(&order, now),
+        _ => now.plus(days(order.acceptance_days)),
+    };
+    queries::set_due(c, order.id, order.state, due)?;
+    Ok(Order { due_at: Some(due), ..order })
+}
+
+/// The same, for every order of a version.
+pub(in crate::market) fn begin_all_again(c: &mut Conn, version: VersionId, now: Instant) -> Result<()> {
+    let states: Vec<_> = OrderState::ALL.iter().copied().filter(|state| state.is_with_buyer()).collect();
+    let mut after = String::new();
+    loop {
+        let page = queries::list_orders_of(c, version, &states, &after, PAGE)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.id.to_string();
+        for order in page {
+            begin_again(c, order, now)?;
         }
-        _ => Ok(order),
     }
 }
 

@@ -1,25 +1,25 @@
 //! What delivery does to an order: the first link begins it, a link to every shard completes it. With each of the two the
-//! time begins in which the buyer accepts or rejects.
+//! time begins in which the buyer accepts or rejects. A link after the deadline does nothing to an order.
 
 use super::{Order, OrderState, advance, days, order, require_state};
 use crate::db::Conn;
 use crate::error::Result;
 use crate::types::{Instant, OrderId};
 
-/// Delivery began: an order in escrow is delivering from now on; any other is left as it is.
+/// Delivery began, in time: an order in escrow is delivering from now on; any other is left as it is.
 pub fn mark_delivering(c: &mut Conn, id: OrderId, now: Instant) -> Result<Order> {
     let order = order(c, id)?;
-    if order.state != OrderState::Escrowed {
+    if order.state != OrderState::Escrowed || order.is_overdue(now) {
         return Ok(order);
     }
     let due = now.plus(days(order.acceptance_days));
     advance(c, order, OrderState::Delivering, Some(due), "exchange", "the first link was given", now)
 }
 
-/// Every shard was delivered.
+/// Every shard was delivered, in time.
 pub fn mark_delivered(c: &mut Conn, id: OrderId, now: Instant) -> Result<Order> {
     let order = order(c, id)?;
-    if order.state != OrderState::Delivering {
+    if order.state != OrderState::Delivering || order.is_overdue(now) {
         return Ok(order);
     }
     let due = now.plus(days(order.acceptance_days));

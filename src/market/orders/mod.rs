@@ -6,7 +6,8 @@
 //! A state that must not last has a deadline, `due_at`, which is stored when the state begins. Until then it is for one
 //! side to act; from then on that side is refused, and the exchange moves the order on by itself. Whoever comes first
 //! wins by compare and swap, so it does not matter how far clocks differ. What was paid and never downloaded counts as
-//! accepted at last, too; both sides are told of it some days before.
+//! accepted at last, too; both sides are told of it some days before. While the exchange itself keeps the buyer from the
+//! download, its time does not end, and begins anew afterwards.
 //!
 //! Invariant: what a buyer paid leaves escrow once: all of it to the buyer, or all of it to the provider and the exchange
 //! but what both sides agreed to refund. A [dispute](super::disputes) after that takes back no more than was settled.
@@ -36,6 +37,7 @@ pub use cancellation::cancel;
 pub use certificate::{certificate_number, trade_certificate};
 pub(super) use conclusion::{conclude, negotiated_contract};
 pub use contract::{Contract, contract_of, order_of_contract, rendering, sign_contract};
+pub(super) use deadlines::begin_all_again;
 pub use deadlines::{announce_acceptance, begin_again, list_due, list_unannounced, pass_deadline};
 pub use delivery::{mark_delivered, mark_delivering, mark_renewed};
 pub(super) use disputed::{dispute, note_recovery, require_disputable, settle_dispute};
@@ -133,6 +135,10 @@ impl OrderState {
         use OrderState::{AwaitingPayment, AwaitingSignature, Cancelled, Expired};
         !matches!(self, AwaitingSignature | AwaitingPayment | Cancelled | Expired)
     }
+    /// Whether it is for the buyer to download, and to accept or reject what it has.
+    pub fn is_with_buyer(self) -> bool {
+        matches!(self, Self::Escrowed | Self::Delivering | Self::Delivered)
+    }
     /// Whether the price of an order in this state is in escrow.
     pub fn is_in_escrow(self) -> bool {
         use OrderState::{Accepted, Curing, Delivered, Delivering, Disputed, Escrowed, Rejected};
@@ -205,6 +211,10 @@ impl Order {
     pub fn selection(&self) -> Option<&Selection> {
         self.selection.as_ref().map(|selection| &selection.0)
     }
+    /// Whether the deadline of its state has passed.
+    pub fn is_overdue(&self, now: Instant) -> bool {
+        self.due_at.is_some_and(|due| due <= now)
+    }
     /// What the buyer pays.
     pub fn price(&self) -> Money {
         Money::new(self.price_minor, self.currency)
@@ -274,12 +284,12 @@ fn wrong_state(order: &Order, needed: &str) -> Error {
 
 /// Refuses what comes after the deadline of the order's state.
 fn require_in_time(order: &Order, now: Instant, remedy: &str) -> Result<()> {
-    match order.due_at {
-        Some(due) if due <= now => {
+    match order.due_at.filter(|_| order.is_overdue(now)) {
+        None => Ok(()),
+        Some(due) => {
             let detail = format!("order {} is {}, and that ended at {due}", order.id, order.state);
             Err(Error::new(Kind::WrongState, detail).remedy(remedy))
         }
-        _ => Ok(()),
     }
 }
 

@@ -40,6 +40,23 @@ pub(super) fn list_orders(
         .load(c)
 }
 
+/// The orders of a version in these states.
+pub(super) fn list_orders_of(
+    c: &mut Conn,
+    version: VersionId,
+    states: &[OrderState],
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Order>> {
+    orders::table
+        .filter(orders::version_id.eq(version).and(orders::state.eq_any(states)))
+        .filter(orders::id.gt(after.to_string().into_sql::<Text>()))
+        .order(orders::id)
+        .limit(limit)
+        .select(Order::as_select())
+        .load(c)
+}
+
 /// The orders in these states that renew the licence of another.
 pub(super) fn list_renewals(c: &mut Conn, id: OrderId, states: &[OrderState], limit: i64) -> QueryResult<Vec<Order>> {
     orders::table
@@ -106,10 +123,11 @@ pub(super) fn set_announced(c: &mut Conn, id: OrderId, due: Instant) -> QueryRes
     diesel::update(waiting.filter(orders::announced_due_at.is_null())).set(orders::announced_due_at.eq(due)).execute(c)
 }
 
-/// Moves the deadline of a download, of which its sides are told anew.
-pub(super) fn set_download_due(c: &mut Conn, id: OrderId, from: Instant, to: Instant) -> QueryResult<usize> {
-    let waiting = orders::table.find(id).filter(orders::state.eq(OrderState::Escrowed)).filter(orders::due_at.eq(from));
-    diesel::update(waiting).set((orders::due_at.eq(to), orders::announced_due_at.eq(None::<Instant>))).execute(c)
+/// Moves the deadline of an order that stays in its state; its sides are told of it anew.
+pub(super) fn set_due(c: &mut Conn, id: OrderId, state: OrderState, due: Instant) -> QueryResult<usize> {
+    diesel::update(orders::table.find(id).filter(orders::state.eq(state)))
+        .set((orders::due_at.eq(due), orders::announced_due_at.eq(None::<Instant>)))
+        .execute(c)
 }
 
 pub(super) fn find_contract_of(c: &mut Conn, order: OrderId) -> QueryResult<Option<Contract>> {
