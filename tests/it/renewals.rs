@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use corpex::app::Running;
 use corpex::cli::client::Client;
-use corpex::delivery;
+use corpex::delivery::{self, trades};
 use corpex::error::{Kind, Result};
 use corpex::provenance::passport::{Trust, verify};
 use corpex::types::Instant;
@@ -136,6 +136,19 @@ async fn a_refunded_renewal_takes_its_days_back_and_leaves_the_licence() {
     assert_eq!(story.end().await, end.plus(DAY * TERM));
     assert_eq!(story.lab.balance("wallet").await, PRICE);
     story.download().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_licence_that_ends_with_its_order_gives_its_renewals_back() {
+    let story = Story::accepted().await;
+    let renewal = story.renewed().await;
+    story.lab.open_dispute(&story.order).await.unwrap();
+    story.app.operator.decide_dispute(&story.order, "decision", "buyer", None).await.unwrap();
+    story.app.clock.advance(DAY * 7);
+    trades::pass_deadlines(story.app.app()).await.unwrap();
+    assert_eq!(story.shown().await["state"], "revoked");
+    assert_eq!(story.order_state(&renewal).await, "refunded", "nobody pays for a term that will not run");
+    assert_eq!((story.lab.balance("wallet").await, story.provider.balance("payable").await), (3 * PRICE, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ pub use evidence::evidence_of;
 
 use std::fmt::Display;
 
-use super::standing::advance;
+use super::standing::{advance, refund};
 use super::{EntitlementState, queries, renewals};
 use crate::app::App;
 use crate::db::Conn;
@@ -97,7 +97,8 @@ fn is_kept_waiting(c: &mut Conn, order: &Order) -> Result<bool> {
     }
 }
 
-/// Ends the licence of an order that was refunded, or shortens the one that it renewed.
+/// Ends the licence of an order that was refunded, and gives back what of its renewals is in escrow; or shortens the one that
+/// it renewed.
 fn follow(c: &mut Conn, keys: &ExchangeKeys, order: Order, actor: impl Display, now: Instant) -> Result<Order> {
     if order.state != OrderState::Refunded {
         return Ok(order);
@@ -106,7 +107,9 @@ fn follow(c: &mut Conn, keys: &ExchangeKeys, order: Order, actor: impl Display, 
     if order.renews.is_some() {
         renewals::take_back(c, keys, entitlement, &order, actor, now)?;
     } else if entitlement.state.may_become(EntitlementState::Revoked) {
-        advance(c, keys, entitlement, EntitlementState::Revoked, actor, "the order was refunded", now)?;
+        let reason = "the order was refunded";
+        let ended = advance(c, keys, entitlement, EntitlementState::Revoked, &actor, reason, now)?;
+        refund(c, keys, &ended, actor, "the licence that it renews ended with its order", now)?;
     }
     Ok(order)
 }
