@@ -63,10 +63,10 @@ pub struct Config {
     /// How long a buyer has to pay an order, in days
     #[arg(long, env = "CORPEX_PAYMENT_WINDOW_DAYS", default_value_t = 7, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
     pub payment_window_days: i32,
-    /// How long a buyer has to begin the download of what it paid, in days; then it counts as accepted
+    /// How long a buyer has to download what it paid, in days; then it counts as accepted
     #[arg(long, env = "CORPEX_DOWNLOAD_WINDOW_DAYS", default_value_t = 90, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=3650))]
     pub download_window_days: i32,
-    /// How long a buyer has to accept or reject what was delivered, in days
+    /// How long a buyer has to accept or reject, once all was delivered, in days
     #[arg(long, env = "CORPEX_ACCEPTANCE_WINDOW_DAYS", default_value_t = 14, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
     pub acceptance_window_days: i32,
     /// How long a provider has to cure what was rejected, in days

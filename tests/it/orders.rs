@@ -121,6 +121,26 @@ async fn what_was_paid_and_never_downloaded_is_accepted_at_last_and_announced_on
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_download_that_is_never_completed_is_accepted_when_the_time_that_the_contract_gives_it_ends() {
+    let story = Story::begin(1).await;
+    let Story { lab, provider, offer, .. } = &story;
+    let order = lab.order(offer).await.unwrap();
+    let contract =
+        lab.client.get(format!("/v1/orders/{order}/contract/rendering?lang=en&format=text")).text().await.unwrap();
+    for term in ["complete the download, from payment: 90", "acceptance, from complete delivery: 14"] {
+        assert!(contract.contains(term), "{contract}");
+    }
+    let paid = lab.pay(&order).await.unwrap();
+    lab.links(paid["entitlement"]["id"].as_str().unwrap(), &["data/a.jsonl"]).await.unwrap();
+    story.days_pass(84).await;
+    let shown = story.order(&order).await;
+    assert_eq!((&shown["state"], last_step(&shown).0), (&json!("delivering"), "acceptance_due"));
+    story.days_pass(6).await;
+    assert_eq!(story.order(&order).await["history"][5]["reason"], "neither downloaded completely nor rejected in time");
+    assert_eq!(provider.balance("payable").await, PRICE - 1500);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_time_to_download_does_not_end_while_the_exchange_is_in_the_way() {
     let story = Story::begin(1).await;
     let Story { app, lab, provider, offer } = &story;
@@ -242,10 +262,11 @@ async fn what_a_buyer_does_not_answer_in_time_is_accepted() {
     let paid = lab.pay(&order).await.unwrap();
     let entitlement = paid["entitlement"]["id"].as_str().unwrap();
     lab.links(entitlement, &["data/a.jsonl"]).await.unwrap();
-    story.days_pass(13).await;
+    story.days_pass(15).await;
+    assert_eq!(story.order(&order).await["state"], "delivering", "its window begins when all is delivered");
     lab.links(entitlement, &["data/b.jsonl"]).await.unwrap();
     story.days_pass(13).await;
-    assert_eq!(story.order(&order).await["state"], "delivered", "the last shard began another window");
+    assert_eq!(story.order(&order).await["state"], "delivered");
     app.clock.advance(DAY);
     for answer in ["acceptance", "rejection"] {
         let late = refused(lab.answer(&order, answer).await, Kind::WrongState, None);

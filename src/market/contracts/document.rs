@@ -62,9 +62,13 @@ pub struct ContractDocument {
     /// The exchange's part of it.
     pub fee: Money,
     /// Days from the payment within which the buyer begins the download; what it does not download then counts as accepted.
-    /// Absent in contracts from before there was such a limit.
+    /// Present in contracts alone that do not say when it completes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub download_days: Option<i32>,
+    /// Days from the payment within which the buyer completes the download; what it does not download then counts as accepted.
+    /// Absent in contracts from before there was such a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery_days: Option<i32>,
     /// Days from the complete delivery after which what was delivered counts as accepted.
     pub acceptance_days: i32,
     /// The order whose licence it renews: the term begins where that licence ends. Absent for a licence of its own.

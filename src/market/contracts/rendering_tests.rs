@@ -79,6 +79,7 @@ fn every_value_that_is_agreed_changes_every_rendering() {
         ("/fee/amount_minor", json!(0)),
         ("/acceptance_days", json!(7)),
         ("/download_days", json!(90)),
+        ("/delivery_days", json!(90)),
         ("/made_at", json!("2024-02-29T16:00:00.000000Z")),
     ];
     for (pointer, value) in changes {

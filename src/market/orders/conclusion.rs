@@ -57,7 +57,7 @@ pub(in crate::market) fn conclude(
         currency: document.price.currency,
         contract_document: String::from_utf8_lossy(&envelope.payload.0).into_owned(),
         state: OrderState::AwaitingSignature,
-        download_days: document.download_days.unwrap_or(config.download_window_days),
+        download_days: document.delivery_days.or(document.download_days).unwrap_or(config.download_window_days),
         acceptance_days: document.acceptance_days,
         cure_days: config.cure_window_days,
         dispute_days: config.dispute_window_days,

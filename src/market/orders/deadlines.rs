@@ -41,7 +41,8 @@ pub fn pass_deadline(
             return announce(c, keys, order, from, reason, now);
         }
         (OrderState::Escrowed, _) => "not downloaded in time",
-        (OrderState::Delivering | OrderState::Delivered, _) => "neither accepted nor rejected in time",
+        (OrderState::Delivering, _) => "neither downloaded completely nor rejected in time",
+        (OrderState::Delivered, _) => "neither accepted nor rejected in time",
         (OrderState::Curing, Some(_)) => "the offer of a refund was not answered in time",
         (OrderState::Rejected | OrderState::Curing, _) => {
             return refund_all(c, keys, order, "exchange", "not cured in time", now);
@@ -58,8 +59,8 @@ pub fn begin_again(c: &mut Conn, order: Order, now: Instant) -> Result<Order> {
         return Ok(order);
     }
     let due = match order.state {
-        OrderState::Escrowed => download_due(&order, now),
-        _ => now.plus(days(order.acceptance_days)),
+        OrderState::Delivered => now.plus(days(order.acceptance_days)),
+        _ => download_due(&order, now),
     };
     queries::set_due(c, order.id, order.state, due)?;
     Ok(Order { due_at: Some(due), ..order })
@@ -79,22 +80,24 @@ pub(in crate::market) fn begin_all_again(c: &mut Conn, version: VersionId, now: 
     }
 }
 
-/// How long before an order that was not downloaded counts as accepted its sides are told of it.
+/// How long before an order that was not completely downloaded counts as accepted its sides are told of it.
 const NOTICE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The states in which the time to download runs.
+const DOWNLOADING: &[OrderState] = &[OrderState::Escrowed, OrderState::Delivering];
 
-/// Orders that were not downloaded and count as accepted soon, of which their sides were not told, and which sort after
-/// `after`; at most `limit`.
+/// Orders that were not completely downloaded and count as accepted soon, of which their sides were not told, and which sort
+/// after `after`; at most `limit`.
 pub fn list_unannounced(c: &mut Conn, now: Instant, after: &str, limit: i64) -> Result<Vec<OrderId>> {
-    Ok(queries::list_unannounced(c, now, now.plus(NOTICE), after, limit)?)
+    Ok(queries::list_unannounced(c, DOWNLOADING, (now, now.plus(NOTICE)), after, limit)?)
 }
 
-/// Tells both sides, once, that an order which was not downloaded counts as accepted soon.
+/// Tells both sides, once, that an order which was not completely downloaded counts as accepted soon.
 pub fn announce_acceptance(c: &mut Conn, id: OrderId, now: Instant) -> Result<()> {
     let order = order(c, id)?;
-    let Some(due) = order.due_at.filter(|due| order.state == OrderState::Escrowed && *due > now) else { return Ok(()) };
-    if queries::set_announced(c, id, due)? == 1 {
-        let (state, reason) = (order.state.as_str(), format!("not downloaded: it counts as accepted at {due}"));
-        history::record(c, id, Some(state), "acceptance_due", "exchange", &reason, now)?;
+    let Some(due) = order.due_at.filter(|due| DOWNLOADING.contains(&order.state) && *due > now) else { return Ok(()) };
+    if queries::set_announced(c, id, order.state, due)? == 1 {
+        let reason = format!("not completely downloaded: it counts as accepted at {due}");
+        history::record(c, id, Some(order.state.as_str()), "acceptance_due", "exchange", &reason, now)?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! What delivery does to an order: the first link begins it, a link to every shard completes it. With each of the two the
-//! time begins in which the buyer accepts or rejects. A link after the deadline does nothing to an order.
+//! What delivery does to an order: the first link begins it, a link to every shard completes it. From the one to the other the
+//! time to download runs on; with the other that begins in which the buyer accepts or rejects. A link after the deadline does
+//! nothing to an order.
 
 use super::{Order, OrderState, advance, days, order, require_state};
 use crate::db::Conn;
@@ -12,8 +13,8 @@ pub fn mark_delivering(c: &mut Conn, id: OrderId, now: Instant) -> Result<Order>
     if order.state != OrderState::Escrowed || order.is_overdue(now) {
         return Ok(order);
     }
-    let due = now.plus(days(order.acceptance_days));
-    advance(c, order, OrderState::Delivering, Some(due), "exchange", "the first link was given", now)
+    let due = order.due_at;
+    advance(c, order, OrderState::Delivering, due, "exchange", "the first link was given", now)
 }
 
 /// Every shard was delivered, in time.

@@ -5,8 +5,8 @@
 //!
 //! A state that must not last has a deadline, `due_at`, which is stored when the state begins. Until then it is for one
 //! side to act; from then on that side is refused, and the exchange moves the order on by itself. Whoever comes first
-//! wins by compare and swap, so it does not matter how far clocks differ. What was paid and never downloaded counts as
-//! accepted at last, too; both sides are told of it some days before. While the exchange itself keeps the buyer from the
+//! wins by compare and swap, so it does not matter how far clocks differ. What was paid and not completely downloaded counts
+//! as accepted at last, too; both sides are told of it some days before. While the exchange itself keeps the buyer from the
 //! download, its time does not end, and begins anew afterwards.
 //!
 //! Invariant: what a buyer paid leaves escrow once: all of it to the buyer, or all of it to the provider and the exchange
@@ -186,9 +186,9 @@ pub struct Order {
     pub contract_document: String,
     /// Where it is in its life.
     pub state: OrderState,
-    /// How many days the buyer has to begin the download, once it has paid; as it was when the order was placed.
+    /// How many days the buyer has to download, once it has paid; as it was when the order was placed.
     pub download_days: i32,
-    /// How many days the buyer has to accept or reject what was delivered; as it was when the order was placed.
+    /// How many days the buyer has to accept or reject, once all was delivered; as it was when the order was placed.
     pub acceptance_days: i32,
     /// How many days the provider has to cure what was rejected; as it was when the order was placed.
     pub cure_days: i32,

@@ -20,7 +20,7 @@ pub fn pay(c: &mut Conn, caller: &Caller, id: OrderId, programme: Option<Program
     advance(c, order, OrderState::Escrowed, Some(due), caller.user_id, "paid into escrow", now)
 }
 
-/// Until when the download of an order that is paid now must begin.
+/// Until when an order that is paid now must be downloaded.
 pub(super) fn download_due(order: &Order, now: Instant) -> Instant {
     now.plus(days(order.download_days))
 }

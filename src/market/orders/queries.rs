@@ -97,19 +97,19 @@ pub(super) fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> Q
         .load(c)
 }
 
-/// Orders in escrow whose deadline passes after `now` and until `soon`, of which nobody was told.
+/// Orders in these states whose deadline passes after `now` and until `soon`, of which nobody was told.
 pub(super) fn list_unannounced(
     c: &mut Conn,
-    now: Instant,
-    soon: Instant,
+    states: &[OrderState],
+    (now, soon): (Instant, Instant),
     after: &str,
     limit: i64,
 ) -> QueryResult<Vec<OrderId>> {
     orders::table
-        .filter(orders::state.eq(OrderState::Escrowed))
+        .filter(orders::state.eq_any(states))
         .filter(orders::due_at.gt(now))
         .filter(orders::due_at.le(soon))
-        .filter(orders::announced_due_at.is_null())
+        .filter(orders::announced_due_at.is_null().or(orders::announced_due_at.ne(orders::due_at)))
         .filter(orders::id.gt(after.to_string().into_sql::<Text>()))
         .order(orders::id)
         .limit(limit)
@@ -118,16 +118,15 @@ pub(super) fn list_unannounced(
 }
 
 /// Writes down that the sides were told of a deadline, unless they were before, or the order moved on.
-pub(super) fn set_announced(c: &mut Conn, id: OrderId, due: Instant) -> QueryResult<usize> {
-    let waiting = orders::table.find(id).filter(orders::state.eq(OrderState::Escrowed)).filter(orders::due_at.eq(due));
-    diesel::update(waiting.filter(orders::announced_due_at.is_null())).set(orders::announced_due_at.eq(due)).execute(c)
+pub(super) fn set_announced(c: &mut Conn, id: OrderId, state: OrderState, due: Instant) -> QueryResult<usize> {
+    let waiting = orders::table.find(id).filter(orders::state.eq(state)).filter(orders::due_at.eq(due));
+    let untold = orders::announced_due_at.is_null().or(orders::announced_due_at.ne(due));
+    diesel::update(waiting.filter(untold)).set(orders::announced_due_at.eq(due)).execute(c)
 }
 
-/// Moves the deadline of an order that stays in its state; its sides are told of it anew.
+/// Moves the deadline of an order that stays in its state.
 pub(super) fn set_due(c: &mut Conn, id: OrderId, state: OrderState, due: Instant) -> QueryResult<usize> {
-    diesel::update(orders::table.find(id).filter(orders::state.eq(state)))
-        .set((orders::due_at.eq(due), orders::announced_due_at.eq(None::<Instant>)))
-        .execute(c)
+    diesel::update(orders::table.find(id).filter(orders::state.eq(state))).set(orders::due_at.eq(due)).execute(c)
 }
 
 pub(super) fn find_contract_of(c: &mut Conn, order: OrderId) -> QueryResult<Option<Contract>> {

@@ -205,7 +205,7 @@ impl Book {
                 (trade.state, trade.due) = ("escrowed", Some(day + i64::from(DOWNLOAD_DAYS)));
             }
             Step::Begin(_) if trade.state == "escrowed" && !is_late => {
-                (trade.state, trade.due) = ("delivering", due_in(ACCEPTANCE_DAYS));
+                trade.state = "delivering";
             }
             Step::Complete(_) if trade.state == "delivering" && !is_late => {
                 (trade.state, trade.due) = ("delivered", due_in(ACCEPTANCE_DAYS));

@@ -99,6 +99,7 @@ fn price(document: &ContractDocument) -> Vec<Line> {
 fn delivery(document: &ContractDocument) -> Vec<Line> {
     let mut lines = vec![item("Days for acceptance, from complete delivery", document.acceptance_days)];
     lines.extend(document.download_days.map(|days| item("Days to begin the download, from payment", days)));
+    lines.extend(document.delivery_days.map(|days| item("Days to complete the download, from payment", days)));
     lines.push(said(
         "Once the price is in escrow, Party A delivers by signed links of the exchange; every delivery leaves a receipt.",
     ));
@@ -107,6 +108,9 @@ fn delivery(document: &ContractDocument) -> Vec<Line> {
     ));
     lines.extend(document.download_days.map(|_| {
         said("What Party B does not begin to download in time counts as accepted, after notice by the exchange; the licence stays.")
+    }));
+    lines.extend(document.delivery_days.map(|_| {
+        said("What Party B has neither downloaded completely nor rejected in time counts as accepted, after notice by the exchange; the licence stays.")
     }));
     lines
 }

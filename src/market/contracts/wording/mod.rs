@@ -1,7 +1,7 @@
 //! The words of a contract, language by language.
 //!
 //! A contract that was signed holds the digests of what these make of it: the words of a template never change. New words
-//! come with a new version of the contract's schema.
+//! come with a new member of the contract, or a new version of its schema.
 
 pub(super) mod en;
 pub(super) mod zh;

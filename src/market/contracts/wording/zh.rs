@@ -110,12 +110,18 @@ fn price(document: &ContractDocument) -> Vec<Line> {
 fn delivery(document: &ContractDocument) -> Vec<Line> {
     let mut lines = vec![item("验收期（自全部交付之日起，日）", document.acceptance_days)];
     lines.extend(document.download_days.map(|days| item("开始下载的期限（自支付之日起，日）", days)));
+    lines.extend(document.delivery_days.map(|days| item("完成下载的期限（自支付之日起，日）", days)));
     lines.push(said("价款托管后，甲方通过交易所的限时签名链接交付，每次交付留有回执。"));
     lines.push(said(
         "乙方核对所交付分片的摘要与清单是否一致，在验收期内验收，或者说明理由拒收；逾期未拒收的，视为验收合格。",
     ));
     lines.extend(
         document.download_days.map(|_| said("乙方逾期未开始下载的，经交易所事先通知，视为验收合格；授权不受影响。")),
+    );
+    lines.extend(
+        document
+            .delivery_days
+            .map(|_| said("乙方逾期未完成下载且未拒收的，经交易所事先通知，视为验收合格；授权不受影响。")),
     );
     lines
 }
