@@ -57,6 +57,26 @@ async fn royalties_go_up_the_lineage_and_co_builders_share_the_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_royalty_that_nobody_could_know_of_when_they_agreed_is_not_paid() {
+    let app = TestApp::start().await;
+    let (source, remixer) = (app.provider().await, app.organisation("remix-house").await);
+    let lab = app.lab("verse-lab", 20_000).await;
+    let kept = source.publish("poems", SHARDS).await;
+    let poems = source.publish_from("chosen-poems", SHARDS, &[kept.as_parent()]).await;
+    offer(&app, &source, &poems, 100, json!({})).await;
+    let remix = remixer.publish_from("remix", SHARDS, &[poems.as_parent()]).await;
+    let remixed = offer(&app, &remixer, &remix, 10_000, json!({})).await;
+
+    let (before, _) = lab.take_delivery(&remixed).await;
+    offer(&app, &source, &kept, 100, json!({ "derivative_royalty_basis_points": 5000 })).await;
+    lab.answer(&before, "acceptance").await.unwrap();
+    assert_eq!((source.balance("payable").await, remixer.balance("payable").await), (0, 9700));
+    let (after, _) = lab.take_delivery(&remixed).await;
+    lab.answer(&after, "acceptance").await.unwrap();
+    assert_eq!((source.balance("payable").await, remixer.balance("payable").await), (4850, 9700 + 4850));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn shares_that_cannot_be_paid_are_refused_with_the_reason() {
     let app = TestApp::start().await;
     let provider = app.provider().await;

@@ -7,8 +7,8 @@ use diesel::sql_types::{BigInt, Text};
 use super::{Contract, Order, OrderState};
 use crate::appends;
 use crate::db::Conn;
-use crate::schema::{contracts, listings, orders};
-use crate::types::{ContractId, Currency, Instant, OrderId, OrganisationId, TermsId, VersionId};
+use crate::schema::{contracts, orders};
+use crate::types::{ContractId, Currency, Instant, OrderId, OrganisationId, VersionId};
 
 appends!(Order => orders, Contract => contracts);
 
@@ -135,16 +135,6 @@ pub(super) fn find_contract_of(c: &mut Conn, order: OrderId) -> QueryResult<Opti
 
 pub(super) fn find_contract(c: &mut Conn, id: ContractId) -> QueryResult<Option<Contract>> {
     contracts::table.find(id).select(Contract::as_select()).first(c).optional()
-}
-
-/// Who put a version on the board under which terms, the first listing first.
-pub(super) fn list_offers(c: &mut Conn, version: VersionId, limit: i64) -> QueryResult<Vec<(OrganisationId, TermsId)>> {
-    listings::table
-        .filter(listings::version_id.eq(version))
-        .order(listings::id)
-        .limit(limit)
-        .select((listings::provider_id, listings::terms_id))
-        .load(c)
 }
 
 /// The prices of the orders in some states, by currency.

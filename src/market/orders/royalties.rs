@@ -1,14 +1,16 @@
 //! Royalties: a provider may ask for a part of each sale of what was made from its corpus.
 //!
-//! The rule: of each ancestor of the version that is sold, up to five steps up its lineage, that another organisation put
-//! on the board, the terms count under which it was listed first. If they ask for a royalty, the ancestor's provider has
-//! that part of what the exchange's fee leaves of the price. Neither the lineage of a sealed version nor the first
-//! listing of its ancestors ever changes, so buyer and provider know the royalties when they agree.
+//! The rule: of each ancestor of the version that is sold, up to five steps up its lineage, that another organisation had
+//! put on the board when the contract was made out, the terms count under which it was listed first. If they ask for a
+//! royalty, the ancestor's provider has that part of what the exchange's fee leaves of the price. Neither the lineage of a
+//! sealed version nor the first listing of its ancestors ever changes, and later listings do not count, so buyer and provider
+//! know the royalties when they agree.
 
-use super::{Order, queries};
+use super::Order;
 use crate::catalog::{Dataset, Version, lineage};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
+use crate::market::listings::{self, Listing};
 use crate::terms::{self, Use};
 use crate::types::OrganisationId;
 
@@ -31,12 +33,11 @@ pub(super) fn of(c: &mut Conn, order: &Order) -> Result<Vec<Royalty>> {
     let walk = lineage::ancestors(c, order.version_id, MAX_ANCESTORS)?;
     let mut royalties = Vec::new();
     for (_, ancestor) in walk.found.into_iter().take_while(|(steps, _)| *steps <= MAX_STEPS) {
-        let Some((owner_id, terms_id)) = queries::list_offers(c, ancestor.version_id, 1)?.pop() else { continue };
-        let asked = terms::terms(c, terms_id)?.document.derivative_royalty_basis_points;
-        if let Some(basis_points) = asked
-            && owner_id != order.provider_id
-        {
-            royalties.push(Royalty { owner_id, basis_points });
+        let first = listings::listings(c, Some(&[ancestor.version_id]), "", 1)?.pop();
+        let counts = |first: &Listing| first.provider_id != order.provider_id && first.created_at <= order.created_at;
+        let Some(first) = first.filter(counts) else { continue };
+        if let Some(basis_points) = terms::terms(c, first.terms_id)?.document.derivative_royalty_basis_points {
+            royalties.push(Royalty { owner_id: first.provider_id, basis_points });
         }
     }
     Ok(royalties)
@@ -49,10 +50,10 @@ pub(in crate::market) fn require_derivable(c: &mut Conn, dataset: &Dataset, vers
         if parent.handle == dataset.handle {
             continue;
         }
-        let offers = queries::list_offers(c, parent.version_id, MAX_OFFERS)?;
+        let offers = listings::listings(c, Some(&[parent.version_id]), "", MAX_OFFERS)?;
         let mut forbidden = !offers.is_empty();
-        for (_, terms_id) in offers {
-            forbidden &= terms::permits(&terms::terms(c, terms_id)?.document, Use::Derive).is_err();
+        for offer in offers {
+            forbidden &= terms::permits(&terms::terms(c, offer.terms_id)?.document, Use::Derive).is_err();
         }
         if forbidden {
             let detail = format!(
