@@ -210,10 +210,8 @@ pub fn withdraw(
     if let Some(successor) = why.successor {
         check_successor(c, &withdrawn, successor)?;
     }
-    let withdrawn = advance(c, keys, withdrawn, ListingState::Delisted, caller.user_id, &reason, now)?;
-    let Some(successor) = why.successor else { return Ok(withdrawn) };
-    queries::set_successor(c, id, successor)?;
-    Ok(Listing { successor_id: why.successor, ..withdrawn })
+    let withdrawn = Listing { successor_id: why.successor, ..withdrawn };
+    advance(c, keys, withdrawn, ListingState::Delisted, caller.user_id, &reason, now)
 }
 
 fn check_successor(c: &mut Conn, withdrawn: &Listing, successor: ListingId) -> Result<()> {
@@ -256,16 +254,19 @@ pub(super) fn advance(
     now: Instant,
 ) -> Result<Listing> {
     let from = listing.state;
-    if !from.may_become(to) || queries::set_listing_state(c, listing.id, from, to)? != 1 {
+    if !from.may_become(to) || queries::set_listing_state(c, &listing, to)? != 1 {
         return Err(cannot_become(&listing, to));
     }
     history::record(c, listing.id, Some(from.as_str()), to.as_str(), actor, reason, now)?;
     let opening = opening_of(c, listing.id)?;
     let (dataset, version) = catalog::version(c, listing.version_id)?;
-    let predicate = json!({
+    let mut predicate = json!({
         "listing": listing.id, "listing_sha256": opening, "dataset": dataset.full_name(), "version": version.number,
         "from_state": from, "state": to, "reason": reason, "changed_at": now,
     });
+    if let (Some(successor), Some(members)) = (listing.successor_id, predicate.as_object_mut()) {
+        members.insert("successor".to_string(), json!(successor));
+    }
     let subjects = vec![ResourceDescriptor::new("listing", opening)];
     provenance::declare(c, keys, StatementKind::ListingChange, listing.id, subjects, &predicate, now)?;
     if to == ListingState::Listed && terms::is_subscription(&terms::terms(c, listing.terms_id)?.document) {

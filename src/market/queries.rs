@@ -44,21 +44,15 @@ pub(super) fn list_listings(
     query.load(c)
 }
 
-pub(super) fn set_listing_state(
-    c: &mut Conn,
-    id: ListingId,
-    from: ListingState,
-    to: ListingState,
-) -> QueryResult<usize> {
-    diesel::update(listings::table.find(id).filter(listings::state.eq(from))).set(listings::state.eq(to)).execute(c)
+/// Moves a listing to a state, unless it has left its own meanwhile, and writes what takes its place.
+pub(super) fn set_listing_state(c: &mut Conn, listing: &Listing, to: ListingState) -> QueryResult<usize> {
+    diesel::update(listings::table.find(listing.id).filter(listings::state.eq(listing.state)))
+        .set((listings::state.eq(to), listings::successor_id.eq(listing.successor_id)))
+        .execute(c)
 }
 
 pub(super) fn set_review_at(c: &mut Conn, id: ListingId, at: Option<Instant>) -> QueryResult<usize> {
     diesel::update(listings::table.find(id)).set(listings::review_at.eq(at)).execute(c)
-}
-
-pub(super) fn set_successor(c: &mut Conn, id: ListingId, successor: ListingId) -> QueryResult<usize> {
-    diesel::update(listings::table.find(id)).set(listings::successor_id.eq(successor)).execute(c)
 }
 
 /// Listings that the exchange has to look at by `now`.

@@ -223,6 +223,11 @@ async fn a_listing_that_was_withdrawn_says_when_why_and_what_takes_its_place() {
     let tombstone: Value = story.app.anonymous().get(story.path()).send().await.unwrap();
     assert_eq!((&tombstone["state_reason"], &tombstone["successor"]), (&json!("The prose has it all."), &heir));
     assert!(tombstone["state_since"].is_string());
+    let statements: Value = story.app.anonymous().get(format!("{}/statements", story.path())).send().await.unwrap();
+    let last = statements["items"].as_array().unwrap().last().unwrap()["envelope"].clone();
+    let last: Envelope = serde_json::from_value(last).unwrap();
+    let stated: Value = serde_json::from_slice(&last.payload.0).unwrap();
+    assert_eq!((&stated["predicate"]["state"], &stated["predicate"]["successor"]), (&json!("delisted"), &heir));
 }
 
 #[tokio::test(flavor = "multi_thread")]
