@@ -86,6 +86,7 @@ fn concerned(c: &mut Conn, trades: &Trades, subject: &str, to_state: &str) -> Re
                 _ => trades.sides(licence.order_id)?.to_vec(),
             }
         }
+        "evaluation" => delivery::evaluations::sides(c, subject.parse()?)?.to_vec(),
         "seat" => vec![delivery::seats::licensee(c, subject.parse()?)?],
         "takedown" => takedowns::notified_by(c, subject.parse()?, to_state)?.into_iter().collect(),
         "webhook" => vec![webhooks::owner(c, subject.parse()?)?],

@@ -207,7 +207,12 @@ async fn a_lab_evaluates_the_sample_for_some_days_where_terms_offer_it_and_once(
     let granted = lab.evaluate(&open).await.unwrap();
     refused(lab.evaluate(&open).await, Kind::AlreadyExists, None);
     let evaluation = format!("/v1/evaluations/{}", granted["id"].as_str().unwrap());
-    assert_eq!(provider.get(&evaluation).await.unwrap()["purpose"], granted["purpose"]);
+    app.told().await;
+    for side in [&lab, &provider] {
+        let events = format!("/v1/events?organisation={}&types=evaluation.granted", side.handle);
+        assert_eq!(side.get(events).await.unwrap()["items"][0]["data"]["subject"], granted["id"]);
+        assert_eq!(side.get(&evaluation).await.unwrap()["purpose"], granted["purpose"]);
+    }
 
     let link = lab.post(format!("{evaluation}/links"), &Value::Null).await.unwrap();
     let sample = reqwest::get(link["url"].as_str().unwrap()).await.unwrap().bytes().await.unwrap();

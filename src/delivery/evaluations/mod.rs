@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use crate::catalog::inspection::{self, SAMPLE_PATH};
 use crate::db::{Conn, MultiBackend};
 use crate::error::{Error, Kind, Result};
+use crate::history;
 use crate::identity::{self, Caller, Role};
 use crate::keys::ExchangeKeys;
 use crate::market;
@@ -128,7 +129,14 @@ pub fn grant(
         expires_at,
     };
     queries::insert_evaluation(c, &evaluation)?;
+    history::record(c, id, None, "granted", caller.user_id, "asked for by the lab", now)?;
     Ok(evaluation)
+}
+
+/// Who evaluates, and who offers it. Callers authorise.
+pub fn sides(c: &mut Conn, id: EvaluationId) -> Result<[OrganisationId; 2]> {
+    let found = queries::find_evaluation(c, id)?.ok_or_else(|| Error::not_found(format!("evaluation {id}")))?;
+    Ok([found.organisation_id, found.provider_id])
 }
 
 /// An evaluation that the caller may see: a member of either side, or the platform's staff.
