@@ -98,6 +98,13 @@ async fn a_voucher_is_for_its_period_domain_currency_and_pool_alone() {
     let stranger = lab.effect(format!("/v1/voucher-programmes/{poor}/funding"), &more).await.unwrap_err();
     assert_eq!(stranger.kind, Kind::Forbidden);
     bureau.effect(format!("/v1/voucher-programmes/{poor}/funding"), &more).await.unwrap();
+    for (fen, kind) in [(0, Kind::Invalid), (1_000_000, Kind::InsufficientFunds)] {
+        let wrong = json!({ "amount": { "amount_minor": fen, "currency": "CNY" } });
+        let error = bureau.effect(format!("/v1/voucher-programmes/{poor}/funding"), &wrong).await.unwrap_err();
+        assert_eq!((error.kind, error.field.as_deref()), (kind, Some("amount.amount_minor")), "{error:?}");
+    }
+    let late = bureau.effect(format!("/v1/voucher-programmes/{past}/funding"), &more).await.unwrap_err();
+    assert!(late.kind == Kind::WrongState && late.remedy.is_some(), "{late:?}");
     lab.pay_with(&poor, &order).await.unwrap();
     assert_eq!((pool(&app, &poor).await, lab.balance("wallet").await), (0, 4100));
 
@@ -106,13 +113,14 @@ async fn a_voucher_is_for_its_period_domain_currency_and_pool_alone() {
     bureau.effect(format!("/v1/voucher-programmes/{past}/return"), &Value::Null).await.unwrap();
     assert_eq!(pool(&app, &past).await, 0);
     let again = bureau.effect(format!("/v1/voucher-programmes/{past}/return"), &Value::Null).await.unwrap_err();
-    assert_eq!(again.kind, Kind::WrongState);
+    assert!(again.kind == Kind::WrongState && again.remedy.is_some(), "{again:?}");
     for (change, field) in [
         ((|p| p["rate_basis_points"] = json!(3001)) as fn(&mut Value), "rate_basis_points"),
         (|p| p["cap_minor"] = json!(0), "cap_minor"),
         (|p| p["domains"] = json!([]), "domains"),
         (|p| p["ends_at"] = p["starts_at"].clone(), "ends_at"),
-        (|p| p["pool"]["amount_minor"] = json!(1_000_000), "pool"),
+        (|p| p["pool"]["amount_minor"] = json!(1_000_000), "pool.amount_minor"),
+        (|p| p["pool"]["amount_minor"] = json!(0), "pool.amount_minor"),
         (|p| p["name"] = json!(""), "name"),
     ] {
         assert_eq!(announced(change).await.unwrap_err().field.as_deref(), Some(field));

@@ -145,10 +145,7 @@ pub fn announce(c: &mut Conn, caller: &Caller, input: &NewProgramme, now: Instan
     };
     queries::insert_programme(c, &programme)?;
     history::record(c, programme.id, None, "announced", caller.user_id, "by its funder", now)?;
-    fill(c, &programme, input.pool, now).map_err(|error| match error.kind {
-        Kind::InsufficientFunds => error.field("pool"),
-        _ => error,
-    })?;
+    fill(c, &programme, ("pool", input.pool), now)?;
     Ok(programme)
 }
 
@@ -160,13 +157,14 @@ pub fn fund(c: &mut Conn, caller: &Caller, id: ProgrammeId, amount: Money, now: 
     let programme = programme(c, id)?;
     caller.may_for(programme.funder_id, "the programme's funder", FUNDERS)?;
     if programme.ends_at <= now {
-        return Err(Error::new(Kind::WrongState, format!("programme {id} ended at {}", programme.ends_at)));
+        let detail = format!("programme {id} ended at {}", programme.ends_at);
+        return Err(Error::new(Kind::WrongState, detail).remedy("announce another programme"));
     }
     if amount.currency != programme.currency {
         let detail = format!("the programme pays in {}, not in {}", programme.currency, amount.currency);
         return Err(Error::invalid("amount.currency", detail).remedy("use the currency of the programme"));
     }
-    fill(c, &programme, amount, now)?;
+    fill(c, &programme, ("amount", amount), now)?;
     Ok(programme)
 }
 
@@ -183,7 +181,8 @@ pub fn take_back_rest(c: &mut Conn, caller: &Caller, id: ProgrammeId, now: Insta
     }
     let rest = pool(c, &programme)?;
     if rest.amount_minor == 0 {
-        return Err(Error::new(Kind::WrongState, format!("programme {id} has nothing left")));
+        return Err(Error::new(Kind::WrongState, format!("programme {id} has nothing left"))
+            .remedy("nothing is to be done until a refund gives some back"));
     }
     let movement = movement(&programme, MovementKind::Return, rest.negated()?, now);
     let lines = [(programme.pool(), rest.negated()?), (AccountRef::Wallet(programme.funder_id), rest)];
@@ -192,14 +191,17 @@ pub fn take_back_rest(c: &mut Conn, caller: &Caller, id: ProgrammeId, now: Insta
     Ok(programme)
 }
 
-fn fill(c: &mut Conn, programme: &Programme, amount: Money, now: Instant) -> Result<()> {
+/// Moves an amount, which the request gives in `field`, from the funder's wallet into the pool.
+fn fill(c: &mut Conn, programme: &Programme, (field, amount): (&str, Money), now: Instant) -> Result<()> {
+    let field = format!("{field}.amount_minor");
     if amount.amount_minor <= 0 {
         let detail = format!("{amount} is not above zero");
-        return Err(Error::invalid("amount_minor", detail).remedy("give whole minor units above zero"));
+        return Err(Error::invalid(field, detail).remedy("give whole minor units above zero"));
     }
     let movement = movement(programme, MovementKind::Funding, amount, now);
     let lines = [(AccountRef::Wallet(programme.funder_id), amount.negated()?), (programme.pool(), amount)];
-    ledger::post(c, TransactionKind::VoucherFunding, &movement.id.to_string(), &lines, now)?;
+    ledger::post(c, TransactionKind::VoucherFunding, &movement.id.to_string(), &lines, now)
+        .map_err(|error| if error.kind == Kind::InsufficientFunds { error.field(field) } else { error })?;
     queries::insert_movement(c, &movement)?;
     Ok(())
 }
