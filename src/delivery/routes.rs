@@ -248,21 +248,22 @@ pub(crate) struct Revocation {
 }
 
 /// Revokes a licence for ever. What was delivered under it stays proven.
-#[utoipa::path(tag = "delivery", security(("bearer" = [])), request_body = Revocation, responses((status = 200, body = EntitlementView), (status = 403, body = Problem, description = "not staff of the exchange"), (status = 409, body = Problem, description = "ended already, or there is nothing to refund")))]
+#[utoipa::path(tag = "delivery", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")), request_body = Revocation, responses((status = 200, body = EntitlementView), (status = 403, body = Problem, description = "not staff of the exchange"), (status = 409, body = Problem, description = "ended already, or there is nothing to refund")))]
 #[post("/v1/entitlements/{id}/revocation")]
 pub(crate) async fn revoke_entitlement(
     app: Data<App>,
     caller: Caller,
+    key: KeyHeader,
     id: Path<EntitlementId>,
     why: Json<Revocation>,
 ) -> Result<Json<EntitlementView>> {
-    let Revocation { reason, refund } = why.into_inner();
+    let key = IdempotencyKey::new(caller.user_id, key.value(), "revoke_entitlement", &(*id, &*why))?;
     let (keys, now) = (app.keys.clone(), app.clock.now());
     let revoke = move |c: &mut Conn| {
-        let revoked = super::revoke(c, &caller, &keys, *id, (&reason, refund), now)?;
+        let revoked = super::revoke(c, &caller, &keys, *id, (&why.reason, why.refund), now)?;
         view(c, revoked)
     };
-    Ok(Json(app.db.write(revoke).await?))
+    Ok(Json(once(&app, key, revoke).await?))
 }
 
 async fn change(

@@ -37,7 +37,7 @@ impl Story {
     }
 
     async fn change(&self, who: &Actor, step: &str, reason: &str) -> Result<Value> {
-        who.post(format!("/v1/entitlements/{}/{step}", self.entitlement), &json!({ "reason": reason })).await
+        who.effect(format!("/v1/entitlements/{}/{step}", self.entitlement), &json!({ "reason": reason })).await
     }
 
     async fn download(&self) -> Result<Value> {
@@ -135,19 +135,22 @@ async fn a_revocation_gives_back_what_is_in_escrow_if_it_says_so() {
     story.download().await.unwrap();
     let revocation = format!("/v1/entitlements/{}/revocation", story.entitlement);
     let because = json!({ "reason": "the provider lost its rights", "refund": true });
-    assert_eq!(lab.post(&revocation, &because).await.unwrap_err().kind, Kind::Forbidden);
-    assert_eq!(officer.post(&revocation, &because).await.unwrap()["state"], "revoked");
+    assert_eq!(lab.effect(&revocation, &because).await.unwrap_err().kind, Kind::Forbidden);
+    assert_eq!(officer.post(&revocation, &because).await.unwrap_err().kind, Kind::IdempotencyKeyRequired);
+    let revoked: Value = officer.keyed("revoke", &revocation, &because).send().await.unwrap();
+    assert_eq!(revoked["state"], "revoked");
+    assert_eq!(officer.keyed("revoke", &revocation, &because).send::<Value>().await.unwrap(), revoked);
     let order = story.order().await;
     assert_eq!((order["state"].as_str().unwrap(), last_step(&order).2), ("refunded", "the provider lost its rights"));
     assert_eq!(lab.balance("wallet").await, 50_000);
-    assert_eq!(officer.post(&revocation, &because).await.unwrap_err().kind, Kind::WrongState, "once is enough");
+    assert_eq!(officer.effect(&revocation, &because).await.unwrap_err().kind, Kind::WrongState, "once is enough");
 
     let settled = Story::licensed_for_a_day().await;
     settled.download().await.unwrap();
     let order = settled.order().await["id"].as_str().unwrap().to_string();
     settled.lab.answer(&order, "acceptance").await.unwrap();
     let revocation = format!("/v1/entitlements/{}/revocation", settled.entitlement);
-    let refused = settled.app.operator.post(&revocation, &because).await.unwrap_err();
+    let refused = settled.app.operator.effect(&revocation, &because).await.unwrap_err();
     assert_eq!((refused.kind, refused.field.as_deref()), (Kind::WrongState, Some("refund")));
     assert_eq!(settled.shown().await["state"], "active", "nothing is done by halves");
 }

@@ -241,6 +241,6 @@ async fn a_licence_outlives_its_listing_but_not_its_revocation() {
     let bytes = app.anonymous().get(links["links"][0]["url"].as_str().unwrap()).text().await.unwrap();
     assert_eq!(bytes, "{\"text\":\"one\"}\n");
     let because = json!({ "reason": "a court ordered it" });
-    app.operator.post(format!("/v1/entitlements/{entitlement}/revocation"), &because).await.unwrap();
+    app.operator.effect(format!("/v1/entitlements/{entitlement}/revocation"), &because).await.unwrap();
     refused(lab.links(&entitlement, &["data/a.jsonl"]).await, Kind::NotEntitled, None);
 }

@@ -443,7 +443,7 @@ async fn every_mutation_logs() {
         ("reinstatement", "reinstate_entitlement"),
         ("revocation", "revoke_entitlement"),
     ] {
-        app.operator.post(format!("/v1/entitlements/{entitlement}/{step}"), &because).await.unwrap();
+        app.operator.effect(format!("/v1/entitlements/{entitlement}/{step}"), &because).await.unwrap();
         watch.happened(&[operation]).await;
     }
 

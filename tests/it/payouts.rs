@@ -45,6 +45,8 @@ async fn a_large_deposit_moves_nothing_until_a_second_operator_approves() {
     let wrong = app.operator.deposit("verse-lab", 5000, "bank 2").await;
     let twice = json!({ "organisation": "verse-lab", "amount": wrong["amount"], "reference": "bank 2" });
     refused(second.effect("/v1/deposits", &twice).await, Kind::AlreadyExists, Some("reference"));
+    let keyless = second.post(path(&wrong, "refusal"), &json!({ "reason": "it was for somebody else" })).await;
+    refused(keyless, Kind::IdempotencyKeyRequired, Some("Idempotency-Key"));
     assert_eq!(decide(&second, &wrong, "refusal").await.unwrap()["state"], "refused");
     let again = app.operator.deposit("verse-lab", 500, "bank 2").await;
     assert_eq!(again["state"], "posted", "what was refused never was");

@@ -170,7 +170,7 @@ async fn of_many_officers_who_change_one_thing_at_once_exactly_one_does() {
     assert_eq!(count_winners((0..8).map(|n| decide(["interim-block", "rejection"][n % 2]))).await, 1);
     let revoke = || {
         let (officer, path) = (app.compliance.clone(), format!("/v1/entitlements/{entitlement}/revocation"));
-        async move { officer.post(path, &json!({ "reason": "a court ordered it" })).await }
+        async move { officer.effect(path, &json!({ "reason": "a court ordered it" })).await }
     };
     assert_eq!(count_winners((0..8).map(|_| revoke())).await, 1);
 }

@@ -218,7 +218,7 @@ async fn a_suspension_at_one_instance_holds_at_the_other_at_once() {
     let path = format!("/v1/entitlements/{}", story.entitlement);
     let because = json!({ "reason": "the invoice is disputed" });
     for (step, state) in [("suspension", "suspended"), ("reinstatement", "active"), ("revocation", "revoked")] {
-        story.app.operator.post(format!("{path}/{step}"), &because).await.unwrap();
+        story.app.operator.effect(format!("{path}/{step}"), &because).await.unwrap();
         let answer = links().await;
         match state {
             "active" => drop(answer.unwrap()),

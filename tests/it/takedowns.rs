@@ -262,7 +262,12 @@ async fn a_provider_that_is_silent_and_a_licensee_that_is_late_do_not_stop_a_cas
     let case = story.notified().await;
     refused(story.app.compliance.decide(&case, "upholding").await, Kind::WrongState, "the provider may answer until");
     story.app.clock.advance(14 * DAY);
-    story.decide(&case, &["upholding", "recall"]).await;
+    story.decide(&case, &["upholding"]).await;
+    let (officer, path) = (&story.app.compliance, format!("/v1/takedowns/{case}/recall"));
+    let why = json!({ "reason": "the claim was upheld" });
+    refused(officer.post(&path, &why).await, Kind::IdempotencyKeyRequired, "moves money");
+    let recalled: Value = officer.keyed("recall", &path, &why).send().await.unwrap();
+    assert_eq!(officer.keyed("recall", &path, &why).send::<Value>().await.unwrap(), recalled);
     refused(story.provider.counter(&case).await, Kind::WrongState, "is recall_issued and cannot become countered");
 
     story.app.clock.advance(29 * DAY);

@@ -13,12 +13,14 @@ use crate::catalog;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::history::{self, Transition};
+use crate::idempotency::IdempotencyKey;
+use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::{self, Caller};
 use crate::signing::Envelope;
 use crate::types::{Digest, EntitlementId, Instant, Page, PageQuery, RecallId, StatementId, TakedownId};
 
 /// A claim against a version, as its viewer may see it.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct TakedownView {
     /// Its identifier.
     id: TakedownId,
@@ -146,12 +148,21 @@ async fn decide(
     to: TakedownState,
     why: Json<Decision>,
 ) -> Result<Json<TakedownView>> {
+    Ok(Json(app.db.write(decision(&app, caller, id, to, why)).await?))
+}
+
+fn decision(
+    app: &App,
+    caller: Caller,
+    id: TakedownId,
+    to: TakedownState,
+    why: Json<Decision>,
+) -> impl Fn(&mut Conn) -> Result<TakedownView> + Send + 'static {
     let (keys, now) = (app.keys.clone(), app.clock.now());
-    let decide = move |c: &mut Conn| {
+    move |c| {
         let case = super::decide(c, &caller, &keys, id, to, &why.reason, now)?;
         takedown_view(c, &caller, case)
-    };
-    Ok(Json(app.db.write(decide).await?))
+    }
 }
 
 /// Takes a claim up.
@@ -226,16 +237,19 @@ pub(crate) async fn uphold_takedown(
     decide(app, caller, *id, TakedownState::Upheld, why).await
 }
 
-/// Revokes every licence to the version, and tells each holder to delete it.
-#[utoipa::path(tag = "compliance", security(("bearer" = [])), request_body = Decision, responses((status = 200, body = TakedownView), (status = 403, body = Problem, description = "not compliance staff"), (status = 409, body = Problem, description = "not in a state for this")))]
+/// Revokes every licence to the version, tells each holder to delete it, and gives back what is in escrow of their prices.
+#[utoipa::path(tag = "compliance", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")), request_body = Decision, responses((status = 200, body = TakedownView), (status = 403, body = Problem, description = "not compliance staff"), (status = 409, body = Problem, description = "not in a state for this")))]
 #[post("/v1/takedowns/{id}/recall")]
 pub(crate) async fn issue_recall(
     app: Data<App>,
     caller: Caller,
+    key: KeyHeader,
     id: Path<TakedownId>,
     why: Json<Decision>,
 ) -> Result<Json<TakedownView>> {
-    decide(app, caller, *id, TakedownState::RecallIssued, why).await
+    let key = IdempotencyKey::new(caller.user_id, key.value(), "issue_recall", &(*id, &*why))?;
+    let recall = decision(&app, caller, *id, TakedownState::RecallIssued, why);
+    Ok(Json(once(&app, key, recall).await?))
 }
 
 /// Closes a case whose licensees all answered, or were late.

@@ -119,7 +119,7 @@ pub(crate) async fn approve_deposit(
 }
 
 /// Refuses a deposit that waits for approval, or its reversal.
-#[utoipa::path(tag = "ledger", security(("bearer" = [])), request_body = Because, responses(
+#[utoipa::path(tag = "ledger", security(("bearer" = [])), request_body = Because, params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 200, body = DepositView),
     (status = 403, body = Problem, description = "Not an operator"),
     (status = 404, body = Problem, description = "No such deposit"),
@@ -130,15 +130,17 @@ pub(crate) async fn approve_deposit(
 pub(crate) async fn refuse_deposit(
     app: Data<App>,
     caller: Caller,
+    key: KeyHeader,
     id: Path<DepositId>,
     input: Json<Because>,
 ) -> Result<Json<DepositView>> {
     let (id, now) = (*id, app.clock.now());
+    let key = IdempotencyKey::new(caller.user_id, key.value(), "refuse_deposit", &(id, &*input))?;
     let refuse = move |c: &mut Conn| {
         let deposit = deposits::refuse(c, &caller, id, &input.reason, now)?;
         view(c, deposit)
     };
-    Ok(Json(app.db.write(refuse).await?))
+    Ok(Json(once(&app, key, refuse).await?))
 }
 
 /// Takes back a deposit that was wrong, by a transaction that is its opposite.

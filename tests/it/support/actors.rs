@@ -492,7 +492,7 @@ impl Actor {
     /// Compliance takes a case a step further.
     pub async fn decide(&self, case: &str, step: &str) -> Result<Value> {
         let why = json!({ "reason": format!("{step}, for good reasons") });
-        self.post(format!("/v1/takedowns/{case}/{step}"), &why).await
+        self.effect(format!("/v1/takedowns/{case}/{step}"), &why).await
     }
 
     /// The provider answers a claim.
