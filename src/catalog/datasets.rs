@@ -175,7 +175,7 @@ pub fn list(c: &mut Conn, caller: Option<&Caller>, query: &DatasetQuery) -> Resu
 pub(super) fn sees(caller: Option<&Caller>) -> queries::Sees {
     match caller {
         Some(caller) if caller.is_operator() || caller.is_compliance() => queries::Sees::Everything,
-        Some(caller) => queries::Sees::AllOf(caller.memberships.iter().map(|m| m.organisation_id).collect()),
+        Some(caller) => queries::Sees::AllOf(caller.organisations()),
         None => queries::Sees::AllOf(Vec::<OrganisationId>::new()),
     }
 }

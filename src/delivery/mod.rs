@@ -245,14 +245,14 @@ pub fn entitlements_by_id(c: &mut Conn, ids: &[EntitlementId]) -> Result<HashMap
 
 /// The entitlements of the caller's organisations, oldest first.
 pub fn entitlements(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Entitlement>> {
-    let holders: Vec<OrganisationId> = caller.memberships.iter().map(|m| m.organisation_id).collect();
+    let holders = caller.organisations();
     Ok(queries::list_entitlements(c, &holders, page.after_id::<kind::Entitlement>()?, page.limit()? + 1)?)
 }
 
 /// The licences to any of these versions, each with the version, that the caller's organisations hold, and then those that
 /// they may use as affiliates of who does; whatever their standing, each oldest first.
 pub fn licences(c: &mut Conn, caller: &Caller, versions: &[VersionId]) -> Result<Vec<(VersionId, Entitlement)>> {
-    let holders: Vec<OrganisationId> = caller.memberships.iter().map(|m| m.organisation_id).collect();
+    let holders = caller.organisations();
     let mut licences = licences_of(c, &holders, versions)?;
     licences.extend(access::of_others(c, &caller.memberships, versions)?);
     Ok(licences)

@@ -90,6 +90,10 @@ impl Caller {
     pub fn member_of(&self, organisation_id: OrganisationId) -> Option<&Membership> {
         self.memberships.iter().find(|membership| membership.organisation_id == organisation_id)
     }
+    /// The organisations that the caller is a member of.
+    pub fn organisations(&self) -> Vec<OrganisationId> {
+        self.memberships.iter().map(|membership| membership.organisation_id).collect()
+    }
     /// True for operators of the platform.
     pub fn is_operator(&self) -> bool {
         self.platform_role == Some(PlatformRole::Operator)

@@ -270,7 +270,7 @@ pub fn reverse(
 /// The withdrawals that the caller may know of, oldest first: those of its organisations, or all for the exchange's
 /// staff. Up to one more than a page.
 pub fn withdrawals(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Withdrawal>> {
-    let own: Vec<_> = caller.memberships.iter().map(|membership| membership.organisation_id).collect();
+    let own = caller.organisations();
     let only_of = caller.require_staff().is_err().then_some(own.as_slice());
     Ok(queries::list_withdrawals(c, only_of, page.after_id::<kind::Withdrawal>()?, page.limit()?.saturating_add(1))?)
 }

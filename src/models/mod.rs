@@ -339,7 +339,7 @@ pub struct ModelFilter {
 /// `Invalid`, naming the parameter.
 pub fn models(c: &mut Conn, caller: &Caller, filter: &ModelFilter, page: &PageQuery) -> Result<Page<Model>> {
     let (limit, after) = (page.limit()?, page.after_id::<kind::Model>()?);
-    let own: Vec<OrganisationId> = caller.memberships.iter().map(|membership| membership.organisation_id).collect();
+    let own = caller.organisations();
     let staff = caller.is_operator() || caller.is_compliance();
     let mut wanted = queries::Wanted { labs: own.clone(), providers: own, ..queries::Wanted::default() };
     wanted.all = staff;

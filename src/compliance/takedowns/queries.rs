@@ -41,7 +41,7 @@ pub(super) fn list_takedowns(
         .select(Takedown::as_select())
         .into_boxed();
     if let Some(caller) = whose {
-        let own: Vec<OrganisationId> = caller.memberships.iter().map(|m| m.organisation_id).collect();
+        let own = caller.organisations();
         let notified = takedowns::state.eq_any(TakedownState::NOTIFIED.to_vec());
         query =
             query.filter(takedowns::filed_by.eq(caller.user_id).or(takedowns::provider_id.eq_any(own).and(notified)));

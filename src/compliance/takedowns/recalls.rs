@@ -245,7 +245,7 @@ pub fn licensee(c: &mut Conn, id: RecallId) -> Result<OrganisationId> {
 /// The recalls that the caller may see, oldest first: up to one more than a page.
 pub fn recalls(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Recall>> {
     let (after, limit) = (page.after_id::<kind::Recall>()?, page.limit()?.saturating_add(1));
-    let own: Vec<OrganisationId> = caller.memberships.iter().map(|m| m.organisation_id).collect();
+    let own = caller.organisations();
     let holders = (!caller.is_compliance()).then_some(own.as_slice());
     Ok(queries::list_recalls(c, holders, after, limit)?)
 }

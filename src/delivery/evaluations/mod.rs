@@ -149,7 +149,7 @@ pub fn evaluation(c: &mut Conn, caller: &Caller, id: EvaluationId) -> Result<Eva
 
 /// The evaluations of the caller's organisations, on either side, oldest first.
 pub fn evaluations(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Evaluation>> {
-    let own: Vec<OrganisationId> = caller.memberships.iter().map(|m| m.organisation_id).collect();
+    let own = caller.organisations();
     let (after, limit) = (page.after_id::<kind::Evaluation>()?, page.limit()?.saturating_add(1));
     Ok(queries::list_evaluations(c, &own, after, limit)?)
 }

@@ -171,7 +171,7 @@ pub fn visible_negotiation(c: &mut Conn, caller: &Caller, id: NegotiationId) -> 
 
 /// The negotiations of the caller's organisations, oldest first: up to one more than a page.
 pub fn negotiations(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Negotiation>> {
-    let own: Vec<OrganisationId> = caller.memberships.iter().map(|m| m.organisation_id).collect();
+    let own = caller.organisations();
     Ok(queries::list_negotiations(c, &own, page.after_id::<kind::Negotiation>()?, page.limit()?.saturating_add(1))?)
 }
 

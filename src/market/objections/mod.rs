@@ -195,7 +195,7 @@ pub fn decide(
 pub fn objections(c: &mut Conn, caller: &Caller, id: ListingId, page: &PageQuery) -> Result<Vec<Objection>> {
     let listing = listings::listing(c, id)?;
     let (after, limit) = (page.after_id::<kind::Objection>()?, page.limit()?.saturating_add(1));
-    let own: Vec<OrganisationId> = caller.memberships.iter().map(|m| m.organisation_id).collect();
+    let own = caller.organisations();
     let all = caller.is_compliance() || caller.member_of(listing.provider_id).is_some();
     Ok(queries::list_objections(c, id, (!all).then_some(own.as_slice()), after, limit)?)
 }

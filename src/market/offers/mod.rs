@@ -254,7 +254,7 @@ pub fn visible_offer(c: &mut Conn, caller: &Caller, id: OfferId) -> Result<Offer
 
 /// The offers to and by the caller's organisations, oldest first: up to one more than a page.
 pub fn offers(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Offer>> {
-    let own: Vec<OrganisationId> = caller.memberships.iter().map(|m| m.organisation_id).collect();
+    let own = caller.organisations();
     Ok(queries::list_offers(c, &own, page.after_id::<kind::Offer>()?, page.limit()?.saturating_add(1))?)
 }
 

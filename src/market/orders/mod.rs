@@ -261,7 +261,7 @@ pub fn visible_order(c: &mut Conn, caller: &Caller, id: OrderId) -> Result<Order
 
 /// The orders of the caller's organisations, on either side, oldest first.
 pub fn orders(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Order>> {
-    let own: Vec<OrganisationId> = caller.memberships.iter().map(|m| m.organisation_id).collect();
+    let own = caller.organisations();
     Ok(queries::list_orders(c, &own, page.after_id::<kind::Order>()?, page.limit()?.saturating_add(1))?)
 }
 
