@@ -1,21 +1,20 @@
 //! Voucher programmes over HTTP.
 
-use actix_web::http::header::CONTENT_DISPOSITION;
 use actix_web::web::{Data, Json, Path, Query};
 use actix_web::{HttpResponse, get, post};
-use bytes::Bytes;
-use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{NewProgramme, Programme, VoucherMovement, file};
+use super::file::{self, VoucherFile};
+use super::{NewProgramme, Programme, VoucherMovement};
 use crate::app::App;
 use crate::catalog::Domain;
 use crate::db::Conn;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Problem, Result};
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::{self, Caller};
+use crate::ledger::routes::csv_file;
 use crate::ledger::statements::StatementFormat;
 use crate::types::{Instant, Money, Page, PageQuery, ProgrammeId};
 
@@ -187,13 +186,5 @@ pub(crate) async fn list_voucher_movements(
         return Ok(HttpResponse::Ok().json(app.db.read(move |c| file::movements(c, &caller, id, &page)).await?));
     }
     let file = app.db.read(move |c| file::voucher_file(c, &caller, id)).await?;
-    let pieces = stream::try_unfold((app, file), async |(app, mut file)| {
-        let read = app.db.read(move |c| Ok((file.next(c)?, file))).await?;
-        let (Some(piece), file) = read else { return Ok::<_, Error>(None) };
-        Ok(Some((Bytes::from(piece), (app, file))))
-    });
-    Ok(HttpResponse::Ok()
-        .content_type("text/csv; charset=utf-8; header=present")
-        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.csv\"")))
-        .streaming(pieces))
+    Ok(csv_file(app, &format!("{id}.csv"), file, VoucherFile::next))
 }
