@@ -6,7 +6,7 @@ use super::acceptance::DeliveryEvidence;
 use super::payment::download_due;
 use super::rejection::refund_all;
 use super::settlement::settle;
-use super::{Order, OrderState, advance, announce, days, order, queries};
+use super::{Order, OrderState, advance, announce, days, order, queries, states};
 use crate::db::Conn;
 use crate::error::Result;
 use crate::history;
@@ -68,10 +68,10 @@ pub fn begin_again(c: &mut Conn, order: Order, now: Instant) -> Result<Order> {
 
 /// The same, for every order of a version.
 pub(in crate::market) fn begin_all_again(c: &mut Conn, version: VersionId, now: Instant) -> Result<()> {
-    let states: Vec<_> = OrderState::ALL.iter().copied().filter(|state| state.is_with_buyer()).collect();
+    let with_buyer = states(OrderState::is_with_buyer);
     let mut after = String::new();
     loop {
-        let page = queries::list_orders_of(c, version, &states, &after, PAGE)?;
+        let page = queries::list_orders_of(c, version, &with_buyer, &after, PAGE)?;
         let Some(last) = page.last() else { return Ok(()) };
         after = last.id.to_string();
         for order in page {

@@ -267,8 +267,12 @@ pub fn orders(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Ord
 
 /// The prices of the orders that are paid, and neither settled nor refunded, by currency: what must be in escrow.
 pub fn in_escrow(c: &mut Conn) -> Result<Vec<(Currency, i64)>> {
-    let states: Vec<_> = OrderState::ALL.iter().copied().filter(|state| state.is_in_escrow()).collect();
-    Ok(queries::sum_prices(c, &states)?)
+    Ok(queries::sum_prices(c, &states(OrderState::is_in_escrow))?)
+}
+
+/// The states of which something is true.
+fn states(is_true: fn(OrderState) -> bool) -> Vec<OrderState> {
+    OrderState::ALL.iter().copied().filter(|state| is_true(*state)).collect()
 }
 
 fn require_state(order: &Order, state: OrderState) -> Result<()> {

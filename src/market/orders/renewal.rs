@@ -6,7 +6,7 @@
 
 use super::contract::contract_document;
 use super::place::{buyer, draft};
-use super::{BUYERS, NewOrder, Order, OrderState, queries, visible_order, wrong_state};
+use super::{BUYERS, NewOrder, Order, OrderState, queries, states, visible_order, wrong_state};
 use crate::config::Config;
 use crate::db::{self, Conn};
 use crate::error::Result;
@@ -44,10 +44,7 @@ pub fn renew(c: &mut Conn, caller: &Caller, config: &Config, id: OrderId, now: I
 
 /// The renewals of an order's licence that were ever paid, oldest first. Callers authorise.
 pub fn paid_renewals(c: &mut Conn, id: OrderId) -> Result<Vec<Order>> {
-    use OrderState::{AwaitingPayment, AwaitingSignature, Cancelled, Expired};
-    let is_paid = |state: &OrderState| !matches!(state, AwaitingSignature | AwaitingPayment | Cancelled | Expired);
-    let paid: Vec<_> = OrderState::ALL.iter().copied().filter(is_paid).collect();
-    Ok(queries::list_renewals(c, id, &paid, MOST_RENEWALS)?)
+    Ok(queries::list_renewals(c, id, &states(OrderState::is_paid), MOST_RENEWALS)?)
 }
 
 impl Order {
