@@ -1,10 +1,11 @@
 //! Search over the board: words in Chinese and English, facets, and several orders.
 //!
 //! The unit is a listing of the newest version of a dataset that has one on the board. An index in each process, derived from
-//! the database, finds and counts; what it finds is then read from the database, so that nobody is shown what is not on the
-//! board any more. What is listed is found within a second, on every instance.
+//! the database, finds and counts; what it finds is then read from the database, or from the copy that follows it where there
+//! is one, so that nobody is shown what is not on the board there any more. What is listed is found within a second, on every
+//! instance; a copy that lags behind adds what it lags.
 //!
-//! Invariant: an answer holds only listings that were on the board when it was made.
+//! Invariant: an answer holds only listings that were on the board when it was made, or at the moment that the copy shows.
 //! Invariant: the numbers of an answer are exact for the index as of one commit.
 
 mod changes;
