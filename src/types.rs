@@ -15,7 +15,7 @@ mod page;
 
 pub use digest::{Digest, Hasher};
 pub use id::*;
-pub use instant::{Clock, Instant};
+pub use instant::{Clock, DAY, Instant};
 pub use json::Json;
 pub use money::{BASIS_POINTS, Currency, Money};
 pub use page::{Cursor, Page, PageQuery};

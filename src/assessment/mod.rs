@@ -11,8 +11,6 @@ mod checklist;
 mod queries;
 pub mod routes;
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -27,14 +25,13 @@ use crate::keys::ExchangeKeys;
 use crate::provenance::{self, Recorded, ResourceDescriptor, StatementKind};
 use crate::text_enum;
 use crate::types::{
-    AssessmentId, CertificateId, Digest, Instant, Page, PageQuery, StatementId, UserId, VersionId, kind,
+    AssessmentId, CertificateId, DAY, Digest, Instant, Page, PageQuery, StatementId, UserId, VersionId, kind,
 };
 
 /// The longest that an assessment may be good for, in days.
 pub const MAX_VALID_DAYS: i32 = 1095;
 /// No certificate number is longer.
 const MAX_NUMBER_LENGTH: usize = 32;
-const SECONDS_PER_DAY: u64 = 86_400;
 /// The name of the manifest among a statement's subjects.
 const SUBJECT: &str = "manifest";
 /// How often another certificate number is drawn when one is taken.
@@ -182,11 +179,10 @@ impl Subject {
 }
 
 fn validity(days: i32, now: Instant) -> Result<Instant> {
-    let seconds = match u64::try_from(days) {
-        Ok(whole @ 1..) if days <= MAX_VALID_DAYS => whole.saturating_mul(SECONDS_PER_DAY),
-        _ => return Err(Error::invalid("valid_days", format!("{days} is not between 1 and {MAX_VALID_DAYS}"))),
-    };
-    Ok(now.plus(Duration::from_secs(seconds)))
+    match u32::try_from(days) {
+        Ok(whole @ 1..) if days <= MAX_VALID_DAYS => Ok(now.plus(DAY * whole)),
+        _ => Err(Error::invalid("valid_days", format!("{days} is not between 1 and {MAX_VALID_DAYS}"))),
+    }
 }
 
 fn move_version(c: &mut Conn, caller: &Caller, version: &Version, decision: Decision, now: Instant) -> Result<()> {

@@ -49,7 +49,7 @@ use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::store::{StorageKey, Store};
 use crate::text_enum;
 use crate::types::{
-    Digest, EntitlementId, Instant, Json, OrderId, OrganisationId, PageQuery, ProgrammeId, ReceiptId, StatementId,
+    DAY, Digest, EntitlementId, Instant, Json, OrderId, OrganisationId, PageQuery, ProgrammeId, ReceiptId, StatementId,
     TermsId, TokenId, UserId, VersionId, kind,
 };
 use crate::{history, terms};
@@ -217,8 +217,8 @@ fn grant(
 
 /// For how long terms license; none for ever.
 fn term_of(c: &mut Conn, id: TermsId) -> Result<Option<Duration>> {
-    let days = terms::terms(c, id)?.document.duration_days.and_then(|days| u64::try_from(days).ok());
-    Ok(days.map(|days| Duration::from_secs(days * 24 * 60 * 60)))
+    let days = terms::terms(c, id)?.document.duration_days.and_then(|days| u32::try_from(days).ok());
+    Ok(days.map(|days| DAY * days))
 }
 
 /// One of the caller's entitlements, or one that the caller's organisation may use as an affiliate of the licensee; the

@@ -23,9 +23,7 @@ use crate::identity::{Caller, Role};
 use crate::jobs::sweep;
 use crate::keys::ExchangeKeys;
 use crate::market::{self, Order};
-use crate::types::{EntitlementId, Instant};
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::types::{DAY, EntitlementId, Instant};
 
 /// The licensee orders the renewal of a licence, at the terms' present price.
 pub fn renew(c: &mut Conn, caller: &Caller, config: &Config, id: EntitlementId, now: Instant) -> Result<Order> {

@@ -6,18 +6,15 @@
 //! Invariant: the events of an organisation that are kept are its last ones, without gaps; whoever asks for what comes after a
 //! cursor and would miss one of those before is told so.
 
-use std::time::Duration;
-
 use super::{queries, webhooks};
 use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::jobs::sweep;
-use crate::types::{Instant, OrganisationId};
+use crate::types::{DAY, Instant, OrganisationId};
 
 /// Rows that are removed in one transaction.
 const AT_ONCE: i64 = 10_000;
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Removes what has been kept long enough.
 pub async fn remove_old(app: &App) -> Result<()> {

@@ -1,7 +1,6 @@
 //! Listings: versions on the board.
 
 use std::fmt::Display;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -22,14 +21,13 @@ use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::terms;
 use crate::text_enum;
 use crate::types::{
-    AssessmentId, DatasetId, Digest, Instant, ListingId, OrganisationId, PageQuery, TermsId, VersionId,
+    AssessmentId, DAY, DatasetId, Digest, Instant, ListingId, OrganisationId, PageQuery, TermsId, VersionId,
 };
 
 /// The most versions of one dataset whose listings are looked up.
 pub const MAX_VERSIONS: i64 = 1000;
 /// The longest reason that somebody gives for a step of a listing, in characters: the exchange may put words before it.
 pub(super) const MAX_REASON_CHARS: usize = identity::MAX_REASON_CHARS - 100;
-const SECONDS_PER_DAY: u64 = 86_400;
 /// Who may offer what an organisation publishes.
 const SELLERS: &[Role] = &[Role::Trader];
 
@@ -119,7 +117,7 @@ pub fn open(
         )
         .remedy("resume that listing if it is paused, or list under other terms"));
     }
-    let notice = Duration::from_secs(u64::from(config.public_notice_days) * SECONDS_PER_DAY);
+    let notice = DAY * u32::from(config.public_notice_days);
     let listing = Listing {
         id: ListingId::new(now),
         version_id: version.id,

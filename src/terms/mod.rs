@@ -32,7 +32,7 @@ use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind};
 use crate::signing::{Envelope, canonical_json};
 use crate::text_enum;
-use crate::types::{Digest, Instant, OrganisationId, Page, PageQuery, StatementId, TermsId, kind};
+use crate::types::{DAY, Digest, Instant, OrganisationId, Page, PageQuery, StatementId, TermsId, kind};
 
 /// The longest licence that is not perpetual, in days.
 pub const MAX_DURATION_DAYS: i32 = 36_500;
@@ -162,8 +162,8 @@ pub fn permits(document: &TermsDocument, wanted: Use) -> Result<()> {
 /// # Errors
 /// `UseNotPermitted`.
 pub fn evaluation(document: &TermsDocument) -> Result<Duration> {
-    let days = document.evaluation_days.and_then(|days| u64::try_from(days).ok());
-    days.map(|days| Duration::from_secs(days * 24 * 60 * 60)).ok_or_else(|| {
+    let days = document.evaluation_days.and_then(|days| u32::try_from(days).ok());
+    days.map(|days| DAY * days).ok_or_else(|| {
         Error::new(Kind::UseNotPermitted, "these terms offer no evaluation before the purchase")
             .remedy("look for an offer whose terms have `evaluation_days`, or buy a licence")
     })

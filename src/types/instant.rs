@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 use crate::db::MultiBackend;
 use crate::error::Error;
 
+/// Twenty-four hours.
+pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A point in time: UTC, microseconds, written as RFC 3339 with six decimals.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Timestamp)]

@@ -30,11 +30,11 @@ use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::signing::canonical_json;
 use crate::text_enum;
-use crate::types::{Digest, Instant, Json, OrganisationId, PageQuery, TakedownId, UserId, VersionId, kind};
+use crate::types::{DAY, Digest, Instant, Json, OrganisationId, PageQuery, TakedownId, UserId, VersionId, kind};
 use crate::{history, market};
 
 /// How long a provider has to answer before a case can be decided against it unheard.
-const ANSWER: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+const ANSWER: Duration = DAY.saturating_mul(14);
 /// Who may answer for a provider.
 const ANSWERERS: &[Role] = &[Role::Signer, Role::Trader];
 /// Claims of one person that may wait for triage.

@@ -25,11 +25,11 @@ use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::signing::Envelope;
 use crate::text_enum;
 use crate::types::{
-    Digest, EntitlementId, Instant, OrganisationId, PageQuery, RecallId, StatementId, TakedownId, VersionId, kind,
+    DAY, Digest, EntitlementId, Instant, OrganisationId, PageQuery, RecallId, StatementId, TakedownId, VersionId, kind,
 };
 
 /// How long a licensee has.
-const ANSWER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const ANSWER: Duration = DAY.saturating_mul(30);
 /// Who may sign for a licensee.
 const SIGNERS: &[Role] = &[Role::Signer];
 

@@ -13,7 +13,6 @@ mod queries;
 pub(crate) mod routes;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
 
 use chrono::NaiveDate;
 
@@ -25,10 +24,9 @@ use crate::error::{Error, Result};
 use crate::identity::{self, Caller};
 use crate::terms::{self, ExpectedDownloads};
 use crate::text_enum;
-use crate::types::{EntitlementId, Instant, ListingId, Page, PageQuery, VersionId};
+use crate::types::{DAY, EntitlementId, Instant, ListingId, Page, PageQuery, VersionId};
 use crate::{history, market};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest period that is summed up at a time, in days.
 const MAX_PERIOD_DAYS: i64 = 366;
 /// Paths that are looked up at a time.

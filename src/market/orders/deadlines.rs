@@ -11,7 +11,7 @@ use crate::db::Conn;
 use crate::error::Result;
 use crate::history;
 use crate::keys::ExchangeKeys;
-use crate::types::{Instant, OrderId, VersionId};
+use crate::types::{DAY, Instant, OrderId, VersionId};
 
 /// Orders of a version that are read at a time.
 const PAGE: i64 = 1000;
@@ -81,7 +81,7 @@ pub(in crate::market) fn begin_all_again(c: &mut Conn, version: VersionId, now: 
 }
 
 /// How long before an order that was not completely downloaded counts as accepted its sides are told of it.
-const NOTICE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const NOTICE: Duration = DAY.saturating_mul(7);
 /// The states in which the time to download runs.
 const DOWNLOADING: &[OrderState] = &[OrderState::Escrowed, OrderState::Delivering];
 

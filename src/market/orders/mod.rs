@@ -67,7 +67,7 @@ use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::terms::Use;
 use crate::text_enum;
 use crate::types::{
-    Currency, Instant, Json, ListingId, Money, OrderId, OrganisationId, PageQuery, TermsId, VersionId, kind,
+    Currency, DAY, Instant, Json, ListingId, Money, OrderId, OrganisationId, PageQuery, TermsId, VersionId, kind,
 };
 
 /// Who may buy for an organisation.
@@ -298,7 +298,7 @@ fn require_in_time(order: &Order, now: Instant, remedy: &str) -> Result<()> {
 }
 
 pub(super) fn days(number: i32) -> Duration {
-    Duration::from_secs(u64::from(number.unsigned_abs()) * 24 * 60 * 60)
+    DAY * number.unsigned_abs()
 }
 
 /// Moves an order to its next state, if it is still where it was read; `due_at` is the deadline of that state.
