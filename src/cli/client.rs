@@ -166,9 +166,9 @@ impl Request<'_> {
                 Ok(response) => {
                     let busy =
                         matches!(response.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
-                    let gateway = matches!(response.status(), StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
-                    let error = refusal(response).await;
-                    if !(busy || gateway && self.repeatable) {
+                    let error = self.refusal(response).await;
+                    let passes = matches!(error.kind, Kind::Unavailable | Kind::OutcomeUnknown | Kind::Timeout);
+                    if !(busy || passes && self.repeatable) {
                         return Err(error);
                     }
                     error
@@ -196,10 +196,10 @@ impl Request<'_> {
 
     async fn once(&self) -> reqwest::Result<reqwest::Response> {
         // Signed URLs are whole and carry their own permission; the token stays with the exchange's own paths.
-        let own = self.path.starts_with('/');
-        let url = if own { format!("{}{}", self.client.server, self.path) } else { self.path.clone() };
+        let is_link = self.is_link();
+        let url = if is_link { self.path.clone() } else { format!("{}{}", self.client.server, self.path) };
         let mut request = self.client.http.request(self.method.clone(), url);
-        if let (true, Some(token)) = (own, &self.client.token) {
+        if let (false, Some(token)) = (is_link, &self.client.token) {
             request = request.bearer_auth(token);
         }
         for (name, value) in &self.headers {
@@ -213,31 +213,47 @@ impl Request<'_> {
         };
         request.send().await
     }
+
+    /// Whether it goes to a signed URL, on the exchange or in a bucket, rather than to the exchange's own API.
+    fn is_link(&self) -> bool {
+        !self.path.starts_with('/')
+    }
+
+    /// The server's own words, where it gave a problem document.
+    async fn refusal(&self, response: reqwest::Response) -> Error {
+        let status = response.status();
+        let wait = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let bytes = response.bytes().await.unwrap_or_default();
+        let error = match serde_json::from_slice::<Problem>(&bytes) {
+            Ok(problem) => told(problem),
+            Err(_) => Error::new(kind_of(status, self.is_link()), format!("the server answered {status}")),
+        };
+        match wait {
+            Some(seconds) => error.retry_after(seconds),
+            None => error,
+        }
+    }
 }
 
-/// The server's own words, where it gave a problem document.
-async fn refusal(response: reqwest::Response) -> Error {
-    let status = response.status();
-    let wait = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    let error = told(status, response).await;
-    match wait {
-        Some(seconds) => error.retry_after(seconds),
+fn told(problem: Problem) -> Error {
+    let kind = Kind::from_problem_type(&problem.r#type).unwrap_or(Kind::Internal);
+    let error = Error::new(kind, problem.detail).field(problem.field.unwrap_or_default());
+    match problem.remedy {
+        Some(remedy) => error.remedy(remedy),
         None => error,
     }
 }
 
-async fn told(status: StatusCode, response: reqwest::Response) -> Error {
-    let bytes = response.bytes().await.unwrap_or_default();
-    match serde_json::from_slice::<Problem>(&bytes) {
-        Ok(problem) => {
-            let kind = Kind::from_problem_type(&problem.r#type).unwrap_or(Kind::Internal);
-            let error = Error::new(kind, problem.detail).field(problem.field.unwrap_or_default());
-            match problem.remedy {
-                Some(remedy) => error.remedy(remedy),
-                None => error,
-            }
-        }
-        Err(_) => Error::new(Kind::Internal, format!("the server answered {status}")),
+/// What a status means of who gives no problem document: a bucket, or what stands before the exchange.
+fn kind_of(status: StatusCode, of_link: bool) -> Kind {
+    match status {
+        // A link that lapsed is forbidden to most buckets, and a bad request to Garage.
+        StatusCode::BAD_REQUEST if of_link => Kind::Forbidden,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Forbidden,
+        StatusCode::REQUEST_TIMEOUT => Kind::Timeout,
+        StatusCode::TOO_MANY_REQUESTS => Kind::RateLimited,
+        status if status.is_server_error() => Kind::Unavailable,
+        _ => Kind::Internal,
     }
 }
 
@@ -270,4 +286,18 @@ pub fn items(answer: &serde_json::Value) -> &[serde_json::Value] {
 pub fn in_path(path: &str) -> String {
     let segment = |part| percent_encoding::utf8_percent_encode(part, percent_encoding::NON_ALPHANUMERIC).to_string();
     path.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_that_gives_no_problem_document_is_understood_by_its_status() {
+        let of_link = |status: u16| kind_of(StatusCode::from_u16(status).unwrap(), true);
+        assert_eq!([400, 401, 403].map(of_link), [Kind::Forbidden; 3], "another link may do");
+        assert_eq!([500, 502, 503, 504].map(of_link), [Kind::Unavailable; 4]);
+        assert_eq!([404, 408, 416].map(of_link), [Kind::Internal, Kind::Timeout, Kind::Internal]);
+        assert_eq!(kind_of(StatusCode::BAD_REQUEST, false), Kind::Internal);
+    }
 }

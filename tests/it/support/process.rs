@@ -59,7 +59,6 @@ impl Exchange {
         let mut command = Command::new(PROGRAM);
         command.env_clear().env("RUST_LOG", "warn").env("CORPEX_DATA_DIR", self.folder.path().join("data"));
         command.env("CORPEX_PUBLIC_NOTICE_DAYS", "0");
-        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         for name in ["PATH", "HOME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
@@ -77,6 +76,7 @@ impl Exchange {
                 command.env(theirs, value);
             }
         }
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
     }
 
