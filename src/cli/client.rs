@@ -44,7 +44,7 @@ enum Body {
 impl Client {
     /// A client of the exchange at `server`, with the credential to present, if any.
     pub fn new(server: &str, token: Option<String>) -> Result<Self> {
-        let url = url::Url::parse(server).map_err(|error| {
+        let url = base(server).map_err(|error| {
             Error::invalid("server", format!("{server:?} is not a URL such as https://exchange.example: {error}"))
         })?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -233,6 +233,16 @@ impl Request<'_> {
             None => error,
         }
     }
+}
+
+/// The URL below which a server's paths lie.
+fn base(server: &str) -> Result<url::Url, url::ParseError> {
+    url::Url::parse(server.trim_end_matches('/'))
+}
+
+/// Whether two ways to write a server's URL mean the same server.
+pub(super) fn is_same_server(one: &str, other: &str) -> bool {
+    base(one).is_ok_and(|one| base(other).is_ok_and(|other| one == other))
 }
 
 fn told(problem: Problem) -> Error {

@@ -59,7 +59,7 @@ struct Global {
     /// The exchange to talk to; the saved login's when absent
     #[arg(long, global = true, env = "CORPEX_SERVER", value_name = "URL", help_heading = "Client options")]
     server: Option<String>,
-    /// The API token to present; the saved login's when absent
+    /// The API token to present; the saved login's when absent and the server is the same
     #[arg(
         long,
         global = true,
@@ -166,23 +166,47 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
 impl Global {
     /// A client that presents a credential; an error when there is none.
     fn client(&self) -> Result<Client> {
-        let saved = login::saved()?;
-        let token = self.token.clone().or_else(|| saved.as_ref().map(|s| s.token.clone()));
-        let token = token.ok_or_else(|| login::missing("token", "--token or CORPEX_TOKEN"))?;
-        Client::new(&self.server_or(saved.as_ref())?, Some(token))
+        let (server, token) = self.whom(login::saved()?)?;
+        let Some(token) = token else {
+            return Err(login::missing(&format!("token for {server}"), "--token or CORPEX_TOKEN"));
+        };
+        Client::new(&server, Some(token))
     }
 
     /// A client that presents a credential if there is one.
     fn anonymous(&self) -> Result<Client> {
-        let saved = login::saved()?;
-        let token = self.token.clone().or_else(|| saved.as_ref().map(|s| s.token.clone()));
-        Client::new(&self.server_or(saved.as_ref())?, token)
+        let (server, token) = self.whom(login::saved()?)?;
+        Client::new(&server, token)
     }
 
-    fn server_or(&self, saved: Option<&login::Saved>) -> Result<String> {
-        self.server
-            .clone()
-            .or_else(|| saved.map(|s| s.server.clone()))
-            .ok_or_else(|| login::missing("server", "--server or CORPEX_SERVER"))
+    /// The server to talk to, and the token to show it. A saved token is for the server that it was saved with.
+    fn whom(&self, saved: Option<login::Saved>) -> Result<(String, Option<String>)> {
+        let (saved_server, saved_token) = saved.map(|saved| (saved.server, saved.token)).unzip();
+        let server = self.server.clone().or_else(|| saved_server.clone());
+        let server = server.ok_or_else(|| login::missing("server", "--server or CORPEX_SERVER"))?;
+        let is_saved = saved_server.is_some_and(|saved| client::is_same_server(&saved, &server));
+        let token = self.token.clone().or(saved_token.filter(|_| is_saved));
+        Ok((server, token))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_saved_token_is_shown_to_the_server_that_it_was_saved_with_alone() {
+        let shown = |server: Option<&str>, token: Option<&str>| {
+            let global = Global { server: server.map(str::to_string), token: token.map(str::to_string), json: false };
+            let saved = login::Saved { server: "https://a.example/cx".to_string(), token: "saved".to_string() };
+            global.whom(Some(saved)).unwrap().1
+        };
+        for same in [None, Some("https://a.example/cx"), Some("HTTPS://a.example:443/cx/")] {
+            assert_eq!(shown(same, None).as_deref(), Some("saved"), "{same:?}");
+        }
+        for other in ["https://b.example/cx", "http://a.example/cx", "https://a.example", "https://a.example:8443/cx"] {
+            assert_eq!(shown(Some(other), None), None, "{other}");
+            assert_eq!(shown(Some(other), Some("given")).as_deref(), Some("given"), "{other}");
+        }
     }
 }
