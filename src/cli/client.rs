@@ -15,13 +15,17 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// A server that asks for more patience is asked again after so long all the same.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// Between two pieces of an answer.
+/// Before an answer, and between two pieces of it.
 const READ_LIMIT: Duration = Duration::from_secs(60);
+/// A body takes longer: this is the slowest pace, of one beside others on their line, at which it may go.
+const SLOWEST_BYTES_PER_SECOND: u64 = 8 * 1024;
 
 /// A connection to one exchange, as one caller.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
+    /// For requests with a body, each with a limit of its own: what bounds the wait for an answer counts the sending too.
+    sending: reqwest::Client,
     server: String,
     token: Option<String>,
 }
@@ -31,14 +35,9 @@ pub struct Request<'a> {
     client: &'a Client,
     method: Method,
     path: String,
-    body: Option<Body>,
+    body: Option<bytes::Bytes>,
     headers: Vec<(&'static str, String)>,
     repeatable: bool,
-}
-
-enum Body {
-    Json(Vec<u8>),
-    Bytes(bytes::Bytes),
 }
 
 impl Client {
@@ -52,14 +51,16 @@ impl Client {
         }
         // The first call installs it; a later one finds it there.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_LIMIT)
-            .read_timeout(READ_LIMIT)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("corpex/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Error::internal("no HTTP client can be made").because(error))?;
-        Ok(Self { http, server: server.trim_end_matches('/').to_string(), token })
+        let builder = || {
+            reqwest::Client::builder()
+                .connect_timeout(CONNECT_LIMIT)
+                .redirect(reqwest::redirect::Policy::none())
+                .user_agent(concat!("corpex/", env!("CARGO_PKG_VERSION")))
+        };
+        let unmade = |error| Error::internal("no HTTP client can be made").because(error);
+        let http = builder().read_timeout(READ_LIMIT).build().map_err(unmade)?;
+        let sending = builder().build().map_err(unmade)?;
+        Ok(Self { http, sending, server: server.trim_end_matches('/').to_string(), token })
     }
 
     /// The same server, with another credential.
@@ -118,12 +119,12 @@ impl Client {
 impl Request<'_> {
     /// Sends `body` as JSON.
     pub fn json<T: Serialize>(mut self, body: &T) -> Result<Self> {
-        self.body = Some(Body::Json(serde_json::to_vec(body)?));
-        Ok(self)
+        self.body = Some(serde_json::to_vec(body)?.into());
+        Ok(self.header(header::CONTENT_TYPE.as_str(), "application/json"))
     }
     /// Sends raw bytes.
     pub fn bytes(mut self, body: impl Into<bytes::Bytes>) -> Self {
-        self.body = Some(Body::Bytes(body.into()));
+        self.body = Some(body.into());
         self
     }
     /// Adds a header.
@@ -198,7 +199,8 @@ impl Request<'_> {
         // Signed URLs are whole and carry their own permission; the token stays with the exchange's own paths.
         let is_link = self.is_link();
         let url = if is_link { self.path.clone() } else { format!("{}{}", self.client.server, self.path) };
-        let mut request = self.client.http.request(self.method.clone(), url);
+        let http = if self.body.is_some() { &self.client.sending } else { &self.client.http };
+        let mut request = http.request(self.method.clone(), url);
         if let (false, Some(token)) = (is_link, &self.client.token) {
             request = request.bearer_auth(token);
         }
@@ -206,8 +208,7 @@ impl Request<'_> {
             request = request.header(*name, value);
         }
         request = match &self.body {
-            Some(Body::Json(json)) => request.header(header::CONTENT_TYPE, "application/json").body(json.clone()),
-            Some(Body::Bytes(bytes)) => request.body(bytes.clone()),
+            Some(body) => request.timeout(time_to_send(body.len())).body(body.clone()),
             None if self.method == Method::POST => request.header(header::CONTENT_LENGTH, "0"),
             None => request,
         };
@@ -233,6 +234,11 @@ impl Request<'_> {
             None => error,
         }
     }
+}
+
+/// The longest that a request with so many bytes of body may take, with its answer.
+fn time_to_send(bytes: usize) -> Duration {
+    READ_LIMIT + Duration::from_secs(u64::try_from(bytes).unwrap_or(u64::MAX) / SLOWEST_BYTES_PER_SECOND)
 }
 
 /// The URL below which a server's paths lie.
@@ -301,6 +307,14 @@ pub fn in_path(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn eight_parts_have_the_time_that_a_slow_line_takes_for_them() {
+        const PART: usize = 8 * 1024 * 1024;
+        let bytes_per_second = 1_000_000 / 8;
+        assert!(time_to_send(PART) > Duration::from_secs(8 * PART as u64 / bytes_per_second));
+        assert_eq!(time_to_send(100), READ_LIMIT);
+    }
 
     #[test]
     fn a_bucket_that_gives_no_problem_document_is_understood_by_its_status() {

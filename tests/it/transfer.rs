@@ -1,4 +1,4 @@
-//! A large shard comes over several connections, and arrives whatever happens to them.
+//! A large shard goes and comes over several connections, and arrives whatever happens to them.
 
 use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
@@ -25,6 +25,8 @@ struct Network {
 
 #[derive(Default)]
 struct State {
+    /// How many parts were sent.
+    parts: usize,
     /// Where each range began that was asked for.
     asked: Vec<usize>,
     open: usize,
@@ -99,10 +101,18 @@ fn relay(mut client: TcpStream, server: &str, state: &(Mutex<State>, Condvar)) {
     }
     let mut head = String::from_utf8(head).unwrap();
     // What the exchange itself asks of a bucket is no matter of this story.
-    let range = number_after(&head, "range: bytes=").filter(|_| head.contains("user-agent: corpex/"));
-    let fate = range.map_or(Fate::Passes, |from| await_fate(from, state));
+    let is_ours = head.contains("user-agent: corpex/");
+    let range = number_after(&head, "range: bytes=").filter(|_| is_ours);
+    let fate = match range {
+        Some(from) => await_fate(from, state),
+        None if is_ours => fate_of_part(state),
+        None => Fate::Passes,
+    };
     if let Fate::Lapses = fate {
-        head = lapsed(&head);
+        // Who refuses a link does not wait for the body, and hangs up on who still sends it.
+        let length = number_after(&head, "content-length: ").unwrap_or(0);
+        std::io::copy(&mut (&client).take(length as u64), &mut std::io::sink()).unwrap();
+        head = lapsed(&head).replacen(&format!("content-length: {length}"), "content-length: 0", 1);
     }
     let most = if let Fate::IsCutAfter(bytes) = fate { bytes } else { u64::MAX };
     // The client may have been killed.
@@ -130,6 +140,13 @@ fn lapsed(head: &str) -> String {
 fn number_after(head: &str, words: &str) -> Option<usize> {
     let rest = head.split_once(words)?.1;
     rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// The link of the first part that is sent has lapsed.
+fn fate_of_part((state, _): &(Mutex<State>, Condvar)) -> Fate {
+    let mut now = state.lock().unwrap();
+    now.parts += 1;
+    if now.parts == 1 { Fate::Lapses } else { Fate::Passes }
 }
 
 fn await_fate(from: usize, (state, changed): &(Mutex<State>, Condvar)) -> Fate {
@@ -160,7 +177,7 @@ fn write_corpus(folder: &Path) {
 }
 
 #[tokio::test]
-async fn a_large_shard_comes_by_several_ranges_that_outlast_cuts_lapsed_links_and_a_killed_client() {
+async fn a_large_shard_goes_by_parts_and_comes_by_ranges_that_outlast_cuts_lapsed_links_and_a_killed_client() {
     let mut exchange = Exchange::serve().await;
     let network = Network::where_links_of(&mut exchange);
     let (operator, compliance) = (exchange.platform("operator"), exchange.platform("compliance"));
@@ -176,6 +193,7 @@ async fn a_large_shard_comes_by_several_ranges_that_outlast_cuts_lapsed_links_an
         ("poetry-house/large", at("source"), at("terms.json"), at("provenance.json"));
     let papers = ["--terms", &terms, "--provenance", &provenance, "--language", "zh-Hant"];
     let published = provider.json(&[&["publish", &source, "--dataset", dataset], &papers[..]].concat());
+    assert_eq!(network.state.0.lock().unwrap().parts, 6, "five parts, and again for a link");
     assess(&compliance, dataset, &published["version"]);
     let listing = json!({ "dataset": dataset, "version": 1, "terms_id": published["terms_id"] });
     provider.api("POST", "/v1/listings", &listing);

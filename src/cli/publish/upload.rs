@@ -19,8 +19,6 @@ use crate::types::UploadId;
 /// Parts of one shard that are sent at once.
 const PARTS_AT_ONCE: usize = 2;
 const POLL: Duration = Duration::from_millis(100);
-/// The most URLs asked for at once.
-const URLS: usize = 500;
 
 #[derive(Debug, Deserialize)]
 struct Upload {
@@ -38,9 +36,8 @@ struct PartUrls {
     urls: Vec<PartUrl>,
 }
 
-#[derive(Clone, Deserialize)]
+#[derive(Deserialize)]
 struct PartUrl {
-    number: u32,
     url: String,
 }
 
@@ -84,32 +81,38 @@ async fn send_missing_parts(
     for part in &stored {
         bar.advance(part_length(upload, file, *part));
     }
-    let missing: Vec<u32> = (1..=upload.parts).filter(|part| !stored.contains(part)).collect();
     let source = Arc::new(std::fs::File::open(&file.file)?);
-    for some in missing.chunks(URLS) {
-        let wanted = json!({ "parts": some });
-        let path = format!("/v1/uploads/{}/urls", upload.id);
-        let given: PartUrls = client.post(path).safe_to_repeat().json(&wanted)?.send().await?;
-        let mut sending = tokio::task::JoinSet::new();
-        for url in given.urls {
-            if sending.len() >= PARTS_AT_ONCE {
-                joined(sending.join_next().await, bar)?;
-            }
-            let (client, source, pace) = (client.clone(), source.clone(), pace.clone());
-            let (offset, length) =
-                (u64::from(url.number - 1) * upload.part_size_bytes, part_length(upload, file, url.number));
-            sending.spawn(async move {
-                let bytes = read_part(source, offset, length).await?;
-                pace.take(length).await;
-                client.put(url.url).bytes(bytes).response().await?;
-                Ok(length)
-            });
-        }
-        while !sending.is_empty() {
+    let mut sending = tokio::task::JoinSet::new();
+    for number in (1..=upload.parts).filter(|part| !stored.contains(part)) {
+        if sending.len() >= PARTS_AT_ONCE {
             joined(sending.join_next().await, bar)?;
         }
+        let (client, id, source, pace) = (client.clone(), upload.id, source.clone(), pace.clone());
+        let (offset, length) = (u64::from(number - 1) * upload.part_size_bytes, part_length(upload, file, number));
+        sending.spawn(async move {
+            let bytes = read_part(source, offset, length).await?;
+            pace.take(length).await;
+            match send_part(&client, id, number, &bytes).await {
+                // Its link lapsed while others were in its way.
+                Err(error) if error.kind == Kind::Forbidden => send_part(&client, id, number, &bytes).await,
+                sent => sent,
+            }
+            .map(|()| length)
+        });
+    }
+    while !sending.is_empty() {
+        joined(sending.join_next().await, bar)?;
     }
     Ok(())
+}
+
+/// Sends a part to where it is asked for now: such links last for minutes, and a large shard takes longer.
+async fn send_part(client: &Client, id: UploadId, number: u32, bytes: &bytes::Bytes) -> Result<()> {
+    let wanted = json!({ "parts": [number] });
+    let path = format!("/v1/uploads/{id}/urls");
+    let mut given: PartUrls = client.post(path).safe_to_repeat().json(&wanted)?.send().await?;
+    let PartUrl { url } = given.urls.pop().ok_or_else(|| Error::new(Kind::Malformed, "the server gave no link"))?;
+    client.put(url).bytes(bytes.clone()).response().await.map(drop)
 }
 
 fn joined(ended: Option<Result<Result<u64>, tokio::task::JoinError>>, bar: &FileProgress) -> Result<()> {
