@@ -6,6 +6,7 @@
 //! only, by patterns, gets those, and the folder says so.
 
 mod fetch;
+mod lock;
 mod segment;
 
 use std::num::NonZeroU32;
@@ -87,6 +88,7 @@ impl Download {
                 entitlement.version
             )));
         }
+        let _lock = lock::alone_in(&self.to)?;
         self.subset.keep(&self.to)?;
         let bytes = wanted.iter().map(|shard| shard.size_bytes).sum();
         let progress = out.progress("downloading", u64::try_from(bytes).unwrap_or(0));

@@ -215,6 +215,8 @@ async fn a_large_shard_goes_by_parts_and_comes_by_ranges_that_outlast_cuts_lapse
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+    let second = lab.refused(&download);
+    assert!(second.contains(&format!("process {} is downloading into {to} already", killed.id())), "{second}");
     let arrived = network.state.0.lock().unwrap().asked[0];
     killed.kill().unwrap();
     killed.wait().unwrap();

@@ -1,0 +1,30 @@
+//! One download at a time into a folder: what one writes to a partial file, another may just have found to be right.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+
+use crate::error::{Error, Kind, Result};
+
+/// Keeps others out of a folder until what this gives is dropped, or its process ends.
+pub(super) fn alone_in(folder: &Path) -> Result<File> {
+    let own = folder.join(".corpex");
+    std::fs::create_dir_all(&own)?;
+    let mut lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(own.join("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let process = std::io::read_to_string(&lock).unwrap_or_default();
+            let detail = format!("process {process} is downloading into {} already", folder.display());
+            return Err(Error::new(Kind::WrongState, detail)
+                .field("to")
+                .remedy("wait until it is done, or download to another folder"));
+        }
+        // Some networks' file systems have no locks: people there look after themselves.
+        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    lock.set_len(0)?;
+    lock.write_all(std::process::id().to_string().as_bytes())?;
+    Ok(lock)
+}
