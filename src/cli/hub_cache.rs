@@ -1,9 +1,9 @@
 //! A download as the cache of the Hugging Face Hub's clients, where they find it without asking any server.
 //!
 //! The layout is theirs: `datasets--ORG--NAME` with `blobs` by digest, `snapshots/COMMIT` of links to them, and `refs` that
-//! name the commit. A blob is another name of the downloaded file, or a copy where the two lie on different disks.
+//! name the commit. A blob is another name of the downloaded file, or a copy where the two lie on different disks. Nothing
+//! that was there is believed: what was checked takes its place.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use reqwest::header::ETAG;
@@ -45,16 +45,14 @@ pub(super) async fn export(
     let repository = cache.join(format!("datasets--{}--{}", dataset.organisation, dataset.name));
     let place = Place { repository, commit };
     std::fs::create_dir_all(place.repository.join("blobs"))?;
-    std::fs::write(place.blob(&card_oid), &card)?;
+    place.put(&place.blob(&card_oid), |new| std::fs::write(new, &card))?;
     place.show(README, &card_oid)?;
     for shard in shards {
         check_path(&shard.path)?;
         let (oid, file) = (shard.sha256.to_string(), folder.join(&shard.path));
-        match std::fs::hard_link(&file, place.blob(&oid)) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(_) => copy(&file, &place.blob(&oid))?,
-            Ok(()) => {}
-        }
+        place.put(&place.blob(&oid), |new| {
+            std::fs::hard_link(&file, new).or_else(|_| std::fs::copy(&file, new).map(drop))
+        })?;
         place.show(&shard.path, &oid)?;
     }
     place.refer(&tag)?;
@@ -72,13 +70,6 @@ fn checked(text: String, digits: usize) -> Result<String> {
     }
 }
 
-/// Copies whole, or not at all.
-fn copy(file: &Path, to: &Path) -> Result<()> {
-    let partial = to.with_extension("incomplete");
-    std::fs::copy(file, &partial)?;
-    Ok(std::fs::rename(partial, to)?)
-}
-
 /// Where a commit of a repository lies.
 struct Place {
     repository: PathBuf,
@@ -94,6 +85,15 @@ impl Place {
         self.repository.join("blobs").join(oid)
     }
 
+    /// Puts what is made apart into its place, whole or not at all, whatever was there.
+    fn put(&self, at: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
+        // Of two names of one file, renaming removes none: the folder goes with what is left in it.
+        let apart = tempfile::tempdir_in(&self.repository)?;
+        let new = apart.path().join("new");
+        make(&new)?;
+        Ok(std::fs::rename(new, at)?)
+    }
+
     /// Shows a blob at a path of the commit.
     fn show(&self, path: &str, oid: &str) -> Result<()> {
         let link = self.snapshot().join(path);
@@ -101,10 +101,7 @@ impl Place {
             std::fs::create_dir_all(parent)?;
         }
         let up = "../".repeat(path.matches('/').count() + 2);
-        match std::os::unix::fs::symlink(format!("{up}blobs/{oid}"), &link) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
-            _ => Ok(()),
-        }
+        self.put(&link, |new| std::os::unix::fs::symlink(format!("{up}blobs/{oid}"), new))
     }
 
     /// Lets a name lead to the commit.

@@ -209,6 +209,13 @@ fn one_file_is_enough(lab: &Person, dataset: &str, source: &Path, folder: &Path,
         assert_eq!(std::fs::read_to_string(repository.join("refs").join(name)).unwrap(), commit);
     }
 
+    for was_there in [std::fs::canonicalize(snapshot.join(wanted)).unwrap(), snapshot.join(wanted)] {
+        std::fs::remove_file(&was_there).unwrap();
+        std::fs::write(&was_there, "something else").unwrap();
+        lab.json(&[&["download", dataset, "--to", &to], &some[..]].concat());
+        assert_eq!(&std::fs::read(snapshot.join(wanted)).unwrap(), bytes, "{}", was_there.display());
+    }
+
     std::fs::remove_file(Path::new(&to).join(wanted)).unwrap();
     assert!(lab.refused(&verify).contains("cannot be read"), "what was wanted and is missing is missed");
     let nothing = lab.refused(&["download", dataset, "--to", &to, "--include", "no/such/*"]);
