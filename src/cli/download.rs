@@ -25,7 +25,7 @@ use super::output::Out;
 use super::pace::{Pace, rate};
 use super::reference::DatasetRef;
 use super::subset::Subset;
-use super::{hub_cache, passport};
+use super::{hub_cache, passport, shards};
 use crate::error::{Error, Result};
 use crate::types::EntitlementId;
 
@@ -67,6 +67,9 @@ pub(super) struct Downloaded {
     /// Shards that were there already, with the right bytes.
     pub(super) kept: usize,
     pub(super) passport: PathBuf,
+    /// Files beside them that the manifest does not name: an earlier version's, perhaps.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) strangers: Vec<String>,
     /// The snapshot in the cache of the Hub's clients, if one was wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hf_snapshot: Option<PathBuf>,
@@ -76,7 +79,7 @@ impl Download {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<Downloaded> {
         let entitlement = find_active(client, &self.dataset, self.entitlement).await?;
         let signed = passport::signed_manifest(client, &self.dataset, entitlement.version).await?;
-        let mut wanted = signed.manifest.shards;
+        let mut wanted = signed.manifest.shards.clone();
         if let Some(selection) = &entitlement.selection {
             wanted.retain(|shard| selection.includes(shard));
         }
@@ -119,6 +122,7 @@ impl Download {
         passport::save(client, entitlement.id, Some(signed.pae_sha256), &saved).await?;
         tokio::fs::write(self.to.join(MANIFEST_NAME), signed.pae_sha256.to_string()).await?;
         let _ = tokio::fs::remove_dir(self.to.join(".corpex").join("partial")).await;
+        let strangers = shards::strangers(&self.to, signed.manifest.shards.iter().map(|shard| shard.path.as_str()))?;
         let hf_snapshot = match &self.export_hf_cache {
             Some(cache) => {
                 let files = (self.to.as_path(), wanted.as_slice());
@@ -133,20 +137,23 @@ impl Download {
             bytes,
             kept,
             passport: saved,
+            strangers,
             hf_snapshot,
         };
-        out.result(&done, || {
-            format!(
-                "{} shards, {} bytes of {}@{}: every byte is as signed by {}\npassport: {}{}",
-                done.shards,
-                done.bytes,
-                done.dataset,
-                done.version,
-                self.dataset.organisation,
-                done.passport.display(),
-                done.hf_snapshot.as_ref().map(|at| format!("\nsnapshot: {}", at.display())).unwrap_or_default()
-            )
-        })?;
+        out.result(&done, || done.describe(&self.dataset.organisation))?;
         Ok(done)
+    }
+}
+
+impl Downloaded {
+    fn describe(&self, provider: &str) -> String {
+        let Self { dataset, version, shards, bytes, passport, .. } = self;
+        let mut lines = vec![format!(
+            "{shards} shards, {bytes} bytes of {dataset}@{version}: every byte is as signed by {provider}"
+        )];
+        lines.push(format!("passport: {}", passport.display()));
+        lines.extend(self.hf_snapshot.as_ref().map(|at| format!("snapshot: {}", at.display())));
+        lines.extend(shards::warning_of(&self.strangers));
+        lines.join("\n")
     }
 }

@@ -1,6 +1,7 @@
 //! A corpus as a folder: which files are its shards, and what each of them is.
 
-use std::fs::File;
+use std::collections::HashSet;
+use std::fs::{File, FileType};
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,10 @@ use crate::error::{Error, Result};
 use crate::types::{Digest, Hasher};
 
 const BUFFER_BYTES: usize = 1024 * 1024;
+/// The card of a dataset, which lies beside its shards.
+const CARD: &str = "README.md";
+/// The most strange files that a person is told of by name.
+const TOLD: usize = 10;
 
 /// One file that will be a shard.
 #[derive(Debug, Clone)]
@@ -26,6 +31,33 @@ pub(super) struct LocalShard {
 /// Hidden files and folders are passed over; `README.md` at the top is the card. Links are not followed.
 pub(super) fn scan(folder: &Path) -> Result<(Option<String>, Vec<LocalShard>)> {
     let mut shards = Vec::new();
+    walk(folder, |file, kind| {
+        if kind.is_file() && file != folder.join(CARD) {
+            shards.push(local_shard(folder, file)?);
+        }
+        match shards.len() > MAX_SHARDS {
+            true => Err(Error::invalid(
+                "DIR",
+                format!("there are more than {MAX_SHARDS} files; make fewer and larger shards"),
+            )),
+            false => Ok(()),
+        }
+    })?;
+    if shards.is_empty() {
+        return Err(Error::invalid("DIR", format!("{} holds no readable shard", folder.display()))
+            .remedy("point at a folder with the corpus's files, for example data/train-00000.jsonl"));
+    }
+    shards.sort_by(|a, b| a.path.cmp(&b.path));
+    let card = match std::fs::read_to_string(folder.join(CARD)) {
+        Ok(card) => Some(card),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Error::invalid(CARD, format!("the dataset card cannot be read: {error}"))),
+    };
+    Ok((card, shards))
+}
+
+/// Meets every file below a folder, and what kind of file it is; hidden ones, and what hidden folders hold, are passed over.
+fn walk(folder: &Path, mut meet: impl FnMut(PathBuf, FileType) -> Result<()>) -> Result<()> {
     let mut folders = vec![folder.to_path_buf()];
     while let Some(current) = folders.pop() {
         let entries = std::fs::read_dir(&current)
@@ -38,28 +70,38 @@ pub(super) fn scan(folder: &Path) -> Result<(Option<String>, Vec<LocalShard>)> {
             }
             if kind.is_dir() {
                 folders.push(file);
-            } else if kind.is_file() && file != folder.join("README.md") {
-                shards.push(local_shard(folder, file)?);
+            } else {
+                meet(file, kind)?;
             }
         }
-        if shards.len() > MAX_SHARDS {
-            return Err(Error::invalid(
-                "DIR",
-                format!("there are more than {MAX_SHARDS} files; make fewer and larger shards"),
-            ));
+    }
+    Ok(())
+}
+
+/// The files of a folder that are neither among these shards nor a card, in order: who loads the folder may read them too.
+pub(super) fn strangers<'a>(folder: &Path, shards: impl Iterator<Item = &'a str>) -> Result<Vec<String>> {
+    let known: HashSet<PathBuf> = shards.chain([CARD]).map(|path| folder.join(path)).collect();
+    let mut strangers = Vec::new();
+    walk(folder, |file, _| {
+        if !known.contains(&file) {
+            strangers.push(file.strip_prefix(folder).unwrap_or(&file).display().to_string());
         }
-    }
-    if shards.is_empty() {
-        return Err(Error::invalid("DIR", format!("{} holds no readable shard", folder.display()))
-            .remedy("point at a folder with the corpus's files, for example data/train-00000.jsonl"));
-    }
-    shards.sort_by(|a, b| a.path.cmp(&b.path));
-    let card = match std::fs::read_to_string(folder.join("README.md")) {
-        Ok(card) => Some(card),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(Error::invalid("README.md", format!("the dataset card cannot be read: {error}"))),
-    };
-    Ok((card, shards))
+        Ok(())
+    })?;
+    strangers.sort();
+    Ok(strangers)
+}
+
+/// What a person is told of them, in a line; nothing when there are none.
+pub(super) fn warning_of(strangers: &[String]) -> Option<String> {
+    let named = strangers.iter().take(TOLD).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = strangers.len().saturating_sub(TOLD);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!strangers.is_empty()).then(|| {
+        format!(
+            "not of this version, and not checked: {named}{more}; what loads the folder may read them: take them away"
+        )
+    })
 }
 
 fn local_shard(folder: &Path, file: PathBuf) -> Result<LocalShard> {

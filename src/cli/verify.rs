@@ -50,6 +50,9 @@ pub(super) struct Verified {
     /// Files whose bytes were compared with the manifest; absent when only a passport was checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     files: Option<usize>,
+    /// Files beside them that the manifest does not name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    strangers: Vec<String>,
     /// Contracts whose renderings, made anew, have the digests that the parties signed.
     rendered: usize,
 }
@@ -75,7 +78,7 @@ impl Verify {
 }
 
 /// Verifies a downloaded folder: its passport, and every file against the manifest in it that was downloaded. A file
-/// that was left out on purpose may be absent.
+/// that was left out on purpose may be absent, and one that the manifest does not name is told of.
 pub(super) fn folder(folder: &Path, trust: &Trust) -> Result<Verified> {
     let downloaded = match std::fs::read_to_string(folder.join(MANIFEST_NAME)) {
         Ok(digest) => Some(digest.trim().parse::<Digest>()?),
@@ -104,6 +107,7 @@ pub(super) fn folder(folder: &Path, trust: &Trust) -> Result<Verified> {
         }
     }
     verified.files = Some(compared);
+    verified.strangers = shards::strangers(folder, verified.report.shards.iter().map(|shard| shard.name.as_str()))?;
     Ok(verified)
 }
 
@@ -125,7 +129,7 @@ fn passport(file: &Path, manifest: Option<Digest>, trust: &Trust) -> Result<Veri
     } else if let Some(manifest) = manifest {
         report.shards = contents.shards_of(manifest)?;
     }
-    Ok(Verified { report, files: None, rendered: contracts.len() })
+    Ok(Verified { report, files: None, strangers: Vec::new(), rendered: contracts.len() })
 }
 
 /// What is read of a passport after it was verified.
@@ -208,6 +212,7 @@ impl Verified {
         }
         lines.push(self.summary());
         lines.extend(self.report.unchecked.iter().map(|what| format!("not checked: {what}")));
+        lines.extend(shards::warning_of(&self.strangers));
         lines.join("\n")
     }
 

@@ -131,6 +131,7 @@ async fn corpora_travel_from_provider_to_lab_and_every_byte_is_proven() {
         assert!(redrawn.contains("draws the same 100 of "), "{redrawn}");
         the_sample_can_be_taken_as_often_as_wanted(&lab, &dataset, &work.path().join(format!("{name}.sample.jsonl")));
         assert!(compliance.done(&["trace", &dataset]).contains("evaluated by verse-lab"));
+        a_file_of_another_version_is_told_of(&lab, &dataset, &target, &verify);
         flipping_a_byte_anywhere_is_refused(&lab, &target, &verify);
         lab.done(&verify);
 
@@ -169,6 +170,21 @@ fn the_sample_can_be_taken_as_often_as_wanted(lab: &Person, dataset: &str, file:
     let again = evaluate("to see it once more");
     assert_eq!((&again["evaluation"], &again["sha256"]), (&taken["evaluation"], &taken["sha256"]));
     assert_ne!(again["entry"], taken["entry"], "each has a receipt of its own");
+}
+
+fn a_file_of_another_version_is_told_of(lab: &Person, dataset: &str, folder: &Path, verify: &[&str]) {
+    let (known, strange) = (folder.join("README.md"), folder.join("recalled.jsonl"));
+    std::fs::write(&known, "# the card").unwrap();
+    assert!(lab.json(verify).get("strangers").is_none(), "the card and what is hidden are no strangers");
+    std::fs::write(&strange, "{}\n").unwrap();
+    let download = ["download", dataset, "--to", folder.to_str().unwrap()];
+    for command in [verify, &download[..]] {
+        assert_eq!(lab.json(command)["strangers"], json!(["recalled.jsonl"]));
+        let said = lab.done(command);
+        assert!(said.contains("not of this version, and not checked: recalled.jsonl"), "{said}");
+    }
+    std::fs::remove_file(known).unwrap();
+    std::fs::remove_file(strange).unwrap();
 }
 
 fn flipping_a_byte_anywhere_is_refused(lab: &Person, folder: &Path, verify: &[&str]) {
