@@ -6,6 +6,7 @@ use reqwest::{Method, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::output::say;
 use crate::error::{Error, Kind, Problem, Result};
 use crate::types::{Cursor, Page};
 
@@ -188,7 +189,7 @@ impl Request<'_> {
             }
             let asked = failed.seconds_to_wait().map_or(Duration::ZERO, Duration::from_secs).min(LONGEST_WAIT);
             let pause = wait.mul_f64(rand::random_range(0.75..1.25)).max(asked);
-            eprintln!("{failed}; trying again in {:.1} s ({attempt} of {ATTEMPTS})", pause.as_secs_f64());
+            say(&format!("{failed}; trying again in {:.1} s ({attempt} of {ATTEMPTS})", pause.as_secs_f64()));
             tokio::time::sleep(pause).await;
             wait *= 2;
         }

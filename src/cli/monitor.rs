@@ -8,7 +8,7 @@ use url::Url;
 
 use super::Global;
 use super::login::config_dir;
-use super::output::Out;
+use super::output::{Out, say};
 use super::passport::ExchangeKeys;
 use crate::app::until_signalled;
 use crate::error::{Error, Kind, Result};
@@ -80,7 +80,7 @@ async fn watch(monitor: &monitor::Monitor, interval: Duration, out: &Out) -> Res
     loop {
         match monitor.look().await {
             Ok(seen) => out.result(&seen, || describe(&seen))?,
-            Err(error) if error.kind == Kind::Unavailable => eprintln!("corpex: {error}; looking again"),
+            Err(error) if error.kind == Kind::Unavailable => say(&format!("corpex: {error}; looking again")),
             Err(error) => return Err(error),
         }
         tokio::time::sleep(interval).await;

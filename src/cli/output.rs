@@ -1,5 +1,8 @@
 //! What a person or a script sees: results, progress and failures.
+//!
+//! Much of it was written by strangers: a terminal is shown their letters, and gets no commands from them.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,6 +14,11 @@ use crate::error::{Error, Kind, Result};
 
 /// After how many things that are counted a line is written, where there is no terminal.
 const LINE_EVERY: u64 = 100_000;
+
+/// What begins bold letters on a terminal.
+pub(super) const BOLD: &str = "\u{1b}[1m";
+/// What ends them.
+pub(super) const PLAIN: &str = "\u{1b}[0m";
 
 /// How results are written.
 #[derive(Clone)]
@@ -39,10 +47,11 @@ impl Out {
         if self.json { self.text(&serde_json::to_string_pretty(document)?) } else { self.text(&text()) }
     }
 
-    /// Prints text to standard output as it is, with a newline at its end.
+    /// Prints text to standard output, with a newline at its end; a terminal is shown what would steer it.
     pub(super) fn text(&self, text: &str) -> Result<()> {
         let newline = if text.ends_with('\n') { "" } else { "\n" };
-        self.bytes(format!("{text}{newline}").as_bytes())
+        let shown = if std::io::stdout().is_terminal() { harmless(text) } else { text.to_string() };
+        self.bytes(format!("{shown}{newline}").as_bytes())
     }
 
     /// Writes bytes to standard output as they are.
@@ -61,7 +70,7 @@ impl Out {
     /// Tells a person what happens, on standard error.
     pub(super) fn note(&self, text: impl AsRef<str>) {
         if !self.json {
-            eprintln!("{}", text.as_ref());
+            say(text.as_ref());
         }
     }
 
@@ -101,6 +110,28 @@ impl Out {
             file: style("  {bar:30} {bytes:>10}  {msg}"),
         }
     }
+}
+
+/// Says something on standard error; a terminal is shown what would steer it.
+pub(super) fn say(text: &str) {
+    let shown = if std::io::stderr().is_terminal() { harmless(text) } else { text.to_string() };
+    eprintln!("{shown}");
+}
+
+/// Text without what steers a terminal, or puts letters elsewhere than they are read: that is spelled out. Bold letters stay.
+fn harmless(text: &str) -> String {
+    let steers = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
+    let reorders = |letter: char| matches!(letter, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let mut shown = String::with_capacity(text.len());
+    for (at, letter) in text.char_indices() {
+        let is_bold = || text.get(at..).is_some_and(|rest| rest.starts_with(BOLD) || rest.starts_with(PLAIN));
+        if (steers(letter) || reorders(letter)) && !is_bold() {
+            let _ = write!(shown, "\\u{:04x}", u32::from(letter));
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
 }
 
 /// Progress over things that are counted.
@@ -175,15 +206,27 @@ impl FileProgress {
 /// Prints a failure and gives the exit code for it.
 pub(super) fn fail(error: &Error, json: bool) -> ExitCode {
     tracing::debug!(?error, "failed");
-    if json {
-        eprintln!(
-            "{}",
-            serde_json::json!({ "error": {
+    let document = || {
+        serde_json::json!({ "error": {
             "kind": error.kind.slug(), "detail": error.detail, "field": error.field, "remedy": error.remedy } })
-        );
-    } else {
-        eprintln!("corpex: {error}");
-    }
+    };
+    say(&if json { document().to_string() } else { format!("corpex: {error}") });
     // A log that was caught must not look like a network that failed.
     ExitCode::from(if error.kind == Kind::LogMisbehaved { 3 } else { 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_shown_what_would_steer_it() {
+        let copies = "{\"\u{1b}]52;c;Y3VybA==\u{7}\": 1}";
+        assert_eq!(harmless(copies), r#"{"\u001b]52;c;Y3VybA==\u0007": 1}"#);
+        assert_eq!(harmless("\u{9b}2J\u{7f}\r"), r"\u009b2J\u007f\u000d");
+        assert_eq!(harmless("safe\u{202e}gnp.exe"), r"safe\u202egnp.exe");
+        assert_eq!(harmless("\u{1b}[1;31mred\u{1b}[0m"), "\\u001b[1;31mred\u{1b}[0m");
+        let ordinary = format!("{BOLD}床前{PLAIN}\t明月光\né שלום\n");
+        assert_eq!(harmless(&ordinary), ordinary);
+    }
 }

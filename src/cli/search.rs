@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::client::{Client, items};
-use super::output::Out;
+use super::output::{BOLD, Out, PLAIN};
 use crate::error::Result;
 use crate::market::search::{Facet, Sort};
 use crate::types::Money;
@@ -116,7 +116,7 @@ fn marked(pieces: Option<&Value>) -> Option<String> {
     let bold = std::io::stdout().is_terminal();
     let piece = |piece: &Value| {
         let text = piece["text"].as_str().unwrap_or_default();
-        if bold && piece["is_match"] == true { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_string() }
+        if bold && piece["is_match"] == true { format!("{BOLD}{text}{PLAIN}") } else { text.to_string() }
     };
     Some(pieces?.as_array()?.iter().map(piece).collect())
 }
