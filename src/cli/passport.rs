@@ -25,6 +25,9 @@ pub(super) struct PassportCommand {
     /// ORG/NAME, or ORG/NAME@VERSION
     #[arg(value_name = "ORG/NAME[@VERSION]")]
     dataset: DatasetRef,
+    /// The licence (entitlement_…): an affiliate's, or one of yours; your newest one when not given
+    #[arg(long, value_name = "ID")]
+    entitlement: Option<EntitlementId>,
     /// Where to save it
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -32,7 +35,7 @@ pub(super) struct PassportCommand {
 
 impl PassportCommand {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<()> {
-        let entitlement = find_any(client, &self.dataset).await?;
+        let entitlement = find_any(client, &self.dataset, self.entitlement).await?;
         let report = save(client, entitlement.id, None, &self.out).await?;
         let document =
             json!({ "file": self.out, "statements": report.statements.len(), "deliveries": report.deliveries.len() });

@@ -8,7 +8,7 @@ use std::time::Duration;
 use corpex::types::Digest;
 use serde_json::{Value, json};
 
-use crate::support::process::{Exchange, Person, files, organisation};
+use crate::support::process::{Exchange, Person, affiliate, files, organisation};
 
 /// Terms, and how the corpora came to be.
 pub fn papers(folder: &Path) -> (String, String) {
@@ -242,6 +242,53 @@ fn one_file_is_enough(lab: &Person, dataset: &str, source: &Path, folder: &Path,
 fn log_key(person: &Person) -> String {
     let keys = person.api("GET", "/v1/exchange/keys", &Value::Null);
     keys["log"]["vkey"].as_str().unwrap().to_string()
+}
+
+#[tokio::test]
+async fn an_affiliate_downloads_and_proves_under_the_licence_that_it_names() {
+    let exchange = Exchange::serve().await;
+    let (operator, compliance) = (exchange.platform("operator"), exchange.platform("compliance"));
+    let provider = organisation(&exchange, &operator, "poetry-house");
+    let lab = affiliate(&exchange, &operator, "verse-lab", &["verse-cloud"]);
+    let cloud = organisation(&exchange, &operator, "verse-cloud");
+    deposit(&operator, "verse-lab", 1_000_000);
+    let work = tempfile::tempdir().unwrap();
+    let (terms, provenance) = papers(work.path());
+    let mut document = crate::support::terms(50_000);
+    document["affiliates"] = json!(true);
+    std::fs::write(&terms, document.to_string()).unwrap();
+    let source = work.path().join("source");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("a.jsonl"), "{}\n").unwrap();
+    let (dataset, folder) = ("poetry-house/poems", source.display().to_string());
+    let published = provider.json(&[
+        "publish",
+        &folder,
+        "--dataset",
+        dataset,
+        "--terms",
+        &terms,
+        "--provenance",
+        &provenance,
+        "--language",
+        "zh-Hant",
+    ]);
+    assess(&compliance, dataset, &published["version"]);
+    let listing = json!({ "dataset": dataset, "version": 1, "terms_id": published["terms_id"] });
+    provider.api("POST", "/v1/listings", &listing);
+    let bought = lab.json(&["buy", dataset, "--use", "pretraining of a small language model"]);
+
+    let (target, passport) = (work.path().join("target"), work.path().join("passport.json").display().to_string());
+    let to = target.display().to_string();
+    let said = cloud.refused(&["download", dataset, "--to", &to]);
+    assert!(said.contains("name your affiliate's: --entitlement ID"), "{said}");
+    let named = ["--entitlement", bought["entitlement"].as_str().unwrap()];
+    cloud.json(&[&["download", dataset, "--to", &to], &named[..]].concat());
+    assert_eq!(files(&source), files(&target));
+    cloud.json(&[&["passport", dataset, "--out", &passport], &named[..]].concat());
+    cloud.done(&["verify", &passport]);
+    let said = cloud.refused(&[&["download", "poetry-house/songs", "--to", &to], &named[..]].concat());
+    assert!(said.contains("is no active licence of poetry-house/songs"), "{said}");
 }
 
 #[tokio::test]

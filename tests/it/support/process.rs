@@ -275,6 +275,11 @@ impl Person {
 
 /// Signs up a person and a verified organisation with a registered key, by commands alone.
 pub fn organisation(exchange: &Exchange, operator: &Person, handle: &str) -> Person {
+    affiliate(exchange, operator, handle, &[])
+}
+
+/// The same, of an organisation that declares affiliates.
+pub fn affiliate(exchange: &Exchange, operator: &Person, handle: &str, affiliations: &[&str]) -> Person {
     use serde_json::json;
     let person = json!({ "email": format!("admin@{handle}.test"), "password": super::actors::PASSWORD });
     let nobody = Person { config: exchange.folder.path().join("nobody") };
@@ -300,7 +305,7 @@ pub fn organisation(exchange: &Exchange, operator: &Person, handle: &str) -> Per
     let admin = exchange.person(handle, token["token"].as_str().unwrap());
     let organisation = json!({
         "handle": handle, "legal_name": format!("{handle} Ltd"), "registration_number": format!("REG-{handle}"),
-        "country": "CN", "affiliations": [],
+        "country": "CN", "affiliations": affiliations,
     });
     admin.api("POST", "/v1/organisations", &organisation);
     operator.api("POST", &format!("/v1/organisations/{handle}/verification"), &Value::Null);
