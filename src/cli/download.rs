@@ -86,9 +86,8 @@ impl Download {
         wanted.retain(|shard| self.subset.wants(&shard.path));
         if wanted.is_empty() {
             return Err(Error::invalid("include", "no shard that you license matches these patterns").remedy(format!(
-                "corpex inspect {}@{} lists them",
-                self.dataset.full_name(),
-                entitlement.version
+                "`corpex api GET {}/shards` lists them",
+                self.dataset.version_path(entitlement.version)
             )));
         }
         let _lock = lock::alone_in(&self.to)?;

@@ -236,6 +236,8 @@ fn one_file_is_enough(lab: &Person, dataset: &str, source: &Path, folder: &Path,
     assert!(lab.refused(&verify).contains("cannot be read"), "what was wanted and is missing is missed");
     let nothing = lab.refused(&["download", dataset, "--to", &to, "--include", "no/such/*"]);
     assert!(nothing.contains("no shard that you license matches"), "{nothing}");
+    let advice = nothing.split_once("`corpex api GET ").unwrap().1.split_once('`').unwrap().0;
+    assert!(lab.done(&["api", "GET", advice]).contains(wanted), "{advice}");
 }
 
 /// The log's public key, as its operator publishes it.
