@@ -92,12 +92,12 @@ impl Segment {
             let (before, link) = (have, links.other_than(refused.as_deref()).await?);
             let got = self.go_on(client, &link, &mut have, &mut file, pace, bar).await;
             match got {
-                Ok(()) if have > before => attempt = 1,
+                Ok(()) => attempt = 1,
                 Err(error) if attempt >= ATTEMPTS || !worth_repeating(&error) => return Err(error),
                 // It lapsed: the next attempt needs another one.
                 Err(error) if error.kind == Kind::Forbidden => (refused, attempt) = (Some(link), attempt + 1),
                 Err(_) if have > before => attempt = 1,
-                _ => attempt += 1,
+                Err(_) => attempt += 1,
             }
             if have < self.length {
                 tokio::time::sleep(Duration::from_millis(100 << attempt.min(6))).await;
@@ -106,7 +106,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Writes what one connection gives of the rest, up to the segment's end or the connection's.
+    /// Writes what one connection gives of the rest, up to the segment's end or the connection's: something, or it has failed.
     async fn go_on(
         self,
         client: &Client,
@@ -116,7 +116,7 @@ impl Segment {
         pace: &Pace,
         bar: &FileProgress,
     ) -> Result<()> {
-        let (from, last) = (self.from + *have, self.from + self.length - 1);
+        let (before, from, last) = (*have, self.from + *have, self.from + self.length - 1);
         let request = client.get(link).header(header::RANGE.as_str(), format!("bytes={from}-{last}"));
         let response = request.response().await?;
         // What strips ranges on its way gives all, which does where all is wanted.
@@ -143,7 +143,13 @@ impl Segment {
             bar.advance(length);
         };
         file.flush().await?;
-        broken.map_or(Ok(()), |error| Err(Error::new(Kind::Unavailable, "the connection broke").because(error)))
+        match broken {
+            Some(error) => Err(Error::new(Kind::Unavailable, "the connection broke").because(error)),
+            None if *have == before => {
+                Err(Error::new(Kind::Unavailable, "the server sent nothing of what it was asked for"))
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -154,7 +160,29 @@ fn worth_repeating(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+
     use super::*;
+    use crate::cli::output::Out;
+
+    #[tokio::test]
+    async fn an_answer_without_bytes_is_a_failure() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let link = format!("http://{}/shard", listener.local_addr().unwrap());
+        let served = std::thread::spawn(move || {
+            let mut client = listener.accept().unwrap().0;
+            assert!(client.read(&mut [0; 4096]).unwrap() > 0);
+            client.write_all(b"HTTP/1.1 206 Partial Content\r\nContent-Length: 0\r\n\r\n").unwrap();
+        });
+        let segment = Segment { number: 0, from: 0, length: 10 };
+        let mut file = tokio::fs::File::from_std(tempfile::tempfile().unwrap());
+        let client = Client::new("http://127.0.0.1", None).unwrap();
+        let bar = Out::silent().progress("downloading", 10).file("shard", 10);
+        let got = segment.go_on(&client, &link, &mut 0, &mut file, &Pace::default(), &bar).await;
+        served.join().unwrap();
+        let error = got.unwrap_err();
+        assert!(error.detail.contains("nothing of what it was asked for") && worth_repeating(&error), "{error}");
+    }
 
     #[test]
     fn segments_cover_a_shard_without_gap_or_overlap() {
