@@ -193,6 +193,13 @@ impl FileProgress {
         self.bar.inc(bytes);
         self.all.total.inc(bytes);
     }
+    /// Tells what the file waits for.
+    pub(super) fn waits(&self, what: &str) {
+        self.bar.set_message(format!("{} {what}", self.name));
+        if self.all.plain {
+            eprintln!("{}: {} {what}", self.all.what, self.name);
+        }
+    }
     /// Ends the file; `how` says what became of it.
     pub(super) fn finish(&self, how: &str) {
         self.bar.finish_and_clear();

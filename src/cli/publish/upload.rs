@@ -18,7 +18,9 @@ use crate::types::UploadId;
 
 /// Parts of one shard that are sent at once.
 const PARTS_AT_ONCE: usize = 2;
-const POLL: Duration = Duration::from_millis(100);
+/// The exchange is asked whether it has verified a shard after so long, then after twice as long, and so on.
+const FIRST_POLL: Duration = Duration::from_millis(100);
+const LONGEST_POLL: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Deserialize)]
 struct Upload {
@@ -64,7 +66,7 @@ pub(super) async fn upload(
         send_missing_parts(client, &upload, file, pace, bar).await?;
         client.post(format!("/v1/uploads/{}/complete", upload.id)).safe_to_repeat().response().await?;
     }
-    until_verified(client, &upload.id, shard).await?;
+    until_verified(client, &upload.id, shard, bar).await?;
     bar.finish("uploaded and verified");
     Ok(())
 }
@@ -138,7 +140,8 @@ async fn read_part(source: Arc<std::fs::File>, offset: u64, length: u64) -> Resu
 }
 
 /// Waits until the exchange has read every byte back and compared it.
-async fn until_verified(client: &Client, id: &UploadId, shard: &ManifestShard) -> Result<()> {
+async fn until_verified(client: &Client, id: &UploadId, shard: &ManifestShard, bar: &FileProgress) -> Result<()> {
+    let mut wait = FIRST_POLL;
     loop {
         let upload: Upload = client.get(format!("/v1/uploads/{id}")).send().await?;
         match upload.state.as_str() {
@@ -148,7 +151,31 @@ async fn until_verified(client: &Client, id: &UploadId, shard: &ManifestShard) -
                 return Err(Error::new(Kind::DigestMismatch, format!("the exchange refused {}: {why}", shard.path))
                     .remedy("run the command again; the file may have changed while it was sent"));
             }
-            _ => tokio::time::sleep(POLL).await,
+            _ => tokio::time::sleep(wait).await,
         }
+        if wait < LONGEST_POLL && longer(wait) == LONGEST_POLL {
+            bar.waits("waits to be verified: the exchange's workers are busy, or none runs");
+        }
+        wait = longer(wait);
+    }
+}
+
+fn longer(wait: Duration) -> Duration {
+    (wait * 2).min(LONGEST_POLL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_shards_at_once_that_wait_long_leave_requests_to_others() {
+        let mut passed = Duration::ZERO;
+        let polls = std::iter::successors(Some(FIRST_POLL), |wait| Some(longer(*wait)));
+        let in_a_minute = polls.map_while(|wait| {
+            passed += wait;
+            (passed < Duration::from_secs(60)).then_some(wait)
+        });
+        assert!(in_a_minute.count() * 64 < 6_000 / 2, "a token has 6,000 requests a minute");
     }
 }
