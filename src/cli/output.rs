@@ -51,19 +51,19 @@ impl Out {
     pub(super) fn text(&self, text: &str) -> Result<()> {
         let newline = if text.ends_with('\n') { "" } else { "\n" };
         let shown = if std::io::stdout().is_terminal() { harmless(text) } else { text.to_string() };
-        self.bytes(format!("{shown}{newline}").as_bytes())
+        self.bytes(format!("{shown}{newline}").as_bytes()).map(drop)
     }
 
-    /// Writes bytes to standard output as they are.
-    pub(super) fn bytes(&self, bytes: &[u8]) -> Result<()> {
+    /// Writes bytes to standard output as they are; false when nobody reads them any more.
+    pub(super) fn bytes(&self, bytes: &[u8]) -> Result<bool> {
         if self.silent {
-            return Ok(());
+            return Ok(true);
         }
         let mut stdout = std::io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             // Whoever reads us has read enough.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            outcome => Ok(outcome?),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+            outcome => Ok(outcome.map(|()| true)?),
         }
     }
 

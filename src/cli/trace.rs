@@ -106,7 +106,9 @@ impl Trace {
         let mut answer = client.get(path).response().await?;
         let Some(file) = &self.out else {
             while let Some(piece) = answer.chunk().await.map_err(|error| cut_off(&error))? {
-                out.bytes(&piece)?;
+                if !out.bytes(&piece)? {
+                    break;
+                }
             }
             return Ok(());
         };

@@ -2,6 +2,7 @@
 //!
 //! `CORPEX_CORPORA` names a folder of corpora to send, one folder each; a small one is made when it is absent.
 
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -291,6 +292,26 @@ async fn an_affiliate_downloads_and_proves_under_the_licence_that_it_names() {
     cloud.done(&["verify", &passport]);
     let said = cloud.refused(&[&["download", "poetry-house/songs", "--to", &to], &named[..]].concat());
     assert!(said.contains("is no active licence of poetry-house/songs"), "{said}");
+}
+
+#[tokio::test]
+async fn an_export_whose_reader_has_had_enough_ends() {
+    const MUCH: usize = 256 * 1024 * 1024;
+    let exchange = Exchange::serve().await;
+    let compliance = exchange.platform("compliance");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let serving = std::thread::spawn(move || {
+        let mut client = listener.accept().unwrap().0;
+        assert!(client.read(&mut [0; 4096]).unwrap() > 0);
+        write!(client, "HTTP/1.1 200 OK\r\nContent-Length: {MUCH}\r\n\r\n").unwrap();
+        let line = [b'\n'; 64 * 1024];
+        (0..MUCH / line.len()).all(|_| client.write_all(&line).is_ok())
+    });
+    let mut export = compliance.begin(&["trace", "--export", "csv", "--server", &server, "--token", "any"]);
+    export.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+    assert!(export.wait().unwrap().success());
+    assert!(!serving.join().unwrap(), "all of it was fetched for nobody");
 }
 
 #[tokio::test]
