@@ -177,7 +177,7 @@ impl Request<'_> {
                 }
                 Err(error) => {
                     let unsent = error.is_connect();
-                    let error = unreachable(&self.client.server, &error);
+                    let error = unreachable(&self.whom(), &error);
                     if !unsent && !self.repeatable {
                         return Err(error);
                     }
@@ -221,6 +221,14 @@ impl Request<'_> {
         !self.path.starts_with('/')
     }
 
+    /// Whom it goes to, without what a signed URL keeps to itself.
+    fn whom(&self) -> String {
+        match url::Url::parse(&self.path) {
+            Ok(link) => link.origin().ascii_serialization(),
+            Err(_) => self.client.server.clone(),
+        }
+    }
+
     /// The server's own words, where it gave a problem document.
     async fn refusal(&self, response: reqwest::Response) -> Error {
         let status = response.status();
@@ -228,7 +236,9 @@ impl Request<'_> {
         let bytes = response.bytes().await.unwrap_or_default();
         let error = match serde_json::from_slice::<Problem>(&bytes) {
             Ok(problem) => told(problem),
-            Err(_) => Error::new(kind_of(status, self.is_link()), format!("the server answered {status}")),
+            Err(_) => {
+                Error::new(kind_of(status, self.is_link()), format!("the server {} answered {status}", self.whom()))
+            }
         };
         match wait {
             Some(seconds) => error.retry_after(seconds),
@@ -308,6 +318,14 @@ pub fn in_path(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_does_not_answer_is_named_and_a_signature_is_not() {
+        let client = Client::new("https://exchange.example/cx/", None).unwrap();
+        let link = "https://bucket.example:9000/key?X-Amz-Signature=secret";
+        assert_eq!(client.get(link).whom(), "https://bucket.example:9000");
+        assert_eq!(client.get("/v1/me").whom(), "https://exchange.example/cx");
+    }
 
     #[test]
     fn eight_parts_have_the_time_that_a_slow_line_takes_for_them() {
