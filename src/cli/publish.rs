@@ -1,7 +1,8 @@
 //! `corpex publish`: a folder becomes a sealed version.
 //!
 //! Every step can be repeated: a draft that stands is continued, shards that are verified are not sent again,
-//! parts that arrived are not either, and a version that is sealed already with these very shards is recognised.
+//! parts that arrived are not either, and a version that is sealed already with these very shards, card and provenance is
+//! recognised.
 
 mod upload;
 
@@ -119,7 +120,7 @@ impl Publish {
         }
         let version = match standing {
             Standing::Sealed(number) => {
-                out.note(format!("version {number} is sealed already with these very shards"));
+                out.note(format!("version {number} is sealed already with these very shards, card and provenance"));
                 number
             }
             Standing::Draft(number) => {
@@ -222,7 +223,9 @@ impl Publish {
         let envelope: Envelope = client.get(path).send().await?;
         let statement: Value = serde_json::from_slice(&envelope.payload.0)?;
         let sealed: Manifest = serde_json::from_value(statement.get("predicate").cloned().unwrap_or_default())?;
-        let same = sealed.card_sha256 == manifest.card_sha256 && sealed.shards == manifest.shards;
+        let same = sealed.card_sha256 == manifest.card_sha256
+            && sealed.shards == manifest.shards
+            && sealed.provenance == manifest.provenance;
         Ok(if same { Standing::Sealed(newest.number) } else { Standing::None })
     }
 

@@ -324,7 +324,7 @@ async fn an_unreachable_server_is_named_and_the_command_gives_up() {
 }
 
 #[tokio::test]
-async fn a_folder_without_shards_is_refused() {
+async fn a_folder_without_shards_is_refused_and_with_another_provenance_it_is_another_version() {
     let exchange = Exchange::serve().await;
     let operator = exchange.platform("operator");
     let provider = organisation(&exchange, &operator, "poetry-house");
@@ -336,6 +336,15 @@ async fn a_folder_without_shards_is_refused() {
     let publish =
         ["publish", &folder, "--dataset", "poetry-house/empty", "--terms", &terms, "--provenance", &provenance];
     assert!(provider.refused(&publish).contains("no readable shard"));
+    std::fs::write(empty.join("a.jsonl"), "{}\n").unwrap();
+    let publish = [&publish[..], &["--language", "zh-Hant"]].concat();
+    assert_eq!(provider.json(&publish)["version"], 1);
+    let mut other = crate::support::provenance();
+    other["source_licence"] = json!("CC-BY-4.0");
+    std::fs::write(&provenance, other.to_string()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(provider.json(&publish)["version"], 2, "what it says of where the same bytes come from is new");
+    }
     let usage = provider.run(&["publish"]);
     assert_eq!(usage.status.code(), Some(2), "wrong usage is exit code 2");
 }
