@@ -28,11 +28,19 @@ pub(super) struct LocalShard {
 
 /// The dataset card of a folder, and its shards in the order of their paths.
 ///
-/// Hidden files and folders are passed over; `README.md` at the top is the card. Links are not followed.
+/// Hidden files and folders are passed over; `README.md` at the top is the card. Links are refused: whether they lead into the
+/// corpus or out of it, nobody would see that a version lacks what they lead to, or has it.
 pub(super) fn scan(folder: &Path) -> Result<(Option<String>, Vec<LocalShard>)> {
     let mut shards = Vec::new();
     walk(folder, |file, kind| {
-        if kind.is_file() && file != folder.join(CARD) {
+        if file != folder.join(CARD) {
+            if !kind.is_file() {
+                return Err(Error::invalid(
+                    "DIR",
+                    format!("{} is not a file, and links are not followed", file.display()),
+                )
+                .remedy("put the file itself there, or take the link away"));
+            }
             shards.push(local_shard(folder, file)?);
         }
         match shards.len() > MAX_SHARDS {
@@ -184,6 +192,15 @@ mod tests {
         let error = scan(folder.path()).unwrap_err();
         assert!(error.detail.contains("no readable shard"), "{error}");
         assert!(error.remedy.is_some());
+    }
+
+    #[test]
+    fn a_link_is_refused_rather_than_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.jsonl"), "{}").unwrap();
+        std::os::unix::fs::symlink("a.jsonl", folder.path().join("b.jsonl")).unwrap();
+        let error = scan(folder.path()).unwrap_err();
+        assert!(error.detail.contains("b.jsonl is not a file"), "{error}");
     }
 
     #[test]
