@@ -108,7 +108,7 @@ impl Demo {
         self.trace(&mut story, &people, &target).await?;
         if let Some(file) = &self.credentials {
             let credentials = people.credentials(&running.url, &published.dataset, published.version, &source)?;
-            super::login::write_private(file, &serde_json::to_vec_pretty(&credentials)?)?;
+            super::whole::write(file, &serde_json::to_vec_pretty(&credentials)?)?;
             out.note(format!("credentials are in {}", file.display()));
         }
         if out.is_json() { out.text(&serde_json::to_string_pretty(&json!({ "steps": story.steps }))?) } else { Ok(()) }

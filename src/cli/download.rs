@@ -25,6 +25,7 @@ use super::output::Out;
 use super::pace::{Pace, rate};
 use super::reference::DatasetRef;
 use super::subset::Subset;
+use super::trust::signed_manifest;
 use super::{hub_cache, passport, shards};
 use crate::error::{Error, Result};
 use crate::types::EntitlementId;
@@ -78,7 +79,7 @@ pub(super) struct Downloaded {
 impl Download {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<Downloaded> {
         let entitlement = find_active(client, &self.dataset, self.entitlement).await?;
-        let signed = passport::signed_manifest(client, &self.dataset, entitlement.version).await?;
+        let signed = signed_manifest(client, &self.dataset, entitlement.version).await?;
         let mut wanted = signed.manifest.shards.clone();
         if let Some(selection) = &entitlement.selection {
             wanted.retain(|shard| selection.includes(shard));

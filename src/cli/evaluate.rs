@@ -3,8 +3,7 @@
 //! It can be repeated: an evaluation that was granted before is used again for as long as it holds, whatever has become of the
 //! listing, and with the purpose that it was granted for.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -13,8 +12,9 @@ use serde_json::json;
 use super::buy::{open_listing, own_organisation};
 use super::client::Client;
 use super::output::Out;
-use super::passport::ExchangeKeys;
 use super::reference::DatasetRef;
+use super::trust::ExchangeKeys;
+use super::whole;
 use crate::error::{Error, Kind, Result};
 use crate::provenance::{self, StatementKind};
 use crate::signing::Envelope;
@@ -81,7 +81,7 @@ impl Evaluate {
             let why = format!("what was sent is not the sample {sha256} that the exchange drew; nothing was saved");
             return Err(Error::new(Kind::DigestMismatch, why));
         }
-        save(&self.out, &sample)?;
+        whole::write(&self.out, &sample)?;
         let taken = Taken {
             dataset: evaluation.dataset,
             version: evaluation.version,
@@ -133,16 +133,6 @@ async fn receipted(client: &Client, receipt: &Envelope, evaluation: EvaluationId
         true => Ok(sample_sha256),
         false => Err(Error::new(Kind::Unverified, format!("the receipt is for {of}, not for {evaluation}"))),
     }
-}
-
-/// Writes a file whole or not at all.
-fn save(file: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut part = tempfile::NamedTempFile::new_in(folder)?;
-    part.write_all(bytes)?;
-    part.as_file().sync_all()?;
-    part.persist(file).map_err(|failed| failed.error)?;
-    Ok(())
 }
 
 impl Taken {

@@ -1,8 +1,7 @@
 //! `corpex login`: remembers a server and a credential, readable by the user only.
 
 use std::fs;
-use std::io::{IsTerminal as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,9 +11,9 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Global;
 use super::client::{Client, text_at};
 use super::output::Out;
+use super::{Global, whole};
 use crate::error::{Error, Kind, Result};
 use crate::types::Clock;
 
@@ -108,7 +107,7 @@ pub(super) fn missing(what: &str, how: &str) -> Error {
 }
 
 fn save(login: &Saved) -> Result<()> {
-    write_private(&config_dir()?.join("login.json"), &serde_json::to_vec_pretty(login)?)
+    whole::write(&config_dir()?.join("login.json"), &serde_json::to_vec_pretty(login)?)
 }
 
 /// The user's configuration directory of this program (`CORPEX_CONFIG_DIR` overrides it).
@@ -119,18 +118,6 @@ pub(super) fn config_dir() -> Result<PathBuf> {
     let base = etcetera::choose_base_strategy()
         .map_err(|error| Error::internal("there is no home directory").because(error))?;
     Ok(base.config_dir().join("corpex"))
-}
-
-/// Writes a file that only the user can read; it replaces the old one whole.
-pub(super) fn write_private(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().ok_or_else(|| Error::internal("a file needs a folder"))?;
-    fs::create_dir_all(folder)?;
-    let temporary = path.with_extension("new");
-    let _ = fs::remove_file(&temporary);
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    Ok(fs::rename(temporary, path)?)
 }
 
 fn prompt(question: &str) -> Result<String> {

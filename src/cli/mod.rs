@@ -30,7 +30,9 @@ mod shards;
 mod subset;
 mod telemetry;
 mod trace;
+mod trust;
 mod verify;
+mod whole;
 mod witness;
 
 use std::process::ExitCode;

@@ -156,7 +156,7 @@ async fn item(client: &Client, lab: &str, held: &[Licence], dataset: &DatasetRef
                 .remedy(format!("buy one: corpex buy {dataset} --kind {kind} --use \"what you will do with it\"")));
         }
     }
-    let manifest_sha256 = super::publish::manifest_sha256(client, &dataset.full_name(), number).await?;
+    let manifest_sha256 = super::trust::manifest_sha256(client, &dataset.full_name(), number).await?;
     Ok(TrainingItem { dataset: dataset.full_name(), version: number, manifest_sha256, entitlement })
 }
 

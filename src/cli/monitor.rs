@@ -9,7 +9,7 @@ use url::Url;
 use super::Global;
 use super::login::config_dir;
 use super::output::{Out, say};
-use super::passport::ExchangeKeys;
+use super::trust::ExchangeKeys;
 use crate::app::until_signalled;
 use crate::error::{Error, Kind, Result};
 use crate::provenance::monitor::{self, Observation};

@@ -1,23 +1,19 @@
-//! `corpex passport`: fetch a licence's proof, verify it, keep it. And the manifest that a download is checked against.
+//! `corpex passport`: fetch a licence's proof, verify it, keep it.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::client::Client;
 use super::licence::find_any;
-use super::login::write_private;
 use super::output::Out;
 use super::reference::DatasetRef;
-use crate::catalog::Manifest;
+use super::trust::ExchangeKeys;
+use super::whole;
 use crate::error::{Error, Kind, Result};
-use crate::provenance::note::{VerifierKey, WitnessKey};
-use crate::provenance::passport::{self, Report, Trust};
-use crate::provenance::policy::Policy;
-use crate::provenance::{self, StatementKind};
-use crate::signing::{Envelope, PublicKey};
+use crate::provenance::StatementKind;
+use crate::provenance::passport::{self, Report};
 use crate::types::{Digest, EntitlementId};
 
 #[derive(Debug, Args)]
@@ -46,48 +42,6 @@ impl PassportCommand {
     }
 }
 
-/// The exchange's public keys, as it publishes them.
-#[derive(Deserialize)]
-pub(super) struct ExchangeKeys {
-    log: LogKey,
-    keys: Vec<ExchangeKey>,
-}
-
-#[derive(Deserialize)]
-struct LogKey {
-    vkey: VerifierKey,
-    #[serde(default)]
-    witnesses: Vec<WitnessKey>,
-}
-
-/// A key of the exchange: of the log where it has a `vkey`, else one that signs statements.
-#[derive(Deserialize)]
-struct ExchangeKey {
-    public_key: PublicKey,
-    vkey: Option<VerifierKey>,
-}
-
-impl ExchangeKeys {
-    pub(super) async fn fetch(client: &Client) -> Result<Self> {
-        client.get("/v1/exchange/keys").send().await
-    }
-
-    /// Trust in the exchange that was asked, and in the log that it names: in all keys that they have or had.
-    pub(super) fn trust(self) -> Trust {
-        let exchange_keys = self.keys.iter().filter(|key| key.vkey.is_none()).map(|key| key.public_key).collect();
-        Trust { log: Some(self.log_policy()), exchange_keys }
-    }
-
-    /// Trust in the log alone.
-    pub(super) fn log_policy(self) -> Policy {
-        let mut policy = Policy::unproven(self.log.vkey, &self.log.witnesses);
-        for key in self.keys.into_iter().filter_map(|key| key.vkey) {
-            policy.trust_also(key);
-        }
-        policy
-    }
-}
-
 /// Fetches a licence's passport and keeps it only when it verifies and, where one is given, names that manifest.
 pub(super) async fn save(client: &Client, id: EntitlementId, manifest: Option<Digest>, file: &Path) -> Result<Report> {
     let trust = ExchangeKeys::fetch(client).await?.trust();
@@ -101,38 +55,6 @@ pub(super) async fn save(client: &Client, id: EntitlementId, manifest: Option<Di
             format!("the passport does not name the manifest {wanted} that was downloaded"),
         ));
     }
-    write_private(file, &bytes)?;
+    whole::write(file, &bytes)?;
     Ok(report)
-}
-
-/// A manifest whose signature was checked.
-pub(super) struct SignedManifest {
-    pub(super) pae_sha256: Digest,
-    pub(super) manifest: Manifest,
-}
-
-/// Fetches a version's manifest and checks that a key of its provider signed it.
-pub(super) async fn signed_manifest(client: &Client, dataset: &DatasetRef, version: i32) -> Result<SignedManifest> {
-    #[derive(Deserialize)]
-    struct Key {
-        public_key: PublicKey,
-    }
-    let envelope: Envelope = client.get(format!("{}/manifest", dataset.version_path(version))).send().await?;
-    let keys: Vec<Key> = client.get_all(&format!("/v1/organisations/{}/keys", dataset.organisation)).await?;
-    let signed_by = |key: &Key| envelope.signatures.iter().any(|signature| signature.keyid == key.public_key.key_id());
-    let key = keys.into_iter().find(signed_by).ok_or_else(|| {
-        Error::new(
-            Kind::BadSignature,
-            format!("the manifest of {dataset} is not signed by a key of {}", dataset.organisation),
-        )
-    })?;
-    let statement = provenance::parse(&envelope, key.public_key, StatementKind::Manifest)?;
-    let manifest = Manifest::from_statement(&statement)?;
-    if manifest.dataset != dataset.full_name() || manifest.version != version {
-        return Err(Error::new(
-            Kind::Unverified,
-            format!("the manifest speaks of {}@{}", manifest.dataset, manifest.version),
-        ));
-    }
-    Ok(SignedManifest { pae_sha256: envelope.pae_sha256(), manifest })
 }

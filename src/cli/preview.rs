@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::output::Out;
-use super::passport::{ExchangeKeys, signed_manifest};
 use super::reference::DatasetRef;
 use super::shards;
+use super::trust::{ExchangeKeys, signed_manifest};
 use crate::catalog::inspection::{Findings, Limits, SampledRecord, ShardFile, Source, Survey, draw};
 use crate::error::{Error, Kind, Result};
 use crate::provenance::{self, StatementKind};

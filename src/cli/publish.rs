@@ -21,6 +21,7 @@ use super::output::Out;
 use super::pace::{Pace, rate};
 use super::reference::DatasetRef;
 use super::shards::{self, LocalShard};
+use super::trust::manifest_sha256;
 use crate::catalog::card::Card;
 use crate::catalog::facets::Facets;
 use crate::catalog::lineage::{NamedParent, Parent, ParentVersion};
@@ -319,17 +320,6 @@ async fn parents(client: &Client, named: Vec<NamedParent>) -> Result<Vec<Parent>
         });
     }
     Ok(parents)
-}
-
-/// The digest of the signed manifest that the exchange shows of a version.
-pub(super) async fn manifest_sha256(client: &Client, dataset: &str, version: i32) -> Result<Digest> {
-    let which: DatasetRef = dataset.parse().map_err(|why| Error::invalid("parents", why))?;
-    let sent = client.get(format!("{}/manifest", which.version_path(version))).send::<Envelope>().await;
-    let envelope = sent.map_err(|error| {
-        let detail = format!("the parent {dataset}@{version} has no manifest that you can see: {}", error.detail);
-        Error::new(error.kind, detail).field("parents").remedy("name a version that was listed, or one of your own")
-    })?;
-    Ok(envelope.pae_sha256())
 }
 
 enum Standing {

@@ -1,6 +1,5 @@
 //! `corpex trace`.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,6 +8,7 @@ use serde_json::json;
 use super::client::Client;
 use super::output::Out;
 use super::shards;
+use super::whole::Whole;
 use crate::compliance::{Chain, Event, ExportFormat, Trace as Traced};
 use crate::error::{Error, Kind, Result};
 use crate::types::{Instant, Page};
@@ -112,16 +112,13 @@ impl Trace {
             }
             return Ok(());
         };
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let unwritable = |error: std::io::Error| Error::invalid("out", format!("{}: {error}", file.display()));
-        let mut partial = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
+        let mut whole = Whole::begin(file)?;
         let mut bytes = 0_u64;
         while let Some(piece) = answer.chunk().await.map_err(|error| cut_off(&error))? {
-            partial.write_all(&piece).map_err(unwritable)?;
+            whole.write(&piece)?;
             bytes = bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(0));
         }
-        partial.as_file().sync_all().map_err(unwritable)?;
-        partial.persist(file).map_err(|error| unwritable(error.error))?;
+        whole.finish()?;
         out.result(&json!({ "file": file, "bytes": bytes }), || format!("{}: {bytes} bytes", file.display()))
     }
 
