@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 #
 #   docker build -t corpex .
-#   docker run --read-only --tmpfs /tmp -v corpex-data:/data -p 127.0.0.1:8080:8080 corpex
+#   docker run --read-only --tmpfs /tmp --stop-timeout 40 -v corpex-data:/data -p 127.0.0.1:8080:8080 corpex
 #
 # The container writes to /data only. With DATABASE_URL and CORPEX_S3_BUCKET set it keeps its keys and
 # rebuildable indexes there; give every instance the same keys through CORPEX_KEYS_DIR.
