@@ -22,4 +22,5 @@ CREATE TABLE audit_days (
 
 INSERT INTO audit_records (id, day, user_id, outcome, request, reason, times, recorded_at)
 SELECT id, substr(CAST(read_at AS TEXT), 1, 10), user_id, 'read', query, NULL, 1, read_at FROM audit_reads;
+-- No release has used it.
 DROP TABLE audit_reads;

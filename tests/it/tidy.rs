@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const MOST_LINES: usize = 500;
+/// The last migration of the first release: no program of a release lacks it.
+const FIRST_RELEASE: &str = "2026-11-26-000023_audit_trail";
 
 /// Every Rust file below `src`, as (path from `src/`, text).
 pub fn sources() -> Vec<(String, String)> {
@@ -162,6 +164,26 @@ fn every_module_says_what_it_is() {
 fn nothing_is_left_unfinished() {
     for word in ["TODO", "FIXME", "XXX", "unimplemented!", "#[ignore", "allow(dead_code"] {
         only_in(word, |_| false);
+    }
+}
+
+/// While a version is rolled out, instances of the one before it go on.
+#[test]
+fn what_the_release_before_uses_is_taken_away_only_by_a_migration_that_says_so() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    assert!(folder.join(FIRST_RELEASE).exists(), "there is no migration {FIRST_RELEASE}");
+    for entry in fs::read_dir(&folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.as_str() <= FIRST_RELEASE || name.contains("_drop_") {
+            continue;
+        }
+        let sql = fs::read_to_string(folder.join(&name).join("up.sql")).unwrap().to_uppercase();
+        for word in ["DROP TABLE", "DROP COLUMN", "RENAME"] {
+            assert!(
+                !sql.contains(word),
+                "migrations/{name}: {word}; expand first, and let a `_drop_` of a later release contract"
+            );
+        }
     }
 }
 
