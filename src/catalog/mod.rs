@@ -321,20 +321,20 @@ pub fn find_dataset(c: &mut Conn, handle: &str, name: &str) -> Result<Dataset> {
     queries::find_dataset(c, handle, name)?.ok_or_else(|| Error::not_found(format_args!("dataset {handle}/{name}")))
 }
 
-/// Up to `limit` versions of a dataset in the order of their numbers, whoever asks.
-///
-/// # Errors
-/// Those of the database.
-pub fn versions_of(c: &mut Conn, dataset: DatasetId, limit: i64) -> Result<Vec<Version>> {
-    Ok(queries::list_versions(c, dataset, false, 0, limit)?.into_iter().map(|(version, _)| version).collect())
-}
-
 /// Up to `limit` sealed versions of a dataset, by number and seal, newest first, whoever asks.
 ///
 /// # Errors
 /// Those of the database.
 pub fn sealed_versions(c: &mut Conn, dataset: DatasetId, limit: i64) -> Result<Vec<(i32, Seal)>> {
     Ok(queries::list_seals(c, dataset, limit)?)
+}
+
+/// Those of these versions that are sealed, by number and seal, newest first, whoever asks.
+///
+/// # Errors
+/// Those of the database.
+pub fn sealed_among(c: &mut Conn, versions: &[VersionId]) -> Result<Vec<(i32, Seal)>> {
+    Ok(queries::list_seals_among(c, versions)?)
 }
 
 /// The version of this name, whoever asks: the caller of this function authorises.

@@ -184,6 +184,16 @@ pub(super) fn list_seals(c: &mut Conn, dataset: DatasetId, limit: i64) -> QueryR
         .load(c)
 }
 
+/// The seals of those of these versions that have one, newest first.
+pub(super) fn list_seals_among(c: &mut Conn, ids: &[VersionId]) -> QueryResult<Vec<(i32, Seal)>> {
+    versions::table
+        .inner_join(seals::table)
+        .filter(versions::id.eq_any(ids))
+        .order(versions::number.desc())
+        .select((versions::number, Seal::as_select()))
+        .load(c)
+}
+
 pub(super) fn set_card(c: &mut Conn, id: VersionId, card: &str) -> QueryResult<usize> {
     let draft = versions::table.find(id).filter(versions::state.eq(VersionState::Draft));
     diesel::update(draft).set(versions::card.eq(card)).execute(c)

@@ -9,7 +9,7 @@ use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, Membership, Role};
 use crate::terms;
-use crate::types::{Instant, OrganisationId, TokenId, VersionId};
+use crate::types::{DatasetId, Instant, OrganisationId, TokenId, VersionId};
 
 /// Who may download for an organisation.
 const USERS: &[Role] = &[Role::Trader, Role::Signer, Role::Reader];
@@ -51,18 +51,18 @@ pub(super) fn affiliate(c: &mut Conn, memberships: &[Membership], entitlement: &
     identity::affiliate_among(c, &licensee, &candidates)
 }
 
-/// The licences of others to any of these versions that these organisations may use as [`affiliate`]s of the licensees, each
+/// The licences of others to versions of a dataset that these organisations may use as [`affiliate`]s of the licensees, each
 /// with the version, whatever their standing, oldest first.
 pub(super) fn of_others(
     c: &mut Conn,
     memberships: &[Membership],
-    versions: &[VersionId],
+    dataset: DatasetId,
 ) -> Result<Vec<(VersionId, Entitlement)>> {
     let vouching = identity::vouching_for(c, &verified(memberships))?;
     let is_own = |id: &OrganisationId| memberships.iter().any(|m| m.organisation_id == *id);
     let licensees: Vec<OrganisationId> = vouching.into_iter().filter(|id| !is_own(id)).collect();
     let mut found = Vec::new();
-    for (version, entitlement) in super::licences_of(c, &licensees, versions)? {
+    for (version, entitlement) in super::licences_of(c, &licensees, dataset)? {
         if terms::terms(c, entitlement.terms_id)?.document.affiliates {
             found.push((version, entitlement));
         }

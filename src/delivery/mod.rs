@@ -49,8 +49,8 @@ use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::store::{StorageKey, Store};
 use crate::text_enum;
 use crate::types::{
-    DAY, Digest, EntitlementId, Instant, Json, OrderId, OrganisationId, PageQuery, ProgrammeId, ReceiptId, StatementId,
-    TermsId, TokenId, UserId, VersionId, kind,
+    DAY, DatasetId, Digest, EntitlementId, Instant, Json, OrderId, OrganisationId, PageQuery, ProgrammeId, ReceiptId,
+    StatementId, TermsId, TokenId, UserId, VersionId, kind,
 };
 use crate::{history, terms};
 
@@ -249,24 +249,20 @@ pub fn entitlements(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<V
     Ok(queries::list_entitlements(c, &holders, page.after_id::<kind::Entitlement>()?, page.limit()? + 1)?)
 }
 
-/// The licences to any of these versions, each with the version, that the caller's organisations hold, and then those that
+/// The licences to versions of a dataset, each with the version, that the caller's organisations hold, and then those that
 /// they may use as affiliates of who does; whatever their standing, each oldest first.
-pub fn licences(c: &mut Conn, caller: &Caller, versions: &[VersionId]) -> Result<Vec<(VersionId, Entitlement)>> {
+pub fn licences(c: &mut Conn, caller: &Caller, dataset: DatasetId) -> Result<Vec<(VersionId, Entitlement)>> {
     let holders = caller.organisations();
-    let mut licences = licences_of(c, &holders, versions)?;
-    licences.extend(access::of_others(c, &caller.memberships, versions)?);
+    let mut licences = licences_of(c, &holders, dataset)?;
+    licences.extend(access::of_others(c, &caller.memberships, dataset)?);
     Ok(licences)
 }
 
-/// The licences of these organisations to any of these versions, each with the version, oldest first.
-fn licences_of(
-    c: &mut Conn,
-    holders: &[OrganisationId],
-    versions: &[VersionId],
-) -> Result<Vec<(VersionId, Entitlement)>> {
-    let bought = queries::list_entitlements_to(c, holders, versions)?;
+/// The licences of these organisations to versions of a dataset, each with the version, oldest first.
+fn licences_of(c: &mut Conn, holders: &[OrganisationId], dataset: DatasetId) -> Result<Vec<(VersionId, Entitlement)>> {
+    let bought = queries::list_entitlements_to(c, holders, dataset)?;
     let mut licences: Vec<_> = bought.into_iter().map(|licence| (licence.version_id, licence)).collect();
-    licences.extend(subscriptions::of(c, holders, versions)?);
+    licences.extend(subscriptions::of(c, holders, dataset)?);
     licences.sort_by_key(|(_, licence)| licence.id);
     Ok(licences)
 }

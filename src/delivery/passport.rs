@@ -36,7 +36,7 @@ pub fn passport(
     let mut rests_on = vetting(c, entitlement.version_id, ordered_at)?.to_vec();
     rests_on.push(terms::terms(c, entitlement.terms_id)?.statement_id);
     rests_on.extend([contract.statement_id, entitlement.statement_id]);
-    for joined in subscriptions::versions(c, &entitlement)? {
+    for (joined, _) in subscriptions::versions(c, &entitlement)? {
         if joined.version_id != entitlement.version_id {
             rests_on.extend(vetting(c, joined.version_id, joined.joined_at)?);
         }

@@ -8,10 +8,10 @@ use super::{Entitlement, EntitlementState, Receipt};
 use crate::appends;
 use crate::db::{Append as _, Conn, MultiBackend};
 use crate::market::orders::OrderState;
-use crate::schema::{entitlements, orders, receipt_batches, receipts};
+use crate::schema::{entitlements, orders, receipt_batches, receipts, versions};
 use crate::types::{
-    Digest, EntitlementId, Instant, Json, OrderId, OrganisationId, ReceiptBatchId, ReceiptId, StatementId, UserId,
-    VersionId,
+    DatasetId, Digest, EntitlementId, Instant, Json, OrderId, OrganisationId, ReceiptBatchId, ReceiptId, StatementId,
+    UserId, VersionId,
 };
 
 /// How many rows one statement inserts: PostgreSQL binds at most 65,535 values.
@@ -46,11 +46,13 @@ pub(super) fn list_entitlements(
         .load(c)
 }
 
+/// The licences of these organisations that were bought with versions of a dataset, oldest first.
 pub(super) fn list_entitlements_to(
     c: &mut Conn,
     holders: &[OrganisationId],
-    versions: &[VersionId],
+    dataset: DatasetId,
 ) -> QueryResult<Vec<Entitlement>> {
+    let versions = versions::table.filter(versions::dataset_id.eq(dataset)).select(versions::id);
     entitlements::table
         .filter(entitlements::organisation_id.eq_any(holders))
         .filter(entitlements::version_id.eq_any(versions))

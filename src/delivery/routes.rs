@@ -61,8 +61,7 @@ pub(crate) struct CoveredVersionView {
 
 fn covered(c: &mut Conn, entitlement: &Entitlement, own: i32) -> Result<Vec<CoveredVersionView>> {
     let mut views = Vec::new();
-    for covered in super::subscriptions::versions(c, entitlement)? {
-        let number = catalog::version(c, covered.version_id)?.1.number;
+    for (covered, number) in super::subscriptions::versions(c, entitlement)? {
         let (since, withdrawn_at) = (covered.joined_at, covered.withdrawn_at);
         views.push(CoveredVersionView { number, since, withdrawn_at });
     }

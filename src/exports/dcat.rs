@@ -24,8 +24,8 @@ use crate::types::{Cursor, DatasetId, PageQuery, VersionId};
 
 /// Where the catalogue is served.
 pub const PATH: &str = "/v1/catalog";
-/// The most versions of one dataset that are looked at.
-const MAX_VERSIONS: i64 = 1000;
+/// The most listings of one dataset that are looked at: those of its newest versions on the board.
+const MAX_LISTINGS: i64 = 1000;
 const THEMES: &str = "http://publications.europa.eu/resource/authority/data-theme";
 const RESTRICTED: &str = "http://publications.europa.eu/resource/authority/access-right/RESTRICTED";
 const MEDIA_TYPES: &str = "https://www.iana.org/assignments/media-types/";
@@ -143,14 +143,12 @@ struct Listed {
 
 /// A dataset and its listed versions, newest first; nothing if none is on the board any more.
 fn dataset(c: &mut Conn, public_url: &str, id: DatasetId) -> Result<Vec<Value>> {
-    let sealed = catalog::sealed_versions(c, id, MAX_VERSIONS)?;
-    let ids: Vec<VersionId> = sealed.iter().map(|(_, seal)| seal.version_id).collect();
-    let listings = market::listed(c, &ids)?;
+    let listings = market::listed_of(c, id, MAX_LISTINGS)?;
+    let ids: Vec<VersionId> = listings.iter().map(|listing| listing.version_id).collect();
     let of = |seal: &Seal| listings.iter().filter(|listing| listing.version_id == seal.version_id).cloned().collect();
-    let listed: Vec<Listed> = sealed
+    let listed: Vec<Listed> = catalog::sealed_among(c, &ids)?
         .into_iter()
         .map(|(number, seal)| Listed { number, listings: of(&seal), seal })
-        .filter(|version| !version.listings.is_empty())
         .collect();
     let Some(newest) = listed.first() else { return Ok(Vec::new()) };
     let (dataset, version) = catalog::version(c, newest.seal.version_id)?;

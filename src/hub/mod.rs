@@ -41,7 +41,7 @@ pub use lately::Lately;
 pub use readme::Readme;
 pub use refusal::Refusal;
 
-/// The most commits one repository shows.
+/// The most listings of one dataset that are looked at, and the most of its versions that are shown to insiders: the newest.
 const MAX_REVISIONS: i64 = 1000;
 /// The digits of a commit's name.
 const COMMIT_DIGITS: usize = 40;
@@ -149,19 +149,21 @@ pub fn repo(c: &mut Conn, caller: Option<&Caller>, organisation: &str, name: &st
 }
 
 fn visible(c: &mut Conn, caller: Option<&Caller>, dataset: &Dataset) -> Result<Vec<Revision>> {
-    let sealed = catalog::sealed_versions(c, dataset.id, MAX_REVISIONS)?;
-    let ids: Vec<VersionId> = sealed.iter().map(|(_, seal)| seal.version_id).collect();
-    let listed: HashSet<VersionId> = market::listed(c, &ids)?.into_iter().map(|listing| listing.version_id).collect();
-    let licences = caller.map_or(Ok(Vec::new()), |caller| delivery::licences(c, caller, &ids))?;
+    let listed = market::listed_of(c, dataset.id, MAX_REVISIONS)?;
+    let listed: HashSet<VersionId> = listed.into_iter().map(|listing| listing.version_id).collect();
+    let licences = caller.map_or(Ok(Vec::new()), |caller| delivery::licences(c, caller, dataset.id))?;
     let is_insider = catalog::is_insider(caller, dataset.organisation_id);
+    let mut shown: HashSet<VersionId> = licences.iter().map(|(version, _)| *version).chain(listed.clone()).collect();
+    if is_insider {
+        let newest = catalog::sealed_versions(c, dataset.id, MAX_REVISIONS)?;
+        shown.extend(newest.into_iter().map(|(_, seal)| seal.version_id));
+    }
+    let sealed = catalog::sealed_among(c, &shown.into_iter().collect::<Vec<_>>())?;
     let mut revisions = Vec::new();
     for (number, seal) in sealed {
         let to_this = licences.iter().filter(|(version, _)| *version == seal.version_id);
         let licences: Vec<_> = to_this.map(|(_, licence)| licence.clone()).collect();
         let is_listed = listed.contains(&seal.version_id);
-        if !(is_insider || is_listed || !licences.is_empty()) {
-            continue;
-        }
         let parts = if is_insider { Vec::new() } else { parts(&licences) };
         let commit = commit_of_parts(&seal, &parts)?;
         revisions.push(Revision { number, seal, is_listed, licences, parts, commit });

@@ -24,8 +24,6 @@ use crate::types::{
     AssessmentId, DAY, DatasetId, Digest, Instant, ListingId, OrganisationId, PageQuery, TermsId, VersionId,
 };
 
-/// The most versions of one dataset whose listings are looked up.
-pub const MAX_VERSIONS: i64 = 1000;
 /// The longest reason that somebody gives for a step of a listing, in characters: the exchange may put words before it.
 pub(super) const MAX_REASON_CHARS: usize = identity::MAX_REASON_CHARS - 100;
 /// Who may offer what an organisation publishes.
@@ -232,13 +230,9 @@ pub fn successor(c: &mut Conn, listing: &Listing) -> Result<Option<ListingId>> {
     if listing.successor_id.is_some() {
         return Ok(listing.successor_id);
     }
-    let (dataset, version) = catalog::version(c, listing.version_id)?;
-    let mut later = catalog::versions_of(c, dataset.id, MAX_VERSIONS)?;
-    later.retain(|other| other.number > version.number);
-    let ids: Vec<VersionId> = later.iter().map(|other| other.id).collect();
-    let listed = queries::list_listed(c, &ids)?;
-    let of_version = |id: VersionId| listed.iter().find(|listing| listing.version_id == id).map(|listing| listing.id);
-    Ok(later.iter().rev().find_map(|other| of_version(other.id)))
+    let (_, version) = catalog::version(c, listing.version_id)?;
+    let later = queries::list_newest_listed(c, version.dataset_id, version.number, 1)?;
+    Ok(later.first().map(|newest| newest.id))
 }
 
 /// Moves a listing on, if it is still where it was read, and states so in the log.
@@ -294,23 +288,30 @@ pub fn listed(c: &mut Conn, versions: &[VersionId]) -> Result<Vec<Listing>> {
     Ok(queries::list_listed(c, versions)?)
 }
 
+/// Up to `limit` listings on the board of a dataset, those of its newest version first.
+pub fn listed_of(c: &mut Conn, dataset: DatasetId, limit: i64) -> Result<Vec<Listing>> {
+    Ok(queries::list_newest_listed(c, dataset, 0, limit)?)
+}
+
+/// Up to `limit` listings on the board of the versions that came after this one: those after a listing, oldest first.
+pub fn listed_since(c: &mut Conn, version: &Version, after: &str, limit: i64) -> Result<Vec<ListingId>> {
+    Ok(queries::list_listed_since(c, version, after, limit)?)
+}
+
 /// Up to `limit` datasets of which a version is on the board, newest first: those older than `before`.
 pub fn listed_datasets(c: &mut Conn, before: Option<DatasetId>, limit: i64) -> Result<Vec<DatasetId>> {
     Ok(queries::list_listed_datasets(c, before, limit)?)
 }
 
-/// The versions of a dataset; none where there is no such dataset, so that strangers do not learn of drafts.
-pub fn versions_named(c: &mut Conn, organisation: &str, name: &str) -> Result<Vec<VersionId>> {
-    match catalog::find_dataset(c, organisation, name) {
-        Ok(dataset) => Ok(catalog::versions_of(c, dataset.id, MAX_VERSIONS)?.into_iter().map(|v| v.id).collect()),
+/// Listings, oldest first; those of one dataset when its organisation and name are given, and none where there is no such
+/// dataset, so that strangers do not learn of drafts.
+pub fn listings(c: &mut Conn, dataset: Option<(&str, &str)>, after: &str, limit: i64) -> Result<Vec<Listing>> {
+    let found = dataset.map(|(organisation, name)| catalog::find_dataset(c, organisation, name)).transpose();
+    match found {
+        Ok(dataset) => Ok(queries::list_listings(c, dataset.map(|dataset| dataset.id), after, limit)?),
         Err(error) if error.kind == Kind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
     }
-}
-
-/// Listings, oldest first; those of one dataset when its versions are given.
-pub fn listings(c: &mut Conn, versions: Option<&[VersionId]>, after: &str, limit: i64) -> Result<Vec<Listing>> {
-    Ok(queries::list_listings(c, versions, after, limit)?)
 }
 
 #[cfg(test)]

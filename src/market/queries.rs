@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 use super::listings::{Listing, ListingState};
+use crate::catalog::Version;
 use crate::db::Conn;
 use crate::schema::{datasets, holds, listings, versions};
 use crate::types::{DatasetId, Instant, ListingId, TakedownId, TermsId, VersionId};
@@ -26,9 +27,10 @@ pub(super) fn find_listing_of(c: &mut Conn, version: VersionId, terms: TermsId) 
         .optional()
 }
 
+/// Listings, oldest first; those of one dataset, if it is given.
 pub(super) fn list_listings(
     c: &mut Conn,
-    versions: Option<&[VersionId]>,
+    dataset: Option<DatasetId>,
     after: &str,
     limit: i64,
 ) -> QueryResult<Vec<Listing>> {
@@ -38,10 +40,22 @@ pub(super) fn list_listings(
         .limit(limit)
         .select(Listing::as_select())
         .into_boxed();
-    if let Some(versions) = versions {
+    if let Some(dataset) = dataset {
+        let versions = versions::table.filter(versions::dataset_id.eq(dataset)).select(versions::id);
         query = query.filter(listings::version_id.eq_any(versions));
     }
     query.load(c)
+}
+
+/// The listings of one version, oldest first.
+pub(super) fn list_listings_of(c: &mut Conn, version: VersionId, after: &str, limit: i64) -> QueryResult<Vec<Listing>> {
+    listings::table
+        .filter(listings::version_id.eq(version))
+        .filter(listings::id.gt(after.to_string().into_sql::<Text>()))
+        .order(listings::id)
+        .limit(limit)
+        .select(Listing::as_select())
+        .load(c)
 }
 
 /// Moves a listing to a state, unless it has left its own meanwhile, and writes what takes its place.
@@ -73,6 +87,41 @@ pub(super) fn list_listed(c: &mut Conn, versions: &[VersionId]) -> QueryResult<V
         .filter(listings::state.eq(ListingState::Listed))
         .order(listings::id)
         .select(Listing::as_select())
+        .load(c)
+}
+
+/// The listings on the board of the versions of a dataset with greater numbers, those of the newest version first.
+pub(super) fn list_newest_listed(
+    c: &mut Conn,
+    dataset: DatasetId,
+    after: i32,
+    limit: i64,
+) -> QueryResult<Vec<Listing>> {
+    listings::table
+        .inner_join(versions::table.on(versions::id.eq(listings::version_id)))
+        .filter(versions::dataset_id.eq(dataset).and(versions::number.gt(after)))
+        .filter(listings::state.eq(ListingState::Listed))
+        .order((versions::number.desc(), listings::id))
+        .limit(limit)
+        .select(Listing::as_select())
+        .load(c)
+}
+
+/// The listings on the board of the versions that came after this one, oldest listing first.
+pub(super) fn list_listed_since(
+    c: &mut Conn,
+    version: &Version,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<ListingId>> {
+    listings::table
+        .inner_join(versions::table.on(versions::id.eq(listings::version_id)))
+        .filter(versions::dataset_id.eq(version.dataset_id).and(versions::number.gt(version.number)))
+        .filter(listings::state.eq(ListingState::Listed))
+        .filter(listings::id.gt(after.to_string().into_sql::<Text>()))
+        .order(listings::id)
+        .limit(limit)
+        .select(listings::id)
         .load(c)
 }
 

@@ -108,7 +108,7 @@ pub(super) fn listings_of(c: &mut Conn, version: VersionId) -> Result<Vec<Listin
     let mut all: Vec<Listing> = Vec::new();
     loop {
         let after = all.last().map(|listing| listing.id.to_string()).unwrap_or_default();
-        let page = listings::listings(c, Some(&[version]), &after, PAGE)?;
+        let page = queries::list_listings_of(c, version, &after, PAGE)?;
         if page.is_empty() {
             return Ok(all);
         }

@@ -111,15 +111,8 @@ pub(crate) async fn list_listings(app: Data<App>, query: Query<ListingQuery>) ->
     let list = move |c: &mut Conn| {
         let page = PageQuery { cursor: query.cursor.clone(), limit: query.limit };
         let limit = page.limit()?;
-        let versions = match &query.dataset {
-            Some(dataset) => {
-                let (organisation, name) = dataset_name(dataset)?;
-                Some(listings::versions_named(c, organisation, name)?)
-            }
-            None => None,
-        };
-        let rows =
-            listings::listings(c, versions.as_deref(), page.after_id::<kind::Listing>()?, limit.saturating_add(1))?;
+        let dataset = query.dataset.as_deref().map(dataset_name).transpose()?;
+        let rows = listings::listings(c, dataset, page.after_id::<kind::Listing>()?, limit.saturating_add(1))?;
         let views = rows.into_iter().map(|row| listing_view(c, row)).collect::<Result<Vec<_>>>()?;
         Ok(Page::new(views, limit, |view| view.id.to_string()))
     };

@@ -7,6 +7,8 @@ use std::time::Duration;
 use corpex::delivery;
 use corpex::error::{Kind, Result};
 use corpex::provenance::passport::{Report, Trust, verify};
+use corpex::types::VersionId;
+use diesel::connection::SimpleConnection as _;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -54,6 +56,28 @@ impl Story {
         let offer = self.provider.list(&published, terms).await;
         self.app.drain().await;
         offer
+    }
+
+    /// So many versions more, as if they had come about long ago: drafts, or sealed.
+    async fn more_versions(&self, more: i64, sealed: bool) {
+        let now = self.app.clock.now();
+        let mut sql = String::new();
+        for number in 2..2 + more {
+            let id = VersionId::new(now);
+            sql += &format!(
+                "INSERT INTO versions (id, dataset_id, number, state, card, created_at) \
+                 SELECT '{id}', dataset_id, {number}, 'draft', card, created_at FROM versions WHERE number = 1;"
+            );
+            if sealed {
+                let same = "statement_id, manifest_sha256, shard_count, total_bytes, total_records, total_tokens, \
+                            sealed_at, generation";
+                sql += &format!(
+                    "UPDATE versions SET state = 'sealed' WHERE id = '{id}'; INSERT INTO seals (version_id, {same}) \
+                     SELECT '{id}', {same} FROM seals JOIN versions ON id = version_id WHERE number = 1;"
+                );
+            }
+        }
+        self.app.app().db.write(move |c| Ok(c.batch_execute(&sql)?)).await.unwrap();
     }
 
     async fn links(&self, version: i64, path: &str) -> Result<Value> {
@@ -170,6 +194,39 @@ async fn the_command_line_downloads_the_newest_version_of_a_subscription_or_the_
         let forged = command.args(["--server", &story.app.url, "verify", &to]).output().unwrap();
         assert!(!forged.status.success());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_very_many_versions_the_newest_joins_takes_the_place_of_the_first_and_is_shown() {
+    let story = Story::begin().await;
+    story.more_versions(1001, false).await;
+    let newest = story.list(1003, &story.offer.terms).await;
+    assert_eq!(story.covered().await, [1, 1003]);
+    story.links(1003, "data/new.jsonl").await.unwrap();
+    let late = story.app.lab("prose-lab", PRICE).await;
+    let entitlement = late.buy(&story.offer).await.unwrap();
+    story.app.drain().await;
+    let shown = late.get(format!("/v1/entitlements/{entitlement}")).await.unwrap();
+    assert_eq!(shown["versions"].as_array().unwrap().len(), 2, "{shown}");
+
+    let first = format!("/v1/listings/{}", story.offer.listing);
+    story.provider.post(format!("{first}/withdraw"), &json!({})).await.unwrap();
+    assert_eq!(story.lab.get(first).await.unwrap()["successor"], newest.listing);
+    let listed = story.lab.get("/v1/listings?dataset=poetry-house/poems").await.unwrap();
+    let listed: Vec<_> = listed["items"].as_array().unwrap().iter().map(|listing| listing["id"].clone()).collect();
+    assert_eq!(listed, [story.offer.listing.as_str(), newest.listing.as_str()]);
+    story.app.abandon().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lab_licensed_stays_its_repository_however_many_versions_came_later() {
+    let story = Story::begin().await;
+    story.provider.post(format!("/v1/listings/{}/withdraw", story.offer.listing), &json!({})).await.unwrap();
+    story.more_versions(1001, true).await;
+    let hub = HubClient::of(&story.app, &story.lab);
+    let answer = hub.get("/datasets/poetry-house/poems/resolve/v1/data/a.jsonl").await;
+    assert_eq!(answer.status, StatusCode::TEMPORARY_REDIRECT, "{answer:?}");
+    story.app.abandon().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,7 +25,7 @@ use crate::error::{Error, Kind, Result};
 use crate::jobs::{self, Job, sweep};
 use crate::keys::ExchangeKeys;
 use crate::market::{self, Listing, listings};
-use crate::types::{EntitlementId, Instant, ListingId, OrganisationId, VersionId};
+use crate::types::{DatasetId, EntitlementId, Instant, ListingId, OrganisationId, VersionId};
 use crate::{history, terms};
 
 /// What became of one version of a subscription.
@@ -72,7 +72,7 @@ pub struct CoveredVersion {
 /// Begins the subscription of a licence that was just granted, if its terms are those of one, with the version that it was
 /// bought with.
 pub(super) fn begin(c: &mut Conn, entitlement: &Entitlement, listing_id: ListingId, now: Instant) -> Result<()> {
-    if !terms::is_subscription(&terms::terms(c, entitlement.terms_id)?.document) {
+    if !is_one(c, entitlement)? {
         return Ok(());
     }
     let (entitlement_id, version_id) = (entitlement.id, entitlement.version_id);
@@ -86,44 +86,42 @@ pub(super) fn begin(c: &mut Conn, entitlement: &Entitlement, listing_id: Listing
 
 /// Extends a subscription to what is on the board, and newer than what it was bought with.
 pub async fn catch_up(app: &App, id: EntitlementId) -> Result<()> {
-    let (keys, now) = (app.keys.clone(), app.clock.now());
-    let look = move |c: &mut Conn| {
+    let list = move |c: &mut Conn, after: &str, _: Instant| {
         let bought = super::entitlement_of(c, id)?.version_id;
-        let (dataset, own) = catalog::version(c, bought)?;
-        let mut newer = catalog::versions_of(c, dataset.id, listings::MAX_VERSIONS)?;
-        newer.retain(|version| version.number > own.number);
-        let newer: Vec<VersionId> = newer.into_iter().map(|version| version.id).collect();
-        for listing in market::listed(c, &newer)? {
-            join(c, &keys, id, listing.id, now)?;
-        }
-        Ok(())
+        let (_, own) = catalog::version(c, bought)?;
+        market::listed_since(c, &own, after, sweep::PAGE)
     };
-    app.db.write(look).await
+    join_each(app, list, |listing| (id, listing)).await
 }
 
 /// Extends the subscriptions that run to the version of a listing that came on the board.
 pub async fn extend(app: &App, id: ListingId) -> Result<()> {
-    let older = app.db.read(move |c| older_versions(c, id)).await?;
-    let mut after = String::new();
-    loop {
-        let (older, from, now) = (older.clone(), after, app.clock.now());
-        let list = move |c: &mut Conn| Ok(queries::list_running(c, &older, now, &from, sweep::PAGE)?);
-        let page = app.db.read(list).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = last.to_string();
-        for subscription in page {
-            let (keys, now) = (app.keys.clone(), app.clock.now());
-            app.db.write(move |c| join(c, &keys, subscription, id, now)).await?;
-        }
-    }
+    let list = move |c: &mut Conn, after: &str, now: Instant| {
+        let listing = listings::listing(c, id)?;
+        let (_, version) = catalog::version(c, listing.version_id)?;
+        Ok(queries::list_running(c, &version, now, after, sweep::PAGE)?)
+    };
+    join_each(app, list, |subscription| (subscription, id)).await
 }
 
-/// The versions before the one of a listing.
-fn older_versions(c: &mut Conn, id: ListingId) -> Result<Vec<VersionId>> {
-    let listing = listings::listing(c, id)?;
-    let (dataset, version) = catalog::version(c, listing.version_id)?;
-    let versions = catalog::versions_of(c, dataset.id, listings::MAX_VERSIONS)?;
-    Ok(versions.into_iter().filter(|other| other.number < version.number).map(|other| other.id).collect())
+/// Extends the subscription of each pair to its listing, each in a transaction of its own. `list` gives a page of identifiers
+/// that sort after a key, in order, and `pair` says for which subscription and listing one stands.
+async fn join_each<T, L>(app: &App, list: L, pair: impl Fn(T) -> (EntitlementId, ListingId)) -> Result<()>
+where
+    T: Display + Send + 'static,
+    L: Fn(&mut Conn, &str, Instant) -> Result<Vec<T>> + Clone + Send + 'static,
+{
+    let mut after = String::new();
+    loop {
+        let (list, from, now) = (list.clone(), after, app.clock.now());
+        let page = app.db.read(move |c| list(c, &from, now)).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.to_string();
+        for (subscription, listing) in page.into_iter().map(&pair) {
+            let (keys, now) = (app.keys.clone(), app.clock.now());
+            app.db.write(move |c| join(c, &keys, subscription, listing, now)).await?;
+        }
+    }
 }
 
 /// Extends a subscription to the version of a listing, if the one runs, the other is on the board, and they fit; and does so
@@ -209,34 +207,34 @@ pub(super) fn require_covered(
 /// The version of this number and since when a licence covers or covered it, whatever its standing; of the version that it
 /// was bought with, if it never covered that one. Callers authorise.
 pub fn licensed_version(c: &mut Conn, entitlement: &Entitlement, number: i32) -> Result<(Dataset, Version, Instant)> {
-    let (dataset, own) = catalog::version(c, entitlement.version_id)?;
-    for covered in versions(c, entitlement)? {
-        let (_, version) = catalog::version(c, covered.version_id)?;
-        if version.number == number {
-            return Ok((dataset, version, covered.joined_at));
-        }
-    }
-    Ok((dataset, own, entitlement.granted_at))
+    let covered = queries::find_numbered(c, entitlement.id, number)?;
+    let (id, since) = covered
+        .map_or((entitlement.version_id, entitlement.granted_at), |covered| (covered.version_id, covered.joined_at));
+    let (dataset, version) = catalog::version(c, id)?;
+    Ok((dataset, version, since))
 }
 
 /// Whether a licence is a subscription.
 pub(super) fn is_one(c: &mut Conn, entitlement: &Entitlement) -> Result<bool> {
-    Ok(queries::find_version(c, entitlement.id, entitlement.version_id)?.is_some())
+    Ok(terms::is_subscription(&terms::terms(c, entitlement.terms_id)?.document))
 }
 
-/// The versions that a subscription covers or covered, by when they joined; none for any other licence.
-pub(super) fn versions(c: &mut Conn, entitlement: &Entitlement) -> Result<Vec<CoveredVersion>> {
-    Ok(queries::list_versions(c, entitlement.id, listings::MAX_VERSIONS)?)
+/// The versions that a subscription covers or covered, with their numbers, by when they joined; none for any other licence.
+pub(super) fn versions(c: &mut Conn, entitlement: &Entitlement) -> Result<Vec<(CoveredVersion, i32)>> {
+    match is_one(c, entitlement)? {
+        true => Ok(queries::list_versions(c, entitlement.id)?),
+        false => Ok(Vec::new()),
+    }
 }
 
-/// The subscriptions of these organisations that cover any of these versions beside the one that they were bought with,
+/// The subscriptions of these organisations that cover versions of a dataset beside the one that they were bought with,
 /// whatever their standing, oldest first; each with that version.
 pub(super) fn of(
     c: &mut Conn,
     holders: &[OrganisationId],
-    wanted: &[VersionId],
+    dataset: DatasetId,
 ) -> Result<Vec<(VersionId, Entitlement)>> {
-    Ok(queries::list_covering(c, holders, wanted)?)
+    Ok(queries::list_covering(c, holders, dataset)?)
 }
 
 /// The subscriptions that cover or covered a version, oldest first, after one of them.

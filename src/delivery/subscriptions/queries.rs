@@ -4,10 +4,11 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 use super::CoveredVersion;
+use crate::catalog::Version;
 use crate::db::Conn;
 use crate::delivery::{Entitlement, EntitlementState};
-use crate::schema::{entitlements, subscription_versions as versions};
-use crate::types::{EntitlementId, Instant, OrganisationId, VersionId};
+use crate::schema::{entitlements, subscription_versions as versions, versions as catalogue};
+use crate::types::{DatasetId, EntitlementId, Instant, OrganisationId, VersionId};
 
 pub(super) fn insert_version(c: &mut Conn, version: &CoveredVersion) -> QueryResult<usize> {
     diesel::insert_into(versions::table).values(version).execute(c)
@@ -17,27 +18,38 @@ pub(super) fn find_version(c: &mut Conn, id: EntitlementId, version: VersionId) 
     versions::table.find((id, version)).select(CoveredVersion::as_select()).first(c).optional()
 }
 
-/// By when they joined.
-pub(super) fn list_versions(c: &mut Conn, id: EntitlementId, limit: i64) -> QueryResult<Vec<CoveredVersion>> {
+pub(super) fn find_numbered(c: &mut Conn, id: EntitlementId, number: i32) -> QueryResult<Option<CoveredVersion>> {
     versions::table
+        .inner_join(catalogue::table.on(catalogue::id.eq(versions::version_id)))
+        .filter(versions::entitlement_id.eq(id))
+        .filter(catalogue::number.eq(number))
+        .select(CoveredVersion::as_select())
+        .first(c)
+        .optional()
+}
+
+/// With their numbers, by when they joined.
+pub(super) fn list_versions(c: &mut Conn, id: EntitlementId) -> QueryResult<Vec<(CoveredVersion, i32)>> {
+    versions::table
+        .inner_join(catalogue::table.on(catalogue::id.eq(versions::version_id)))
         .filter(versions::entitlement_id.eq(id))
         .order((versions::joined_at, versions::version_id))
-        .limit(limit)
-        .select(CoveredVersion::as_select())
+        .select((CoveredVersion::as_select(), catalogue::number))
         .load(c)
 }
 
-/// The subscriptions that were bought with any of these versions, and whose term runs.
+/// The subscriptions that were bought with versions that came before this one, and whose term runs.
 pub(super) fn list_running(
     c: &mut Conn,
-    bought: &[VersionId],
+    version: &Version,
     now: Instant,
     after: &str,
     limit: i64,
 ) -> QueryResult<Vec<EntitlementId>> {
+    let older = catalogue::dataset_id.eq(version.dataset_id).and(catalogue::number.lt(version.number));
     versions::table
         .inner_join(entitlements::table)
-        .filter(versions::version_id.eq_any(bought))
+        .filter(versions::version_id.eq_any(catalogue::table.filter(older).select(catalogue::id)))
         .filter(versions::version_id.eq(entitlements::version_id))
         .filter(entitlements::state.eq_any([EntitlementState::Active, EntitlementState::Suspended]))
         .filter(entitlements::expires_at.gt(now))
@@ -57,8 +69,9 @@ pub(super) fn set_withdrawn(c: &mut Conn, id: EntitlementId, version: VersionId,
 pub(super) fn list_covering(
     c: &mut Conn,
     holders: &[OrganisationId],
-    wanted: &[VersionId],
+    dataset: DatasetId,
 ) -> QueryResult<Vec<(VersionId, Entitlement)>> {
+    let wanted = catalogue::table.filter(catalogue::dataset_id.eq(dataset)).select(catalogue::id);
     versions::table
         .inner_join(entitlements::table)
         .filter(entitlements::organisation_id.eq_any(holders))
