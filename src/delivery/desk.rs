@@ -22,6 +22,8 @@ use crate::types::{Clock, Digest, EntitlementId, Instant, ReceiptBatchId, TokenI
 const QUEUE: usize = 1024;
 /// The most requests in one group.
 const GROUP: usize = 256;
+/// A group with so many receipts takes no more requests: together they are fewer than this and [`MAX_LINKS`](super::MAX_LINKS).
+const FULL: usize = 1000;
 /// How many files of unfinished deliveries are remembered at most; then all are forgotten.
 const MOST_REMEMBERED: usize = 100_000;
 
@@ -30,10 +32,13 @@ pub type Delivered = Planned;
 
 type Answer = oneshot::Sender<Result<()>>;
 
+/// Receipts that are to be recorded together, or not at all.
+type Request<R = Written> = (Vec<R>, Answer);
+
 /// Commits receipts in groups. Cheap to clone.
 #[derive(Clone)]
 pub struct ReceiptDesk {
-    requests: mpsc::Sender<(Vec<Written>, Answer)>,
+    requests: mpsc::Sender<Request>,
 }
 
 /// A receipt that is ready to be recorded.
@@ -59,13 +64,12 @@ impl Written {
 impl ReceiptDesk {
     /// Opens a desk; it closes when every clone of it is gone.
     pub fn open(db: Db, keys: Arc<ExchangeKeys>, clock: Clock) -> Self {
-        let (requests, mut waiting) = mpsc::channel::<(Vec<Written>, Answer)>(QUEUE);
+        let (requests, mut waiting) = mpsc::channel(QUEUE);
         let name: Arc<str> = uuid::Uuid::now_v7().to_string().into();
         tokio::spawn(async move {
-            let mut group = Vec::with_capacity(GROUP);
             let mut unfinished = Unfinished::default();
-            while waiting.recv_many(&mut group, GROUP).await > 0 {
-                commit_group(&db, (&keys, &name), clock.now(), std::mem::take(&mut group), &mut unfinished).await;
+            while let Some(group) = next_group(&mut waiting).await {
+                commit_group(&db, (&keys, &name), clock.now(), group, &mut unfinished).await;
             }
         });
         Self { requests }
@@ -80,6 +84,18 @@ impl ReceiptDesk {
         answered.await.map_err(|_| Error::new(Kind::Unavailable, "the exchange is stopping"))??;
         Ok(planned)
     }
+}
+
+/// The requests that wait, once one does, as far as they make a group; none when no more will come.
+async fn next_group<R>(waiting: &mut mpsc::Receiver<Request<R>>) -> Option<Vec<Request<R>>> {
+    let first = waiting.recv().await?;
+    let (mut receipts, mut group) = (first.0.len(), vec![first]);
+    while group.len() < GROUP && receipts < FULL {
+        let Ok(next) = waiting.try_recv() else { break };
+        receipts = receipts.saturating_add(next.0.len());
+        group.push(next);
+    }
+    Some(group)
 }
 
 /// The files, of a version each, that are on record of licences whose delivery was found unfinished with them: another
@@ -117,7 +133,7 @@ async fn commit_group(
     db: &Db,
     (keys, desk): (&Arc<ExchangeKeys>, &Arc<str>),
     now: Instant,
-    group: Vec<(Vec<Written>, Answer)>,
+    group: Vec<Request>,
     unfinished: &mut Unfinished,
 ) {
     let (requests, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
@@ -242,4 +258,33 @@ fn note_progress(c: &mut Conn, entitlement: &Entitlement, now: Instant) -> Resul
     }
     market::mark_delivered(c, entitlement.order_id, now)?;
     Ok(Progress::Finished)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many receipts each group has of requests for so many, which all wait.
+    async fn groups(requests: &[usize]) -> Vec<Vec<usize>> {
+        let (asked, mut waiting) = mpsc::channel(QUEUE);
+        for receipts in requests {
+            asked.send((vec![(); *receipts], oneshot::channel().0)).await.unwrap();
+        }
+        drop(asked);
+        let mut groups = Vec::new();
+        while let Some(group) = next_group(&mut waiting).await {
+            groups.push(group.iter().map(|(receipts, _)| receipts.len()).collect());
+        }
+        groups
+    }
+
+    #[tokio::test]
+    async fn a_group_is_closed_by_its_receipts_as_well_as_by_its_requests() {
+        assert_eq!(
+            groups(&[1000, 1, 998, 1, 1, 1000, 1000]).await,
+            [vec![1000], vec![1, 998, 1], vec![1, 1000], vec![1000]]
+        );
+        assert_eq!(groups(&[1; 300]).await.iter().map(Vec::len).collect::<Vec<_>>(), [256, 44]);
+        assert_eq!(groups(&[]).await, Vec::<Vec<usize>>::new());
+    }
 }

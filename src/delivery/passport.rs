@@ -131,8 +131,7 @@ fn deliveries(c: &mut Conn, id: EntitlementId, statements: &mut Vec<PassportStat
 }
 
 fn batch_leaves(c: &mut Conn, id: ReceiptBatchId) -> Result<Vec<crate::types::Digest>> {
-    let receipts = queries::list_batch(c, id)?;
-    receipts.iter().map(|row| Ok(tree::leaf_hash(canonical_json(&row.document.0)?))).collect()
+    Ok(queries::list_batch(c, id)?.iter().map(tree::leaf_hash).collect())
 }
 
 /// The organisations' keys that signed the statements, with when each was good. The statements that registered

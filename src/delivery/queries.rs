@@ -227,12 +227,9 @@ pub(super) fn list_receipts(
         .load(c)
 }
 
-pub(super) fn list_batch(c: &mut Conn, id: ReceiptBatchId) -> QueryResult<Vec<StoredReceipt>> {
-    receipts::table
-        .filter(receipts::batch_id.eq(id))
-        .order(receipts::batch_index)
-        .select(StoredReceipt::as_select())
-        .load(c)
+/// The documents of a batch, in order: they are written, and read, as their leaves are hashed.
+pub(super) fn list_batch(c: &mut Conn, id: ReceiptBatchId) -> QueryResult<Vec<String>> {
+    receipts::table.filter(receipts::batch_id.eq(id)).order(receipts::batch_index).select(receipts::document).load(c)
 }
 
 pub(super) fn find_batch_statement(c: &mut Conn, id: ReceiptBatchId) -> QueryResult<StatementId> {
