@@ -46,6 +46,7 @@ mod writes;
 pub use conn::{Conn, MultiBackend};
 pub use facts::fact;
 use facts::{AtHand, Facts, Memory};
+use gather::Gathered;
 pub use gather::{Append, append, flush, load_once};
 pub use guards::{APPEND_ONLY, KEPT_A_WHILE, LIVES};
 use pool::ConnPool;
@@ -143,7 +144,7 @@ impl Db {
             let _within = span.enter();
             let mut conn = db.readers.begin(begin_read)?;
             let _at_hand = AtHand::new(&db.facts, Memory::Learns);
-            finish(&mut conn, work)
+            finish_read(&mut conn, work)
         })
         .await
     }
@@ -163,7 +164,7 @@ impl Db {
                 Some(conn) => conn,
                 None => db.readers.begin(begin_read)?,
             };
-            finish(&mut conn, work)
+            finish_read(&mut conn, work)
         })
         .await
     }
@@ -323,8 +324,8 @@ fn begin_read(conn: &mut Conn) -> Result<()> {
 type Manager = <Conn as Connection>::TransactionManager;
 
 #[allow(clippy::disallowed_methods)] // as above
-fn finish<T>(conn: &mut Conn, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
-    match outcome_of(work(conn)) {
+fn finish_read<T>(conn: &mut Conn, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+    match outcome_of(Gathered::of_reads().within(|| work(conn))) {
         Ok(value) => Manager::commit_transaction(conn).map(|()| value).map_err(Error::from),
         Err(error) => {
             roll_back(conn);

@@ -405,7 +405,11 @@ pub fn seal_of(c: &mut Conn, id: VersionId) -> Result<Seal> {
 /// `NotFound`.
 pub fn shard(c: &mut Conn, version: VersionId, path: &str) -> Result<Shard> {
     let found = if path.contains('\0') { None } else { queries::find_shard(c, version, path)? };
-    found.ok_or_else(|| Error::not_found(format_args!("shard {path:?}")))
+    found.ok_or_else(|| no_shard(path))
+}
+
+fn no_shard(path: &str) -> Error {
+    Error::not_found(format_args!("shard {path:?}"))
 }
 
 /// Up to `limit` shards of a version whose paths sort after `after`, in the database's order of text: a manifest is
@@ -415,16 +419,6 @@ pub fn shard(c: &mut Conn, version: VersionId, path: &str) -> Result<Shard> {
 /// Those of the database.
 pub fn shards(c: &mut Conn, version: VersionId, after: &str, limit: i64) -> Result<Vec<Shard>> {
     Ok(queries::list_shards(c, version, after, limit)?)
-}
-
-/// Where the bytes of an object lie.
-///
-/// # Errors
-/// `NotFound`.
-pub fn storage_key_of(c: &mut Conn, object_id: ObjectId) -> Result<StorageKey> {
-    queries::find_object(c, object_id)?
-        .map(|object| object.storage_key)
-        .ok_or_else(|| Error::not_found(format_args!("object {object_id}")))
 }
 
 /// Every place where these bytes are a shard, oldest version first; at most 1,000.

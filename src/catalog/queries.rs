@@ -256,6 +256,20 @@ pub(super) fn list_stored_shards(
         .load(c)
 }
 
+/// The shards of a version at these paths, each with where its bytes lie.
+pub(super) fn list_stored_shards_at(
+    c: &mut Conn,
+    version: VersionId,
+    paths: &[&str],
+) -> QueryResult<Vec<(Shard, StorageKey)>> {
+    shards::table
+        .inner_join(objects::table)
+        .filter(shards::version_id.eq(version))
+        .filter(shards::path.eq_any(paths))
+        .select((Shard::as_select(), objects::storage_key))
+        .load(c)
+}
+
 /// What the shards of some versions are, by version and media type.
 pub(super) fn list_media(c: &mut Conn, versions: &[VersionId]) -> QueryResult<Vec<Media>> {
     type Row = (VersionId, String, i64, i64, Option<String>, Option<Digest>);

@@ -1,11 +1,29 @@
-//! What is on record of the stored objects, for those who read them back.
+//! What is on record of the stored objects, for those who link to them or read them back.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::{StoredObject, queries, uploads};
+use super::{Shard, StoredObject, no_shard, queries, uploads};
 use crate::db::Conn;
 use crate::error::Result;
 use crate::store::StorageKey;
+use crate::types::VersionId;
+
+/// Paths that are looked up at a time.
+const PATHS: usize = 500;
+
+/// The shards of a version at these paths, in their order, each with where its bytes lie, whoever asks.
+///
+/// # Errors
+/// `NotFound`, naming the first path at which there is none.
+pub fn stored_shards(c: &mut Conn, version: VersionId, paths: &[String]) -> Result<Vec<(Shard, StorageKey)>> {
+    let mut found = HashMap::new();
+    for paths in paths.chunks(PATHS) {
+        let paths: Vec<&str> = paths.iter().map(String::as_str).filter(|path| !path.contains('\0')).collect();
+        let stored = queries::list_stored_shards_at(c, version, &paths)?;
+        found.extend(stored.into_iter().map(|stored| (stored.0.path.clone(), stored)));
+    }
+    paths.iter().map(|path| found.get(path).cloned().ok_or_else(|| no_shard(path))).collect()
+}
 
 /// Up to `limit` objects whose identifiers sort after `after`, oldest first.
 ///

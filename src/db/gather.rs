@@ -3,7 +3,7 @@
 //! Trades of one moment append to the same tables, and look at the same listing, assessment and keys.
 //! [`Db::write_gathered`](super::Db::write_gathered) is for work that only appends rows, and swaps balances that it compared.
 //! In a group of such writes the rows that [`append`] is given wait, and are inserted together before the commit; and what
-//! [`load_once`] is asked for is loaded once. Everywhere else both act at once.
+//! [`load_once`] is asked for is loaded once, as it is over the snapshot of a read. Everywhere else both act at once.
 //!
 //! A gathered write does not see the rows that wait. It may look for such a row only by a key that the table holds once: if
 //! two writes of a group cannot both stand (one quote, bought twice), the table refuses the second, and the group begins
@@ -105,9 +105,17 @@ impl Gathered {
         Self { only_loads: true, ..Self::default() }
     }
 
-    /// Runs a gathered write, and keeps what it appends and loads.
+    /// Runs a read or a gathered write, and keeps what it appends and loads. Of one that panics nothing is left to the thread,
+    /// which goes on to other transactions.
     pub(super) fn within<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        struct Forgets;
+        impl Drop for Forgets {
+            fn drop(&mut self) {
+                GATHERED.set(None);
+            }
+        }
         GATHERED.set(Some(std::mem::take(self)));
+        let _forgets = Forgets;
         let done = work();
         *self = GATHERED.take().unwrap_or_default();
         debug_assert!(self.astray.is_none(), "a gathered write asked for rows that may wait: {:?}", self.astray);
@@ -174,7 +182,8 @@ pub fn append<R: Append>(c: &mut Conn, row: R) -> QueryResult<()> {
     alone.map_or(Ok(()), |row| R::insert(std::slice::from_ref(&row), c).map(drop))
 }
 
-/// What `load` finds, asked for once by the gathered writes of a transaction that name the same `key` and type.
+/// What `load` finds, asked for once by the gathered writes of a transaction, or over the snapshot of a read, under the same
+/// `key` and type.
 ///
 /// # Errors
 /// Those of `load`.

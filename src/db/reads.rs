@@ -171,6 +171,35 @@ mod tests {
         assert_eq!(asked.load(Ordering::Relaxed), 1);
     }
 
+    /// One blocking thread does everything.
+    fn on_one_thread<T>(story: impl Future<Output = T>) -> T {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().max_blocking_threads(1).build().unwrap().block_on(story)
+    }
+
+    #[test]
+    fn a_read_asks_once_for_what_it_needs_again_and_leaves_nothing_behind() {
+        on_one_thread(async {
+            let (_folder, db) = numbers().await;
+            let once = |c: &mut Conn| load_once(c, "numbers", count);
+            let twice = db.read(move |c| {
+                once(c)?;
+                load_once(c, "numbers", |_| Err::<i64, _>(Error::internal("this was asked for before")))
+            });
+            assert_eq!(twice.await.unwrap(), 0);
+            let panics = db.read(move |c| -> Result<()> {
+                once(c)?;
+                panic!("unlucky")
+            });
+            assert_eq!(panics.await.unwrap_err().kind, Kind::Internal);
+            let counted = db.write(move |c| {
+                c.batch_execute("INSERT INTO numbers VALUES (1)")?;
+                once(c)
+            });
+            assert_eq!(counted.await.unwrap(), 1, "a write on the same thread remembers no read");
+        });
+    }
+
     #[tokio::test]
     async fn one_that_fails_or_panics_or_would_write_takes_no_other_with_it() {
         let (_folder, db) = numbers().await;

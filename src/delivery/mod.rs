@@ -288,8 +288,7 @@ pub fn plan(
     }
     let (dataset, version) = subscriptions::require_covered(c, &entitlement, number)?;
     let dataset = dataset.full_name();
-    let planned = |path: &String| {
-        let shard = catalog::shard(c, version.id, path)?;
+    let planned = |(shard, storage_key): (Shard, StorageKey)| {
         require_covered(&entitlement, &shard)?;
         let receipt = Receipt {
             v: 1,
@@ -305,10 +304,10 @@ pub fn plan(
             size_bytes: shard.size_bytes,
             issued_at: now,
         };
-        let storage_key = catalog::storage_key_of(c, shard.object_id)?;
         Ok(Planned { receipt, shard, storage_key, warning: None })
     };
-    let mut planned: Vec<Planned> = paths.iter().map(planned).collect::<Result<_>>()?;
+    let stored = catalog::stored::stored_shards(c, version.id, paths)?;
+    let mut planned: Vec<Planned> = stored.into_iter().map(planned).collect::<Result<_>>()?;
     if let Some(warning) = usage::warning(c, &entitlement, version.id, &planned, now)? {
         planned.iter_mut().for_each(|one| one.warning = Some(warning.clone()));
     }

@@ -55,12 +55,12 @@ pub(crate) struct ListingView {
 }
 
 fn listing_view(c: &mut Conn, listing: Listing) -> Result<ListingView> {
-    let (dataset, version) = catalog::version(c, listing.version_id)?;
+    let version = catalog::name_of(c, listing.version_id)?;
     let document = terms::terms(c, listing.terms_id)?.document;
     let measure = catalog::seal_of(c, listing.version_id)?.measure();
     Ok(ListingView {
         id: listing.id,
-        dataset: dataset.full_name(),
+        dataset: version.dataset,
         version: version.number,
         terms_id: listing.terms_id,
         price: terms::price(&document, &measure)?,

@@ -100,9 +100,9 @@ fn view(c: &mut Conn, model: Model, sight: Sight) -> Result<ModelView> {
 fn view_with_versions(c: &mut Conn, (model, sight, used): (Model, Sight, Vec<TrainedOn>)) -> Result<ModelWithVersions> {
     let mut trained_on = Vec::with_capacity(used.len());
     for one in used {
-        let (dataset, version) = catalog::version(c, one.version_id)?;
+        let version = catalog::name_of(c, one.version_id)?;
         let entitlement = one.entitlement_id.filter(|_| sight == Sight::Whole);
-        trained_on.push(TrainedOnView { dataset: dataset.full_name(), version: version.number, entitlement });
+        trained_on.push(TrainedOnView { dataset: version.dataset, version: version.number, entitlement });
     }
     let envelope = match sight {
         Sight::Whole => Some(provenance::statement(c, model.statement_id)?.envelope),

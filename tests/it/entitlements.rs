@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use corpex::db::Conn;
 use corpex::delivery::{self, trades};
 use corpex::error::{Kind, Result};
 use corpex::identity::{self, Caller, Membership, Role, Scope};
@@ -9,7 +10,7 @@ use corpex::provenance::passport::{Report, Trust, verify};
 use corpex::types::EntitlementId;
 use serde_json::{Value, json};
 
-use crate::support::{Actor, TestApp, terms};
+use crate::support::{Actor, TestApp, counted, refused, terms};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -38,6 +39,27 @@ impl Story {
 
     async fn change(&self, who: &Actor, step: &str, reason: &str) -> Result<Value> {
         who.effect(format!("/v1/entitlements/{}/{step}", self.entitlement), &json!({ "reason": reason })).await
+    }
+
+    /// The lab's administrator, with no more rights than a reader of its.
+    async fn reader(&self) -> Caller {
+        let user_id = self.lab.get("/v1/me").await.unwrap()["user_id"].as_str().unwrap().parse().unwrap();
+        let find = |c: &mut Conn| identity::find_organisation(c, "verse-lab");
+        let organisation = self.app.app().db.read(find).await.unwrap();
+        let membership = Membership {
+            organisation_id: organisation.id,
+            handle: organisation.handle,
+            role: Role::Reader,
+            verified: true,
+        };
+        Caller {
+            user_id,
+            email: "admin@verse-lab.test".to_string(),
+            platform_role: None,
+            scope: Scope::Write,
+            token_id: None,
+            memberships: vec![membership],
+        }
     }
 
     async fn download(&self) -> Result<Value> {
@@ -194,26 +216,9 @@ async fn a_passport_tells_that_the_licence_was_revoked_and_still_proves_what_was
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_was_planned_before_the_revocation_does_not_leave_after_it() {
     let story = Story::licensed_for_a_day().await;
-    let user_id = story.lab.get("/v1/me").await.unwrap()["user_id"].as_str().unwrap().parse().unwrap();
-    let (id, now): (EntitlementId, _) = (story.entitlement.parse().unwrap(), story.app.clock.now());
-    let plan = move |c: &mut corpex::db::Conn| {
-        let organisation = identity::find_organisation(c, "verse-lab")?;
-        let membership = Membership {
-            organisation_id: organisation.id,
-            handle: organisation.handle,
-            role: Role::Reader,
-            verified: true,
-        };
-        let caller = Caller {
-            user_id,
-            email: "admin@verse-lab.test".to_string(),
-            platform_role: None,
-            scope: Scope::Write,
-            token_id: None,
-            memberships: vec![membership],
-        };
-        delivery::plan(c, &caller, id, (None, &["data/a.jsonl".to_string()]), now)
-    };
+    let (caller, now) = (story.reader().await, story.app.clock.now());
+    let id: EntitlementId = story.entitlement.parse().unwrap();
+    let plan = move |c: &mut Conn| delivery::plan(c, &caller, id, (None, &["data/a.jsonl".to_string()]), now);
     let planned = story.app.app().db.read(plan).await.unwrap();
     story.change(&story.app.operator, "revocation", "a court ordered it").await.unwrap();
     let refused = story.app.app().receipts.record(planned).await.unwrap_err();
@@ -221,4 +226,25 @@ async fn a_link_that_was_planned_before_the_revocation_does_not_leave_after_it()
     assert!(refused.detail.contains("is revoked"), "{refused}");
     let receipts = story.app.app().db.read(move |c| delivery::receipts_of(c, id, "", 10)).await.unwrap();
     assert!(receipts.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_to_many_shards_take_no_more_questions_than_a_link_to_one() {
+    let story = Story::licensed_for_a_day().await;
+    let (caller, now) = (story.reader().await, story.app.clock.now());
+    let id: EntitlementId = story.entitlement.parse().unwrap();
+    let questions = async |paths: &[&str]| {
+        let (caller, paths) = (caller.clone(), paths.iter().map(|path| path.to_string()).collect::<Vec<_>>());
+        let wanted = paths.clone();
+        let plan = move |c: &mut Conn| delivery::plan(c, &caller, id, (None, &wanted), now);
+        let (planned, questions) = counted(&story.app.app().db, plan).await;
+        assert_eq!(planned.iter().map(|one| one.shard.path.clone()).collect::<Vec<_>>(), paths);
+        questions
+    };
+    questions(&["data/a.jsonl"]).await; // what never changes is remembered
+    let one = questions(&["data/a.jsonl"]).await;
+    assert_eq!(questions(&["data/b.jsonl", "data/a.jsonl", "data/b.jsonl"]).await, one);
+    let missing = story.lab.links(&story.entitlement, &["data/a.jsonl", "data/c.jsonl", "a\0b"]).await;
+    let missing = refused(missing, Kind::NotFound, None);
+    assert!(missing.detail.contains("data/c.jsonl"), "{missing}");
 }

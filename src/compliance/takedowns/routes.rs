@@ -62,7 +62,7 @@ pub(crate) struct TakedownView {
 }
 
 fn takedown_view(c: &mut Conn, caller: &Caller, case: Takedown) -> Result<TakedownView> {
-    let (dataset, version) = catalog::version(c, case.version_id)?;
+    let version = catalog::name_of(c, case.version_id)?;
     let answer_due_at = super::answer_due(c, &case)?;
     let reason = history::last(c, case.id)?.map(|step| step.reason).unwrap_or_default();
     let history = if caller.is_compliance() { Some(history::list(c, case.id)?) } else { None };
@@ -70,7 +70,7 @@ fn takedown_view(c: &mut Conn, caller: &Caller, case: Takedown) -> Result<Takedo
     let claim = case.claim.0;
     Ok(TakedownView {
         id: case.id,
-        dataset: dataset.full_name(),
+        dataset: version.dataset,
         version: version.number,
         state: case.state,
         reason,
@@ -322,14 +322,14 @@ pub(crate) struct RecallView {
 fn recall_view(c: &mut Conn, recall: Recall) -> Result<RecallView> {
     let version = recalls::recalled_version(c, &recall)?;
     let manifest_sha256 = catalog::seal_of(c, version)?.manifest_sha256;
-    let (dataset, version) = catalog::version(c, version)?;
+    let version = catalog::name_of(c, version)?;
     Ok(RecallView {
         organisation: identity::organisation(c, recall.organisation_id)?.handle,
         history: history::list(c, recall.id)?,
         id: recall.id,
         takedown_id: recall.takedown_id,
         entitlement_id: recall.entitlement_id,
-        dataset: dataset.full_name(),
+        dataset: version.dataset,
         version: version.number,
         manifest_sha256,
         state: recall.state,

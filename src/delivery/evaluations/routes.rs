@@ -42,11 +42,11 @@ pub(crate) struct EvaluationView {
 }
 
 fn view(c: &mut Conn, evaluation: Evaluation) -> Result<EvaluationView> {
-    let (dataset, version) = catalog::version(c, evaluation.version_id)?;
+    let version = catalog::name_of(c, evaluation.version_id)?;
     Ok(EvaluationView {
         id: evaluation.id,
         listing_id: evaluation.listing_id,
-        dataset: dataset.full_name(),
+        dataset: version.dataset,
         version: version.number,
         organisation: identity::organisation(c, evaluation.organisation_id)?.handle,
         terms_id: evaluation.terms_id,

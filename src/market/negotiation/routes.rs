@@ -61,14 +61,14 @@ pub(crate) struct NegotiationView {
 
 fn view(c: &mut Conn, negotiation: Negotiation) -> Result<NegotiationView> {
     let listing = listings::listing(c, negotiation.listing_id)?;
-    let (dataset, version) = catalog::version(c, listing.version_id)?;
+    let version = catalog::name_of(c, listing.version_id)?;
     let offer = negotiation.offer_document.0;
     let declared = negotiation.permitted_use.zip(negotiation.purpose);
     let termination = negotiation.termination_code.zip(negotiation.termination_reason);
     Ok(NegotiationView {
         id: negotiation.id,
         listing_id: negotiation.listing_id,
-        dataset: dataset.full_name(),
+        dataset: version.dataset,
         version: version.number,
         provider: offer.provider,
         buyer: offer.buyer,

@@ -57,11 +57,11 @@ pub(crate) struct OfferView {
 
 fn view(c: &mut Conn, offer: Offer) -> Result<OfferView> {
     let listing = listings::listing(c, offer.listing_id)?;
-    let (dataset, version) = catalog::version(c, listing.version_id)?;
+    let version = catalog::name_of(c, listing.version_id)?;
     Ok(OfferView {
         id: offer.id,
         listing_id: offer.listing_id,
-        dataset: dataset.full_name(),
+        dataset: version.dataset,
         version: version.number,
         provider: identity::organisation(c, offer.provider_id)?.handle,
         buyer: identity::organisation(c, offer.buyer_id)?.handle,

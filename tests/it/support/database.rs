@@ -1,11 +1,12 @@
 //! Where one test keeps its rows and objects.
 
-use std::sync::{Mutex, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use corpex::config::Config;
 use corpex::db::{Conn, Db};
-use diesel::connection::SimpleConnection as _;
+use corpex::error::Result;
+use diesel::connection::{InstrumentationEvent, SimpleConnection as _};
 use diesel::{Connection as _, PgConnection};
 
 /// How many connections each exchange keeps open at most.
@@ -67,6 +68,35 @@ impl Drop for TestDatabase {
             }
         }
     }
+}
+
+/// The statements that are sent on a connection, from when it is [watched](watch) on.
+pub type Statements = Arc<Mutex<Vec<String>>>;
+
+/// Takes down every statement of a connection, for as long as it is open.
+pub fn watch(c: &mut Conn) -> Statements {
+    let seen = Statements::default();
+    let noted = seen.clone();
+    c.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+        if let InstrumentationEvent::StartQuery { query, .. } = event {
+            noted.lock().unwrap().push(query.to_string());
+        }
+    });
+    seen
+}
+
+/// What is read over one snapshot, and with how many statements.
+pub async fn counted<T: Send + 'static>(
+    db: &Db,
+    work: impl FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+) -> (T, usize) {
+    let read = move |c: &mut Conn| {
+        let statements = watch(c);
+        let outcome = work(c)?;
+        let sent = statements.lock().unwrap().len();
+        Ok((outcome, sent))
+    };
+    db.read(read).await.unwrap()
 }
 
 /// What is asked for, with so many writes in it that all come while the database is busy, and so are done in one group.
