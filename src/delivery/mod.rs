@@ -269,7 +269,7 @@ fn licences_of(c: &mut Conn, holders: &[OrganisationId], dataset: DatasetId) -> 
 
 /// The receipts under an entitlement, oldest first. Callers authorise.
 pub fn receipts_of(c: &mut Conn, entitlement_id: EntitlementId, after: &str, limit: i64) -> Result<Vec<Receipt>> {
-    Ok(queries::list_receipts(c, entitlement_id, after, limit)?.into_iter().map(|row| row.document.0).collect())
+    Ok(queries::list_receipts(c, entitlement_id, after, limit)?.into_iter().map(|receipt| receipt.0).collect())
 }
 
 /// Decides which links a caller gets to a version that a licence covers, the one that it was bought with where no number is

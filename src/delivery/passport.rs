@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use super::{Receipt, queries, subscriptions};
+use super::{queries, subscriptions};
 use crate::catalog;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
@@ -12,12 +12,14 @@ use crate::keys::ExchangeKeys;
 use crate::provenance::passport::{Delivery, Passport, PassportKey, PassportStatement};
 use crate::provenance::policy::Witness;
 use crate::provenance::{self, StatementKind, exchange_keys, proofs, tree};
-use crate::signing::{Bytes, canonical_json};
+use crate::signing::Bytes;
 use crate::types::{EntitlementId, Instant, PageQuery, ReceiptBatchId, StatementId, VersionId};
 use crate::{assessment, market, terms};
 
-/// Receipts, or statements, read at a time.
+/// Statements read at a time.
 const PAGE: i64 = 1000;
+/// Receipts read at a time.
+const RECEIPTS: usize = 1000;
 
 /// Issues the passport of one of the caller's licences.
 ///
@@ -92,21 +94,13 @@ fn logged(c: &mut Conn, id: StatementId) -> Result<PassportStatement> {
 }
 
 /// The first receipt of each shard under the licence, with its path in its batch; the batches' statements are added
-/// to `statements`. Later links to the same bytes prove nothing more, and there may be any number of them.
+/// to `statements`. Later links to the same bytes prove nothing more, and there may be any number of them: they are not read.
 fn deliveries(c: &mut Conn, id: EntitlementId, statements: &mut Vec<PassportStatement>) -> Result<Vec<Delivery>> {
     let mut batches: HashMap<ReceiptBatchId, (u32, Vec<crate::types::Digest>)> = HashMap::new();
     let mut deliveries = Vec::new();
-    let mut shards = HashSet::new();
-    let mut after = String::new();
-    loop {
-        let page = queries::list_receipts(c, id, &after, PAGE)?;
-        let Some(last) = page.last() else { return Ok(deliveries) };
-        after = last.document.0.receipt.to_string();
-        for row in page {
-            let Receipt { version, path, .. } = &row.document.0;
-            if !shards.insert((*version, path.clone())) {
-                continue;
-            }
+    let first = queries::list_first_receipts(c, id)?;
+    for page in first.chunks(RECEIPTS) {
+        for row in queries::list_receipts_by_id(c, page)? {
             let (batch, leaves) = match batches.entry(row.batch_id) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => {
@@ -120,7 +114,7 @@ fn deliveries(c: &mut Conn, id: EntitlementId, statements: &mut Vec<PassportStat
             let wrong = |_| Error::internal("a receipt batch is bounded");
             let index = usize::try_from(row.batch_index).map_err(wrong)?;
             deliveries.push(Delivery {
-                receipt: Bytes(canonical_json(&row.document.0)?),
+                receipt: Bytes(row.document.into_bytes()),
                 batch: *batch,
                 leaf_index: u32::try_from(row.batch_index).map_err(wrong)?,
                 tree_size: u32::try_from(leaves.len()).map_err(wrong)?,
@@ -128,6 +122,7 @@ fn deliveries(c: &mut Conn, id: EntitlementId, statements: &mut Vec<PassportStat
             });
         }
     }
+    Ok(deliveries)
 }
 
 fn batch_leaves(c: &mut Conn, id: ReceiptBatchId) -> Result<Vec<crate::types::Digest>> {

@@ -1,6 +1,6 @@
 //! The `entitlements`, `receipts` and `receipt_batches` tables.
 
-use diesel::dsl::count;
+use diesel::dsl::{count, min};
 use diesel::prelude::*;
 
 use super::desk::Written;
@@ -204,27 +204,46 @@ pub(super) fn insert_receipts(
     rows.chunks(ROWS).try_for_each(|rows| ReceiptRow::insert(rows, c).map(drop))
 }
 
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = receipts, check_for_backend(MultiBackend))]
-pub(super) struct StoredReceipt {
-    pub(super) batch_id: ReceiptBatchId,
-    pub(super) batch_index: i32,
-    pub(super) document: Json<Receipt>,
-}
-
+/// The receipts under an entitlement, oldest first.
 pub(super) fn list_receipts(
     c: &mut Conn,
     id: EntitlementId,
     after: &str,
     limit: i64,
-) -> QueryResult<Vec<StoredReceipt>> {
+) -> QueryResult<Vec<Json<Receipt>>> {
     receipts::table
         .filter(receipts::entitlement_id.eq(id))
         .filter(receipts::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
         .order(receipts::id)
         .limit(limit)
-        .select(StoredReceipt::as_select())
+        .select(receipts::document)
         .load(c)
+}
+
+/// The first receipt of each shard under an entitlement, oldest first.
+pub(super) fn list_first_receipts(c: &mut Conn, id: EntitlementId) -> QueryResult<Vec<ReceiptId>> {
+    let first: Vec<Option<ReceiptId>> = receipts::table
+        .filter(receipts::entitlement_id.eq(id))
+        .group_by((receipts::version_id, receipts::path))
+        .select(min(receipts::id))
+        .load(c)?;
+    let mut first: Vec<ReceiptId> = first.into_iter().flatten().collect();
+    first.sort_unstable();
+    Ok(first)
+}
+
+/// A receipt and its place in its batch.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = receipts, check_for_backend(MultiBackend))]
+pub(super) struct StoredReceipt {
+    pub(super) batch_id: ReceiptBatchId,
+    pub(super) batch_index: i32,
+    pub(super) document: String,
+}
+
+/// These receipts, oldest first.
+pub(super) fn list_receipts_by_id(c: &mut Conn, ids: &[ReceiptId]) -> QueryResult<Vec<StoredReceipt>> {
+    receipts::table.filter(receipts::id.eq_any(ids)).order(receipts::id).select(StoredReceipt::as_select()).load(c)
 }
 
 /// The documents of a batch, in order: they are written, and read, as their leaves are hashed.

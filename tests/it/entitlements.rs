@@ -10,7 +10,7 @@ use corpex::provenance::passport::{Report, Trust, verify};
 use corpex::types::EntitlementId;
 use serde_json::{Value, json};
 
-use crate::support::{Actor, TestApp, counted, refused, terms};
+use crate::support::{Actor, TestApp, counted, refused, terms, watch};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -247,4 +247,40 @@ async fn links_to_many_shards_take_no_more_questions_than_a_link_to_one() {
     let missing = story.lab.links(&story.entitlement, &["data/a.jsonl", "data/c.jsonl", "a\0b"]).await;
     let missing = refused(missing, Kind::NotFound, None);
     assert!(missing.detail.contains("data/c.jsonl"), "{missing}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passport_takes_no_more_questions_however_often_the_same_shard_was_fetched() {
+    let story = Story::licensed_for_a_day().await;
+    let id: EntitlementId = story.entitlement.parse().unwrap();
+    let caller = story.reader().await;
+    let questions = async || {
+        story.app.sequenced().await;
+        let (caller, keys, app) = (caller.clone(), story.app.app().keys.clone(), story.app.app());
+        let passport = move |c: &mut Conn| delivery::passport(c, &caller, &keys, "exchange.test/log", &[], id);
+        counted(&app.db, passport).await.1
+    };
+    story.download().await.unwrap();
+    questions().await; // what never changes is remembered
+    let once = questions().await;
+    for _ in 0..3 {
+        story.lab.links(&story.entitlement, &["data/a.jsonl"; 1000]).await.unwrap();
+    }
+    assert_eq!(questions().await, once);
+    assert_eq!(story.verified().await.deliveries.len(), 1);
+}
+
+/// Only where one connection writes: on SQLite.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_files_that_were_fetched_are_not_counted_again_with_each_of_them() {
+    let story = Story::licensed_for_a_day().await;
+    if story.app.app().config.database_url.is_some() {
+        return;
+    }
+    let statements = story.app.app().db.write(|c| Ok(watch(c))).await.unwrap();
+    let counts = || statements.lock().unwrap().iter().filter(|sql| sql.contains("DISTINCT `receipts`.`path`")).count();
+    story.download().await.unwrap();
+    assert_eq!((counts(), story.order().await["state"].clone()), (0, json!("delivering")));
+    story.lab.links(&story.entitlement, &["data/b.jsonl"]).await.unwrap();
+    assert_eq!((counts(), story.order().await["state"].clone()), (1, json!("delivered")));
 }

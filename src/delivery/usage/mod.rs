@@ -176,6 +176,12 @@ pub(super) fn count(
     Ok(())
 }
 
+/// How many downloads were counted of what a licence was bought with: at least as many as there are different shards in its
+/// receipts, for each shard counts on the day of its first.
+pub(super) fn shards_of(c: &mut Conn, licence: &Entitlement) -> Result<i64> {
+    Ok(queries::sum_shards(c, licence.id, licence.version_id)?)
+}
+
 /// Which of these shards were counted on a day already.
 fn counted(
     c: &mut Conn,

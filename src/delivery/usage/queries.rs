@@ -78,6 +78,15 @@ pub(super) fn sum_since(c: &mut Conn, licence: EntitlementId, version: VersionId
         .first(c)
 }
 
+/// How many shards of a version were downloaded under a licence, each once a day.
+pub(super) fn sum_shards(c: &mut Conn, licence: EntitlementId, version: VersionId) -> QueryResult<i64> {
+    downloads::table
+        .filter(downloads::entitlement_id.eq(licence))
+        .filter(downloads::version_id.eq(version))
+        .select(sql::<BigInt>("CAST(COALESCE(SUM(downloads.shards), 0) AS BIGINT)"))
+        .first(c)
+}
+
 pub(super) fn is_told(c: &mut Conn, licence: EntitlementId, version: VersionId, since: &str) -> QueryResult<bool> {
     let told = download_excesses::table
         .filter(download_excesses::entitlement_id.eq(licence))
