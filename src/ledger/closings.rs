@@ -69,7 +69,7 @@ fn is_closed_now_and_then(account: &Account) -> bool {
 /// # Errors
 /// Those of the database.
 pub async fn close_accounts(app: &App) -> Result<()> {
-    let list = |c: &mut Conn, after: &str, _: Instant| Ok(queries::list_closed_accounts(c, after, sweep::PAGE)?);
+    let list = |c: &mut Conn, after: &str, _: Instant| Ok(queries::list_due_accounts(c, STEP, after, sweep::PAGE)?);
     sweep::each(&app.db, &app.clock, "an account to be closed", list, close).await
 }
 
@@ -190,6 +190,24 @@ pub(super) mod tests {
             post(c, TransactionKind::Withdrawal, "one fen more", &lines, now())
         };
         assert_eq!(db.write(too_much).await.unwrap_err().kind, Kind::InsufficientFunds);
+    }
+
+    #[tokio::test]
+    async fn an_account_is_due_once_enough_was_posted_to_it_and_not_again_before_as_much_was() {
+        let (_folder, db, payable) = after_sales(STEP - 1).await;
+        db.write(move |c| {
+            let due = |c: &mut Conn| queries::list_due_accounts(c, STEP, "", 10);
+            let account = account_of(c, payable);
+            assert_eq!(due(c)?, []);
+            settle(c, payable, "one more", now().plus(Duration::from_secs(86_400)))?;
+            assert_eq!(due(c)?, [account.id]);
+            assert_eq!(queries::list_due_accounts(c, STEP, &account.id.to_string(), 10)?, []);
+            close(c, account.id, now())?;
+            assert_eq!(due(c)?, []);
+            Ok(())
+        })
+        .await
+        .unwrap();
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Bool, Text};
 
 use super::SUM;
 use crate::db::Conn;
@@ -80,6 +80,28 @@ pub(in crate::ledger) fn find_posting_number(
         .select(postings::id)
         .first(c)
         .optional()
+}
+
+/// The accounts that are closed now and then, by identifier, to which so much was posted since each was last closed.
+pub(in crate::ledger) fn list_due_accounts(
+    c: &mut Conn,
+    postings: i64,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<AccountId>> {
+    let since = "EXISTS (SELECT 1 FROM ledger_postings posting WHERE posting.account_id = ledger_accounts.id \
+                 AND posting.id > COALESCE((SELECT MAX(closing.last_posting_id) FROM ledger_closings closing \
+                                            WHERE closing.account_id = ledger_accounts.id), '') \
+                 ORDER BY posting.id LIMIT 1 OFFSET ";
+    accounts::table
+        .filter(accounts::organisation_id.is_not_null())
+        .filter(accounts::gated_balance_minor.is_null())
+        .filter(accounts::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(sql::<Bool>(since).bind::<BigInt, _>(postings.saturating_sub(1)).sql(")"))
+        .order(accounts::id)
+        .limit(limit)
+        .select(accounts::id)
+        .load(c)
 }
 
 /// The accounts that are closed now and then, by identifier.
