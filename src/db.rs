@@ -7,7 +7,8 @@
 //!   wait at the same time share one commit (see `db/writes.rs`), and one that met a conflict is repeated. Closures
 //!   are therefore `Fn`, and free of side effects.
 //! - A read sees one snapshot and cannot write; small reads that many make share one ([`Db::read_shared`]). What decides
-//!   nothing may be read from a copy that lags behind ([`Db::read_catalogue`]).
+//!   nothing may be read from a copy that lags behind ([`Db::read_catalogue`]). Who asks how the database is waits for nobody
+//!   who works with it ([`Db::check`]).
 //! - What never changes is remembered ([`fact`]).
 //! - Writes that only append do it together ([`append`], [`Db::write_gathered`]).
 //! - Text compares by its bytes on both, whatever collation a PostgreSQL was set up with.
@@ -30,6 +31,7 @@ use diesel::connection::{
 use diesel::migration::{MigrationSource, MigrationVersion};
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use tokio::runtime::Handle;
 
 use crate::error::{Error, Result};
 use crate::failpoints::{self, Site};
@@ -62,6 +64,10 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 #[derive(Clone)]
 pub struct Db {
     readers: ConnPool,
+    /// One connection, for those who ask how the database is.
+    checks: ConnPool,
+    /// Where they are answered: the threads of who asks may all wait for a connection.
+    home: Handle,
     /// Of a copy that follows this database.
     catalogue: Option<ConnPool>,
     reader: Arc<Reader>,
@@ -73,10 +79,13 @@ impl Db {
     /// Opens `postgres://…`, or the SQLite file of any other name, and checks that it can be used.
     ///
     /// The schema is not touched; see [`Db::migrate`].
+    ///
+    /// # Errors
+    /// `Unavailable`, when it cannot be; `Internal` outside of a runtime of Tokio.
     pub fn open(url: &str, pool_size: u32) -> Result<Self> {
         if is_postgres(url) {
             let pool = ConnPool::of_postgres(url, pool_size)?;
-            return Ok(Self::over(pool.clone(), pool, true));
+            return Self::over(pool.clone(), pool, true);
         }
         if url.contains("://") {
             // Not repeated here: it may hold a password.
@@ -84,7 +93,7 @@ impl Db {
                 .remedy("give postgres://… or the path of an SQLite file"));
         }
         let (readers, writers) = ConnPool::of_sqlite(url, pool_size)?;
-        Ok(Self::over(readers, writers, false))
+        Self::over(readers, writers, false)
     }
 
     /// The same database, with a copy that follows it at `url`. The copy need not answer yet.
@@ -97,11 +106,13 @@ impl Db {
     }
 
     /// `is_shared` says whether other processes may write at the same moment.
-    fn over(readers: ConnPool, writers: ConnPool, is_shared: bool) -> Self {
+    fn over(readers: ConnPool, writers: ConnPool, is_shared: bool) -> Result<Self> {
+        let home = Handle::try_current()
+            .map_err(|error| Error::internal("a database is opened in a runtime of Tokio").because(error))?;
         let facts = Arc::<Facts>::default();
         let reader = Arc::new(Reader::new(readers.clone(), facts.clone()));
         let writer = Arc::new(Writer::new(writers, is_shared, facts.clone()));
-        Self { readers, catalogue: None, reader, writer, facts }
+        Ok(Self { checks: readers.aside()?, readers, home, catalogue: None, reader, writer, facts })
     }
 
     /// Brings the schema up to date and draws the guards of its tables, on a connection of its own, whose statements take as
@@ -176,6 +187,18 @@ impl Db {
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
         self.reader.read(work).await
+    }
+
+    /// As [`Db::read`], for who asks how the database is: it waits for no connection and for no thread that others work with, so
+    /// that a busy database is not taken for one that is away.
+    pub async fn check<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    {
+        let checks = self.checks.clone();
+        let checked = self.home.spawn_blocking(move || finish(&mut *checks.begin(begin_read)?, work));
+        checked.await.map_err(|error| Error::internal("database work panicked").because(error))?
     }
 
     /// Runs `work` as one serialisable transaction: all of it is durable when this returns `Ok`, none of it otherwise.
@@ -406,6 +429,27 @@ mod tests {
         let again =
             |c: &mut Conn| Ok(diesel::connection::SimpleConnection::batch_execute(c, "CREATE TABLE half (a TEXT)")?);
         db.write(again).await.unwrap();
+    }
+
+    #[test]
+    fn a_check_waits_for_no_connection_and_no_thread_that_others_work_with() {
+        use tokio::runtime::Builder;
+        let (folder, home) = (tempfile::tempdir().unwrap(), Builder::new_current_thread().build().unwrap());
+        let file = folder.path().join("db.sqlite3").display().to_string();
+        let db = home.block_on(async { Db::open(&file, 1) }).unwrap();
+        let of_a_server = Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let ((begin, begun), (release, released)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel::<()>());
+        of_a_server.block_on(async {
+            let busy = db.clone();
+            let works = move |_: &mut Conn| Ok(begin.send(()).is_ok() && released.recv().is_ok());
+            let busy = tokio::spawn(async move { busy.read(works).await });
+            while begun.try_recv().is_err() {
+                tokio::task::yield_now().await;
+            }
+            db.check(|_| Ok(())).await.unwrap();
+            release.send(()).unwrap();
+            assert!(busy.await.unwrap().unwrap());
+        });
     }
 
     #[test]

@@ -65,6 +65,11 @@ impl ConnPool {
         Ok((Self::open(Source::SqliteReader(file.to_string()), readers)?, writers))
     }
 
+    /// One more connection to the same, which nobody else in this pool waits for. It is made when it is needed.
+    pub(super) fn aside(&self) -> Result<Self> {
+        Self::build(self.source.clone(), 1).map_err(cannot_be_opened)
+    }
+
     /// Connections to what must be there now.
     fn open(source: Source, size: u32) -> Result<Self> {
         let opened = Self::build(source, size).map_err(cannot_be_opened)?;

@@ -10,9 +10,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::db::Conn;
 use crate::error::{Error, Kind, Problem, Result};
 use crate::events::dispatch;
-use crate::provenance::sequencer;
+use crate::provenance::sequencer::{self, LogStatus};
 use crate::{app, jobs};
 
 /// What is said of what is well.
@@ -53,35 +54,51 @@ pub(crate) async fn get_health() -> &'static str {
     (status = 503, body = Readiness, description = "something it needs is missing")))]
 #[get("/readyz")]
 pub(crate) async fn get_readiness(app: Data<App>) -> HttpResponse {
-    let now = app.clock.now();
-    let database = verdict(app.db.read(|c| jobs::count(c).map(drop)));
-    let store = verdict(app.store.check());
-    let sequencer = verdict(app.db.read(move |c| sequencer::check(c, WAIT_LIMIT, now)));
-    let dispatcher = verdict(app.db.read(move |c| dispatch::check(c, WAIT_LIMIT, now)));
-    let (database, store, sequencer, dispatcher) = tokio::join!(database, store, sequencer, dispatcher);
-    let instance = if app.stopping.is_cancelled() { "stopping" } else { OK }.to_string();
-    let can_log = sequencer.failed != Some(Kind::Unverified);
-    let is_ready = instance == OK && database.failed.is_none() && can_log;
-    let [database, store, sequencer, dispatcher] = [database, store, sequencer, dispatcher].map(|verdict| verdict.said);
+    let (store, work) = tokio::join!(in_time(app.store.check()), work(&app));
+    let (database, sequencer, dispatcher) = match work {
+        Ok(Work { sequencer, dispatcher, .. }) => (Ok(()), sequencer, dispatcher),
+        Err(error) => (Err(error.for_another()), Err(error.for_another()), Err(error)),
+    };
+    let is_stopping = app.stopping.is_cancelled();
+    let can_log = !sequencer.as_ref().is_err_and(|error| error.kind == Kind::Unverified);
+    let is_ready = !is_stopping && database.is_ok() && can_log;
+    let instance = if is_stopping { "stopping" } else { OK }.to_string();
+    let [database, store, sequencer, dispatcher] = [database, store, sequencer, dispatcher].map(said);
     let checked = Readiness { instance, database, store, sequencer, dispatcher };
     if is_ready { HttpResponse::Ok().json(checked) } else { HttpResponse::ServiceUnavailable().json(checked) }
 }
 
-/// What is said of a part, and how it failed if it did.
-struct Verdict {
-    said: String,
-    failed: Option<Kind>,
+/// What is said of a part.
+fn said(checked: Result<()>) -> String {
+    checked.err().map_or_else(|| OK.to_string(), |error| error.to_string())
 }
 
-async fn verdict(check: impl Future<Output = Result<()>>) -> Verdict {
-    match tokio::time::timeout(CHECK_LIMIT, check).await {
-        Ok(Ok(())) => Verdict { said: OK.to_string(), failed: None },
-        Ok(Err(error)) => Verdict { said: error.to_string(), failed: Some(error.kind) },
-        Err(_) => {
-            let said = format!("no answer within {} seconds", CHECK_LIMIT.as_secs());
-            Verdict { said, failed: Some(Kind::Unavailable) }
-        }
-    }
+/// What a check gives, unless it takes too long.
+async fn in_time<T>(check: impl Future<Output = Result<T>>) -> Result<T> {
+    let too_late = || Error::new(Kind::Unavailable, format!("no answer within {} seconds", CHECK_LIMIT.as_secs()));
+    tokio::time::timeout(CHECK_LIMIT, check).await.unwrap_or_else(|_| Err(too_late()))
+}
+
+/// What the database says of the work of the exchange: how much there is, and whether somebody does it.
+struct Work {
+    jobs: jobs::Count,
+    log: LogStatus,
+    sequencer: Result<()>,
+    dispatcher: Result<()>,
+}
+
+/// Fails when the database does not answer in time.
+async fn work(app: &App) -> Result<Work> {
+    let now = app.clock.now();
+    let look = move |c: &mut Conn| {
+        Ok(Work {
+            jobs: jobs::count(c)?,
+            log: sequencer::status(c)?,
+            sequencer: sequencer::check(c, WAIT_LIMIT, now),
+            dispatcher: dispatch::check(c, WAIT_LIMIT, now),
+        })
+    };
+    in_time(app.db.check(look)).await
 }
 
 /// Reports counters and gauges to Prometheus. What is counted in the database stays as it was while that is away
@@ -90,21 +107,16 @@ async fn verdict(check: impl Future<Output = Result<()>>) -> Verdict {
     (status = 200, description = "metrics in Prometheus text format", body = String, content_type = "text/plain")))]
 #[get("/metrics")]
 pub(crate) async fn get_metrics(app: Data<App>) -> Result<HttpResponse> {
-    let now = app.clock.now();
-    let counted = app.db.read(move |c| {
-        let stuck = [sequencer::check(c, WAIT_LIMIT, now).is_err(), dispatch::check(c, WAIT_LIMIT, now).is_err()];
-        Ok((jobs::count(c)?, sequencer::status(c)?, stuck))
-    });
-    let counted = counted.await;
-    app.metrics.set("database_reached", i64::from(counted.is_ok()));
-    app.metrics.set("store_reached", i64::from(verdict(app.store.check()).await.failed.is_none()));
-    if let Ok((jobs, log, [sequencer_stuck, dispatcher_stuck])) = counted {
+    let (store, work) = tokio::join!(in_time(app.store.check()), work(&app));
+    app.metrics.set("database_reached", i64::from(work.is_ok()));
+    app.metrics.set("store_reached", i64::from(store.is_ok()));
+    if let Ok(Work { jobs, log, sequencer, dispatcher }) = work {
         app.metrics.set("jobs_live", jobs.live);
         app.metrics.set("jobs_dead", jobs.dead);
         app.metrics.set("log_tree_size", gauge(log.tree_size.unwrap_or(0)));
         app.metrics.set("log_queued", gauge(log.queued));
-        app.metrics.set("sequencer_stuck", i64::from(sequencer_stuck));
-        app.metrics.set("dispatcher_stuck", i64::from(dispatcher_stuck));
+        app.metrics.set("sequencer_stuck", i64::from(sequencer.is_err()));
+        app.metrics.set("dispatcher_stuck", i64::from(dispatcher.is_err()));
     }
     app.metrics.set("database_retries", gauge(app.db.retries()));
     app.metrics.set("database_writes_waiting", i64::try_from(app.db.waiting()).unwrap_or(i64::MAX));

@@ -2,6 +2,7 @@
 //! served, and when it is back everything goes on, with nothing lost and nothing done twice.
 
 use std::path::Path;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -183,6 +184,47 @@ async fn a_database_without_a_free_connection_is_used_over_those_there_are() {
     wire.becomes(State::Slow);
     lab.buy(&offer).await.unwrap();
     wire.becomes(State::Whole);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_falls_silent_is_told_of_before_who_asks_goes_away() {
+    let Some((app, wire)) = with_a_distant_database().await else { return };
+    let anyone = Impatient { url: app.url.clone(), token: String::new() };
+    ready_again(&anyone).await;
+    wire.becomes(State::Silent);
+    let (ready, metrics) = tokio::join!(anyone.get("/readyz"), anyone.get("/metrics"));
+    wire.becomes(State::Whole);
+    let said: Value = serde_json::from_str(&ready.body).unwrap();
+    assert_eq!(
+        (ready.status, &said["database"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!("no answer within 2 seconds")),
+        "{said}"
+    );
+    assert_eq!(metrics.status, StatusCode::OK, "{}", metrics.body);
+    assert!(metrics.body.contains(r#"corpex_state{of="database_reached"} 0"#), "{}", metrics.body);
+    ready_again(&anyone).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_whose_connections_are_all_in_use_is_ready_all_the_same() {
+    let app = TestApp::start_with(|config| config.no_worker = true).await;
+    let anyone = Impatient { url: app.url.clone(), token: String::new() };
+    let connections = app.app().config.database_connections;
+    let in_use = Arc::new(Barrier::new(usize::try_from(connections).unwrap() + 1));
+    let working: Vec<_> = (0..connections)
+        .map(|_| {
+            let (db, in_use) = (app.app().db.clone(), in_use.clone());
+            tokio::spawn(async move { db.read(move |_| Ok([in_use.wait(), in_use.wait()])).await })
+        })
+        .collect();
+    in_use.wait();
+    let (ready, metrics) = (anyone.get("/readyz").await, anyone.get("/metrics").await);
+    in_use.wait();
+    for work in working {
+        work.await.unwrap().unwrap();
+    }
+    assert_eq!(ready.status, StatusCode::OK, "{}", ready.body);
+    assert!(metrics.body.contains(r#"corpex_state{of="database_reached"} 1"#), "{}", metrics.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]
