@@ -1,25 +1,29 @@
 //! What surrounds every handler: the request's span, deadline and headers, and how unreadable input is refused.
 
+use std::io;
 use std::time::{Duration, Instant as Stopwatch};
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::error::{JsonPayloadError, PathError, QueryPayloadError};
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::error::{InternalError, JsonPayloadError, PathError, PayloadError, QueryPayloadError};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::web::{self, Data, JsonConfig, PathConfig, PayloadConfig, QueryConfig, ServiceConfig};
+use actix_web::web::{self, Data, JsonConfig, PathConfig, Payload, PayloadConfig, QueryConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Responder};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
 use serde::Serialize;
 use tracing::Instrument as _;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{App, payload};
-use crate::config::{MAX_JSON_BYTES, MAX_SMALL_SHARD_BYTES};
+use crate::config::{CLIENT_TIMEOUT, MAX_JSON_BYTES, MAX_SMALL_SHARD_BYTES};
 use crate::error::{Error, Kind};
 use crate::identity::{self, Denials};
 use crate::types::{Cursor, Page};
 
-/// A handler that has not answered by then is given up.
+/// A handler that has not answered by then is given up, and one that waits for its body a little before.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// The same for those that carry file bytes: a body that trickles in may not hold its place for ever.
 const BYTES_DEADLINE: Duration = Duration::from_secs(60 * 60);
@@ -31,33 +35,62 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 ///
 /// The span holds the route's pattern, never the query: signed URLs carry their signature there.
 pub(super) async fn envelop<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, payload::Answer>>, actix_web::Error> {
+    let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_string());
+    let carries_bytes = route.starts_with("/objects/") || route.contains("/shards/");
+    within(if carries_bytes { BYTES_DEADLINE } else { DEADLINE }, route, request, next).await
+}
+
+async fn within<B: MessageBody + 'static>(
+    limit: Duration,
+    route: String,
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, payload::Answer>>, actix_web::Error> {
     let id = uuid::Uuid::now_v7().simple().to_string();
     let method = request.method().clone();
-    let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_string());
-    let carries_bytes = route.starts_with("/objects/") || route.contains("/shards/");
     let metrics = request.app_data::<Data<App>>().map(|app| app.metrics.clone());
     let span = tracing::info_span!("request", id, %method, route);
     let started = Stopwatch::now();
-    let limit = if carries_bytes { BYTES_DEADLINE } else { DEADLINE };
-    // Whoever sends it is refused by the handler, and not with everything else that was too slow.
-    let unread = payload::hold(&mut request, limit.mul_f32(0.9));
+    // Whoever sends it too slowly is refused by the handler, and not given up with what is too slow here.
+    let body = payload::hold(&mut request, limit.mul_f32(0.9));
     let answered = async {
-        tokio::time::timeout(limit, next.call(request)).await.unwrap_or_else(|_| {
-            Err(Error::new(Kind::Timeout, format!("no answer within {} seconds", limit.as_secs())).into())
-        })
+        let given_up = |_| Err(given_up(&method, limit).into());
+        tokio::time::timeout(limit, next.call(request)).await.unwrap_or_else(given_up)
     };
-    let mut response = answered.instrument(span.clone()).await?;
-    let status = response.status();
-    note_denial(&response, &route);
-    if let Some(metrics) = metrics {
-        metrics.request(method.as_str(), &route, status.as_u16(), started.elapsed());
+    let answered = answered.instrument(span.clone()).await;
+    let seal = |status: StatusCode, headers: &mut HeaderMap| {
+        if let Some(metrics) = metrics {
+            metrics.request(method.as_str(), &route, status.as_u16(), started.elapsed());
+        }
+        tracing::info!(status = status.as_u16(), micros = started.elapsed().as_micros(), "answered");
+        set_headers(headers, &id, route.starts_with("/docs/"));
+    };
+    span.in_scope(|| match answered {
+        Ok(mut response) => {
+            note_denial(&response, &route);
+            seal(response.status(), response.headers_mut());
+            Ok(response.map_body(|_, answer| payload::until_answered(body, answer)))
+        }
+        Err(error) => {
+            let mut response = error.error_response();
+            seal(response.status(), response.headers_mut());
+            let response = response.map_body(|_, answer| payload::until_answered(body, answer)).map_into_boxed_body();
+            Err(InternalError::from_response(error, response).into())
+        }
+    })
+}
+
+/// That a handler did not answer in time. What it changes may still be done.
+fn given_up(method: &Method, limit: Duration) -> Error {
+    let detail = format!("no answer within {} seconds", limit.as_secs());
+    match method.is_safe() {
+        true => Error::new(Kind::Unavailable, detail).remedy("try again in a few seconds"),
+        false => Error::new(Kind::OutcomeUnknown, format!("{detail}: this may have been done"))
+            .remedy("look whether it was; a request with an Idempotency-Key may be sent again as it was"),
     }
-    span.in_scope(|| tracing::info!(status = status.as_u16(), micros = started.elapsed().as_micros(), "answered"));
-    set_headers(response.headers_mut(), &id, route.starts_with("/docs/"));
-    Ok(payload::until_answered(unread, response))
 }
 
 /// Counts a refusal that belongs in the audit trail.
@@ -76,7 +109,7 @@ const DOCS_POLICY: &str =
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
-fn set_headers(headers: &mut header::HeaderMap, id: &str, is_docs: bool) {
+fn set_headers(headers: &mut HeaderMap, id: &str, is_docs: bool) {
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
     }
@@ -153,7 +186,32 @@ pub(crate) fn unreadable(error: JsonPayloadError) -> Error {
         JsonPayloadError::ContentType => Error::new(Kind::UnsupportedMediaType, "the body is not declared as JSON")
             .remedy("send Content-Type: application/json"),
         JsonPayloadError::Deserialize(error) if error.is_data() => unfit(&error.to_string()),
+        JsonPayloadError::Payload(error) => incomplete(error),
         other => Error::new(Kind::Malformed, format!("the body is not JSON in UTF-8: {other}")),
+    }
+}
+
+/// Why a body did not arrive whole.
+pub(crate) fn incomplete(error: PayloadError) -> Error {
+    match error {
+        PayloadError::Io(late) if late.kind() == io::ErrorKind::TimedOut => {
+            Error::new(Kind::Timeout, "the body took too long to arrive")
+        }
+        other => Error::new(Kind::Malformed, format!("the body did not arrive whole: {other}")),
+    }
+}
+
+/// Reads a body of at most `most` bytes, and waits for no piece of it longer than [`CLIENT_TIMEOUT`].
+pub(crate) async fn read_body(body: &mut Payload, most: usize, too_large: impl Fn() -> Error) -> Result<Bytes, Error> {
+    let mut bytes = BytesMut::new();
+    loop {
+        let piece = tokio::time::timeout(CLIENT_TIMEOUT, body.next()).await;
+        match piece.map_err(|_| Error::new(Kind::Timeout, "the body stopped arriving"))? {
+            None => return Ok(bytes.freeze()),
+            Some(Ok(piece)) if bytes.len().saturating_add(piece.len()) <= most => bytes.extend_from_slice(&piece),
+            Some(Ok(_)) => return Err(too_large()),
+            Some(Err(error)) => return Err(incomplete(error)),
+        }
     }
 }
 
@@ -203,7 +261,45 @@ pub(super) fn openapi_head() -> utoipa::openapi::OpenApi {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::dev::Service as _;
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, init_service};
+
     use super::*;
+
+    /// Reads the body, and takes for ever then.
+    async fn slow(mut body: Payload) -> Result<HttpResponse, Error> {
+        read_body(&mut body, 1, || Error::invalid("body", "this is too large")).await?;
+        std::future::pending().await
+    }
+
+    /// What is answered by a server that soon gives a request up; the body of one that is `late` never comes.
+    async fn answered(request: TestRequest, late: bool) -> HttpResponse {
+        let soon = |request: ServiceRequest, next: Next<BoxBody>| {
+            within(Duration::from_millis(20), String::new(), request, next)
+        };
+        let server = actix_web::App::new().default_service(web::to(slow)).wrap(from_fn(soon));
+        let mut request = request.to_request();
+        if late {
+            let never = futures_util::stream::pending();
+            *request.payload() = actix_web::dev::Payload::Stream { payload: Box::pin(never) };
+        }
+        match init_service(server).await.call(request).await {
+            Ok(answer) => answer.into_parts().1.map_into_boxed_body(),
+            Err(error) => error.error_response(),
+        }
+    }
+
+    #[actix_web::test]
+    async fn who_waits_too_long_is_told_whether_it_may_be_done_and_who_sends_too_slowly_that_they_do() {
+        let read = answered(TestRequest::get(), false).await;
+        assert_eq!(read.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(read.headers().contains_key(header::RETRY_AFTER) && read.headers().contains_key(REQUEST_ID));
+        let changed = answered(TestRequest::post().set_payload("1"), false).await;
+        assert_eq!(changed.status(), StatusCode::GATEWAY_TIMEOUT);
+        let late = answered(TestRequest::post(), true).await;
+        assert_eq!(late.status(), StatusCode::REQUEST_TIMEOUT);
+    }
 
     #[test]
     fn an_unknown_field_is_named() {

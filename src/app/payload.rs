@@ -1,9 +1,11 @@
-//! Bodies that nobody reads to their end.
+//! Bodies that come too late, or that nobody reads to their end.
+//!
+//! How long a body may take to arrive is bounded: whoever reads it is told when that is over.
 //!
 //! Where a handler has answered without reading the whole body, the server reads and drops the rest before the next request. It
 //! bounds how long that may take if the body has a length; for a body in chunks it would wait for ever, and so let anybody hold
 //! as many connections as it likes. It closes a connection whose body is still held by somebody when the last byte of the
-//! answer has gone out: the answer itself holds it. How long such a body may take to arrive is bounded as well.
+//! answer has gone out: the answer itself holds it.
 
 use std::cell::RefCell;
 use std::io;
@@ -14,14 +16,13 @@ use std::time::Duration;
 
 use actix_web::HttpMessage as _;
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
-use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::error::PayloadError;
-use actix_web::http::header;
 use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::Sleep;
 
-/// A body that comes in chunks; its clones are the same.
+/// A body that is still to come; its clones are the same.
 #[derive(Clone)]
 pub(super) struct Held(Rc<RefCell<Arriving>>);
 
@@ -30,25 +31,22 @@ struct Arriving {
     too_late: Pin<Box<Sleep>>,
 }
 
-/// Holds the body of a request, if it comes in chunks. The handler reads it as it would without, for so long.
+/// Holds the body of a request, if it has one. The handler reads it as it would without, for so long.
 pub(super) fn hold(request: &mut ServiceRequest, at_most: Duration) -> Option<Held> {
-    if !request.headers().contains_key(header::TRANSFER_ENCODING) {
-        return None;
-    }
-    let arriving = Arriving { payload: request.take_payload(), too_late: Box::pin(tokio::time::sleep(at_most)) };
-    let held = Held(Rc::new(RefCell::new(arriving)));
+    let payload = match request.take_payload() {
+        Payload::None => return None,
+        payload => payload,
+    };
+    let held = Held(Rc::new(RefCell::new(Arriving { payload, too_late: Box::pin(tokio::time::sleep(at_most)) })));
     request.set_payload(Payload::Stream { payload: Box::pin(held.clone()) });
     Some(held)
 }
 
-/// Lets an answer hold the body of its request, if it is held, until it has gone out.
-pub(super) fn until_answered<B: MessageBody + 'static>(
-    held: Option<Held>,
-    response: ServiceResponse<B>,
-) -> ServiceResponse<EitherBody<B, Answer>> {
+/// Lets an answer hold the body of its request, if it had one, until it has gone out.
+pub(super) fn until_answered<B: MessageBody + 'static>(held: Option<Held>, body: B) -> EitherBody<B, Answer> {
     match held {
-        None => response.map_into_left_body(),
-        Some(held) => response.map_body(|_, body| EitherBody::right(Answer { body: body.boxed(), _request: held })),
+        None => EitherBody::left(body),
+        Some(held) => EitherBody::right(Answer { body: body.boxed(), _request: held }),
     }
 }
 

@@ -1,12 +1,8 @@
 //! What the catalogue says over HTTP, but for uploads, which have routes of their own.
 
-use std::time::Duration;
-
 use actix_web::http::header::{ETAG, IF_MATCH};
 use actix_web::web::{Data, Json, Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -17,7 +13,7 @@ use super::{
     view_dataset, view_version,
 };
 use crate::app::App;
-use crate::config::CLIENT_TIMEOUT;
+use crate::app::http::read_body;
 use crate::error::{Error, Kind, Problem, Result};
 use crate::identity::Caller;
 use crate::identity::routes::MaybeCaller;
@@ -334,23 +330,6 @@ fn parse_if_match(header: Option<&str>) -> Option<Vec<Digest>> {
     let header = header.filter(|header| header.trim() != "*")?;
     let tag = |tag: &str| tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok();
     Some(header.split(',').filter_map(tag).collect())
-}
-
-/// Reads a body of at most `most` bytes, and waits for no piece of it longer than [`CLIENT_TIMEOUT`].
-pub(super) async fn read_body(body: &mut Payload, most: usize, too_large: impl Fn() -> Error) -> Result<Bytes> {
-    const PATIENCE: Duration = CLIENT_TIMEOUT;
-    let mut bytes = BytesMut::new();
-    loop {
-        let piece = tokio::time::timeout(PATIENCE, body.next()).await;
-        match piece.map_err(|_| Error::new(Kind::Timeout, "the body stopped arriving"))? {
-            None => return Ok(bytes.freeze()),
-            Some(Ok(piece)) if bytes.len().saturating_add(piece.len()) <= most => bytes.extend_from_slice(&piece),
-            Some(Ok(_)) => return Err(too_large()),
-            Some(Err(error)) => {
-                return Err(Error::new(Kind::Malformed, format!("the body did not arrive whole: {error}")));
-            }
-        }
-    }
 }
 
 #[cfg(test)]

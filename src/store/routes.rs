@@ -15,6 +15,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::local::{Download, wrong_size};
 use super::{ByteStream, LocalStore, StorageKey, Store, content_disposition, range_not_satisfiable, safe_media_type};
 use crate::app::App;
+use crate::app::http::incomplete;
 use crate::error::{Error, Kind, Problem, Result};
 
 /// Takes the bytes of one part of an upload, through a signed link.
@@ -52,8 +53,7 @@ pub(crate) async fn upload_part(
         Some(length) if length < slot.size_bytes => return Err(wrong_size(slot.size_bytes, "fewer")),
         _ => {}
     }
-    let body = payload.map_err(|error| Error::new(Kind::Malformed, format!("the body broke off: {error}")));
-    let part = store.put_part(&slot, body).await?;
+    let part = store.put_part(&slot, payload.map_err(incomplete)).await?;
     Ok(HttpResponse::Ok().insert_header((header::ETAG, quoted(&part.etag))).finish())
 }
 

@@ -8,8 +8,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{NewUpload, PartUrl, UploadState, UploadStatus, small, unknown_media_type};
 use crate::app::App;
+use crate::app::http::read_body;
 use crate::catalog::VersionRef;
-use crate::catalog::routes::{ShardRef, ShardView, header, read_body};
+use crate::catalog::routes::{ShardRef, ShardView, header};
 use crate::config::MAX_SMALL_SHARD_BYTES;
 use crate::error::{Problem, Result};
 use crate::identity::Caller;

@@ -12,6 +12,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
 
 use crate::app::App;
+use crate::app::http::read_body;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::hub::Refusal;
@@ -66,11 +67,9 @@ impl Parameters {
 }
 
 /// Reads the body of a form.
-pub(super) async fn form(body: actix_web::web::Payload) -> Result<Parameters> {
-    let too_large = |_| Error::new(Kind::TooLarge, format!("a form is at most {MAX_FORM_BYTES} bytes"));
-    let body = body.to_bytes_limited(MAX_FORM_BYTES).await.map_err(too_large)?;
-    let body = body.map_err(|error| Error::new(Kind::Malformed, format!("the form cannot be read: {error}")))?;
-    Ok(Parameters::read(&body))
+pub(super) async fn form(mut body: actix_web::web::Payload) -> Result<Parameters> {
+    let too_large = || Error::new(Kind::TooLarge, format!("a form is at most {MAX_FORM_BYTES} bytes"));
+    Ok(Parameters::read(&read_body(&mut body, MAX_FORM_BYTES, too_large).await?))
 }
 
 impl FromRequest for Parameters {
