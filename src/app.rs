@@ -8,7 +8,8 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App as HttpApp, HttpServer};
-use tokio::task::JoinHandle;
+use futures_util::{FutureExt as _, TryFutureExt as _};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{CLIENT_TIMEOUT, Config};
@@ -118,12 +119,9 @@ pub struct Running {
     /// Where it answers, without a trailing slash.
     pub url: String,
     server: ServerHandle,
-    served: JoinHandle<std::io::Result<()>>,
     stop: CancellationToken,
     no_more_requests: CancellationToken,
-    worker: Option<JoinHandle<()>>,
-    follower: JoinHandle<()>,
-    registrar: JoinHandle<()>,
+    tasks: JoinSet<Result<()>>,
 }
 
 impl Running {
@@ -141,9 +139,12 @@ impl Running {
         let url = config.public_url();
         let app = App::open(config).await?;
         let (stop, no_more_requests) = (CancellationToken::new(), CancellationToken::new());
-        let worker = (!app.config.no_worker).then(|| tokio::spawn(worker::run(app.clone(), stop.clone())));
-        let follower = tokio::spawn(search::follow(app.clone(), stop.clone()));
-        let registrar = tokio::spawn(identity::keep_denials(app.clone(), no_more_requests.clone()));
+        let mut tasks = JoinSet::new();
+        if !app.config.no_worker {
+            tasks.spawn(worker::run(app.clone(), stop.clone()));
+        }
+        tasks.spawn(search::follow(app.clone(), stop.clone()).map(Ok));
+        tasks.spawn(identity::keep_denials(app.clone(), no_more_requests.clone()).map(Ok));
         let data = Data::new(app.clone());
         let server = HttpServer::new(move || {
             HttpApp::new()
@@ -164,28 +165,34 @@ impl Running {
         .listen(listener)?
         .run();
         let handle = server.handle();
-        let served = tokio::spawn(server);
-        Ok(Self { app, url, server: handle, served, stop, no_more_requests, worker, follower, registrar })
+        tasks.spawn(server.map_err(Error::from));
+        Ok(Self { app, url, server: handle, stop, no_more_requests, tasks })
+    }
+
+    /// Waits until a part of it ends, which none does by itself unless it fails; gives why. It is to be stopped then.
+    pub async fn failed(&mut self) -> Error {
+        let ended = self.tasks.join_next().await.map_or(Ok(()), outcome);
+        ended.err().unwrap_or_else(|| Error::internal("a part of the exchange ended by itself"))
     }
 
     /// Stops gracefully: says for a while that it will stop, as long as the settings want, so that whoever sends requests here
     /// finds another instance; then requests in flight finish, and jobs in hand finish or go back to the queue.
-    pub async fn stop(self) -> Result<()> {
+    pub async fn stop(mut self) -> Result<()> {
         self.app.stopping.cancel();
         tokio::time::sleep(Duration::from_secs(self.app.config.drain_seconds.into())).await;
         self.stop.cancel();
         self.server.stop(true).await;
         self.no_more_requests.cancel();
-        if let Some(worker) = self.worker {
-            worker.await.map_err(|error| Error::internal("the worker panicked").because(error))?;
+        let mut stopped = Ok(());
+        while let Some(ended) = self.tasks.join_next().await {
+            stopped = stopped.and(outcome(ended));
         }
-        self.follower.await.map_err(|error| Error::internal("the search index's keeper panicked").because(error))?;
-        self.registrar
-            .await
-            .map_err(|error| Error::internal("the keeper of the audit trail panicked").because(error))?;
-        self.served.await.map_err(|error| Error::internal("the server panicked").because(error))??;
-        Ok(())
+        stopped
     }
+}
+
+fn outcome(ended: Result<Result<()>, JoinError>) -> Result<()> {
+    ended.unwrap_or_else(|panic| Err(Error::internal("a part of the exchange panicked").because(panic)))
 }
 
 /// Waits for SIGINT or SIGTERM.

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
@@ -32,21 +33,29 @@ const SWEEP: Duration = Duration::from_secs(10 * 60);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Works until `stop`; then finishes the jobs in hand, or hands them back, and returns.
-pub async fn run(app: App, stop: CancellationToken) {
-    let owner = uuid::Uuid::now_v7().to_string();
-    let mut tasks = tokio::task::JoinSet::new();
+///
+/// # Errors
+/// `Internal`, when a part of it ends before: the others have been stopped then.
+pub async fn run(app: App, stop: CancellationToken) -> Result<()> {
+    let (owner, stop) = (uuid::Uuid::now_v7().to_string(), stop.child_token());
+    let (db, store, keys, policy) = (app.db.clone(), app.store.clone(), app.keys.clone(), app.log_policy.clone());
+    let publisher = Publisher::new(db, store, keys, &app.config.log_origin, &owner, policy)?;
+    let mut tasks = JoinSet::new();
     for (number, lane) in LANES.into_iter().enumerate() {
         tasks.spawn(work(app.clone(), format!("{owner}/{number}"), lane, stop.clone()));
     }
     tasks.spawn(sweep(app.clone(), stop.clone()));
     tasks.spawn(tell(app.clone(), owner.clone(), stop.clone()));
     tasks.spawn(send(app.clone(), stop.clone()));
-    tasks.spawn(sequence(app, owner, stop));
+    tasks.spawn(sequence(app, owner, publisher, stop.clone()));
+    let mut worked = Ok(());
     while let Some(ended) = tasks.join_next().await {
-        if let Err(error) = ended {
-            tracing::error!(%error, "a worker task panicked");
+        if let Err(panic) = ended {
+            worked = Err(Error::internal("a part of the worker panicked").because(panic));
+            stop.cancel();
         }
     }
+    worked
 }
 
 /// What each job does: the one place where jobs meet the domains.
@@ -127,12 +136,7 @@ async fn keep_lease(app: &App, leased: &Leased) {
 }
 
 /// Extends the log and publishes it. At the end another instance need not wait for the lease to lapse.
-async fn sequence(app: App, owner: String, stop: CancellationToken) {
-    let (db, store, keys, origin) = (app.db.clone(), app.store.clone(), app.keys.clone(), &app.config.log_origin);
-    let mut publisher = match Publisher::new(db, store, keys, origin, &owner, app.log_policy.clone()) {
-        Ok(publisher) => publisher,
-        Err(error) => return tracing::error!(?error, "the log cannot be extended here"),
-    };
+async fn sequence(app: App, owner: String, mut publisher: Publisher, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let pause = match publisher.step(app.clock.now()).await {
             Ok(()) => IDLE,
@@ -169,7 +173,7 @@ async fn tell(app: App, owner: String, stop: CancellationToken) {
 
 /// Sends events to webhooks, to several at once, so that a slow receiver keeps nobody waiting but itself.
 async fn send(app: App, stop: CancellationToken) {
-    let mut couriers = tokio::task::JoinSet::new();
+    let mut couriers = JoinSet::new();
     while !stop.is_cancelled() {
         while couriers.try_join_next().is_some() {}
         let taken = if couriers.len() < COURIERS { courier::take(&app).await } else { Ok(None) };

@@ -142,6 +142,7 @@ fn start() -> Exchange {
     let runtime = Box::leak(Box::new(runtime));
     runtime.block_on(async {
         let running = Running::start(Config::embedded(&folder)).await.expect("an exchange");
+        let running = Box::leak(Box::new(running)); // it ends when it is dropped
         let client = Client::new(&running.url, None).expect("a client");
         let person = json!({ "email": "admin@lab.example", "password": "correct horse battery staple" });
         let post = async |client: &Client, path: &str, body: &Value| -> Value {

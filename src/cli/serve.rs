@@ -1,5 +1,7 @@
 //! `corpex serve`, `worker` and `migrate`: the server's side of the program.
 
+use std::pin::pin;
+
 use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -34,12 +36,16 @@ pub(super) struct Migrate {
 impl Serve {
     pub(super) async fn run(self) -> Result<()> {
         let telemetry = Telemetry::start(self.config.log_json)?;
-        let running = Running::start(self.config).await?;
+        let mut running = Running::start(self.config).await?;
         eprintln!("serving on {}", running.url);
-        until_signalled().await?;
+        // Half of a server would look like a whole one: whoever watches over it starts it again when it ends.
+        let ended = tokio::select! {
+            signalled = until_signalled() => signalled,
+            error = running.failed() => Err(error),
+        };
         let stopped = running.stop().await;
         telemetry.stop().await;
-        stopped
+        ended.and(stopped)
     }
 }
 
@@ -48,11 +54,15 @@ impl Worker {
         let telemetry = Telemetry::start(self.config.log_json)?;
         let app = App::open(self.config).await?;
         let stop = CancellationToken::new();
-        let working = tokio::spawn(worker::run(app, stop.clone()));
+        let mut working = pin!(worker::run(app, stop.clone()));
         eprintln!("working");
-        until_signalled().await?;
-        stop.cancel();
-        let worked = working.await.map_err(|error| crate::error::Error::internal("the worker panicked").because(error));
+        let worked = tokio::select! {
+            worked = &mut working => worked,
+            signalled = until_signalled() => {
+                stop.cancel();
+                signalled.and(working.await)
+            }
+        };
         telemetry.stop().await;
         worked
     }

@@ -61,6 +61,23 @@ fn corpus(folder: &Path) {
 }
 
 #[tokio::test]
+async fn what_a_part_of_breaks_ends_as_a_whole_so_that_it_is_started_again() {
+    let breaks = [("FAILPOINTS", "store-change=panic"), ("CORPEX_NO_WORKER", "true")];
+    let mut exchange = Exchange::serve_with(&breaks).await;
+    let worker = exchange.operate(&["worker"]);
+    let said = String::from_utf8(worker.stderr).unwrap();
+    assert_eq!(worker.status.code(), Some(1), "{said}");
+    assert!(said.contains("working") && said.contains("a part of the worker panicked"), "{said}");
+    exchange.stop();
+    exchange.set("CORPEX_NO_WORKER", "false".to_string());
+    exchange.start();
+    assert_eq!(exchange.ended(), Some(1));
+    exchange.set("FAILPOINTS", String::new());
+    exchange.start();
+    exchange.stop();
+}
+
+#[tokio::test]
 async fn a_killed_server_loses_nothing_and_repeats_nothing() {
     let mut exchange = Exchange::serve().await;
     let (operator, compliance) = (exchange.platform("operator"), exchange.platform("compliance"));

@@ -111,6 +111,11 @@ impl Exchange {
         self.server.is_some()
     }
 
+    /// Waits until the server ends by itself, and gives its exit code.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.server.take().unwrap().wait().unwrap().code()
+    }
+
     /// Changes a setting of the server, from its next start on.
     pub fn set(&mut self, name: &'static str, value: String) {
         self.settings.push((name, value));
