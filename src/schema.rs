@@ -44,6 +44,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    sweeps (name) {
+        name -> Text,
+        swept_at -> Timestamp,
+    }
+}
+
+diesel::table! {
     idempotency_keys (principal, idempotency_key) {
         principal -> Text,
         idempotency_key -> Text,

@@ -197,42 +197,37 @@ async fn send(app: App, stop: CancellationToken) {
     }
 }
 
-/// Ends what has had its time, now and then.
+/// Ends what has had its time, now and then, and notes when all of it was gone through.
 async fn sweep(app: App, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        if let Err(error) = catalog::sweep_stale_uploads(&app).await {
-            tracing::error!(?error, "abandoned uploads could not be swept");
-        }
-        if let Err(error) = market::review_due_listings(&app).await {
-            tracing::error!(?error, "listings whose notice or assessment ended could not be moved on");
-        }
-        if let Err(error) = delivery::expire_ended(&app).await {
-            tracing::error!(?error, "licences past their term could not be moved on");
-        }
-        if let Err(error) = delivery::announce_ends(&app).await {
-            tracing::error!(?error, "the holders of licences that end soon could not be told");
-        }
-        if let Err(error) = delivery::trades::pass_deadlines(&app).await {
-            tracing::error!(?error, "orders past their deadline could not be moved on");
-        }
-        if let Err(error) = identity::close_days(&app).await {
-            tracing::error!(?error, "days of the audit trail could not be closed");
-        }
-        if let Err(error) = ledger::close_accounts(&app).await {
-            tracing::error!(?error, "accounts could not be closed");
-        }
-        if let Err(error) = market::offers::expire_ended(&app).await {
-            tracing::error!(?error, "offers past their window could not be ended");
-        }
-        if let Err(error) = market::negotiation::expire_idle(&app).await {
-            tracing::error!(?error, "idle negotiations could not be terminated");
-        }
-        if let Err(error) = takedowns::recalls::mark_overdue(&app).await {
-            tracing::error!(?error, "late recalls could not be marked");
-        }
-        if let Err(error) = retention::remove_old(&app).await {
-            tracing::error!(?error, "events that were kept long enough could not be removed");
+        let swept = [
+            is_done("abandoned uploads could not be swept", catalog::sweep_stale_uploads(&app).await),
+            is_done(
+                "listings whose notice or assessment ended could not be moved on",
+                market::review_due_listings(&app).await,
+            ),
+            is_done("licences past their term could not be moved on", delivery::expire_ended(&app).await),
+            is_done("the holders of licences that end soon could not be told", delivery::announce_ends(&app).await),
+            is_done("orders past their deadline could not be moved on", delivery::trades::pass_deadlines(&app).await),
+            is_done("days of the audit trail could not be closed", identity::close_days(&app).await),
+            is_done("accounts could not be closed", ledger::close_accounts(&app).await),
+            is_done("offers past their window could not be ended", market::offers::expire_ended(&app).await),
+            is_done("idle negotiations could not be terminated", market::negotiation::expire_idle(&app).await),
+            is_done("late recalls could not be marked", takedowns::recalls::mark_overdue(&app).await),
+            is_done("events that were kept long enough could not be removed", retention::remove_old(&app).await),
+        ];
+        if swept.into_iter().all(|done| done) {
+            let now = app.clock.now();
+            is_done(
+                "that everything was swept could not be noted",
+                app.db.write(move |c| jobs::sweep::note(c, now)).await,
+            );
         }
         tokio::select! { () = tokio::time::sleep(SWEEP) => {}, () = stop.cancelled() => {} }
     }
+}
+
+/// Whether a sweep was done. What it failed with is logged, and keeps no other.
+fn is_done<T>(failure: &str, swept: Result<T>) -> bool {
+    swept.inspect_err(|error| tracing::error!(?error, "{failure}")).is_ok()
 }

@@ -1,10 +1,10 @@
-//! The `jobs` table.
+//! The `jobs` and `sweeps` tables.
 
 use diesel::prelude::*;
 
 use super::{Job, Lane};
 use crate::db::{Conn, MultiBackend};
-use crate::schema::jobs;
+use crate::schema::{jobs, sweeps};
 use crate::types::{Instant, JobId, Json};
 
 #[derive(Queryable, Selectable)]
@@ -117,4 +117,19 @@ pub(super) fn list_dead(c: &mut Conn) -> QueryResult<Vec<DeadJob>> {
 
 pub(super) fn is_queued(c: &mut Conn, job: &Json<Job>) -> QueryResult<bool> {
     diesel::select(diesel::dsl::exists(jobs::table.filter(jobs::payload.eq(job)))).get_result(c)
+}
+
+/// The one row of the sweeps: of all that time ends.
+const DEADLINES: &str = "deadlines";
+
+pub(super) fn insert_swept(c: &mut Conn, now: Instant) -> QueryResult<usize> {
+    diesel::insert_into(sweeps::table).values((sweeps::name.eq(DEADLINES), sweeps::swept_at.eq(now))).execute(c)
+}
+
+pub(super) fn set_swept(c: &mut Conn, now: Instant) -> QueryResult<usize> {
+    diesel::update(sweeps::table.find(DEADLINES)).set(sweeps::swept_at.eq(now)).execute(c)
+}
+
+pub(super) fn find_swept(c: &mut Conn) -> QueryResult<Option<Instant>> {
+    sweeps::table.find(DEADLINES).select(sweeps::swept_at).first(c).optional()
 }

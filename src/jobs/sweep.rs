@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use super::queries;
 use crate::db::{Conn, Db};
 use crate::error::Result;
 use crate::types::{Clock, Instant};
@@ -34,6 +35,25 @@ where
             }
         }
     }
+}
+
+/// Notes that everything that time ends was gone through.
+///
+/// # Errors
+/// Those of the database.
+pub fn note(c: &mut Conn, now: Instant) -> Result<()> {
+    if queries::set_swept(c, now)? == 0 {
+        queries::insert_swept(c, now)?;
+    }
+    Ok(())
+}
+
+/// When everything that time ends was gone through last; nothing before the first time.
+///
+/// # Errors
+/// Those of the database.
+pub fn last(c: &mut Conn) -> Result<Option<Instant>> {
+    Ok(queries::find_swept(c)?)
 }
 
 #[cfg(test)]

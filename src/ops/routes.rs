@@ -9,12 +9,14 @@ use actix_web::{HttpResponse, get};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::app::App;
+use crate::app;
+use crate::app::{self, App};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Problem, Result};
-use crate::events::dispatch;
+use crate::events::{dispatch, webhooks};
+use crate::jobs::{self, sweep};
 use crate::provenance::sequencer::{self, LogStatus};
-use crate::{app, jobs};
+use crate::types::Instant;
 
 /// What is said of what is well.
 const OK: &str = "ok";
@@ -83,6 +85,8 @@ async fn in_time<T>(check: impl Future<Output = Result<T>>) -> Result<T> {
 struct Work {
     jobs: jobs::Count,
     log: LogStatus,
+    webhooks_waiting: i64,
+    swept_at: Option<Instant>,
     sequencer: Result<()>,
     dispatcher: Result<()>,
 }
@@ -94,6 +98,8 @@ async fn work(app: &App) -> Result<Work> {
         Ok(Work {
             jobs: jobs::count(c)?,
             log: sequencer::status(c)?,
+            webhooks_waiting: webhooks::waiting(c, now)?,
+            swept_at: sweep::last(c)?,
             sequencer: sequencer::check(c, WAIT_LIMIT, now),
             dispatcher: dispatch::check(c, WAIT_LIMIT, now),
         })
@@ -110,11 +116,13 @@ pub(crate) async fn get_metrics(app: Data<App>) -> Result<HttpResponse> {
     let (store, work) = tokio::join!(in_time(app.store.check()), work(&app));
     app.metrics.set("database_reached", i64::from(work.is_ok()));
     app.metrics.set("store_reached", i64::from(store.is_ok()));
-    if let Ok(Work { jobs, log, sequencer, dispatcher }) = work {
+    if let Ok(Work { jobs, log, webhooks_waiting, swept_at, sequencer, dispatcher }) = work {
         app.metrics.set("jobs_live", jobs.live);
         app.metrics.set("jobs_dead", jobs.dead);
         app.metrics.set("log_tree_size", gauge(log.tree_size.unwrap_or(0)));
         app.metrics.set("log_queued", gauge(log.queued));
+        app.metrics.set("webhooks_waiting", webhooks_waiting);
+        app.metrics.set("swept_at", gauge(swept_at.map_or(0, |at| at.unix().0)));
         app.metrics.set("sequencer_stuck", i64::from(sequencer.is_err()));
         app.metrics.set("dispatcher_stuck", i64::from(dispatcher.is_err()));
     }

@@ -2,11 +2,19 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use serde_json::Value;
+use corpex::config::Config;
+use corpex::events::dispatch;
+use corpex::leases::Claimant;
+use corpex::worker;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::command_line::{deposit, papers};
+use crate::support::TestApp;
 use crate::support::process::{Exchange, organisation};
 
 /// Somebody who collects traces (OTLP over HTTP) and keeps what was sent.
@@ -55,6 +63,59 @@ fn take(connection: &TcpStream, all: &Mutex<Vec<u8>>) -> Option<()> {
     all.lock().unwrap().extend(body);
     let answer = "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
     (&mut &*connection).write_all(answer.as_bytes()).ok()
+}
+
+/// What the exchange says of this to Prometheus.
+async fn state(app: &TestApp, of: &str) -> i64 {
+    let told = app.anonymous().get("/metrics").text().await.unwrap();
+    let line = format!(r#"corpex_state{{of="{of}"}} "#);
+    told.lines()
+        .find_map(|told| told.strip_prefix(&line))
+        .unwrap_or_else(|| panic!("{of} is not told of"))
+        .parse()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_worker_is_told_until_one_comes() {
+    let without_a_worker = |config: &mut Config| (config.no_worker, config.webhook_private_networks) = (true, true);
+    let app = TestApp::start_with(without_a_worker).await;
+    let lab = app.organisation("verse-lab").await;
+    let nobody = json!({ "url": "http://127.0.0.1:9/nobody-listens-here" });
+    lab.post("/v1/organisations/verse-lab/webhooks", &nobody).await.unwrap();
+    while dispatch::step(app.app(), &Claimant::new("one")).await.unwrap() {}
+    assert_eq!((state(&app, "webhooks_waiting").await, state(&app, "swept_at").await), (1, 0));
+    let (stop, began) = (CancellationToken::new(), app.clock.now().unix().0);
+    let working = tokio::spawn(worker::run(app.app().clone(), stop.clone()));
+    let done = tokio::time::timeout(Duration::from_secs(60), async {
+        while state(&app, "webhooks_waiting").await > 0 || state(&app, "swept_at").await == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    done.await.expect("no worker comes");
+    assert!(u64::try_from(state(&app, "swept_at").await).unwrap() >= began);
+    stop.cancel();
+    working.await.unwrap().unwrap();
+}
+
+#[test]
+fn every_alert_is_explained_and_asks_for_what_is_told() {
+    let read = |file: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let (alerts, explained) = (read("deploy/alerts.yaml"), read("docs/operations.md"));
+    let names: Vec<_> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let in_the_table: Vec<_> = explained
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `Corpex")?.split_once('`'))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(in_the_table.iter().map(|name| format!("Corpex{name}")).collect::<Vec<_>>(), names);
+    for asked in [alerts, read("deploy/grafana.json").replace('\\', "")] {
+        let states: Vec<_> = asked.split(r#"of=""#).skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(states.len() > 5, "{states:?}");
+        for of in states {
+            assert!(explained.contains(&format!(r#"| `of="{of}"` |"#)), "{of} is told by nobody");
+        }
+    }
 }
 
 #[tokio::test]

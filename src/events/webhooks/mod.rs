@@ -205,6 +205,14 @@ pub(super) fn wake(c: &mut Conn, organisations: &[OrganisationId], now: Instant)
     Ok(())
 }
 
+/// How many webhooks wait for a courier: their time has come, and none has taken them.
+///
+/// # Errors
+/// Those of the database.
+pub fn waiting(c: &mut Conn, now: Instant) -> Result<i64> {
+    Ok(queries::count_due(c, now)?)
+}
+
 /// After which event the webhook of an organisation that is furthest behind goes on, if one is enabled.
 pub(super) fn furthest_behind(c: &mut Conn, organisation_id: OrganisationId) -> Result<Option<i64>> {
     Ok(queries::find_least_position(c, organisation_id)?)

@@ -69,6 +69,10 @@ pub(super) fn find_due(c: &mut Conn, now: Instant) -> QueryResult<Option<Webhook
         .optional()
 }
 
+pub(super) fn count_due(c: &mut Conn, now: Instant) -> QueryResult<i64> {
+    webhooks::table.filter(webhooks::due_at.assume_not_null().le(now)).count().get_result(c)
+}
+
 /// How far the enabled webhook that is furthest behind has come.
 pub(super) fn find_least_position(c: &mut Conn, owner: OrganisationId) -> QueryResult<Option<i64>> {
     webhooks::table
