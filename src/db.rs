@@ -24,13 +24,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as Stopwatch};
 
 use diesel::Connection;
-use diesel::backend::Backend;
-use diesel::connection::{
-    AnsiTransactionManager, DebugQuery, InstrumentationEvent, SimpleConnection, TransactionManager,
-};
-use diesel::migration::{MigrationSource, MigrationVersion};
+use diesel::connection::{AnsiTransactionManager, DebugQuery, InstrumentationEvent, TransactionManager};
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use tokio::runtime::Handle;
 
 use crate::error::{Error, Result};
@@ -41,6 +36,7 @@ mod facts;
 mod gather;
 mod guards;
 mod lane;
+mod migrations;
 mod pool;
 mod reads;
 mod writes;
@@ -57,8 +53,6 @@ use writes::Writer;
 
 /// A statement that takes so long is logged.
 const SLOW: Duration = Duration::from_millis(500);
-
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
 /// The database of one process.
 #[derive(Clone)]
@@ -113,35 +107,6 @@ impl Db {
         let reader = Arc::new(Reader::new(readers.clone(), facts.clone()));
         let writer = Arc::new(Writer::new(writers, is_shared, facts.clone()));
         Ok(Self { checks: readers.aside()?, readers, home, catalogue: None, reader, writer, facts })
-    }
-
-    /// Brings the schema up to date and draws the guards of its tables, on a connection of its own, whose statements take as
-    /// long as they take.
-    pub async fn migrate(&self) -> Result<()> {
-        self.on_blocking_thread(|db| {
-            let mut conn = db.writer.pool().connect()?;
-            match &mut conn {
-                Conn::Pg(pg) => {
-                    // Several instances may start at once: one migrates, the others wait for it. The lock goes with the connection.
-                    pg.batch_execute(
-                        "SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock(4993215467); SET lock_timeout = '10s'",
-                    )?;
-                    run_pending_migrations(pg)?;
-                }
-                Conn::Sqlite(sqlite) => run_pending_migrations(sqlite)?,
-            }
-            guards::draw(&mut conn)
-        })
-        .await
-    }
-
-    /// Undoes every migration: tests prove with it that each `down.sql` is real.
-    pub async fn revert_all_migrations(&self) -> Result<()> {
-        self.on_blocking_thread(|db| match &mut *db.writer.pool().checkout()? {
-            Conn::Pg(pg) => pg.revert_all_migrations(MIGRATIONS).map(drop).map_err(migration_failed),
-            Conn::Sqlite(sqlite) => sqlite.revert_all_migrations(MIGRATIONS).map(drop).map_err(migration_failed),
-        })
-        .await
     }
 
     /// Runs `work` over one consistent snapshot; it cannot write.
@@ -252,22 +217,6 @@ fn span(kind: &'static str) -> tracing::Span {
 
 fn is_postgres(url: &str) -> bool {
     url.starts_with("postgres://") || url.starts_with("postgresql://")
-}
-
-fn migration_failed(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
-    Error::internal("a migration failed").because(error)
-}
-
-/// Brings the schema up to date, unless another build made it: that one may have drawn it otherwise.
-fn run_pending_migrations<C: MigrationHarness<B>, B: Backend>(conn: &mut C) -> Result<()> {
-    let known = MigrationSource::<B>::migrations(&MIGRATIONS).map_err(migration_failed)?;
-    let applied = conn.applied_migrations().map_err(migration_failed)?;
-    let is_known = |version: &MigrationVersion| known.iter().any(|migration| migration.name().version() == *version);
-    if let Some(stranger) = applied.iter().find(|version| !is_known(version)) {
-        return Err(Error::internal(format!("this database has the migration {stranger}, which this program lacks"))
-            .remedy("start the build that made this database or a later one, or give another data directory"));
-    }
-    conn.run_pending_migrations(MIGRATIONS).map(drop).map_err(migration_failed)
 }
 
 thread_local! {

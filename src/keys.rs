@@ -1,15 +1,16 @@
 //! The exchange's own secrets: the keys with which it signs, and those of its signed URLs, webhooks and quotes.
 //!
 //! They live in one directory, a file each, readable by the owner only. The first instance makes them; a fleet
-//! mounts the same directory everywhere. Back them up: a log whose key is lost cannot be continued. A key that takes over
-//! from another waits as `<role>-next.key`; which keys sign when is on record ([`crate::provenance::exchange_keys`]).
+//! mounts the same directory everywhere. Back them up: a log whose key is lost cannot be continued. Once the exchange
+//! stands, a key that is missing is made by nobody who was not told to. A key that takes over from another waits as
+//! `<role>-next.key`; which keys sign when is on record ([`crate::provenance::exchange_keys`]).
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::signing::SecretKey;
 use crate::text_enum;
 use crate::types::Digest;
@@ -47,33 +48,39 @@ pub struct ExchangeKeys {
     pub quote: SecretKey,
 }
 
+/// The keys that speak for the exchange: there are no others for it.
+const OF_THE_EXCHANGE: [&str; 2] = ["statement", "log"];
+/// The keys of which there may be others: what the ones before signed is good no longer then.
+const OF_THE_MOMENT: [&str; 5] = ["access", "access-next", "url", "webhook", "quote"];
+
 impl ExchangeKeys {
-    /// Reads the keys from `dir`, making those that are missing.
+    /// Reads the keys of a new exchange from `dir`, making those that are missing.
     pub fn load_or_create(dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir)?;
-        // Whoever mounts it for reading only, or owns it as another user, has said so already.
-        if fs::metadata(dir)?.permissions().mode() & 0o077 != 0
-            && let Err(error) = fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
-        {
-            match error.kind() {
-                ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
-                    tracing::warn!(dir = %dir.display(), %error, "others may look into the directory of the keys");
-                }
-                _ => return Err(error.into()),
-            }
-        }
-        let key = |name: &str| load_or_create(&dir.join(name));
-        Ok(Self {
-            statement: key("statement.key")?,
+        close(dir)?;
+        OF_THE_EXCHANGE.iter().chain(&OF_THE_MOMENT).try_for_each(|name| load_or_create(&file(dir, name)).map(drop))?;
+        Self::load(dir)
+    }
+
+    /// Reads the keys of an exchange that stands from `dir`.
+    ///
+    /// # Errors
+    /// `NotFound`, when one is missing.
+    pub fn load(dir: &Path) -> Result<Self> {
+        let key = |name: &str| load(&file(dir, name))?.ok_or_else(|| missing(dir, name));
+        let keys = Self {
+            statement: key("statement")?,
             statement_next: load(&next(dir, KeyRole::Statement))?,
-            log: key("log.key")?,
+            log: key("log")?,
             log_next: load(&next(dir, KeyRole::Log))?,
-            access: key("access.key")?,
-            access_next: key("access-next.key")?,
-            url: key("url.key")?,
-            webhook: key("webhook.key")?,
-            quote: key("quote.key")?,
-        })
+            access: key("access")?,
+            access_next: key("access-next")?,
+            url: key("url")?,
+            webhook: key("webhook")?,
+            quote: key("quote")?,
+        };
+        close(dir)?;
+        Ok(keys)
     }
 
     /// Fresh keys that are kept nowhere.
@@ -101,8 +108,51 @@ impl ExchangeKeys {
     }
 }
 
+/// Closes the directory to others.
+fn close(dir: &Path) -> Result<()> {
+    if fs::metadata(dir)?.permissions().mode() & 0o077 != 0
+        && let Err(error) = fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
+    {
+        match error.kind() {
+            // Whoever mounts it for reading only, or owns it as another user, has said so already.
+            ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
+                tracing::warn!(dir = %dir.display(), %error, "others may look into the directory of the keys");
+            }
+            _ => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn file(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{name}.key"))
+}
+
 fn next(dir: &Path, role: KeyRole) -> PathBuf {
-    dir.join(format!("{role}-next.key"))
+    file(dir, &format!("{role}-next"))
+}
+
+fn missing(dir: &Path, name: &str) -> Error {
+    let otherwise = match OF_THE_MOMENT.contains(&name) {
+        true => "; `corpex key exchange make-missing` makes another, and what this one signed is good no longer then",
+        false => "",
+    };
+    Error::new(Kind::NotFound, format!("the exchange's key {} is missing", file(dir, name).display())).remedy(format!(
+        "restore it from the backup of the keys, or give the --keys-dir that the exchange is served with{otherwise}"
+    ))
+}
+
+/// Makes those keys of a standing exchange that are missing in `dir`, and gives their names.
+///
+/// # Errors
+/// `NotFound`, when one is missing that speaks for the exchange.
+pub fn make_missing(dir: &Path) -> Result<Vec<&'static str>> {
+    if let Some(lost) = OF_THE_EXCHANGE.into_iter().find(|name| !file(dir, name).exists()) {
+        return Err(missing(dir, lost));
+    }
+    let made: Vec<_> = OF_THE_MOMENT.into_iter().filter(|name| !file(dir, name).exists()).collect();
+    made.iter().try_for_each(|name| load_or_create(&file(dir, name)).map(drop))?;
+    Ok(made)
 }
 
 /// Makes the key that is to take over a role of the exchange, or reads the one that waits in `dir`.
@@ -117,7 +167,7 @@ pub fn promote_next(dir: &Path, role: KeyRole, retired: Digest) -> Result<()> {
     if !next.exists() {
         return Ok(());
     }
-    take_over(&dir.join(format!("{role}.key")), &next, &dir.join(format!("{role}-retired-{retired}.key")))
+    take_over(&file(dir, role.as_str()), &next, &file(dir, &format!("{role}-retired-{retired}")))
 }
 
 /// Reads a 32-byte seed in hexadecimal, or makes one. Safe when several processes start at once: the file
@@ -179,6 +229,25 @@ mod tests {
         assert_ne!(first.log.public(), first.statement.public());
         let mode = fs::metadata(dir.path().join("log.key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn of_a_standing_exchange_a_missing_key_is_made_only_on_demand_and_never_one_that_speaks_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = ExchangeKeys::load_or_create(dir.path()).unwrap();
+        fs::remove_file(file(dir.path(), "url")).unwrap();
+        let refused = ExchangeKeys::load(dir.path()).unwrap_err();
+        assert_eq!(refused.kind, Kind::NotFound);
+        assert!(refused.detail.contains("url.key") && refused.remedy.unwrap().contains("make-missing"));
+        assert_eq!(make_missing(dir.path()).unwrap(), ["url"]);
+        let other = ExchangeKeys::load(dir.path()).unwrap();
+        assert_ne!(other.url.public(), made.url.public());
+        assert_eq!((other.quote.public(), other.log.public()), (made.quote.public(), made.log.public()));
+        fs::remove_file(file(dir.path(), "log")).unwrap();
+        for refused in [ExchangeKeys::load(dir.path()).map(drop), make_missing(dir.path()).map(drop)] {
+            let refused = refused.unwrap_err();
+            assert!(refused.detail.contains("log.key") && !refused.remedy.unwrap().contains("make-missing"));
+        }
     }
 
     #[test]

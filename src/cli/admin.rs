@@ -47,14 +47,14 @@ impl Admin {
     pub(super) async fn run(self, out: &Out) -> Result<()> {
         match self.command {
             AdminCommand::CreateUser { email, role, config } => {
-                let app = App::open(config).await?;
+                let app = App::open_or_begin(config).await?;
                 let user = create_user(&app, &email, role).await?;
                 out.result(&json!({ "id": user.id, "email": user.email, "role": role }), || {
                     format!("{} is {role}", user.email)
                 })
             }
             AdminCommand::IssueToken { email, days, config } => {
-                let app = App::open(config).await?;
+                let app = App::open_standing(config).await?;
                 let token = issue_token(&app, &email, days).await?;
                 out.result(&json!({ "token": token }), || token.clone())
             }

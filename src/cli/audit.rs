@@ -43,15 +43,7 @@ pub(super) struct Audit {
 
 impl Audit {
     pub(super) async fn run(self, out: &Out) -> Result<()> {
-        let file = self.config.data_dir.join("corpex.sqlite3");
-        if self.config.database_url.is_none() && !file.exists() {
-            return Err(Error::invalid(
-                "data-dir",
-                format!("there is no exchange at {}", self.config.data_dir.display()),
-            )
-            .remedy("give the --data-dir or --database-url that `corpex serve` runs with"));
-        }
-        let app = App::open(self.config).await?;
+        let app = App::open_standing(self.config).await?;
         let taken_at = app.clock.now();
         let since = self.since.map(|since| since.minus(SKEW));
         let mut findings = app.db.read(compliance::audit).await?;

@@ -7,7 +7,7 @@ use super::client::text_at;
 use super::output::Out;
 use crate::app::App;
 use crate::config::Config;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::keys::{self, KeyRole};
 use crate::provenance::exchange_keys;
 use crate::provenance::routes::ExchangeKeyView;
@@ -38,6 +38,12 @@ enum ExchangeKeyCommand {
     /// End the overlap: the old key signs no more, and its file is kept aside
     #[command(after_help = ORDER)]
     Retire(Which),
+    /// Make those that are missing of the keys that speak for nobody: after an upgrade that says so, or where one was lost or
+    /// stolen, and its file was put aside
+    MakeMissing {
+        #[command(flatten)]
+        config: Config,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -53,14 +59,14 @@ impl ExchangeKeyArgs {
     pub(super) async fn run(self, out: &Out) -> Result<()> {
         match self.command {
             ExchangeKeyCommand::List { config } => {
-                let app = open(config).await?;
+                let app = App::open_standing(config).await?;
                 let keys = app.db.read(exchange_keys::exchange_keys).await?;
                 let views = ExchangeKeyView::of_all(&keys, &app.config.log_origin)?;
                 let document = json!({ "items": views });
                 out.result(&document, || listing(&document))
             }
             ExchangeKeyCommand::Rotate(Which { role, config }) => {
-                let app = open(config).await?;
+                let app = App::open_standing(config).await?;
                 let next = keys::load_or_create_next(&app.config.keys_dir(), role)?;
                 let (exchange, now, public) = (app.keys.clone(), app.clock.now(), next.public());
                 let activate = move |c: &mut _| exchange_keys::activate(c, &exchange, role, &next, now);
@@ -75,7 +81,7 @@ impl ExchangeKeyArgs {
                 })
             }
             ExchangeKeyCommand::Retire(Which { role, config }) => {
-                let app = open(config).await?;
+                let app = App::open_standing(config).await?;
                 let (exchange, origin, now) = (app.keys.clone(), app.config.log_origin.clone(), app.clock.now());
                 let retire = move |c: &mut _| exchange_keys::retire(c, &exchange, role, &origin, now);
                 let changed = app.db.write(retire).await?;
@@ -84,17 +90,15 @@ impl ExchangeKeyArgs {
                 let document = json!({ "role": role, "retired": retired, "changed": changed });
                 out.result(&document, || format!("{role} key {retired} is retired: restart every instance"))
             }
+            ExchangeKeyCommand::MakeMissing { config } => {
+                let made = keys::make_missing(&config.keys_dir())?;
+                out.result(&json!({ "made": made }), || match made.as_slice() {
+                    [] => "no key is missing".to_string(),
+                    made => format!("made {}: back them up, and restart every instance", made.join(", ")),
+                })
+            }
         }
     }
-}
-
-/// Opens the exchange that the settings name; never makes one.
-async fn open(config: Config) -> Result<App> {
-    if !config.keys_dir().join("statement.key").exists() {
-        return Err(Error::new(Kind::NotFound, format!("there are no keys at {}", config.keys_dir().display()))
-            .remedy("give the --data-dir, --keys-dir and --database-url that `corpex serve` runs with"));
-    }
-    App::open(config).await
 }
 
 fn listing(keys: &Value) -> String {

@@ -135,16 +135,25 @@ fn of_role(c: &mut Conn, role: KeyRole) -> Result<Vec<ExchangeKey>> {
     Ok(exchange_keys(c)?.into_iter().filter(|key| key.role == role).collect())
 }
 
-/// Puts the first keys of an exchange on record, and refuses keys that are not those of the exchange on record: an
-/// instance that was given another keys directory must not start.
+/// Whether the exchange stands: its first keys are on record.
+pub fn are_on_record(c: &mut Conn) -> Result<bool> {
+    Ok(!exchange_keys(c)?.is_empty())
+}
+
+/// Puts the first keys of an exchange on record, and refuses others as [`require_own`].
 pub fn enrol(c: &mut Conn, keys: &ExchangeKeys) -> Result<()> {
     for role in KeyRole::ALL {
         if of_role(c, *role)?.is_empty() {
             queries::insert_exchange_key(c, &ExchangeKey::new(*role, keys.of(*role).0.public(), None))?;
         }
-        signers(c, keys, *role)?;
     }
-    Ok(())
+    require_own(c, keys)
+}
+
+/// Refuses keys that are not those of the exchange on record: an instance that was given another keys directory must not
+/// start.
+pub fn require_own(c: &mut Conn, keys: &ExchangeKeys) -> Result<()> {
+    KeyRole::ALL.iter().try_for_each(|role| signers(c, keys, *role).map(drop))
 }
 
 /// The keys of a role that sign now, oldest first: one, or two during an overlap.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use corpex::app::App;
+use corpex::config::Config;
 use corpex::db::{APPEND_ONLY, KEPT_A_WHILE};
 use corpex::error::Kind;
 use corpex::jobs::{self, Job};
@@ -30,6 +32,27 @@ async fn migrations_go_down_and_up_again_with_data_in_the_tables() {
     db.migrate().await.unwrap();
     db.migrate().await.unwrap();
     assert_eq!(db.read(corpex::jobs::count).await.unwrap().live, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_serves_or_migrates_brings_an_old_schema_up_to_date() {
+    let app = TestApp::start_with(|config| config.no_worker = true).await;
+    let config = (*app.app().config).clone();
+    let as_the_version_before_left_it = "DROP TABLE sweeps; \
+                                         DELETE FROM __diesel_schema_migrations WHERE version = '20261126000024'";
+    app.app().db.write(move |c| Ok(c.batch_execute(as_the_version_before_left_it)?)).await.unwrap();
+    for refused in [App::open_standing(config.clone()).await, App::open_or_begin(config.clone()).await] {
+        let refused = refused.err().unwrap();
+        assert_eq!((refused.kind, refused.detail.contains("lacks 1 migration")), (Kind::WrongState, true), "{refused}");
+        assert!(refused.remedy.unwrap().contains("corpex migrate"));
+    }
+    app.app().db.migrate().await.unwrap();
+    App::open_standing(config.clone()).await.unwrap();
+
+    let nowhere = tempfile::tempdir().unwrap();
+    let none = Config::embedded(&nowhere.path().join("none"));
+    assert_eq!(App::open_standing(none).await.err().unwrap().kind, Kind::NotFound);
+    assert!(!nowhere.path().join("none").exists(), "nothing was made");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! Keys change hands: what was signed before stays proven, and what was signed later is judged by the state of its key
 //! when it was logged.
 
+use corpex::app::App;
 use corpex::error::{Error, Result};
 use corpex::keys::{self, ExchangeKeys, KeyRole};
 use corpex::provenance::exchange_keys;
@@ -313,8 +314,42 @@ async fn an_instance_with_the_keys_of_another_exchange_does_not_start() {
     let elsewhere = tempfile::tempdir().unwrap();
     let mut config = (*app.app().config).clone();
     config.keys_dir = Some(elsewhere.path().to_path_buf());
-    let refused = corpex::app::App::open(config).await.err().unwrap();
-    assert!(refused.detail.contains("in the keys directory is not the exchange's"), "{refused}");
+    let refused = App::open(config.clone()).await.err().unwrap();
+    assert!(refused.detail.contains("statement.key is missing"), "{refused}");
+    ExchangeKeys::load_or_create(elsewhere.path()).unwrap();
+    for refused in [App::open(config.clone()).await, App::open_standing(config).await] {
+        let refused = refused.err().unwrap();
+        assert!(refused.detail.contains("in the keys directory is not the exchange's"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_a_restoration_left_out_is_made_by_nobody_who_was_not_told_to() {
+    let mut exchange = Exchange::serve().await;
+    exchange.stop();
+    let key = |name: &str| exchange.folder.path().join("data/keys").join(name);
+    let (url, log) = (key("url.key"), key("log.key"));
+    std::fs::remove_file(&url).unwrap();
+    let refused = |exchange: &Exchange, args: &[&str], words: &str| {
+        let output = exchange.operate(args);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(said.contains(words) && said.contains("restore it from the backup"), "{args:?}: {said}");
+    };
+    let create = ["admin", "create-user", "--email", "operator@exchange.test", "--role", "operator"];
+    for args in
+        [&["serve", "--listen", "127.0.0.1:0"][..], &["worker"], &["audit"], &["key", "exchange", "list"], &create]
+    {
+        refused(&exchange, args, "url.key is missing");
+    }
+    assert!(!url.exists(), "nobody made it");
+    let made = exchange.operate(&["key", "exchange", "make-missing", "--json"]);
+    assert_eq!(serde_json::from_slice::<Value>(&made.stdout).unwrap(), json!({ "made": ["url"] }));
+    std::fs::rename(&log, log.with_extension("aside")).unwrap();
+    refused(&exchange, &["key", "exchange", "make-missing"], "log.key is missing");
+    std::fs::rename(log.with_extension("aside"), &log).unwrap();
+    exchange.start();
+    exchange.stop();
 }
 
 #[tokio::test]
