@@ -162,7 +162,7 @@ impl Db {
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
         let checks = self.checks.clone();
-        let checked = self.home.spawn_blocking(move || finish(&mut *checks.begin(begin_read)?, work));
+        let checked = self.home.spawn_blocking(move || finish_read(&mut *checks.begin(begin_read)?, work));
         checked.await.map_err(|error| Error::internal("database work panicked").because(error))?
     }
 

@@ -9,7 +9,6 @@ use actix_web::{HttpResponse, get};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::app;
 use crate::app::{self, App};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Problem, Result};

@@ -6,11 +6,12 @@
 //! sealed version nor the first listing of its ancestors ever changes, and later listings do not count, so buyer and provider
 //! know the royalties when they agree.
 
+use super::super::queries;
 use super::Order;
 use crate::catalog::{Dataset, Version, lineage};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::market::listings::{self, Listing};
+use crate::market::Listing;
 use crate::terms::{self, Use};
 use crate::types::OrganisationId;
 
@@ -33,7 +34,7 @@ pub(super) fn of(c: &mut Conn, order: &Order) -> Result<Vec<Royalty>> {
     let walk = lineage::ancestors(c, order.version_id, MAX_ANCESTORS)?;
     let mut royalties = Vec::new();
     for (_, ancestor) in walk.found.into_iter().take_while(|(steps, _)| *steps <= MAX_STEPS) {
-        let first = listings::listings(c, Some(&[ancestor.version_id]), "", 1)?.pop();
+        let first = queries::list_listings_of(c, ancestor.version_id, "", 1)?.pop();
         let counts = |first: &Listing| first.provider_id != order.provider_id && first.created_at <= order.created_at;
         let Some(first) = first.filter(counts) else { continue };
         if let Some(basis_points) = terms::terms(c, first.terms_id)?.document.derivative_royalty_basis_points {
@@ -50,7 +51,7 @@ pub(in crate::market) fn require_derivable(c: &mut Conn, dataset: &Dataset, vers
         if parent.handle == dataset.handle {
             continue;
         }
-        let offers = listings::listings(c, Some(&[parent.version_id]), "", MAX_OFFERS)?;
+        let offers = queries::list_listings_of(c, parent.version_id, "", MAX_OFFERS)?;
         let mut forbidden = !offers.is_empty();
         for offer in offers {
             forbidden &= terms::permits(&terms::terms(c, offer.terms_id)?.document, Use::Derive).is_err();
