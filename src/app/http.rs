@@ -281,7 +281,7 @@ mod tests {
         let server = actix_web::App::new().default_service(web::to(slow)).wrap(from_fn(soon));
         let mut request = request.to_request();
         if late {
-            let never = futures_util::stream::pending();
+            let never = futures_util::stream::pending::<Result<Bytes, PayloadError>>();
             *request.payload() = actix_web::dev::Payload::Stream { payload: Box::pin(never) };
         }
         match init_service(server).await.call(request).await {

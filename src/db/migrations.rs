@@ -41,13 +41,14 @@ impl Db {
     /// # Errors
     /// `WrongState`, when it lacks migrations of this program; `Internal`, when this program lacks some of its.
     pub async fn require_migrated(&self) -> Result<()> {
-        match known::<diesel::pg::Pg>()?.len() - self.applied().await? {
+        let known = known::<diesel::pg::Pg>()?.len();
+        match known - self.applied().await? {
             0 => Ok(()),
             missing => {
-                Err(Error::new(Kind::WrongState, format!("the database lacks {missing} migrations of this program"))
-                    .remedy(
-                        "bring it up to date with `corpex migrate`, or use the version of the program that serves it",
-                    ))
+                let detail = format!("the database lacks {missing} migrations of this program");
+                let remedy =
+                    "bring it up to date with `corpex migrate`, or use the version of the program that serves it";
+                Err(Error::new(Kind::WrongState, detail).remedy(remedy))
             }
         }
     }
