@@ -18,6 +18,7 @@ use crate::error::{Error, Kind, Problem, Result};
 use crate::identity::Caller;
 use crate::identity::routes::MaybeCaller;
 use crate::signing::Envelope;
+use crate::store::routes::is_unchanged;
 use crate::types::{DatasetId, Digest, Instant, Page, PageQuery, VersionId};
 
 /// A dataset.
@@ -222,10 +223,22 @@ pub(crate) async fn get_version(
 /// Shows the dataset card of a version, byte for byte as the manifest names it.
 #[utoipa::path(tag = "catalog", responses(
     (status = 200, body = String, content_type = "text/markdown", headers(("ETag" = String, description = "The card's SHA-256, in quotes"))),
-    (status = 404, body = Problem)))]
+    (status = 304, description = "You have it"),
+    (status = 404, body = Problem),
+    (status = 412, body = Problem, description = "The card is another one than `If-Match` names")),
+    params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of the card you have"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the only card that you want")))]
 #[get("/v1/datasets/{organisation}/{name}/versions/{number}/card")]
-pub(crate) async fn get_card(app: Data<App>, caller: MaybeCaller, which: Path<VersionRef>) -> Result<HttpResponse> {
+pub(crate) async fn get_card(
+    app: Data<App>,
+    caller: MaybeCaller,
+    which: Path<VersionRef>,
+    request: HttpRequest,
+) -> Result<HttpResponse> {
     let (_, version) = app.db.read(move |c| view_version(c, caller.0.as_ref(), &which)).await?;
+    if is_unchanged(&request, &version.card_sha256().to_string())? {
+        return Ok(HttpResponse::NotModified().insert_header(card_etag(&version)).finish());
+    }
     let mut response = HttpResponse::Ok();
     response.insert_header(card_etag(&version)).content_type("text/markdown; charset=utf-8");
     Ok(response.body(version.card))

@@ -7,13 +7,13 @@ use std::ops::Range;
 
 use actix_web::body::SizedStream;
 use actix_web::http::Method;
-use actix_web::http::header::{self, ByteRangeSpec, HeaderMap, HeaderValue};
+use actix_web::http::header::{self, ByteRangeSpec, EntityTag, HeaderMap, HeaderValue, IfMatch, IfNoneMatch};
 use actix_web::web::{Data, Path, Payload};
-use actix_web::{HttpRequest, HttpResponse, ResponseError as _, get, head, put};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _, get, head, put};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::local::{Download, wrong_size};
-use super::{ByteStream, LocalStore, StorageKey, Store, content_disposition, range_not_satisfiable, safe_media_type};
+use super::{ByteStream, LocalStore, Store, content_disposition, range_not_satisfiable, safe_media_type};
 use crate::app::App;
 use crate::app::http::incomplete;
 use crate::error::{Error, Problem, Result};
@@ -65,12 +65,16 @@ pub(crate) async fn upload_part(
         ("name" = String, Path, description = "As in the link"),
         ("Range" = Option<String>, Header, description = "One byte range (RFC 9110); several are answered with the whole object"),
         ("If-Range" = Option<String>, Header, description = "The object's `ETag`; the range counts only if it still matches"),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of what you have; nothing is sent if it is this"),
+        ("If-Match" = Option<String>, Header, description = "The object's `ETag`; it is sent only if it still matches"),
     ),
     responses(
         (status = 200, description = "The whole object", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 206, description = "The range", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 304, description = "You have it"),
         (status = 403, body = Problem, description = "The link expired or was changed"),
         (status = 404, body = Problem, description = "There is no such object"),
+        (status = 412, body = Problem, description = "The object is another one than `If-Match` names"),
         (status = 416, body = Problem, description = "The range is not within the object"),
     ),
     security(())
@@ -114,7 +118,8 @@ async fn serve(app: &App, (prefix, name): &(String, String), request: &HttpReque
     let object = store.open_sealed(&download.key).await?;
     let (etag, size_bytes) = (object.info.etag.clone(), object.info.size_bytes);
     let Download { media_type, file_name, .. } = &download;
-    present(&Shown { media_type, file_name, etag: &etag, size_bytes }, request, |range| object.read(range))
+    let shown = Shown { media_type, file_name, etag: &etag, size_bytes };
+    present(&shown, request, async move |range| object.read(range)).await
 }
 
 /// What is told of bytes as they leave.
@@ -129,90 +134,107 @@ pub(crate) struct Shown<'a> {
     pub(crate) size_bytes: u64,
 }
 
-/// Answers with an object of the local store, or the range of it that is asked for.
-pub(crate) async fn present_object(
-    store: &LocalStore,
-    key: &StorageKey,
+/// Answers with bytes, or the range of them that is asked for; to HEAD, with what is told of them. Nothing is read unless bytes
+/// leave.
+pub(crate) async fn present<E: From<Error>>(
     shown: &Shown<'_>,
     request: &HttpRequest,
-) -> Result<HttpResponse> {
-    let object = store.open_sealed(key).await?;
-    present(shown, request, |range| object.read(range))
-}
-
-/// Answers with bytes, or the range of them that is asked for; to HEAD, with what is told of them.
-pub(crate) fn present(
-    shown: &Shown<'_>,
-    request: &HttpRequest,
-    read: impl FnOnce(Range<u64>) -> Result<ByteStream>,
-) -> Result<HttpResponse> {
-    let is_head = request.method() == Method::HEAD;
-    let range = match wanted(request.headers(), shown) {
-        // A range is defined for GET alone (RFC 9110, section 14.2).
-        _ if is_head => None,
-        Wanted::All => None,
-        Wanted::Part(range) => Some(range),
-        Wanted::Nothing => {
+    read: impl AsyncFnOnce(Range<u64>) -> Result<ByteStream, E>,
+) -> Result<HttpResponse, E> {
+    let wanted = wanted(request, shown)?;
+    let mut response = match &wanted {
+        Wanted::All => HttpResponse::Ok(),
+        Wanted::Part(_) => HttpResponse::PartialContent(),
+        Wanted::Unchanged => HttpResponse::NotModified(),
+        Wanted::Beyond => {
             let mut response = range_not_satisfiable(shown.size_bytes).error_response();
             let range = HeaderValue::try_from(format!("bytes */{}", shown.size_bytes)).map_err(bad_header)?;
             response.headers_mut().insert(header::CONTENT_RANGE, range);
             return Ok(response);
         }
     };
-    let mut response = match &range {
-        None => HttpResponse::Ok(),
-        Some(range) => {
-            let mut response = HttpResponse::PartialContent();
+    response.insert_header((header::ETAG, quoted(shown.etag))).insert_header((header::CACHE_CONTROL, "private"));
+    let range = match wanted {
+        Wanted::Part(range) => {
             let value = format!("bytes {}-{}/{}", range.start, range.end.saturating_sub(1), shown.size_bytes);
             response.insert_header((header::CONTENT_RANGE, value));
-            response
+            range
         }
+        Wanted::All => 0..shown.size_bytes,
+        Wanted::Unchanged | Wanted::Beyond => return Ok(response.finish()),
     };
     response
         .insert_header((header::CONTENT_TYPE, safe_media_type(shown.media_type)))
         .insert_header((header::CONTENT_DISPOSITION, content_disposition(shown.file_name)))
         .insert_header((header::ACCEPT_RANGES, "bytes"))
-        .insert_header((header::ETAG, quoted(shown.etag)))
-        .insert_header((header::CACHE_CONTROL, "private"))
         .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
-    let range = range.unwrap_or(0..shown.size_bytes);
     let length = range.end.saturating_sub(range.start);
-    let bytes = if is_head { stream::empty().boxed() } else { read(range)? };
+    let bytes = if request.method() == Method::HEAD { stream::empty().boxed() } else { read(range).await? };
     Ok(response.body(SizedStream::new(length, bytes)))
 }
 
-/// What a request's range headers ask for.
+/// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
     All,
     Part(Range<u64>),
-    Nothing,
+    /// Nothing: its sender has it.
+    Unchanged,
+    /// A range that is not within the object.
+    Beyond,
 }
 
-/// Reads `Range` and `If-Range` (RFC 9110, sections 13.1.5 and 14.2). What is not one byte range is ignored, as it
-/// may be.
-fn wanted(headers: &HeaderMap, shown: &Shown<'_>) -> Wanted {
+/// Reads a request's preconditions and its range, in the order of RFC 9110 (section 13.2.2). What is not one byte range is
+/// ignored, as it may be.
+fn wanted(request: &HttpRequest, shown: &Shown<'_>) -> Result<Wanted> {
+    if is_unchanged(request, shown.etag)? {
+        return Ok(Wanted::Unchanged);
+    }
+    // A range is defined for GET alone (section 14.2).
+    if request.method() == Method::HEAD {
+        return Ok(Wanted::All);
+    }
     // One that is there several times says nothing.
     let text = |name: header::HeaderName| {
-        let mut values = headers.get_all(name).map(HeaderValue::to_str);
+        let mut values = request.headers().get_all(name).map(HeaderValue::to_str);
         let only = (values.next(), values.next());
         if let (Some(Ok(value)), None) = only { Some(value) } else { None }
     };
-    if headers.contains_key(header::IF_RANGE) && text(header::IF_RANGE) != Some(&quoted(shown.etag)) {
-        return Wanted::All;
+    if request.headers().contains_key(header::IF_RANGE) && text(header::IF_RANGE) != Some(&quoted(shown.etag)) {
+        return Ok(Wanted::All);
     }
-    match text(header::RANGE).and_then(|text| text.parse::<header::Range>().ok()) {
+    Ok(match text(header::RANGE).and_then(|text| text.parse::<header::Range>().ok()) {
         Some(header::Range::Bytes(ranges)) => one_range(&ranges, shown.size_bytes),
         _ => Wanted::All,
+    })
+}
+
+/// Whether the sender of a request to read has what bears this mark already (`If-None-Match`). Nothing here tells when it
+/// was last changed, so dates decide nothing.
+///
+/// # Errors
+/// `Stale`, when `If-Match` names others only.
+pub(crate) fn is_unchanged(request: &HttpRequest, etag: &str) -> Result<bool> {
+    let etag = EntityTag::new_strong(etag.to_string());
+    if let Some(IfMatch::Items(wanted)) = request.get_header()
+        && !wanted.iter().any(|known| known.strong_eq(&etag))
+    {
+        let detail = format!("what is here bears the mark {etag}, and another one was asked for");
+        return Err(Error::new(Kind::Stale, detail).field("If-Match").remedy("ask for it without If-Match"));
     }
+    Ok(match request.get_header() {
+        Some(IfNoneMatch::Any) => true,
+        Some(IfNoneMatch::Items(known)) => known.iter().any(|known| known.weak_eq(&etag)),
+        None => false,
+    })
 }
 
 fn one_range(ranges: &[ByteRangeSpec], size_bytes: u64) -> Wanted {
     let [range] = ranges else { return Wanted::All };
     match range.to_satisfiable_range(size_bytes) {
         Some((first, last)) => Wanted::Part(first..last.saturating_add(1)),
-        None => Wanted::Nothing,
+        None => Wanted::Beyond,
     }
 }
 
@@ -252,9 +274,9 @@ mod tests {
             ("bytes=7-", 10, Wanted::Part(7..10)),
             ("bytes=-3", 10, Wanted::Part(7..10)),
             ("bytes=-99", 10, Wanted::Part(0..10)),
-            ("bytes=10-", 10, Wanted::Nothing),
-            ("bytes=-0", 10, Wanted::Nothing),
-            ("bytes=0-", 0, Wanted::Nothing),
+            ("bytes=10-", 10, Wanted::Beyond),
+            ("bytes=-0", 10, Wanted::Beyond),
+            ("bytes=0-", 0, Wanted::Beyond),
             ("bytes=0-18446744073709551615", 10, Wanted::Part(0..10)),
             ("bytes=0-1,3-4", 10, Wanted::All),
             ("bytes=4-2", 10, Wanted::All),

@@ -113,6 +113,11 @@ async fn a_card_is_changed_only_by_who_knows_it() {
     let etag = answer.headers()["etag"].to_str().unwrap().to_string();
     let text = answer.text().await.unwrap();
     assert_eq!(etag, format!("\"{}\"", Digest::of(&text)));
+    let token = provider.client.token().unwrap();
+    let known = reqwest::Client::new().get(format!("{}{card}", app.url)).bearer_auth(token);
+    assert_eq!(known.header("If-None-Match", &etag).send().await.unwrap().status(), 304);
+    let another = provider.client.get(&card).header("If-Match", "\"another\"").response().await;
+    refused(another.map(drop), Kind::Stale);
     let put = |etag: &str, text: &str| {
         provider.client.put(&card).header("If-Match", etag).json(&json!({ "card": text })).unwrap().send::<Value>()
     };

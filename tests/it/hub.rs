@@ -451,6 +451,43 @@ async fn ranges_are_answered_as_rfc_9110_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_has_or_cannot_get_is_not_delivered() {
+    let story = Story::licensed().await;
+    if story.is_in_a_bucket() {
+        return; // GET leads to the bucket, whatever else it asks for
+    }
+    let (hub, file) = (story.client(), story.file("data/train-0.jsonl"));
+    let etag = format!("\"{}\"", corpex::types::Digest::of(ONE));
+    let (weak, several) = (format!("W/{etag}"), format!("\"other\", {etag}"));
+    for (name, value, get, head) in [
+        ("If-None-Match", etag.as_str(), 304, 304),
+        ("If-None-Match", &weak, 304, 304),
+        ("If-None-Match", &several, 304, 304),
+        ("If-None-Match", "*", 304, 304),
+        ("If-Match", "\"other\"", 412, 412),
+        ("If-Match", &weak, 412, 412),
+        ("Range", "bytes=999-", 416, 200),
+    ] {
+        for (method, status) in [(Method::GET, get), (Method::HEAD, head)] {
+            let answer = hub.send(method.clone(), &file, &[(name, value)], None).await;
+            assert_eq!(answer.status, status, "{method} {name}: {value}");
+            assert!(status != 304 || (answer.body.is_empty() && answer.header("etag") == Some(&etag)), "{answer:?}");
+        }
+    }
+    assert_eq!(story.receipts().await, 0, "no byte left");
+    for headers in [vec![("If-None-Match", "\"other\"")], vec![("If-Match", &several)], vec![("If-Match", "*")]] {
+        let given = hub.send(Method::GET, &file, &headers, None).await;
+        assert_eq!((given.status, given.body.as_slice()), (StatusCode::OK, ONE), "{headers:?}");
+    }
+    let both = [("If-None-Match", etag.as_str()), ("Range", "bytes=0-1")];
+    assert_eq!(hub.send(Method::GET, &file, &both, None).await.status, StatusCode::NOT_MODIFIED, "before any range");
+    assert_eq!(story.receipts().await, 3);
+    let (card, readme) = (hub.get(&story.file("README.md")).await, story.file("README.md"));
+    let known = [("If-None-Match", card.header("etag").unwrap())];
+    assert_eq!(hub.send(Method::GET, &readme, &known, None).await.status, StatusCode::NOT_MODIFIED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_takes_a_licence_that_may_be_used_now() {
     let story = Story::licensed().await;
     let stranger = story.app.organisation("other-house").await;

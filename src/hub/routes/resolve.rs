@@ -2,13 +2,15 @@
 //!
 //! A name that may come to mean another commit leads to the commit (307), so that all that follows is of one commit. A
 //! commit's file is described to HEAD. To GET it comes straight from a local store, by ranges too, or leads to the bucket
-//! (302); every GET asks here again, so that a client resumes with a fresh link, and each is on record before it is answered.
+//! (302); every GET asks here again, so that a client resumes with a fresh link, and each is on record before a byte or a link
+//! leaves.
+
+use std::ops::Range;
 
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, head};
-use futures_util::{StreamExt as _, stream};
 
 use super::reply::{HubCaller, X_REPO_COMMIT, read};
 use crate::app::App;
@@ -16,8 +18,8 @@ use crate::delivery::{self, Planned};
 use crate::error::{Error, Result};
 use crate::hub::{Content, Found, Lately, Refusal, Wanted, file_path, find};
 use crate::identity::Caller;
-use crate::store::routes::{Shown, present, present_object};
-use crate::store::{Store, part_of};
+use crate::store::routes::{Shown, present};
+use crate::store::{ByteStream, Store, part_of};
 use crate::types::Instant;
 
 const X_LINKED_ETAG: HeaderName = HeaderName::from_static("x-linked-etag");
@@ -107,27 +109,25 @@ fn pinned(app: &App, dataset: &str, commit: &str, path: &str) -> Result<HttpResp
 async fn answer(app: &App, content: Content, request: &HttpRequest, now: Instant) -> Result<HttpResponse, Refusal> {
     let planned = match content {
         Content::Shard(planned) => planned.again(now),
-        Content::Readme(readme, oid) => return Ok(card(readme.text, &oid, request)?),
+        Content::Readme(readme, oid) => return Ok(card(readme.text, &oid, request).await?),
     };
-    let is_head = request.method() == Method::HEAD;
+    let (etag, size_bytes) = (planned.shard.sha256.to_string(), planned.shard.size_bytes.to_string());
     let mut response = match &app.store {
-        Store::S3(_) if !is_head || follows_the_bucket(request) => {
-            let delivered = deliver(app, planned.clone()).await?;
+        Store::S3(_) if request.method() != Method::HEAD || follows_the_bucket(request) => {
+            let delivered = deliver(app, planned).await?;
             let url = delivery::link(&app.store, &delivered.storage_key, &delivered.shard, now).await?;
             HttpResponse::Found().insert_header((header::LOCATION, url.as_str())).finish()
         }
-        Store::Local(store) if !is_head => {
-            let delivered = deliver(app, planned.clone()).await?;
-            let etag = delivered.shard.sha256.to_string();
-            present_object(store, &delivered.storage_key, &shown(&delivered, &etag), request).await?
-        }
-        _ => {
-            let etag = planned.shard.sha256.to_string();
-            present(&shown(&planned, &etag), request, |_| Ok(stream::empty().boxed()))?
+        store => {
+            let read = async |range: Range<u64>| -> Result<ByteStream, Refusal> {
+                let delivered = deliver(app, planned.clone()).await?;
+                Ok(store.read_sealed(&delivered.storage_key, range).await?)
+            };
+            present(&shown(&planned, &etag), request, read).await?
         }
     };
-    set(&mut response, X_LINKED_ETAG, &format!("\"{}\"", planned.shard.sha256))?;
-    set(&mut response, X_LINKED_SIZE, &planned.shard.size_bytes.to_string())?;
+    set(&mut response, X_LINKED_ETAG, &format!("\"{etag}\""))?;
+    set(&mut response, X_LINKED_SIZE, &size_bytes)?;
     Ok(response)
 }
 
@@ -153,11 +153,11 @@ fn shown<'a>(planned: &'a Planned, etag: &'a str) -> Shown<'a> {
     }
 }
 
-fn card(text: String, oid: &str, request: &HttpRequest) -> Result<HttpResponse> {
+async fn card(text: String, oid: &str, request: &HttpRequest) -> Result<HttpResponse> {
     let bytes = bytes::Bytes::from(text);
     let size_bytes = u64::try_from(bytes.len()).unwrap_or(0);
     let shown = Shown { media_type: "text/markdown; charset=utf-8", file_name: "README.md", etag: oid, size_bytes };
-    present(&shown, request, |range| part_of(&bytes, range))
+    present(&shown, request, async |range| part_of(&bytes, range)).await
 }
 
 fn set(response: &mut HttpResponse, name: HeaderName, value: &str) -> Result<()> {
