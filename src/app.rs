@@ -31,6 +31,7 @@ use crate::{hub, worker};
 mod description;
 pub(crate) mod http;
 pub(crate) mod limits;
+mod methods;
 mod payload;
 pub mod routes;
 
@@ -199,6 +200,7 @@ impl Running {
             HttpApp::new()
                 .app_data(data.clone())
                 .app_data(Data::new(hub::Lately::default()))
+                .wrap(from_fn(methods::answer_head))
                 .wrap(from_fn(limits::admit))
                 .wrap(from_fn(http::envelop))
                 // A request is compared with one pattern after the other: those of which there are most come first.

@@ -68,6 +68,8 @@ kinds! {
     NotFound = "not-found", NOT_FOUND, "Not found";
     /// It was there, and is no longer kept.
     Gone = "gone", GONE, "No longer kept";
+    /// The address is there, and answers other methods.
+    MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "Method not allowed";
     /// Something of this name stands already.
     AlreadyExists = "already-exists", CONFLICT, "Already exists";
     /// The thing is not in a state in which this can be done.

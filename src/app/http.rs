@@ -17,7 +17,7 @@ use serde::Serialize;
 use tracing::Instrument as _;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{App, payload};
+use super::{App, methods, payload};
 use crate::config::{CLIENT_TIMEOUT, MAX_JSON_BYTES, MAX_SMALL_SHARD_BYTES};
 use crate::error::{Error, Kind};
 use crate::identity::{self, Denials};
@@ -135,7 +135,7 @@ pub(super) fn outside_the_api(cfg: &mut ServiceConfig) {
         .app_data(QueryConfig::default().error_handler(refuse_query))
         .app_data(PathConfig::default().error_handler(refuse_path))
         .service(SwaggerUi::new("/docs/{file:.*}").config(utoipa_swagger_ui::Config::from("../openapi.yaml")))
-        .default_service(web::to(no_route));
+        .default_service(web::to(methods::no_route));
 }
 
 impl<T: Serialize> Responder for Page<T> {
@@ -166,11 +166,6 @@ pub(crate) fn next_link(request: &HttpRequest, next: &Cursor) -> (HeaderName, St
 /// Answers with a document of JSON-LD.
 pub(crate) fn json_ld(document: &serde_json::Value) -> HttpResponse {
     HttpResponse::Ok().content_type(JSON_LD).body(document.to_string())
-}
-
-async fn no_route(request: HttpRequest) -> Result<HttpResponse, Error> {
-    let what = format!("{} {}", request.method(), request.path());
-    Err(Error::not_found(what).remedy("the routes are described at /docs"))
 }
 
 fn refuse_json(error: JsonPayloadError, _: &HttpRequest) -> actix_web::Error {

@@ -1,8 +1,12 @@
 //! The API's description is the API.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use reqwest::Method;
 use serde_json::Value;
+
+use crate::hub::HubClient;
+use crate::support::TestApp;
 
 #[test]
 fn openapi_yaml_is_what_the_code_says() {
@@ -84,4 +88,44 @@ fn every_operation_says_how_it_is_refused_and_what_its_path_holds() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_refuses_other_methods_with_those_that_it_answers() {
+    let app = TestApp::start().await;
+    let anyone = HubClient::new(&app, None);
+    let described = [corpex::app::routes::openapi(), corpex::app::routes::hub_openapi()];
+    let described = described.map(|api| serde_json::to_value(api).unwrap()["paths"].as_object().unwrap().clone());
+    for (pattern, methods) in described.into_iter().flatten().filter(|(pattern, _)| !pattern.starts_with("/api/")) {
+        let mut answers: BTreeSet<String> = methods.as_object().unwrap().keys().map(|m| m.to_uppercase()).collect();
+        if answers.contains("GET") {
+            answers.insert("HEAD".to_string());
+        }
+        let pieces = pattern.split('{').map(|piece| piece.split_once('}').map_or(piece, |(_, rest)| rest));
+        let path = pieces.collect::<Vec<_>>().join("x");
+        let refused = anyone.send(Method::PATCH, &path, &[], None).await;
+        assert_eq!(refused.status, 405, "{pattern}: {refused:?}");
+        assert_eq!(refused.json()["type"], "urn:corpex:problem:method-not-allowed");
+        let allowed: BTreeSet<String> = refused.header("allow").unwrap().split(", ").map(str::to_string).collect();
+        assert_eq!(answers, allowed, "{pattern}");
+    }
+    for nowhere in ["/v1/nothing", "/"] {
+        assert_eq!(anyone.send(Method::PATCH, nowhere, &[], None).await.status, 404);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_answers_get_answers_head() {
+    let app = TestApp::start().await;
+    let anyone = HubClient::new(&app, None);
+    for path in
+        ["/healthz", "/readyz", "/openapi.yaml", "/docs/", "/v1/checklist", "/v1/me", "/api/datasets", "/v1/nothing"]
+    {
+        let (got, told) = (anyone.get(path).await, anyone.send(Method::HEAD, path, &[], None).await);
+        assert_eq!((told.status, told.body.len()), (got.status, 0), "{path}");
+        for name in ["content-type", "content-length", "x-error-code"] {
+            assert_eq!(told.header(name), got.header(name), "{name} of {path}");
+        }
+    }
+    assert_eq!(anyone.send(Method::HEAD, "/v1/sessions", &[], None).await.status, 405);
 }
