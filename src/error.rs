@@ -262,6 +262,8 @@ impl ResponseError for Error {
             }
             _ => {}
         }
+        // For who looks at the answer on its way out.
+        response.extensions_mut().insert(self.kind);
         response.content_type("application/problem+json").json(self.problem())
     }
 }

@@ -95,8 +95,8 @@ fn given_up(method: &Method, limit: Duration) -> Error {
 
 /// Counts a refusal that belongs in the audit trail.
 fn note_denial<B>(response: &ServiceResponse<B>, route: &str) {
-    let refused = response.response().error().and_then(|error| error.as_error::<Error>());
-    let Some(kind) = refused.map(|error| error.kind).filter(|kind| Denials::concern(*kind)) else { return };
+    let refused = response.response().extensions().get::<Kind>().copied();
+    let Some(kind) = refused.filter(|kind| Denials::concern(*kind)) else { return };
     let request = response.request();
     let Some(app) = request.app_data::<Data<App>>() else { return };
     let user = identity::known_user(app, request);

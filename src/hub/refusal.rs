@@ -51,14 +51,24 @@ impl Refusal {
         }
     }
 
-    /// The HTTP status: who showed no credential is asked for one.
+    /// What the exchange calls it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Refusal::Gated { signed_in: false, .. } => Kind::Unauthenticated,
+            Refusal::Gated { .. } => Kind::NotEntitled,
+            Refusal::Repo { .. } | Refusal::Revision { .. } | Refusal::Entry { .. } => Kind::NotFound,
+            Refusal::Failed(error) => error.kind,
+        }
+    }
+
+    /// The HTTP status: who showed no credential is asked for one, whether there is anything or not.
     pub fn status(&self) -> u16 {
         match self {
-            Refusal::Repo { signed_in: false } | Refusal::Gated { signed_in: false, .. } => 401,
-            Refusal::Gated { .. } => 403,
-            Refusal::Repo { .. } | Refusal::Revision { .. } | Refusal::Entry { .. } => 404,
-            Refusal::Failed(error) => error.kind.status().as_u16(),
+            Refusal::Repo { signed_in: false } => Kind::Unauthenticated,
+            refusal => refusal.kind(),
         }
+        .status()
+        .as_u16()
     }
 
     /// The value of `X-Error-Code`, which decides what clients raise.

@@ -7,6 +7,7 @@ use corpex::identity::{Caller, PlatformRole, Scope, audit_trail, close_days, rec
 use diesel::connection::SimpleConnection as _;
 use serde_json::{Value, json};
 
+use crate::hub::HubClient;
 use crate::support::TestApp;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -68,6 +69,35 @@ async fn whoever_is_turned_away_is_on_record_with_what_they_asked_for_and_why() 
     assert_eq!(times(&of_the_thief), 3, "{denied:#?}");
     assert!(of_the_thief.iter().all(|record| record["reason"] == "unauthenticated"), "{denied:#?}");
     assert!(!json!(denied).to_string().contains("cpx_"), "no credential is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_the_hub_turns_away_is_on_record_too() {
+    let app = TestApp::start().await;
+    let (provider, lab) = (app.provider().await, app.lab("verse-lab", 0).await);
+    app.listed_corpus(&provider, "poems", 100).await;
+    let file = "/datasets/poetry-house/poems/resolve/main/data/a.jsonl";
+    // What is not there for somebody is not a denial.
+    HubClient::new(&app, None).get("/api/datasets/poetry-house/odes").await.refused(401, Some("RepoNotFound"));
+    HubClient::of(&app, &lab).get(file).await.refused(403, Some("GatedRepo"));
+    HubClient::new(&app, None).get(file).await.refused(401, Some("GatedRepo"));
+    HubClient::new(&app, Some("cpx_notatoken")).get("/api/whoami-v2").await.refused(401, None);
+    let mut denied: Vec<_> = records(&app, "denied", 3)
+        .await
+        .into_iter()
+        .map(|record| {
+            let text = |name: &str| record[name].as_str().unwrap().to_string();
+            (text("request"), text("reason"), record["user_id"].is_null())
+        })
+        .collect();
+    denied.sort();
+    let pattern = "GET /datasets/{organisation}/{name}/resolve/{revision}/{path:.*}".to_string();
+    let expected = [
+        ("GET /api/whoami-v2".to_string(), "unauthenticated".to_string(), true),
+        (format!("GET {file}"), "not-entitled".to_string(), false),
+        (pattern, "unauthenticated".to_string(), true),
+    ];
+    assert_eq!(denied, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -114,6 +114,7 @@ impl ResponseError for Refusal {
             Refusal::Failed(error) => error.error_response().map_into_boxed_body(),
             _ => HttpResponse::new(self.status_code()),
         };
+        response.extensions_mut().insert(self.kind());
         let mut set = |name, value: &str| {
             response.headers_mut().insert(name, HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static("")));
         };
