@@ -24,7 +24,7 @@ pub const LEASE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "job", rename_all = "snake_case")]
 pub enum Job {
-    /// Read an upload back and compare it with what was declared.
+    /// Put an upload together, read it back and compare it with what was declared.
     VerifyUpload {
         /// The upload whose parts are complete.
         upload_id: UploadId,

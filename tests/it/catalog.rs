@@ -219,6 +219,39 @@ async fn a_crash_between_the_store_and_the_database_is_finished_by_the_next_requ
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_completes_an_upload_does_not_wait_until_its_parts_are_one() {
+    let app = TestApp::start_with(|config| config.no_worker = true).await;
+    let provider = app.provider().await;
+    let version = provider.draft("poems").await;
+    let (bytes, store) = (large(), &app.app().store);
+    let upload = declare(&provider, &version, "a.jsonl", &bytes).await;
+    for number in [1, 2] {
+        send(&provider, &upload, number, &bytes).await;
+    }
+    let (key, _) = stored(&app, &upload).await;
+    for _ in 0..2 {
+        assert_eq!(complete(&provider, &upload).await.unwrap()["state"], "verifying");
+        assert_eq!(store.head(&key).await.unwrap(), None, "a job puts them together");
+    }
+    let id = |upload: &Value| upload["id"].as_str().unwrap().parse().unwrap();
+    catalog::verify_upload(app.app(), id(&upload)).await.unwrap();
+    assert_eq!(provider.get(at(&upload)).await.unwrap()["state"], "verified");
+    assert_eq!(paths(&provider, &version).await, ["a.jsonl"]);
+
+    // What is lost in between is sent again.
+    let lost = declare(&provider, &version, "b.jsonl", b"{}\n").await;
+    send(&provider, &lost, 1, b"{}\n").await;
+    complete(&provider, &lost).await.unwrap();
+    let (key, multipart_id) = stored(&app, &lost).await;
+    store.abort_multipart(&key, &multipart_id).await.unwrap();
+    catalog::verify_upload(app.app(), id(&lost)).await.unwrap();
+    let refused = provider.get(at(&lost)).await.unwrap();
+    assert_eq!(refused["refusal"], "the store no longer has the parts of this upload");
+    assert_ne!(declare(&provider, &version, "b.jsonl", b"{}\n").await["id"], lost["id"]);
+    app.abandon().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parts_that_the_store_lost_are_sent_again() {
     let app = TestApp::start().await;
     let provider = app.provider().await;

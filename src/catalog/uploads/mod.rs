@@ -2,7 +2,8 @@
 //!
 //! A client declares path, size and SHA-256, and gets a signed URL for each part. Parts may be sent in any order, in
 //! parallel and again; each is durable when it is answered. When all stand, the client completes the upload, and a
-//! job reads every byte back ([`verification`]). Only then is there a shard. Small shards may take one request ([`small`]).
+//! job puts them together and reads every byte back ([`verification`]): either may take longer than a request. Only then is
+//! there a shard. Small shards may take one request ([`small`]).
 //!
 //! The store comes first and the row second: what a crash between the two leaves behind is found again by the next
 //! request, or swept.
@@ -21,7 +22,7 @@ use diesel::{Queryable, Selectable};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use parts::{assemble, sign, standing_parts, with_urls};
+use parts::{sign, standing_parts, whole, with_urls};
 
 use super::manifest::check_shard;
 use super::{EDITORS, ManifestShard, Shard, VersionRef, edit_draft, is_insider, queries as catalog_queries};
@@ -46,7 +47,7 @@ text_enum! {
     pub enum UploadState {
         /// Parts are being sent.
         Open = "open",
-        /// Complete; the bytes are being read back.
+        /// Complete; the parts are put together, and the bytes read back.
         Verifying = "verifying",
         /// The bytes are what was declared; the shard stands.
         Verified = "verified",
@@ -386,7 +387,8 @@ fn require_open(upload: &Upload) -> Result<()> {
     Err(Error::new(Kind::WrongState, detail).remedy("declare the upload again"))
 }
 
-/// Puts the parts together and queues their verification. Completing again answers how far the upload is.
+/// Ends the sending of parts, and queues that they are put together and verified. Completing again answers how far the
+/// upload is.
 ///
 /// # Errors
 /// `NotFound`, `Forbidden`; `WrongState` when parts are missing or the upload was refused; `DigestMismatch` when a
@@ -398,7 +400,7 @@ pub async fn complete(app: &App, caller: &Caller, id: UploadId) -> Result<Upload
         return Ok(upload.into());
     }
     require_open(&upload)?;
-    assemble(app, &upload).await?;
+    whole(app, &upload).await?;
     let now = app.clock.now();
     let upload = app
         .db

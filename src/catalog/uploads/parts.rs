@@ -47,8 +47,11 @@ pub(super) async fn sign(app: &App, upload: &Upload, numbers: &[u32], now: Insta
     Ok(urls)
 }
 
-/// Makes one object of the parts. After a crash, or beside another call, it finishes what is left to do.
-pub(super) async fn assemble(app: &App, upload: &Upload) -> Result<()> {
+/// The parts that one object is made of, all of them; nothing once it is made.
+///
+/// # Errors
+/// `WrongState` when parts are missing; `DigestMismatch` when one has not the size it must have; those of the store.
+pub(super) async fn whole(app: &App, upload: &Upload) -> Result<Option<Vec<Part>>> {
     let (store, key) = (&app.store, &upload.storage_key);
     let parts = match store.parts(key, &upload.multipart_id).await {
         Ok(parts) => check_parts(upload, parts),
@@ -59,9 +62,9 @@ pub(super) async fn assemble(app: &App, upload: &Upload) -> Result<()> {
         Err(error) => return Err(error),
     };
     match parts {
-        Ok(parts) => store.complete_multipart(key, &upload.multipart_id, &parts).await,
+        Ok(parts) => Ok(Some(parts)),
         // A completed upload has no parts any more.
-        Err(_) if store.head(key).await?.is_some() => Ok(()),
+        Err(_) if store.head(key).await?.is_some() => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -120,8 +120,8 @@ pub(crate) async fn create_upload_urls(
     Ok(Json(super::refresh_urls(&app, &caller, *id, &input.parts).await?.into()))
 }
 
-/// Completes an upload: its parts become one object, and its bytes are verified. Ask for the upload to see how that
-/// ended.
+/// Completes an upload whose parts all stand: they are put together, and the bytes verified, after the answer. Ask for the
+/// upload to see how that ended.
 #[utoipa::path(tag = "catalog", responses(
     (status = 200, body = UploadView),
     (status = 409, body = Problem, description = "Parts are missing, or the upload was refused"),

@@ -1,10 +1,11 @@
-//! Whether the bytes are what was declared: every one of them is read back from the store.
+//! Whether the bytes are what was declared: the parts become one object, and every byte of it is read back from the store.
 //!
 //! S3 keeps no SHA-256 of an object that was sent in parts, and a claim of the client proves nothing, so this is the
 //! only way to know. What these functions do bears repetition: jobs run at least once.
 
 use futures_util::StreamExt as _;
 
+use super::parts::whole;
 use super::{OPEN_FOR, Upload, UploadState, catalog_queries, queries};
 use crate::app::App;
 use crate::catalog::{StoredObject, VersionState, version};
@@ -26,7 +27,7 @@ struct Found {
     etag: String,
 }
 
-/// Reads an upload back and makes a shard of it, or refuses it with the reason.
+/// Puts an upload together, reads it back and makes a shard of it, or refuses it with the reason.
 ///
 /// # Errors
 /// Those of the store and the database: the job is to be tried again.
@@ -35,7 +36,17 @@ pub async fn verify_upload(app: &App, upload_id: UploadId) -> Result<()> {
     let Some(upload) = upload.filter(|upload| upload.state == UploadState::Verifying) else {
         return Ok(());
     };
-    let found = measure(app, &upload).await?;
+    let found = match whole(app, &upload).await {
+        Ok(parts) => {
+            if let Some(parts) = parts {
+                app.store.complete_multipart(&upload.storage_key, &upload.multipart_id, &parts).await?;
+            }
+            Ok(measure(app, &upload).await?)
+        }
+        // Not all of the parts are there that stood when the upload was completed.
+        Err(error) if matches!(error.kind, Kind::WrongState | Kind::DigestMismatch) => Err(error.detail),
+        Err(error) => return Err(error),
+    };
     let now = app.clock.now();
     app.db.write(move |c| conclude(c, upload_id, &found, now)).await
 }
@@ -62,20 +73,24 @@ async fn measure(app: &App, upload: &Upload) -> Result<Found> {
     Ok(Found { size_bytes, sha256: Some(hasher.finish()), etag: after.etag })
 }
 
-fn conclude(c: &mut Conn, id: UploadId, found: &Found, now: Instant) -> Result<()> {
+/// Settles what was found, or refuses the upload with the reason why nothing was.
+fn conclude(c: &mut Conn, id: UploadId, found: &Result<Found, String>, now: Instant) -> Result<()> {
     let upload = queries::find_upload(c, id)?.filter(|upload| upload.state == UploadState::Verifying);
     let Some(upload) = upload else {
         return Ok(()); // another worker was faster
     };
     let (_, version) = version(c, upload.version_id)?;
-    let refusal = refusal(&upload, found)
-        .or_else(|| (version.state != VersionState::Draft).then(|| "the version was sealed without it".to_string()));
-    match refusal {
-        Some(reason) => {
+    let checked = match found {
+        _ if version.state != VersionState::Draft => Err("the version was sealed without it".to_string()),
+        Ok(found) => refusal(&upload, found).map_or(Ok(&found.etag), Err),
+        Err(reason) => Err(reason.clone()),
+    };
+    match checked {
+        Ok(etag) => settle(c, &upload, etag, now),
+        Err(reason) => {
             queries::set_refused(c, id, UploadState::Verifying, &reason)?;
             sweep_later(c, &upload.storage_key, now)
         }
-        None => settle(c, &upload, &found.etag, now),
     }
 }
 
