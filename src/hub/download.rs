@@ -54,13 +54,16 @@ pub fn find(
     now: Instant,
 ) -> Result<Found, Refusal> {
     let repo = repo(c, caller, &wanted.organisation, &wanted.name)?;
-    let revision = repo.revision(&wanted.revision)?;
+    let revision = &repo.revision(&wanted.revision)?;
     let missing = || Refusal::Entry { path: wanted.path.clone(), commit: revision.commit() };
     let (licence, content) = under_licence(c, caller, (&repo, revision), &config.public_url(), |c, caller, licence| {
         if wanted.path != README {
             let path = [wanted.path.clone()];
             let mut planned = delivery::plan(c, caller, licence.id, (Some(revision.number), &path), now)?;
             let planned = planned.pop().ok_or_else(|| Error::internal("a shard was planned and is not there"))?;
+            if !revision.shows(&planned.shard) {
+                return Err(Error::not_found("the file")); // licensed, and not of this commit
+            }
             return Ok(Content::Shard(Box::new(planned)));
         }
         delivery::require_use(c, caller, licence.id, revision.number, now)?;

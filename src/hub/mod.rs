@@ -4,7 +4,8 @@
 //! A dataset is a repository, and each sealed version of it a commit: `main` is the newest one that the caller may see,
 //! `v3` and `3` are tags, and a commit's name is the first 40 hexadecimal digits of the manifest's digest. The files are
 //! the shards, which the Hub would keep as LFS files, and a README.md made from the provider's card. To who licensed a
-//! part, that part is the repository: a commit of its own, with the shards of the part alone.
+//! part, that part is the repository: a commit of its own, with the shards of the part alone. Whoever buys another part, or
+//! loses one, finds another commit; the one from before is found as long as it is named, and gives what is licensed still.
 //!
 //! The API is somebody else's: its paths, parameters, headers and error codes are what published clients were seen to
 //! need, and its description is theirs. So it is left out of `openapi.yaml`.
@@ -21,6 +22,7 @@ mod refusal;
 pub(crate) mod routes;
 mod yaml;
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -43,6 +45,8 @@ pub use refusal::Refusal;
 
 /// The most listings of one dataset that are looked at, and the most of its versions that are shown to insiders: the newest.
 const MAX_REVISIONS: i64 = 1000;
+/// Of how many licences to parts of a version, the newest, the commits from before are known.
+const MAX_PARTS: usize = 32;
 /// The digits of a commit's name.
 const COMMIT_DIGITS: usize = 40;
 /// What may stand unencoded in a path.
@@ -107,6 +111,20 @@ impl Revision {
         format!("Version {}", self.number)
     }
 
+    /// What it was to the caller under this name: parts that were bought one after the other, in force or not.
+    fn before(&self, commit: &str) -> Result<Option<Self>> {
+        let mut licences: Vec<&Entitlement> = self.licences.iter().collect();
+        licences.sort_by_key(|licence| Reverse(licence.id));
+        let bought: Vec<_> = licences.into_iter().filter_map(Entitlement::selection).take(MAX_PARTS).collect();
+        for run in (1..=bought.len()).flat_map(|length| bought.windows(length)) {
+            let parts = in_order(run.iter().map(|part| (*part).clone()).collect());
+            if commit_of_parts(&self.seal, &parts)? == commit {
+                return Ok(Some(Self { parts, commit: commit.to_string(), ..self.clone() }));
+            }
+        }
+        Ok(None)
+    }
+
     /// Which version this is.
     pub fn version_id(&self) -> VersionId {
         self.seal.version_id
@@ -119,7 +137,7 @@ impl Repo {
     }
 
     /// What a client means by a revision: `main`, a tag or a commit, with or without `refs/heads/` or `refs/tags/`.
-    pub fn revision(&self, text: &str) -> Result<&Revision, Refusal> {
+    pub fn revision(&self, text: &str) -> Result<Revision, Refusal> {
         let name = ["refs/heads/", "refs/tags/"].iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
         let is_meant = |revision: &&Revision| {
             let tag = revision.tag();
@@ -129,7 +147,15 @@ impl Repo {
                 || name == commit_of(&revision.seal)
         };
         let found = if name == "main" { self.revisions.first() } else { self.revisions.iter().find(is_meant) };
-        found.ok_or_else(|| Refusal::Revision { revision: text.to_string() })
+        if let Some(found) = found {
+            return Ok(found.clone());
+        }
+        for revision in &self.revisions {
+            if let Some(before) = revision.before(name)? {
+                return Ok(before);
+            }
+        }
+        Err(Refusal::Revision { revision: text.to_string() })
     }
 }
 
@@ -176,9 +202,11 @@ fn parts(licences: &[Entitlement]) -> Vec<Selection> {
     let is_in_force = |licence: &&Entitlement| licence.state == EntitlementState::Active;
     let any_in_force = licences.iter().any(|licence| is_in_force(&licence));
     let counting = licences.iter().filter(|licence| !any_in_force || is_in_force(licence));
-    let Some(mut parts) = counting.map(|licence| licence.selection().cloned()).collect::<Option<Vec<_>>>() else {
-        return Vec::new();
-    };
+    counting.map(|licence| licence.selection().cloned()).collect::<Option<_>>().map_or_else(Vec::new, in_order)
+}
+
+/// Each part once, in an order that does not tell when it was bought.
+fn in_order(mut parts: Vec<Selection>) -> Vec<Selection> {
     parts.sort_by_cached_key(ToString::to_string);
     parts.dedup();
     parts

@@ -206,6 +206,53 @@ async fn two_parts_that_were_bought_one_after_the_other_are_both_read_by_the_hub
     }
 }
 
+/// Buys the shards of one language, and gives the licence.
+async fn buy_part(lab: &Actor, offer: &Offer, language: &str) -> String {
+    let order = place(lab, offer, json!({ "languages": [language] })).await.unwrap();
+    lab.sign_contract(&order).await.unwrap();
+    lab.pay(order["id"].as_str().unwrap()).await.unwrap()["entitlement"]["id"].as_str().unwrap().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_of_parts_is_found_by_its_name_whatever_is_bought_or_lost_since() {
+    let app = TestApp::start().await;
+    let (provider, lab) = (app.provider().await, app.lab("verse-lab", 100_000).await);
+    let offer = divisible_offer(&app, &provider).await;
+    let (hub, repository) = (HubClient::of(&app, &lab), format!("/api/datasets/{}", offer.dataset));
+    let newest = async || hub.json(&repository).await["sha"].as_str().unwrap().to_string();
+    let tree = async |commit: &str| {
+        let tree = hub.json(&format!("{repository}/tree/{commit}/data")).await;
+        tree.as_array().unwrap().iter().map(|entry| entry["path"].as_str().unwrap().to_string()).collect::<Vec<_>>()
+    };
+    let get =
+        async |commit: &str, path: &str| hub.get(&format!("/datasets/{}/resolve/{commit}/{path}", offer.dataset)).await;
+    let given = async |commit: &str, path: &str| {
+        let answer = get(commit, path).await;
+        assert!(matches!(answer.status.as_u16(), 200 | 302), "{path} of {commit}: {answer:?}");
+        assert_eq!(answer.header("x-repo-commit"), Some(commit));
+    };
+    let (english, chinese) = ("data/en.jsonl", "data/zh.jsonl");
+    let of_english = buy_part(&lab, &offer, "en").await;
+    let first = newest().await;
+    buy_part(&lab, &offer, "zh").await;
+    let both = newest().await;
+
+    assert_eq!((tree(&first).await, tree(&both).await), (vec![english.into()], vec![english.into(), chinese.into()]));
+    assert_eq!(hub.json(&format!("{repository}/revision/{first}")).await["sha"], json!(first));
+    given(&first, english).await;
+    get(&first, chinese).await.refused(404, Some("EntryNotFound"));
+
+    let reason = json!({ "reason": "the invoice is disputed" });
+    app.operator.post(format!("/v1/entitlements/{of_english}/suspension"), &reason).await.unwrap();
+    assert_eq!(tree(&newest().await).await, [chinese]);
+    given(&both, chinese).await;
+    get(&both, english).await.refused(403, Some("GatedRepo"));
+    get(&first, english).await.refused(403, Some("GatedRepo"));
+    let stranger = app.organisation("other-house").await;
+    let unknown = HubClient::of(&app, &stranger).get(&format!("{repository}/revision/{first}")).await;
+    unknown.refused(404, Some("RevisionNotFound"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trace_of_bytes_leads_to_those_whose_part_has_them() {
     let app = TestApp::start().await;

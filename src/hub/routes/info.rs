@@ -185,8 +185,8 @@ async fn info(
     let show = move |c: &mut crate::db::Conn| {
         let repo = hub::repo(c, caller.0.as_ref(), &organisation, &name)?;
         let revision = repo.revision(&revision)?;
-        let files = hub::files(c, &repo.dataset, revision)?;
-        Ok(Info::whole(&repo, revision, &files, blobs))
+        let files = hub::files(c, &repo.dataset, &revision)?;
+        Ok(Info::whole(&repo, &revision, &files, blobs))
     };
     Ok(HttpResponse::Ok().json(read(app, show).await?))
 }

@@ -78,7 +78,7 @@ async fn tree(
     let limit = query.limit(PAGE)?;
     let list = move |c: &mut Conn| {
         let repo = hub::repo(c, caller.0.as_ref(), &organisation, &name)?;
-        let revision = repo.revision(&revision)?;
+        let revision = &repo.revision(&revision)?;
         let files = hub::files(c, &repo.dataset, revision)?;
         let entries = files.tree(folder.trim_end_matches('/'), query.is_set("recursive"))?;
         let after = query.get("cursor").unwrap_or_default();
@@ -143,7 +143,7 @@ pub(crate) async fn hub_get_paths(
     }
     let find = move |c: &mut Conn| {
         let repo = hub::repo(c, caller.0.as_ref(), &organisation, &name)?;
-        let revision = repo.revision(&revision)?;
+        let revision = &repo.revision(&revision)?;
         let files = hub::files(c, &repo.dataset, revision)?;
         let found = paths.iter().filter_map(|path| files.entry(path));
         Ok(found.map(|entry| Node::new(&entry, revision, form.is_set("expand"))).collect())
