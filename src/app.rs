@@ -196,9 +196,11 @@ impl Running {
         tasks.spawn(search::follow(app.clone(), stop.clone()).map(Ok));
         tasks.spawn(identity::keep_denials(app.clone(), no_more_requests.clone()).map(Ok));
         let data = Data::new(app.clone());
+        let shelf = Data::new(hub::Shelf::default());
         let server = HttpServer::new(move || {
             HttpApp::new()
                 .app_data(data.clone())
+                .app_data(shelf.clone())
                 .app_data(Data::new(hub::Lately::default()))
                 .wrap(from_fn(methods::answer_head))
                 .wrap(from_fn(limits::admit))

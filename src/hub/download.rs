@@ -1,6 +1,8 @@
 //! A file of a commit, and whether its caller may have it.
 
-use super::{README, Readme, Refusal, Repo, Revision, files, repo};
+use std::sync::Arc;
+
+use super::{Files, README, Refusal, Repo, Revision, Shelf, files, repo};
 use crate::config::Config;
 use crate::db::Conn;
 use crate::delivery::{self, Entitlement, Planned};
@@ -41,8 +43,8 @@ pub struct Found {
 pub enum Content {
     /// A shard, with the receipt that has to be recorded before its bytes leave.
     Shard(Box<Planned>),
-    /// The generated card, and the name of its blob.
-    Readme(Readme, String),
+    /// The generated card, among the files of its commit.
+    Readme(Arc<Files>),
 }
 
 /// Finds a file, for a caller with a licence that may be used now. Who has none is sent to the exchange's listings.
@@ -50,7 +52,7 @@ pub fn find(
     c: &mut Conn,
     caller: Option<&Caller>,
     wanted: &Wanted,
-    config: &Config,
+    (shelf, config): (&Shelf, &Config),
     now: Instant,
 ) -> Result<Found, Refusal> {
     let repo = repo(c, caller, &wanted.organisation, &wanted.name)?;
@@ -67,9 +69,7 @@ pub fn find(
             return Ok(Content::Shard(Box::new(planned)));
         }
         delivery::require_use(c, caller, licence.id, revision.number, now)?;
-        let files = files(c, &repo.dataset, revision)?;
-        let oid = files.entry(README).map(|entry| entry.oid(&files.commit)).unwrap_or_default();
-        Ok(Content::Readme(files.readme, oid))
+        Ok(Content::Readme(files(c, shelf, &repo.dataset, revision)?))
     })
     .map_err(|refusal| match refusal {
         Refusal::Failed(error) if error.kind == Kind::NotFound => missing(),
@@ -80,7 +80,7 @@ pub fn find(
     let ending = licence.expires_at.and_then(|end| ending(&dataset, revision, (end, notice), now));
     let excess = match &content {
         Content::Shard(planned) => planned.warning.as_ref(),
-        Content::Readme(..) => None,
+        Content::Readme(_) => None,
     };
     let excess = excess.map(|excess| format!("downloads {dataset} {}; {excess}", revision.tag()));
     Ok(Found { dataset, commit: revision.commit(), warnings: ending.into_iter().chain(excess).collect(), content })

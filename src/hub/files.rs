@@ -5,16 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use sha1::{Digest as _, Sha1};
 
-use super::{Readme, Refusal, Revision};
+use super::{Readme, Refusal, Revision, Shelf};
 use crate::catalog::{self, Dataset, Shard};
 use crate::config::MAX_SHARDS;
 use crate::db::Conn;
 use crate::error::Result;
 use crate::types::Digest;
 
+/// The digits of git's names.
+const OID_DIGITS: usize = 40;
 /// The path of the generated card.
 pub const README: &str = "README.md";
 
@@ -99,8 +102,17 @@ pub struct Files {
     by_path: BTreeMap<String, File>,
 }
 
-/// Reads the files of a commit.
-pub fn files(c: &mut Conn, dataset: &Dataset, revision: &Revision) -> Result<Files> {
+/// The files of a commit: as they stand on the shelf, or read and put there.
+pub fn files(c: &mut Conn, shelf: &Shelf, dataset: &Dataset, revision: &Revision) -> Result<Arc<Files>> {
+    if let Some(files) = shelf.find(&revision.commit) {
+        return Ok(files);
+    }
+    let files = Arc::new(read(c, dataset, revision)?);
+    shelf.keep(files.clone());
+    Ok(files)
+}
+
+fn read(c: &mut Conn, dataset: &Dataset, revision: &Revision) -> Result<Files> {
     let (_, version) = catalog::version(c, revision.version_id())?;
     let most = i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX);
     let mut shards = catalog::shards(c, revision.version_id(), "", most)?;
@@ -113,6 +125,13 @@ pub fn files(c: &mut Conn, dataset: &Dataset, revision: &Revision) -> Result<Fil
 }
 
 impl Files {
+    /// About how much memory they take, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let of_file =
+            |path: &String| path.len().saturating_mul(2).saturating_add(size_of::<(String, File)>() + OID_DIGITS);
+        self.by_path.keys().map(of_file).fold(self.readme.text.len().saturating_mul(2), usize::saturating_add)
+    }
+
     /// Every file, by path.
     pub fn all(&self) -> impl Iterator<Item = &File> {
         self.by_path.values()
@@ -194,6 +213,20 @@ mod tests {
         );
         assert_eq!(paths(&files.tree("data", false).unwrap()), ["data/a", "data/b"]);
         assert_eq!(paths(&files.tree("data", true).unwrap()), ["data/a", "data/a/1", "data/a/2", "data/b"]);
+    }
+
+    #[test]
+    fn what_nobody_asked_for_longest_makes_room_on_the_shelf() {
+        let shelf = Shelf::default();
+        let keep = |commit: &str| {
+            let readme = Readme { text: "x".repeat(10 * 1024 * 1024), ..Readme::default() };
+            shelf.keep(Arc::new(Files { commit: commit.to_string(), readme, by_path: BTreeMap::new() }));
+        };
+        let kept = |commit: &str| shelf.find(commit).is_some();
+        ["a", "b", "c", "c"].into_iter().for_each(keep);
+        assert!(kept("a"), "three fit");
+        keep("d");
+        assert_eq!(["a", "b", "c", "d"].map(kept), [true, false, true, true]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod lately;
 mod readme;
 mod refusal;
 pub(crate) mod routes;
+mod shelf;
 mod yaml;
 
 use std::cmp::Reverse;
@@ -42,6 +43,7 @@ pub use files::{Entry, File, Files, README, files};
 pub use lately::Lately;
 pub use readme::Readme;
 pub use refusal::Refusal;
+pub use shelf::Shelf;
 
 /// The most listings of one dataset that are looked at, and the most of its versions that are shown to insiders: the newest.
 const MAX_REVISIONS: i64 = 1000;

@@ -191,6 +191,22 @@ async fn the_tree_of_a_revision_is_paged_by_absolute_links() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_files_of_a_commit_are_read_once() {
+    let story = Story::licensed().await;
+    let shelf = corpex::hub::Shelf::default();
+    let read = async |name: &str| {
+        let (name, shelf) = (name.to_string(), shelf.clone());
+        let files = move |c: &mut corpex::db::Conn| {
+            let repo = corpex::hub::repo(c, None, "poetry-house", "poems").unwrap();
+            corpex::hub::files(c, &shelf, &repo.dataset, &repo.revision(&name).unwrap())
+        };
+        story.app.app().db.read(files).await.unwrap()
+    };
+    let (once, again) = (read("main").await, read("v1").await);
+    assert!(std::sync::Arc::ptr_eq(&once, &again));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revision_is_named_by_branch_tag_version_or_commit() {
     let story = Story::licensed().await;
     let (hub, commit) = (story.client(), story.commit());

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::reply::{HubCaller, Parameters, read};
 use crate::app::App;
 use crate::error::{Error, Kind, Result};
-use crate::hub::{self, File, Files, Refusal, Repo, Revision};
+use crate::hub::{self, File, Files, Refusal, Repo, Revision, Shelf};
 use crate::identity::{Caller, Scope};
 use crate::types::Instant;
 
@@ -176,16 +176,17 @@ impl Info {
 }
 
 async fn info(
-    app: &App,
+    (app, shelf): (&App, &Shelf),
     caller: HubCaller,
     (organisation, name): (String, String),
     revision: String,
     blobs: bool,
 ) -> Result<HttpResponse, Refusal> {
+    let shelf = shelf.clone();
     let show = move |c: &mut crate::db::Conn| {
         let repo = hub::repo(c, caller.0.as_ref(), &organisation, &name)?;
         let revision = repo.revision(&revision)?;
-        let files = hub::files(c, &repo.dataset, &revision)?;
+        let files = hub::files(c, &shelf, &repo.dataset, &revision)?;
         Ok(Info::whole(&repo, &revision, &files, blobs))
     };
     Ok(HttpResponse::Ok().json(read(app, show).await?))
@@ -196,11 +197,12 @@ async fn info(
 #[get("/api/datasets/{organisation}/{name}")]
 pub(crate) async fn hub_get_dataset(
     app: Data<App>,
+    shelf: Data<Shelf>,
     caller: HubCaller,
     which: Path<(String, String)>,
     query: Parameters,
 ) -> Result<HttpResponse, Refusal> {
-    info(&app, caller, which.into_inner(), "main".to_string(), query.is_set("blobs")).await
+    info((&app, &shelf), caller, which.into_inner(), "main".to_string(), query.is_set("blobs")).await
 }
 
 /// Describes a repository at a revision.
@@ -208,12 +210,13 @@ pub(crate) async fn hub_get_dataset(
 #[get("/api/datasets/{organisation}/{name}/revision/{revision}")]
 pub(crate) async fn hub_get_revision(
     app: Data<App>,
+    shelf: Data<Shelf>,
     caller: HubCaller,
     which: Path<(String, String, String)>,
     query: Parameters,
 ) -> Result<HttpResponse, Refusal> {
     let (organisation, name, revision) = which.into_inner();
-    info(&app, caller, (organisation, name), revision, query.is_set("blobs")).await
+    info((&app, &shelf), caller, (organisation, name), revision, query.is_set("blobs")).await
 }
 
 /// Branches and tags, as `GitRefs` reads them.

@@ -11,12 +11,13 @@ use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, head};
+use bytes::Bytes;
 
 use super::reply::{HubCaller, X_REPO_COMMIT, read};
 use crate::app::App;
 use crate::delivery::{self, Planned};
 use crate::error::{Error, Result};
-use crate::hub::{Content, Found, Lately, Refusal, Wanted, file_path, find};
+use crate::hub::{Content, Files, Found, Lately, README, Refusal, Shelf, Wanted, file_path, find};
 use crate::identity::Caller;
 use crate::store::routes::{Shown, present};
 use crate::store::{ByteStream, Store, part_of};
@@ -32,11 +33,12 @@ const X_HF_WARNING: HeaderName = HeaderName::from_static("x-hf-warning");
 pub(crate) async fn hub_get_file(
     app: Data<App>,
     lately: Data<Lately>,
+    shelf: Data<Shelf>,
     caller: HubCaller,
     which: Path<(String, String, String, String)>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Refusal> {
-    resolve((&app, &lately), caller.0, which.into_inner(), &request).await
+    resolve((&app, &lately, &shelf), caller.0, which.into_inner(), &request).await
 }
 
 /// Describes a file of a revision.
@@ -45,15 +47,16 @@ pub(crate) async fn hub_get_file(
 pub(crate) async fn hub_head_file(
     app: Data<App>,
     lately: Data<Lately>,
+    shelf: Data<Shelf>,
     caller: HubCaller,
     which: Path<(String, String, String, String)>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Refusal> {
-    resolve((&app, &lately), caller.0, which.into_inner(), &request).await
+    resolve((&app, &lately, &shelf), caller.0, which.into_inner(), &request).await
 }
 
 async fn resolve(
-    (app, lately): (&App, &Lately),
+    (app, lately, shelf): (&App, &Lately, &Shelf),
     caller: Option<Caller>,
     (organisation, name, revision, path): (String, String, String, String),
     request: &HttpRequest,
@@ -67,8 +70,8 @@ async fn resolve(
             answered => return answered,
         }
     }
-    let (config, asked, who) = (app.config.clone(), wanted.clone(), caller.clone());
-    let found = read(app, move |c| find(c, who.as_ref(), &asked, &config, now)).await?;
+    let (shelf, config, asked, who) = (shelf.clone(), app.config.clone(), wanted.clone(), caller.clone());
+    let found = read(app, move |c| find(c, who.as_ref(), &asked, (&shelf, &config), now)).await?;
     // What a name stands for is looked up each time; what a commit holds stays.
     if let (Some(caller), Content::Shard(_), true) = (caller, &found.content, wanted.revision == found.commit) {
         lately.remember(caller, wanted.clone(), found.clone(), now);
@@ -109,7 +112,7 @@ fn pinned(app: &App, dataset: &str, commit: &str, path: &str) -> Result<HttpResp
 async fn answer(app: &App, content: Content, request: &HttpRequest, now: Instant) -> Result<HttpResponse, Refusal> {
     let planned = match content {
         Content::Shard(planned) => planned.again(now),
-        Content::Readme(readme, oid) => return Ok(card(readme.text, &oid, request).await?),
+        Content::Readme(files) => return Ok(card(&files, request).await?),
     };
     let (etag, size_bytes) = (planned.shard.sha256.to_string(), planned.shard.size_bytes.to_string());
     let mut response = match &app.store {
@@ -153,10 +156,11 @@ fn shown<'a>(planned: &'a Planned, etag: &'a str) -> Shown<'a> {
     }
 }
 
-async fn card(text: String, oid: &str, request: &HttpRequest) -> Result<HttpResponse> {
-    let bytes = bytes::Bytes::from(text);
+async fn card(files: &Files, request: &HttpRequest) -> Result<HttpResponse> {
+    let oid = files.entry(README).map(|entry| entry.oid(&files.commit)).unwrap_or_default();
+    let bytes = Bytes::from(files.readme.text.clone());
     let size_bytes = u64::try_from(bytes.len()).unwrap_or(0);
-    let shown = Shown { media_type: "text/markdown; charset=utf-8", file_name: "README.md", etag: oid, size_bytes };
+    let shown = Shown { media_type: "text/markdown; charset=utf-8", file_name: README, etag: &oid, size_bytes };
     present(&shown, request, async |range| part_of(&bytes, range)).await
 }
 

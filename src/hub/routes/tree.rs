@@ -8,7 +8,7 @@ use super::reply::{HubCaller, Parameters, form, next_page, read};
 use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Error, Result};
-use crate::hub::{self, Entry, File, Refusal, Revision};
+use crate::hub::{self, Entry, File, Refusal, Revision, Shelf};
 use crate::types::Instant;
 
 /// The most entries of one page.
@@ -69,17 +69,17 @@ impl Node {
 }
 
 async fn tree(
-    app: &App,
+    (app, shelf): (&App, &Shelf),
     caller: HubCaller,
     (organisation, name, revision, folder): (String, String, String, String),
     request: &HttpRequest,
     query: Parameters,
 ) -> Result<HttpResponse, Refusal> {
-    let limit = query.limit(PAGE)?;
+    let (limit, shelf) = (query.limit(PAGE)?, shelf.clone());
     let list = move |c: &mut Conn| {
         let repo = hub::repo(c, caller.0.as_ref(), &organisation, &name)?;
         let revision = &repo.revision(&revision)?;
-        let files = hub::files(c, &repo.dataset, revision)?;
+        let files = hub::files(c, &shelf, &repo.dataset, revision)?;
         let entries = files.tree(folder.trim_end_matches('/'), query.is_set("recursive"))?;
         let after = query.get("cursor").unwrap_or_default();
         let left = entries.iter().filter(|entry| entry.path() > after);
@@ -104,13 +104,14 @@ async fn tree(
 #[get("/api/datasets/{organisation}/{name}/tree/{revision}")]
 pub(crate) async fn hub_list_root(
     app: Data<App>,
+    shelf: Data<Shelf>,
     caller: HubCaller,
     which: Path<(String, String, String)>,
     request: HttpRequest,
     query: Parameters,
 ) -> Result<HttpResponse, Refusal> {
     let (organisation, name, revision) = which.into_inner();
-    tree(&app, caller, (organisation, name, revision, String::new()), &request, query).await
+    tree((&app, &shelf), caller, (organisation, name, revision, String::new()), &request, query).await
 }
 
 /// Lists a folder of a revision.
@@ -118,12 +119,13 @@ pub(crate) async fn hub_list_root(
 #[get("/api/datasets/{organisation}/{name}/tree/{revision}/{path:.*}")]
 pub(crate) async fn hub_list_folder(
     app: Data<App>,
+    shelf: Data<Shelf>,
     caller: HubCaller,
     which: Path<(String, String, String, String)>,
     request: HttpRequest,
     query: Parameters,
 ) -> Result<HttpResponse, Refusal> {
-    tree(&app, caller, which.into_inner(), &request, query).await
+    tree((&app, &shelf), caller, which.into_inner(), &request, query).await
 }
 
 /// Tells of some files and folders of a revision; those that are not there are left out.
@@ -131,6 +133,7 @@ pub(crate) async fn hub_list_folder(
 #[post("/api/datasets/{organisation}/{name}/paths-info/{revision}")]
 pub(crate) async fn hub_get_paths(
     app: Data<App>,
+    shelf: Data<Shelf>,
     caller: HubCaller,
     which: Path<(String, String, String)>,
     body: Payload,
@@ -141,10 +144,11 @@ pub(crate) async fn hub_get_paths(
     if paths.len() > MAX_PATHS {
         return Err(Error::invalid("paths", format!("ask for at most {MAX_PATHS} paths at a time")).into());
     }
+    let shelf = (**shelf).clone();
     let find = move |c: &mut Conn| {
         let repo = hub::repo(c, caller.0.as_ref(), &organisation, &name)?;
         let revision = &repo.revision(&revision)?;
-        let files = hub::files(c, &repo.dataset, revision)?;
+        let files = hub::files(c, &shelf, &repo.dataset, revision)?;
         let found = paths.iter().filter_map(|path| files.entry(path));
         Ok(found.map(|entry| Node::new(&entry, revision, form.is_set("expand"))).collect())
     };
