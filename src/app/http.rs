@@ -150,17 +150,17 @@ impl<T: Serialize> Responder for Page<T> {
 pub(crate) fn page_response(request: &HttpRequest, next: Option<&Cursor>, page: &impl Serialize) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     if let Some(next) = next {
-        response.insert_header(next_link(request, next));
+        response.insert_header(next_link("", request, &next.0));
     }
     response.json(page)
 }
 
-/// The header that leads to the next page, all parameters included.
-pub(crate) fn next_link(request: &HttpRequest, next: &Cursor) -> (HeaderName, String) {
+/// The header that leads to the next page, at the same path of `host`, all parameters included.
+pub(crate) fn next_link(host: &str, request: &HttpRequest, cursor: &str) -> (HeaderName, String) {
     let others = url::form_urlencoded::parse(request.query_string().as_bytes()).filter(|(name, _)| name != "cursor");
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    let query = query.extend_pairs(others).append_pair("cursor", &next.0).finish();
-    (header::LINK, format!("<{}?{query}>; rel=\"next\"", request.path()))
+    let query = query.extend_pairs(others).append_pair("cursor", cursor).finish();
+    (header::LINK, format!("<{host}{}?{query}>; rel=\"next\"", request.path()))
 }
 
 /// Answers with a document of JSON-LD.

@@ -31,6 +31,7 @@ use diesel::{Queryable, Selectable};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
+use crate::config::MAX_SHARDS;
 use crate::db::{self, Conn, MultiBackend};
 use crate::error::{Error, Kind, Result};
 use crate::history;
@@ -419,6 +420,17 @@ fn no_shard(path: &str) -> Error {
 /// Those of the database.
 pub fn shards(c: &mut Conn, version: VersionId, after: &str, limit: i64) -> Result<Vec<Shard>> {
     Ok(queries::list_shards(c, version, after, limit)?)
+}
+
+/// All shards of a sealed version, by the bytes of their paths, as its manifest has them.
+///
+/// # Errors
+/// Those of the database.
+pub fn all_shards(c: &mut Conn, version: VersionId) -> Result<Vec<Shard>> {
+    let most = i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX);
+    let mut shards = queries::list_shards(c, version, "", most)?;
+    shards.sort_by(|one, other| one.path.cmp(&other.path)); // the database may collate otherwise
+    Ok(shards)
 }
 
 /// Every place where these bytes are a shard, oldest version first; at most 1,000.

@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::datasets::{Domain, check_language};
-use super::{ManifestShard, Measure, facets, queries};
-use crate::config::MAX_SHARDS;
+use super::{ManifestShard, Measure, all_shards, facets};
 use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::types::{Digest, Hasher, VersionId};
@@ -111,10 +110,7 @@ impl Selection {
 /// Those of [`Selection::check`] and [`Selection::choose`].
 pub fn choose(c: &mut Conn, version: VersionId, selection: &Selection) -> Result<(Measure, Part)> {
     selection.check()?;
-    let most = i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX);
-    let shards = queries::list_shards(c, version, "", most)?;
-    let mut shards: Vec<ManifestShard> = shards.iter().map(ManifestShard::from).collect();
-    shards.sort_by(|one, other| one.path.cmp(&other.path)); // the database may collate otherwise
+    let shards: Vec<_> = all_shards(c, version)?.iter().map(ManifestShard::from).collect();
     selection.choose(&shards)
 }
 

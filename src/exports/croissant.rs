@@ -19,7 +19,6 @@ use crate::catalog::inspection::{self, ColumnType, Findings, NamedType, Packing}
 use crate::catalog::lineage::{self, Parent};
 use crate::catalog::manifest::{CollectionMethod, Origin, PersonalData};
 use crate::catalog::{self, Dataset, Seal, Shard};
-use crate::config::MAX_SHARDS;
 use crate::db::Conn;
 use crate::error::Result;
 use crate::hub;
@@ -72,7 +71,7 @@ pub fn croissant(c: &mut Conn, (dataset, number, seal): (&Dataset, i32, &Seal), 
     let (_, version) = catalog::version(c, seal.version_id)?;
     let card = Card::parse(&version.card)?;
     let provider = identity::organisation(c, dataset.organisation_id)?;
-    let shards = catalog::shards(c, seal.version_id, "", i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX))?;
+    let shards = catalog::all_shards(c, seal.version_id)?;
     let parents = lineage::parents_of(c, seal.version_id, -1, MAX_PARENTS)?;
     let parents: Vec<Parent> = parents.into_iter().map(|link| link.parent).collect();
     let listings = market::listed(c, &[seal.version_id])?;

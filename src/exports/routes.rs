@@ -28,7 +28,7 @@ pub(crate) async fn get_catalog(app: Data<App>, query: Query<PageQuery>, request
     let mut response = HttpResponse::Ok();
     response.content_type(JSON_LD);
     if let Some(next) = &page.next {
-        response.insert_header(next_link(&request, next));
+        response.insert_header(next_link("", &request, &next.0));
     }
     let pieces = stream::try_unfold((app, page), async |(app, mut page)| {
         let read = app.db.read(move |c| Ok((page.next_piece(c)?, page))).await?;

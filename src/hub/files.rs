@@ -11,7 +11,6 @@ use sha1::{Digest as _, Sha1};
 
 use super::{Readme, Refusal, Revision, Shelf};
 use crate::catalog::{self, Dataset, Shard};
-use crate::config::MAX_SHARDS;
 use crate::db::Conn;
 use crate::error::Result;
 use crate::types::Digest;
@@ -114,8 +113,7 @@ pub fn files(c: &mut Conn, shelf: &Shelf, dataset: &Dataset, revision: &Revision
 
 fn read(c: &mut Conn, dataset: &Dataset, revision: &Revision) -> Result<Files> {
     let (_, version) = catalog::version(c, revision.version_id())?;
-    let most = i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX);
-    let mut shards = catalog::shards(c, revision.version_id(), "", most)?;
+    let mut shards = catalog::all_shards(c, revision.version_id())?;
     shards.retain(|shard| revision.shows(shard));
     let readme = Readme::write(dataset, &version.card, &shards)?;
     let mut by_path: BTreeMap<_, _> =

@@ -12,7 +12,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
 
 use crate::app::App;
-use crate::app::http::read_body;
+use crate::app::http::{next_link, read_body};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::hub::Refusal;
@@ -89,12 +89,9 @@ where
     app.db.read(move |c| Ok(work(c))).await?
 }
 
-/// The `Link` to the next page: absolute, for a relative one ends the Python clients, and with every other parameter.
+/// The `Link` to the next page: absolute, for a relative one ends the Python clients.
 pub(super) fn next_page(app: &App, request: &HttpRequest, cursor: &str) -> (HeaderName, String) {
-    let others = url::form_urlencoded::parse(request.query_string().as_bytes()).filter(|(name, _)| name != "cursor");
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    let query = query.extend_pairs(others).append_pair("cursor", cursor).finish();
-    (header::LINK, format!("<{}{}?{query}>; rel=\"next\"", app.config.public_url(), request.path()))
+    next_link(&app.config.public_url(), request, cursor)
 }
 
 impl std::fmt::Display for Refusal {
