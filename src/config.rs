@@ -99,8 +99,8 @@ pub struct Config {
     /// How many requests an address may send in a minute without a credential that is known to be good; 0 for any number
     #[arg(long, env = "CORPEX_REQUESTS_PER_ADDRESS", default_value_t = 1200, value_name = "N")]
     pub requests_per_address: u32,
-    /// How often a password, or the code of a sign-in, may be tried in a minute, for one account and from one address; 0
-    /// for any number
+    /// How often a password, or the code of a sign-in, may be tried in a minute, for one account and from one address, and
+    /// people be registered from one; 0 for any number
     #[arg(long, env = "CORPEX_ATTEMPTS", default_value_t = 10, value_name = "N")]
     pub attempts: u32,
     /// How many proxies stand in front and add to X-Forwarded-For; with 0 an address is that of the connection

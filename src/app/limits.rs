@@ -76,14 +76,15 @@ impl Limits {
         }
     }
 
-    /// Counts an attempt to guess a secret, such as a password of the account `whose`.
+    /// Counts an attempt that is allowed a few times only, such as to guess the password of the account `whose`, which
+    /// has one spelling.
     ///
     /// # Errors
     /// `RateLimited`, when there were too many in the last minute.
     pub fn attempt(&self, what: &str, whose: &str) -> Result<()> {
         let Some(attempts) = &self.attempts else { return Ok(()) };
         let refused = |share: Share| share.refusal(&format!("attempts {what}"));
-        attempts.take(&Digest::of(format!("{what} {}", whose.to_lowercase()))).map(drop).map_err(refused)
+        attempts.take(&Digest::of(format!("{what} {whose}"))).map(drop).map_err(refused)
     }
 }
 

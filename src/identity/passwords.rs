@@ -27,12 +27,12 @@ const TURN_WAIT: Duration = Duration::from_secs(10);
 /// No password hashes to this: it stands in for the accounts that do not exist.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGF0IGhvbWU$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// Hashes a new password of 12 to 256 characters, in PHC form.
-pub(super) async fn hash(password: String) -> Result<String> {
+/// Hashes a new password of 12 to 256 characters, in PHC form; `field` is what the caller calls it.
+pub(super) async fn hash(field: &str, password: String) -> Result<String> {
     let length = password.chars().count();
     if !(SHORTEST..=LONGEST).contains(&length) {
         let detail = format!("a password has {SHORTEST} to {LONGEST} characters; this one has {length}");
-        return Err(Error::invalid("password", detail).remedy("several unrelated words make a good one"));
+        return Err(Error::invalid(field, detail).remedy("several unrelated words make a good one"));
     }
     let failed = |error: argon2::password_hash::Error| Error::internal("a password cannot be hashed").because(error);
     on_a_turn(move || {
@@ -87,7 +87,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_matches_its_own_hash_alone() {
-        let phc = hash("correct horse battery".into()).await.unwrap();
+        let phc = hash("password", "correct horse battery".into()).await.unwrap();
         assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
         assert!(matches(Some(phc.clone()), "correct horse battery".into()).await.unwrap());
         assert!(!matches(Some(phc.clone()), "correct horse batterz".into()).await.unwrap());
@@ -96,7 +96,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_same_password_typed_on_another_system_matches() {
-        let composed = hash("caf\u{e9} au lait s'il".into()).await.unwrap();
+        let composed = hash("password", "caf\u{e9} au lait s'il".into()).await.unwrap();
         assert!(matches(Some(composed), "cafe\u{301} au lait s'il".into()).await.unwrap());
     }
 
@@ -105,7 +105,7 @@ mod tests {
         assert!(!matches(None, "correct horse battery".into()).await.unwrap());
         assert!(NOBODY.starts_with(&format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}$")));
         let parsed = argon2::password_hash::phc::PasswordHash::new(NOBODY).unwrap();
-        let real = hash("correct horse battery".into()).await.unwrap();
+        let real = hash("password", "correct horse battery".into()).await.unwrap();
         let real = argon2::password_hash::phc::PasswordHash::new(&real).unwrap();
         assert_eq!(parsed.hash.unwrap().len(), real.hash.unwrap().len());
     }
@@ -113,7 +113,7 @@ mod tests {
     #[tokio::test]
     async fn the_longest_password_matches_and_a_longer_one_never_does() {
         let longest = "x".repeat(LONGEST);
-        let phc = hash(longest.clone()).await.unwrap();
+        let phc = hash("password", longest.clone()).await.unwrap();
         assert!(matches(Some(phc), longest.clone()).await.unwrap());
         let longer = longest + "x";
         let phc = argon2id().unwrap().hash_password_with_salt(&encoded(&longer), &[0; 16]).unwrap().to_string();
@@ -123,7 +123,7 @@ mod tests {
     #[tokio::test]
     async fn short_and_endless_passwords_are_refused_by_name() {
         for bad in ["", "elevenchars", &"x".repeat(257)] {
-            assert_eq!(hash(bad.into()).await.unwrap_err().field.as_deref(), Some("password"));
+            assert_eq!(hash("password", bad.into()).await.unwrap_err().field.as_deref(), Some("password"));
         }
     }
 }

@@ -57,8 +57,8 @@ fn email_address(text: &str) -> Result<String> {
     Ok(email)
 }
 
-/// Registers a person who signs in with a password. Anyone may; [`Kind::AlreadyExists`] when the address is taken.
-pub(super) fn register(c: &mut Conn, email: &str, password_phc: &str, now: Instant) -> Result<User> {
+/// The one spelling of an e-mail address that nobody has registered; [`Kind::AlreadyExists`] when it is taken.
+pub(super) fn free_email(c: &mut Conn, email: &str) -> Result<String> {
     let email = email_address(email)?;
     if queries::find_user_by_email(c, &email)?.is_some() {
         return Err(Error::new(Kind::AlreadyExists, "an account with this e-mail address exists")
@@ -67,6 +67,12 @@ pub(super) fn register(c: &mut Conn, email: &str, password_phc: &str, now: Insta
     }
     let user = User { id: UserId::new(now), email, platform_role: None, created_at: now };
     insert(c, &user, Some(password_phc), "registered")?;
+    Ok(email)
+}
+
+/// Registers a person who signs in with a password. Anyone may; [`Kind::AlreadyExists`] when the address is taken.
+pub(super) fn register(c: &mut Conn, email: &str, password_phc: &str, now: Instant) -> Result<User> {
+    let email = free_email(c, email)?;
     Ok(user)
 }
 

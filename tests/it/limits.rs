@@ -71,6 +71,51 @@ async fn a_password_can_be_guessed_a_few_times_in_a_minute() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn however_an_address_is_spelled_it_is_one_account() {
+    let app = TestApp::start_with(|config| (config.attempts, config.trusted_proxies) = (3, 1)).await;
+    let anybody = reqwest::Client::new();
+    for number in 0..ENOUGH {
+        let space = if number % 2 == 0 { " " } else { "\t" };
+        let wrong =
+            json!({ "email": format!("{}Li.Wei@example.cn", space.repeat(number)), "password": "a guess of mine" });
+        let from = format!("203.0.{}.{}", number / 250, number % 250);
+        let guess = anybody.post(format!("{}/v1/sessions", app.url)).header("X-Forwarded-For", from).json(&wrong);
+        let answer = guess.send().await.unwrap();
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            let problem: Value = answer.json().await.unwrap();
+            assert!(problem["detail"].as_str().unwrap().contains("to sign in to an account"), "{problem}");
+            return;
+        }
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{answer:?}");
+    }
+    panic!("nothing was refused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_registers_a_few_people_in_a_minute_and_is_no_burden_with_those_it_may_not() {
+    let app = TestApp::start_with(|config| config.attempts = 3).await;
+    let anybody = reqwest::Client::new();
+    let send = |person: Value| anybody.post(format!("{}/v1/users", app.url)).json(&person).send();
+    let taken = json!({ "email": "li.wei@example.cn", "password": "correct horse battery" });
+    assert_eq!(send(taken.clone()).await.unwrap().status(), StatusCode::CREATED);
+    // No password is looked at, and none is hashed, for an address that cannot be registered.
+    let short = json!({ "email": taken["email"], "password": "short" });
+    let problem: Value = send(short).await.unwrap().json().await.unwrap();
+    assert_eq!((&problem["status"], &problem["field"]), (&json!(409), &json!("email")), "{problem}");
+    for number in 0..ENOUGH {
+        let person = json!({ "email": format!("li.{number}@example.cn"), "password": "correct horse battery" });
+        let answer = send(person).await.unwrap();
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            let problem: Value = answer.json().await.unwrap();
+            assert!(problem["detail"].as_str().unwrap().contains("3 attempts to register"), "{problem}");
+            return;
+        }
+        assert_eq!(answer.status(), StatusCode::CREATED, "{answer:?}");
+    }
+    panic!("nothing was refused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_codes_of_sign_ins_cannot_be_guessed() {
     let app = TestApp::start_with(|config| config.attempts = 3).await;
     let somebody = HubClient::of(&app, &app.operator);

@@ -43,13 +43,22 @@ pub(crate) struct UserView {
 #[utoipa::path(tag = "identity", security(()), request_body = EmailAndPassword, responses(
     (status = 201, body = UserView),
     (status = 409, body = Problem, description = "the e-mail address is taken"),
-    (status = 422, body = Problem, description = "the e-mail address or the password is not acceptable")))]
+    (status = 422, body = Problem, description = "the e-mail address or the password is not acceptable"),
+    (status = 429, body = Problem, description = "too many people were registered from this address")))]
 #[post("/v1/users")]
-pub(crate) async fn register_user(app: Data<App>, input: AnonymousJson<EmailAndPassword>) -> Result<HttpResponse> {
+pub(crate) async fn register_user(
+    app: Data<App>,
+    request: HttpRequest,
+    input: AnonymousJson<EmailAndPassword>,
+) -> Result<HttpResponse> {
     let EmailAndPassword { email, password } = input.0;
     let now = app.clock.now();
-    let phc = passwords::hash(password).await?;
+    let email = app.db.read(move |c| users::free_email(c, &email)).await?;
+    // Hashing takes one of the few turns that signing in needs: only for what can be registered.
+    let phc = passwords::hash("password", password).await?;
     let User { id, email, created_at, .. } = app.db.write(move |c| users::register(c, &email, &phc, now)).await?;
+    let address = client_address(&request, app.config.trusted_proxies);
+    app.limits.attempt("to register from an address", &address.to_string())?;
     Ok(HttpResponse::Created().json(UserView { id, email, created_at }))
 }
 
@@ -129,7 +138,8 @@ fn session_tokens(app: &App, session: &Session, refresh: &TokenText, now: Instan
 /// Signs in with e-mail address and password.
 #[utoipa::path(tag = "identity", security(()), request_body = EmailAndPassword, responses(
     (status = 201, body = SessionTokens),
-    (status = 401, body = Problem, description = "no account has this e-mail address and password")))]
+    (status = 401, body = Problem, description = "no account has this e-mail address and password"),
+    (status = 429, body = Problem, description = "too many attempts from this address, or to sign in to this account")))]
 #[post("/v1/sessions")]
 pub(crate) async fn create_session(
     app: Data<App>,
@@ -191,6 +201,7 @@ pub(crate) struct EndedSession {
     (status = 200, body = EndedSession),
     (status = 401, body = Problem, description = "no credential, or one that ended"),
     (status = 409, body = Problem, description = "the credential is an API token, not a session")))]
+    let email = users::normal_email(&email);
 #[delete("/v1/sessions/current")]
 pub(crate) async fn delete_session(app: Data<App>, signed_in: SignedIn) -> Result<Json<EndedSession>> {
     let (user_id, now) = (signed_in.caller.user_id, app.clock.now());
