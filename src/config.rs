@@ -56,8 +56,8 @@ pub struct Config {
     /// The part of the exchange's fee that is tax, in basis points
     #[arg(long, env = "CORPEX_TAX_BASIS_POINTS", default_value_t = 0, value_name = "BP", value_parser = clap::value_parser!(i64).range(0..=BASIS_POINTS))]
     pub tax_basis_points: i64,
-    /// Deposits, withdrawals and their reversals of more than this many minor units take two operators, whatever the
-    /// currency; 0 asks two for all of them
+    /// How many minor units an operator may move alone in a day (UTC) by deposits, withdrawals and their reversals, whatever
+    /// the currency; what is beyond them takes two operators, with 0 everything
     #[arg(long, env = "CORPEX_APPROVAL_ABOVE", default_value_t = DEFAULT_APPROVAL_ABOVE, value_name = "AMOUNT", value_parser = clap::value_parser!(i64).range(0..))]
     pub approval_above: i64,
     /// How long a buyer has to pay an order, in days

@@ -957,6 +957,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     objects,
     uploads,
     shards,
+    deposits,
+    withdrawals,
     seals,
     version_parents,
     offered_versions,

@@ -1,17 +1,21 @@
-//! Four eyes: a step that moves more than a configured amount between the bank and the exchange takes two operators.
-//! One records it and another approves it; nothing moves before.
+//! Four eyes: an operator moves at most a configured amount between the bank and the exchange alone in a day (UTC). What is
+//! beyond it takes two: one records it and another approves it; nothing moves before.
 
+use super::queries;
 use crate::config::Config;
+use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::identity::{self, Caller};
-use crate::types::{Money, UserId};
+use crate::types::{Instant, Money, UserId};
 
 /// The longest reference, in characters: what bank statements carry.
 const MAX_REFERENCE_CHARS: usize = 140;
 
-/// Whether a step of this amount waits for a second operator.
-pub(super) fn is_needed(config: &Config, amount: Money) -> bool {
-    amount.amount_minor > config.approval_above
+/// Whether a step of this amount waits for a second operator: with what the caller has moved alone today, whatever the
+/// currencies, it is more than one operator may move.
+pub(super) fn is_needed(c: &mut Conn, caller: &Caller, config: &Config, amount: Money, now: Instant) -> Result<bool> {
+    let alone = queries::sum_moved_alone(c, caller.user_id, now.day_began())?;
+    Ok(alone.saturating_add(amount.amount_minor) > config.approval_above)
 }
 
 /// Refuses the operator who recorded the step that waits.
@@ -58,14 +62,6 @@ mod tests {
         check_reference("reference", "ICBC 2026-000001 语料款").unwrap();
         for bad in ["", " r", "r ", "a\nb", "a\0b", "a\u{202e}b", &"r".repeat(141)] {
             assert_eq!(check_reference("reference", bad).unwrap_err().field.as_deref(), Some("reference"), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn only_what_is_above_the_amount_takes_two() {
-        let config = Config { approval_above: 100, ..Config::embedded(std::path::Path::new("/nowhere")) };
-        for (minor, needed) in [(1, false), (100, false), (101, true), (i64::MAX, true)] {
-            assert_eq!(is_needed(&config, Money::new(minor, Currency::CNY)), needed, "{minor}");
         }
     }
 }

@@ -106,7 +106,7 @@ pub fn record(c: &mut Conn, caller: &Caller, config: &Config, input: &NewDeposit
         amount_minor: input.amount.amount_minor,
         currency: input.amount.currency,
         reference: input.reference.clone(),
-        state: match approval::is_needed(config, input.amount) {
+        state: match approval::is_needed(c, caller, config, input.amount, now)? {
             true => DepositState::AwaitingApproval,
             false => DepositState::Posted,
         },
@@ -175,7 +175,7 @@ pub fn reverse(
     if deposit.state != DepositState::Posted {
         return Err(wrong_state(&deposit, "only what is posted can be reversed"));
     }
-    let next = match approval::is_needed(config, deposit.amount()) {
+    let next = match approval::is_needed(c, caller, config, deposit.amount(), now)? {
         true => DepositState::Reversing,
         false => DepositState::Reversed,
     };

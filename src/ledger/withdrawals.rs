@@ -191,7 +191,7 @@ pub fn execute(
     queries::set_withdrawal_reference(c, id, reference)?;
     queries::set_withdrawal_proposer(c, id, caller.user_id)?;
     let withdrawal = Withdrawal { reference: Some(reference.to_string()), proposed_by: caller.user_id, ..withdrawal };
-    if approval::is_needed(config, withdrawal.amount()) {
+    if approval::is_needed(c, caller, config, withdrawal.amount(), now)? {
         return advance(c, caller, withdrawal, WithdrawalState::AwaitingApproval, reference, now);
     }
     pay_out(c, &withdrawal, now)?;
@@ -256,7 +256,7 @@ pub fn reverse(
     if withdrawal.state != WithdrawalState::Executed {
         return Err(wrong_state(&withdrawal, "only what is executed can be reversed"));
     }
-    let next = match approval::is_needed(config, withdrawal.amount()) {
+    let next = match approval::is_needed(c, caller, config, withdrawal.amount(), now)? {
         true => WithdrawalState::Reversing,
         false => WithdrawalState::Reversed,
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
 use diesel::deserialize::{FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
 use diesel::pg::Pg;
@@ -53,6 +53,10 @@ impl Instant {
     /// The day, in UTC: 2026-01-31. Days sort as their texts do.
     pub fn day(self) -> String {
         self.0.date().to_string()
+    }
+    /// When this day began, in UTC.
+    pub fn day_began(self) -> Self {
+        Self(self.0.date().and_time(NaiveTime::MIN))
     }
     /// The calendar year, in UTC.
     pub fn year(self) -> i32 {

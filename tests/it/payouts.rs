@@ -1,12 +1,14 @@
 //! Money in and out: what the bank received and paid, with two operators where it is much, and how errors are undone.
 
+use std::time::Duration;
+
 use corpex::error::{Error, Kind};
 use corpex::identity::PlatformRole;
 use serde_json::{Value, json};
 
 use crate::support::{Actor, TestApp, refused};
 
-/// An exchange where more than 1,000 fen take two operators, and its second one.
+/// An exchange where an operator moves 1,000 fen a day alone, and its second one.
 async fn exchange() -> (TestApp, Actor) {
     let app = TestApp::start_with(|config| config.approval_above = 1000).await;
     let second = app.staff("second@exchange.test", PlatformRole::Operator).await;
@@ -48,7 +50,7 @@ async fn a_large_deposit_moves_nothing_until_a_second_operator_approves() {
     let keyless = second.post(path(&wrong, "refusal"), &json!({ "reason": "it was for somebody else" })).await;
     refused(keyless, Kind::IdempotencyKeyRequired, Some("Idempotency-Key"));
     assert_eq!(decide(&second, &wrong, "refusal").await.unwrap()["state"], "refused");
-    let again = app.operator.deposit("verse-lab", 500, "bank 2").await;
+    let again = second.deposit("verse-lab", 500, "bank 2").await;
     assert_eq!(again["state"], "posted", "what was refused never was");
     assert_eq!(lab.balance("wallet").await, 2501);
 
@@ -66,13 +68,41 @@ async fn a_large_deposit_moves_nothing_until_a_second_operator_approves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_moves_alone_is_summed_over_a_day() {
+    let (app, second) = exchange().await;
+    let lab = app.lab("verse-lab", 0).await;
+    let state = |moved: &Value| moved["state"].as_str().unwrap().to_string();
+    assert_eq!(state(&app.operator.deposit("verse-lab", 600, "bank 1").await), "posted");
+    assert_eq!(state(&app.operator.deposit("verse-lab", 400, "bank 2").await), "posted");
+    let beyond = app.operator.deposit("verse-lab", 1, "bank 3").await;
+    assert_eq!(state(&beyond), "awaiting_approval", "in parts it is as much");
+    assert_eq!(state(&decide(&second, &beyond, "approval").await.unwrap()), "posted");
+    let withdrawal = lab.withdraw(1).await.unwrap();
+    let paid = decide(&app.operator, &withdrawal, "execution").await.unwrap();
+    assert_eq!(state(&paid), "awaiting_approval", "money that leaves counts with money that comes");
+
+    let wrong = second.deposit("verse-lab", 500, "bank 4").await;
+    assert_eq!(
+        state(&wrong),
+        "posted",
+        "what others recorded, and what was only approved, is not the second one's own"
+    );
+    assert_eq!(state(&decide(&second, &wrong, "reversal").await.unwrap()), "reversed");
+    assert_eq!(state(&second.deposit("verse-lab", 1, "bank 5").await), "awaiting_approval", "a way back is a way, too");
+
+    app.clock.advance(Duration::from_secs(24 * 3600));
+    assert_eq!(state(&app.operator.deposit("verse-lab", 1000, "bank 6").await), "posted", "a new day");
+    assert_eq!(state(&app.operator.deposit("verse-lab", 1, "bank 7").await), "awaiting_approval");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_withdrawal_is_held_until_the_bank_has_paid() {
-    let (app, _) = exchange().await;
+    let (app, second) = exchange().await;
     let lab = app.lab("verse-lab", 900).await;
     let withdrawal = lab.withdraw(600).await.unwrap();
     assert_eq!((lab.balance("wallet").await, lab.balance("held").await), (300, 600));
     refused(lab.withdraw(301).await, Kind::InsufficientFunds, Some("amount.amount_minor"));
-    let paid = decide(&app.operator, &withdrawal, "execution").await.unwrap();
+    let paid = decide(&second, &withdrawal, "execution").await.unwrap();
     assert_eq!((paid["state"].as_str(), lab.balance("held").await), (Some("executed"), 0));
     let postings = lab.get("/v1/organisations/verse-lab/postings").await.unwrap();
     let last = postings["items"].as_array().unwrap().last().unwrap().clone();
@@ -123,10 +153,10 @@ async fn a_wrong_deposit_is_taken_back_once_by_its_opposite_unless_it_was_spent(
     let without = json!({ "reason": " " });
     refused(app.operator.effect(path(&wrong, "reversal"), &without).await, Kind::Invalid, Some("reason"));
     let spent = lab.withdraw(1).await.unwrap();
-    refused(decide(&app.operator, &wrong, "reversal").await, Kind::InsufficientFunds, None);
+    refused(decide(&second, &wrong, "reversal").await, Kind::InsufficientFunds, None);
     assert_eq!(lab.balance("wallet").await, 699, "nothing moved");
     decide(&lab, &spent, "cancellation").await.unwrap();
-    assert_eq!(decide(&app.operator, &wrong, "reversal").await.unwrap()["state"], "reversed");
+    assert_eq!(decide(&second, &wrong, "reversal").await.unwrap()["state"], "reversed");
     refused(decide(&app.operator, &wrong, "reversal").await, Kind::WrongState, None);
     let postings = lab.get("/v1/organisations/verse-lab/postings").await.unwrap();
     let last = postings["items"].as_array().unwrap().last().unwrap().clone();
@@ -146,7 +176,7 @@ async fn a_wrong_deposit_is_taken_back_once_by_its_opposite_unless_it_was_spent(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_is_paid_out_what_was_settled_and_not_a_fen_more() {
-    let (app, _) = exchange().await;
+    let (app, second) = exchange().await;
     let provider = app.provider().await;
     let offer = app.listed_corpus(&provider, "poems", 1000).await;
     let lab = app.lab("verse-lab", 1000).await;
@@ -158,9 +188,10 @@ async fn a_provider_is_paid_out_what_was_settled_and_not_a_fen_more() {
     assert_eq!(provider.balance("payable").await, 970);
     refused(provider.withdraw_from("payable", 971).await, Kind::InsufficientFunds, Some("amount.amount_minor"));
     let withdrawal = provider.withdraw_from("payable", 970).await.unwrap();
-    decide(&app.operator, &withdrawal, "execution").await.unwrap();
+    decide(&second, &withdrawal, "execution").await.unwrap();
     assert_eq!((provider.balance("payable").await, provider.balance("held").await), (0, 0));
     decide(&app.operator, &withdrawal, "reversal").await.unwrap();
+    decide(&second, &withdrawal, "approval").await.unwrap();
     assert_eq!(provider.balance("payable").await, 970, "what came back can be paid out again");
 }
 

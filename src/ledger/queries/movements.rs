@@ -1,13 +1,38 @@
 //! The `deposits` and `withdrawals` tables.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
 use crate::db::Conn;
 use crate::ledger::deposits::{Deposit, DepositState};
 use crate::ledger::withdrawals::{Withdrawal, WithdrawalState};
-use crate::schema::{deposits, withdrawals};
-use crate::types::{DepositId, OrganisationId, UserId, WithdrawalId};
+use crate::schema::{deposits, transitions, withdrawals};
+use crate::types::{DepositId, Instant, OrganisationId, TransitionId, UserId, WithdrawalId};
+
+/// The steps after which money has moved, as the index of them says it.
+const MOVED: &str = "transitions.to_state IN ('posted', 'executed', 'reversed')";
+/// And no second operator had to approve.
+const ALONE: &str = "COALESCE(transitions.from_state, '') NOT IN ('awaiting_approval', 'reversing')";
+
+/// What an operator has moved without a second one since `since`: deposits, withdrawals and reversals, in minor units of
+/// whatever currency.
+pub(in crate::ledger) fn sum_moved_alone(c: &mut Conn, operator: UserId, since: Instant) -> QueryResult<i64> {
+    let (actor, first) = (operator.to_string(), TransitionId::first_at(since));
+    let deposited: Option<i64> = transitions::table
+        .inner_join(deposits::table.on(transitions::subject.eq(deposits::id)))
+        .filter(transitions::actor.eq(&actor).and(transitions::id.ge(first)))
+        .filter(sql::<Bool>(MOVED).and(sql::<Bool>(ALONE)))
+        .select(sql::<Nullable<BigInt>>("CAST(SUM(deposits.amount_minor) AS BIGINT)"))
+        .first(c)?;
+    let withdrawn: Option<i64> = transitions::table
+        .inner_join(withdrawals::table.on(transitions::subject.eq(withdrawals::id)))
+        .filter(transitions::actor.eq(&actor).and(transitions::id.ge(first)))
+        .filter(sql::<Bool>(MOVED).and(sql::<Bool>(ALONE)))
+        .select(sql::<Nullable<BigInt>>("CAST(SUM(withdrawals.amount_minor) AS BIGINT)"))
+        .first(c)?;
+    Ok(deposited.unwrap_or(0).saturating_add(withdrawn.unwrap_or(0)))
+}
 
 pub(in crate::ledger) fn insert_deposit(c: &mut Conn, deposit: &Deposit) -> QueryResult<usize> {
     diesel::insert_into(deposits::table).values(deposit).execute(c)

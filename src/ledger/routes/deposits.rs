@@ -57,8 +57,8 @@ pub(crate) struct Because {
 
 /// Records money that arrived at the bank for an organisation.
 ///
-/// For operators. The bank's reference works once, whatever the Idempotency-Key. Above the configured amount the answer
-/// is `awaiting_approval`, and nothing is credited until a second operator approves.
+/// For operators. The bank's reference works once, whatever the Idempotency-Key. Beyond the amount that one operator may
+/// move in a day the answer is `awaiting_approval`, and nothing is credited until a second operator approves.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "Your own key for this deposit; the same key gets the same answer")), responses(
     (status = 201, body = DepositView),
     (status = 400, body = Problem, description = "No Idempotency-Key"),
@@ -145,7 +145,8 @@ pub(crate) async fn refuse_deposit(
 
 /// Takes back a deposit that was wrong, by a transaction that is its opposite.
 ///
-/// For operators. Above the configured amount the answer is `reversing`, and a second operator approves.
+/// For operators. Beyond the amount that one operator may move in a day the answer is `reversing`, and a second operator
+/// approves.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), request_body = Because, params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 200, body = DepositView),
     (status = 403, body = Problem, description = "Not an operator"),

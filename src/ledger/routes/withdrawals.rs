@@ -124,7 +124,8 @@ pub(crate) struct BankPayment {
 
 /// Records that the bank has paid.
 ///
-/// For operators. Above the configured amount the answer is `awaiting_approval`, and a second operator approves.
+/// For operators. Beyond the amount that one operator may move in a day the answer is `awaiting_approval`, and a second
+/// operator approves.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), request_body = BankPayment, params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 200, body = WithdrawalView),
     (status = 403, body = Problem, description = "Not an operator"),
@@ -199,7 +200,8 @@ pub(crate) async fn refuse_withdrawal(
 
 /// Records that an executed payment came back; the amount returns to where it was taken from.
 ///
-/// For operators. Above the configured amount the answer is `reversing`, and a second operator approves.
+/// For operators. Beyond the amount that one operator may move in a day the answer is `reversing`, and a second operator
+/// approves.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), request_body = Because, params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 200, body = WithdrawalView),
     (status = 403, body = Problem, description = "Not an operator"),
