@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use corpex::delivery::trades;
 use corpex::error::Kind;
+use corpex::identity::PlatformRole;
 use serde_json::{Value, json};
 
 use crate::support::{Actor, Offer, TestApp, refused, terms};
@@ -35,6 +36,12 @@ impl Story {
     async fn days_pass(&self, days: u32) {
         self.app.clock.advance(DAY * days);
         trades::pass_deadlines(self.app.app()).await.unwrap();
+    }
+
+    /// Another operator decides what was appealed against.
+    async fn on_appeal(&self, order: &str, outcome: &str, fen: Option<i64>) -> Value {
+        let second = self.app.staff("second@exchange.test", PlatformRole::Operator).await;
+        second.decide_dispute(order, "appeal/decision", outcome, fen).await.unwrap()
     }
 
     /// What the buyer has, and what the provider is owed.
@@ -88,7 +95,13 @@ async fn one_appeal_within_its_window_brings_a_second_decision_which_is_final() 
     refused(app.operator.decide_dispute(&order, "appeal/decision", "buyer", None).await, Kind::WrongState, None);
     provider.answer(&order, "dispute/appeal").await.unwrap();
     refused(lab.answer(&order, "dispute/appeal").await, Kind::WrongState, None);
-    let done = app.operator.decide_dispute(&order, "appeal/decision", "split", Some(20_000)).await.unwrap();
+    let own = refused(
+        app.operator.decide_dispute(&order, "appeal/decision", "split", Some(20_000)).await,
+        Kind::Forbidden,
+        None,
+    );
+    assert!(own.detail.contains("you decided this dispute"), "{own}");
+    let done = story.on_appeal(&order, "split", Some(20_000)).await;
     assert_eq!(done["state"], "certificated");
     assert_eq!(story.money().await, (PRICE + 20_000, 29_100));
 
@@ -188,7 +201,7 @@ async fn a_settled_order_is_split_or_left_as_it_is_after_one_appeal() {
     provider.open_dispute(&order).await.unwrap();
     app.operator.decide_dispute(&order, "decision", "buyer", None).await.unwrap();
     provider.answer(&order, "dispute/appeal").await.unwrap();
-    let done = app.operator.decide_dispute(&order, "appeal/decision", "split", Some(10_000)).await.unwrap();
+    let done = story.on_appeal(&order, "split", Some(10_000)).await;
     assert_eq!((&done["state"], &done["refund"]["amount_minor"]), (&json!("certificated"), &json!(10_000)));
     assert_eq!(story.money().await, (PRICE + 10_000, 48_500 - 9700));
     lab.links(&licence, &["data/a.jsonl"]).await.unwrap();

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use corpex::identity::PlatformRole;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -286,7 +287,8 @@ async fn dispute(lab: &Actor, provider: &Actor, offer: &Offer, watch: &mut Watch
     watch.happened(&["decide_dispute"]).await;
     provider.answer(&order, "dispute/appeal").await.unwrap();
     watch.happened(&["appeal_dispute"]).await;
-    watch.app.operator.decide_dispute(&order, "appeal/decision", "provider", None).await.unwrap();
+    let second = watch.app.staff("second@exchange.test", PlatformRole::Operator).await;
+    second.decide_dispute(&order, "appeal/decision", "provider", None).await.unwrap();
     watch.happened(&["decide_appeal"]).await;
 }
 

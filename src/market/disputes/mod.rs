@@ -214,7 +214,7 @@ pub fn appeal(
     announce(c, keys, &order, dispute, &reason, now)
 }
 
-/// An operator decides a dispute that was appealed, and the decision is carried out.
+/// Another operator than the one who decided the dispute decides its appeal, and that is carried out.
 pub fn decide_appeal(
     c: &mut Conn,
     caller: &Caller,
@@ -227,6 +227,11 @@ pub fn decide_appeal(
     let (order, dispute) = of_order(c, caller, id)?;
     if dispute.state != DisputeState::Appealed {
         return Err(cannot_become(&dispute, DisputeState::Final).remedy("a side appeals first"));
+    }
+    let decided = history::last_into(c, dispute.id, DisputeState::Decided.as_str())?;
+    if decided.is_none_or(|step| step.actor == caller.user_id.to_string()) {
+        return Err(Error::forbidden("you decided this dispute, and another operator must decide its appeal")
+            .remedy("ask another operator"));
     }
     let decided = weigh(&order, dispute, decision)?;
     let reason = identity::reason(&decision.reason)?;
