@@ -45,7 +45,7 @@ impl FromStr for Subject {
             let detail = format!("{text:?} is not something that can be traced");
             Error::invalid("subject", detail).remedy(
                 "give a SHA-256, ORG, ORG/NAME, ORG/NAME@VERSION, ORG/NAME@VERSION:PATH, an order (order_…), contract \
-                 (contract_…), entitlement (entitlement_…), evaluation (evaluation_…), listing (listing_…) or terms (terms_…), a certificate \
+                 (contract_…), dispute (dispute_…), entitlement (entitlement_…), evaluation (evaluation_…), listing (listing_…) or terms (terms_…), a certificate \
                  (CPX-…), or a log entry (log:INDEX or entry_…)",
             )
         })

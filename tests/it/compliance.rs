@@ -1,6 +1,6 @@
 //! Compliance: from almost anything to the whole chain, and what staff look at is itself on record.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use corpex::error::Kind;
@@ -38,20 +38,46 @@ impl Trade {
     }
 
     async fn events(&self, query: &[(&str, &str)]) -> Vec<Value> {
-        let mut path = with_query("/v1/trace/events", query);
-        let mut all = Vec::new();
-        loop {
-            let page = self.app.compliance.get(&path).await.unwrap();
-            all.extend(page["items"].as_array().unwrap().iter().cloned());
-            match page["next"].as_str() {
-                Some(next) => path = with_query("/v1/trace/events", &[query, &[("cursor", next)]].concat()),
-                None => return all,
-            }
-        }
+        events(&self.app, query).await
     }
 
     async fn ask(&self, path: &str, query: &[(&str, &str)]) -> Value {
         self.app.compliance.get(with_query(path, query)).await.unwrap()
+    }
+}
+
+/// All pages of what happened.
+async fn events(app: &TestApp, query: &[(&str, &str)]) -> Vec<Value> {
+    let mut path = with_query("/v1/trace/events", query);
+    let mut all = Vec::new();
+    loop {
+        let page = app.compliance.get(&path).await.unwrap();
+        all.extend(page["items"].as_array().unwrap().iter().cloned());
+        match page["next"].as_str() {
+            Some(next) => path = with_query("/v1/trace/events", &[query, &[("cursor", next)]].concat()),
+            None => return all,
+        }
+    }
+}
+
+/// Each statement is among the events of what it is about, and of the dataset and the parties that this belongs to.
+pub async fn every_statement_is_traced(app: &TestApp) {
+    let mut traced: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for event in events(app, &[]).await {
+        // What the exchange says of itself is about nothing that is traded.
+        let of_itself = ["exchange-key", "audit-trail"].contains(&event["kind"].as_str().unwrap());
+        if event["kind"] == "delivery" || event["statement"].is_null() || of_itself {
+            continue;
+        }
+        let subjects = ["about", "dataset", "organisation", "counterparty"].map(|member| event[member].as_str());
+        for subject in subjects.into_iter().flatten() {
+            if !traced.contains_key(subject) {
+                let found = events(app, &[("subject", subject)]).await;
+                let ids = found.iter().map(|event| event["id"].as_str().unwrap().to_string()).collect();
+                traced.insert(subject.to_string(), ids);
+            }
+            assert!(traced[subject].contains(event["id"].as_str().unwrap()), "{subject} does not lead to {event:#}");
+        }
     }
 }
 
@@ -105,6 +131,22 @@ async fn every_kind_of_subject_leads_to_the_same_chain() {
     assert_eq!(kinds(&events), ["key-registration", "transition"]);
     let shards = |traced: &Value| traced["chains"][0]["shards"].as_array().unwrap().len();
     assert_eq!((shards(&trade.trace(&Digest::of(A).to_string()).await), shards(&whole)), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purchase_is_told_with_its_dispute_and_the_claim_against_what_was_bought() {
+    let trade = Trade::done().await;
+    let licence = trade.lab.get(format!("/v1/entitlements/{}", trade.entitlement)).await.unwrap();
+    let order = licence["order_id"].as_str().unwrap();
+    let dispute = trade.lab.open_dispute(order).await.unwrap()["id"].as_str().unwrap().to_string();
+    let case = trade.app.operator.claim("poetry-house/poems").await;
+    for subject in [order, &dispute, "poetry-house/poems", "verse-lab"] {
+        let told = trade.events(&[("subject", subject)]).await;
+        let about = |kind: &str| told.iter().find(|event| event["kind"] == kind).map(|event| event["about"].clone());
+        assert_eq!(about("dispute"), Some(json!(dispute)), "{subject}");
+        let claimed = (subject != "verse-lab").then(|| json!(case));
+        assert_eq!(about("takedown"), claimed, "{subject}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::authorisation::{assert_covers, operations};
+use crate::compliance::every_statement_is_traced;
 use crate::support::{Actor, Offer, TestApp, kinds_in_log};
 
 /// What becomes of an operation in the log.
@@ -465,5 +466,7 @@ async fn every_mutation_logs() {
     let cautious = TestApp::start_with(|config| config.public_notice_days = 7).await;
     let mut watch = watch.moved_to(&cautious).await;
     objections(&cautious, &mut watch).await;
+    every_statement_is_traced(&app).await;
     watch.end();
 }
+    every_statement_is_traced(&cautious).await;

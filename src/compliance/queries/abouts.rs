@@ -7,66 +7,120 @@ use super::sql::Sql;
 use crate::db::{Conn, MultiBackend};
 use crate::types::{OrderId, VersionId};
 
-/// For the prefix of an identifier: how to find the version and the purchase, or the owner, and the other party.
-const THINGS: &[(&str, &str)] = &[
-    ("version", "SELECT id, id AS version_id, NULL AS order_id, NULL AS owner_id, NULL AS party_id FROM versions"),
-    ("assessment", "SELECT id, version_id, NULL AS order_id, NULL AS owner_id, NULL AS party_id FROM assessments"),
-    ("certificate", "SELECT id, version_id, NULL AS order_id, NULL AS owner_id, NULL AS party_id FROM certificates"),
-    ("listing", "SELECT id, version_id, NULL AS order_id, NULL AS owner_id, NULL AS party_id FROM listings"),
-    (
-        "objection",
-        "SELECT objections.id, version_id, NULL AS order_id, NULL AS owner_id, NULL AS party_id \
-         FROM objections JOIN listings ON listings.id = listing_id",
-    ),
-    (
-        "terms",
-        "SELECT id, NULL AS version_id, NULL AS order_id, organisation_id AS owner_id, NULL AS party_id FROM terms",
-    ),
-    (
-        "offer",
-        "SELECT offers.id, version_id, order_id, NULL AS owner_id, buyer_id AS party_id \
-         FROM offers JOIN listings ON listings.id = listing_id",
-    ),
-    (
-        "negotiation",
-        "SELECT negotiations.id, version_id, order_id, NULL AS owner_id, buyer_id AS party_id \
-         FROM negotiations JOIN listings ON listings.id = listing_id",
-    ),
-    ("order", "SELECT id, version_id, id AS order_id, NULL AS owner_id, buyer_id AS party_id FROM orders"),
-    (
-        "contract",
-        "SELECT contracts.id, version_id, order_id, NULL AS owner_id, buyer_id AS party_id \
-         FROM contracts JOIN orders ON orders.id = order_id",
-    ),
-    ("entitlement", "SELECT id, version_id, order_id, NULL AS owner_id, organisation_id AS party_id FROM entitlements"),
-    (
-        "evaluation",
-        "SELECT id, version_id, NULL AS order_id, NULL AS owner_id, organisation_id AS party_id FROM evaluations",
-    ),
-    (
-        "key",
-        "SELECT id, NULL AS version_id, NULL AS order_id, organisation_id AS owner_id, NULL AS party_id FROM signing_keys",
-    ),
-    (
-        "batch",
-        "SELECT id, NULL AS version_id, NULL AS order_id, NULL AS owner_id, NULL AS party_id FROM receipt_batches",
-    ),
-    (
-        "model",
-        "SELECT id, NULL AS version_id, NULL AS order_id, organisation_id AS owner_id, NULL AS party_id FROM models",
-    ),
-    ("takedown", "SELECT id, version_id, NULL AS order_id, NULL AS owner_id, NULL AS party_id FROM takedowns"),
-    (
-        "recall",
-        "SELECT recalls.id, version_id, NULL AS order_id, NULL AS owner_id, organisation_id AS party_id \
-         FROM recalls JOIN takedowns ON takedowns.id = takedown_id",
-    ),
-    ("org", "SELECT id, NULL AS version_id, NULL AS order_id, id AS owner_id, NULL AS party_id FROM organisations"),
+/// What statements and steps are about, and by which columns its version, purchase and parties are found.
+#[derive(Debug)]
+pub(super) struct Thing {
+    /// The prefix of its identifiers.
+    prefix: &'static str,
+    /// The column of its identifier.
+    pub(super) id: &'static str,
+    /// Where it is kept, and what must be joined for the columns below.
+    pub(super) from: &'static str,
+    /// The version that it is about.
+    pub(super) version: Option<&'static str>,
+    /// The purchase that it belongs to.
+    pub(super) order: Option<&'static str>,
+    /// Whose it is, where no version says so.
+    pub(super) owner: Option<&'static str>,
+    /// The other party.
+    pub(super) party: Option<&'static str>,
+}
+
+const NOTHING: Thing = Thing { prefix: "", id: "", from: "", version: None, order: None, owner: None, party: None };
+
+pub(super) const THINGS: &[Thing] = &[
+    Thing { prefix: "version", id: "id", from: "versions", version: Some("id"), ..NOTHING },
+    Thing { prefix: "assessment", id: "id", from: "assessments", version: Some("version_id"), ..NOTHING },
+    Thing { prefix: "certificate", id: "id", from: "certificates", version: Some("version_id"), ..NOTHING },
+    Thing { prefix: "listing", id: "id", from: "listings", version: Some("version_id"), ..NOTHING },
+    Thing {
+        prefix: "objection",
+        id: "objections.id",
+        from: "objections JOIN listings ON listings.id = listing_id",
+        version: Some("version_id"),
+        ..NOTHING
+    },
+    Thing { prefix: "terms", id: "id", from: "terms", owner: Some("organisation_id"), ..NOTHING },
+    Thing {
+        prefix: "offer",
+        id: "offers.id",
+        from: "offers JOIN listings ON listings.id = listing_id",
+        version: Some("version_id"),
+        order: Some("order_id"),
+        party: Some("buyer_id"),
+        ..NOTHING
+    },
+    Thing {
+        prefix: "negotiation",
+        id: "negotiations.id",
+        from: "negotiations JOIN listings ON listings.id = listing_id",
+        version: Some("version_id"),
+        order: Some("order_id"),
+        party: Some("buyer_id"),
+        ..NOTHING
+    },
+    Thing {
+        prefix: "order",
+        id: "id",
+        from: "orders",
+        version: Some("version_id"),
+        order: Some("id"),
+        party: Some("buyer_id"),
+        ..NOTHING
+    },
+    Thing {
+        prefix: "contract",
+        id: "contracts.id",
+        from: "contracts JOIN orders ON orders.id = order_id",
+        version: Some("version_id"),
+        order: Some("order_id"),
+        party: Some("buyer_id"),
+        ..NOTHING
+    },
+    Thing {
+        prefix: "dispute",
+        id: "disputes.id",
+        from: "disputes JOIN orders ON orders.id = order_id",
+        version: Some("version_id"),
+        order: Some("order_id"),
+        party: Some("buyer_id"),
+        ..NOTHING
+    },
+    Thing {
+        prefix: "entitlement",
+        id: "id",
+        from: "entitlements",
+        version: Some("version_id"),
+        order: Some("order_id"),
+        party: Some("organisation_id"),
+        ..NOTHING
+    },
+    Thing {
+        prefix: "evaluation",
+        id: "id",
+        from: "evaluations",
+        version: Some("version_id"),
+        party: Some("organisation_id"),
+        ..NOTHING
+    },
+    Thing { prefix: "key", id: "id", from: "signing_keys", owner: Some("organisation_id"), ..NOTHING },
+    Thing { prefix: "batch", id: "id", from: "receipt_batches", ..NOTHING },
+    Thing { prefix: "model", id: "id", from: "models", owner: Some("organisation_id"), ..NOTHING },
+    Thing { prefix: "takedown", id: "id", from: "takedowns", version: Some("version_id"), ..NOTHING },
+    Thing {
+        prefix: "recall",
+        id: "recalls.id",
+        from: "recalls JOIN takedowns ON takedowns.id = takedown_id",
+        version: Some("version_id"),
+        party: Some("organisation_id"),
+        ..NOTHING
+    },
+    Thing { prefix: "org", id: "id", from: "organisations", owner: Some("id"), ..NOTHING },
 ];
 
 /// True if identifiers with this prefix name something that statements or steps are about.
 pub(in crate::compliance) fn is_thing(prefix: &str) -> bool {
-    THINGS.iter().any(|(known, _)| *known == prefix)
+    THINGS.iter().any(|thing| thing.prefix == prefix)
 }
 
 /// What a thing belongs to.
@@ -95,15 +149,17 @@ pub(in crate::compliance) struct About {
 /// What these things belong to; nothing of those that do not exist.
 pub(in crate::compliance) fn list_abouts(c: &mut Conn, things: &[&str]) -> QueryResult<Vec<About>> {
     let mut found = Vec::new();
-    for (prefix, select) in THINGS {
+    for Thing { prefix, id, from, version, order, owner, party } in THINGS {
         let of_kind = |thing: &&&str| thing.split_once('_').is_some_and(|(kind, _)| kind == *prefix);
         let wanted: Vec<&&str> = things.iter().filter(of_kind).collect();
         if wanted.is_empty() {
             continue;
         }
+        let [version, order, owner, party] = [version, order, owner, party].map(|column| column.unwrap_or("NULL"));
         let mut sql = Sql::new(format!(
             "SELECT t.id AS thing, t.version_id, t.order_id, d.name, v.number, o.handle AS owner, p.handle AS party \
-             FROM ({select}) t LEFT JOIN versions v ON v.id = t.version_id LEFT JOIN datasets d ON d.id = v.dataset_id \
+             FROM (SELECT {id} AS id, {version} AS version_id, {order} AS order_id, {owner} AS owner_id, {party} AS party_id \
+             FROM {from}) t LEFT JOIN versions v ON v.id = t.version_id LEFT JOIN datasets d ON d.id = v.dataset_id \
              LEFT JOIN organisations o ON o.id = COALESCE(d.organisation_id, t.owner_id) \
              LEFT JOIN organisations p ON p.id = t.party_id WHERE t.id IN "
         ));

@@ -6,6 +6,7 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text, Timestamp};
 
+use super::abouts::{THINGS, Thing};
 use super::sql::Sql;
 use crate::compliance::subject::Scope;
 use crate::db::{Conn, MultiBackend};
@@ -143,54 +144,33 @@ fn things(scope: &Scope) -> String {
     let Some(versions) = versions(scope) else {
         return "SELECT CAST(? AS TEXT)".to_string();
     };
-    let of_versions = |columns: &[&str]| -> Vec<String> {
-        columns.iter().map(|column| format!("SELECT {column} IN ({versions})")).collect()
-    };
-    let mut parts = of_versions(&[
-        "id FROM versions WHERE id",
-        "id FROM assessments WHERE version_id",
-        "id FROM certificates WHERE version_id",
-    ]);
     let derived = descendants(scope, versions);
+    let mut parts = Vec::new();
+    for Thing { id, from, version, order, owner, party, .. } in THINGS {
+        let of = |condition: String| format!("SELECT {id} FROM {from} WHERE {condition}");
+        let of_version = version.map(|column| of(format!("{column} IN ({versions})")));
+        let own = |column: Option<&str>| column.map(|column| of(format!("{column} = ?")));
+        match scope {
+            // Of the life of what was bought nothing that is another buyer's.
+            Scope::Order(_) => parts.extend(own(*order).or(of_version.filter(|_| party.is_none()))),
+            Scope::Organisation(_) => parts.extend([of_version, own(*owner), own(*party)].into_iter().flatten()),
+            _ => parts.extend(of_version),
+        }
+    }
     parts.push(format!("SELECT model_id FROM model_versions WHERE version_id IN ({versions} UNION ALL {derived})"));
     parts.push(derived);
     match scope {
         Scope::Order(_) => parts.extend(
             [
-                "SELECT id FROM orders WHERE id = ?",
-                "SELECT listing_id FROM orders WHERE id = ?",
                 "SELECT terms_id FROM orders WHERE id = ?",
-                "SELECT id FROM contracts WHERE order_id = ?",
-                "SELECT id FROM entitlements WHERE order_id = ?",
+                "SELECT recalls.id FROM recalls JOIN entitlements ON entitlements.id = entitlement_id WHERE order_id = ?",
             ]
             .map(str::to_string),
         ),
-        _ => parts.extend(of_versions(&[
-            "id FROM listings WHERE version_id",
-            "terms_id FROM listings WHERE version_id",
-            "objections.id FROM objections JOIN listings ON listings.id = listing_id WHERE version_id",
-            "id FROM orders WHERE version_id",
-            "contracts.id FROM contracts JOIN orders ON orders.id = order_id WHERE version_id",
-            "id FROM entitlements WHERE version_id",
-            "entitlement_id FROM subscription_versions WHERE version_id",
-            "id FROM takedowns WHERE version_id",
-            "recalls.id FROM recalls JOIN takedowns ON takedowns.id = takedown_id WHERE version_id",
-        ])),
-    }
-    if let Scope::Organisation(_) = scope {
-        parts.extend(
-            [
-                "SELECT CAST(? AS TEXT)",
-                "SELECT id FROM signing_keys WHERE organisation_id = ?",
-                "SELECT id FROM terms WHERE organisation_id = ?",
-                "SELECT id FROM orders WHERE buyer_id = ?",
-                "SELECT contracts.id FROM contracts JOIN orders ON orders.id = order_id WHERE buyer_id = ?",
-                "SELECT id FROM entitlements WHERE organisation_id = ?",
-                "SELECT id FROM models WHERE organisation_id = ?",
-                "SELECT id FROM recalls WHERE organisation_id = ?",
-            ]
-            .map(str::to_string),
-        );
+        _ => parts.extend([
+            format!("SELECT terms_id FROM listings WHERE version_id IN ({versions})"),
+            format!("SELECT entitlement_id FROM subscription_versions WHERE version_id IN ({versions})"),
+        ]),
     }
     parts.join(" UNION ALL ")
 }
