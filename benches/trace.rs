@@ -17,7 +17,7 @@ use std::time::{Duration, Instant as Stopwatch};
 
 use corpex::compliance::{self, EventQuery, ExportFormat, TraceQuery};
 use corpex::db::{Conn, Db};
-use corpex::identity::{self, AuditedCaller, Caller, PlatformRole, Scope};
+use corpex::identity::{self, Caller, PlatformRole, Scope};
 use corpex::types::{
     Clock, ContractId, DatasetId, Digest, EntitlementId, EntryId, Instant, ListingId, ObjectId, OrderId,
     OrganisationId, ReceiptBatchId, ReceiptId, StatementId, TermsId, TransitionId, UserId, VersionId,
@@ -353,9 +353,11 @@ async fn officer(db: &Db, now: Instant) -> Caller {
     }
 }
 
-async fn audited(db: &Db, officer: &Caller, what: String, now: Instant) -> AuditedCaller {
-    let officer = officer.clone();
-    db.write(move |c| identity::record_read(c, &officer, &what, now)).await.unwrap()
+/// Puts a read on record, as the request layer does, and gives who makes it.
+async fn audited(db: &Db, officer: &Caller, what: String, now: Instant) -> Caller {
+    let reader = officer.clone();
+    db.write(move |c| identity::record_read(c, &reader, &what, now)).await.unwrap();
+    officer.clone()
 }
 
 /// Gives the 99th percentile of the whole: the audit record, and the trace.

@@ -28,6 +28,8 @@ pub struct Error {
     pub remedy: Option<String>,
     /// After how many seconds it may be tried again, where that is known.
     retry_after: Option<u64>,
+    /// Whether it is there, and not for this caller: for the audit trail, and never told.
+    withheld: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -117,7 +119,15 @@ kinds! {
 impl Error {
     /// An error of a kind, with its detail.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, field: None, detail: detail.into(), remedy: None, retry_after: None, source: None }
+        Self {
+            kind,
+            field: None,
+            detail: detail.into(),
+            remedy: None,
+            retry_after: None,
+            withheld: false,
+            source: None,
+        }
     }
     /// A field's value is not acceptable. An empty `field` means that the caller of this function names it.
     pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
@@ -126,6 +136,10 @@ impl Error {
     /// Nothing is there, or nothing the caller may know of.
     pub fn not_found(what: impl fmt::Display) -> Self {
         Self::new(Kind::NotFound, format!("{what} does not exist, or you may not see it"))
+    }
+    /// As [`Error::not_found`], of what is there and not for this caller. Nothing that is told says so.
+    pub fn withheld(what: impl fmt::Display) -> Self {
+        Self { withheld: true, ..Self::not_found(what) }
     }
     /// The caller may not do this.
     pub fn forbidden(detail: impl Into<String>) -> Self {
@@ -155,6 +169,10 @@ impl Error {
     pub fn seconds_to_wait(&self) -> Option<u64> {
         self.retry_after
     }
+    /// Whether what was asked for is there, and is not for this caller.
+    pub fn is_withheld(&self) -> bool {
+        self.withheld
+    }
     /// Keeps what caused it, for the log.
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
@@ -162,9 +180,9 @@ impl Error {
     }
     /// The same for another whom it concerns, without the cause.
     pub fn for_another(&self) -> Self {
-        let Self { kind, field, detail, remedy, retry_after, source: _ } = self;
+        let Self { kind, field, detail, remedy, retry_after, withheld, source: _ } = self;
         let (field, detail, remedy) = (field.clone(), detail.clone(), remedy.clone());
-        Self { kind: *kind, field, detail, remedy, retry_after: *retry_after, source: None }
+        Self { kind: *kind, field, detail, remedy, retry_after: *retry_after, withheld: *withheld, source: None }
     }
     /// The cause, if it is an `E`.
     pub fn cause<E: std::error::Error + 'static>(&self) -> Option<&E> {

@@ -95,8 +95,10 @@ fn given_up(method: &Method, limit: Duration) -> Error {
 
 /// Counts a refusal that belongs in the audit trail.
 fn note_denial<B>(response: &ServiceResponse<B>, route: &str) {
-    let refused = response.response().extensions().get::<Kind>().copied();
-    let Some(kind) = refused.filter(|kind| Denials::concern(*kind)) else { return };
+    let answer = response.response();
+    let refused = answer.extensions().get::<Kind>().copied();
+    let withheld = answer.error().and_then(|error| error.as_error::<Error>()).is_some_and(Error::is_withheld);
+    let Some(kind) = refused.filter(|kind| withheld || Denials::concern(*kind)) else { return };
     let request = response.request();
     let Some(app) = request.app_data::<Data<App>>() else { return };
     let user = identity::known_user(app, request);

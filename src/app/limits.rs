@@ -17,7 +17,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{HttpRequest, ResponseError as _};
+use actix_web::{HttpRequest, HttpResponse};
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::{NoOpMiddleware, StateInformationMiddleware};
 use governor::state::keyed::DashMapStateStore;
@@ -160,7 +160,7 @@ pub(super) async fn admit<B: MessageBody + 'static>(
         }
         Some(Err(share)) => {
             let refused = share.refusal(&format!("requests of one {}", share.policy));
-            let mut response = request.into_response(refused.error_response()).map_into_right_body();
+            let mut response = request.into_response(HttpResponse::from_error(refused)).map_into_right_body();
             share.tell(response.headers_mut());
             Ok(response)
         }

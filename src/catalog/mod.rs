@@ -281,7 +281,7 @@ pub fn view_dataset(c: &mut Conn, caller: Option<&Caller>, which: &DatasetRef) -
     let dataset = queries::find_dataset(c, &which.organisation, &which.name)?;
     let dataset = dataset.ok_or_else(|| Error::not_found(which))?;
     let seen = is_insider(caller, dataset.organisation_id) || queries::has_assessed_version(c, dataset.id)?;
-    if seen { Ok(dataset) } else { Err(Error::not_found(which)) }
+    if seen { Ok(dataset) } else { Err(Error::withheld(which)) }
 }
 
 /// A version that `caller` may see; see [`may_see`].
@@ -291,7 +291,8 @@ pub fn view_dataset(c: &mut Conn, caller: Option<&Caller>, which: &DatasetRef) -
 pub fn view_version(c: &mut Conn, caller: Option<&Caller>, which: &VersionRef) -> Result<(Dataset, Version)> {
     match queries::find_version(c, &which.organisation, &which.name, which.number)? {
         Some((dataset, version)) if may_see(caller, dataset.organisation_id, version.state) => Ok((dataset, version)),
-        _ => Err(Error::not_found(which)),
+        Some(_) => Err(Error::withheld(which)),
+        None => Err(Error::not_found(which)),
     }
 }
 

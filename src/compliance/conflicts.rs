@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::catalog;
 use crate::db::Conn;
 use crate::error::{Error, Result};
-use crate::identity::{self, AuditedCaller};
+use crate::identity::{self, Caller};
 use crate::types::{ConflictId, Digest, Instant, Page, PageQuery, VersionId, kind};
 
 /// Shards looked at in one transaction.
@@ -104,7 +104,7 @@ fn flag(c: &mut Conn, later: &Place, earlier: VersionId, now: Instant) -> Result
 ///
 /// # Errors
 /// `Forbidden` for everybody but compliance staff; `Invalid`, naming the parameter.
-pub fn conflicts(c: &mut Conn, caller: &AuditedCaller, page: &PageQuery) -> Result<Page<Conflict>> {
+pub fn conflicts(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Page<Conflict>> {
     caller.require_compliance()?;
     let limit = page.limit()?;
     let after = page.after_id::<kind::Conflict>()?;

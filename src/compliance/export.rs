@@ -8,7 +8,7 @@ use super::events::{Event, EventQuery, Events};
 use super::prov::Document;
 use crate::db::Conn;
 use crate::error::Result;
-use crate::identity::AuditedCaller;
+use crate::identity::Caller;
 use crate::text_enum;
 use crate::types::Instant;
 use crate::types::csv::{self, Cell};
@@ -68,13 +68,7 @@ enum Writer {
 ///
 /// # Errors
 /// As [`super::trace`].
-pub fn export(
-    c: &mut Conn,
-    caller: &AuditedCaller,
-    query: &EventQuery,
-    format: ExportFormat,
-    now: Instant,
-) -> Result<Export> {
+pub fn export(c: &mut Conn, caller: &Caller, query: &EventQuery, format: ExportFormat, now: Instant) -> Result<Export> {
     caller.require_compliance()?;
     let writer = match format {
         ExportFormat::Csv => Writer::Csv,

@@ -4,7 +4,8 @@
 //! [`events`] tells the same as flat rows, filtered and page by page, and [`export`] writes them to a file.
 //! [`conflicts`] are flagged after each sealing; [`takedowns`] are claims against what was sealed.
 //!
-//! Invariant: no trace without an audit record that was durable before it: actions take an [`AuditedCaller`].
+//! Invariant: no trace without an audit record that was durable before it: the request layer makes one of every read of
+//! staff.
 
 mod audit;
 mod chain;
@@ -32,7 +33,7 @@ pub use subject::Subject;
 use self::chain::Wanted;
 use crate::db::Conn;
 use crate::error::Result;
-use crate::identity::AuditedCaller;
+use crate::identity::Caller;
 use crate::types::{Instant, Page, PageQuery};
 
 /// What is asked about a subject.
@@ -52,7 +53,7 @@ pub struct TraceQuery {
 ///
 /// # Errors
 /// `Forbidden` for everybody but compliance staff; `Invalid`, naming the parameter; `NotFound`.
-pub fn trace(c: &mut Conn, caller: &AuditedCaller, query: &TraceQuery, now: Instant) -> Result<Trace> {
+pub fn trace(c: &mut Conn, caller: &Caller, query: &TraceQuery, now: Instant) -> Result<Trace> {
     caller.require_compliance()?;
     let scope = query.subject.parse::<Subject>()?.resolve(c)?;
     let wanted = Wanted { at: query.at.unwrap_or(now), proofs: query.proofs };
@@ -65,7 +66,7 @@ pub fn trace(c: &mut Conn, caller: &AuditedCaller, query: &TraceQuery, now: Inst
 /// As [`trace`].
 pub fn events(
     c: &mut Conn,
-    caller: &AuditedCaller,
+    caller: &Caller,
     query: &EventQuery,
     page: &PageQuery,
     now: Instant,

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::db::Conn;
 use crate::error::Result;
-use crate::identity::AuditedCaller;
+use crate::identity::Caller;
 use crate::ledger::{self, Difference, Rule};
 use crate::market;
 use crate::types::{Currency, Instant, OrganisationId, ProgrammeId};
@@ -30,7 +30,7 @@ pub struct Reconciliation {
 ///
 /// # Errors
 /// `Forbidden` for everybody else.
-pub fn reconciliation(c: &mut Conn, caller: &AuditedCaller, now: Instant) -> Result<Reconciliation> {
+pub fn reconciliation(c: &mut Conn, caller: &Caller, now: Instant) -> Result<Reconciliation> {
     caller.require_staff()?;
     let (accounts, transactions, postings) = ledger::extent(c)?;
     Ok(Reconciliation { taken_at: now, accounts, transactions, postings, differences: reconcile(c)? })

@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 use super::{Conflict, Event, EventQuery, ExportFormat, Reconciliation, Trace, TraceQuery};
 use crate::app::App;
 use crate::error::{Error, Problem, Result};
-use crate::identity::AuditedCaller;
+use crate::identity::Caller;
 use crate::types::{Instant, Page, PageQuery};
 
 /// What to trace.
@@ -84,7 +84,7 @@ pub(crate) struct ExportParams {
         (status = 404, body = Problem, description = "nothing of that name exists"),
         (status = 422, body = Problem, description = "not something that can be traced")))]
 #[get("/v1/trace")]
-pub(crate) async fn get_trace(app: Data<App>, caller: AuditedCaller, query: Query<TraceParams>) -> Result<Json<Trace>> {
+pub(crate) async fn get_trace(app: Data<App>, caller: Caller, query: Query<TraceParams>) -> Result<Json<Trace>> {
     let (TraceParams { subject, at, proofs, cursor, limit }, now) = (query.into_inner(), app.clock.now());
     let query = TraceQuery { subject, at, proofs, page: PageQuery { cursor, limit } };
     Ok(Json(app.db.read(move |c| super::trace(c, &caller, &query, now)).await?))
@@ -97,11 +97,7 @@ pub(crate) async fn get_trace(app: Data<App>, caller: AuditedCaller, query: Quer
         (status = 404, body = Problem, description = "nothing of that name exists"),
         (status = 422, body = Problem, description = "a parameter is not acceptable")))]
 #[get("/v1/trace/events")]
-pub(crate) async fn list_events(
-    app: Data<App>,
-    caller: AuditedCaller,
-    query: Query<EventParams>,
-) -> Result<Page<Event>> {
+pub(crate) async fn list_events(app: Data<App>, caller: Caller, query: Query<EventParams>) -> Result<Page<Event>> {
     let now = app.clock.now();
     let EventParams { subject, kind, organisation, from, to, cursor, limit } = query.into_inner();
     let (wanted, page) = (EventQuery { subject, kind, organisation, from, to }, PageQuery { cursor, limit });
@@ -115,11 +111,7 @@ pub(crate) async fn list_events(
     responses((status = 200, body = Page<Conflict>),
         (status = 403, body = Problem, description = "not compliance staff")))]
 #[get("/v1/conflicts")]
-pub(crate) async fn list_conflicts(
-    app: Data<App>,
-    caller: AuditedCaller,
-    page: Query<PageQuery>,
-) -> Result<Page<Conflict>> {
+pub(crate) async fn list_conflicts(app: Data<App>, caller: Caller, page: Query<PageQuery>) -> Result<Page<Conflict>> {
     app.db.read(move |c| super::conflicts(c, &caller, &page)).await
 }
 
@@ -132,11 +124,7 @@ pub(crate) async fn list_conflicts(
         (status = 404, body = Problem, description = "nothing of that name exists"),
         (status = 422, body = Problem, description = "a parameter is not acceptable")))]
 #[get("/v1/trace/export")]
-pub(crate) async fn export_trace(
-    app: Data<App>,
-    caller: AuditedCaller,
-    query: Query<ExportParams>,
-) -> Result<HttpResponse> {
+pub(crate) async fn export_trace(app: Data<App>, caller: Caller, query: Query<ExportParams>) -> Result<HttpResponse> {
     let now = app.clock.now();
     let ExportParams { format, subject, kind, organisation, from, to } = query.into_inner();
     let wanted = EventQuery { subject, kind, organisation, from, to };
@@ -158,7 +146,7 @@ pub(crate) async fn export_trace(
     responses((status = 200, body = Reconciliation),
         (status = 403, body = Problem, description = "not staff of the exchange")))]
 #[get("/v1/reconciliation")]
-pub(crate) async fn get_reconciliation(app: Data<App>, caller: AuditedCaller) -> Result<Json<Reconciliation>> {
+pub(crate) async fn get_reconciliation(app: Data<App>, caller: Caller) -> Result<Json<Reconciliation>> {
     let now = app.clock.now();
     Ok(Json(app.db.read(move |c| super::reconciliation(c, &caller, now)).await?))
 }

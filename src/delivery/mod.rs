@@ -224,13 +224,13 @@ fn term_of(c: &mut Conn, id: TermsId) -> Result<Option<Duration>> {
 /// One of the caller's entitlements, or one that the caller's organisation may use as an affiliate of the licensee; the
 /// platform's roles see every one.
 pub fn entitlement(c: &mut Conn, caller: &Caller, id: EntitlementId) -> Result<Entitlement> {
-    let missing = || Error::not_found(format!("entitlement {id}"));
-    let entitlement = queries::find_entitlement(c, id)?.ok_or_else(missing)?;
+    let named = || format!("entitlement {id}");
+    let entitlement = queries::find_entitlement(c, id)?.ok_or_else(|| Error::not_found(named()))?;
     let sees = caller.is_compliance()
         || caller.is_operator()
         || caller.member_of(entitlement.organisation_id).is_some()
         || access::affiliate(c, &caller.memberships, &entitlement)?.is_some();
-    if sees { Ok(entitlement) } else { Err(missing()) }
+    if sees { Ok(entitlement) } else { Err(Error::withheld(named())) }
 }
 
 /// An entitlement, whoever asks. Callers authorise.

@@ -62,7 +62,7 @@ impl Caller {
     /// Admins may do everything. [`Kind::NotFound`] for those who are not members at all,
     /// [`Kind::Forbidden`] when the role is too small. See [`Caller::may_for`] for what others may know of.
     pub fn may(&self, organisation_id: OrganisationId, roles: &[Role]) -> Result<&Membership> {
-        let membership = self.member_of(organisation_id).ok_or_else(|| Error::not_found("what you asked for"))?;
+        let membership = self.member_of(organisation_id).ok_or_else(|| Error::withheld("what you asked for"))?;
         if roles.is_empty() || membership.role == Role::Admin || roles.contains(&membership.role) {
             return Ok(membership);
         }

@@ -217,12 +217,13 @@ pub fn visible_organisation(c: &mut Conn, caller: Option<&Caller>, handle: &str)
     if organisation.state == OrganisationState::Verified || caller.is_some_and(trusted) {
         return Ok(organisation);
     }
-    Err(unknown(handle))
+    Err(Error::withheld(named(handle)))
 }
 
 /// The organisation with this handle; [`Kind::NotFound`] otherwise. Who may know of it is the caller's to check.
 pub fn find_organisation(c: &mut Conn, handle: &str) -> Result<Organisation> {
-    db::load_once(c, handle, |c| queries::find_organisation_by_handle(c, handle))?.ok_or_else(|| unknown(handle))
+    db::load_once(c, handle, |c| queries::find_organisation_by_handle(c, handle))?
+        .ok_or_else(|| Error::not_found(named(handle)))
 }
 
 /// The organisation with this identifier.
@@ -252,8 +253,8 @@ pub fn for_member(c: &mut Conn, caller: &Caller, handle: &str, roles: &[Role]) -
     Ok(organisation)
 }
 
-fn unknown(handle: &str) -> Error {
-    Error::not_found(format!("organisation {handle:?}"))
+fn named(handle: &str) -> String {
+    format!("organisation {handle:?}")
 }
 
 #[cfg(test)]

@@ -161,7 +161,7 @@ pub(super) fn authorise_reader(c: &mut Conn, caller: &Caller, handle: &str) -> R
     if staff || caller.member_of(organisation.id).is_some() {
         return Ok(organisation.id);
     }
-    Err(Error::not_found(format_args!("the ledger of {handle}")))
+    Err(Error::withheld(format_args!("the ledger of {handle}")))
 }
 
 /// What an account holds, which is the sum of its postings; zero if it was never posted to.

@@ -276,7 +276,7 @@ pub fn withdrawals(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Ve
 }
 
 fn find(c: &mut Conn, id: WithdrawalId) -> Result<Withdrawal> {
-    queries::find_withdrawal(c, id)?.ok_or_else(|| unknown(id))
+    queries::find_withdrawal(c, id)?.ok_or_else(|| Error::not_found(named(id)))
 }
 
 fn visible(c: &mut Conn, caller: &Caller, id: WithdrawalId) -> Result<Withdrawal> {
@@ -284,7 +284,7 @@ fn visible(c: &mut Conn, caller: &Caller, id: WithdrawalId) -> Result<Withdrawal
     if caller.require_staff().is_ok() || caller.member_of(withdrawal.organisation_id).is_some() {
         return Ok(withdrawal);
     }
-    Err(unknown(id))
+    Err(Error::withheld(named(id)))
 }
 
 /// The bank has paid.
@@ -335,11 +335,11 @@ fn advance(
 /// # Errors
 /// `NotFound`.
 pub fn paid(c: &mut Conn, id: WithdrawalId) -> Result<OrganisationId> {
-    Ok(queries::find_withdrawal(c, id)?.ok_or_else(|| unknown(id))?.organisation_id)
+    Ok(queries::find_withdrawal(c, id)?.ok_or_else(|| Error::not_found(named(id)))?.organisation_id)
 }
 
-fn unknown(id: WithdrawalId) -> Error {
-    Error::not_found(format!("withdrawal {id}"))
+fn named(id: WithdrawalId) -> String {
+    format!("withdrawal {id}")
 }
 
 fn wrong_state(withdrawal: &Withdrawal, why: &str) -> Error {

@@ -306,14 +306,18 @@ fn own(c: &mut Conn, lab: &Organisation, item: &TrainingItem) -> Result<(Dataset
 /// # Errors
 /// `NotFound`.
 pub fn model(c: &mut Conn, caller: &Caller, id: ModelId) -> Result<(Model, Sight, Vec<TrainedOn>)> {
-    let missing = || Error::not_found(format_args!("model {id}"));
-    let model = queries::find_model(c, id)?.ok_or_else(missing)?;
+    let named = || format!("model {id}");
+    let model = queries::find_model(c, id)?.ok_or_else(|| Error::not_found(named()))?;
     let mut used = queries::list_versions(c, id, MAX_VERSIONS)?;
     let sight = sight(caller, &model);
     if sight == Sight::OwnVersions {
         used.retain(|one| caller.member_of(one.provider_id).is_some());
     }
-    if sight == Sight::OwnVersions && used.is_empty() { Err(missing()) } else { Ok((model, sight, used)) }
+    if sight == Sight::OwnVersions && used.is_empty() {
+        Err(Error::withheld(named()))
+    } else {
+        Ok((model, sight, used))
+    }
 }
 
 /// How much `caller` sees of a declaration that it may know of.

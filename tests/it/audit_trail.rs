@@ -1,10 +1,12 @@
 //! The audit trail: who was turned away, and how a day of it is closed for good.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use corpex::error::Kind;
 use corpex::identity::{Caller, PlatformRole, Scope, audit_trail, close_days, record_read};
 use diesel::connection::SimpleConnection as _;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::hub::HubClient;
@@ -55,14 +57,18 @@ async fn whoever_is_turned_away_is_on_record_with_what_they_asked_for_and_why() 
         let refused = stolen.get("/v1/organisations/verse-lab/accounts").send::<Value>().await.unwrap_err();
         assert_eq!(refused.kind, Kind::Unauthenticated);
     }
-    // What is not there for somebody is not a denial: nobody says whether it is there at all.
-    let hidden = stranger.get("/v1/organisations/verse-lab/accounts").await.unwrap_err();
-    assert_eq!(hidden.kind, Kind::NotFound);
+    // Both are told the same; what is there and kept from who asks is on record.
+    let hidden = "/v1/organisations/verse-lab/accounts";
+    for path in ["/v1/organisations/no-lab/accounts", hidden] {
+        assert_eq!(stranger.get(path).await.unwrap_err().kind, Kind::NotFound);
+    }
 
-    let denied = records(&app, "denied", 4).await;
-    let known: Vec<_> = denied.iter().filter(|record| !record["user_id"].is_null()).collect();
-    assert_eq!(known.len(), 1, "{denied:#?}");
-    assert_eq!((&known[0]["request"], &known[0]["reason"]), (&json!(format!("POST {path}")), &json!("forbidden")));
+    let denied = records(&app, "denied", 5).await;
+    let known = denied.iter().filter(|record| !record["user_id"].is_null());
+    let known: BTreeSet<_> = known.map(|record| (record["request"].as_str(), record["reason"].as_str())).collect();
+    let (forbidden, withheld) = (format!("POST {path}"), format!("GET {hidden}"));
+    let expected = [(Some(forbidden.as_str()), Some("forbidden")), (Some(withheld.as_str()), Some("not-found"))];
+    assert_eq!(known, expected.into(), "{denied:#?}");
     let unknown = denied.iter().filter(|record| record["user_id"].is_null()).cloned();
     let of_the_thief: Vec<_> =
         unknown.filter(|record| record["request"] == "GET /v1/organisations/{handle}/accounts").collect();
@@ -101,6 +107,22 @@ async fn whoever_the_hub_turns_away_is_on_record_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_too_often_is_on_record() {
+    let app = TestApp::start_with(|config| (config.requests_per_address, config.trusted_proxies) = (40, 1)).await;
+    let (path, from) = ("/.well-known/jwks.json", [("X-Forwarded-For", "203.0.113.9")]);
+    let anybody = HubClient::new(&app, None);
+    for _ in 0..1000 {
+        if anybody.send(Method::GET, path, &from, None).await.status == StatusCode::TOO_MANY_REQUESTS {
+            let denied = records(&app, "denied", 1).await;
+            let told = (denied[0]["request"].as_str(), denied[0]["reason"].as_str());
+            assert_eq!(told, (Some("GET /.well-known/jwks.json"), Some("rate-limited")));
+            return;
+        }
+    }
+    panic!("nothing was refused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_loses_no_denial() {
     let mut app = TestApp::start().await;
     let lab = app.lab("verse-lab", 0).await;
@@ -130,7 +152,7 @@ async fn a_day_of_the_audit_trail_is_closed_and_nothing_can_be_taken_from_it_uns
     // An instance whose clock is behind adds nothing to a day that is closed.
     let db = app.app().db.clone();
     let (operator, behind) = (of_the_platform(&read[0]), app.clock.now().minus(DAY));
-    db.write(move |c| record_read(c, &operator, "GET /late", behind).map(drop)).await.unwrap();
+    db.write(move |c| record_read(c, &operator, "GET /late", behind)).await.unwrap();
     let late = records(&app, "read", times(&read) + 1).await;
     let late = late.iter().find(|record| record["request"] == "GET /late").unwrap();
     assert!(late["day"].as_str().unwrap() > today.as_str(), "{late}");

@@ -341,7 +341,7 @@ fn view(c: &mut Conn, caller: &Caller, id: UploadId) -> Result<Upload> {
     if is_insider(Some(caller), dataset.organisation_id) {
         return Ok(upload);
     }
-    Err(Error::not_found(format_args!("upload {id}")))
+    Err(Error::withheld(format_args!("upload {id}")))
 }
 
 fn edit(c: &mut Conn, caller: &Caller, id: UploadId) -> Result<Upload> {

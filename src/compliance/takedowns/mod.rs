@@ -312,11 +312,15 @@ pub fn counter(
 
 /// A case that the caller may see: compliance any, whoever filed it, and the provider once it was notified.
 pub fn takedown(c: &mut Conn, caller: &Caller, id: TakedownId) -> Result<Takedown> {
-    let missing = || Error::not_found(format!("takedown {id}"));
-    let case = queries::find_takedown(c, id)?.ok_or_else(missing)?;
+    let named = || format!("takedown {id}");
+    let case = queries::find_takedown(c, id)?.ok_or_else(|| Error::not_found(named()))?;
     let notified = TakedownState::NOTIFIED.contains(&case.state);
     let provider = notified && caller.member_of(case.provider_id).is_some();
-    if caller.is_compliance() || case.filed_by == caller.user_id || provider { Ok(case) } else { Err(missing()) }
+    if caller.is_compliance() || case.filed_by == caller.user_id || provider {
+        Ok(case)
+    } else {
+        Err(Error::withheld(named()))
+    }
 }
 
 /// The provider, if it may know of a case that came into this state: once it was notified, and not before.

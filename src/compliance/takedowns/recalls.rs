@@ -222,10 +222,10 @@ pub async fn mark_overdue(app: &App) -> Result<()> {
 
 /// A recall that the caller may see: the licensee its own, compliance any.
 pub fn recall(c: &mut Conn, caller: &Caller, id: RecallId) -> Result<Recall> {
-    let missing = || Error::not_found(format!("recall {id}"));
-    let recall = queries::find_recall(c, id)?.ok_or_else(missing)?;
+    let named = || format!("recall {id}");
+    let recall = queries::find_recall(c, id)?.ok_or_else(|| Error::not_found(named()))?;
     let sees = caller.is_compliance() || caller.member_of(recall.organisation_id).is_some();
-    if sees { Ok(recall) } else { Err(missing()) }
+    if sees { Ok(recall) } else { Err(Error::withheld(named())) }
 }
 
 /// What is recalled: of a licence that covers several versions, one. Callers authorise.

@@ -141,10 +141,10 @@ pub fn sides(c: &mut Conn, id: EvaluationId) -> Result<[OrganisationId; 2]> {
 
 /// An evaluation that the caller may see: a member of either side, or the platform's staff.
 pub fn evaluation(c: &mut Conn, caller: &Caller, id: EvaluationId) -> Result<Evaluation> {
-    let missing = || Error::not_found(format!("evaluation {id}"));
-    let evaluation = queries::find_evaluation(c, id)?.ok_or_else(missing)?;
+    let named = || format!("evaluation {id}");
+    let evaluation = queries::find_evaluation(c, id)?.ok_or_else(|| Error::not_found(named()))?;
     let sees = caller.sees_trade(evaluation.organisation_id, evaluation.provider_id);
-    if sees { Ok(evaluation) } else { Err(missing()) }
+    if sees { Ok(evaluation) } else { Err(Error::withheld(named())) }
 }
 
 /// The evaluations of the caller's organisations, on either side, oldest first.

@@ -40,7 +40,7 @@ struct Denied {
 impl Denials {
     /// Whether a refusal of this kind belongs on record.
     pub fn concern(kind: Kind) -> bool {
-        matches!(kind, Kind::Unauthenticated | Kind::Forbidden | Kind::NotEntitled)
+        matches!(kind, Kind::Unauthenticated | Kind::Forbidden | Kind::NotEntitled | Kind::RateLimited)
     }
 
     /// Counts a denial: who asked, if that is known, for what, and why that was refused.

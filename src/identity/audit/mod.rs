@@ -3,7 +3,8 @@
 //! Operators and compliance staff see what its owners alone could see otherwise. The request layer records every
 //! read that one of them makes with a credential, before they see it, whatever it turns out to show: which routes show more to
 //! staff than to others need not be listed anywhere, and a new one cannot be forgotten. Refusals for want of a credential or of a right
-//! are recorded within a second (see [`Denials`]).
+//! are recorded within a second (see [`Denials`]), and so are those that say "not found" of what is there and not for who asks, and
+//! those of who asks too often.
 //!
 //! Nothing of it is ever changed or removed, and the exchange commits itself to each day of it in the public log (see
 //! `days`).
@@ -23,32 +24,12 @@ use crate::error::Result;
 use crate::text_enum;
 use crate::types::{AuditId, Instant, Page, PageQuery, UserId, kind};
 
-/// A caller whose read stands on record, if it is a privileged one. Actions that open other parties' records take
-/// this instead of a [`Caller`].
-#[derive(Debug, Clone)]
-pub struct AuditedCaller(Caller);
-
-impl AuditedCaller {
-    /// Whom [`record_read`] was called for, in this request.
-    pub(super) fn of_recorded(caller: Caller) -> Self {
-        Self(caller)
-    }
-    /// Refuses everyone but staff of the platform.
-    pub fn require_staff(&self) -> Result<()> {
-        self.0.require_staff()
-    }
-    /// Refuses everyone but compliance staff.
-    pub fn require_compliance(&self) -> Result<()> {
-        self.0.require_compliance()
-    }
-}
-
 text_enum! {
     /// What became of a request in the audit trail.
     pub enum AuditOutcome {
         /// Staff of the platform read what it showed, or learned that there is nothing.
         Read = "read",
-        /// It was refused for want of a credential, or of a right.
+        /// It was refused: for want of a credential or of a right, told or not, or because it was asked too often.
         Denied = "denied",
     }
 }
@@ -81,7 +62,8 @@ pub struct AuditRecord {
     /// What was asked for: of a read the method, path and query; of a denial the method and path, and where nobody knows who asked,
     /// the route's pattern.
     pub request: String,
-    /// Why it was denied: the last part of the problem's type.
+    /// Why it was denied: the last part of the problem's type; `not-found` where something is there, and whoever asked may not
+    /// know it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// How often, within a second.
@@ -94,7 +76,7 @@ pub struct AuditRecord {
 ///
 /// # Errors
 /// Those of the database.
-pub fn record_read(c: &mut Conn, caller: &Caller, request: &str, now: Instant) -> Result<AuditedCaller> {
+pub fn record_read(c: &mut Conn, caller: &Caller, request: &str, now: Instant) -> Result<()> {
     if caller.platform_role.is_some() {
         let read = AuditRecord {
             id: AuditId::new(now),
@@ -108,7 +90,7 @@ pub fn record_read(c: &mut Conn, caller: &Caller, request: &str, now: Instant) -
         };
         queries::insert_audit_record(c, &read)?;
     }
-    Ok(AuditedCaller(caller.clone()))
+    Ok(())
 }
 
 /// The audit trail, oldest first, or the records with one outcome; operators only, so that those who read most are watched

@@ -13,7 +13,7 @@ use crate::app::http::unreadable;
 use crate::config::MAX_ANONYMOUS_JSON_BYTES;
 use crate::error::{Error, Kind, Result};
 use crate::identity::caller::{self, Presented, SignedIn};
-use crate::identity::{AuditedCaller, Caller, Scope, audit, jwt};
+use crate::identity::{Caller, Scope, audit, jwt};
 use crate::types::{Digest, UserId};
 
 type Extracting<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
@@ -114,7 +114,7 @@ async fn authenticate(app: &App, presented: Presented) -> Result<SignedIn> {
 /// Puts a privileged read on record; durable when this returns.
 async fn record(app: &App, caller: &Caller, request: String) -> Result<()> {
     let (caller, now) = (caller.clone(), app.clock.now());
-    app.db.write(move |c| audit::record_read(c, &caller, &request, now).map(drop)).await
+    app.db.write(move |c| audit::record_read(c, &caller, &request, now)).await
 }
 
 impl FromRequest for SignedIn {
@@ -132,22 +132,6 @@ impl FromRequest for Caller {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let signed_in = SignedIn::from_request(request, payload);
         Box::pin(async { Ok(signed_in.await?.caller) })
-    }
-}
-
-impl FromRequest for AuditedCaller {
-    type Error = Error;
-    type Future = Extracting<Self>;
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let asked = Asked::of(request);
-        Box::pin(async {
-            if asked.changes {
-                return Err(Error::internal("a request that changes something is not recorded as a read"));
-            }
-            // Signing in recorded it.
-            let signed_in = asked.signed_in().await?.ok_or_else(caller::missing)?;
-            Ok(AuditedCaller::of_recorded(signed_in.caller))
-        })
     }
 }
 

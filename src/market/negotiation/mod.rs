@@ -160,13 +160,13 @@ impl Negotiation {
 
 /// A negotiation. Callers authorise.
 pub fn negotiation(c: &mut Conn, id: NegotiationId) -> Result<Negotiation> {
-    queries::find_negotiation(c, id)?.ok_or_else(|| unknown(id))
+    queries::find_negotiation(c, id)?.ok_or_else(|| Error::not_found(named(id)))
 }
 
 /// A negotiation that the caller may see: a member of either side, or the platform's staff.
 pub fn visible_negotiation(c: &mut Conn, caller: &Caller, id: NegotiationId) -> Result<Negotiation> {
     let found = negotiation(c, id)?;
-    if caller.sees_trade(found.buyer_id, found.provider_id) { Ok(found) } else { Err(unknown(id)) }
+    if caller.sees_trade(found.buyer_id, found.provider_id) { Ok(found) } else { Err(Error::withheld(named(id))) }
 }
 
 /// The negotiations of the caller's organisations, oldest first: up to one more than a page.
@@ -180,8 +180,8 @@ pub fn negotiated_offer_of(c: &mut Conn, order: OrderId) -> Result<Option<Statem
     Ok(queries::find_negotiation_of(c, order)?.map(|found| found.offer_statement_id))
 }
 
-fn unknown(id: NegotiationId) -> Error {
-    Error::not_found(format!("negotiation {id}"))
+fn named(id: NegotiationId) -> String {
+    format!("negotiation {id}")
 }
 
 /// Refuses a message that cannot come now, or not from this side.

@@ -174,7 +174,7 @@ pub(in crate::market) fn open_offer(
 ) -> Result<Offer> {
     let offer = offer(c, id)?;
     if offer.buyer_id != buyer.id {
-        return Err(unknown(id));
+        return Err(Error::withheld(named(id)));
     }
     if offer.listing_id != listing.id {
         let detail = format!("offer {id} is of listing {}, not of {}", offer.listing_id, listing.id);
@@ -243,13 +243,13 @@ fn advance(
 
 /// An offer. Callers authorise.
 pub fn offer(c: &mut Conn, id: OfferId) -> Result<Offer> {
-    queries::find_offer(c, id)?.ok_or_else(|| unknown(id))
+    queries::find_offer(c, id)?.ok_or_else(|| Error::not_found(named(id)))
 }
 
 /// An offer that the caller may see: a member of either side, or the platform's staff.
 pub fn visible_offer(c: &mut Conn, caller: &Caller, id: OfferId) -> Result<Offer> {
     let offer = offer(c, id)?;
-    if caller.sees_trade(offer.buyer_id, offer.provider_id) { Ok(offer) } else { Err(unknown(id)) }
+    if caller.sees_trade(offer.buyer_id, offer.provider_id) { Ok(offer) } else { Err(Error::withheld(named(id))) }
 }
 
 /// The offers to and by the caller's organisations, oldest first: up to one more than a page.
@@ -263,8 +263,8 @@ pub fn offer_of(c: &mut Conn, order: OrderId) -> Result<Option<StatementId>> {
     Ok(queries::find_offer_of(c, order)?.map(|offer| offer.statement_id))
 }
 
-fn unknown(id: OfferId) -> Error {
-    Error::not_found(format!("offer {id}"))
+fn named(id: OfferId) -> String {
+    format!("offer {id}")
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ fn authorised(c: &mut Conn, caller: &Caller, id: ProgrammeId) -> Result<Programm
     if caller.require_staff().is_ok() || caller.member_of(programme.funder_id).is_some() {
         return Ok(programme);
     }
-    Err(Error::not_found(format!("the audit file of programme {id}")))
+    Err(Error::withheld(format!("the audit file of programme {id}")))
 }
 
 /// The movements after one, with what the pool held after each.
