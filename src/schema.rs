@@ -227,6 +227,19 @@ diesel::table! {
         created_at -> Timestamp,
         expires_at -> Timestamp,
         revoked_at -> Nullable<Timestamp>,
+        minted_by -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    invitations (id) {
+        id -> Text,
+        organisation_id -> Text,
+        code_sha256 -> Text,
+        role -> Text,
+        invited_by -> Text,
+        created_at -> Timestamp,
+        expires_at -> Timestamp,
     }
 }
 
@@ -242,6 +255,7 @@ diesel::table! {
         user_id -> Nullable<Text>,
         token_expires_at -> Nullable<Timestamp>,
         spent_at -> Nullable<Timestamp>,
+        approved_with -> Nullable<Text>,
     }
 }
 

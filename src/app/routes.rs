@@ -50,6 +50,7 @@ pub fn own(to: &mut impl Routes) {
         .service(identity::routes::refresh_session)
         .service(identity::routes::delete_session)
         .service(identity::routes::get_me)
+        .service(identity::routes::change_password)
         .service(identity::routes::create_token)
         .service(identity::routes::list_tokens)
         .service(identity::routes::revoke_token)

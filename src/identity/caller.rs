@@ -200,6 +200,15 @@ pub(super) enum Credential {
     Token(TokenId),
 }
 
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Credential::Session(id) => id.fmt(f),
+            Credential::Token(id) => id.fmt(f),
+        }
+    }
+}
+
 /// A caller, with the credential that proves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SignedIn {
@@ -208,11 +217,29 @@ pub(super) struct SignedIn {
     pub(super) expires_at: Instant,
 }
 
+impl SignedIn {
+    /// Until when what is made with this credential may last; a session sets no bound.
+    pub(super) fn limit(&self) -> Option<Instant> {
+        matches!(self.credential, Credential::Token(_)).then_some(self.expires_at)
+    }
+    /// Refuses a credential that ended since it was checked: what it would make must not outlive it unseen.
+    pub(super) fn require_standing(&self, c: &mut Conn, now: Instant) -> Result<()> {
+        let stands = match self.credential {
+            Credential::Session(id) => queries::find_session(c, id)?.is_some_and(|session| session.stands(now)),
+            Credential::Token(id) => super::standing_token(c, id, now)?.is_some(),
+        };
+        match stands {
+            true => Ok(()),
+            false => Err(unauthenticated("the credential of this request has just ended")),
+        }
+    }
+}
+
 /// The caller behind a verified access token, if its session stands.
 pub(super) fn by_session(c: &mut Conn, claims: &Claims, now: Instant) -> Result<SignedIn> {
     let session = queries::find_session(c, claims.sid)?.filter(|session| session.user_id == claims.sub);
     let session = session.ok_or_else(|| unauthenticated("the access token belongs to no session"))?;
-    if session.revoked_at.is_some() || session.expires_at <= now {
+    if !session.stands(now) {
         return Err(unauthenticated("the session of this access token has ended"));
     }
     let caller = caller(c, session.user_id, Scope::Write, None)?;

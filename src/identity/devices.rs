@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
+use super::caller::SignedIn;
 use super::tokens::{self, NewToken, TokenText};
-use super::{ApiToken, Caller, Scope, queries, readable};
+use super::{ApiToken, Scope, queries, readable};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::types::{Digest, Instant, UserId};
@@ -48,6 +49,8 @@ pub(super) struct DeviceLogin {
     pub(super) token_expires_at: Option<Instant>,
     /// When the token was given.
     pub(super) spent_at: Option<Instant>,
+    /// The session or token with which it was approved.
+    pub(super) approved_with: Option<String>,
 }
 
 impl DeviceLogin {
@@ -110,6 +113,7 @@ pub(super) fn begin(c: &mut Conn, client: &str, codes: &Codes, now: Instant) -> 
         user_id: None,
         token_expires_at: None,
         spent_at: None,
+        approved_with: None,
     };
     queries::insert_device_login(c, &login)?;
     Ok(())
@@ -122,22 +126,22 @@ pub(super) fn device_login(c: &mut Conn, user_code: &str, now: Instant) -> Resul
         .ok_or_else(|| Error::not_found("a sign-in with this code").field("user_code"))
 }
 
-/// The caller approves a sign-in, or denies it. The token that an approval gives ends no later than `limit`, the end of the
-/// API token that the caller showed.
+/// The caller approves a sign-in, or denies it. The token that an approval gives is as one that the caller asked for.
 pub(super) fn decide(
     c: &mut Conn,
-    caller: &Caller,
+    signed_in: &SignedIn,
     user_code: &str,
     approved: bool,
-    limit: Option<Instant>,
     now: Instant,
 ) -> Result<DeviceLogin> {
+    signed_in.require_standing(c, now)?;
     let login = device_login(c, user_code, now)?;
     let token_end = now.plus(TOKEN_LIFE);
     let decided = DeviceLogin {
         decided_at: Some(now),
-        user_id: approved.then_some(caller.user_id),
-        token_expires_at: approved.then(|| limit.map_or(token_end, |limit| limit.min(token_end))),
+        user_id: approved.then_some(signed_in.caller.user_id),
+        token_expires_at: approved.then(|| signed_in.limit().map_or(token_end, |limit| limit.min(token_end))),
+        approved_with: approved.then(|| signed_in.credential.to_string()),
         ..login
     };
     if queries::set_device_login_decided(c, &decided)? != 1 {
@@ -172,7 +176,7 @@ pub(super) fn redeem(c: &mut Conn, device_code: &str, text: &TokenText, now: Ins
     if queries::set_device_login_spent(c, sha256, now)? != 1 {
         return Ok(Told::Ended);
     }
-    let wanted = NewToken { name: login.client, scope: Scope::Read, expires_at };
+    let wanted = NewToken { name: login.client, scope: Scope::Read, expires_at, minted_by: login.approved_with };
     Ok(Told::Granted(tokens::insert(c, user_id, text, &wanted, now)?))
 }
 

@@ -1,15 +1,16 @@
 //! Sessions: from a password to a sign-out, at most thirty days.
 //!
 //! A session holds one refresh token at a time. Each is good once: using it gives the next. A used one that
-//! comes back means that two parties hold the session, so it is revoked for both (RFC 9700 §4.14).
+//! comes back means that two parties hold the session, so it is revoked for both (RFC 9700 §4.14), with every API token that
+//! was asked for with it. Signing out leaves those: a program may go on when its owner has left.
 //!
 //! Invariant: a revoked session gives no token and none of its access tokens is believed.
 
 use std::time::Duration;
 
-use super::tokens::TokenText;
-use super::users::normal_email;
-use super::{User, queries};
+use super::caller::Credential;
+use super::queries;
+use super::tokens::{self, TokenText};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
@@ -20,6 +21,7 @@ const LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
 const ACTIVE: &str = "active";
 const REVOKED: &str = "revoked";
+const STOLEN: &str = "a used refresh token came back";
 
 /// A sign-in of a user.
 #[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
@@ -31,6 +33,13 @@ pub(super) struct Session {
     pub(super) created_at: Instant,
     pub(super) expires_at: Instant,
     pub(super) revoked_at: Option<Instant>,
+}
+
+impl Session {
+    /// Whether it was neither revoked nor has expired.
+    pub(super) fn stands(&self, now: Instant) -> bool {
+        self.revoked_at.is_none() && self.expires_at > now
+    }
 }
 
 /// What a refresh token that was presented turned out to be.
@@ -56,9 +65,9 @@ impl Refreshed {
     }
 }
 
-/// The person and the password hash behind an e-mail address, if there is one: not yet a proof of anything.
-pub(super) fn credentials(c: &mut Conn, email: &str) -> Result<Option<(User, Option<String>)>> {
-    Ok(queries::find_credentials(c, &normal_email(email))?)
+/// The password hash behind an e-mail address in its one spelling, if there is one: not yet a proof of anything.
+pub(super) fn password_phc(c: &mut Conn, email: &str) -> Result<Option<String>> {
+    Ok(queries::find_credentials(c, email)?.and_then(|(_, phc)| phc))
 }
 
 /// What somebody is told who signed in with a wrong address or password; it does not say which.
@@ -67,8 +76,10 @@ pub(super) fn wrong_credentials() -> Error {
         .remedy("check both; register at POST /v1/users if you have no account")
 }
 
-/// Opens a session for a user whose password was checked.
-pub(super) fn open(c: &mut Conn, user_id: UserId, refresh_token: &TokenText, now: Instant) -> Result<Session> {
+/// Opens a session for whoever showed the password behind `phc`, if it is still that of the account.
+pub(super) fn open(c: &mut Conn, email: &str, phc: &str, refresh_token: &TokenText, now: Instant) -> Result<Session> {
+    let found = queries::find_credentials(c, email)?.filter(|(_, current)| current.as_deref() == Some(phc));
+    let user_id = found.ok_or_else(wrong_credentials)?.0.id;
     let session =
         Session { id: SessionId::new(now), user_id, created_at: now, expires_at: now.plus(LIFETIME), revoked_at: None };
     queries::insert_session(c, &session)?;
@@ -89,7 +100,8 @@ pub(super) fn refresh(c: &mut Conn, presented: Digest, next: &TokenText, now: In
         return Err(refused("belongs to a session that has expired"));
     }
     if used || queries::set_refresh_token_used(c, presented, now)? != 1 {
-        revoke(c, session.id, session.user_id, "a used refresh token came back", now)?;
+        revoke(c, session.id, session.user_id, STOLEN, now)?;
+        tokens::revoke_minted(c, &session.id.to_string(), session.user_id, STOLEN, now)?;
         return Ok(Refreshed::Reused(session));
     }
     queries::insert_refresh_token(c, next.sha256(), session.id, now)?;
@@ -102,6 +114,29 @@ pub(super) fn revoke(c: &mut Conn, id: SessionId, actor: UserId, reason: &str, n
         return Err(Error::new(Kind::WrongState, "this session was revoked already"));
     }
     history::record(c, id, Some(ACTIVE), REVOKED, actor, reason, now)
+}
+
+/// Ends every session and API token of a user, but the one to `keep`, and every sign-in of a program that waits for its
+/// token. Callers authorise.
+pub(super) fn end_credentials(
+    c: &mut Conn,
+    user_id: UserId,
+    keep: Option<Credential>,
+    reason: &str,
+    now: Instant,
+) -> Result<()> {
+    queries::delete_device_logins_of(c, user_id)?;
+    for id in queries::list_standing_sessions(c, user_id, now)? {
+        if keep != Some(Credential::Session(id)) {
+            revoke(c, id, user_id, reason, now)?;
+        }
+    }
+    for id in queries::list_standing_tokens(c, user_id, now)? {
+        if keep != Some(Credential::Token(id)) {
+            tokens::revoke_standing(c, id, user_id, reason, now)?;
+        }
+    }
+    Ok(())
 }
 
 fn refused(why: &str) -> Error {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::caller::SignedIn;
 use super::{Caller, Scope, find_user, queries, readable};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
@@ -83,6 +84,8 @@ pub struct ApiToken {
     pub expires_at: Instant,
     /// When it was revoked, if it was.
     pub revoked_at: Option<Instant>,
+    /// The session or token with which it was asked for; none for one that was issued at the server.
+    pub minted_by: Option<String>,
 }
 
 /// What is wanted of a new API token.
@@ -94,19 +97,21 @@ pub(super) struct NewToken {
     pub(super) scope: Scope,
     /// When it ends.
     pub(super) expires_at: Instant,
+    /// The session or token with which it was asked for.
+    pub(super) minted_by: Option<String>,
 }
 
-/// Issues a token to the caller. One that is asked for with another token ends no later than that one.
+/// Issues a token to the caller. One that is asked for with another token ends no later than that one, and is revoked with it.
 pub(super) fn create(
     c: &mut Conn,
-    caller: &Caller,
-    limit: Option<Instant>,
+    signed_in: &SignedIn,
     text: &TokenText,
     wanted: &NewToken,
     now: Instant,
 ) -> Result<ApiToken> {
-    let expires_at = limit.map_or(wanted.expires_at, |limit| limit.min(wanted.expires_at));
-    insert(c, caller.user_id, text, &NewToken { expires_at, ..wanted.clone() }, now)
+    signed_in.require_standing(c, now)?;
+    let expires_at = signed_in.limit().map_or(wanted.expires_at, |limit| limit.min(wanted.expires_at));
+    insert(c, signed_in.caller.user_id, text, &NewToken { expires_at, ..wanted.clone() }, now)
 }
 
 /// Issues a token to the user with this e-mail address; done at the server, not over HTTP.
@@ -123,7 +128,8 @@ pub fn issue_token(
 ) -> Result<(TokenText, ApiToken)> {
     let user = find_user(c, email)?;
     let text = TokenText::generate();
-    let token = insert(c, user.id, &text, &NewToken { name: name.to_string(), scope, expires_at }, now)?;
+    let wanted = NewToken { name: name.to_string(), scope, expires_at, minted_by: None };
+    let token = insert(c, user.id, &text, &wanted, now)?;
     Ok((text, token))
 }
 
@@ -148,6 +154,7 @@ pub(super) fn insert(
         created_at: now,
         expires_at: wanted.expires_at,
         revoked_at: None,
+        minted_by: wanted.minted_by.clone(),
     };
     queries::insert_token(c, &token)?;
     history::record(c, token.id, None, "active", user_id, &format!("issued with the scope {}", token.scope), now)?;
@@ -164,15 +171,39 @@ pub fn standing_token(c: &mut Conn, id: TokenId, now: Instant) -> Result<Option<
     Ok(queries::find_token(c, id)?.filter(|token| token.revoked_at.is_none() && token.expires_at > now))
 }
 
-/// Revokes one of the caller's own tokens.
+/// Revokes one of the caller's own tokens, and what was asked for with it.
 pub fn revoke_token(c: &mut Conn, caller: &Caller, id: TokenId, now: Instant) -> Result<ApiToken> {
-    let token = queries::find_token(c, id)?.filter(|token| token.user_id == caller.user_id);
-    let token = token.ok_or_else(|| Error::not_found(format!("token {id}")))?;
+    let named = || format!("token {id}");
+    let token = queries::find_token(c, id)?.ok_or_else(|| Error::not_found(named()))?;
+    if token.user_id != caller.user_id {
+        return Err(Error::withheld(named()));
+    }
     if queries::set_token_revoked(c, id, now)? != 1 {
         return Err(Error::new(Kind::WrongState, format!("the token {:?} was revoked already", token.name)));
     }
     history::record(c, id, Some("active"), "revoked", caller.user_id, "revoked by its owner", now)?;
+    revoke_minted(c, &id.to_string(), caller.user_id, "revoked with the token that it was asked for with", now)?;
     Ok(ApiToken { revoked_at: Some(now), ..token })
+}
+
+/// Revokes the tokens that were asked for with a session or token, and with those, and so on; programs whose sign-in was
+/// approved with one of them get none.
+pub(super) fn revoke_minted(c: &mut Conn, by: &str, actor: UserId, reason: &str, now: Instant) -> Result<()> {
+    let mut minters = vec![by.to_string()];
+    while let Some(minter) = minters.pop() {
+        queries::delete_device_logins_approved_with(c, &minter)?;
+        for token in queries::list_standing_tokens_minted_by(c, &minter)? {
+            revoke_standing(c, token, actor, reason, now)?;
+            minters.push(token.to_string());
+        }
+    }
+    Ok(())
+}
+
+/// Revokes a token that was not revoked.
+pub(super) fn revoke_standing(c: &mut Conn, id: TokenId, actor: UserId, reason: &str, now: Instant) -> Result<()> {
+    queries::set_token_revoked(c, id, now)?;
+    history::record(c, id, Some("active"), "revoked", actor, reason, now)
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! People. A person is known by an e-mail address; platform staff have a platform role as well.
 
-use super::{PlatformRole, queries};
+use super::caller::SignedIn;
+use super::{PlatformRole, queries, sessions};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::types::{Instant, UserId};
 
+const REGISTERED: &str = "registered";
 const LONGEST_EMAIL: usize = 254;
 const LONGEST_LOCAL_PART: usize = 64;
 const LONGEST_LABEL: usize = 63;
@@ -65,15 +67,26 @@ pub(super) fn free_email(c: &mut Conn, email: &str) -> Result<String> {
             .field("email")
             .remedy("sign in at POST /v1/sessions"));
     }
-    let user = User { id: UserId::new(now), email, platform_role: None, created_at: now };
-    insert(c, &user, Some(password_phc), "registered")?;
     Ok(email)
 }
 
 /// Registers a person who signs in with a password. Anyone may; [`Kind::AlreadyExists`] when the address is taken.
 pub(super) fn register(c: &mut Conn, email: &str, password_phc: &str, now: Instant) -> Result<User> {
     let email = free_email(c, email)?;
+    let user = User { id: UserId::new(now), email, platform_role: None, created_at: now };
+    insert(c, &user, Some(password_phc), "registered")?;
     Ok(user)
+}
+
+/// Changes the caller's password and ends every other session and token of the caller. Whoever calls this has checked the
+/// present password.
+pub(super) fn change_password(c: &mut Conn, signed_in: &SignedIn, password_phc: &str, now: Instant) -> Result<()> {
+    const CHANGED: &str = "the password was changed";
+    signed_in.require_standing(c, now)?;
+    let user_id = signed_in.caller.user_id;
+    queries::set_password(c, user_id, password_phc)?;
+    history::record(c, user_id, Some(REGISTERED), REGISTERED, user_id, CHANGED, now)?;
+    sessions::end_credentials(c, user_id, Some(signed_in.credential), CHANGED, now)
 }
 
 /// Makes an account of the platform's own staff, which signs in with tokens only; done at the server, not over HTTP.
@@ -100,7 +113,7 @@ pub fn create_platform_user(c: &mut Conn, email: &str, role: PlatformRole, now: 
 
 fn insert(c: &mut Conn, user: &User, password_phc: Option<&str>, reason: &str) -> Result<()> {
     queries::insert_user(c, user, password_phc)?;
-    history::record(c, user.id, None, "registered", user.id, reason, user.created_at)
+    history::record(c, user.id, None, REGISTERED, user.id, reason, user.created_at)
 }
 
 /// The person with this e-mail address; [`Kind::NotFound`] if nobody registered it.

@@ -97,6 +97,23 @@ async fn a_program_that_is_denied_or_waits_too_long_gets_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_approved_with_a_token_is_revoked_with_it() {
+    let app = TestApp::start().await;
+    let lab = app.organisation("verse-lab").await;
+    let made = lab.post("/v1/tokens", &crate::support::token_wish("write", 1)).await.unwrap();
+    let stolen = Actor { client: lab.client.with_token(made["token"].as_str().unwrap()), ..lab.clone() };
+    let (granted, waiting) = (Device::begin(&app).await, Device::begin(&app).await);
+    granted.decide(&stolen, "approval").await.unwrap();
+    waiting.decide(&stolen, "approval").await.unwrap();
+    let token = granted.ask(&app).await["access_token"].as_str().unwrap().to_string();
+    let path = format!("/v1/tokens/{}", made["id"].as_str().unwrap());
+    lab.client.delete(path).send::<Value>().await.unwrap();
+    let program = app.anonymous().with_token(&token).get("/v1/me").send::<Value>().await;
+    refused(program, Kind::Unauthenticated, None);
+    assert_eq!(waiting.ask(&app).await["error"], "expired_token");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_was_approved_with_a_token_ends_no_later() {
     let app = TestApp::start().await;
     let lab = app.organisation("verse-lab").await;

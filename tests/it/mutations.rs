@@ -32,6 +32,7 @@ const TABLE: &[(&str, Log)] = &[
     ("create_session",        Nothing(PERSON)),
     ("refresh_session",       Nothing(PERSON)),
     ("delete_session",        Nothing(PERSON)),
+    ("change_password",       Nothing(PERSON)),
     ("create_token",          Nothing(PERSON)),
     ("revoke_token",          Nothing(PERSON)),
     ("request_device_code",   Nothing(PERSON)),

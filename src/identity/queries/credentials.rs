@@ -105,6 +105,47 @@ pub(in crate::identity) fn list_tokens(
         .load(c)
 }
 
+/// The tokens that were asked for with a session or token and were not revoked.
+pub(in crate::identity) fn list_standing_tokens_minted_by(c: &mut Conn, minter: &str) -> QueryResult<Vec<TokenId>> {
+    api_tokens::table
+        .filter(api_tokens::minted_by.eq(minter).and(api_tokens::revoked_at.is_null()))
+        .order(api_tokens::id)
+        .select(api_tokens::id)
+        .load(c)
+}
+
+/// The tokens of a user that neither were revoked nor have expired.
+pub(in crate::identity) fn list_standing_tokens(
+    c: &mut Conn,
+    user_id: UserId,
+    now: Instant,
+) -> QueryResult<Vec<TokenId>> {
+    api_tokens::table
+        .filter(
+            api_tokens::user_id.eq(user_id).and(api_tokens::revoked_at.is_null()).and(api_tokens::expires_at.gt(now)),
+        )
+        .order(api_tokens::id)
+        .select(api_tokens::id)
+        .load(c)
+}
+
+/// The sessions of a user that neither were revoked nor have expired.
+pub(in crate::identity) fn list_standing_sessions(
+    c: &mut Conn,
+    user_id: UserId,
+    now: Instant,
+) -> QueryResult<Vec<SessionId>> {
+    sessions::table
+        .filter(sessions::user_id.eq(user_id).and(sessions::revoked_at.is_null()).and(sessions::expires_at.gt(now)))
+        .order(sessions::id)
+        .select(sessions::id)
+        .load(c)
+}
+
+pub(in crate::identity) fn set_password(c: &mut Conn, user_id: UserId, password_phc: &str) -> QueryResult<usize> {
+    diesel::update(users::table.find(user_id)).set(users::password_phc.eq(password_phc)).execute(c)
+}
+
 pub(in crate::identity) fn set_token_revoked(c: &mut Conn, id: TokenId, now: Instant) -> QueryResult<usize> {
     diesel::update(api_tokens::table.find(id).filter(api_tokens::revoked_at.is_null()))
         .set(api_tokens::revoked_at.eq(now))

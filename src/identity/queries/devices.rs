@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use crate::db::Conn;
 use crate::identity::devices::DeviceLogin;
 use crate::schema::device_logins;
-use crate::types::{Digest, Instant};
+use crate::types::{Digest, Instant, UserId};
 
 pub(in crate::identity) fn insert_device_login(c: &mut Conn, login: &DeviceLogin) -> QueryResult<usize> {
     diesel::insert_into(device_logins::table).values(login).execute(c)
@@ -36,6 +36,16 @@ pub(in crate::identity) fn delete_device_logins(c: &mut Conn, now: Instant) -> Q
     diesel::delete(device_logins::table.filter(device_logins::expires_at.le(now))).execute(c)
 }
 
+/// Deletes those that were approved with a session or token.
+pub(in crate::identity) fn delete_device_logins_approved_with(c: &mut Conn, credential: &str) -> QueryResult<usize> {
+    diesel::delete(device_logins::table.filter(device_logins::approved_with.eq(credential))).execute(c)
+}
+
+/// Deletes those that a user approved.
+pub(in crate::identity) fn delete_device_logins_of(c: &mut Conn, user_id: UserId) -> QueryResult<usize> {
+    diesel::delete(device_logins::table.filter(device_logins::user_id.eq(user_id))).execute(c)
+}
+
 pub(in crate::identity) fn set_device_login_polled(c: &mut Conn, code: Digest, now: Instant) -> QueryResult<usize> {
     diesel::update(device_logins::table.find(code)).set(device_logins::polled_at.eq(now)).execute(c)
 }
@@ -48,6 +58,7 @@ pub(in crate::identity) fn set_device_login_decided(c: &mut Conn, decided: &Devi
             device_logins::decided_at.eq(decided.decided_at),
             device_logins::user_id.eq(decided.user_id),
             device_logins::token_expires_at.eq(decided.token_expires_at),
+            device_logins::approved_with.eq(&decided.approved_with),
         ))
         .execute(c)
 }

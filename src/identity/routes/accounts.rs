@@ -2,7 +2,7 @@
 
 use actix_web::http::header;
 use actix_web::web::{Data, Json};
-use actix_web::{HttpRequest, HttpResponse, delete, get, post};
+use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -15,6 +15,9 @@ use crate::identity::sessions::{self, Session};
 use crate::identity::tokens::TokenText;
 use crate::identity::{Caller, PlatformRole, Role, Scope, User, jwt, passwords, users};
 use crate::types::{Digest, Instant, OrganisationId, SessionId, UserId};
+
+/// What is tried with the password of an account.
+const SIGN_IN: &str = "to sign in to an account";
 
 /// Who registers, or signs in.
 #[derive(Deserialize, ToSchema)]
@@ -97,13 +100,58 @@ pub(crate) struct MembershipView {
 #[get("/v1/me")]
 pub(crate) async fn get_me(caller: Caller) -> Json<Me> {
     let Caller { user_id, email, platform_role, scope, memberships, .. } = caller;
-    let view = |membership: crate::identity::Membership| MembershipView {
-        handle: membership.handle,
-        organisation_id: membership.organisation_id,
-        role: membership.role,
-        verified: membership.verified,
-    };
-    Json(Me { user_id, email, platform_role, scope, memberships: memberships.into_iter().map(view).collect() })
+    let memberships = memberships.into_iter().map(MembershipView::from).collect();
+    Json(Me { user_id, email, platform_role, scope, memberships })
+}
+
+/// A new password for the old.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PasswordChange {
+    /// The password until now.
+    #[schema(max_length = 256, format = Password)]
+    current_password: String,
+    /// 12 to 256 characters.
+    #[schema(min_length = 12, max_length = 256, format = Password)]
+    new_password: String,
+}
+
+/// That a password was changed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChangedPassword {
+    /// When.
+    changed_at: Instant,
+}
+
+/// Changes the caller's password. Every other session and API token of the caller ends; the credential of this request
+/// stays.
+#[utoipa::path(tag = "identity", security(("bearer" = [])), request_body = PasswordChange, responses(
+    (status = 200, body = ChangedPassword),
+    (status = 422, body = Problem, description = "the present password is another, or the new one is not acceptable"),
+    (status = 429, body = Problem, description = "too many attempts with the password of this account")))]
+#[put("/v1/me/password")]
+pub(crate) async fn change_password(
+    app: Data<App>,
+    signed_in: SignedIn,
+    input: Json<PasswordChange>,
+) -> Result<Json<ChangedPassword>> {
+    let PasswordChange { current_password, new_password } = input.into_inner();
+    let (user_id, now) = (signed_in.caller.user_id, app.clock.now());
+    app.limits.attempt(SIGN_IN, &signed_in.caller.email)?;
+    let phc = password_phc(&app, &signed_in.caller.email).await?;
+    if !passwords::matches(phc, current_password).await? {
+        let detail = "this is not the password of the account";
+        return Err(Error::invalid("current_password", detail).remedy("give the one that you sign in with"));
+    }
+    let phc = passwords::hash("new_password", new_password).await?;
+    app.db.write(move |c| users::change_password(c, &signed_in, &phc, now)).await?;
+    app.caller_cache.forget_user(user_id);
+    Ok(Json(ChangedPassword { changed_at: now }))
+}
+
+async fn password_phc(app: &App, email: &str) -> Result<Option<String>> {
+    let email = email.to_string();
+    app.db.read(move |c| sessions::password_phc(c, &email)).await
 }
 
 /// The two tokens of a session.
@@ -149,14 +197,13 @@ pub(crate) async fn create_session(
     let EmailAndPassword { email, password } = input.0;
     let address = client_address(&request, app.config.trusted_proxies);
     app.limits.attempt("to sign in from an address", &address.to_string())?;
-    app.limits.attempt("to sign in to an account", &email)?;
-    let found = app.db.read(move |c| sessions::credentials(c, &email)).await?;
-    let (user, phc) = found.map_or((None, None), |(user, phc)| (Some(user), phc));
-    let right = passwords::matches(phc, password).await?;
-    let user_id = user.filter(|_| right).ok_or_else(sessions::wrong_credentials)?.id;
+    app.limits.attempt(SIGN_IN, &email)?;
+    let phc = password_phc(&app, &email).await?;
+    let right = passwords::matches(phc.clone(), password).await?;
+    let phc = phc.filter(|_| right).ok_or_else(sessions::wrong_credentials)?;
     let (refresh, now) = (TokenText::generate_refresh(), app.clock.now());
     let kept = refresh.clone();
-    let session = app.db.write(move |c| sessions::open(c, user_id, &kept, now)).await?;
+    let session = app.db.write(move |c| sessions::open(c, &email, &phc, &kept, now)).await?;
     Ok(HttpResponse::Created().json(session_tokens(&app, &session, &refresh, now)?))
 }
 

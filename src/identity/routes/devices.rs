@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::app::limits::client_address;
 use crate::error::{Error, Kind, Problem, Result};
 use crate::identity::Caller;
-use crate::identity::caller::{Credential, SignedIn};
+use crate::identity::caller::SignedIn;
 use crate::identity::devices::{self, Codes, DeviceLogin, INTERVAL_SECONDS, LIFETIME, Told};
 use crate::identity::tokens::TokenText;
 use crate::types::Instant;
@@ -261,9 +261,6 @@ pub(crate) async fn deny_device_login(
 async fn decide(app: &App, signed_in: SignedIn, which: DevicePath, approved: bool) -> Result<Json<DeviceLoginView>> {
     app.limits.attempt(GUESS, &signed_in.caller.user_id.to_string())?;
     let now = app.clock.now();
-    let decide = move |c: &mut crate::db::Conn| {
-        let limit = matches!(signed_in.credential, Credential::Token(_)).then_some(signed_in.expires_at);
-        devices::decide(c, &signed_in.caller, &which.user_code, approved, limit, now)
-    };
+    let decide = move |c: &mut _| devices::decide(c, &signed_in, &which.user_code, approved, now);
     Ok(Json(app.db.write(decide).await?.into()))
 }

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::error::{Problem, Result};
-use crate::identity::caller::{Credential, SignedIn};
+use crate::identity::caller::SignedIn;
 use crate::identity::tokens::{self, NewToken, TokenText};
 use crate::identity::{ApiToken, Caller, Scope};
 use crate::types::{Instant, Page, PageQuery, TokenId};
@@ -68,7 +68,7 @@ pub(crate) struct TokenPath {
 
 /// Issues an API token to the caller.
 ///
-/// One that is asked for with another API token ends no later than that one.
+/// One that is asked for with another API token ends no later than that one, and is revoked with it.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), request_body = TokenInput, responses(
     (status = 201, body = IssuedToken),
     (status = 403, body = Problem, description = "asked for with a token that may only read"),
@@ -77,11 +77,10 @@ pub(crate) struct TokenPath {
 pub(crate) async fn create_token(app: Data<App>, signed_in: SignedIn, input: Json<TokenInput>) -> Result<HttpResponse> {
     let now = app.clock.now();
     let TokenInput { name, scope, expires_at } = input.into_inner();
-    let wanted = NewToken { name, scope, expires_at };
-    let limit = matches!(signed_in.credential, Credential::Token(_)).then_some(signed_in.expires_at);
-    let (text, caller) = (TokenText::generate(), signed_in.caller);
+    let wanted = NewToken { name, scope, expires_at, minted_by: Some(signed_in.credential.to_string()) };
+    let text = TokenText::generate();
     let kept = text.clone();
-    let token = app.db.write(move |c| tokens::create(c, &caller, limit, &kept, &wanted, now)).await?;
+    let token = app.db.write(move |c| tokens::create(c, &signed_in, &kept, &wanted, now)).await?;
     Ok(HttpResponse::Created().json(IssuedToken { token: text.reveal().to_string(), about: token.into() }))
 }
 
@@ -94,7 +93,7 @@ pub(crate) async fn list_tokens(app: Data<App>, caller: Caller, page: Query<Page
     Ok(Page::new(rows, limit, |token| token.id.to_string()).map(TokenView::from))
 }
 
-/// Revokes one of the caller's API tokens.
+/// Revokes one of the caller's API tokens, and every one that was asked for with it.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(TokenPath), responses(
     (status = 200, body = TokenView),
     (status = 404, body = Problem, description = "unknown, or not yours"),

@@ -88,6 +88,7 @@ pub const TABLE: &[Case] = &[
     row("refresh_session",     Anyone,                          |_| with("/v1/sessions/refresh", json!({ "refresh_token": "unknown" }))),
     row("delete_session",      SignedIn,                        |_| at("/v1/sessions/current")),
     row("get_me",              SignedIn,                        |_| at("/v1/me")),
+    row("change_password",     SignedIn,                        |_| with("/v1/me/password", json!({ "current_password": "", "new_password": "" }))),
     row("create_token",        SignedIn,                        |_| with("/v1/tokens", json!({ "name": "", "scope": "read", "expires_at": "2026-01-01T00:00:00Z" }))),
     row("list_tokens",         SignedIn,                        |_| at("/v1/tokens")),
     row("request_device_code", Anyone,                          |_| with("/oauth/device", json!({}))),
