@@ -1,12 +1,18 @@
 //! Who acts for an organisation, and as what.
 //!
 //! Invariant: an organisation keeps at least one admin.
+//! Invariant: nobody acts for an organisation and for the platform: an account never gets the role of a platform's, and
+//! one that has it never becomes a member.
 
-use super::{Caller, Role, find_user, organisations, queries};
+use super::users::normal_email;
+use super::{Caller, Organisation, Role, User, organisations, queries};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::types::{Instant, OrganisationId, PageQuery, UserId, kind};
+
+/// For how many organisations a person may act: all of them are read with each credential.
+const MOST_MEMBERSHIPS: i64 = 100;
 
 /// A person who acts for an organisation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,9 +27,9 @@ pub struct Member {
     pub created_at: Instant,
 }
 
-/// Makes a registered person a member, or changes a member's role; admins only.
+/// Changes a member's role; admins only. Who is no member is invited.
 ///
-/// [`Kind::NotFound`] when nobody registered with the address, [`Kind::WrongState`] when no admin would be left.
+/// [`Kind::NotFound`] when no member has the address, [`Kind::WrongState`] when no admin would be left.
 pub fn put_member(
     c: &mut Conn,
     caller: &Caller,
@@ -33,22 +39,21 @@ pub fn put_member(
     now: Instant,
 ) -> Result<Member> {
     let organisation = organisations::for_member(c, caller, handle, &[Role::Admin])?;
-    let user = find_user(c, email)?;
-    let present = queries::find_member(c, organisation.id, user.id)?;
-    match &present {
-        Some(member) if member.role == role => return Ok(member.clone()),
-        Some(member) => {
-            keep_an_admin(c, organisation.id, member, Some(role))?;
-            queries::set_role(c, organisation.id, user.id, role)?;
-        }
-        None => {
-            queries::insert_membership(c, organisation.id, user.id, role, now)?;
-        }
+    let email = normal_email(email);
+    let unknown = || {
+        Error::new(Kind::NotFound, format!("no member of {handle} has the e-mail address {email:?}"))
+            .field("email")
+            .remedy(format!("invite the person at POST /v1/organisations/{handle}/invitations"))
+    };
+    let user = queries::find_user_by_email(c, &email)?.ok_or_else(unknown)?;
+    let member = queries::find_member(c, organisation.id, user.id)?.ok_or_else(unknown)?;
+    if member.role == role {
+        return Ok(member);
     }
-    let from = present.as_ref().map(|member| member.role.as_str());
-    record(c, organisation.id, user.id, from, role.as_str(), caller.user_id, now)?;
-    let since = present.map_or(now, |member| member.created_at);
-    Ok(Member { user_id: user.id, email: user.email, role, created_at: since })
+    keep_an_admin(c, organisation.id, &member, Some(role))?;
+    queries::set_role(c, organisation.id, user.id, role)?;
+    record(c, organisation.id, user.id, Some(member.role.as_str()), role.as_str(), caller.user_id, now)?;
+    Ok(Member { role, ..member })
 }
 
 /// Ends a membership; admins only. [`Kind::WrongState`] when no admin would be left.
@@ -73,8 +78,47 @@ pub fn members(c: &mut Conn, caller: &Caller, handle: &str, page: &PageQuery) ->
 
 /// Makes the person who registered an organisation its admin.
 pub(super) fn insert_first_admin(c: &mut Conn, id: OrganisationId, user_id: UserId, now: Instant) -> Result<()> {
+    let user = super::user(c, user_id)?;
+    require_room(c, &user)?;
     queries::insert_membership(c, id, user_id, Role::Admin, now)?;
     record(c, id, user_id, None, Role::Admin.as_str(), user_id, now)
+}
+
+/// Makes a person a member who accepts an invitation.
+pub(super) fn insert_invited(
+    c: &mut Conn,
+    organisation: &Organisation,
+    user_id: UserId,
+    (role, invited_by): (Role, UserId),
+    now: Instant,
+) -> Result<()> {
+    let Organisation { id, handle, .. } = organisation;
+    let user = super::user(c, user_id)?;
+    if queries::find_member(c, *id, user_id)?.is_some() {
+        return Err(Error::new(Kind::WrongState, format!("{} is a member of {handle} already", user.email))
+            .remedy("an admin changes the role of a member"));
+    }
+    require_room(c, &user)?;
+    queries::insert_membership(c, *id, user_id, role, now)?;
+    let reason = format!("invited by {invited_by}");
+    history::record(c, format!("{id}/{user_id}"), None, role.as_str(), user_id, &reason, now)
+}
+
+/// Refuses whoever can act for no organisation more; staff for none: who verifies organisations, moves their money or
+/// assesses what they publish is not one of them.
+fn require_room(c: &mut Conn, user: &User) -> Result<()> {
+    if let Some(role) = user.platform_role {
+        return Err(Error::new(
+            Kind::WrongState,
+            format!("an account with the platform role {role} acts for nobody else"),
+        )
+        .remedy("register another account for the person, with another e-mail address"));
+    }
+    if queries::count_memberships(c, user.id)? >= MOST_MEMBERSHIPS {
+        let detail = format!("{} acts for {MOST_MEMBERSHIPS} organisations, and nobody for more", user.email);
+        return Err(Error::new(Kind::WrongState, detail).remedy("end another membership of the person first"));
+    }
+    Ok(())
 }
 
 fn keep_an_admin(c: &mut Conn, id: OrganisationId, member: &Member, becomes: Option<Role>) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Who acts: organisations, the people and signing keys that act for them, and the credentials people present.
 //!
 //! - An organisation is *registered* by a person, who becomes its first admin, and *verified* by an operator.
+//! - Others become members by an invitation, which they accept.
 //! - A person signs in with a password and gets a short access token and a rotating refresh token, or presents
 //!   an API token. Either way a handler receives a [`Caller`]: permissions show in handler signatures.
 //! - A signing key is registered with a statement that the key itself signed; private halves never come here.
@@ -16,6 +17,7 @@ mod audit;
 mod caller;
 pub mod countries;
 mod devices;
+mod invitations;
 mod jwt;
 mod members;
 mod organisations;

@@ -158,7 +158,8 @@ impl NewOrganisation {
 
 /// Registers an organisation, with the caller as its first admin.
 ///
-/// [`Kind::Invalid`] names the field at fault, [`Kind::AlreadyExists`] the one that is taken.
+/// [`Kind::Invalid`] names the field at fault, [`Kind::AlreadyExists`] the one that is taken. [`Kind::WrongState`] for staff
+/// of the platform, and who acts for too many.
 pub fn register_organisation(
     c: &mut Conn,
     caller: &Caller,

@@ -13,11 +13,13 @@ mod affiliations;
 mod audit;
 mod credentials;
 mod devices;
+mod invitations;
 
 pub(super) use affiliations::*;
 pub(super) use audit::*;
 pub(super) use credentials::*;
 pub(super) use devices::*;
+pub(super) use invitations::*;
 
 pub(super) fn insert_organisation(c: &mut Conn, organisation: &Organisation) -> QueryResult<usize> {
     diesel::insert_into(organisations::table).values(organisation).execute(c)
@@ -99,6 +101,11 @@ pub(super) fn count_admins(c: &mut Conn, id: OrganisationId) -> QueryResult<i64>
         .filter(memberships::role.eq(Role::Admin))
         .count()
         .get_result(c)
+}
+
+/// For how many organisations a user acts.
+pub(super) fn count_memberships(c: &mut Conn, user_id: UserId) -> QueryResult<i64> {
+    memberships::table.filter(memberships::user_id.eq(user_id)).count().get_result(c)
 }
 
 type MemberRow = (UserId, String, Role, Instant);

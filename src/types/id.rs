@@ -177,6 +177,8 @@ identifiers! {
     SessionId = Session "session";
     /// An API token.
     TokenId = Token "token";
+    /// A place among the members of an organisation that waits for somebody.
+    InvitationId = Invitation "invitation";
     /// A named corpus.
     DatasetId = Dataset "dataset";
     /// One immutable edition of a dataset.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use corpex::error::{Error, Kind};
+use corpex::identity::{PlatformRole, create_platform_user};
 use corpex::provenance::{ResourceDescriptor, StatementKind};
 use corpex::signing::SecretKey;
+use corpex::types::Instant;
 use serde_json::{Value, json};
 
 use crate::support::{Actor, PASSWORD, TestApp, refused, token_wish};
@@ -92,16 +94,21 @@ async fn lists_come_in_pages_that_neither_repeat_nor_miss() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_admin_appoints_members_and_one_admin_always_remains() {
+async fn an_admin_invites_members_and_one_admin_always_remains() {
     let app = TestApp::start().await;
     let (admin, _) = sign_up(&app, "admin@verse.test").await;
     let (helper, _) = sign_up(&app, "helper@verse.test").await;
     admin.post("/v1/organisations", &organisation("verse")).await.unwrap();
 
-    let error =
-        refused(put_member(&admin, "verse", "nobody@verse.test", "reader").await, Kind::NotFound, Some("email"));
-    assert!(error.remedy.unwrap().contains("/v1/users"));
+    // Whether somebody has registered an address is not told, and no role is given to it.
+    for email in ["nobody@verse.test", "helper@verse.test"] {
+        let error = refused(put_member(&admin, "verse", email, "reader").await, Kind::NotFound, Some("email"));
+        assert!(error.remedy.unwrap().contains("/invitations"));
+    }
     refused(put_member(&helper, "verse", "helper@verse.test", "admin").await, Kind::NotFound, None);
+    let invited = admin.invite("verse", "signer").await.unwrap();
+    let joined = helper.accept(&invited).await.unwrap();
+    assert_eq!((text(&joined, "handle"), text(&joined, "role")), ("verse", "signer"));
     put_member(&admin, "verse", " Helper@verse.test", "reader").await.unwrap();
     let error = refused(put_member(&helper, "verse", "helper@verse.test", "admin").await, Kind::Forbidden, None);
     assert!(error.detail.contains("admin") && error.detail.contains("reader"), "{error}");
@@ -116,6 +123,142 @@ async fn an_admin_appoints_members_and_one_admin_always_remains() {
     delete(&admin, &own).await.unwrap();
     refused(admin.get("/v1/organisations/verse/members").await, Kind::NotFound, None);
     refused(delete(&helper, &own).await, Kind::NotFound, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_is_for_one_person_while_it_stands() {
+    let app = TestApp::start().await;
+    let (admin, _) = sign_up(&app, "admin@verse.test").await;
+    let (helper, _) = sign_up(&app, "helper@verse.test").await;
+    let (stranger, _) = sign_up(&app, "stranger@other.test").await;
+    admin.post("/v1/organisations", &organisation("verse")).await.unwrap();
+    refused(stranger.invite("verse", "admin").await, Kind::NotFound, None);
+    refused(helper.accept(&json!({ "code": "a guess of mine" })).await, Kind::Invalid, Some("code"));
+
+    let (first, second) =
+        (admin.invite("verse", "admin").await.unwrap(), admin.invite("verse", "reader").await.unwrap());
+    let listed = admin.get("/v1/organisations/verse/invitations").await.unwrap();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2);
+    assert!(!listed.to_string().contains(text(&first, "code")), "a code is shown once");
+    helper.accept(&first).await.unwrap();
+    refused(stranger.accept(&first).await, Kind::Invalid, Some("code"));
+    refused(helper.accept(&second).await, Kind::WrongState, None);
+    delete(&admin, &format!("/v1/organisations/verse/invitations/{}", text(&second, "id"))).await.unwrap();
+    refused(stranger.accept(&second).await, Kind::Invalid, Some("code"));
+
+    // What an admin offered ends with the admin, and with its time.
+    let of_helper = helper.invite("verse", "admin").await.unwrap();
+    put_member(&admin, "verse", "helper@verse.test", "reader").await.unwrap();
+    refused(helper.invite("verse", "reader").await, Kind::Forbidden, None);
+    refused(stranger.accept(&of_helper).await, Kind::Invalid, Some("code"));
+    let token = stranger.post("/v1/tokens", &token_wish("write", 30)).await.unwrap();
+    let stranger = Actor::platform(app.anonymous().with_token(text(&token, "token")), "");
+    let late = admin.invite("verse", "reader").await.unwrap();
+    app.clock.advance(Duration::from_secs(7 * 24 * 3600));
+    refused(stranger.accept(&late).await, Kind::Invalid, Some("code"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staff_of_the_platform_act_for_no_organisation() {
+    let app = TestApp::start().await;
+    let (admin, _) = sign_up(&app, "admin@verse.test").await;
+    admin.post("/v1/organisations", &organisation("verse")).await.unwrap();
+    for staff in [&app.operator, &app.compliance] {
+        let invited = admin.invite("verse", "reader").await.unwrap();
+        let error = refused(staff.accept(&invited).await, Kind::WrongState, None);
+        assert!(error.detail.contains("platform role") && error.remedy.is_some(), "{error}");
+        refused(staff.post("/v1/organisations", &organisation("own")).await, Kind::WrongState, None);
+    }
+    let promoted = app.app().db.write(|c| {
+        let now = Instant::from_unix_micros(1);
+        create_platform_user(c, "admin@verse.test", PlatformRole::Operator, now)
+    });
+    refused(promoted.await, Kind::AlreadyExists, Some("email"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_acts_for_a_bounded_number_of_organisations() {
+    let app = TestApp::start().await;
+    let (person, _) = sign_up(&app, "wei@verse.test").await;
+    let (admin, _) = sign_up(&app, "admin@other.test").await;
+    admin.post("/v1/organisations", &organisation("other")).await.unwrap();
+    for number in 0..100 {
+        person.post("/v1/organisations", &organisation(&format!("verse-{number}"))).await.unwrap();
+    }
+    let error = refused(person.post("/v1/organisations", &organisation("verse")).await, Kind::WrongState, None);
+    assert!(error.detail.contains("100 organisations"), "{error}");
+    refused(person.accept(&admin.invite("other", "reader").await.unwrap()).await, Kind::WrongState, None);
+    admin.accept(&person.invite("verse-1", "admin").await.unwrap()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_asked_for_with_a_token_is_revoked_with_it() {
+    let app = TestApp::start().await;
+    let (person, _) = sign_up(&app, "wei@verse.test").await;
+    let made = person.post("/v1/tokens", &token_wish("write", 10)).await.unwrap();
+    let mut minter = Actor::platform(app.anonymous().with_token(text(&made, "token")), "");
+    let mut minted = Vec::new();
+    for _ in 0..2 {
+        let child = minter.post("/v1/tokens", &token_wish("write", 10)).await.unwrap();
+        minter = Actor::platform(app.anonymous().with_token(text(&child, "token")), "");
+        minter.get("/v1/me").await.unwrap();
+        minted.push(minter.clone());
+    }
+    let own = person.post("/v1/tokens", &token_wish("write", 10)).await.unwrap();
+    delete(&person, &format!("/v1/tokens/{}", text(&made, "id"))).await.unwrap();
+    for child in minted {
+        refused(child.get("/v1/me").await, Kind::Unauthenticated, None);
+    }
+    let own = Actor::platform(app.anonymous().with_token(text(&own, "token")), "");
+    own.get("/v1/me").await.unwrap();
+    delete(&person, "/v1/sessions/current").await.unwrap();
+    own.get("/v1/me").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stolen_session_leaves_no_token_behind() {
+    let app = TestApp::start().await;
+    let (thief, session) = sign_up(&app, "wei@verse.test").await;
+    let made = thief.post("/v1/tokens", &token_wish("write", 300)).await.unwrap();
+    let refresh = json!({ "refresh_token": session["refresh_token"] });
+    app.anonymous().post("/v1/sessions/refresh").json(&refresh).unwrap().send::<Value>().await.unwrap();
+    let again = app.anonymous().post("/v1/sessions/refresh").json(&refresh).unwrap().send::<Value>().await;
+    refused(again, Kind::Unauthenticated, Some("refresh_token"));
+    let program = Actor::platform(app.anonymous().with_token(text(&made, "token")), "");
+    refused(program.get("/v1/me").await, Kind::Unauthenticated, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_password_ends_every_other_credential() {
+    const NEW: &str = "another horse, another battery";
+    let app = TestApp::start().await;
+    let (person, session) = sign_up(&app, "wei@verse.test").await;
+    let sign_in = |password: &str| {
+        let (anonymous, person) = (app.anonymous(), json!({ "email": "wei@verse.test", "password": password }));
+        async move { anonymous.post("/v1/sessions").json(&person).unwrap().send::<Value>().await }
+    };
+    let other = sign_in(PASSWORD).await.unwrap();
+    let other = Actor::platform(app.anonymous().with_token(text(&other, "access_token")), "");
+    let made = person.post("/v1/tokens", &token_wish("write", 10)).await.unwrap();
+    let program = Actor::platform(app.anonymous().with_token(text(&made, "token")), "");
+    program.get("/v1/me").await.unwrap();
+    let change = async |current: &str, new: &str| {
+        let change = json!({ "current_password": current, "new_password": new });
+        person.client.put("/v1/me/password").json(&change).unwrap().send::<Value>().await
+    };
+    refused(change("a guess of mine", NEW).await, Kind::Invalid, Some("current_password"));
+    refused(change(PASSWORD, "short").await, Kind::Invalid, Some("new_password"));
+    other.get("/v1/me").await.unwrap();
+
+    change(PASSWORD, NEW).await.unwrap();
+    for ended in [&other, &program] {
+        refused(ended.get("/v1/me").await, Kind::Unauthenticated, None);
+    }
+    person.get("/v1/me").await.unwrap();
+    let refresh = json!({ "refresh_token": session["refresh_token"] });
+    app.anonymous().post("/v1/sessions/refresh").json(&refresh).unwrap().send::<Value>().await.unwrap();
+    refused(sign_in(PASSWORD).await, Kind::Unauthenticated, None);
+    sign_in(NEW).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,6 +39,9 @@ const TABLE: &[(&str, Log)] = &[
     ("redeem_device_code",    Nothing(PERSON)),
     ("approve_device_login",  Nothing(PERSON)),
     ("deny_device_login",     Nothing(PERSON)),
+    ("create_invitation",     Nothing(PERSON)),
+    ("withdraw_invitation",   Nothing(PERSON)),
+    ("accept_invitation",     Nothing(PERSON)),
     ("put_member",            Nothing(PERSON)),
     ("delete_member",         Nothing(PERSON)),
     ("register_organisation", Nothing("an organisation speaks in the log from its first key on")),
@@ -463,11 +466,11 @@ async fn every_mutation_logs() {
     let key = provider.get(&keys).await.unwrap()["items"][0]["id"].as_str().unwrap().to_string();
     provider.post(format!("{keys}/{key}/revocation"), &json!({})).await.unwrap();
     watch.happened(&["revoke_key"]).await;
+    every_statement_is_traced(&app).await;
 
     let cautious = TestApp::start_with(|config| config.public_notice_days = 7).await;
     let mut watch = watch.moved_to(&cautious).await;
     objections(&cautious, &mut watch).await;
-    every_statement_is_traced(&app).await;
+    every_statement_is_traced(&cautious).await;
     watch.end();
 }
-    every_statement_is_traced(&cautious).await;

@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Problem, Result};
 use crate::identity::caller::{Credential, SignedIn};
 use crate::identity::sessions::{self, Session};
 use crate::identity::tokens::TokenText;
-use crate::identity::{Caller, PlatformRole, Role, Scope, User, jwt, passwords, users};
+use crate::identity::{Caller, Membership, PlatformRole, Role, Scope, User, jwt, passwords, users};
 use crate::types::{Digest, Instant, OrganisationId, SessionId, UserId};
 
 /// What is tried with the password of an account.
@@ -55,13 +55,13 @@ pub(crate) async fn register_user(
     input: AnonymousJson<EmailAndPassword>,
 ) -> Result<HttpResponse> {
     let EmailAndPassword { email, password } = input.0;
+    let address = client_address(&request, app.config.trusted_proxies);
+    app.limits.attempt("to register from an address", &address.to_string())?;
     let now = app.clock.now();
     let email = app.db.read(move |c| users::free_email(c, &email)).await?;
     // Hashing takes one of the few turns that signing in needs: only for what can be registered.
     let phc = passwords::hash("password", password).await?;
     let User { id, email, created_at, .. } = app.db.write(move |c| users::register(c, &email, &phc, now)).await?;
-    let address = client_address(&request, app.config.trusted_proxies);
-    app.limits.attempt("to register from an address", &address.to_string())?;
     Ok(HttpResponse::Created().json(UserView { id, email, created_at }))
 }
 
@@ -91,6 +91,12 @@ pub(crate) struct MembershipView {
     role: Role,
     /// Whether an operator has verified the organisation.
     verified: bool,
+}
+
+impl From<Membership> for MembershipView {
+    fn from(Membership { organisation_id, handle, role, verified }: Membership) -> Self {
+        Self { handle, organisation_id, role, verified }
+    }
 }
 
 /// Tells who the caller is, and for whom the caller acts.
@@ -195,6 +201,7 @@ pub(crate) async fn create_session(
     input: AnonymousJson<EmailAndPassword>,
 ) -> Result<HttpResponse> {
     let EmailAndPassword { email, password } = input.0;
+    let email = users::normal_email(&email);
     let address = client_address(&request, app.config.trusted_proxies);
     app.limits.attempt("to sign in from an address", &address.to_string())?;
     app.limits.attempt(SIGN_IN, &email)?;
@@ -248,7 +255,6 @@ pub(crate) struct EndedSession {
     (status = 200, body = EndedSession),
     (status = 401, body = Problem, description = "no credential, or one that ended"),
     (status = 409, body = Problem, description = "the credential is an API token, not a session")))]
-    let email = users::normal_email(&email);
 #[delete("/v1/sessions/current")]
 pub(crate) async fn delete_session(app: Data<App>, signed_in: SignedIn) -> Result<Json<EndedSession>> {
     let (user_id, now) = (signed_in.caller.user_id, app.clock.now());

@@ -52,7 +52,7 @@ impl From<Organisation> for OrganisationView {
 /// Registers an organisation; the caller becomes its admin. An operator verifies it before it can trade.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), request_body = NewOrganisation, responses(
     (status = 201, body = OrganisationView),
-    (status = 409, body = Problem, description = "the handle or the registration number is taken"),
+    (status = 409, body = Problem, description = "the handle or the registration number is taken; or the caller is staff of the platform, or acts for too many organisations"),
     (status = 422, body = Problem, description = "a field is not acceptable")))]
 #[post("/v1/organisations")]
 pub(crate) async fn register_organisation(
@@ -113,11 +113,11 @@ pub(crate) async fn verify_organisation(
     Ok(Json(organisation.into()))
 }
 
-/// Who is to be a member, and as what.
+/// Which member is to have which role.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemberInput {
-    /// The e-mail address of a registered person.
+    /// The e-mail address of the member.
     #[schema(max_length = 254)]
     email: String,
     /// What the person may do for the organisation.
@@ -153,11 +153,13 @@ pub(crate) struct MemberPath {
     user_id: UserId,
 }
 
-/// Makes a registered person a member, or changes a member's role; admins only.
+/// Changes the role of a member; admins only.
+///
+/// Who is not a member yet is invited: `POST /v1/organisations/{handle}/invitations`.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(("handle" = String, Path, description = "The organisation's handle")), request_body = MemberInput, responses(
     (status = 200, body = MemberView),
     (status = 403, body = Problem, description = "the caller is not an admin"),
-    (status = 404, body = Problem, description = "unknown organisation, or nobody registered with this address"),
+    (status = 404, body = Problem, description = "unknown organisation, or no member has this address"),
     (status = 409, body = Problem, description = "no admin would be left")))]
 #[put("/v1/organisations/{handle}/members")]
 pub(crate) async fn put_member(

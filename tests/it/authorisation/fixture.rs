@@ -88,6 +88,7 @@ pub struct Things {
     pub spare_key: String,
     pub webhook: String,
     pub leaver: String,
+    pub invitation: String,
     /// A dataset with nothing but a draft.
     pub draft_dataset: String,
     pub upload: String,
@@ -239,7 +240,7 @@ async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Thi
     let programme = lab.announce(1, 3000, 1000).await;
     let (case, recall) = recalled(app, house, lab).await;
     let leaver = register_person(app, "leaver@poetry-house.test").await;
-    put_member(house, "leaver@poetry-house.test", "reader").await;
+    add_member(app, house, "leaver@poetry-house.test", "reader").await;
     Things {
         open: format!("/v1/datasets/{}/versions/1", offer.dataset),
         open_dataset: offer.dataset,
@@ -252,6 +253,7 @@ async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Thi
         spare_key: register_spare_key(house).await,
         webhook: register_webhook(house).await,
         leaver,
+        invitation: text(&house.invite(HOUSE, "reader").await.unwrap()["id"]),
         draft_dataset: format!("{HOUSE}/unfinished"),
         upload: text(&upload["id"]),
         deposit: text(&deposits["items"][0]["id"]),
@@ -316,10 +318,10 @@ async fn register_person(app: &TestApp, email: &str) -> String {
     text(&made["id"])
 }
 
-async fn put_member(admin: &Actor, email: &str, role: &str) {
-    let path = format!("/v1/organisations/{}/members", admin.handle);
-    let member = json!({ "email": email, "role": role });
-    let _: Value = admin.client.put(path).json(&member).unwrap().send().await.unwrap();
+async fn add_member(app: &TestApp, admin: &Actor, email: &str, role: &str) {
+    let invited = admin.invite(&admin.handle, role).await.unwrap();
+    let person = app.anonymous().with_token(&token(app, email, Scope::Write).await);
+    Actor::platform(person, email).accept(&invited).await.unwrap();
 }
 
 /// One of every kind: nobody, a stranger, the platform's staff, and each role on both sides of a trade.
@@ -346,7 +348,7 @@ async fn people(app: &TestApp, house: &Actor, lab: &Actor) -> Vec<Person> {
     ] {
         let email = format!("{name}@people.test");
         register_person(app, &email).await;
-        put_member(admin, &email, role.as_str()).await;
+        add_member(app, admin, &email, role.as_str()).await;
         people.push(person(app, name, &email, &[(side, role)]).await);
     }
     people

@@ -94,6 +94,16 @@ impl Actor {
         self.key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, payload)
     }
 
+    /// Invites somebody to act for an organisation.
+    pub async fn invite(&self, handle: &str, role: &str) -> Result<Value> {
+        self.post(format!("/v1/organisations/{handle}/invitations"), &json!({ "role": role })).await
+    }
+
+    /// Accepts an invitation.
+    pub async fn accept(&self, invited: &Value) -> Result<Value> {
+        self.post("/v1/invitations/acceptance", &json!({ "code": invited["code"] })).await
+    }
+
     /// The operator verifies an organisation.
     pub async fn verify(&self, handle: &str) {
         let _: Value = self.client.post(format!("/v1/organisations/{handle}/verification")).send().await.unwrap();
