@@ -16,7 +16,7 @@ use super::local::{Download, wrong_size};
 use super::{ByteStream, LocalStore, Store, content_disposition, range_not_satisfiable, safe_media_type};
 use crate::app::App;
 use crate::app::http::incomplete;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Kind, Problem, Result};
 
 /// Takes the bytes of one part of an upload, through a signed link.
 ///
