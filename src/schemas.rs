@@ -23,6 +23,7 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "certificate.v1",
     "contract.v1",
     "deletion-attestation.v1",
+    "delivery-receipt.v1",
     "dispute.v1",
     "entitlement-change.v1",
     "entitlement.v1",

@@ -77,6 +77,9 @@ macro_rules! text_enum {
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.pad(self.as_str()) }
         }
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str { self.as_str() }
+        }
         impl std::str::FromStr for $name {
             type Err = $crate::error::Error;
             fn from_str(text: &str) -> Result<Self, Self::Err> {

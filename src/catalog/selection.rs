@@ -13,7 +13,8 @@ use super::datasets::{Domain, check_language};
 use super::{ManifestShard, Measure, all_shards, facets};
 use crate::db::Conn;
 use crate::error::{Error, Result};
-use crate::types::{Digest, Hasher, VersionId};
+use crate::provenance::passport::part::{Facets, paths_sha256};
+use crate::types::{Digest, VersionId};
 
 /// The most values of one facet in a selection.
 const MAX_VALUES: usize = 100;
@@ -76,12 +77,12 @@ impl Selection {
 
     /// Whether a shard is wanted.
     pub fn includes(&self, shard: &ManifestShard) -> bool {
-        let any = |wanted: &[String], of: &Option<String>, same: fn(&str, &str) -> bool| {
-            wanted.is_empty() || of.as_deref().is_some_and(|of| wanted.iter().any(|one| same(one, of)))
+        let facets = Facets {
+            language: shard.language.as_deref(),
+            domain: shard.domain.map(Domain::as_str),
+            licence: shard.licence.as_deref(),
         };
-        any(&self.languages, &shard.language, is_in_range)
-            && any(&self.licences, &shard.licence, |one, other| one == other)
-            && (self.domains.is_empty() || shard.domain.is_some_and(|domain| self.domains.contains(&domain)))
+        facets.selected_by(&self.languages, &self.domains, &self.licences)
     }
 
     /// The wanted ones of a version's shards, sorted by path: how much they hold, and the part that they are.
@@ -95,12 +96,8 @@ impl Selection {
             return Err(Error::invalid("selection", format!("no shard matches the selection ({self})"))
                 .remedy(format!("choose from what there is: {}", offered(shards))));
         }
-        let mut paths = Hasher::default();
-        for shard in chosen() {
-            paths.update(shard.path.as_bytes());
-            paths.update(b"\n");
-        }
-        Ok((measure, Part { selection: self.clone(), shards: measure.shards, paths_sha256: paths.finish() }))
+        let paths_sha256 = paths_sha256(chosen().map(|shard| shard.path.as_str()));
+        Ok((measure, Part { selection: self.clone(), shards: measure.shards, paths_sha256 }))
     }
 }
 
@@ -112,12 +109,6 @@ pub fn choose(c: &mut Conn, version: VersionId, selection: &Selection) -> Result
     selection.check()?;
     let shards: Vec<_> = all_shards(c, version)?.iter().map(ManifestShard::from).collect();
     selection.choose(&shards)
-}
-
-/// Whether a language range matches a tag (RFC 4647 §3.3.1).
-fn is_in_range(range: &str, tag: &str) -> bool {
-    let (head, rest) = tag.split_at_checked(range.len()).unwrap_or((tag, ""));
-    head.eq_ignore_ascii_case(range) && (rest.is_empty() || rest.starts_with('-'))
 }
 
 /// Some of the facets that there are, for who selected others.

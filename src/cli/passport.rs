@@ -12,7 +12,6 @@ use super::reference::DatasetRef;
 use super::trust::ExchangeKeys;
 use super::whole;
 use crate::error::{Error, Kind, Result};
-use crate::provenance::StatementKind;
 use crate::provenance::passport::{self, Report};
 use crate::types::{Digest, EntitlementId};
 
@@ -42,19 +41,23 @@ impl PassportCommand {
     }
 }
 
-/// Fetches a licence's passport and keeps it only when it verifies and, where one is given, names that manifest.
+/// Fetches a licence's passport and keeps it only when it verifies and, where one is given, licenses that manifest.
 pub(super) async fn save(client: &Client, id: EntitlementId, manifest: Option<Digest>, file: &Path) -> Result<Report> {
     let trust = ExchangeKeys::fetch(client).await?.trust();
     let bytes = client.get(format!("/v1/entitlements/{id}/passport")).text().await?.into_bytes();
     let report = passport::verify(&bytes, &trust)?;
-    let names =
-        |wanted: Digest| report.statements.iter().any(|s| s.kind == StatementKind::Manifest && s.pae_sha256 == wanted);
-    if let Some(wanted) = manifest.filter(|wanted| !names(*wanted)) {
-        return Err(Error::new(
-            Kind::Unverified,
-            format!("the passport does not name the manifest {wanted} that was downloaded"),
-        ));
-    }
+    manifest.map_or(Ok(()), |wanted| require_licensed(&report, wanted))?;
     whole::write(file, &bytes)?;
     Ok(report)
+}
+
+/// Refuses a passport that does not license what was downloaded.
+pub(super) fn require_licensed(report: &Report, manifest: Digest) -> Result<()> {
+    match report.shards.iter().any(|licensed| licensed.manifest_sha256 == manifest) {
+        true => Ok(()),
+        false => Err(Error::new(
+            Kind::Unverified,
+            format!("the passport licenses nothing of the manifest {manifest} that was downloaded"),
+        )),
+    }
 }

@@ -1,24 +1,23 @@
 //! `corpex verify`: check a passport, and the files it speaks of, without trusting the exchange.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Global;
 use super::download::MANIFEST_NAME;
 use super::output::Out;
+use super::passport::require_licensed;
 use super::shards;
 use super::subset::Subset;
 use super::trust::ExchangeKeys;
-use crate::catalog::{Manifest, Part};
 use crate::error::{Error, Kind, Result};
 use crate::market::contracts;
+use crate::provenance::StatementKind;
 use crate::provenance::note::VerifierKey;
-use crate::provenance::passport::{Delivery, PassportStatement, Report, Standing, Trust, verify};
+use crate::provenance::passport::{LicensedShard, Report, Standing, Trust, verify};
 use crate::provenance::policy::Policy;
-use crate::provenance::{ResourceDescriptor, Statement, StatementKind};
 use crate::signing::PublicKey;
 use crate::types::Digest;
 
@@ -88,7 +87,7 @@ pub(super) fn folder(folder: &Path, trust: &Trust) -> Result<Verified> {
     let mut verified = passport(&folder.join(".corpex").join("passport.json"), downloaded, trust)?;
     let subset = Subset::of(folder)?;
     let mut compared = 0;
-    for shard in &verified.report.shards {
+    for LicensedShard { shard, .. } in &verified.report.shards {
         let file = folder.join(&shard.name);
         if !subset.wants(&shard.name) && !file.exists() {
             continue;
@@ -107,87 +106,26 @@ pub(super) fn folder(folder: &Path, trust: &Trust) -> Result<Verified> {
         }
     }
     verified.files = Some(compared);
-    verified.strangers = shards::strangers(folder, verified.report.shards.iter().map(|shard| shard.name.as_str()))?;
+    verified.strangers =
+        shards::strangers(folder, verified.report.shards.iter().map(|licensed| licensed.shard.name.as_str()))?;
     Ok(verified)
 }
 
-/// Verifies a passport; of the shards that it names, those of one manifest count where one is given.
+/// Verifies a passport; of the shards that it licenses, those of one manifest count where one is given.
 fn passport(file: &Path, manifest: Option<Digest>, trust: &Trust) -> Result<Verified> {
     let bytes = std::fs::read(file)
         .map_err(|error| Error::invalid("PASSPORT", format!("{} cannot be read: {error}", file.display())))?;
     let mut report = verify(&bytes, trust)?;
-    let contents: Contents = serde_json::from_slice(&bytes)?;
-    let contracts = contents.of_kind(StatementKind::Contract)?;
-    let contracts = contracts.into_iter().map(|contract| contracts::check(contract.predicate));
-    let contracts = contracts.collect::<Result<Vec<_>>>()?;
-    if let Some(part) = contents.part()? {
-        if contracts.iter().any(|contract| contract.part.as_ref() != Some(&part)) {
-            return Err(unverified("the entitlement grants another part than the contract agrees on"));
-        }
-        let covered = contents.covered(&part)?;
-        report.shards.retain(|shard| covered.contains(&shard.name));
-    } else if let Some(manifest) = manifest {
-        report.shards = contents.shards_of(manifest)?;
+    let mut rendered = 0;
+    for contract in report.statements.iter().filter(|statement| statement.kind == StatementKind::Contract) {
+        contracts::check(contract.predicate.clone())?;
+        rendered += 1;
     }
-    Ok(Verified { report, files: None, strangers: Vec::new(), rendered: contracts.len() })
-}
-
-/// What is read of a passport after it was verified.
-#[derive(Deserialize)]
-struct Contents {
-    statements: Vec<PassportStatement>,
-    deliveries: Vec<Delivery>,
-}
-
-impl Contents {
-    fn of_kind(&self, kind: StatementKind) -> Result<Vec<Statement>> {
-        let documents = self.statements.iter().filter(|document| document.kind == kind);
-        documents.map(|document| Ok(serde_json::from_slice(&document.envelope.payload.0)?)).collect()
+    if let Some(manifest) = manifest {
+        require_licensed(&report, manifest)?;
+        report.shards.retain(|licensed| licensed.manifest_sha256 == manifest);
     }
-
-    /// The shards that a manifest of the passport names.
-    fn shards_of(&self, manifest: Digest) -> Result<Vec<ResourceDescriptor>> {
-        let is_meant =
-            |one: &&PassportStatement| one.kind == StatementKind::Manifest && one.envelope.pae_sha256() == manifest;
-        let found = self.statements.iter().find(is_meant);
-        let found = found.ok_or_else(|| unverified("the passport does not name the manifest that was downloaded"))?;
-        let statement: Statement = serde_json::from_slice(&found.envelope.payload.0)?;
-        Ok(statement.subject)
-    }
-
-    /// The part of the version that the entitlement grants; nothing when it grants the whole.
-    fn part(&self) -> Result<Option<Part>> {
-        let entitlement = self.of_kind(StatementKind::Entitlement)?.pop();
-        let part = entitlement.and_then(|granted| granted.predicate.get("part").cloned());
-        part.map(|part| Ok(serde_json::from_value(part)?)).transpose()
-    }
-
-    /// The paths of the shards in a part, recomputed from the manifest. Everything that was delivered must be among them.
-    fn covered(&self, part: &Part) -> Result<HashSet<String>> {
-        #[derive(Deserialize)]
-        struct Receipt {
-            path: String,
-        }
-        let manifest = self.of_kind(StatementKind::Manifest)?.pop();
-        let manifest = manifest.ok_or_else(|| unverified("there is no manifest to take the licensed part from"))?;
-        let mut shards = Manifest::from_statement(&manifest)?.shards;
-        if part.selection.choose(&shards)?.1 != *part {
-            return Err(unverified("the part that was licensed is not what its selection takes from the manifest"));
-        }
-        shards.retain(|shard| part.selection.includes(shard));
-        let covered: HashSet<String> = shards.into_iter().map(|shard| shard.path).collect();
-        for delivery in &self.deliveries {
-            let Receipt { path } = serde_json::from_slice(&delivery.receipt.0)?;
-            if !covered.contains(&path) {
-                return Err(unverified(&format!("{path:?} was delivered, and is not in the part that was licensed")));
-            }
-        }
-        Ok(covered)
-    }
-}
-
-fn unverified(why: &str) -> Error {
-    Error::new(Kind::Unverified, why)
+    Ok(Verified { report, files: None, strangers: Vec::new(), rendered })
 }
 
 impl Verified {

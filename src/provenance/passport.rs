@@ -10,6 +10,8 @@
 mod chain;
 mod exchange;
 mod keys;
+mod licence;
+pub mod part;
 mod standing;
 mod verify;
 
@@ -17,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::standing::Standing;
-pub use self::verify::{CheckedDelivery, CheckedLog, CheckedStatement, Report, Trust, verify};
+pub use self::verify::{CheckedDelivery, CheckedLog, CheckedStatement, LicensedShard, Report, Trust, verify};
 use super::note::{VerifierKey, WitnessKey};
 use super::policy::Witness;
 use super::statement::StatementKind;
@@ -29,6 +31,8 @@ use crate::types::{Digest, Instant};
 
 /// The payload type under which the exchange signs a passport.
 pub const PASSPORT_PAYLOAD_TYPE: &str = "application/vnd.corpex.passport.v1+json";
+/// The schema of the receipts of what was delivered.
+const DELIVERY_RECEIPT: &str = "delivery-receipt.v1";
 /// The version of the format.
 const PASSPORT_VERSION: u8 = 1;
 /// A longer passport is not read: a manifest of 100,000 shards and its receipt take about 60 MB.
@@ -98,7 +102,7 @@ pub struct PassportKey {
 #[schema(as = PassportDelivery)]
 #[serde(deny_unknown_fields)]
 pub struct Delivery {
-    /// The receipt document: canonical JSON.
+    /// The receipt document: canonical JSON (`schemas/delivery-receipt.v1.json`).
     pub receipt: Bytes,
     /// Which of the statements is the batch, from 0.
     pub batch: u32,

@@ -6,6 +6,7 @@ The sections of the document are named in brackets. Predicates are not compared 
 """
 
 import base64
+import collections
 import datetime
 import re
 import sys
@@ -19,6 +20,7 @@ ALONE, EXCHANGE, BOTH = "an organisation alone", "the exchange alone", "an organ
 SIGNERS = {"manifest": ALONE, "terms": ALONE, "key-registration": ALONE, "model-training": ALONE}  # [4]: the rest is EXCHANGE
 SIGNERS |= {"offer": BOTH, "contract": BOTH, "deletion-attestation": BOTH}
 REFERENCES = {f"{kind}_sha256": kind for kind in ("manifest", "terms", "assessment", "certificate", "offer", "contract", "entitlement")}
+RECEIPT = ("v", "receipt", "entitlement", "user", "dataset", "version", "path", "sha256", "size_bytes", "issued_at")  # [10]
 CLOCK_SKEW = 300  # seconds
 CHAIN = {"assessment": ["manifest"], "contract": ["manifest", "terms"], "entitlement": ["contract"], "entitlement-change": ["entitlement"]}
 
@@ -114,11 +116,58 @@ def verify_witnesses(note, known, needed, recorded_at):  # [8] [12]
     require(not missing, f"the checkpoint lacks a cosignature by {', '.join(missing)}, or it is stale")
 
 
-def verify_references(document, digests):
+def verify_references(document, said):  # [12]
     """Each digest of another statement is of one that the passport holds, if it holds any of that kind."""
     for member, kind in REFERENCES.items():
-        if member in document and kind in digests:
-            require(document[member] in digests[kind], f"{member} names another {kind} than the passport holds")
+        if member in document and said[kind]:
+            require(document[member] in said[kind], f"{member} names another {kind} than the passport holds")
+    manifest = said["manifest"].get(document.get("manifest_sha256"), {})
+    for member in {"dataset", "version"} & document.keys() & manifest.keys():
+        require(document[member] == manifest[member], f"{member} is not that of the manifest it names")
+
+
+def verify_consent(contract, manifests, terms):  # [12]
+    """Whose data is sold, and on whose terms: both are the provider's."""
+    provider = contract["provider"]["handle"]
+    require(manifests[contract["manifest_sha256"]]["dataset"].split("/")[0] == provider, "it sells what is not its provider's")
+    require(terms[contract["terms_sha256"]]["organisation"] == provider, "it is on terms that are not its provider's")
+
+
+def selected(selection, shard):  # [12]
+    """Whether a shard matches every list of a selection; ranges of languages as in RFC 4647, basic filtering."""
+    language = shard.get("language", "").lower()
+    ranges = [wanted.lower() for wanted in selection.get("languages", [])]
+    if ranges and not any(language == wanted or language.startswith(wanted + "-") for wanted in ranges):
+        return False
+    lists = (("domains", "domain"), ("licences", "licence"))
+    return all(shard.get(facet) in selection[name] for name, facet in lists if selection.get(name))
+
+
+def covered(part, statement):  # [12]
+    """The path and the digest of each shard of a manifest that belongs to a part; of every shard where there is none."""
+    shards = [(shard["name"], shard["digest"]["sha256"]) for shard in statement["subject"]]
+    if part is None:
+        return set(shards)
+    described = statement["predicate"]["shards"]
+    require([(shard["path"], shard["sha256"]) for shard in described] == shards, "a manifest describes other shards than its subjects")
+    return {(shard["path"], shard["sha256"]) for shard in described if selected(part["selection"], shard)}
+
+
+def licensed(digest, entitlement, contracts, changes, manifests):  # [12]
+    """What an entitlement licenses: the shards of each dataset and version. It grants what its contract agrees on."""
+    contract, part = contracts[entitlement["contract_sha256"]], entitlement.get("part")
+    for member in ("order", "dataset", "version", "manifest_sha256", "part"):
+        require(entitlement.get(member) == contract.get(member), f"{member} is not what the contract agrees on")
+    own = entitlement["manifest_sha256"]
+    if part is not None:
+        paths = sorted(path.encode() for path, _ in covered(part, manifests[own]))
+        summed = sha256(*(path + b"\n" for path in paths)).hex()
+        require((len(paths), summed) == (part["shards"], part["paths_sha256"]), "the part is not what its selection takes")
+    joined = [one["manifest_sha256"] for one in changes if one.get("scope") == "joined" and one["entitlement_sha256"] == digest]
+    found = {}
+    for manifest in (manifests[one] for one in (own, *joined)):
+        found.setdefault((manifest["predicate"]["dataset"], manifest["predicate"]["version"]), covered(part, manifest))
+    return found
 
 
 def verify_offer(contract, offers):  # [12]
@@ -140,7 +189,7 @@ def verify_manifest(digest, manifest, contracts, changes):  # [12]
     require(not contracts or named or (joined and sold), "nothing licenses a manifest")
 
 
-def verify_delivery(delivery, opened, digests):  # [10]
+def verify_delivery(delivery, opened, licences):  # [10]
     receipt, batch, index, size, path = members(delivery, ("receipt", "batch", "leaf_index", "tree_size", "path"))
     require(0 <= batch < len(opened) and opened[batch][0] == "receipt-batch", "it names no batch of receipts")
     commitment, receipt = opened[batch][2]["predicate"], unbase64(receipt)
@@ -148,12 +197,11 @@ def verify_delivery(delivery, opened, digests):  # [10]
     root = bytes.fromhex(commitment["root_sha256"])
     verify_inclusion(receipt, index, size, [bytes.fromhex(hash) for hash in path], root, "its place in the batch")
     document = read(receipt, "the receipt")
-    verify_references(document, digests)
-    manifests = [statement for kind, _, statement, *_ in opened if kind == "manifest"]
-    own = [one for one in manifests if one["predicate"]["version"] == document["version"]]
-    shards = [subject for one in own for subject in one["subject"]]
-    shard = {"name": document["path"], "digest": {"sha256": document["sha256"]}}
-    require(shard in shards, f"the manifest names no such shard as {document['path']}")
+    members(document, RECEIPT, ("affiliate", "seat"))
+    require(document["v"] == 1 and INSTANT.fullmatch(document["issued_at"]), "it is no receipt of this form")
+    require(document["entitlement"] in licences, f"it is for {document['entitlement']}, which the passport does not hold")
+    shards = licences[document["entitlement"]].get((document["dataset"], document["version"]), ())
+    require((document["path"], document["sha256"]) in shards, f"the licence covers no such shard as {document['path']}")
 
 
 def verify(text, log_vkey=None, exchange_key=None, *witnesses):
@@ -188,27 +236,32 @@ def verify_whole(text, log_vkey, exchange_key, witnesses):  # [12]
             places.add(index)
         except (Refused, ValueError, KeyError, TypeError) as error:
             raise Refused(f"statements/{number} ({document.get('kind')}): {error}") from error
-    digests = {}
-    for kind, digest, *_ in opened:
-        digests.setdefault(kind, set()).add(digest)
-    require("manifest" in digests, "there is no manifest")
-    offers = {digest: statement["predicate"] for kind, digest, statement, *_ in opened if kind == "offer"}
-    contracts, changes = ([one["predicate"] for kind, _, one, *_ in opened if kind == wanted] for wanted in ("contract", "entitlement-change"))
+    said, manifests = collections.defaultdict(dict), {}
+    for kind, digest, statement, *_ in opened:
+        said[kind][digest] = statement["predicate"]
+        manifests |= {digest: statement} if kind == "manifest" else {}
+    require(manifests, "there is no manifest")
+    contracts, changes = said["contract"], said["entitlement-change"].values()
     for kind, digest, statement, recorded_at, _ in opened:
         if kind == "manifest":
-            verify_manifest(digest, statement["predicate"], contracts, changes)
-        verify_references(statement["predicate"], digests)
-        verify_offer(statement["predicate"] if kind == "contract" else {}, offers)
+            verify_manifest(digest, statement["predicate"], contracts.values(), changes)
+        verify_references(statement["predicate"], said)
         for target in CHAIN.get(kind, []):
-            require(target in digests, f"the {kind} refers to a {target} that the passport does not hold")
-        key, said = owners.get(statement["subject"][0]["digest"]["sha256"], {}), statement["predicate"]  # [11]
+            require(said[target], f"the {kind} refers to a {target} that the passport does not hold")
+        if kind == "contract":
+            verify_consent(statement["predicate"], said["manifest"], said["terms"])
+            verify_offer(statement["predicate"], said["offer"])
+        key, stated = owners.get(statement["subject"][0]["digest"]["sha256"], {}), statement["predicate"]  # [11]
         if kind == "key-registration" and key:
             table = (key["organisation"], key["registered_at"])
-            require(table == (said["organisation"], recorded_at), "the key table contradicts the log")
-        for member in {"revoked_at", "compromised_at"} & said.keys() if kind == "key-revocation" and key else ():
-            require(key.get(member, "9") <= said[member], "the log ended a key earlier than the key table says")
+            require(table == (stated["organisation"], recorded_at), "the key table contradicts the log")
+        for member in {"revoked_at", "compromised_at"} & stated.keys() if kind == "key-revocation" and key else ():
+            require(key.get(member, "9") <= stated[member], "the log ended a key earlier than the key table says")
+    licences = {}
+    for digest, granted in said["entitlement"].items():
+        licences[granted["entitlement"]] = licensed(digest, granted, contracts, changes, manifests)
     for delivery in deliveries:
-        verify_delivery(delivery, opened, digests)
+        verify_delivery(delivery, opened, licences)
     unsigned = rfc8785.dumps({name: value for name, value in passport.items() if name != "signature"})
     envelope = {"payloadType": "application/vnd.corpex.passport.v1+json", "payload": base64.b64encode(unsigned).decode()}
     key, since, until = exchange[signer]

@@ -1,17 +1,14 @@
-//! How the documents of a passport hang together: each reference leads to a statement of the right kind, and each
-//! delivery receipt to its batch and to a shard of the manifest.
+//! How the documents of a passport hang together: each reference leads to a statement of the right kind, what they say of
+//! the same thing is the same, and a contract binds the provider whose data and whose terms it names.
 
 use serde_json::Value;
 
-use super::Delivery;
-use super::verify::{CheckedDelivery, Opened, failed};
+use super::verify::{Opened, failed};
 use crate::error::Result;
 use crate::provenance::statement::StatementKind;
-use crate::provenance::tree;
-use crate::signing::read_canonical_json;
 use crate::types::Digest;
 
-/// The members by which a predicate or a receipt refers to another statement: its `pae_sha256`.
+/// The members by which a predicate refers to another statement: its `pae_sha256`.
 const REFERENCES: &[(&str, StatementKind)] = &[
     ("manifest_sha256", StatementKind::Manifest),
     ("terms_sha256", StatementKind::Terms),
@@ -41,9 +38,82 @@ pub(super) fn chain(opened: &[Opened], unchecked: &mut Vec<String>) -> Result<Ve
             unchecked.push(format!("the passport holds no {kind}"));
         }
     }
-    opened.iter().try_for_each(|document| keeps_its_offer(document, opened))?;
-    opened.iter().try_for_each(|document| is_licensed(document, opened))?;
-    opened.iter().map(|document| refers_to(document, opened, unchecked)).collect()
+    let references = opened.iter().map(|document| refers_to(document, opened, unchecked)).collect::<Result<_>>()?;
+    for document in opened {
+        names_its_manifest(document, opened)?;
+        match document.kind {
+            StatementKind::Manifest => is_licensed(document, opened)?,
+            StatementKind::Contract => {
+                binds_its_provider(document, opened, unchecked)?;
+                keeps_its_offer(document, opened)?;
+            }
+            StatementKind::Entitlement => grants_its_contract(document, opened)?,
+            _ => {}
+        }
+    }
+    Ok(references)
+}
+
+/// The statement that a predicate names by one of the [`REFERENCES`].
+pub(super) fn named<'a>(predicate: &Value, member: &str, opened: &'a [Opened]) -> Option<&'a Opened> {
+    let digest: Digest = predicate.get(member)?.as_str()?.parse().ok()?;
+    let (_, kind) = REFERENCES.iter().find(|(reference, _)| *reference == member)?;
+    opened.iter().find(|other| other.kind == *kind && other.pae_sha256 == digest)
+}
+
+/// Whoever names a manifest by its digest, and its dataset or its version too, names one thing.
+fn names_its_manifest(document: &Opened, opened: &[Opened]) -> Result<()> {
+    let said = &document.statement.predicate;
+    let Some(manifest) = named(said, "manifest_sha256", opened) else { return Ok(()) };
+    let own = &manifest.statement.predicate;
+    let differs = |member: &&&str| said.get(**member).is_some_and(|said| own.get(**member) != Some(said));
+    match ["dataset", "version"].iter().find(differs) {
+        Some(member) => Err(failed(&document.name, "chain", format!("{member} is not that of the manifest it names"))),
+        None => Ok(()),
+    }
+}
+
+/// A contract binds the provider whose dataset it sells and whose terms it names: nobody else's, and both signed by that
+/// provider. That it offered the one on the other it says in an offer, or by signing the contract.
+fn binds_its_provider(contract: &Opened, opened: &[Opened], unchecked: &mut Vec<String>) -> Result<()> {
+    let said = &contract.statement.predicate;
+    let provider = said.pointer("/provider/handle").and_then(Value::as_str);
+    let of = |member: &str, whose: &str| {
+        let whose = named(said, member, opened)?.statement.predicate.get(whose)?;
+        whose.as_str()?.split('/').next()
+    };
+    for (what, whose) in
+        [("a manifest", of("manifest_sha256", "dataset")), ("terms", of("terms_sha256", "organisation"))]
+    {
+        if whose != provider {
+            let (whose, provider) = (whose.unwrap_or("nobody"), provider.unwrap_or("nobody"));
+            let why = format!("it names {what} of {whose}, and {provider} as its provider");
+            return Err(failed(&contract.name, "provider", why));
+        }
+    }
+    if said.get("negotiation").is_none() && named(said, "offer_sha256", opened).is_none() {
+        unchecked.push(format!(
+            "that {} offered this version on these terms is the exchange's word: {} rests on no offer that is in the passport",
+            provider.unwrap_or("nobody"),
+            contract.name
+        ));
+    }
+    Ok(())
+}
+
+/// What an entitlement repeats from its contract.
+const GRANTED: &[&str] = &["order", "dataset", "version", "manifest_sha256", "part"];
+
+/// An entitlement grants what its contract agrees on, no more and no less.
+fn grants_its_contract(entitlement: &Opened, opened: &[Opened]) -> Result<()> {
+    let said = &entitlement.statement.predicate;
+    let Some(contract) = named(said, "contract_sha256", opened) else { return Ok(()) };
+    match GRANTED.iter().find(|member| said.get(**member) != contract.statement.predicate.get(**member)) {
+        Some(member) => {
+            Err(failed(&entitlement.name, "licence", format!("{member} is not what the contract agrees on")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The members that a contract repeats from the offer that it rests on, and where they are in the contract.
@@ -60,10 +130,7 @@ const KEPT: &[(&str, &str)] = &[
 /// nothing else.
 fn keeps_its_offer(contract: &Opened, opened: &[Opened]) -> Result<()> {
     let said = &contract.statement.predicate;
-    let named = said.get("offer_sha256").and_then(Value::as_str).filter(|_| contract.kind == StatementKind::Contract);
-    let Some(offer) = opened.iter().find(|other| named == Some(other.pae_sha256.to_string().as_str())) else {
-        return Ok(());
-    };
+    let Some(offer) = named(said, "offer_sha256", opened) else { return Ok(()) };
     let refused = |what: &str| Err(failed(&contract.name, "offer", format!("{what} is not what the offer says")));
     let offered = &offer.statement.predicate;
     if let Some((_, member)) = KEPT.iter().find(|(its, own)| offered.pointer(its) != said.pointer(own)) {
@@ -83,7 +150,7 @@ fn keeps_its_offer(contract: &Opened, opened: &[Opened]) -> Result<()> {
 /// versions of that dataset.
 fn is_licensed(manifest: &Opened, opened: &[Opened]) -> Result<()> {
     let contracts = || opened.iter().filter(|other| other.kind == StatementKind::Contract);
-    if manifest.kind != StatementKind::Manifest || contracts().next().is_none() {
+    if contracts().next().is_none() {
         return Ok(());
     }
     let member = |of: &Opened, pointer: &str| of.statement.predicate.pointer(pointer).cloned();
@@ -109,7 +176,7 @@ fn is_licensed(manifest: &Opened, opened: &[Opened]) -> Result<()> {
 }
 
 fn refers_to(document: &Opened, opened: &[Opened], unchecked: &mut Vec<String>) -> Result<Vec<StatementKind>> {
-    let found = references(&document.statement.predicate, opened, &document.name)?;
+    let found = references(document, opened)?;
     for (_, target) in CHAIN.iter().filter(|(from, _)| *from == document.kind) {
         match found.iter().find(|(kind, _)| kind == target) {
             Some((_, true)) => {}
@@ -132,54 +199,17 @@ fn refers_to(document: &Opened, opened: &[Opened], unchecked: &mut Vec<String>) 
 
 /// The references of a document, and whether the passport holds any statement of that kind. Where it does, the
 /// digest must be of one of them.
-fn references(document: &Value, opened: &[Opened], name: &str) -> Result<Vec<(StatementKind, bool)>> {
+fn references(document: &Opened, opened: &[Opened]) -> Result<Vec<(StatementKind, bool)>> {
     let mut found = Vec::new();
     for (member, kind) in REFERENCES {
-        let Some(digest) = document.get(member) else { continue };
-        let mut candidates = opened.iter().filter(|other| other.kind == *kind).peekable();
-        let present = candidates.peek().is_some();
-        let same = |other: &Opened| digest.as_str() == Some(other.pae_sha256.to_string().as_str());
-        if present && !candidates.any(same) {
+        let said = &document.statement.predicate;
+        let Some(digest) = said.get(member) else { continue };
+        let present = opened.iter().any(|other| other.kind == *kind);
+        if present && named(said, member, opened).is_none() {
             let why = format!("{member} is {digest}, and the passport's {kind} has another digest");
-            return Err(failed(name, "chain", why));
+            return Err(failed(&document.name, "chain", why));
         }
         found.push((*kind, present));
     }
     Ok(found)
-}
-
-/// Checks a receipt against its batch, and against the manifest where it names a shard.
-pub(super) fn open_delivery(delivery: &Delivery, opened: &[Opened], name: &str) -> Result<CheckedDelivery> {
-    let refused = |check: &str, why: String| failed(name, check, why);
-    let batch = usize::try_from(delivery.batch).ok().and_then(|batch| opened.get(batch));
-    let batch = batch.filter(|batch| batch.kind == StatementKind::ReceiptBatch);
-    let batch =
-        batch.ok_or_else(|| refused("receipt", format!("statement {} is not a receipt batch", delivery.batch)))?;
-    let predicate = &batch.statement.predicate;
-    let root: Option<Digest> = predicate.get("root_sha256").and_then(Value::as_str).and_then(|root| root.parse().ok());
-    let root = root.ok_or_else(|| refused("receipt", "the batch names no root".into()))?;
-    if predicate.get("count").and_then(Value::as_u64) != Some(u64::from(delivery.tree_size)) {
-        return Err(refused("receipt", "the batch has another number of receipts".into()));
-    }
-    let (leaf, index, size) =
-        (tree::leaf_hash(&delivery.receipt.0), u64::from(delivery.leaf_index), u64::from(delivery.tree_size));
-    tree::verify_inclusion(leaf, index, size, &delivery.path, root)
-        .map_err(|error| refused("receipt", error.to_string()))?;
-
-    let receipt = read_canonical_json(&delivery.receipt.0);
-    let receipt = receipt.map_err(|why| refused("receipt", format!("the receipt {why}")))?;
-    references(&receipt, opened, name)?;
-    let text = |member: &str| receipt.get(member).and_then(Value::as_str);
-    if let (Some(path), Some(sha256)) = (text("path"), text("sha256")) {
-        let version = receipt.get("version");
-        let is_meant = |manifest: &&Opened| {
-            let own = manifest.statement.predicate.get("version");
-            manifest.kind == StatementKind::Manifest && (version.is_none() || own == version)
-        };
-        let shards = opened.iter().filter(is_meant).flat_map(|manifest| &manifest.statement.subject);
-        if !shards.into_iter().any(|shard| shard.name == path && shard.digest.sha256.to_string() == sha256) {
-            return Err(refused("chain", format!("the manifest names no shard {path:?} with the digest {sha256}")));
-        }
-    }
-    Ok(CheckedDelivery { receipt_sha256: Digest::of(&delivery.receipt.0), batch_sha256: batch.pae_sha256 })
 }

@@ -6,7 +6,8 @@ use super::*;
 fn purchase(offer: &Value, by: &str, change: impl Fn(&mut Value)) -> Story {
     let mut story = Story::new();
     let (provider, lab) = (story.provider.clone(), story.lab.clone());
-    let manifest = story.record(StatementKind::Manifest, Some(provider.clone()), json!({"dataset": "provider/poems"}));
+    let manifest = json!({"dataset": "provider/poems", "version": 1});
+    let manifest = story.record(StatementKind::Manifest, Some(provider.clone()), manifest);
     let terms = story.record(StatementKind::Terms, Some(provider.clone()), json!({"organisation": "provider"}));
     story.record(StatementKind::Assessment, None, json!({"manifest_sha256": manifest}));
     let mut said = json!({
@@ -21,7 +22,9 @@ fn purchase(offer: &Value, by: &str, change: impl Fn(&mut Value)) -> Story {
     });
     change(&mut contract);
     let contract = story.record(StatementKind::Contract, Some(lab), contract);
-    story.record(StatementKind::Entitlement, None, json!({"contract_sha256": contract}));
+    let entitlement =
+        json!({"entitlement": id("entitlement"), "contract_sha256": contract, "manifest_sha256": manifest});
+    story.record(StatementKind::Entitlement, None, entitlement);
     story.record_batch();
     story
 }

@@ -73,7 +73,6 @@ fn purchase() -> Story {
         subject,
         json!({ "organisation": "poetry-house", "document": document }),
     );
-    let id = |kind: &str| format!("{kind}_01jcm9qf80e5wvpd4d6d9k1m2n");
     let assessment = json!({
         "assessment": id("assessment"), "dataset": dataset, "version": version, "manifest_sha256": manifest,
         "checklist": [{ "key": "lawful_source", "finding": "compliant", "evidence": [] }], "decision": "passed",

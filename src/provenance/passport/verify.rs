@@ -6,8 +6,9 @@ use std::fmt::Display;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::chain::{chain, open_delivery};
+use super::chain::chain;
 use super::exchange::{self, ExchangeKeys};
+use super::licence::{Licensed, licensed, open_delivery};
 use super::{Passport, PassportKey, PassportStatement, Standing, keys, standing};
 use crate::error::{Error, Kind, Result};
 use crate::provenance::note::{Checkpoint, VerifierKey};
@@ -43,8 +44,8 @@ pub struct Report {
     /// The last change of the licence; absent where it is as it was granted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standing: Option<Standing>,
-    /// The shards that the manifests name: what files can be compared with.
-    pub shards: Vec<ResourceDescriptor>,
+    /// The shards that the licences cover: what files can be compared with.
+    pub shards: Vec<LicensedShard>,
     /// What this passport does not prove, in a sentence each.
     pub unchecked: Vec<String>,
 }
@@ -83,6 +84,19 @@ pub struct CheckedStatement {
     pub refers_to: Vec<StatementKind>,
     /// Which checks passed.
     pub checks: Vec<&'static str>,
+    /// What it says, by the schema of its kind.
+    #[serde(skip)]
+    pub predicate: Value,
+}
+
+/// A shard that a licence covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LicensedShard {
+    /// Its path and its digest.
+    #[serde(flatten)]
+    pub shard: ResourceDescriptor,
+    /// The manifest that names it.
+    pub manifest_sha256: Digest,
 }
 
 /// A verified delivery.
@@ -114,13 +128,13 @@ pub(super) fn verify_with(passport: &[u8], trust: &Trust, validate: &Validate) -
     let mut unchecked = verifier.assumptions(trust);
     keys::registrations(&passport.keys, &opened, &mut unchecked)?;
     let references = chain(&opened, &mut unchecked)?;
+    let licensed = licensed(&opened)?;
     let mut deliveries = Vec::new();
     for (number, delivery) in passport.deliveries.iter().enumerate() {
-        deliveries.push(open_delivery(delivery, &opened, &format!("deliveries/{number}"))?);
+        deliveries.push(open_delivery(delivery, &opened, &licensed, validate, &format!("deliveries/{number}"))?);
     }
     verifier.whole(&opened)?;
-    let shards = opened.iter().filter(|o| o.kind == StatementKind::Manifest).flat_map(|o| o.statement.subject.clone());
-    let shards = shards.collect();
+    let shards = licensed.iter().flat_map(Licensed::shards).collect();
     let standing = standing::last_change(&opened);
     let statements = opened.into_iter().zip(references).map(|(opened, refers_to)| opened.checked(refers_to)).collect();
     let exchange_key_id = passport.exchange_key.key_id();
@@ -158,6 +172,7 @@ impl Opened {
             witnessed_by: self.witnessed_by,
             refers_to,
             checks: self.checks,
+            predicate: self.statement.predicate,
         }
     }
 }
