@@ -45,7 +45,7 @@ use crate::schemas;
 use crate::signing::{Envelope, PublicKey, SecretKey};
 use crate::types::{Digest, EntryId, Instant, Json, PageQuery, StatementId, kind};
 
-/// The most statements about one subject that are listed.
+/// The most statements about one subject that are listed, or of one kind that are read at a time.
 const MAX_ABOUT: i64 = 1000;
 
 /// A statement that was just stored and queued for the log.
@@ -202,6 +202,23 @@ pub fn page_about(c: &mut Conn, subject: impl Display, page: &PageQuery) -> Resu
     let (after, limit) = (page.after_id::<kind::Statement>()?, page.limit()?.saturating_add(1));
     let rows = queries::list_statements(c, &subject.to_string(), after, limit)?;
     Ok(rows.into_iter().map(StoredStatement::from).collect())
+}
+
+/// Looks at every statement of a kind, oldest first.
+pub fn each_of_kind(
+    c: &mut Conn,
+    kind: StatementKind,
+    mut look: impl FnMut(&mut Conn, StoredStatement) -> Result<()>,
+) -> Result<()> {
+    let mut after = String::new();
+    loop {
+        let rows = queries::list_statements_of_kind(c, kind, &after, MAX_ABOUT)?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = last.id.to_string();
+        for row in rows {
+            look(c, row.into())?;
+        }
+    }
 }
 
 /// Whether a kind of statement can be signed in this way at all: a fault of the exchange if not.

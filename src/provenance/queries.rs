@@ -87,6 +87,21 @@ pub(super) fn list_statements(c: &mut Conn, subject: &str, after: &str, limit: i
         .load(c)
 }
 
+pub(super) fn list_statements_of_kind(
+    c: &mut Conn,
+    kind: StatementKind,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<StatementRow>> {
+    statements::table
+        .filter(statements::kind.eq(kind))
+        .filter(statements::id.gt(after.to_string().into_sql::<Text>()))
+        .order(statements::id)
+        .limit(limit)
+        .select(StatementRow::as_select())
+        .load(c)
+}
+
 pub(super) fn list_exchange_keys(c: &mut Conn, limit: i64) -> QueryResult<Vec<ExchangeKey>> {
     exchange_keys::table.limit(limit).select(ExchangeKey::as_select()).load(c)
 }

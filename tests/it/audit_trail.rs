@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use corpex::db::Conn;
 use corpex::error::Kind;
 use corpex::identity::{Caller, PlatformRole, Scope, audit_trail, close_days, record_read};
 use diesel::connection::SimpleConnection as _;
@@ -162,12 +163,29 @@ async fn a_day_of_the_audit_trail_is_closed_and_nothing_can_be_taken_from_it_uns
     let refused = unseen.clone();
     let refused = db.write(move |c| Ok(c.batch_execute(&refused)?)).await.unwrap_err();
     assert!(format!("{refused:?}").contains("append-only"), "{refused:?}");
-    let by_its_owner = match db.read(|c| Ok(matches!(c, corpex::db::Conn::Sqlite(_)))).await.unwrap() {
-        true => format!("DROP TRIGGER audit_records_refuse_DELETE; {unseen}"),
-        false => format!("ALTER TABLE audit_records DISABLE TRIGGER USER; {unseen}"),
-    };
-    db.write(move |c| Ok(c.batch_execute(&by_its_owner)?)).await.unwrap();
+    by_its_owner(&app, "audit_records", &unseen).await;
     let found = db.read(audit_trail).await.unwrap().join("\n");
     assert!(found.contains(&format!("the audit trail of {today} has {} records", read.len() - 1)), "{found}");
+
+    // Nor is it hidden by taking the day away, or by closing it once more.
+    by_its_owner(&app, "audit_days", "DELETE FROM audit_days").await;
+    let found = db.read(audit_trail).await.unwrap();
+    assert_eq!(found, [format!("the log says that the audit trail of {today} was closed, and it is not")]);
+    close_days(app.app()).await.unwrap();
+    let found = db.read(audit_trail).await.unwrap();
+    assert_eq!(found, [format!("2 statements in the log say what the audit trail of {today} was")]);
     app.abandon().await;
+}
+
+/// Changes what refuses to be changed, as the owner of the database can.
+async fn by_its_owner(app: &TestApp, table: &str, change: &str) {
+    let (sqlite, postgres) = (
+        format!("DROP TRIGGER {table}_refuse_DELETE; {change}"),
+        format!("ALTER TABLE {table} DISABLE TRIGGER USER; {change}"),
+    );
+    let change = move |c: &mut Conn| match c {
+        Conn::Sqlite(c) => c.batch_execute(&sqlite),
+        Conn::Pg(c) => c.batch_execute(&postgres),
+    };
+    app.app().db.write(move |c| Ok(change(c)?)).await.unwrap();
 }

@@ -5,6 +5,8 @@
 //!
 //! Invariant: no record counts to a day that is closed. Both sides of that are decided in serialisable transactions.
 
+use std::collections::BTreeMap;
+
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,7 +17,7 @@ use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Error, Result};
 
-use crate::provenance::{self, ResourceDescriptor, StatementKind, StoredStatement};
+use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::signing::canonical_json;
 use crate::types::{Digest, Hasher, Instant};
 
@@ -128,15 +130,17 @@ fn sum_up(c: &mut Conn, day: String, previous: Option<Digest>) -> Result<AuditDa
     Ok(AuditDay { day, records, sha256: hasher.finish(), closed_at: Instant::from_unix_micros(0) })
 }
 
-/// Everything in which the audit trail differs from what its days and the log's statements say of it. Callers authorise.
+/// Everything in which the audit trail differs from what its days and the log's statements say of it: each day has one statement,
+/// and each statement its day. Callers authorise.
 ///
 /// # Errors
 /// Those of the database.
 pub fn audit_trail(c: &mut Conn) -> Result<Vec<String>> {
     let (mut found, mut previous, mut after) = (Vec::new(), None, String::new());
+    let mut said = said(c)?;
     loop {
         let page = queries::list_audit_days(c, &after, PAGE)?;
-        let Some(last) = page.last() else { return Ok(found) };
+        let Some(last) = page.last() else { break };
         after = last.day.clone();
         for day in page {
             let sum = sum_up(c, day.day.clone(), previous)?;
@@ -146,19 +150,33 @@ pub fn audit_trail(c: &mut Conn) -> Result<Vec<String>> {
                     day.day, sum.records, sum.sha256, day.records, day.sha256
                 ));
             }
-            let said = provenance::statements_about(c, subject_id(&day.day))?;
-            if !said.iter().any(|statement| names(statement, day.sha256)) {
+            let said = said.remove(&day.day).unwrap_or_default();
+            if !said.contains(&day.sha256.to_string()) {
                 found.push(format!(
                     "no statement in the log says that the audit trail of {} was {}",
                     day.day, day.sha256
                 ));
             }
+            if said.len() > 1 {
+                let times = said.len();
+                found.push(format!("{times} statements in the log say what the audit trail of {} was", day.day));
+            }
             previous = Some(day.sha256);
         }
     }
+    found
+        .extend(said.keys().map(|day| format!("the log says that the audit trail of {day} was closed, and it is not")));
+    Ok(found)
 }
 
-fn names(statement: &StoredStatement, sha256: Digest) -> bool {
-    let said: Option<Value> = serde_json::from_slice(&statement.envelope.payload.0).ok();
-    said.is_some_and(|said| said.pointer("/predicate/sha256") == Some(&json!(sha256)))
+/// The digests that the log's statements name for each day.
+fn said(c: &mut Conn) -> Result<BTreeMap<String, Vec<String>>> {
+    let mut said: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    provenance::each_of_kind(c, StatementKind::AuditTrail, |_, stored| {
+        let statement: Value = serde_json::from_slice(&stored.envelope.payload.0).unwrap_or_default();
+        let text = |member: &str| statement.pointer(member).and_then(Value::as_str).unwrap_or_default().to_string();
+        said.entry(text("/predicate/day")).or_default().push(text("/predicate/sha256"));
+        Ok(())
+    })?;
+    Ok(said)
 }
