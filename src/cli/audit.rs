@@ -11,11 +11,13 @@ use crate::app::App;
 use crate::catalog::StoredObject;
 use crate::catalog::stored::{self, objects};
 use crate::config::Config;
+use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
+use crate::provenance::passport::PassportKey;
 use crate::provenance::{self, publication};
 use crate::store::StorageKey;
-use crate::types::{EntryId, Hasher, Instant, ObjectId};
-use crate::{compliance, jobs};
+use crate::types::{Digest, EntryId, Hasher, Instant, ObjectId};
+use crate::{compliance, identity, jobs};
 
 /// Objects read at a time.
 const PAGE: i64 = 200;
@@ -25,8 +27,9 @@ const SKEW: Duration = Duration::from_secs(24 * 3600);
 /// Looks directly at the database and the object store; the server may be running.
 ///
 /// Recomputes every balance from the postings, every state from its history, licences from trades, the log's root from its
-/// entries and the entries from the statements; compares the log with what the object store remembers of it; reads every stored
-/// object back; and looks for jobs that were set aside and for objects that nothing refers to.
+/// entries, the entries from the statements and signing keys from the statements about them; verifies every signature; compares
+/// the log with what the object store remembers of it; reads every stored object back; and looks for jobs that were set aside and
+/// for objects that nothing refers to.
 #[derive(Debug, Args)]
 pub(super) struct Audit {
     #[command(flatten)]
@@ -81,11 +84,14 @@ async fn log_was_set_back(app: &App) -> Result<Option<String>> {
     }
 }
 
-/// Compares statements with their log entries; gives how many.
+/// Compares statements with their log entries, and verifies their signatures; gives how many.
 async fn statements(app: &App, out: &Out, since: Option<Instant>, findings: &mut Vec<String>) -> Result<usize> {
     let progress = out.count("statements", app.db.read(provenance::audit::extent).await?);
     let (mut after, mut count) = (since.map(EntryId::first_at), 0);
-    while let Some(compared) = app.db.read(move |c| provenance::audit::statements(c, after)).await? {
+    loop {
+        let keys = app.keys.clone();
+        let compare = move |c: &mut _| provenance::audit::statements(c, &keys, &find_key, after);
+        let Some(compared) = app.db.read(compare).await? else { break };
         after = Some(compared.last);
         count += compared.statements;
         findings.extend(compared.found);
@@ -93,6 +99,19 @@ async fn statements(app: &App, out: &Out, since: Option<Instant>, findings: &mut
     }
     progress.finish();
     Ok(count)
+}
+
+/// An organisation's key, whatever its state.
+fn find_key(c: &mut Conn, key_id: Digest) -> Result<Option<PassportKey>> {
+    let Some(key) = identity::signing_key(c, key_id)? else { return Ok(None) };
+    Ok(Some(PassportKey {
+        organisation: identity::organisation(c, key.organisation_id)?.handle,
+        key_id: key.key_id,
+        public_key: key.public_key,
+        registered_at: key.registered_at,
+        revoked_at: key.revoked_at,
+        compromised_at: key.compromised_at,
+    }))
 }
 
 /// Reads objects back and compares them with their records; gives how many.

@@ -31,8 +31,8 @@ mod users;
 
 pub use affiliations::{affiliate_among, affiliation, vouching_for};
 pub use audit::{
-    AuditDay, AuditOutcome, AuditRecord, Denials, audit_days, audit_records, audit_trail, close_days, keep_denials,
-    record_read,
+    AuditDay, AuditOutcome, AuditRecord, Denials, audit_days, audit_keys, audit_records, audit_trail, close_days,
+    keep_denials, record_read,
 };
 pub use caller::{Caller, CallerCache, Membership, memberships_of};
 pub use members::{Member, members, put_member, remove_member};

@@ -177,6 +177,16 @@ pub(super) fn list_keys(c: &mut Conn, id: OrganisationId, after: &str, limit: i6
         .load(c)
 }
 
+/// Everybody's.
+pub(super) fn list_all_keys(c: &mut Conn, after: &str, limit: i64) -> QueryResult<Vec<SigningKey>> {
+    signing_keys::table
+        .filter(signing_keys::id.gt(after.into_sql::<diesel::sql_types::Text>()))
+        .order(signing_keys::id)
+        .limit(limit)
+        .select(SigningKey::as_select())
+        .load(c)
+}
+
 /// The keys of an organisation that others may have held.
 pub(super) fn list_compromised_keys(c: &mut Conn, id: OrganisationId, limit: i64) -> QueryResult<Vec<SigningKey>> {
     signing_keys::table

@@ -1,14 +1,22 @@
-//! Recomputing the log from its entries, and its entries from the statements.
+//! Recomputing the log from its entries, and its entries from the statements, whose signatures are verified again.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
 
 use super::exchange_keys;
 use super::note::Checkpoint;
+use super::passport::PassportKey;
+use super::passport::signers::{self, Holder};
 use super::proofs::{counted, stored};
+use super::queries::{self, StatementRow};
+use super::statement::{Leaf, verify_receipt};
 use super::tree::{self, Frontier};
-use super::{queries, statement::Leaf};
 use crate::db::Conn;
 use crate::error::Result;
-use crate::keys::ExchangeKeys;
-use crate::types::EntryId;
+use crate::keys::{ExchangeKeys, KeyRole};
+use crate::signing::{IN_TOTO_PAYLOAD_TYPE, PublicKey};
+use crate::types::{Digest, EntryId};
 
 /// Entries and statements read at a time.
 const PAGE: i64 = 1000;
@@ -21,6 +29,10 @@ const PAGE: i64 = 1000;
 pub fn audit(c: &mut Conn, keys: &ExchangeKeys, origin: &str) -> Result<Vec<String>> {
     let mut found = Vec::new();
     root(c, keys, origin, &mut found)?;
+    let (entries, statements) = (queries::count_entries(c)?, queries::count_statements(c)?);
+    if entries != statements {
+        found.push(format!("the log has {entries} entries for {statements} statements: some are lost"));
+    }
     publication(c, keys, origin, &mut found)?;
     found.extend(exchange_keys::audit(c)?);
     Ok(found)
@@ -86,18 +98,26 @@ pub struct Compared {
     pub found: Vec<String>,
 }
 
-/// Compares the next thousand statements with the log entries that they must have, those after `after`; nothing when there are no
-/// more.
+/// Finds an organisation's key by its key id.
+pub type FindKey = dyn Fn(&mut Conn, Digest) -> Result<Option<PassportKey>>;
+
+/// Compares the next thousand statements with the log entries that they must have, those after `after`, and verifies every signature
+/// on them; nothing when there are no more.
 ///
 /// # Errors
 /// Those of the database.
-pub fn statements(c: &mut Conn, after: Option<EntryId>) -> Result<Option<Compared>> {
+pub fn statements(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    find_key: &FindKey,
+    after: Option<EntryId>,
+) -> Result<Option<Compared>> {
     let page = queries::list_statements_with_leaves(c, after, PAGE)?;
     let Some(last) = page.last().map(|(statement, _)| statement.entry_id) else { return Ok(None) };
+    let known = Known::of(c, keys, find_key, &page)?;
     let mut found = Vec::new();
-    let statements = page.len();
-    for (statement, leaf) in page {
-        let logged: Result<Leaf, _> = serde_json::from_str(&leaf);
+    for (statement, leaf) in &page {
+        let logged: Result<Leaf, _> = serde_json::from_str(leaf);
         let expected = logged.map(|logged| {
             Leaf::new(
                 statement.kind,
@@ -108,11 +128,63 @@ pub fn statements(c: &mut Conn, after: Option<EntryId>) -> Result<Option<Compare
             )
             .and_then(|leaf| leaf.to_json())
         });
-        if !matches!(expected, Ok(Ok(expected)) if expected == leaf) {
+        if !matches!(expected, Ok(Ok(expected)) if expected == *leaf) {
             found.push(format!("statement {} is not what its log entry {} says", statement.id, statement.entry_id));
         }
+        if let Err(why) = known.verify(statement) {
+            found.push(format!("the {} statement {}: {why}", statement.kind, statement.id));
+        }
     }
-    Ok(Some(Compared { statements, last, found }))
+    Ok(Some(Compared { statements: page.len(), last, found }))
+}
+
+/// Takes what follows its schema, as whatever was admitted did.
+fn admitted(_: &str, _: &Value) -> Result<()> {
+    Ok(())
+}
+
+/// The keys that may have signed some statements.
+struct Known {
+    exchange: HashMap<Digest, PublicKey>,
+    organisations: HashMap<Digest, PassportKey>,
+}
+
+impl Known {
+    fn of(c: &mut Conn, keys: &ExchangeKeys, find_key: &FindKey, page: &[(StatementRow, String)]) -> Result<Self> {
+        let on_record = exchange_keys::exchange_keys(c)?.into_iter().filter(|key| key.role == KeyRole::Statement);
+        let own = on_record.map(|key| key.public_key).chain([keys.statement.public()]).map(|key| (key.key_id(), key));
+        let mut known = Self { exchange: own.collect(), organisations: HashMap::new() };
+        for signature in page.iter().flat_map(|(statement, _)| &statement.envelope.0.signatures) {
+            let key_id = signature.keyid;
+            if !known.exchange.contains_key(&key_id)
+                && !known.organisations.contains_key(&key_id)
+                && let Some(key) = find_key(c, key_id)?
+            {
+                known.organisations.insert(key_id, key);
+            }
+        }
+        Ok(known)
+    }
+
+    /// Checks the signatures on a statement and on its receipt, and who made them.
+    fn verify(&self, row: &StatementRow) -> Result<(), String> {
+        let own = |key_id: Digest| self.exchange.get(&key_id).copied();
+        let holder = |key_id: Digest| {
+            own(key_id).map(Holder::Exchange).or(self.organisations.get(&key_id).map(Holder::Organisation))
+        };
+        let envelope = &row.envelope.0;
+        let signed = signers::signed(row.kind, envelope, &admitted, &holder)?;
+        let Some(receipt) = signed.receipt(row.receipt.as_ref().map(|receipt| &receipt.0))? else { return Ok(()) };
+        let mut first = None;
+        for signature in &receipt.signatures {
+            let key = own(signature.keyid).ok_or("somebody else than the exchange signed its receipt")?;
+            receipt.verify(key, IN_TOTO_PAYLOAD_TYPE).map_err(|error| error.to_string())?;
+            first = first.or(Some(key));
+        }
+        let first = first.ok_or("nobody signed its receipt")?;
+        verify_receipt(receipt, &signed.statement, row.kind, envelope, first).map_err(|error| error.to_string())?;
+        Ok(())
+    }
 }
 
 /// Compares the log with the last checkpoint that left the exchange, as the object store remembers it.

@@ -378,6 +378,53 @@ async fn the_entry_of_a_contract_does_not_name_the_trading_party() {
     assert_eq!(stored.receipt, None);
 }
 
+#[tokio::test]
+async fn an_audit_finds_a_signature_that_was_taken_from_a_contract_or_is_anothers() {
+    let log = Log::new().await;
+    let (buyer, stranger, keys) = (SecretKey::generate(), SecretKey::generate(), log.keys.clone());
+    let kind = StatementKind::Contract;
+    let envelope = signed(kind, &buyer);
+    let entry = countersigned(&[&keys.statement], kind, envelope, &[buyer.public()], &lenient).unwrap();
+    let (stored, _) = log.record(entry).await;
+    let holder = passport::PassportKey {
+        organisation: "lab".to_string(),
+        key_id: buyer.public().key_id(),
+        public_key: buyer.public(),
+        registered_at: log.clock.now(),
+        revoked_at: None,
+        compromised_at: None,
+    };
+    let audit = async || {
+        let (keys, holder) = (keys.clone(), holder.clone());
+        let audit = move |c: &mut Conn| {
+            let holder = holder.clone();
+            let find = move |_: &mut Conn, key_id: Digest| -> Result<Option<passport::PassportKey>> {
+                Ok(Some(holder.clone()).filter(|holder| holder.key_id == key_id))
+            };
+            audit::statements(c, &keys, &find, None)
+        };
+        log.db.read(audit).await.unwrap().unwrap().found.join("; ")
+    };
+    assert_eq!(audit().await, "");
+    let set = async |envelope: &Envelope| {
+        let update = format!("UPDATE statements SET envelope = '{}'", serde_json::to_string(envelope).unwrap());
+        log.sql(&update, &update).await;
+    };
+    log.sql("DROP TRIGGER statements_refuse_UPDATE", "ALTER TABLE statements DISABLE TRIGGER USER").await;
+    let mut alone = stored.envelope.clone();
+    alone.signatures.remove(0);
+    set(&alone).await;
+    assert!(audit().await.ends_with("one of the two sides did not sign"), "{}", audit().await);
+    let mut forged = stored.envelope.clone();
+    forged.signatures[0].sig = signed(kind, &stranger).signatures[0].sig.clone();
+    set(&forged).await;
+    assert!(audit().await.contains("was not made by key"), "{}", audit().await);
+    let mut another = alone;
+    stranger.add_signature(&mut another);
+    set(&another).await;
+    assert!(audit().await.contains("there is no key"), "{}", audit().await);
+}
+
 #[test]
 fn a_contract_that_both_sides_sign_takes_the_signature_of_each_and_of_nobody_else() {
     let (seller, buyer, keys) = (SecretKey::generate(), SecretKey::generate(), ExchangeKeys::generate());

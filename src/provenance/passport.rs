@@ -12,6 +12,7 @@ mod exchange;
 mod keys;
 mod licence;
 pub mod part;
+pub(super) mod signers;
 mod standing;
 mod verify;
 

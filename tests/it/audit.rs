@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use corpex::cli::client::Client;
-use corpex::compliance;
+use corpex::db::Conn;
+use corpex::{compliance, provenance};
 use diesel::connection::SimpleConnection as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::TestApp;
 use crate::support::process::{Exchange, organisation};
@@ -36,6 +37,45 @@ async fn states_without_their_history_and_licences_without_their_trade_are_found
     ] {
         assert!(found.contains(&finding), "{finding} is not among {found}");
     }
+    app.abandon().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_brought_back_to_life_is_found_whatever_is_taken_away_with_it() {
+    let app = TestApp::start().await;
+    let provider = app.provider().await;
+    let keys = provider.get("/v1/organisations/poetry-house/keys").await.unwrap();
+    let (id, key_id) = (keys["items"][0]["id"].as_str().unwrap(), keys["items"][0]["key_id"].as_str().unwrap());
+    provider.post(format!("/v1/organisations/poetry-house/keys/{id}/revocation"), &json!({})).await.unwrap();
+    app.sequenced().await;
+    let db = app.app().db.clone();
+    assert_eq!(db.read(compliance::audit).await.unwrap(), Vec::<String>::new());
+
+    let alive_again = format!("UPDATE signing_keys SET revoked_at = NULL WHERE id = '{id}'");
+    db.write(move |c| Ok(c.batch_execute(&alive_again)?)).await.unwrap();
+    let found = db.read(compliance::audit).await.unwrap().join("\n");
+    assert!(
+        found.contains(&format!("the signing key {key_id} of poetry-house is not what the log says of it")),
+        "{found}"
+    );
+
+    let log = async || {
+        let (keys, origin) = (app.app().keys.clone(), app.app().config.log_origin.clone());
+        db.read(move |c| provenance::audit::audit(c, &keys, &origin)).await.unwrap().join("\n")
+    };
+    assert_eq!(log().await, "");
+    let unsaid = "DELETE FROM statements WHERE kind = 'key-revocation'";
+    let (sqlite, postgres) = (
+        format!("DROP TRIGGER statements_refuse_DELETE; {unsaid}"),
+        format!("ALTER TABLE statements DISABLE TRIGGER USER; {unsaid}"),
+    );
+    let unsay = move |c: &mut Conn| match c {
+        Conn::Sqlite(c) => c.batch_execute(&sqlite),
+        Conn::Pg(c) => c.batch_execute(&postgres),
+    };
+    db.write(move |c| Ok(unsay(c)?)).await.unwrap();
+    let found = log().await;
+    assert!(found.starts_with("the log has ") && found.ends_with(" statements: some are lost"), "{found}");
     app.abandon().await;
 }
 

@@ -11,12 +11,14 @@
 
 mod days;
 mod denials;
+mod keys;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use days::{AuditDay, audit_trail, close_days};
 pub use denials::{Denials, keep_denials};
+pub use keys::audit_keys;
 
 use super::{Caller, queries};
 use crate::db::Conn;

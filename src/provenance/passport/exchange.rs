@@ -3,8 +3,8 @@
 //! Where a key took over from another, both signed an `exchange-key` statement; the passport carries them all. Whoever
 //! trusts one of the keys, an old one or a new one, reaches the others over these.
 
+use super::Passport;
 use super::verify::failed;
-use super::{Passport, PassportStatement};
 use crate::error::{Error, Kind, Result};
 use crate::keys::KeyRole;
 use crate::provenance::exchange_keys::{KeyEvent, Succession};
@@ -141,21 +141,16 @@ impl ExchangeKeys {
     }
 }
 
-/// Reads a statement in which one key of the exchange takes over from another: both signed it, and nobody else.
-pub(super) fn succession(
-    document: &PassportStatement,
-    name: &str,
-    validate: &Validate,
-) -> Result<(Statement, Succession)> {
-    let refused = |why: String| failed(name, "signature", why);
+/// Reads a statement in which one key of the exchange takes over from another: both signed it, and nobody else. Says why not.
+pub(super) fn succession(envelope: &Envelope, validate: &Validate) -> Result<(Statement, Succession), String> {
     // The keys stand in the very document that they sign: they are read first, and believed once both signatures hold.
-    let says = Succession::read(&document.envelope).map_err(|error| refused(error.to_string()))?;
-    expect_signatures(&document.envelope, 2).map_err(|error| refused(error.to_string()))?;
-    let read = |key| parse_with(&document.envelope, key, StatementKind::ExchangeKey, validate);
-    read(says.replaces).map_err(|error| refused(error.to_string()))?;
-    let statement = read(says.public_key).map_err(|error| refused(error.to_string()))?;
+    let says = Succession::read(envelope).map_err(|error| error.to_string())?;
+    expect_signatures(envelope, 2).map_err(|error| error.to_string())?;
+    let read = |key| parse_with(envelope, key, StatementKind::ExchangeKey, validate).map_err(|error| error.to_string());
+    read(says.replaces)?;
+    let statement = read(says.public_key)?;
     if says.public_key == says.replaces || statement.subject != says.subjects() {
-        return Err(refused("its subjects are not the two keys that it names".to_string()));
+        return Err("its subjects are not the two keys that it names".to_string());
     }
     Ok((statement, says))
 }
@@ -167,7 +162,7 @@ fn links(passport: &Passport, validate: &Validate) -> Result<Vec<Link>> {
             continue;
         }
         let name = format!("statements/{number} ({})", document.kind);
-        let (_, says) = succession(document, &name, validate)?;
+        let (_, says) = succession(&document.envelope, validate).map_err(|why| failed(&name, "signature", why))?;
         let leaf: Leaf = serde_json::from_slice(&document.leaf.0).map_err(|error| failed(&name, "log entry", error))?;
         links.push(Link { name, says, recorded_at: leaf.recorded_at });
         if links.len() > MAX_LINKS {

@@ -311,7 +311,7 @@ fn each_field_of_an_envelope() {
         ("a byte less of the signature", |e| e.signatures[0].sig.0.truncate(63), "format: "),
         ("no signature", |e| e.signatures.clear(), "format: "),
         ("the signature twice", |e| e.signatures.push(e.signatures[0].clone()), "signs twice"),
-        ("a key that is not there", |e| e.signatures[0].keyid = Digest::of("x"), "signature: the passport holds no key"),
+        ("a key that is not there", |e| e.signatures[0].keyid = Digest::of("x"), "signature: there is no key"),
         (
             "another key that is there",
             |e| e.signatures[0].keyid = Story::new().lab.public().key_id(),

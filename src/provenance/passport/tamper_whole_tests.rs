@@ -81,7 +81,7 @@ fn each_field_of_a_key() {
         ("registered later", |p| p.keys[0].registered_at = at(11), "key validity: "),
         ("revoked before", |p| p.keys[0].revoked_at = Some(at(10)), "was revoked at"),
         ("compromised before", |p| p.keys[0].compromised_at = Some(at(10)), "was compromised at"),
-        ("not there", |p| drop(p.keys.remove(1)), "statements/3 (contract): signature: the passport holds no key"),
+        ("not there", |p| drop(p.keys.remove(1)), "statements/3 (contract): signature: there is no key"),
     ];
     let mut story = Story::bought();
     // A contract that names its buyer, as real ones do.

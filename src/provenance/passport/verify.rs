@@ -9,16 +9,15 @@ use serde_json::Value;
 use super::chain::chain;
 use super::exchange::{self, ExchangeKeys};
 use super::licence::{Licensed, licensed, open_delivery};
+use super::signers::{self, Holder, Signed};
 use super::{Passport, PassportKey, PassportStatement, Standing, keys, standing};
 use crate::error::{Error, Kind, Result};
 use crate::provenance::note::{Checkpoint, VerifierKey};
 use crate::provenance::policy::{Policy, Witnessed};
 use crate::provenance::proof::TlogProof;
-use crate::provenance::statement::{
-    Leaf, ResourceDescriptor, Signers, Statement, StatementKind, Validate, parse_with, verify_receipt,
-};
+use crate::provenance::statement::{Leaf, ResourceDescriptor, Statement, StatementKind, Validate, verify_receipt};
 use crate::schemas;
-use crate::signing::{Envelope, PublicKey};
+use crate::signing::PublicKey;
 use crate::types::{Digest, Instant};
 
 /// Whom the verifier trusts. What is absent is taken from the passport itself, and the report says so.
@@ -177,19 +176,6 @@ impl Opened {
     }
 }
 
-/// Who signed a statement.
-struct Signed {
-    statement: Statement,
-    /// The organisations' handles, and `exchange`.
-    names: Vec<String>,
-    by_exchange: bool,
-    /// Whose signature the log entry must name.
-    signer: Digest,
-}
-
-/// The name of the exchange among those who signed.
-const EXCHANGE: &str = "exchange";
-
 struct Verification<'a> {
     passport: &'a Passport,
     exchange: ExchangeKeys,
@@ -225,7 +211,7 @@ impl<'a> Verification<'a> {
     fn open(&self, document: &PassportStatement, name: String) -> Result<Opened> {
         let leaf: Leaf = serde_json::from_slice(&document.leaf.0).map_err(|error| failed(&name, "log entry", error))?;
         for envelope in [Some(&document.envelope), document.receipt.as_ref()].into_iter().flatten() {
-            distinct_signers(envelope).map_err(|why| failed(&name, "signature", why))?;
+            signers::distinct(envelope).map_err(|why| failed(&name, "signature", why))?;
         }
         let signed = self.signatures(document, &leaf, &name)?;
         let mut checks = vec!["signature", "key validity", "canonical payload", "schema", "log entry", "log proof"];
@@ -233,8 +219,9 @@ impl<'a> Verification<'a> {
         if document.receipt.is_some() {
             checks.push("receipt");
         }
+        let signer = signed.logged_as(leaf.signer_key_sha256);
         let expected =
-            Leaf::new(document.kind, &document.envelope, signed.signer, document.receipt.as_ref(), leaf.recorded_at)
+            Leaf::new(document.kind, &document.envelope, signer, document.receipt.as_ref(), leaf.recorded_at)
                 .and_then(|leaf| leaf.to_json())
                 .map_err(|error| failed(&name, "log entry", error))?;
         if expected.as_bytes() != document.leaf.0 {
@@ -250,8 +237,8 @@ impl<'a> Verification<'a> {
             name,
             kind: document.kind,
             pae_sha256: leaf.pae_sha256,
+            signed_by: signed.names(),
             statement: signed.statement,
-            signed_by: signed.names,
             recorded_at: leaf.recorded_at,
             log_index: proof.index,
             checkpoint,
@@ -260,69 +247,34 @@ impl<'a> Verification<'a> {
         })
     }
 
-    /// Checks each signature, and that those signed who must for the kind.
-    fn signatures(&self, document: &PassportStatement, leaf: &Leaf, name: &str) -> Result<Signed> {
-        let refused = |why: String| failed(name, "signature", why);
-        if document.kind == StatementKind::ExchangeKey {
-            let (statement, says) = exchange::succession(document, name, self.validate)?;
-            let names = vec![EXCHANGE.to_string()];
-            return Ok(Signed { statement, names, by_exchange: true, signer: says.replaces.key_id() });
-        }
-        let (mut statement, mut names, mut parties, mut own) = (None, Vec::new(), Vec::new(), Vec::new());
-        for signature in &document.envelope.signatures {
-            let key = if let Some(known) = self.exchange.find(signature.keyid) {
-                own.push(known);
-                known.key
-            } else {
-                let key = self.keys.get(&signature.keyid);
-                let key = *key.ok_or_else(|| refused(format!("the passport holds no key {}", signature.keyid)))?;
-                keys::valid_at(key, leaf.recorded_at).map_err(|why| failed(name, "key validity", why))?;
-                names.push(key.organisation.clone());
-                parties.push(key);
-                key.public_key
-            };
-            let read = parse_with(&document.envelope, key, document.kind, self.validate);
-            statement = Some(read.map_err(|error| refused(error.to_string()))?);
-        }
-        let statement = statement.ok_or_else(|| refused("nobody signed".into()))?;
-        let by_exchange = !own.is_empty();
-        if by_exchange {
-            exchange::any_valid_at(own.iter().copied(), leaf.recorded_at)
-                .map_err(|why| failed(name, "key validity", why))?;
-            names.push(EXCHANGE.to_string());
-        }
-        let replaces = keys::replaced(document.kind, &statement.predicate);
-        let speaks_for = speaks_for(document.kind, &statement.predicate);
-        let needed = speaks_for.len().max(1) + usize::from(replaces.is_some());
-        expect_parties(document.kind, by_exchange, parties.len(), needed).map_err(refused)?;
-        speakers_signed(&speaks_for, &parties).map_err(refused)?;
-        keys::possession(document.kind, &statement, &parties).map_err(refused)?;
-        // Any of the exchange's signatures; an organisation's new key rather than the one it replaces.
-        let candidates: Vec<Digest> = match by_exchange {
-            true => own.iter().map(|known| known.key.key_id()).collect(),
-            false => parties.iter().map(|key| key.key_id).filter(|key_id| replaces != Some(*key_id)).collect(),
+    /// Checks each signature, that those signed who must for the kind, and that their keys were good then.
+    fn signatures(&self, document: &PassportStatement, leaf: &Leaf, name: &str) -> Result<Signed<'a>> {
+        let envelope = &document.envelope;
+        let holder = |key_id: Digest| match self.exchange.find(key_id) {
+            Some(known) => Some(Holder::Exchange(known.key)),
+            None => self.keys.get(&key_id).copied().map(Holder::Organisation),
         };
-        let named = candidates.iter().find(|key_id| **key_id == leaf.signer_key_sha256).or(candidates.first());
-        let signer = *named.ok_or_else(|| refused("nobody signed for it".into()))?;
-        Ok(Signed { statement, names, by_exchange, signer })
+        let signed = signers::signed(document.kind, envelope, self.validate, &holder);
+        let signed = signed.map_err(|why| failed(name, "signature", why))?;
+        let unfit = |why: String| failed(name, "key validity", why);
+        signed.organisations.iter().try_for_each(|key| keys::valid_at(key, leaf.recorded_at)).map_err(unfit)?;
+        if document.kind != StatementKind::ExchangeKey && !signed.exchange.is_empty() {
+            let own = signed.exchange.iter().filter_map(|key| self.exchange.find(key.key_id()));
+            exchange::any_valid_at(own, leaf.recorded_at).map_err(unfit)?;
+        }
+        Ok(signed)
     }
 
     /// Checks the exchange's receipt: there is one exactly when an organisation signed alone.
     fn receipt(&self, document: &PassportStatement, signed: &Signed, leaf: &Leaf, name: &str) -> Result<()> {
         let refused = |why: String| failed(name, "receipt", why);
-        match (&document.receipt, signed.by_exchange) {
-            (None, true) => Ok(()),
-            (None, false) => Err(refused("the exchange's receipt is missing".into())),
-            (Some(_), true) => Err(refused("the exchange does not give a receipt to itself".into())),
-            (Some(receipt), false) => {
-                let first = self.exchange.sole_signer(receipt, leaf.recorded_at).map_err(refused)?;
-                let result = verify_receipt(receipt, &signed.statement, document.kind, &document.envelope, first)
-                    .map_err(|error| refused(error.to_string()))?;
-                match result.time_created <= leaf.recorded_at {
-                    true => Ok(()),
-                    false => Err(refused("it is of a later time than the log entry".into())),
-                }
-            }
+        let Some(receipt) = signed.receipt(document.receipt.as_ref()).map_err(refused)? else { return Ok(()) };
+        let first = self.exchange.sole_signer(receipt, leaf.recorded_at).map_err(refused)?;
+        let result = verify_receipt(receipt, &signed.statement, document.kind, &document.envelope, first)
+            .map_err(|error| refused(error.to_string()))?;
+        match result.time_created <= leaf.recorded_at {
+            true => Ok(()),
+            false => Err(refused("it is of a later time than the log entry".into())),
         }
     }
 
@@ -388,63 +340,5 @@ impl<'a> Verification<'a> {
         let envelope = self.passport.unsigned()?;
         let verified = self.passport.exchange_key.verify(&envelope.pae(), &signature.sig.0);
         verified.map_err(|_| failed("signature", "passport signature", "the passport is not what the exchange signed"))
-    }
-}
-
-/// Refuses an envelope in which one key signs twice: only its first signature would be looked at.
-fn distinct_signers(envelope: &Envelope) -> Result<(), String> {
-    let mut seen = HashSet::new();
-    match envelope.signatures.iter().find(|signature| !seen.insert(signature.keyid)) {
-        Some(twice) => Err(format!("the key {} signs twice", twice.keyid)),
-        None => Ok(()),
-    }
-}
-
-/// Refuses a statement that others signed than must for its kind.
-fn expect_parties(kind: StatementKind, by_exchange: bool, parties: usize, needed: usize) -> Result<(), String> {
-    let expected = match kind.signers() {
-        Signers::Organisation if by_exchange => return Err("the exchange signed in place of an organisation".into()),
-        Signers::Exchange if parties > 0 => return Err("somebody else signed in place of the exchange".into()),
-        Signers::Both if !by_exchange || parties == 0 => return Err("one of the two sides did not sign".into()),
-        Signers::Organisation | Signers::Both => needed,
-        Signers::Exchange => 0,
-    };
-    match parties == expected {
-        true => Ok(()),
-        false => Err(format!("{parties} organisations' keys signed it, and {expected} was expected")),
-    }
-}
-
-/// Refuses a statement that a key of somebody else signed, or none of one that it speaks for.
-fn speakers_signed(speaks_for: &[&str], parties: &[&PassportKey]) -> Result<(), String> {
-    let who = speaks_for.join(" and ");
-    let stranger = parties.iter().find(|key| !speaks_for.contains(&key.organisation.as_str()));
-    if let Some(key) = stranger.filter(|_| !speaks_for.is_empty()) {
-        return Err(format!("it speaks for {who}, and a key of {} signed it", key.organisation));
-    }
-    match speaks_for.iter().find(|party| !parties.iter().any(|key| key.organisation == **party)) {
-        None => Ok(()),
-        Some(silent) => Err(format!("it speaks for {who}, and no key of {silent} signed it")),
-    }
-}
-
-/// The handles of the organisations for which a statement speaks, by its own words; its schema requires them. A contract
-/// speaks for the buyer, and where it was negotiated for the provider too: else the provider signed beforehand.
-fn speaks_for(kind: StatementKind, predicate: &Value) -> Vec<&str> {
-    let seller = (kind == StatementKind::Contract && predicate.get("negotiation").is_some())
-        .then(|| predicate.pointer("/provider/handle").and_then(Value::as_str).unwrap_or_default());
-    first_party(kind, predicate).into_iter().chain(seller).collect()
-}
-
-fn first_party(kind: StatementKind, predicate: &Value) -> Option<&str> {
-    let text = |pointer: &str| predicate.pointer(pointer).and_then(Value::as_str);
-    match kind {
-        StatementKind::Manifest => text("/dataset")?.split('/').next(),
-        StatementKind::Terms | StatementKind::KeyRegistration => text("/organisation"),
-        StatementKind::DeletionAttestation | StatementKind::ModelTraining | StatementKind::Offer => {
-            text("/organisation")
-        }
-        StatementKind::Contract => text("/buyer/handle"),
-        _ => None,
     }
 }
