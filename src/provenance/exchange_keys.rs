@@ -211,18 +211,19 @@ pub(super) fn sign_checkpoint(
     others.iter().try_fold(signed, |checkpoint, key| checkpoint.cosign(key))
 }
 
-/// The verifier key with which the log began.
-pub(super) fn first_log_vkey(c: &mut Conn, keys: &ExchangeKeys, origin: &str) -> Result<VerifierKey> {
-    let first = of_role(c, KeyRole::Log)?.first().map(|known| known.public_key);
-    VerifierKey::new(origin, first.unwrap_or_else(|| keys.log.public()))
+/// The verifier keys that the log has or had, oldest first.
+pub(super) fn log_vkeys(c: &mut Conn, keys: &ExchangeKeys, origin: &str) -> Result<Vec<VerifierKey>> {
+    let known = of_role(c, KeyRole::Log)?;
+    let first = known.is_empty().then(|| keys.log.public());
+    known.iter().map(|known| known.public_key).chain(first).map(|key| VerifierKey::new(origin, key)).collect()
 }
 
 /// Opens a checkpoint that any key of the log signed, retired ones included.
 pub(super) fn open_checkpoint(c: &mut Conn, keys: &ExchangeKeys, origin: &str, note: &str) -> Result<Checkpoint> {
-    let opened = |key: PublicKey| Checkpoint::open(note, &VerifierKey::new(origin, key)?);
-    let known = of_role(c, KeyRole::Log)?.into_iter().map(|known| known.public_key);
-    let mut newest_first = known.rev().map(opened);
-    newest_first.find(Result::is_ok).unwrap_or_else(|| opened(keys.log.public()))
+    let mut newest_first = log_vkeys(c, keys, origin)?.into_iter().rev().map(|vkey| Checkpoint::open(note, &vkey));
+    newest_first
+        .find(Result::is_ok)
+        .unwrap_or_else(|| Checkpoint::open(note, &VerifierKey::new(origin, keys.log.public())?))
 }
 
 /// Puts a new key beside the present one of its role; true unless it stands there already. `next` must be kept safe first.

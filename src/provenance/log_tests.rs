@@ -1,7 +1,5 @@
 //! The log in a database, step by step.
 
-use std::sync::Arc;
-
 use diesel::connection::SimpleConnection as _;
 use serde_json::json;
 
@@ -9,13 +7,14 @@ use super::note::{Checkpoint, VerifierKey};
 use super::proof::TlogProof;
 use super::tree::{self, TileReader, Tree};
 use super::*;
-use crate::config::Config;
 use crate::db::Db;
 use crate::leases::Claimant;
 use crate::provenance::tiles::Tile;
 use crate::signing::SecretKey;
-use crate::store::Store;
 use crate::types::Clock;
+
+#[path = "publication_tests.rs"]
+mod publication_tests;
 
 const ORIGIN: &str = "corpex.example/log";
 
@@ -300,27 +299,6 @@ async fn an_audit_finds_a_checkpoint_that_was_shown_and_never_signed() {
         let update = format!("UPDATE log_publications SET note = '{note}' WHERE tree_size = 1");
         log.sql(&update, &update).await;
         assert!(audit().await.contains(why), "{}", audit().await);
-    }
-}
-
-#[tokio::test]
-async fn what_a_sequencer_sent_before_it_was_cut_off_does_not_set_the_mark_back() {
-    let log = Log::new().await;
-    let (folder, keys) = (tempfile::tempdir().unwrap(), Arc::new(log.keys.clone()));
-    let store = Store::open(&Config::embedded(folder.path()), &keys).await.unwrap();
-    let mark = async || {
-        let mark = publication::mark(&log.db, &store, &keys, ORIGIN).await.unwrap();
-        mark.map(|checkpoint| checkpoint.tree_size)
-    };
-    let put = async |epoch: i64, size: u64| {
-        let first = publication::first_key(&log.db, &keys, ORIGIN).await.unwrap();
-        let note = Checkpoint::sign(ORIGIN, size, Digest::of("root"), &log.keys.log).unwrap().note;
-        store.put(&publication::place(&first, epoch), note.into()).await.unwrap();
-    };
-    assert_eq!(mark().await, None);
-    for (epoch, size, marked) in [(1, 3, 3), (2, 5, 5), (1, 4, 5), (33, 6, 6), (34, 7, 7), (33, 6, 7)] {
-        put(epoch, size).await;
-        assert_eq!(mark().await, Some(marked), "after {size} entries in epoch {epoch}");
     }
 }
 

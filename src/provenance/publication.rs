@@ -5,8 +5,8 @@
 //! second history: the mark, or a witness, knows of more entries than it holds.
 //!
 //! A lease cannot hold up what is on its way to the store: what a sequencer sent before it was cut off may arrive when another leads,
-//! and has gone on. So the mark has several places. Each change of the sequencer moves on to the next, and the mark is the
-//! largest of all.
+//! and has gone on. So the mark has several places. Each change of the sequencer moves on to the next, and each rotation of the
+//! log's key to others under the new one; the mark is the largest of all.
 //!
 //! Invariant: whoever was shown a checkpoint, the mark is at least as far.
 
@@ -23,7 +23,7 @@ use super::policy::Policy;
 use super::sequencer;
 use super::witnesses::Witnesses;
 use crate::db::Db;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
 use crate::leases::Claimant;
 use crate::store::{StorageKey, Store};
@@ -44,8 +44,8 @@ pub struct Publisher {
     origin: String,
     claimant: Claimant,
     witnesses: Witnesses,
-    /// The last checkpoint that was shown, once it has been looked up.
-    shown: Option<Option<Checkpoint>>,
+    /// The last checkpoint that it showed, and in which epoch of the lease: while that lasts, nobody shows another.
+    shown: Option<(i64, Checkpoint)>,
     /// When an idle log was looked at last.
     looked_at: Option<Instant>,
 }
@@ -96,16 +96,18 @@ impl Publisher {
 
     async fn advance(&mut self, now: Instant) -> Result<()> {
         let claimant = self.claimant.clone();
-        if self.db.read(move |c| sequencer::is_led_by_another(c, &claimant, now)).await? {
-            // It may show more of the log.
-            self.shown = None;
+        let standing = move |c: &mut _| {
+            let is_led_by_another = sequencer::is_led_by_another(c, &claimant, now)?;
+            Ok((is_led_by_another, sequencer::epoch_of(c, claimant.name())?))
+        };
+        let (is_led_by_another, epoch) = self.db.read(standing).await?;
+        if is_led_by_another {
             return Ok(());
         }
         let shown = match &self.shown {
-            Some(shown) => shown.clone(),
-            None => mark(&self.db, &self.store, &self.keys, &self.origin).await?,
+            Some((shown_in, shown)) if Some(*shown_in) == epoch => Some(shown.clone()),
+            _ => mark(&self.db, &self.store, &self.keys, &self.origin).await?,
         };
-        self.shown = Some(shown.clone());
         for _ in 0..MAX_BATCHES {
             let (keys, origin, claimant, shown) =
                 (self.keys.clone(), self.origin.clone(), self.claimant.clone(), shown.clone());
@@ -119,18 +121,15 @@ impl Publisher {
         let signed = self.db.read(move |c| sequencer::unpublished(c, &keys, &origin, claimant.name(), now)).await?;
         match signed {
             Some((checkpoint, epoch)) => self.publish(checkpoint, epoch, now).await,
-            None => {
-                // Somebody else extends the log, and may have shown more of it.
-                self.shown = None;
-                Ok(())
-            }
+            None => Ok(()),
         }
     }
 
     async fn publish(&mut self, checkpoint: Checkpoint, epoch: i64, now: Instant) -> Result<()> {
-        let place = place(&first_key(&self.db, &self.keys, &self.origin).await?, epoch);
-        self.store.put(&place, Bytes::from(checkpoint.note.clone())).await?;
-        self.shown = Some(Some(checkpoint.clone()));
+        let names = names(&self.db, &self.keys, &self.origin).await?;
+        let newest = names.last().ok_or_else(|| Error::internal("the log has a key"))?;
+        self.store.put(&place(newest, epoch), Bytes::from(checkpoint.note.clone())).await?;
+        self.shown = Some((epoch, checkpoint.clone()));
         let note = self.witnesses.cosign(&self.db, &checkpoint).await?;
         let (claimant, size) = (self.claimant.clone(), checkpoint.tree_size);
         self.db.write(move |c| sequencer::publish(c, &claimant, size, &note, now).map(drop)).await
@@ -191,25 +190,28 @@ async fn remembered(
     opened.map(Some).map_err(|error| unreadable(error.detail))
 }
 
-/// Where the object store remembers how far a log is: places for each log, and a log is its origin and its first key.
+/// Where the object store remembers how far a log is: places under each key that the log has or had. Whoever holds the key of
+/// today finds them, even with a database that knows of no other.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn mark_keys(db: &Db, keys: &Arc<ExchangeKeys>, origin: &str) -> Result<Vec<StorageKey>> {
-    let first = first_key(db, keys, origin).await?;
-    Ok((0..PLACES).map(|number| place(&first, number)).collect())
+    let names = names(db, keys, origin).await?;
+    Ok(names.iter().flat_map(|name| (0..PLACES).map(move |number| place(name, number))).collect())
 }
 
-pub(super) async fn first_key(db: &Db, keys: &Arc<ExchangeKeys>, origin: &str) -> Result<String> {
+/// What the log is called by each of its keys, oldest first.
+pub(super) async fn names(db: &Db, keys: &Arc<ExchangeKeys>, origin: &str) -> Result<Vec<String>> {
     let (keys, origin) = (keys.clone(), origin.to_string());
-    db.read(move |c| exchange_keys::first_log_vkey(c, &keys, &origin).map(|key| key.to_string())).await
+    let vkeys = db.read(move |c| exchange_keys::log_vkeys(c, &keys, &origin)).await?;
+    Ok(vkeys.iter().map(ToString::to_string).collect())
 }
 
-/// The place of the mark in an epoch of the sequencer's lease.
-pub(super) fn place(first_key: &str, epoch: i64) -> StorageKey {
+/// The place of the mark under a name of the log, in an epoch of the sequencer's lease.
+pub(super) fn place(name: &str, epoch: i64) -> StorageKey {
     match epoch.rem_euclid(PLACES) {
         // Where a log that had one place keeps it.
-        0 => StorageKey::named(&format!("log {first_key}")),
-        number => StorageKey::named(&format!("log {first_key} {number}")),
+        0 => StorageKey::named(&format!("log {name}")),
+        number => StorageKey::named(&format!("log {name} {number}")),
     }
 }

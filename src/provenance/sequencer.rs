@@ -195,6 +195,11 @@ pub(super) fn is_led_by_another(c: &mut Conn, claimant: &Claimant, now: Instant)
     Ok(lease.is_some_and(|standing| claimant.look_at(&standing, LEASE, now) == Verdict::Others))
 }
 
+/// The epoch of the lease, if it was `owner` who took it last: nobody else led since.
+pub(super) fn epoch_of(c: &mut Conn, owner: &str) -> Result<Option<i64>> {
+    Ok(queries::find_lease(c, LEASE_NAME)?.filter(|lease| lease.owner == owner).map(|lease| lease.epoch))
+}
+
 /// Takes the lease or keeps it. The epoch grows with each change of owner.
 fn hold_lease(c: &mut Conn, claimant: &Claimant, now: Instant) -> Result<bool> {
     let (owner, until) = (claimant.name(), now.plus(LEASE));

@@ -1,0 +1,95 @@
+//! What the object store remembers of the log: by whom it is found, and when it is looked up.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::config::Config;
+use crate::provenance::policy::Policy;
+use crate::provenance::publication::Publisher;
+use crate::store::Store;
+
+#[tokio::test]
+async fn what_a_sequencer_sent_before_it_was_cut_off_does_not_set_the_mark_back() {
+    let log = Log::new().await;
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Arc::new(log.keys.clone()));
+    let store = Store::open(&Config::embedded(folder.path()), &keys).await.unwrap();
+    let mark = async || {
+        let mark = publication::mark(&log.db, &store, &keys, ORIGIN).await.unwrap();
+        mark.map(|checkpoint| checkpoint.tree_size)
+    };
+    let put = async |epoch: i64, size: u64| {
+        let names = publication::names(&log.db, &keys, ORIGIN).await.unwrap();
+        let note = Checkpoint::sign(ORIGIN, size, Digest::of("root"), &log.keys.log).unwrap().note;
+        store.put(&publication::place(&names[0], epoch), note.into()).await.unwrap();
+    };
+    assert_eq!(mark().await, None);
+    for (epoch, size, marked) in [(1, 3, 3), (2, 5, 5), (1, 4, 5), (33, 6, 6), (34, 7, 7), (33, 6, 7)] {
+        put(epoch, size).await;
+        assert_eq!(mark().await, Some(marked), "after {size} entries in epoch {epoch}");
+    }
+}
+
+/// Gives the waiting entries their places and shows the tree, as one instance does.
+async fn published(log: &Log, publisher: &mut Publisher) -> Result<()> {
+    publisher.step(log.clock.now()).await
+}
+
+fn publisher(log: &Log, store: &Store, name: &str) -> Publisher {
+    let keys = Arc::new(log.keys.clone());
+    Publisher::new(log.db.clone(), store.clone(), keys, ORIGIN, name, Policy::of_log(log.vkey())).unwrap()
+}
+
+#[tokio::test]
+async fn the_mark_is_found_by_the_key_of_today_in_a_database_that_knows_no_other() {
+    let mut log = Log::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&Config::embedded(folder.path()), &Arc::new(log.keys.clone())).await.unwrap();
+    let (first, next, now) = (log.keys.clone(), SecretKey::generate(), log.clock.now());
+    let enrolled = first.clone();
+    log.db.write(move |c| exchange_keys::enrol(c, &enrolled)).await.unwrap();
+    published(&log, &mut publisher(&log, &store, "before")).await.unwrap();
+    let waiting = next.clone();
+    let rotated = log.db.write(move |c| exchange_keys::activate(c, &first, KeyRole::Log, &waiting, now)).await;
+    assert!(rotated.unwrap());
+    log.keys.log_next = Some(next.clone());
+    log.clock.advance(sequencer::LEASE * 2);
+    published(&log, &mut publisher(&log, &store, "during")).await.unwrap();
+    let both = log.keys.clone();
+    let retired = log.db.write(move |c| exchange_keys::retire(c, &both, KeyRole::Log, ORIGIN, now)).await;
+    assert!(retired.unwrap());
+    (log.keys.log, log.keys.log_next) = (next, None);
+
+    let mut empty = Log::new().await;
+    empty.keys = log.keys.clone();
+    let keys = empty.keys.clone();
+    empty.db.write(move |c| exchange_keys::enrol(c, &keys)).await.unwrap();
+    let refused = published(&empty, &mut publisher(&empty, &store, "after")).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::Unverified);
+    assert!(refused.detail.contains("1 entries were signed and shown, and this database holds 0"), "{refused}");
+    assert_eq!(empty.status().await.tree_size, None, "nothing is signed under the same origin");
+    log.clock.advance(sequencer::LEASE * 2);
+    published(&log, &mut publisher(&log, &store, "at last")).await.expect("the database that holds it goes on");
+}
+
+#[tokio::test]
+async fn what_an_instance_showed_counts_only_while_nobody_else_has_led() {
+    let log = Log::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&Config::embedded(folder.path()), &Arc::new(log.keys.clone())).await.unwrap();
+    let mut one = publisher(&log, &store, "one");
+    published(&log, &mut one).await.unwrap();
+    log.declare("one").await;
+    published(&log, &mut one).await.unwrap();
+    assert_eq!(log.status().await.tree_size, Some(1));
+
+    // Another leads, and shows more than this database holds by the time that the first one leads again.
+    log.clock.advance(sequencer::LEASE * 2);
+    log.declare("two").await;
+    assert_eq!(log.integrate_as("two").await.unwrap().unwrap().tree_size, 2);
+    let more = Checkpoint::sign(ORIGIN, 9, Digest::of("root"), &log.keys.log).unwrap().note;
+    store.put(&publication::place(&log.vkey().to_string(), 2), more.into()).await.unwrap();
+    log.clock.advance(sequencer::LEASE * 2);
+    log.declare("three").await;
+    let refused = published(&log, &mut one).await.unwrap_err();
+    assert!(refused.detail.contains("9 entries were signed and shown, and this database holds 2"), "{refused}");
+}
