@@ -46,7 +46,7 @@ enum KeyCommand {
         organisation: String,
         /// The id of the registration (key_…)
         key: String,
-        /// Since when others may have known the private half (RFC 3339)
+        /// Since when others may have known the private half (RFC 3339): at most 30 days back, but for compliance staff
         #[arg(long, value_name = "TIME")]
         compromised_at: Option<String>,
     },

@@ -6,7 +6,10 @@
 //!
 //! Invariant: a key id is registered once, by one organisation, for ever; a revoked key never becomes active again.
 //! Invariant: a statement is judged by the state of its key when it was logged. Revocation ends a key from then on;
-//! `compromised_at` also voids what was logged at that time or later, and nothing that was logged before.
+//! `compromised_at` also voids what was logged at that time or later, and nothing that was logged before. What lies further back
+//! than a month no organisation voids by itself: others bought it.
+
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
@@ -24,6 +27,8 @@ use crate::types::{Digest, Instant, OrganisationId, PageQuery, SigningKeyId, Sta
 const SUBJECT: &str = "key";
 /// More stolen keys than any organisation will ever have had.
 const MAX_COMPROMISED: i64 = 1000;
+/// How far back an organisation itself dates a compromise.
+const HINDSIGHT: Duration = Duration::from_secs(30 * 24 * 3600);
 const ACTIVE: &str = "active";
 const REVOKED: &str = "revoked";
 
@@ -134,7 +139,8 @@ fn proven_registration(envelope: &Envelope, handle: &str) -> Result<Registration
 /// Revokes a key of the caller's organisation; admins and signers only. The exchange states it in the log.
 ///
 /// A key that was revoked already can still be declared compromised, or compromised since an earlier time;
-/// otherwise [`Kind::WrongState`].
+/// otherwise [`Kind::WrongState`]. Compliance staff may declare any organisation's key compromised, and they alone since more
+/// than 30 days: that voids what others bought in good faith.
 pub fn revoke_key(
     c: &mut Conn,
     caller: &Caller,
@@ -144,14 +150,15 @@ pub fn revoke_key(
     compromised_at: Option<Instant>,
     now: Instant,
 ) -> Result<SigningKey> {
-    let organisation = organisations::for_member(c, caller, handle, &[Role::Admin, Role::Signer])?;
+    let organisation = organisations::visible_organisation(c, Some(caller), handle)?;
+    if compromised_at.is_none() || !caller.is_compliance() {
+        caller.may_for(organisation.id, handle, &[Role::Admin, Role::Signer])?;
+    }
     let key = queries::find_key(c, id)?
         .filter(|key| key.organisation_id == organisation.id)
         .ok_or_else(|| Error::not_found(format!("key {id} of {handle}")))?;
-    if compromised_at.is_some_and(|at| at > now) {
-        return Err(
-            Error::invalid("compromised_at", "this lies in the future").remedy("leave it out if the key is safe")
-        );
+    if let Some(at) = compromised_at {
+        may_be_since(caller, &key, at, now)?;
     }
     let swapped = match (key.revoked_at, compromised_at) {
         (None, _) => queries::set_key_revoked(c, id, now, compromised_at)?,
@@ -172,6 +179,26 @@ pub fn revoke_key(
     let reason = if compromised_at.is_some() { "revoked as compromised" } else { "revoked" };
     history::record(c, id, Some(from), REVOKED, caller.user_id, reason, now)?;
     Ok(revoked)
+}
+
+/// Refuses a time since which a key cannot have been compromised, or since which the caller may not declare it.
+fn may_be_since(caller: &Caller, key: &SigningKey, at: Instant, now: Instant) -> Result<()> {
+    let invalid = |why: String| Error::invalid("compromised_at", why);
+    if at > now {
+        return Err(invalid("this lies in the future".into()).remedy("leave it out if the key is safe"));
+    }
+    if at < key.registered_at {
+        return Err(invalid(format!("the key was registered only at {}", key.registered_at))
+            .remedy("give that time: nothing was signed with it before"));
+    }
+    match at < now.minus(HINDSIGHT) && !caller.is_compliance() {
+        true => {
+            Err(Error::forbidden("this lies more than 30 days back: it would void what others bought in good faith")
+                .field("compromised_at")
+                .remedy("revoke the key now, and ask compliance staff to declare since when it was compromised"))
+        }
+        false => Ok(()),
+    }
 }
 
 fn declare_revocation(

@@ -2,7 +2,7 @@
 //! when it was logged.
 
 use corpex::app::App;
-use corpex::error::{Error, Result};
+use corpex::error::{Error, Kind, Result};
 use corpex::keys::{self, ExchangeKeys, KeyRole};
 use corpex::provenance::exchange_keys;
 use corpex::provenance::note::VerifierKey;
@@ -36,10 +36,15 @@ async fn register(actor: &Actor, envelope: &Envelope) -> Result<Value> {
 
 /// Revokes the organisation's first key.
 async fn revoke(actor: &Actor, compromised_at: Option<Instant>) -> Result<Value> {
-    let keys = actor.get(format!("/v1/organisations/{}/keys", actor.handle)).await.unwrap();
+    revoke_of(actor, &actor.handle, compromised_at).await
+}
+
+/// Revokes the first key of an organisation.
+async fn revoke_of(by: &Actor, handle: &str, compromised_at: Option<Instant>) -> Result<Value> {
+    let keys = by.get(format!("/v1/organisations/{handle}/keys")).await.unwrap();
     let id = keys["items"][0]["id"].as_str().unwrap();
-    let path = format!("/v1/organisations/{}/keys/{id}/revocation", actor.handle);
-    actor.post(path, &json!({ "compromised_at": compromised_at })).await
+    by.post(format!("/v1/organisations/{handle}/keys/{id}/revocation"), &json!({ "compromised_at": compromised_at }))
+        .await
 }
 
 /// The licence's passport, as it is now, once the log has everything.
@@ -58,6 +63,7 @@ fn reason(refused: Result<Report>) -> String {
 }
 
 const MICROSECOND: std::time::Duration = std::time::Duration::from_micros(1);
+const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn compromised_at_voids_what_was_logged_from_then_on_and_nothing_before() {
@@ -86,6 +92,27 @@ async fn compromised_at_voids_what_was_logged_from_then_on_and_nothing_before() 
     revoke(&provider, Some(manifest)).await.unwrap();
     let said = reason(check().await);
     assert!(said.starts_with("statements/0 (manifest): key validity: "), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sold_more_than_a_month_ago_is_voided_by_no_provider_alone() {
+    let app = TestApp::start().await;
+    let provider = app.provider().await;
+    let registered = app.clock.now();
+    let before = revoke(&provider, Some(registered.minus(DAY))).await.unwrap_err();
+    assert_eq!((before.kind, before.field.as_deref()), (Kind::Invalid, Some("compromised_at")), "{before}");
+    assert!(before.detail.contains("was registered only at"), "{before}");
+    app.clock.advance(40 * DAY);
+    let (month, longer) = (app.clock.now().minus(29 * DAY), app.clock.now().minus(31 * DAY));
+    let refused = revoke(&provider, Some(longer)).await.unwrap_err();
+    assert_eq!((refused.kind, refused.field.as_deref()), (Kind::Forbidden, Some("compromised_at")), "{refused}");
+    revoke(&provider, Some(month)).await.unwrap();
+    assert_eq!(revoke(&provider, Some(longer)).await.unwrap_err().kind, Kind::Forbidden, "nor afterwards");
+    let revoked = revoke_of(&app.compliance, "poetry-house", Some(longer)).await.unwrap();
+    assert_eq!(revoked["compromised_at"], json!(longer));
+    let lab = app.lab("verse-lab", 0).await;
+    assert_eq!(revoke_of(&app.compliance, &lab.handle, None).await.unwrap_err().kind, Kind::Forbidden);
+    assert_eq!(revoke_of(&app.operator, &lab.handle, Some(longer)).await.unwrap_err().kind, Kind::Forbidden);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -301,7 +328,7 @@ async fn an_instance_that_holds_a_retired_key_alone_refuses_to_sign() {
     rotate(&app, KeyRole::Statement).await.unwrap();
     retire(&app, KeyRole::Statement).await.unwrap();
     let refused = lab.order(&offer).await.unwrap_err();
-    assert_eq!(refused.kind, corpex::error::Kind::Unavailable);
+    assert_eq!(refused.kind, Kind::Unavailable);
     assert!(refused.detail.contains("this instance holds the statement key"), "{refused}");
     app.restart().await;
     let licence = lab.buy(&offer).await.unwrap();

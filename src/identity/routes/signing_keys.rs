@@ -117,13 +117,14 @@ pub(crate) struct RevocationInput {
 
 /// Revokes a key: from now on nothing signed with it is accepted. Admins and signers only.
 ///
-/// A revoked key can still be declared compromised, or compromised since an earlier time.
+/// A revoked key can still be declared compromised, or compromised since an earlier time. Compliance staff may declare any
+/// organisation's key compromised, and they alone since more than 30 days.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(KeyPath), request_body = RevocationInput, responses(
     (status = 200, body = SigningKeyView),
-    (status = 403, body = Problem, description = "the caller is neither admin nor signer"),
+    (status = 403, body = Problem, description = "the caller is neither admin nor signer, or the time lies more than 30 days back"),
     (status = 404, body = Problem, description = "no such organisation or key"),
     (status = 409, body = Problem, description = "revoked already"),
-    (status = 422, body = Problem, description = "the time lies in the future")))]
+    (status = 422, body = Problem, description = "the time lies in the future, or before the registration")))]
 #[post("/v1/organisations/{handle}/keys/{id}/revocation")]
 pub(crate) async fn revoke_key(
     app: Data<App>,
