@@ -255,7 +255,7 @@ pub fn visible_order(c: &mut Conn, caller: &Caller, id: OrderId) -> Result<Order
     if caller.sees_trade(order.buyer_id, order.provider_id) {
         Ok(order)
     } else {
-        Err(Error::not_found(format!("order {id}")))
+        Err(Error::withheld(format!("order {id}")))
     }
 }
 
