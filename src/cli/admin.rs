@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::login;
 use super::output::Out;
 use crate::app::App;
 use crate::config::Config;
@@ -41,6 +42,29 @@ enum AdminCommand {
         #[command(flatten)]
         config: Config,
     },
+    /// End all sessions and API tokens of an account, which stays: one was lost
+    RevokeTokens(Account),
+    /// Take the platform role of an account away and end all its sessions and API tokens: a colleague leaves
+    RemoveRole(Account),
+    /// Give somebody another password, and end all sessions and API tokens of the account: it was lost, or others know it
+    ///
+    /// The password is asked for on a terminal; elsewhere it is a line of standard input.
+    SetPassword(Account),
+}
+
+#[derive(Debug, Args)]
+struct Account {
+    /// The account's e-mail address
+    #[arg(long)]
+    email: String,
+    #[command(flatten)]
+    config: Config,
+}
+
+impl Account {
+    async fn open(self) -> Result<(App, String)> {
+        Ok((App::open_standing(self.config).await?, self.email))
+    }
 }
 
 impl Admin {
@@ -58,8 +82,33 @@ impl Admin {
                 let token = issue_token(&app, &email, days).await?;
                 out.result(&json!({ "token": token }), || token.clone())
             }
+            AdminCommand::RevokeTokens(account) => {
+                let (app, email) = account.open().await?;
+                let now = app.clock.now();
+                let user = app.db.write(move |c| identity::revoke_credentials(c, &email, now)).await?;
+                signed_out(out, &user, "stays")
+            }
+            AdminCommand::RemoveRole(account) => {
+                let (app, email) = account.open().await?;
+                let now = app.clock.now();
+                let user = app.db.write(move |c| identity::remove_platform_role(c, &email, now)).await?;
+                signed_out(out, &user, "has no platform role any more")
+            }
+            AdminCommand::SetPassword(account) => {
+                let (app, email) = account.open().await?;
+                let user = identity::set_password(&app, &email, login::password("New password: ")?).await?;
+                signed_out(out, &user, "has the new password")
+            }
         }
     }
+}
+
+/// Tells how an account stands whose sessions and tokens have ended.
+fn signed_out(out: &Out, user: &identity::User, how: &str) -> Result<()> {
+    out.result(&json!({ "id": user.id, "email": user.email, "role": user.platform_role }), || {
+        let ended = "all its sessions and API tokens have ended, and instances that run know it within 5 seconds";
+        format!("{} {how}; {ended}", user.email)
+    })
 }
 
 /// Makes a platform account, or finds the one that stands with the same role.

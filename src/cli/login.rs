@@ -1,7 +1,7 @@
 //! `corpex login`: remembers a server and a credential, readable by the user only.
 
 use std::fs;
-use std::io::IsTerminal as _;
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use crate::types::Clock;
 
 /// The days that a token made at a prompt is good for.
 const TOKEN_DAYS: u16 = 90;
+/// How much of a line of standard input is read as a password, in bytes: more than any password has.
+const LONGEST_LINE: u64 = 4096;
 
 /// Give --server and --token; without a token, e-mail and password are asked for and exchanged for one.
 #[derive(Debug, Args)]
@@ -64,7 +66,7 @@ impl Login {
             Some(email) => email.clone(),
             None => prompt("E-mail: ")?,
         };
-        let password = rpassword::prompt_password("Password: ")?;
+        let password = password("Password: ")?;
         let client = Client::new(server, None)?;
         let session: Value =
             client.post("/v1/sessions").json(&json!({ "email": email, "password": password }))?.send().await?;
@@ -118,6 +120,17 @@ pub(super) fn config_dir() -> Result<PathBuf> {
     let base = etcetera::choose_base_strategy()
         .map_err(|error| Error::internal("there is no home directory").because(error))?;
     Ok(base.config_dir().join("corpex"))
+}
+
+/// Asks for a password on the terminal, which does not show it; where there is none, reads a line of standard input.
+pub(super) fn password(question: &str) -> Result<String> {
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        return Ok(rpassword::prompt_password(question)?);
+    }
+    let mut line = String::new();
+    stdin.lock().take(LONGEST_LINE).read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_string())
 }
 
 fn prompt(question: &str) -> Result<String> {

@@ -1,7 +1,8 @@
 //! People. A person is known by an e-mail address; platform staff have a platform role as well.
 
-use super::caller::SignedIn;
-use super::{PlatformRole, queries, sessions};
+use super::caller::{Credential, SignedIn};
+use super::{PlatformRole, passwords, queries, sessions};
+use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
@@ -81,12 +82,54 @@ pub(super) fn register(c: &mut Conn, email: &str, password_phc: &str, now: Insta
 /// Changes the caller's password and ends every other session and token of the caller. Whoever calls this has checked the
 /// present password.
 pub(super) fn change_password(c: &mut Conn, signed_in: &SignedIn, password_phc: &str, now: Instant) -> Result<()> {
-    const CHANGED: &str = "the password was changed";
     signed_in.require_standing(c, now)?;
-    let user_id = signed_in.caller.user_id;
+    let (user_id, keep) = (signed_in.caller.user_id, Some(signed_in.credential));
+    replace_password(c, user_id, password_phc, keep, "the password was changed", now)
+}
+
+/// Gives somebody who signs in with a password another one, and ends every session and token of the account; done at the
+/// server, not over HTTP.
+///
+/// # Errors
+/// `Invalid`, naming `password`; `NotFound`, naming `email`; `WrongState` for an account that signs in with tokens only.
+pub async fn set_password(app: &App, email: &str, password: String) -> Result<User> {
+    let phc = passwords::hash("password", password).await?;
+    let (email, now) = (normal_email(email), app.clock.now());
+    app.db
+        .write(move |c| {
+            let (user, present) = queries::find_credentials(c, &email)?.ok_or_else(|| unknown(&email))?;
+            if present.is_none() {
+                return Err(Error::new(Kind::WrongState, format!("the account {email} signs in with tokens only"))
+                    .field("email")
+                    .remedy("issue one with `corpex admin issue-token`"));
+            }
+            replace_password(c, user.id, &phc, None, "the password was set at the server", now)?;
+            Ok(user)
+        })
+        .await
+}
+
+fn replace_password(
+    c: &mut Conn,
+    user_id: UserId,
+    password_phc: &str,
+    keep: Option<Credential>,
+    reason: &str,
+    now: Instant,
+) -> Result<()> {
     queries::set_password(c, user_id, password_phc)?;
-    history::record(c, user_id, Some(REGISTERED), REGISTERED, user_id, CHANGED, now)?;
-    sessions::end_credentials(c, user_id, Some(signed_in.credential), CHANGED, now)
+    history::record(c, user_id, Some(REGISTERED), REGISTERED, user_id, reason, now)?;
+    sessions::end_credentials(c, user_id, keep, reason, now)
+}
+
+/// Ends every session and token of an account, which stays; done at the server, not over HTTP.
+///
+/// # Errors
+/// `NotFound`, naming `email`.
+pub fn revoke_credentials(c: &mut Conn, email: &str, now: Instant) -> Result<User> {
+    let user = find_user(c, email)?;
+    sessions::end_credentials(c, user.id, None, "revoked at the server", now)?;
+    Ok(user)
 }
 
 /// Makes an account of the platform's own staff, which signs in with tokens only; done at the server, not over HTTP.
@@ -111,6 +154,25 @@ pub fn create_platform_user(c: &mut Conn, email: &str, role: PlatformRole, now: 
     }
 }
 
+/// Takes the platform role of an account away, and ends every session and token of the account; done at the server, not
+/// over HTTP. The account stays, for what it did is on record under its identifier.
+///
+/// # Errors
+/// `NotFound`, naming `email`; `WrongState` for an account that has no platform role.
+pub fn remove_platform_role(c: &mut Conn, email: &str, now: Instant) -> Result<User> {
+    let user = find_user(c, email)?;
+    let Some(role) = user.platform_role else {
+        return Err(Error::new(Kind::WrongState, format!("the account {} has no platform role", user.email))
+            .field("email")
+            .remedy("end its sessions and tokens with `corpex admin revoke-tokens`"));
+    };
+    let reason = format!("the platform role {role} was taken away");
+    queries::clear_platform_role(c, user.id)?;
+    history::record(c, user.id, Some(REGISTERED), REGISTERED, user.id, &reason, now)?;
+    sessions::end_credentials(c, user.id, None, &reason, now)?;
+    Ok(User { platform_role: None, ..user })
+}
+
 fn insert(c: &mut Conn, user: &User, password_phc: Option<&str>, reason: &str) -> Result<()> {
     queries::insert_user(c, user, password_phc)?;
     history::record(c, user.id, None, REGISTERED, user.id, reason, user.created_at)
@@ -119,11 +181,13 @@ fn insert(c: &mut Conn, user: &User, password_phc: Option<&str>, reason: &str) -
 /// The person with this e-mail address; [`Kind::NotFound`] if nobody registered it.
 pub fn find_user(c: &mut Conn, email: &str) -> Result<User> {
     let email = normal_email(email);
-    queries::find_user_by_email(c, &email)?.ok_or_else(|| {
-        Error::new(Kind::NotFound, format!("nobody has registered with the e-mail address {email:?}"))
-            .field("email")
-            .remedy("the person registers first, at POST /v1/users")
-    })
+    queries::find_user_by_email(c, &email)?.ok_or_else(|| unknown(&email))
+}
+
+fn unknown(email: &str) -> Error {
+    Error::new(Kind::NotFound, format!("no account has the e-mail address {email:?}"))
+        .field("email")
+        .remedy("check how it is spelled; people register at POST /v1/users, staff with `corpex admin create-user`")
 }
 
 /// The person with this identifier.

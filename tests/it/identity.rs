@@ -441,7 +441,7 @@ async fn a_key_is_registered_once_by_its_holder_and_revoked_for_good() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_platform_account_is_made_once_and_never_out_of_somebody_elses() {
-    use corpex::identity::{self, PlatformRole};
+    use corpex::{history, identity};
     let app = TestApp::start().await;
     sign_up(&app, "squatter@exchange.test").await;
     let now = app.clock.now();
@@ -451,6 +451,15 @@ async fn a_platform_account_is_made_once_and_never_out_of_somebody_elses() {
     assert_eq!(again.platform_role, Some(PlatformRole::Operator));
     refused(make("operator@exchange.test", PlatformRole::Compliance).await, Kind::AlreadyExists, Some("email"));
     refused(make("squatter@exchange.test", PlatformRole::Operator).await, Kind::AlreadyExists, Some("email"));
+
+    let later = now.plus(Duration::from_secs(1));
+    let removed = app.app().db.write(move |c| {
+        let user = identity::remove_platform_role(c, "Operator@exchange.test", later)?;
+        history::list(c, user.id)
+    });
+    let reasons: Vec<_> = removed.await.unwrap().into_iter().map(|step| step.reason).collect();
+    assert_eq!(reasons, ["created with the platform role operator", "the platform role operator was taken away"]);
+    refused(make("operator@exchange.test", PlatformRole::Operator).await, Kind::AlreadyExists, Some("email"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use crate::db::Conn;
 use crate::identity::sessions::Session;
-use crate::identity::{ApiToken, User};
+use crate::identity::{ApiToken, PlatformRole, User};
 use crate::schema::{api_tokens, refresh_tokens, sessions, users};
 use crate::types::{Digest, Instant, SessionId, TokenId, UserId};
 
@@ -30,6 +30,10 @@ pub(in crate::identity) fn find_user_by_email(c: &mut Conn, email: &str) -> Quer
 
 pub(in crate::identity) fn find_credentials(c: &mut Conn, email: &str) -> QueryResult<Option<(User, Option<String>)>> {
     users::table.filter(users::email.eq(email)).select((User::as_select(), users::password_phc)).first(c).optional()
+}
+
+pub(in crate::identity) fn clear_platform_role(c: &mut Conn, id: UserId) -> QueryResult<usize> {
+    diesel::update(users::table.find(id)).set(users::platform_role.eq(None::<PlatformRole>)).execute(c)
 }
 
 pub(in crate::identity) fn insert_session(c: &mut Conn, session: &Session) -> QueryResult<usize> {

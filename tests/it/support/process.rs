@@ -1,6 +1,6 @@
 //! The real program in processes of its own: a server that can be killed, and clients that run commands.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -182,6 +182,15 @@ impl Exchange {
     /// Runs a command on the exchange itself, as its operator does on the server.
     pub fn operate(&self, args: &[&str]) -> Output {
         self.command().args(args).output().unwrap()
+    }
+
+    /// The same, with a line on standard input, which the command reads.
+    pub fn operate_with(&self, args: &[&str], line: &str) -> Output {
+        let mut command = self.command();
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = command.spawn().unwrap();
+        writeln!(running.stdin.take().unwrap(), "{line}").unwrap();
+        running.wait_with_output().unwrap()
     }
 
     /// `corpex audit` finds nothing; in a folder of the test's own, no object of nobody either, however new.
