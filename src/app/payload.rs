@@ -74,9 +74,11 @@ impl Stream for Held {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let arriving = &mut *self.0.borrow_mut();
         match Pin::new(&mut arriving.payload).poll_next(cx) {
-            Poll::Pending => {
-                arriving.too_late.as_mut().poll(cx).map(|()| Some(Err(io::Error::from(io::ErrorKind::TimedOut).into())))
-            }
+            Poll::Pending => arriving
+                .too_late
+                .as_mut()
+                .poll(cx)
+                .map(|()| Some(Err(PayloadError::Io(io::ErrorKind::TimedOut.into())))),
             piece => piece,
         }
     }

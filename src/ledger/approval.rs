@@ -15,7 +15,7 @@ const MAX_REFERENCE_CHARS: usize = 140;
 /// currencies, it is more than one operator may move.
 pub(super) fn is_needed(c: &mut Conn, caller: &Caller, config: &Config, amount: Money, now: Instant) -> Result<bool> {
     let alone = queries::sum_moved_alone(c, caller.user_id, now.day_began())?;
-    Ok(alone.saturating_add(amount.amount_minor) > config.approval_above)
+    Ok(alone.checked_add(amount.amount_minor).is_none_or(|moved| moved > config.approval_above))
 }
 
 /// Refuses the operator who recorded the step that waits.

@@ -431,10 +431,12 @@ async fn a_key_is_registered_once_by_its_holder_and_revoked_for_good() {
     let revoked = house.post(&revocation, &json!({})).await.unwrap();
     assert!(revoked["revoked_at"].is_string() && revoked["compromised_at"].is_null());
     refused(house.post(&revocation, &json!({})).await, Kind::WrongState, None);
-    let compromised = json!({ "compromised_at": "2026-01-01T00:00:00Z" });
+    let before = json!({ "compromised_at": "2026-01-01T00:00:00Z" });
+    refused(house.post(&revocation, &before).await, Kind::Invalid, Some("compromised_at"));
+    let compromised = json!({ "compromised_at": revoked["registered_at"] });
     let declared = house.post(&revocation, &compromised).await.unwrap();
     assert_eq!(declared["revoked_at"], revoked["revoked_at"]);
-    assert_eq!(declared["compromised_at"], "2026-01-01T00:00:00.000000Z");
+    assert_eq!(declared["compromised_at"], revoked["registered_at"]);
     refused(house.post(&revocation, &compromised).await, Kind::WrongState, None);
     refused(house.post(path, &registration(&house.key, "poetry-house")).await, Kind::AlreadyExists, Some("envelope"));
 }

@@ -1,6 +1,7 @@
 //! Bad input: each refusal is a problem that names the field and the remedy, and loses nothing.
 
 use corpex::error::Kind;
+use corpex::identity::PlatformRole;
 use corpex::provenance::StatementKind;
 use corpex::signing::{Bytes, SecretKey};
 use serde_json::{Value, json};
@@ -208,7 +209,8 @@ async fn trades_that_break_a_rule_are_refused() {
     refused(lab.pay(&order).await, Kind::WrongState, None);
 
     let overflow = json!({ "organisation": "verse-lab", "amount": { "amount_minor": i64::MAX, "currency": "CNY" }, "reference": "too much" });
-    app.operator.effect("/v1/deposits", &overflow).await.unwrap();
+    let other = app.staff("other-operator@exchange.test", PlatformRole::Operator).await;
+    other.effect("/v1/deposits", &overflow).await.unwrap();
     let more = json!({ "organisation": "verse-lab", "amount": { "amount_minor": 1, "currency": "CNY" }, "reference": "one over" });
     refused(app.operator.effect("/v1/deposits", &more).await, Kind::Invalid, Some("amount_minor"));
     let nothing = json!({ "organisation": "verse-lab", "amount": { "amount_minor": 0, "currency": "CNY" }, "reference": "nothing" });

@@ -105,7 +105,7 @@ fn relay(mut client: TcpStream, server: &str, state: &(Mutex<State>, Condvar)) {
     let range = number_after(&head, "range: bytes=").filter(|_| is_ours);
     let fate = match range {
         Some(from) => await_fate(from, state),
-        None if is_ours => fate_of_part(state),
+        None if is_ours && head.starts_with("PUT ") => fate_of_part(state),
         None => Fate::Passes,
     };
     if let Fate::Lapses = fate {

@@ -1,6 +1,6 @@
 //! Verification of a passport: pure, offline, and told whom to trust.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 
 use serde::Serialize;
