@@ -10,6 +10,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App as HttpApp, HttpServer};
 use futures_util::{FutureExt as _, TryFutureExt as _};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -248,13 +249,11 @@ fn outcome(ended: Result<Result<()>, JoinError>) -> Result<()> {
     ended.unwrap_or_else(|panic| Err(Error::internal("a part of the exchange panicked").because(panic)))
 }
 
-/// Waits for SIGINT or SIGTERM.
-pub async fn until_signalled() -> Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-        _ = terminate.recv() => {}
-    }
-    tracing::info!("stopping: requests in flight finish first");
-    Ok(())
+/// What ends with the first SIGINT or SIGTERM from now on, whenever it is waited for.
+pub fn signalled() -> Result<impl Future<Output = ()>> {
+    let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! { _ = interrupted.recv() => {}, _ = terminated.recv() => {} }
+        tracing::info!("stopping: requests in flight finish first");
+    })
 }

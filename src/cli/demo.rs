@@ -18,7 +18,7 @@ use super::output::Out;
 use super::reference::DatasetRef;
 use super::subset::Subset;
 use super::{buy, download, publish, trace, verify};
-use crate::app::{Running, until_signalled};
+use crate::app::{Running, signalled};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::provenance::passport::Trust;
@@ -81,8 +81,9 @@ impl Demo {
         let running = Running::start(config).await?;
         let told = self.tell(out, &running, &folder).await;
         if told.is_ok() && self.keep_serving {
+            let signalled = signalled()?;
             eprintln!("serving on {} until interrupted", running.url);
-            until_signalled().await?;
+            signalled.await;
         }
         running.stop().await?;
         told

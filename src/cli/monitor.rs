@@ -10,7 +10,7 @@ use super::Global;
 use super::login::config_dir;
 use super::output::{Out, say};
 use super::trust::ExchangeKeys;
-use crate::app::until_signalled;
+use crate::app::signalled;
 use crate::error::{Error, Kind, Result};
 use crate::provenance::monitor::{self, Observation};
 use crate::provenance::note::VerifierKey;
@@ -70,7 +70,7 @@ impl Monitor {
         }
         tokio::select! {
             watched = watch(&monitor, Duration::from_secs(self.interval), out) => watched,
-            signalled = until_signalled() => signalled,
+            () = signalled()? => Ok(()),
         }
     }
 }

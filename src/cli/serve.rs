@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::Out;
 use super::telemetry::Telemetry;
-use crate::app::{App, Running, until_signalled};
+use crate::app::{App, Running, signalled};
 use crate::config::Config;
 use crate::error::Result;
 use crate::worker;
@@ -37,10 +37,11 @@ impl Serve {
     pub(super) async fn run(self) -> Result<()> {
         let telemetry = Telemetry::start(self.config.log_json)?;
         let mut running = Running::start(self.config).await?;
+        let signalled = signalled()?;
         eprintln!("serving on {}", running.url);
         // Half of a server would look like a whole one: whoever watches over it starts it again when it ends.
         let ended = tokio::select! {
-            signalled = until_signalled() => signalled,
+            () = signalled => Ok(()),
             error = running.failed() => Err(error),
         };
         let stopped = running.stop().await;
@@ -55,12 +56,13 @@ impl Worker {
         let app = App::open(self.config).await?;
         let stop = CancellationToken::new();
         let mut working = pin!(worker::run(app, stop.clone()));
+        let signalled = signalled()?;
         eprintln!("working");
         let worked = tokio::select! {
             worked = &mut working => worked,
-            signalled = until_signalled() => {
+            () = signalled => {
                 stop.cancel();
-                signalled.and(working.await)
+                working.await
             }
         };
         telemetry.stop().await;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::telemetry::Telemetry;
-use crate::app::until_signalled;
+use crate::app::signalled;
 use crate::error::{Error, Result};
 use crate::provenance::note::VerifierKey;
 use crate::provenance::witness::{self, routes::Serving};
@@ -48,9 +48,10 @@ impl Witness {
         let witness = witness::Witness::open(&self.name, self.key, &self.state_dir)?;
         let vkey = witness.vkey()?;
         let serving = Serving::start(witness, Clock::default(), self.listen)?;
+        let signalled = signalled()?;
         eprintln!("witness {vkey}");
         eprintln!("serving on http://{}", serving.address);
-        until_signalled().await?;
+        signalled.await;
         let stopped = serving.stop().await;
         telemetry.stop().await;
         stopped

@@ -157,7 +157,8 @@ impl Exchange {
         let status = Command::new("kill").args(["-TERM", &self.server_id().to_string()]).status().unwrap();
         assert!(status.success());
         let mut server = self.server.take().unwrap();
-        assert!(server.wait().unwrap().success(), "the server did not stop well");
+        let status = server.wait().unwrap();
+        assert!(status.success(), "the server did not stop well: {status}: {:#?}", self.said.lock().unwrap());
     }
 
     /// An operator or compliance officer, made with `corpex admin`.
