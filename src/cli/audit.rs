@@ -103,15 +103,7 @@ async fn statements(app: &App, out: &Out, since: Option<Instant>, findings: &mut
 
 /// An organisation's key, whatever its state.
 fn find_key(c: &mut Conn, key_id: Digest) -> Result<Option<PassportKey>> {
-    let Some(key) = identity::signing_key(c, key_id)? else { return Ok(None) };
-    Ok(Some(PassportKey {
-        organisation: identity::organisation(c, key.organisation_id)?.handle,
-        key_id: key.key_id,
-        public_key: key.public_key,
-        registered_at: key.registered_at,
-        revoked_at: key.revoked_at,
-        compromised_at: key.compromised_at,
-    }))
+    identity::signing_key(c, key_id)?.map(|key| identity::passport_key(c, &key)).transpose()
 }
 
 /// Reads objects back and compares them with their records; gives how many.

@@ -142,14 +142,7 @@ fn signers(c: &mut Conn, statements: &mut Vec<PassportStatement>) -> Result<Vec<
             awaited.extend(about.envelope.signatures.iter().map(|signature| signature.keyid));
             statements.push(about);
         }
-        signers.push(PassportKey {
-            organisation: identity::organisation(c, key.organisation_id)?.handle,
-            key_id: key.key_id,
-            public_key: key.public_key,
-            registered_at: key.registered_at,
-            revoked_at: key.revoked_at,
-            compromised_at: key.compromised_at,
-        });
+        signers.push(identity::passport_key(c, &key)?);
     }
     Ok(signers)
 }

@@ -43,7 +43,8 @@ pub use organisations::{
 pub use routes::{MaybeCaller, MaybeReader};
 pub(crate) use routes::{known_user, lately_known};
 pub use signing_keys::{
-    SigningKey, holder_of_key, register_key, require_sound, revoke_key, signing_key, signing_key_for, signing_keys,
+    SigningKey, holder_of_key, passport_key, register_key, require_sound, revoke_key, signing_key, signing_key_for,
+    signing_keys,
 };
 pub use tokens::{ApiToken, TokenText, issue_token, revoke_token, standing_token, tokens};
 pub use users::{User, create_platform_user, find_user, remove_platform_role, revoke_credentials, set_password, user};

@@ -19,6 +19,7 @@ use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::keys::ExchangeKeys;
+use crate::provenance::passport::PassportKey;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::signing::{Envelope, PublicKey};
 use crate::types::{Digest, Instant, OrganisationId, PageQuery, SigningKeyId, StatementId, kind};
@@ -286,6 +287,18 @@ pub fn holder_of_key(c: &mut Conn, id: SigningKeyId) -> Result<OrganisationId> {
 /// The key with this key id, whatever its state and whoever registered it.
 pub fn signing_key(c: &mut Conn, key_id: Digest) -> Result<Option<SigningKey>> {
     Ok(db::load_once(c, key_id, |c| queries::find_key_by_key_id(c, key_id))?)
+}
+
+/// A key as a passport, and whoever checks statements, has it.
+pub fn passport_key(c: &mut Conn, key: &SigningKey) -> Result<PassportKey> {
+    Ok(PassportKey {
+        organisation: organisations::organisation(c, key.organisation_id)?.handle,
+        key_id: key.key_id,
+        public_key: key.public_key,
+        registered_at: key.registered_at,
+        revoked_at: key.revoked_at,
+        compromised_at: key.compromised_at,
+    })
 }
 
 #[cfg(test)]

@@ -40,6 +40,15 @@ impl Story {
         self.lab.get(format!("/v1/entitlements/{id}")).await.unwrap()
     }
 
+    /// The lab claims that the version is not what it seems, and it is held while that is examined.
+    async fn hold(&self) -> String {
+        let case = self.lab.claim(&self.offer.dataset).await;
+        for step in ["triage", "interim-block", "notification"] {
+            self.app.compliance.decide(&case, step).await.unwrap();
+        }
+        case
+    }
+
     /// So many days go by, and the exchange looks for deadlines.
     async fn days_pass(&self, days: u32) {
         self.app.clock.advance(DAY * days);
@@ -146,10 +155,7 @@ async fn the_time_to_download_does_not_end_while_the_exchange_is_in_the_way() {
     let Story { app, lab, provider, offer } = &story;
     let order = lab.order(offer).await.unwrap();
     let paid = lab.pay(&order).await.unwrap();
-    let case = lab.claim(&offer.dataset).await;
-    for step in ["triage", "interim-block", "notification"] {
-        app.compliance.decide(&case, step).await.unwrap();
-    }
+    let case = story.hold().await;
     story.days_pass(91).await;
     assert_eq!(story.order(&order).await["state"], "escrowed", "nobody could have downloaded it");
     provider.counter(&case).await.unwrap();
@@ -165,10 +171,7 @@ async fn nobody_is_paid_for_silence_while_the_exchange_is_in_the_way() {
     let story = Story::begin(1).await;
     let Story { app, lab, provider, offer } = &story;
     let (order, licence) = lab.take_delivery(offer).await;
-    let case = lab.claim(&offer.dataset).await;
-    for step in ["triage", "interim-block", "notification"] {
-        app.compliance.decide(&case, step).await.unwrap();
-    }
+    let case = story.hold().await;
     story.days_pass(15).await;
     assert_eq!(story.order(&order).await["state"], "delivered", "the claim is examined");
     provider.counter(&case).await.unwrap();
@@ -192,10 +195,7 @@ async fn who_was_kept_from_the_download_beyond_the_deadline_can_still_begin_it()
     let Story { app, lab, provider, offer } = &story;
     let order = lab.order(offer).await.unwrap();
     let paid = lab.pay(&order).await.unwrap();
-    let case = lab.claim(&offer.dataset).await;
-    for step in ["triage", "interim-block", "notification"] {
-        app.compliance.decide(&case, step).await.unwrap();
-    }
+    let case = story.hold().await;
     provider.counter(&case).await.unwrap();
     app.clock.advance(DAY * 91);
     app.compliance.decide(&case, "reinstatement").await.unwrap();
@@ -236,10 +236,7 @@ async fn a_recall_gives_back_what_is_in_escrow_and_leaves_what_is_settled() {
     let (delivered, _) = lab.take_delivery(offer).await;
     let (settled, _) = lab.take_delivery(offer).await;
     lab.answer(&settled, "acceptance").await.unwrap();
-    let case = lab.claim(&offer.dataset).await;
-    for step in ["triage", "interim-block", "notification"] {
-        app.compliance.decide(&case, step).await.unwrap();
-    }
+    let case = story.hold().await;
     provider.counter(&case).await.unwrap();
     for step in ["upholding", "recall"] {
         app.compliance.decide(&case, step).await.unwrap();
