@@ -6,25 +6,16 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::super::{organisations, queries};
+use super::super::{passport_key, queries};
 use crate::db::Conn;
 use crate::error::Result;
+use crate::provenance::passport::PassportKey;
 use crate::provenance::{self, StatementKind, StoredStatement};
 use crate::signing::PublicKey;
 use crate::types::{Digest, Instant};
 
 /// How many keys are read at a time.
 const PAGE: i64 = 1000;
-
-/// What is known of a key.
-#[derive(Debug, PartialEq, Eq)]
-struct Known {
-    organisation: String,
-    public_key: PublicKey,
-    registered_at: Instant,
-    revoked_at: Option<Instant>,
-    compromised_at: Option<Instant>,
-}
 
 #[derive(Deserialize)]
 struct Registration {
@@ -51,13 +42,7 @@ pub fn audit_keys(c: &mut Conn) -> Result<Vec<String>> {
         let Some(last) = page.last() else { break };
         after = last.id.to_string();
         for key in page {
-            let known = Known {
-                organisation: organisations::organisation(c, key.organisation_id)?.handle,
-                public_key: key.public_key,
-                registered_at: key.registered_at,
-                revoked_at: key.revoked_at,
-                compromised_at: key.compromised_at,
-            };
+            let known = passport_key(c, &key)?;
             if said.remove(&key.key_id).as_ref() != Some(&known) {
                 let whose = known.organisation;
                 found.push(format!("the signing key {} of {whose} is not what the log says of it", key.key_id));
@@ -69,16 +54,17 @@ pub fn audit_keys(c: &mut Conn) -> Result<Vec<String>> {
 }
 
 /// The keys as the log's statements leave them.
-fn said(c: &mut Conn, found: &mut Vec<String>) -> Result<BTreeMap<Digest, Known>> {
+fn said(c: &mut Conn, found: &mut Vec<String>) -> Result<BTreeMap<Digest, PassportKey>> {
     let mut said = BTreeMap::new();
     provenance::each_of_kind(c, StatementKind::KeyRegistration, |_, stored| {
         let Some(Registration { organisation, public_key }) = predicate(&stored) else {
             found.push(format!("statement {} does not say which key it registers", stored.id));
             return Ok(());
         };
-        let registered_at = stored.recorded_at;
-        let known = Known { organisation, public_key, registered_at, revoked_at: None, compromised_at: None };
-        said.insert(public_key.key_id(), known);
+        let (key_id, registered_at) = (public_key.key_id(), stored.recorded_at);
+        let (revoked_at, compromised_at) = (None, None);
+        let known = PassportKey { organisation, key_id, public_key, registered_at, revoked_at, compromised_at };
+        said.insert(key_id, known);
         Ok(())
     })?;
     provenance::each_of_kind(c, StatementKind::KeyRevocation, |_, stored| {
