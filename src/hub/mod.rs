@@ -152,7 +152,8 @@ impl Repo {
         if let Some(found) = found {
             return Ok(found.clone());
         }
-        for revision in &self.revisions {
+        let is_commit = name.len() == COMMIT_DIGITS && name.bytes().all(|digit| digit.is_ascii_hexdigit());
+        for revision in self.revisions.iter().filter(|_| is_commit) {
             if let Some(before) = revision.before(name)? {
                 return Ok(before);
             }

@@ -18,7 +18,8 @@ pub struct Shelf(Arc<Mutex<Kept>>);
 
 #[derive(Debug)]
 struct Kept {
-    commits: LruCache<String, Arc<Files>>,
+    /// Each with its weight.
+    commits: LruCache<String, (Arc<Files>, usize)>,
     bytes: usize,
 }
 
@@ -31,20 +32,21 @@ impl Default for Shelf {
 impl Shelf {
     /// The files of a commit, if they are here.
     pub(super) fn find(&self, commit: &str) -> Option<Arc<Files>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).commits.get(commit).cloned()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).commits.get(commit).map(|(files, _)| files.clone())
     }
 
     /// Puts the files of a commit here, and takes away those that nobody asked for longest, where there is no room for all.
     pub(super) fn keep(&self, files: Arc<Files>) {
+        let weight = files.weight();
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.bytes = kept.bytes.saturating_add(files.weight());
-        if let Some(before) = kept.commits.put(files.commit.clone(), files) {
-            kept.bytes = kept.bytes.saturating_sub(before.weight());
+        kept.bytes = kept.bytes.saturating_add(weight);
+        if let Some((_, weight)) = kept.commits.put(files.commit.clone(), (files, weight)) {
+            kept.bytes = kept.bytes.saturating_sub(weight);
         }
         while kept.bytes > MOST_BYTES
-            && let Some((_, longest_ago)) = kept.commits.pop_lru()
+            && let Some((_, (_, weight))) = kept.commits.pop_lru()
         {
-            kept.bytes = kept.bytes.saturating_sub(longest_ago.weight());
+            kept.bytes = kept.bytes.saturating_sub(weight);
         }
     }
 }
