@@ -10,14 +10,14 @@ use super::tokens::{self, NewToken, TokenText};
 use super::{ApiToken, Scope, queries, readable};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::types::{Digest, Instant, UserId};
+use crate::types::{DAY, Digest, Instant, UserId};
 
 /// How long a person has to approve.
 pub(super) const LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// How long a program waits between two questions, in seconds.
 pub(super) const INTERVAL_SECONDS: u64 = 5;
 /// How long the token is good for.
-const TOKEN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+const TOKEN_LIFE: Duration = DAY.saturating_mul(30);
 /// The most sign-ins that may wait at once: anyone may begin one.
 const MOST_WAITING: i64 = 10_000;
 /// Letters that make no words and are not taken for each other (RFC 8628, section 6.1).

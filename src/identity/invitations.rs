@@ -12,10 +12,10 @@ use super::tokens::TokenText;
 use super::{Caller, Membership, OrganisationState, Role, members, organisations, queries};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::types::{Digest, Instant, InvitationId, OrganisationId, PageQuery, UserId, kind};
+use crate::types::{DAY, Digest, Instant, InvitationId, OrganisationId, PageQuery, UserId, kind};
 
 /// How long somebody has to accept.
-const LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
+const LIFETIME: Duration = DAY.saturating_mul(7);
 /// How many may stand at once for one organisation.
 const MOST_STANDING: i64 = 100;
 

@@ -14,10 +14,10 @@ use super::tokens::{self, TokenText};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
-use crate::types::{Digest, Instant, SessionId, UserId};
+use crate::types::{DAY, Digest, Instant, SessionId, UserId};
 
 /// How long a session lasts, however often it is refreshed.
-const LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+const LIFETIME: Duration = DAY.saturating_mul(30);
 
 const ACTIVE: &str = "active";
 const REVOKED: &str = "revoked";

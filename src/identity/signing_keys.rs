@@ -22,14 +22,14 @@ use crate::keys::ExchangeKeys;
 use crate::provenance::passport::PassportKey;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::signing::{Envelope, PublicKey};
-use crate::types::{Digest, Instant, OrganisationId, PageQuery, SigningKeyId, StatementId, kind};
+use crate::types::{DAY, Digest, Instant, OrganisationId, PageQuery, SigningKeyId, StatementId, kind};
 
 /// The name of a key in the subjects of the statements about it.
 const SUBJECT: &str = "key";
 /// More stolen keys than any organisation will ever have had.
 const MAX_COMPROMISED: i64 = 1000;
 /// How far back an organisation itself dates a compromise.
-const HINDSIGHT: Duration = Duration::from_secs(30 * 24 * 3600);
+const HINDSIGHT: Duration = DAY.saturating_mul(30);
 const ACTIVE: &str = "active";
 const REVOKED: &str = "revoked";
 

@@ -35,12 +35,12 @@ use crate::jobs::{self, Job};
 use crate::schema::uploads;
 use crate::store::{self, StorageKey};
 use crate::text_enum;
-use crate::types::{Digest, Instant, ObjectId, UploadId, VersionId};
+use crate::types::{DAY, Digest, Instant, ObjectId, UploadId, VersionId};
 
 /// The most part URLs in one answer.
 pub const MAX_URLS: usize = 1000;
 /// An upload that is not completed for so long is given up.
-pub const OPEN_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const OPEN_FOR: Duration = DAY.saturating_mul(7);
 
 text_enum! {
     /// How far an upload is.
