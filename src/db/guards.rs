@@ -61,14 +61,15 @@ pub const LIVES: &[&str] = &[
     "negotiations",
 ];
 
-/// Draws the guards, unless they are drawn already.
+/// Draws the guards on the schema that `migrations` made, unless they are drawn already. A migration may have rebuilt a
+/// table, and lost its triggers, or added columns of text.
 #[allow(clippy::disallowed_methods)] // a transaction of its own, before there is anything to write
-pub(super) fn draw(conn: &mut Conn) -> Result<()> {
+pub(super) fn draw(conn: &mut Conn, migrations: &[String]) -> Result<()> {
     let text = match conn {
         Conn::Pg(_) => postgres(),
         Conn::Sqlite(_) => sqlite(),
     };
-    let digest = Digest::of(&text).to_string();
+    let digest = Digest::of(format!("{}\n{text}", migrations.join("\n"))).to_string();
     let is_drawn = diesel::select(diesel::dsl::exists(drawn_guards::table.find(&digest)));
     if is_drawn.get_result(conn)? {
         return Ok(());

@@ -15,6 +15,8 @@ impl Db {
     /// long as they take.
     pub async fn migrate(&self) -> Result<()> {
         self.on_blocking_thread(|db| {
+            let known = known::<diesel::pg::Pg>()?;
+            let versions: Vec<String> = known.iter().map(|migration| migration.name().version().to_string()).collect();
             let mut conn = db.writer.pool().connect()?;
             match &mut conn {
                 Conn::Pg(pg) => {
@@ -26,7 +28,7 @@ impl Db {
                 }
                 Conn::Sqlite(sqlite) => run_pending_migrations(sqlite)?,
             }
-            guards::draw(&mut conn)
+            guards::draw(&mut conn, &versions)
         })
         .await
     }
