@@ -347,7 +347,7 @@ pub fn list(c: &mut Conn, caller: &Caller, which: (&str, &str, i32), page: &Page
     let (dataset, version) = catalog::find_version(c, which.0, which.1, which.2)?;
     let insider = caller.member_of(dataset.organisation_id).is_some() || caller.is_operator() || caller.is_compliance();
     if !insider && queries::find_certificate(c, version.id)?.is_none() {
-        return Err(Error::not_found(format_args!("version {} of dataset {}/{}", which.2, which.0, which.1)));
+        return Err(Error::withheld(format_args!("version {} of dataset {}/{}", which.2, which.0, which.1)));
     }
     let limit = page.limit()?;
     let rows = queries::list_assessments(c, version.id, page.after_id::<kind::Assessment>()?, limit.saturating_add(1))?;
