@@ -21,14 +21,18 @@ use crate::error::Error;
 /// Twenty-four hours.
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The first and the last microsecond that RFC 3339 can write: those of the years 1 to 9999.
+const WRITABLE: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
+
 /// A point in time: UTC, microseconds, written as RFC 3339 with six decimals.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Timestamp)]
 pub struct Instant(NaiveDateTime);
 
 impl Instant {
-    /// The instant this many microseconds after 1970-01-01T00:00:00Z; the epoch itself when out of range.
+    /// The instant this many microseconds after 1970-01-01T00:00:00Z, or the nearest that RFC 3339 can write.
     pub fn from_unix_micros(micros: i64) -> Self {
+        let micros = micros.clamp(*WRITABLE.start(), *WRITABLE.end());
         Self(DateTime::<Utc>::from_timestamp_micros(micros).unwrap_or_default().naive_utc())
     }
     /// Microseconds since 1970-01-01T00:00:00Z.
@@ -40,12 +44,12 @@ impl Instant {
         let utc = self.0.and_utc();
         (u64::try_from(utc.timestamp()).unwrap_or(0), utc.timestamp_subsec_nanos())
     }
-    /// This instant, later by `duration`; saturates at the end of representable time.
+    /// This instant, later by `duration`; at most the last that RFC 3339 can write.
     pub fn plus(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self::from_unix_micros(self.unix_micros().saturating_add(micros))
     }
-    /// This instant, earlier by `duration`; saturates at the beginning of representable time.
+    /// This instant, earlier by `duration`; at least the first that RFC 3339 can write.
     pub fn minus(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self::from_unix_micros(self.unix_micros().saturating_sub(micros))
@@ -80,8 +84,9 @@ impl FromStr for Instant {
         // An offset can carry a time out of the years that RFC 3339 can write.
         DateTime::parse_from_rfc3339(text)
             .ok()
-            .map(|at| Self::from_unix_micros(at.timestamp_micros()))
-            .filter(|at| (1..=9999).contains(&at.year()))
+            .map(|at| at.timestamp_micros())
+            .filter(|micros| WRITABLE.contains(micros))
+            .map(Self::from_unix_micros)
             .ok_or_else(|| Error::invalid("", format!("{text:?} is not an RFC 3339 time such as 2026-01-31T08:00:00Z")))
     }
 }
@@ -171,6 +176,13 @@ mod tests {
         let before = clock.now();
         clock.clone().advance(Duration::from_secs(3600));
         assert!(clock.now() >= before.plus(Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn no_duration_leads_out_of_the_years_that_can_be_written() {
+        let now = Instant::from_unix_micros(0);
+        assert_eq!(now.plus(Duration::MAX).to_string(), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(now.minus(Duration::MAX).to_string(), "0001-01-01T00:00:00.000000Z");
     }
 
     #[test]
