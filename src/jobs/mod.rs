@@ -89,6 +89,13 @@ pub struct Leased {
     owner: String,
 }
 
+impl Leased {
+    /// Whether the job is set aside if it fails this time, too.
+    pub fn is_last_attempt(&self) -> bool {
+        self.attempts >= MAX_ATTEMPTS
+    }
+}
+
 /// Queues a job in the caller's transaction, to run at `run_at` or later.
 pub fn enqueue(c: &mut Conn, job: Job, run_at: Instant) -> Result<JobId> {
     let id = JobId::new(run_at);
@@ -124,8 +131,7 @@ pub fn finish(c: &mut Conn, leased: &Leased) -> Result<bool> {
 /// Puts a failed job back for later, twice as long each time, or sets it aside when it failed too often.
 pub fn back_off(c: &mut Conn, leased: &Leased, error: &str, now: Instant) -> Result<()> {
     let wait = Duration::from_millis(500 << leased.attempts.clamp(0, 12));
-    let dead = leased.attempts >= MAX_ATTEMPTS;
-    queries::set_failed(c, leased.id, &leased.owner, dead, error, now.plus(wait))?;
+    queries::set_failed(c, leased.id, &leased.owner, leased.is_last_attempt(), error, now.plus(wait))?;
     Ok(())
 }
 
