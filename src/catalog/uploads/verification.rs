@@ -15,7 +15,7 @@ use crate::jobs::{self, Job};
 use crate::store::StorageKey;
 use crate::types::{Digest, Hasher, Instant, ObjectId, UploadId};
 
-/// How many abandoned uploads one sweep gives up.
+/// How many abandoned uploads are given up in one transaction.
 const STALE_AT_ONCE: i64 = 100;
 
 /// What the store was found to hold.
@@ -170,25 +170,29 @@ pub async fn sweep_object(app: &App, storage_key: &str) -> Result<()> {
     app.store.delete(&key).await
 }
 
-/// Gives up uploads that were not completed within [`OPEN_FOR`], up to 100 at a time, and queues the removal of what
-/// they left. Answers how many there were.
+/// Gives up the uploads that were not completed within [`OPEN_FOR`], and queues the removal of what they left. Answers how
+/// many there were.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn sweep_stale_uploads(app: &App) -> Result<usize> {
     let now = app.clock.now();
-    let age = i64::try_from(OPEN_FOR.as_micros()).unwrap_or(i64::MAX);
-    let before = Instant::from_unix_micros(now.unix_micros().saturating_sub(age));
-    app.db
-        .write(move |c| {
-            let stale = queries::list_stale(c, before, STALE_AT_ONCE)?;
-            for upload in &stale {
-                queries::set_refused(c, upload.id, UploadState::Open, "it was not completed within 7 days")?;
-                sweep_later(c, &upload.storage_key, now)?;
-            }
-            Ok(stale.len())
-        })
-        .await
+    let mut given_up = 0_usize;
+    loop {
+        match app.db.write(move |c| give_up_some(c, now)).await? {
+            0 => return Ok(given_up),
+            some => given_up = given_up.saturating_add(some),
+        }
+    }
+}
+
+fn give_up_some(c: &mut Conn, now: Instant) -> Result<usize> {
+    let stale = queries::list_stale(c, now.minus(OPEN_FOR), STALE_AT_ONCE)?;
+    for upload in &stale {
+        queries::set_refused(c, upload.id, UploadState::Open, "it was not completed within 7 days")?;
+        sweep_later(c, &upload.storage_key, now)?;
+    }
+    Ok(stale.len())
 }
 
 #[cfg(test)]
