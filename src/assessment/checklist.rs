@@ -155,6 +155,7 @@ pub(super) fn check(answers: &[Answer], decision: Decision) -> Result<()> {
     for (index, answer) in answers.iter().enumerate() {
         check_answer(answer, answers.get(..index).unwrap_or_default())
             .map_err(|(field, detail)| Error::invalid(format!("checklist.{index}.{field}"), detail))?;
+        check_evidence(&answer.evidence).map_err(|error| error.field(format!("checklist.{index}.evidence")))?;
     }
     if let Some(open) = CHECKLIST.iter().find(|item| answers.iter().all(|answer| answer.key != item.key)) {
         let detail = format!("the item {} ({} {}) is not answered", open.key, open.title_zh, open.title_en);
@@ -187,21 +188,14 @@ pub fn check_evidence(evidence: &[Evidence]) -> Result<()> {
 }
 
 fn check_answer(answer: &Answer, before: &[Answer]) -> Result<(), (&'static str, String)> {
-    let within = |text: &str, most: usize| (1..=most).contains(&text.chars().count());
     if CHECKLIST.iter().all(|item| item.key != answer.key) {
         return Err(("key", format!("{:?} is not an item of the checklist", answer.key)));
     }
     if before.iter().any(|other| other.key == answer.key) {
         return Err(("key", format!("{} is answered twice", answer.key)));
     }
-    if answer.evidence.len() > MAX_EVIDENCE {
-        return Err(("evidence", format!("more than {MAX_EVIDENCE} documents")));
-    }
-    if answer.evidence.iter().any(|evidence| !within(&evidence.name, MAX_NAME_CHARS)) {
-        return Err(("evidence", format!("a document's name is 1 to {MAX_NAME_CHARS} characters")));
-    }
     match &answer.note {
-        Some(note) if !within(note, MAX_NOTE_CHARS) => {
+        Some(note) if !(1..=MAX_NOTE_CHARS).contains(&note.chars().count()) => {
             Err(("note", format!("a note is 1 to {MAX_NOTE_CHARS} characters; leave it out where there is none")))
         }
         _ => Ok(()),
