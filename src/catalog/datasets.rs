@@ -128,7 +128,7 @@ pub struct DatasetQuery {
 /// Registers a dataset.
 ///
 /// # Errors
-/// `NotFound` or `Forbidden` for those who may not; `Forbidden` while the organisation is not verified; `Invalid`
+/// `NotFound` or `Forbidden` for those who may not; `WrongState` while the organisation is not verified; `Invalid`
 /// naming the field; `AlreadyExists` when the name is taken, in whatever case.
 pub fn create(c: &mut Conn, caller: &Caller, input: &NewDataset, now: Instant) -> Result<Dataset> {
     let organisation = identity::for_member(c, caller, &input.organisation, EDITORS)?;
