@@ -345,8 +345,7 @@ pub fn certificate(c: &mut Conn, number: &str) -> Result<Certificate> {
 /// `NotFound`; `Invalid`.
 pub fn list(c: &mut Conn, caller: &Caller, which: (&str, &str, i32), page: &PageQuery) -> Result<Page<Assessment>> {
     let (dataset, version) = catalog::find_version(c, which.0, which.1, which.2)?;
-    let insider = caller.member_of(dataset.organisation_id).is_some() || caller.is_operator() || caller.is_compliance();
-    if !insider && queries::find_certificate(c, version.id)?.is_none() {
+    if !caller.sees(dataset.organisation_id) && queries::find_certificate(c, version.id)?.is_none() {
         return Err(Error::withheld(format_args!("version {} of dataset {}/{}", which.2, which.0, which.1)));
     }
     let limit = page.limit()?;

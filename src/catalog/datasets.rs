@@ -174,7 +174,7 @@ pub fn list(c: &mut Conn, caller: Option<&Caller>, query: &DatasetQuery) -> Resu
 /// Of which organisations a caller sees what is not yet assessed: the list form of [`super::is_insider`].
 pub(super) fn sees(caller: Option<&Caller>) -> queries::Sees {
     match caller {
-        Some(caller) if caller.is_operator() || caller.is_compliance() => queries::Sees::Everything,
+        Some(caller) if caller.is_staff() => queries::Sees::Everything,
         Some(caller) => queries::Sees::AllOf(caller.organisations()),
         None => queries::Sees::AllOf(Vec::<OrganisationId>::new()),
     }

@@ -263,9 +263,7 @@ impl fmt::Display for VersionRef {
 
 /// True for those who see everything of an organisation: its members, operators and compliance staff.
 pub fn is_insider(caller: Option<&Caller>, organisation: OrganisationId) -> bool {
-    caller.is_some_and(|caller| {
-        caller.member_of(organisation).is_some() || caller.is_operator() || caller.is_compliance()
-    })
+    caller.is_some_and(|caller| caller.sees(organisation))
 }
 
 /// The visibility rule: insiders see every version, everybody else those that are assessed.

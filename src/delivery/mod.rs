@@ -226,10 +226,8 @@ fn term_of(c: &mut Conn, id: TermsId) -> Result<Option<Duration>> {
 pub fn entitlement(c: &mut Conn, caller: &Caller, id: EntitlementId) -> Result<Entitlement> {
     let named = || format!("entitlement {id}");
     let entitlement = queries::find_entitlement(c, id)?.ok_or_else(|| Error::not_found(named()))?;
-    let sees = caller.is_compliance()
-        || caller.is_operator()
-        || caller.member_of(entitlement.organisation_id).is_some()
-        || access::affiliate(c, &caller.memberships, &entitlement)?.is_some();
+    let sees =
+        caller.sees(entitlement.organisation_id) || access::affiliate(c, &caller.memberships, &entitlement)?.is_some();
     if sees { Ok(entitlement) } else { Err(Error::withheld(named())) }
 }
 

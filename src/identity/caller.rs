@@ -94,18 +94,21 @@ impl Caller {
     pub fn organisations(&self) -> Vec<OrganisationId> {
         self.memberships.iter().map(|membership| membership.organisation_id).collect()
     }
-    /// True for operators of the platform.
-    pub fn is_operator(&self) -> bool {
-        self.platform_role == Some(PlatformRole::Operator)
-    }
     /// True for compliance staff.
     pub fn is_compliance(&self) -> bool {
         self.platform_role == Some(PlatformRole::Compliance)
     }
+    /// True for the platform's staff, whatever its role.
+    pub fn is_staff(&self) -> bool {
+        self.platform_role.is_some()
+    }
+    /// True for those who see everything of an organisation: its members, and the platform's staff.
+    pub fn sees(&self, organisation_id: OrganisationId) -> bool {
+        self.is_staff() || self.member_of(organisation_id).is_some()
+    }
     /// True for members of either side of a trade, and the platform's staff.
     pub fn sees_trade(&self, buyer: OrganisationId, provider: OrganisationId) -> bool {
-        let is_party = self.member_of(buyer).is_some() || self.member_of(provider).is_some();
-        is_party || self.is_operator() || self.is_compliance()
+        self.sees(buyer) || self.sees(provider)
     }
     /// Refuses everyone but operators.
     pub fn require_operator(&self) -> Result<()> {
@@ -117,9 +120,9 @@ impl Caller {
     }
     /// Refuses everyone but staff of the platform.
     pub fn require_staff(&self) -> Result<()> {
-        match self.platform_role {
-            Some(_) => Ok(()),
-            None => Err(Error::forbidden("this takes the platform role operator or compliance")),
+        match self.is_staff() {
+            true => Ok(()),
+            false => Err(Error::forbidden("this takes the platform role operator or compliance")),
         }
     }
 

@@ -70,7 +70,7 @@ pub fn remove_member(c: &mut Conn, caller: &Caller, handle: &str, user_id: UserI
 /// The members of an organisation, for its members, operators and compliance: up to one more than a page.
 pub fn members(c: &mut Conn, caller: &Caller, handle: &str, page: &PageQuery) -> Result<Vec<Member>> {
     let organisation = organisations::visible_organisation(c, Some(caller), handle)?;
-    if !caller.is_operator() && !caller.is_compliance() {
+    if !caller.is_staff() {
         caller.may(organisation.id, &[])?;
     }
     Ok(queries::list_members(c, organisation.id, page.after_id::<kind::User>()?, page.limit()?.saturating_add(1))?)

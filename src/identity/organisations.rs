@@ -206,16 +206,14 @@ pub fn verify_organisation(c: &mut Conn, caller: &Caller, handle: &str, now: Ins
 ///
 /// Operators and compliance see all, others the verified ones and their own.
 pub fn organisations(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Organisation>> {
-    let only_for = (!caller.is_operator() && !caller.is_compliance()).then_some(caller.user_id);
+    let only_for = (!caller.is_staff()).then_some(caller.user_id);
     Ok(queries::list_organisations(c, only_for, page.after()?, page.limit()?.saturating_add(1))?)
 }
 
 /// The organisation with this handle, if the caller (or somebody without credential) may know of it.
 pub fn visible_organisation(c: &mut Conn, caller: Option<&Caller>, handle: &str) -> Result<Organisation> {
     let organisation = find_organisation(c, handle)?;
-    let trusted =
-        |caller: &Caller| caller.is_operator() || caller.is_compliance() || caller.member_of(organisation.id).is_some();
-    if organisation.state == OrganisationState::Verified || caller.is_some_and(trusted) {
+    if organisation.state == OrganisationState::Verified || caller.is_some_and(|caller| caller.sees(organisation.id)) {
         return Ok(organisation);
     }
     Err(Error::withheld(named(handle)))

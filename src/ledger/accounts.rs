@@ -157,8 +157,7 @@ pub fn accounts(c: &mut Conn, caller: &Caller, handle: &str, page: &PageQuery) -
 /// Members, operators and compliance staff may read an organisation's money; nobody else learns of it.
 pub(super) fn authorise_reader(c: &mut Conn, caller: &Caller, handle: &str) -> Result<OrganisationId> {
     let organisation = identity::visible_organisation(c, Some(caller), handle)?;
-    let staff = caller.is_operator() || caller.is_compliance();
-    if staff || caller.member_of(organisation.id).is_some() {
+    if caller.sees(organisation.id) {
         return Ok(organisation.id);
     }
     Err(Error::withheld(format_args!("the ledger of {handle}")))

@@ -190,7 +190,7 @@ pub fn reverse(
 /// Up to one more than a page.
 pub fn deposits(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Deposit>> {
     let own = caller.organisations();
-    let only_of = caller.require_staff().is_err().then_some(own.as_slice());
+    let only_of = (!caller.is_staff()).then_some(own.as_slice());
     Ok(queries::list_deposits(c, only_of, page.after_id::<kind::Deposit>()?, page.limit()?.saturating_add(1))?)
 }
 

@@ -271,7 +271,7 @@ pub fn reverse(
 /// staff. Up to one more than a page.
 pub fn withdrawals(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Withdrawal>> {
     let own = caller.organisations();
-    let only_of = caller.require_staff().is_err().then_some(own.as_slice());
+    let only_of = (!caller.is_staff()).then_some(own.as_slice());
     Ok(queries::list_withdrawals(c, only_of, page.after_id::<kind::Withdrawal>()?, page.limit()?.saturating_add(1))?)
 }
 
@@ -281,7 +281,7 @@ fn find(c: &mut Conn, id: WithdrawalId) -> Result<Withdrawal> {
 
 fn visible(c: &mut Conn, caller: &Caller, id: WithdrawalId) -> Result<Withdrawal> {
     let withdrawal = find(c, id)?;
-    if caller.require_staff().is_ok() || caller.member_of(withdrawal.organisation_id).is_some() {
+    if caller.sees(withdrawal.organisation_id) {
         return Ok(withdrawal);
     }
     Err(Error::withheld(named(id)))

@@ -322,8 +322,7 @@ pub fn model(c: &mut Conn, caller: &Caller, id: ModelId) -> Result<(Model, Sight
 
 /// How much `caller` sees of a declaration that it may know of.
 pub fn sight(caller: &Caller, model: &Model) -> Sight {
-    let insider = caller.member_of(model.organisation_id).is_some() || caller.is_operator() || caller.is_compliance();
-    if insider { Sight::Whole } else { Sight::OwnVersions }
+    if caller.sees(model.organisation_id) { Sight::Whole } else { Sight::OwnVersions }
 }
 
 /// Which declarations are wanted.
@@ -344,9 +343,8 @@ pub struct ModelFilter {
 pub fn models(c: &mut Conn, caller: &Caller, filter: &ModelFilter, page: &PageQuery) -> Result<Page<Model>> {
     let (limit, after) = (page.limit()?, page.after_id::<kind::Model>()?);
     let own = caller.organisations();
-    let staff = caller.is_operator() || caller.is_compliance();
     let mut wanted = queries::Wanted { labs: own.clone(), providers: own, ..queries::Wanted::default() };
-    wanted.all = staff;
+    wanted.all = caller.is_staff();
     if let Some(handle) = &filter.organisation {
         match found(identity::visible_organisation(c, Some(caller), handle))? {
             Some(lab) => wanted.of = Some(lab.id),

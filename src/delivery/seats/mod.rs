@@ -96,8 +96,7 @@ pub fn free(c: &mut Conn, caller: &Caller, id: EntitlementId, token: TokenId, no
 /// The seats of a licence, oldest first: up to one more than a page.
 pub fn seats(c: &mut Conn, caller: &Caller, id: EntitlementId, page: &PageQuery) -> Result<Vec<Seat>> {
     let entitlement = super::entitlement(c, caller, id)?;
-    let is_staff = caller.is_operator() || caller.is_compliance();
-    if !is_staff && caller.member_of(entitlement.organisation_id).is_none() {
+    if !caller.sees(entitlement.organisation_id) {
         return Err(Error::forbidden("only members of the licensee see who holds its seats"));
     }
     Ok(queries::list_seats(c, id, page.after_id::<kind::Seat>()?, page.limit()?.saturating_add(1))?)

@@ -79,7 +79,7 @@ pub struct AuditRecord {
 /// # Errors
 /// Those of the database.
 pub fn record_read(c: &mut Conn, caller: &Caller, request: &str, now: Instant) -> Result<()> {
-    if caller.platform_role.is_some() {
+    if caller.is_staff() {
         let read = AuditRecord {
             id: AuditId::new(now),
             day: days::open_day(c, now)?,

@@ -65,7 +65,7 @@ impl Asked {
         if changes && signed_in.caller.scope == Scope::Read {
             return Err(Error::forbidden("this API token may only read").remedy("use a token with the scope write"));
         }
-        if !changes && signed_in.caller.platform_role.is_some() {
+        if !changes && signed_in.caller.is_staff() {
             record(&app, &signed_in.caller, self.request).await?;
         }
         Ok(Some(signed_in))

@@ -67,7 +67,7 @@ pub fn movements(c: &mut Conn, caller: &Caller, id: ProgrammeId, page: &PageQuer
 
 fn authorised(c: &mut Conn, caller: &Caller, id: ProgrammeId) -> Result<Programme> {
     let programme = programme(c, id)?;
-    if caller.require_staff().is_ok() || caller.member_of(programme.funder_id).is_some() {
+    if caller.sees(programme.funder_id) {
         return Ok(programme);
     }
     Err(Error::withheld(format!("the audit file of programme {id}")))
