@@ -12,6 +12,7 @@ pub use audit::audit;
 use std::collections::HashSet;
 use std::fmt::Display;
 
+use diesel::{Insertable, Queryable, Selectable};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -20,9 +21,9 @@ use crate::error::Result;
 use crate::types::{Instant, TransitionId};
 
 /// One step in a life.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, diesel::Insertable)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, Queryable, Selectable, Insertable)]
 #[diesel(treat_none_as_default_value = false)]
-#[diesel(table_name = crate::schema::transitions)]
+#[diesel(table_name = crate::schema::transitions, check_for_backend(crate::db::MultiBackend))]
 pub struct Transition {
     /// The state before; absent for the first.
     pub from_state: Option<String>,
@@ -60,7 +61,8 @@ pub fn record(
 }
 
 /// A step that nobody was told of yet.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = crate::schema::transitions, check_for_backend(crate::db::MultiBackend))]
 pub struct Unsent {
     /// The step.
     pub id: TransitionId,

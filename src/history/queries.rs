@@ -7,7 +7,7 @@ use super::{Transition, Unsent};
 use crate::appends;
 use crate::db::Conn;
 use crate::schema::{outbox, transitions};
-use crate::types::{Instant, TransitionId};
+use crate::types::TransitionId;
 
 /// A step of a subject.
 #[derive(Insertable)]
@@ -31,20 +31,12 @@ pub(super) struct UnsentRow {
 appends!(TransitionRow => transitions, UnsentRow => outbox);
 
 pub(super) fn list_unsent(c: &mut Conn, limit: i64) -> QueryResult<Vec<Unsent>> {
-    let rows: Vec<(TransitionId, String, Option<String>, String, Instant)> = outbox::table
+    outbox::table
         .inner_join(transitions::table)
         .order(outbox::transition_id)
         .limit(limit)
-        .select((
-            transitions::id,
-            transitions::subject,
-            transitions::from_state,
-            transitions::to_state,
-            transitions::at,
-        ))
-        .load(c)?;
-    let unsent = |(id, subject, from_state, to_state, at)| Unsent { id, subject, from_state, to_state, at };
-    Ok(rows.into_iter().map(unsent).collect())
+        .select(Unsent::as_select())
+        .load(c)
 }
 
 /// Which of these steps are in the outbox.
@@ -57,43 +49,30 @@ pub(super) fn delete_unsent(c: &mut Conn, ids: &[TransitionId]) -> QueryResult<u
 }
 
 pub(super) fn list_transitions(c: &mut Conn, subject: &str) -> QueryResult<Vec<Transition>> {
-    let rows: Vec<Row> = transitions::table
+    transitions::table
         .filter(transitions::subject.eq(subject))
         .order(transitions::id)
         .limit(1000)
-        .select(COLUMNS)
-        .load(c)?;
-    Ok(rows.into_iter().map(step).collect())
+        .select(Transition::as_select())
+        .load(c)
 }
 
 pub(super) fn find_last_transition(c: &mut Conn, subject: &str) -> QueryResult<Option<Transition>> {
-    let row: Option<Row> = transitions::table
+    transitions::table
         .filter(transitions::subject.eq(subject))
         .order(transitions::id.desc())
-        .select(COLUMNS)
+        .select(Transition::as_select())
         .first(c)
-        .optional()?;
-    Ok(row.map(step))
+        .optional()
 }
 
 pub(super) fn find_last_transition_into(c: &mut Conn, subject: &str, state: &str) -> QueryResult<Option<Transition>> {
-    let row: Option<Row> = transitions::table
+    transitions::table
         .filter(transitions::subject.eq(subject).and(transitions::to_state.eq(state)))
         .order(transitions::id.desc())
-        .select(COLUMNS)
+        .select(Transition::as_select())
         .first(c)
-        .optional()?;
-    Ok(row.map(step))
-}
-
-type Row = (Option<String>, String, String, String, Instant);
-type Columns =
-    (transitions::from_state, transitions::to_state, transitions::actor, transitions::reason, transitions::at);
-const COLUMNS: Columns =
-    (transitions::from_state, transitions::to_state, transitions::actor, transitions::reason, transitions::at);
-
-fn step((from_state, to_state, actor, reason, at): Row) -> Transition {
-    Transition { from_state, to_state, actor, reason, at }
+        .optional()
 }
 
 /// A row whose history leads elsewhere.
