@@ -11,13 +11,14 @@ mod checklist;
 mod queries;
 pub mod routes;
 
+use diesel::{Insertable, Queryable, Selectable};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use checklist::{Answer, CHECKLIST, ChecklistItem, Evidence, Finding, check_evidence};
 
 use crate::catalog::{self, Dataset, Seal, Version, VersionState};
-use crate::db::{self, Conn};
+use crate::db::{self, Conn, MultiBackend};
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller};
 use crate::jobs::{self, Job};
@@ -81,7 +82,9 @@ pub struct Assessment {
 }
 
 /// The registration of a version.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(treat_none_as_default_value = false)]
+#[diesel(table_name = crate::schema::certificates, check_for_backend(MultiBackend))]
 pub struct Certificate {
     /// The certificate.
     pub id: CertificateId,
@@ -170,9 +173,6 @@ struct Subject {
 }
 
 impl Subject {
-    fn full_name(&self) -> String {
-        format!("{}/{}", self.dataset.handle, self.dataset.name)
-    }
     fn descriptor(&self) -> Vec<ResourceDescriptor> {
         vec![ResourceDescriptor::new(SUBJECT, self.seal.manifest_sha256)]
     }
@@ -206,7 +206,7 @@ fn declare_assessment(
     let id = AssessmentId::new(assessed_at);
     let predicate = AssessmentPredicate {
         assessment: id,
-        dataset: subject.full_name(),
+        dataset: subject.dataset.full_name(),
         version: subject.version.number,
         manifest_sha256: subject.seal.manifest_sha256,
         checklist: &input.checklist,
@@ -243,7 +243,7 @@ fn issue_certificate(
     let (id, number) = (CertificateId::new(now), free_number(c, now)?);
     let predicate = CertificatePredicate {
         number: &number,
-        dataset: subject.full_name(),
+        dataset: subject.dataset.full_name(),
         version: subject.version.number,
         manifest_sha256: subject.seal.manifest_sha256,
         provider: Provider {

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use super::{Answer, Assessment, Certificate, Decision};
 use crate::db::Conn;
 use crate::schema::{assessments, certificates};
-use crate::types::{AssessmentId, CertificateId, Instant, Json, StatementId, UserId, VersionId};
+use crate::types::{AssessmentId, Instant, Json, StatementId, UserId, VersionId};
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(treat_none_as_default_value = false)]
@@ -33,25 +33,6 @@ impl From<AssessmentRow> for Assessment {
             assessed_at: row.assessed_at,
             valid_until: row.valid_until,
         }
-    }
-}
-
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(treat_none_as_default_value = false)]
-#[diesel(table_name = certificates, check_for_backend(crate::db::MultiBackend))]
-struct CertificateRow {
-    id: CertificateId,
-    number: String,
-    version_id: VersionId,
-    assessment_id: AssessmentId,
-    statement_id: StatementId,
-    issued_at: Instant,
-}
-
-impl From<CertificateRow> for Certificate {
-    fn from(row: CertificateRow) -> Self {
-        let CertificateRow { id, number, version_id, assessment_id, statement_id, issued_at } = row;
-        Self { id, number, version_id, assessment_id, statement_id, issued_at }
     }
 }
 
@@ -103,17 +84,15 @@ pub(super) fn list_assessments(
 }
 
 pub(super) fn insert_certificate(c: &mut Conn, new: &Certificate) -> QueryResult<usize> {
-    let Certificate { id, number, version_id, assessment_id, statement_id, issued_at } = new.clone();
-    let row = CertificateRow { id, number, version_id, assessment_id, statement_id, issued_at };
-    diesel::insert_into(certificates::table).values(&row).execute(c)
+    diesel::insert_into(certificates::table).values(new).execute(c)
 }
 
 pub(super) fn find_certificate(c: &mut Conn, version: VersionId) -> QueryResult<Option<Certificate>> {
     let query = certificates::table.filter(certificates::version_id.eq(version));
-    Ok(query.select(CertificateRow::as_select()).first(c).optional()?.map(Certificate::from))
+    query.select(Certificate::as_select()).first(c).optional()
 }
 
 pub(super) fn find_certificate_by_number(c: &mut Conn, number: &str) -> QueryResult<Option<Certificate>> {
     let query = certificates::table.filter(certificates::number.eq(number));
-    Ok(query.select(CertificateRow::as_select()).first(c).optional()?.map(Certificate::from))
+    query.select(Certificate::as_select()).first(c).optional()
 }

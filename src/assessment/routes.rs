@@ -122,7 +122,7 @@ fn certificate_view(c: &mut Conn, certificate: Certificate, now: Instant) -> Res
     };
     Ok(CertificateView {
         number: certificate.number,
-        dataset: format!("{}/{}", dataset.handle, dataset.name),
+        dataset: dataset.full_name(),
         version: version.number,
         manifest_sha256: catalog::seal_of(c, version.id)?.manifest_sha256,
         provider: identity::organisation(c, dataset.organisation_id)?.legal_name,
