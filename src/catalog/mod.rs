@@ -27,7 +27,7 @@ pub mod versions;
 
 use std::fmt::{self, Display};
 
-use diesel::{Queryable, Selectable};
+use diesel::{Insertable, Queryable, Selectable};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
@@ -117,7 +117,8 @@ text_enum! {
 }
 
 /// One edition of a dataset.
-#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = versions_table, check_for_backend(MultiBackend))]
 pub struct Version {
     /// Which version.
@@ -142,7 +143,8 @@ impl Version {
 }
 
 /// The provider's signature under a version.
-#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = seals, check_for_backend(MultiBackend))]
 pub struct Seal {
     /// Which version.
@@ -166,7 +168,8 @@ pub struct Seal {
 }
 
 /// A file of a version. Its bytes are verified.
-#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = shards_table, check_for_backend(MultiBackend))]
 pub struct Shard {
     /// Of which version.
@@ -210,7 +213,8 @@ impl From<&Shard> for ManifestShard {
 }
 
 /// Verified bytes in the store.
-#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = objects_table, check_for_backend(MultiBackend))]
 pub struct StoredObject {
     /// Which object.

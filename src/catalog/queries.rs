@@ -105,16 +105,7 @@ pub(super) fn find_last_number(c: &mut Conn, dataset: DatasetId) -> QueryResult<
 }
 
 pub(super) fn insert_version(c: &mut Conn, version: &Version) -> QueryResult<usize> {
-    diesel::insert_into(versions::table)
-        .values((
-            versions::id.eq(version.id),
-            versions::dataset_id.eq(version.dataset_id),
-            versions::number.eq(version.number),
-            versions::state.eq(version.state),
-            versions::card.eq(&version.card),
-            versions::created_at.eq(version.created_at),
-        ))
-        .execute(c)
+    diesel::insert_into(versions::table).values(version).execute(c)
 }
 
 pub(super) fn find_version(
@@ -209,19 +200,7 @@ pub(super) fn set_version_state(
 }
 
 pub(super) fn insert_seal(c: &mut Conn, seal: &Seal) -> QueryResult<usize> {
-    diesel::insert_into(seals::table)
-        .values((
-            seals::version_id.eq(seal.version_id),
-            seals::statement_id.eq(seal.statement_id),
-            seals::manifest_sha256.eq(seal.manifest_sha256),
-            seals::shard_count.eq(seal.shard_count),
-            seals::total_bytes.eq(seal.total_bytes),
-            seals::total_records.eq(seal.total_records),
-            seals::total_tokens.eq(seal.total_tokens),
-            seals::sealed_at.eq(seal.sealed_at),
-            seals::generation.eq(seal.generation),
-        ))
-        .execute(c)
+    diesel::insert_into(seals::table).values(seal).execute(c)
 }
 
 pub(super) fn find_seal(c: &mut Conn, version: VersionId) -> QueryResult<Option<Seal>> {
@@ -322,17 +301,7 @@ pub(super) fn list_shards_with_digest_in(c: &mut Conn, version: VersionId, sha25
 /// Adds a shard, or puts it in the place of the one with its path.
 pub(super) fn set_shard(c: &mut Conn, shard: &Shard) -> QueryResult<usize> {
     delete_shard(c, shard.version_id, &shard.path)?;
-    diesel::insert_into(shards::table)
-        .values((
-            shards::version_id.eq(shard.version_id),
-            shards::path.eq(&shard.path),
-            shards::object_id.eq(shard.object_id),
-            shards::sha256.eq(shard.sha256),
-            shards::size_bytes.eq(shard.size_bytes),
-            shards::media_type.eq(&shard.media_type),
-            shards::records.eq(shard.records),
-        ))
-        .execute(c)
+    diesel::insert_into(shards::table).values(shard).execute(c)
 }
 
 /// Writes what a manifest says of some shards: language, domain, licence and tokens.
@@ -401,16 +370,7 @@ pub(super) fn sum_object_bytes(c: &mut Conn) -> QueryResult<i64> {
 }
 
 pub(super) fn insert_object(c: &mut Conn, object: &StoredObject) -> QueryResult<usize> {
-    diesel::insert_into(objects::table)
-        .values((
-            objects::id.eq(object.id),
-            objects::sha256.eq(object.sha256),
-            objects::size_bytes.eq(object.size_bytes),
-            objects::storage_key.eq(&object.storage_key),
-            objects::etag.eq(&object.etag),
-            objects::verified_at.eq(object.verified_at),
-        ))
-        .execute(c)
+    diesel::insert_into(objects::table).values(object).execute(c)
 }
 
 /// The keys among these that objects have.

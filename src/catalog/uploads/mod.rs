@@ -18,7 +18,7 @@ pub mod verification;
 
 use std::time::Duration;
 
-use diesel::{Queryable, Selectable};
+use diesel::{Insertable, Queryable, Selectable};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -57,7 +57,8 @@ text_enum! {
 }
 
 /// An upload.
-#[derive(Debug, Clone, Queryable, Selectable)]
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = uploads, check_for_backend(MultiBackend))]
 pub struct Upload {
     /// Which upload.

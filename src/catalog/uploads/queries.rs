@@ -10,23 +10,7 @@ use crate::store::StorageKey;
 use crate::types::{Instant, UploadId, VersionId};
 
 pub(super) fn insert_upload(c: &mut Conn, upload: &Upload) -> QueryResult<usize> {
-    diesel::insert_into(uploads::table)
-        .values((
-            uploads::id.eq(upload.id),
-            uploads::version_id.eq(upload.version_id),
-            uploads::path.eq(&upload.path),
-            uploads::media_type.eq(&upload.media_type),
-            uploads::records.eq(upload.records),
-            uploads::size_bytes.eq(upload.size_bytes),
-            uploads::sha256.eq(upload.sha256),
-            uploads::part_size_bytes.eq(upload.part_size_bytes),
-            uploads::storage_key.eq(&upload.storage_key),
-            uploads::multipart_id.eq(&upload.multipart_id),
-            uploads::state.eq(upload.state),
-            uploads::created_at.eq(upload.created_at),
-            uploads::completed_at.eq(upload.completed_at),
-        ))
-        .execute(c)
+    diesel::insert_into(uploads::table).values(upload).execute(c)
 }
 
 pub(super) fn find_upload(c: &mut Conn, id: UploadId) -> QueryResult<Option<Upload>> {
