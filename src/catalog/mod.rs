@@ -416,8 +416,7 @@ fn no_shard(path: &str) -> Error {
     Error::not_found(format_args!("shard {path:?}"))
 }
 
-/// Up to `limit` shards of a version whose paths sort after `after`, in the database's order of text: a manifest is
-/// sorted by bytes, and a database may collate otherwise.
+/// Up to `limit` shards of a version whose paths sort after `after`, by the bytes of their paths.
 ///
 /// # Errors
 /// Those of the database.
@@ -431,9 +430,7 @@ pub fn shards(c: &mut Conn, version: VersionId, after: &str, limit: i64) -> Resu
 /// Those of the database.
 pub fn all_shards(c: &mut Conn, version: VersionId) -> Result<Vec<Shard>> {
     let most = i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX);
-    let mut shards = queries::list_shards(c, version, "", most)?;
-    shards.sort_by(|one, other| one.path.cmp(&other.path)); // the database may collate otherwise
-    Ok(shards)
+    Ok(queries::list_shards(c, version, "", most)?)
 }
 
 /// Every place where these bytes are a shard, oldest version first; at most 1,000.

@@ -57,8 +57,7 @@ pub fn seal(
     let manifest = Manifest::from_statement(&provenance::parse(envelope, key, StatementKind::Manifest)?)?;
     let most = i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX);
     let verified = queries::list_shards(c, version.id, "", most.saturating_add(1))?;
-    let mut verified: Vec<ManifestShard> = verified.iter().map(ManifestShard::from).collect();
-    verified.sort_by(|one, other| one.path.cmp(&other.path)); // the database may collate otherwise
+    let verified: Vec<ManifestShard> = verified.iter().map(ManifestShard::from).collect();
     manifest
         .check_against(&dataset.full_name(), version.number, version.card_sha256(), &verified)
         .map_err(in_predicate)?;

@@ -264,8 +264,7 @@ fn plan(c: &mut Conn, keys: &ExchangeKeys, version_id: VersionId) -> Result<Opti
         provenance::sign_apart(c, keys, draw::LOT_TYPE, canonical_json(&draw::lot(seal.manifest_sha256))?)?;
     let seed = draw::seed(&lot, seal.manifest_sha256, exchange)?;
     let most = i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX);
-    let mut shards = catalog_queries::list_stored_shards(c, version_id, most)?;
-    shards.sort_by(|(one, _), (other, _)| one.path.cmp(&other.path)); // the database may collate otherwise
+    let shards = catalog_queries::list_stored_shards(c, version_id, most)?;
     Ok(Some(Plan { dataset, version, seal, lot, seed, shards }))
 }
 
