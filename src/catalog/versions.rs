@@ -78,10 +78,7 @@ pub fn get(c: &mut Conn, caller: Option<&Caller>, which: &VersionRef) -> Result<
 pub fn list(c: &mut Conn, caller: Option<&Caller>, which: &DatasetRef, page: &PageQuery) -> Result<Page<Sealed>> {
     let dataset = view_dataset(c, caller, which)?;
     let limit = page.limit()?;
-    let after = match page.cursor.as_deref() {
-        Some(cursor) => cursor.parse().map_err(|_| Error::invalid("cursor", "this is not a cursor of this list"))?,
-        None => 0,
-    };
+    let after: i32 = page.after_number()?.unwrap_or(0);
     let assessed_only = !is_insider(caller, dataset.organisation_id);
     let rows = queries::list_versions(c, dataset.id, assessed_only, after, limit.saturating_add(1))?;
     Ok(Page::new(rows, limit, |(version, _)| version.number.to_string()))

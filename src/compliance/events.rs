@@ -16,7 +16,7 @@ use super::subject::{Scope, Subject, is_suffix};
 use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::provenance::StatementKind;
-use crate::types::{Digest, EntryId, Instant, Page, StatementId, TransitionId, VersionId};
+use crate::types::{Digest, EntryId, Instant, Page, PageQuery, StatementId, TransitionId, VersionId};
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -137,9 +137,7 @@ impl Events {
     /// `Invalid` when the cursor is none.
     pub(super) fn page(&self, c: &mut Conn, after: &str, limit: i64) -> Result<Page<Event>> {
         if !after.is_empty() && !is_suffix(after) {
-            return Err(
-                Error::invalid("cursor", "this is not a cursor of this list").remedy("send the `next` of a page")
-            );
+            return Err(PageQuery::not_a_cursor());
         }
         let (from, before) = (self.from.map(bound).unwrap_or_default(), bound(self.to));
         let window = Window {

@@ -104,11 +104,8 @@ pub fn events(c: &mut Conn, caller: &Caller, handle: &str, types: &[String], pag
 
 /// The position that a cursor names.
 fn after(page: &PageQuery) -> Result<i64> {
-    let refused = || Error::invalid("cursor", "this is not a cursor of this list").remedy("send the `next` of a page");
-    match page.after()? {
-        "" => Ok(0),
-        text => text.parse().ok().filter(|position| *position >= 0).ok_or_else(refused),
-    }
+    let position: i64 = page.after_number()?.unwrap_or(0);
+    if position < 0 { Err(PageQuery::not_a_cursor()) } else { Ok(position) }
 }
 
 /// Refuses a filter with something in it that is no type of event.

@@ -1,5 +1,7 @@
 //! Cursor pages: every list is bounded, and a page neither repeats nor misses what stood when it began.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -37,7 +39,7 @@ impl PageQuery {
     /// The cursor's key; empty text sorts before every key.
     pub fn after(&self) -> Result<&str> {
         match self.cursor.as_deref().unwrap_or("") {
-            key if key.contains('\0') => Err(not_a_cursor()),
+            key if key.contains('\0') => Err(Self::not_a_cursor()),
             key => Ok(key),
         }
     }
@@ -46,13 +48,20 @@ impl PageQuery {
         match self.after()? {
             "" => Ok(""),
             key if key.parse::<Id<T>>().is_ok() => Ok(key),
-            _ => Err(not_a_cursor()),
+            _ => Err(Self::not_a_cursor()),
         }
     }
-}
-
-fn not_a_cursor() -> Error {
-    Error::invalid("cursor", "this is not a cursor of this list").remedy("send the `next` of a page")
+    /// As [`PageQuery::after`], for a list whose sort key is a number; nothing for the first page.
+    pub fn after_number<N: FromStr>(&self) -> Result<Option<N>> {
+        match self.after()? {
+            "" => Ok(None),
+            key => key.parse().map(Some).map_err(|_| Self::not_a_cursor()),
+        }
+    }
+    /// The refusal of a cursor that this list did not give.
+    pub(crate) fn not_a_cursor() -> Error {
+        Error::invalid("cursor", "this is not a cursor of this list").remedy("send the `next` of a page")
+    }
 }
 
 /// One page of a list.

@@ -265,10 +265,7 @@ pub fn list_parents(
 ) -> Result<Page<ParentLink>> {
     let (_, version) = view_version(c, caller, which)?;
     let limit = page.limit()?;
-    let after = match page.cursor.as_deref() {
-        Some(cursor) => cursor.parse().map_err(|_| Error::invalid("cursor", "this is not a cursor of this list"))?,
-        None => -1,
-    };
+    let after: i32 = page.after_number()?.unwrap_or(-1); // parents are counted from 0
     let rows = queries::list_parents(c, version.id, after, limit.saturating_add(1))?;
     Ok(Page::new(rows, limit, |link| link.ordinal.to_string()))
 }

@@ -122,9 +122,7 @@ fn period(query: &UsageQuery, now: Instant) -> Result<(String, String)> {
 fn after(page: &PageQuery) -> Result<(&str, &str)> {
     match page.after()? {
         "" => Ok(("", "")),
-        key => key.split_once('.').ok_or_else(|| {
-            Error::invalid("cursor", "this is not a cursor of this list").remedy("send the `next` of a page")
-        }),
+        key => key.split_once('.').ok_or_else(PageQuery::not_a_cursor),
     }
 }
 
