@@ -84,7 +84,7 @@ async fn work(app: App, owner: String, lane: Lane, stop: CancellationToken) {
                 PAUSE
             }
         };
-        tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => {} }
+        rest(pause, &stop).await;
     }
 }
 
@@ -146,7 +146,7 @@ async fn sequence(app: App, owner: String, mut publisher: Publisher, stop: Cance
                 PAUSE
             }
         };
-        tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => {} }
+        rest(pause, &stop).await;
     }
     if let Err(error) = app.db.write(move |c| sequencer::release(c, &owner)).await {
         tracing::warn!(?error, "the sequencer's lease was not given up; it will lapse");
@@ -165,7 +165,7 @@ async fn tell(app: App, owner: String, stop: CancellationToken) {
                 PAUSE
             }
         };
-        tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => {} }
+        rest(pause, &stop).await;
     }
     if let Err(error) = app.db.write(move |c| dispatch::release(c, &owner)).await {
         tracing::warn!(?error, "the dispatcher's lease was not given up; it will lapse");
@@ -194,7 +194,7 @@ async fn send(app: App, stop: CancellationToken) {
                 PAUSE
             }
         };
-        tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => {} }
+        rest(pause, &stop).await;
     }
 }
 
@@ -224,8 +224,13 @@ async fn sweep(app: App, stop: CancellationToken) {
                 app.db.write(move |c| jobs::sweep::note(c, now)).await,
             );
         }
-        tokio::select! { () = tokio::time::sleep(SWEEP) => {}, () = stop.cancelled() => {} }
+        rest(SWEEP, &stop).await;
     }
+}
+
+/// Waits for as long as `pause`, or until `stop`.
+async fn rest(pause: Duration, stop: &CancellationToken) {
+    tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => {} }
 }
 
 /// Whether a sweep was done. What it failed with is logged, and keeps no other.
