@@ -242,7 +242,7 @@ fn advance(
 /// # Errors
 /// `NotFound`.
 pub fn credited(c: &mut Conn, id: DepositId) -> Result<OrganisationId> {
-    Ok(queries::find_deposit(c, id)?.ok_or_else(|| Error::not_found(format!("deposit {id}")))?.organisation_id)
+    Ok(find(c, id)?.organisation_id)
 }
 
 fn nothing_waits(deposit: &Deposit) -> Error {

@@ -138,7 +138,7 @@ pub fn statement(c: &mut Conn, caller: &Caller, query: &StatementQuery, page: &P
     let (mut ledger, limit) = (open(c, caller, query)?, page.limit()?);
     let (opening, closing) = (ledger.sums(c, &ledger.begin)?, ledger.sums(c, &ledger.end)?);
     let summary = |account: &Account| -> Result<AccountSummary> {
-        let held = |sums: &Balances| sums.get(&account.id.to_string()).copied().unwrap_or(0);
+        let held = |sums: &Balances| sums.get(&account.id).copied().unwrap_or(0);
         let amount = |minor| Amount::from(Money::new(minor, query.currency));
         let (opening, closing) = (amount(held(&opening)), amount(held(&closing)));
         Ok(AccountSummary { account: account.kind, opening, closing })
@@ -150,7 +150,7 @@ pub fn statement(c: &mut Conn, caller: &Caller, query: &StatementQuery, page: &P
     Ok(AccountStatement { organisation: handle, currency, from, to, accounts, lines })
 }
 
-type Balances = BTreeMap<String, i64>;
+type Balances = BTreeMap<AccountId, i64>;
 
 /// A period that is read line by line.
 #[derive(Debug)]
@@ -183,7 +183,7 @@ fn open(c: &mut Conn, caller: &Caller, query: &StatementQuery) -> Result<Ledger>
 impl Ledger {
     /// What each account held after the posting with this identifier, or at the instant that it is the first of.
     fn sums(&self, c: &mut Conn, last: &str) -> Result<Balances> {
-        let sum = |account: &Account| Ok((account.id.to_string(), closings::held_through(c, account.id, Some(last))?));
+        let sum = |account: &Account| Ok((account.id, closings::held_through(c, account.id, Some(last))?));
         self.accounts.iter().map(sum).collect()
     }
 
@@ -207,7 +207,7 @@ impl Ledger {
         let account = self.accounts.iter().find(|account| account.id == row.account_id);
         let account = account.ok_or_else(|| Error::internal(format!("{} is of another account", row.id)))?.kind;
         let (amount, held) =
-            (Money::new(row.amount_minor, self.currency), self.held.entry(row.account_id.to_string()).or_default());
+            (Money::new(row.amount_minor, self.currency), self.held.entry(row.account_id).or_default());
         let balance = Money::new(*held, self.currency).plus(amount)?;
         *held = balance.amount_minor;
         self.after = row.id.to_string();
@@ -245,7 +245,7 @@ pub fn statement_file(c: &mut Conn, caller: &Caller, query: StatementQuery) -> R
 }
 
 /// The columns of the file.
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 12] = [
     "row",
     "at",
     "account",
@@ -257,6 +257,7 @@ const COLUMNS: [&str; 11] = [
     "amount_minor",
     "balance",
     "balance_minor",
+    "currency",
 ];
 
 impl StatementFile {
@@ -271,8 +272,7 @@ impl StatementFile {
         let mut piece = String::new();
         if !self.begun {
             self.begun = true;
-            let header = COLUMNS.into_iter().chain(["currency"]);
-            csv::row(&mut piece, header.map(|name| Cell::Text(name.to_string())));
+            csv::row(&mut piece, COLUMNS.map(|name| Cell::Text(name.to_string())));
             self.balances(&mut piece, "opening", self.query.from);
         }
         let lines = self.ledger.next(c, PAGE)?;
@@ -289,7 +289,7 @@ impl StatementFile {
     /// A row for what each account holds now.
     fn balances(&self, piece: &mut String, row: &str, at: Instant) {
         for account in &self.ledger.accounts {
-            let held = self.ledger.held.get(&account.id.to_string()).copied().unwrap_or(0);
+            let held = self.ledger.held.get(&account.id).copied().unwrap_or(0);
             let balance = Money::new(held, self.query.currency);
             let words = [row.to_string(), at.to_string(), account.kind.to_string()];
             let empty = std::iter::repeat_n(String::new(), 6);

@@ -335,7 +335,7 @@ fn advance(
 /// # Errors
 /// `NotFound`.
 pub fn paid(c: &mut Conn, id: WithdrawalId) -> Result<OrganisationId> {
-    Ok(queries::find_withdrawal(c, id)?.ok_or_else(|| Error::not_found(named(id)))?.organisation_id)
+    Ok(find(c, id)?.organisation_id)
 }
 
 fn named(id: WithdrawalId) -> String {

@@ -64,7 +64,7 @@ pub(in crate::ledger) fn sum_postings(
     query.first(c)
 }
 
-/// The posting to an account that is the so-and-so-manieth after another.
+/// The `number`th posting to an account after another, counted from 1.
 pub(in crate::ledger) fn find_posting_number(
     c: &mut Conn,
     account: AccountId,
