@@ -132,7 +132,7 @@ pub fn declare(
     statement::checked(payload, kind, &schemas::validate).map_err(|error| {
         Error::internal(format!("the exchange would sign a {kind} that breaks its own schema")).because(error)
     })?;
-    NewEntry { kind, envelope, signer: first(&exchange)?.key_id(), receipt: None }.record(
+    NewEntry { kind, envelope, signer: first(&exchange)?.public().key_id(), receipt: None }.record(
         c,
         &subject_id.to_string(),
         now,
@@ -164,7 +164,7 @@ pub fn sign_apart(
     payload: Vec<u8>,
 ) -> Result<(Envelope, PublicKey)> {
     let exchange = exchange_keys::signers(c, keys, KeyRole::Statement)?;
-    let signer = exchange.first().ok_or_else(|| Error::internal("the exchange has a statement key"))?;
+    let signer = first(&exchange)?;
     Ok((signer.sign_envelope(payload_type, payload), signer.public()))
 }
 
@@ -230,10 +230,9 @@ fn expect_signers(kind: StatementKind, signers: Signers) -> Result<()> {
     }
 }
 
-/// The key of the exchange that a log entry names.
-fn first(exchange: &[&SecretKey]) -> Result<PublicKey> {
-    let first = exchange.first().ok_or_else(|| Error::internal("the exchange has a statement key"))?;
-    Ok(first.public())
+/// The key of the exchange that a log entry or receipt names.
+fn first<'a>(exchange: &[&'a SecretKey]) -> Result<&'a SecretKey> {
+    exchange.first().copied().ok_or_else(|| Error::internal("the exchange has no statement key"))
 }
 
 fn admitted(
@@ -274,7 +273,7 @@ fn countersigned(
         return Err(Error::new(Kind::BadSignature, "the exchange cannot be both sides").field("signatures"));
     }
     exchange.iter().for_each(|own| own.add_signature(&mut envelope));
-    Ok(NewEntry { kind, envelope, signer: first(exchange)?.key_id(), receipt: None })
+    Ok(NewEntry { kind, envelope, signer: first(exchange)?.public().key_id(), receipt: None })
 }
 
 /// A signed statement that nobody has stored yet.

@@ -225,7 +225,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Signs a checkpoint under the log's name.
     pub fn sign(origin: &str, tree_size: u64, root: Digest, key: &SecretKey) -> Result<Self> {
-        let text = format!("{origin}\n{tree_size}\n{}\n", BASE64.encode(root.0));
+        let text = format!("{origin}\n{tree_size}\n{}\n", encode_hash(&root));
         let note = Note::sign(&text, origin, key)?.to_string();
         Self::open(&note, &VerifierKey::new(origin, key.public())?)
     }

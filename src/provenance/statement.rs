@@ -312,7 +312,7 @@ pub(super) fn receipt_for(
     exchange: &[&SecretKey],
     now: Instant,
 ) -> Result<Envelope> {
-    let first = exchange.first().ok_or_else(|| Error::internal("the exchange has a statement key"))?;
+    let first = super::first(exchange)?;
     let mut subject = statement.subject.clone();
     subject.push(ResourceDescriptor::new(ENVELOPE_SUBJECT, envelope.pae_sha256()));
     let result = VerificationResult {
