@@ -97,6 +97,11 @@ pub struct LogView {
     pub witnesses: Vec<String>,
 }
 
+/// Text that grows with the log: asked for again each time.
+fn fresh_text(text: String) -> HttpResponse {
+    HttpResponse::Ok().insert_header((CONTENT_TYPE, TEXT)).insert_header((CACHE_CONTROL, FRESH)).body(text)
+}
+
 /// Reads the log's last checkpoint.
 ///
 /// A C2SP tlog-checkpoint: origin, tree size and root hash, signed by the log and cosigned by its witnesses.
@@ -106,7 +111,7 @@ pub struct LogView {
 #[get("/log/checkpoint")]
 pub(crate) async fn get_checkpoint(app: Data<App>) -> Result<HttpResponse> {
     let note = app.db.read(proofs::checkpoint).await?;
-    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, TEXT)).insert_header((CACHE_CONTROL, FRESH)).body(note))
+    Ok(fresh_text(note))
 }
 
 /// Reads a tile of the log: hashes, or entries.
@@ -145,7 +150,7 @@ pub(crate) async fn get_log_proof(app: Data<App>, subject: Path<ProofSubject>) -
         Error::new(Kind::NotFound, format!("{subject} has no proof yet"))
             .remedy("the entry is recorded and waits for its place in the log; ask again in a second")
     })?;
-    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, TEXT)).insert_header((CACHE_CONTROL, FRESH)).body(proof))
+    Ok(fresh_text(proof))
 }
 
 /// Where a consistency proof starts.
@@ -168,8 +173,7 @@ pub(crate) struct ConsistencyQuery {
 pub(crate) async fn get_log_consistency(app: Data<App>, query: Query<ConsistencyQuery>) -> Result<HttpResponse> {
     let old_size = query.old_size;
     let proven = app.db.read(move |c| proofs::consistency_since(c, old_size)).await?;
-    let text = proven.to_string();
-    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, TEXT)).insert_header((CACHE_CONTROL, FRESH)).body(text))
+    Ok(fresh_text(proven.to_string()))
 }
 
 /// Reads the exchange's public keys.
