@@ -237,11 +237,13 @@ fn low_half(value: i64) -> i32 {
     i32::from_le_bytes([a, b, c, d])
 }
 
-fn unzigzagged(number: u64) -> i64 {
+/// The number whose sign stands in its lowest bit.
+pub(super) fn unzigzagged(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ (number & 1).cast_signed().wrapping_neg()
 }
 
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
+/// A number in groups of seven bits, the lowest first.
+pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = bytes.split_first()?;

@@ -3,6 +3,7 @@
 
 use std::io::Read as _;
 
+use super::extent::{unzigzagged, varint};
 use super::source::Source;
 
 /// The largest footer.
@@ -171,22 +172,12 @@ impl Compact<'_> {
     }
 
     fn varint(&mut self) -> Option<u64> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f).checked_shl(shift)?;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
+        varint(&mut self.0)
     }
 
     /// A number in zigzag.
     fn integer(&mut self) -> Option<i64> {
-        let number = self.varint()?;
-        let half = i64::try_from(number >> 1).ok()?;
-        Some(if number & 1 == 0 { half } else { half.checked_neg()?.checked_sub(1)? })
+        self.varint().map(unzigzagged)
     }
 }
 
