@@ -60,9 +60,9 @@ impl ConnPool {
     /// Connections to an SQLite file, which is made if it is missing: those for reading, and the one for writing.
     pub(super) fn of_sqlite(file: &str, readers: u32) -> Result<(Self, Self)> {
         make_private_file(Path::new(file))?;
-        let writers = Self::open(Source::SqliteWriter(file.to_string()), 1)?;
+        let writers = Self::open(Source::SqliteWriter(file.into()), 1)?;
         assert_sqlite_version(&mut *writers.checkout()?)?;
-        Ok((Self::open(Source::SqliteReader(file.to_string()), readers)?, writers))
+        Ok((Self::open(Source::SqliteReader(file.into()), readers)?, writers))
     }
 
     /// One more connection to the same, which nobody else in this pool waits for. It is made when it is needed.
@@ -119,7 +119,7 @@ impl ConnPool {
     /// As [`ConnPool::begin`], of a copy that the database itself can stand in for: once it does not answer, it is left alone for a
     /// while.
     pub(super) fn begin_if_there(&self, begin: impl Fn(&mut Conn) -> Result<()>) -> Option<InUse> {
-        let mut missed = *self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        let missed = *self.missed.lock().unwrap_or_else(PoisonError::into_inner);
         if missed.is_some_and(|at| at.elapsed() < LEFT_ALONE) {
             return None;
         }
@@ -127,8 +127,7 @@ impl ConnPool {
         if let Err(error) = &begun {
             tracing::warn!(%error, "the copy of the database does not answer; the database itself is asked");
         }
-        missed = begun.is_err().then(Stopwatch::now);
-        *self.missed.lock().unwrap_or_else(PoisonError::into_inner) = missed;
+        *self.missed.lock().unwrap_or_else(PoisonError::into_inner) = begun.is_err().then(Stopwatch::now);
         begun.ok()
     }
 
@@ -205,20 +204,21 @@ impl HandleEvent for Reach {
 #[derive(Clone)]
 pub(super) enum Source {
     /// From this URL.
-    Postgres(String),
+    Postgres(Arc<str>),
     /// From this file, for writing.
-    SqliteWriter(String),
+    SqliteWriter(Arc<str>),
     /// From this file, for reading.
-    SqliteReader(String),
+    SqliteReader(Arc<str>),
 }
 
 impl Source {
     fn of_postgres(url: &str) -> Self {
         let missing = ON_A_BROKEN_NETWORK.iter().filter(|(name, _)| !url.contains(name));
-        Self::Postgres(missing.fold(url.to_string(), |url, (name, value)| {
+        let url = missing.fold(url.to_string(), |url, (name, value)| {
             let separator = if url.contains('?') { '&' } else { '?' };
             format!("{url}{separator}{name}={value}")
-        }))
+        });
+        Self::Postgres(url.into())
     }
 
     fn settings(&self) -> &'static str {
