@@ -40,7 +40,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for AnonymousJson<T> {
 
 /// What the headers of a request say about its sender.
 struct Asked {
-    app: Result<App>,
+    app: Result<Data<App>>,
     presented: Result<Option<Presented>>,
     changes: bool,
     /// The method, path and query, as the record of a privileged read keeps them.
@@ -49,7 +49,7 @@ struct Asked {
 
 impl Asked {
     fn of(request: &HttpRequest) -> Self {
-        let app = request.app_data::<Data<App>>().map(|app| App::clone(app));
+        let app = request.app_data::<Data<App>>().cloned();
         Self {
             app: app.ok_or_else(|| Error::internal("the server was started without its App")),
             presented: presented(request),
