@@ -222,6 +222,8 @@ fn is_postgres(url: &str) -> bool {
 thread_local! {
     /// What the first statement that failed in this thread's transaction failed with.
     static FIRST_FAILURE: Cell<Option<Diesel>> = const { Cell::new(None) };
+    /// When this thread's statement began.
+    static BEGAN: Cell<Option<Stopwatch>> = const { Cell::new(None) };
 }
 
 /// Whether a statement has failed in this thread's transaction.
@@ -230,11 +232,6 @@ fn has_failed() -> bool {
     let has_failed = failure.is_some();
     FIRST_FAILURE.set(failure);
     has_failed
-}
-
-thread_local! {
-    /// When this thread's statement began.
-    static BEGAN: Cell<Option<Stopwatch>> = const { Cell::new(None) };
 }
 
 /// Logs a statement that took long, without the values in it: they are the business of those whom they concern.
