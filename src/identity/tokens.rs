@@ -13,13 +13,16 @@ use super::{Caller, Scope, find_user, queries, readable};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
-use crate::types::{Digest, Instant, PageQuery, TokenId, UserId, kind};
+use crate::types::{DAY, Digest, Instant, PageQuery, TokenId, UserId, kind};
 
 const PREFIX: &str = "cpx_";
 const LONGEST_NAME: usize = 100;
-const MOST_DAYS: u64 = 365;
+const MOST_DAYS: u32 = 365;
 /// The longest life of an API token.
-const LONGEST_LIFE: Duration = Duration::from_secs(MOST_DAYS * 24 * 3600);
+const LONGEST_LIFE: Duration = DAY.saturating_mul(MOST_DAYS);
+
+const ACTIVE: &str = "active";
+const REVOKED: &str = "revoked";
 
 /// The text of a secret token. It prints as its digest only; [`TokenText::reveal`] is for its owner.
 #[derive(Clone, PartialEq, Eq)]
@@ -157,7 +160,7 @@ pub(super) fn insert(
         minted_by: wanted.minted_by.clone(),
     };
     queries::insert_token(c, &token)?;
-    history::record(c, token.id, None, "active", user_id, &format!("issued with the scope {}", token.scope), now)?;
+    history::record(c, token.id, None, ACTIVE, user_id, &format!("issued with the scope {}", token.scope), now)?;
     Ok(token)
 }
 
@@ -181,7 +184,7 @@ pub fn revoke_token(c: &mut Conn, caller: &Caller, id: TokenId, now: Instant) ->
     if queries::set_token_revoked(c, id, now)? != 1 {
         return Err(Error::new(Kind::WrongState, format!("the token {:?} was revoked already", token.name)));
     }
-    history::record(c, id, Some("active"), "revoked", caller.user_id, "revoked by its owner", now)?;
+    history::record(c, id, Some(ACTIVE), REVOKED, caller.user_id, "revoked by its owner", now)?;
     revoke_minted(c, &id.to_string(), caller.user_id, "revoked with the token that it was asked for with", now)?;
     Ok(ApiToken { revoked_at: Some(now), ..token })
 }
@@ -203,7 +206,7 @@ pub(super) fn revoke_minted(c: &mut Conn, by: &str, actor: UserId, reason: &str,
 /// Revokes a token that was not revoked.
 pub(super) fn revoke_standing(c: &mut Conn, id: TokenId, actor: UserId, reason: &str, now: Instant) -> Result<()> {
     queries::set_token_revoked(c, id, now)?;
-    history::record(c, id, Some("active"), "revoked", actor, reason, now)
+    history::record(c, id, Some(ACTIVE), REVOKED, actor, reason, now)
 }
 
 #[cfg(test)]

@@ -45,12 +45,12 @@ use super::{ByteStream, HeldObject, ObjectInfo, Part, StorageKey, is_hex, parts_
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
-use crate::types::Instant;
+use crate::types::{DAY, Instant};
 
 /// How much is hashed and written at a time.
 const PIECE_BYTES: u64 = 1024 * 1024;
 /// What is left in `temporary/` for this long was left by a crash.
-const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+const ABANDONED_AFTER: Duration = DAY;
 
 /// Objects in a directory.
 #[derive(Debug, Clone)]
