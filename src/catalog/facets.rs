@@ -129,10 +129,10 @@ impl Facets {
 
 impl Rule {
     fn describe(&self, shard: &mut ManifestShard) {
-        let Self { path: _, language, domain, licence, tokens } = self.clone();
-        shard.language = language.or(shard.language.take());
+        let Self { path: _, language, domain, licence, tokens } = self;
+        shard.language = language.clone().or(shard.language.take());
         shard.domain = domain.or(shard.domain);
-        shard.licence = licence.or(shard.licence.take());
+        shard.licence = licence.clone().or(shard.licence.take());
         shard.tokens = tokens.or(shard.tokens);
     }
 }

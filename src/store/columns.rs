@@ -23,13 +23,13 @@ impl StorageKey {
     pub fn new(now: Instant) -> Self {
         let (seconds, nanos) = now.unix();
         let uuid = uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos));
-        Self(format!("objects/{:02x}/{}", uuid.as_u128() & 0xff, uuid.simple()))
+        Self(format!("{}{:02x}/{}", Self::PREFIX, uuid.as_u128() & 0xff, uuid.simple()))
     }
     /// The one key of something that has a name of its own and is replaced again and again.
     pub fn named(name: &str) -> Self {
         let digest = Digest::of(name).to_string();
         let name = digest.get(..32).unwrap_or_default();
-        Self(format!("objects/{}/{name}", name.get(30..).unwrap_or_default()))
+        Self(format!("{}{}/{name}", Self::PREFIX, name.get(30..).unwrap_or_default()))
     }
     /// The key as text.
     pub fn as_str(&self) -> &str {

@@ -417,6 +417,7 @@ pub async fn complete(app: &App, caller: &Caller, id: UploadId) -> Result<Upload
         _ => Ok(upload.into()),
     }
 }
+
 /// The keys among these of uploads that are not done with.
 pub(super) fn keys_under_way(c: &mut Conn, keys: &[StorageKey]) -> Result<Vec<StorageKey>> {
     Ok(queries::list_keys_under_way(c, keys)?)

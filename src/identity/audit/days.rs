@@ -16,7 +16,6 @@ use super::super::queries;
 use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Error, Result};
-
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::signing::canonical_json;
 use crate::types::{Digest, Hasher, Instant};

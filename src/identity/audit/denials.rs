@@ -14,7 +14,6 @@ use super::{AuditOutcome, AuditRecord, days};
 use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Kind, Result};
-
 use crate::types::{AuditId, Instant, UserId};
 
 /// How long denials are counted before they are recorded.
