@@ -282,9 +282,12 @@ impl ResponseError for Error {
         }
         // For who looks at the answer on its way out.
         response.extensions_mut().insert(self.kind);
-        response.content_type("application/problem+json").json(self.problem())
+        response.content_type(PROBLEM_JSON).json(self.problem())
     }
 }
+
+/// The media type of every refusal (RFC 9457).
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// What SQLite says when its disk fails.
 pub(crate) const DISK_FAILS: &str = "disk I/O error";

@@ -8,9 +8,8 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{Content, ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder, Schema};
 
 use super::limits;
+use crate::error::PROBLEM_JSON;
 
-/// The media type of every refusal (RFC 9457).
-const PROBLEM: &str = "application/problem+json";
 const RATE_LIMITED: &str = "RateLimited";
 const REFUSED: &str = "Refused";
 
@@ -25,7 +24,7 @@ pub(super) fn complete(api: &mut OpenApi) {
             (REFUSED, "refused, or failed: the problem says what was wrong, where, and what to do"),
         ];
         for (name, why) in refusals {
-            let whole = ResponseBuilder::new().description(why).content(PROBLEM, problem()).build();
+            let whole = ResponseBuilder::new().description(why).content(PROBLEM_JSON, problem()).build();
             components.responses.insert(name.to_string(), RefOr::T(whole));
         }
     }
@@ -85,7 +84,7 @@ fn name_refusals(operation: &mut Operation) {
         let RefOr::T(Response { content, .. }) = response else { continue };
         let is_problem = content.get("application/json").is_some_and(is_problem);
         if is_problem && let Some(body) = content.shift_remove("application/json") {
-            content.insert(PROBLEM.to_string(), body);
+            content.insert(PROBLEM_JSON.to_string(), body);
         }
     }
 }
