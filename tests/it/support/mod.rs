@@ -20,6 +20,7 @@ use std::time::Duration;
 use corpex::app::{App, Running};
 use corpex::cli::client::Client;
 use corpex::config::Config;
+use corpex::db::Conn;
 use corpex::error::{Error, Kind, Result};
 use corpex::events::dispatch;
 use corpex::identity::{self, PlatformRole, Scope};
@@ -149,22 +150,21 @@ impl TestApp {
 
     /// Waits until organisations are told of everything that happened, and fails when that takes too long.
     pub async fn told(&self) {
-        let waited = tokio::time::timeout(DRAIN, async {
-            while self.app().db.read(dispatch::is_due).await.unwrap() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        });
-        waited.await.expect("nobody is told of what happens");
+        self.no_longer(dispatch::is_due, "nobody is told of what happens").await;
     }
 
     /// Waits until everything recorded has its place in the log, and fails when that takes too long.
     pub async fn sequenced(&self) {
+        self.no_longer(sequencer::is_due, "the log does not take in what is recorded").await;
+    }
+
+    async fn no_longer(&self, is_due: fn(&mut Conn) -> Result<bool>, otherwise: &str) {
         let waited = tokio::time::timeout(DRAIN, async {
-            while self.app().db.read(sequencer::is_due).await.unwrap() {
+            while self.app().db.read(is_due).await.unwrap() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
-        waited.await.expect("the log does not take in what is recorded");
+        waited.await.expect(otherwise);
     }
 }
 
