@@ -85,13 +85,15 @@ pub(super) fn draw(conn: &mut Conn, migrations: &[String]) -> Result<()> {
 fn sqlite() -> String {
     let guard = |table: &str, event: &str| {
         format!(
-            "CREATE TRIGGER IF NOT EXISTS {table}_refuse_{event} BEFORE {event} ON {table} \
+            "DROP TRIGGER IF EXISTS {table}_refuse_{event}; \
+             CREATE TRIGGER {table}_refuse_{event} BEFORE {event} ON {table} \
              BEGIN SELECT RAISE(ABORT, '{table} is append-only: correct it with another row'); END;"
         )
     };
     let edge = |table: &str, event: &str, from: &str| {
         format!(
-            "CREATE TRIGGER IF NOT EXISTS {table}_refuse_edge_of_{event} BEFORE {event} ON {table} \
+            "DROP TRIGGER IF EXISTS {table}_refuse_edge_of_{event}; \
+             CREATE TRIGGER {table}_refuse_edge_of_{event} BEFORE {event} ON {table} \
              WHEN NOT EXISTS (SELECT 1 FROM state_edges \
                               WHERE life = '{table}' AND from_state = {from} AND to_state = NEW.state) \
              BEGIN SELECT RAISE(ABORT, '{table}: state_edges draws no edge to this state'); END;"
