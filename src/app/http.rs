@@ -12,13 +12,14 @@ use actix_web::middleware::Next;
 use actix_web::web::{self, Data, JsonConfig, PathConfig, Payload, PayloadConfig, QueryConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use tracing::Instrument as _;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{App, methods, payload};
 use crate::config::{CLIENT_TIMEOUT, MAX_JSON_BYTES, MAX_SMALL_SHARD_BYTES};
+use crate::db::Conn;
 use crate::error::{Error, Kind};
 use crate::identity::{self, Denials};
 use crate::types::{Cursor, Page};
@@ -168,6 +169,24 @@ pub(crate) fn next_link(host: &str, request: &HttpRequest, cursor: &str) -> (Hea
 /// Answers with a document of JSON-LD.
 pub(crate) fn json_ld(document: &serde_json::Value) -> HttpResponse {
     HttpResponse::Ok().content_type(JSON_LD).body(document.to_string())
+}
+
+/// Sends a CSV file while it is read, piece by piece.
+pub(crate) fn csv_file<F: Send + 'static>(
+    app: Data<App>,
+    name: &str,
+    file: F,
+    next: fn(&mut F, &mut Conn) -> Result<Option<Vec<u8>>, Error>,
+) -> HttpResponse {
+    let pieces = stream::try_unfold((app, file), move |(app, mut file)| async move {
+        let read = app.db.read(move |c| Ok((next(&mut file, c)?, file))).await?;
+        let (Some(piece), file) = read else { return Ok::<_, Error>(None) };
+        Ok(Some((Bytes::from(piece), (app, file))))
+    });
+    HttpResponse::Ok()
+        .content_type("text/csv; charset=utf-8; header=present")
+        .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")))
+        .streaming(pieces)
 }
 
 fn refuse_json(error: JsonPayloadError, _: &HttpRequest) -> actix_web::Error {

@@ -1,16 +1,13 @@
 //! Statements of account over HTTP.
 
-use actix_web::http::header::CONTENT_DISPOSITION;
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpResponse, get};
-use bytes::Bytes;
-use futures_util::stream;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::app::App;
-use crate::db::Conn;
-use crate::error::{Error, Problem, Result};
+use crate::app::http::csv_file;
+use crate::error::{Problem, Result};
 use crate::identity::Caller;
 use crate::ledger::statements::{self, AccountStatement, StatementFile, StatementFormat, StatementQuery};
 use crate::types::{Currency, Instant, PageQuery};
@@ -62,22 +59,4 @@ pub(crate) async fn get_statement(
     let name = format!("{}-{currency}.csv", query.handle);
     let file = app.db.read(move |c| statements::statement_file(c, &caller, query)).await?;
     Ok(csv_file(app, &name, file, StatementFile::next))
-}
-
-/// Sends a CSV file while it is read, piece by piece.
-pub(crate) fn csv_file<F: Send + 'static>(
-    app: Data<App>,
-    name: &str,
-    file: F,
-    next: fn(&mut F, &mut Conn) -> Result<Option<Vec<u8>>>,
-) -> HttpResponse {
-    let pieces = stream::try_unfold((app, file), move |(app, mut file)| async move {
-        let read = app.db.read(move |c| Ok((next(&mut file, c)?, file))).await?;
-        let (Some(piece), file) = read else { return Ok::<_, Error>(None) };
-        Ok(Some((Bytes::from(piece), (app, file))))
-    });
-    HttpResponse::Ok()
-        .content_type("text/csv; charset=utf-8; header=present")
-        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")))
-        .streaming(pieces)
 }

@@ -8,13 +8,13 @@ use utoipa::{IntoParams, ToSchema};
 use super::file::{self, VoucherFile};
 use super::{NewProgramme, Programme, VoucherMovement};
 use crate::app::App;
+use crate::app::http::csv_file;
 use crate::catalog::Domain;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::{self, Caller};
-use crate::ledger::routes::csv_file;
 use crate::ledger::statements::StatementFormat;
 use crate::types::{Instant, Money, Page, PageQuery, ProgrammeId};
 
