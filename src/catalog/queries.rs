@@ -357,7 +357,7 @@ pub(super) fn has_object_at(c: &mut Conn, key: &StorageKey) -> QueryResult<bool>
 
 pub(super) fn list_objects(c: &mut Conn, after: &str, limit: i64) -> QueryResult<Vec<StoredObject>> {
     objects::table
-        .filter(objects::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(objects::id.gt(after))
         .order(objects::id)
         .limit(limit)
         .select(StoredObject::as_select())

@@ -1,7 +1,6 @@
 //! The tables of statements and of the log.
 
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 
 use super::StoredStatement;
 use super::exchange_keys::ExchangeKey;
@@ -80,7 +79,7 @@ pub(super) fn find_entry_of(c: &mut Conn, pae_sha256: Digest) -> QueryResult<Opt
 pub(super) fn list_statements(c: &mut Conn, subject: &str, after: &str, limit: i64) -> QueryResult<Vec<StatementRow>> {
     statements::table
         .filter(statements::subject.eq(subject))
-        .filter(statements::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(statements::id.gt(after))
         .order(statements::id)
         .limit(limit)
         .select(StatementRow::as_select())
@@ -95,7 +94,7 @@ pub(super) fn list_statements_of_kind(
 ) -> QueryResult<Vec<StatementRow>> {
     statements::table
         .filter(statements::kind.eq(kind))
-        .filter(statements::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(statements::id.gt(after))
         .order(statements::id)
         .limit(limit)
         .select(StatementRow::as_select())

@@ -39,7 +39,7 @@ pub(in crate::ledger) fn find_closing_after(
 ) -> QueryResult<Option<Closing>> {
     closings::table
         .filter(closings::account_id.eq(account))
-        .filter(closings::last_posting_id.gt(after.to_string().into_sql::<Text>()))
+        .filter(closings::last_posting_id.gt(after))
         .order(closings::last_posting_id)
         .select(Closing::as_select())
         .first(c)
@@ -73,7 +73,7 @@ pub(in crate::ledger) fn find_posting_number(
 ) -> QueryResult<Option<PostingId>> {
     postings::table
         .filter(postings::account_id.eq(account))
-        .filter(postings::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(postings::id.gt(after))
         .order(postings::id)
         .offset(number.saturating_sub(1))
         .limit(1)
@@ -96,7 +96,7 @@ pub(in crate::ledger) fn list_due_accounts(
     accounts::table
         .filter(accounts::organisation_id.is_not_null())
         .filter(accounts::gated_balance_minor.is_null())
-        .filter(accounts::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(accounts::id.gt(after))
         .filter(sql::<Bool>(since).bind::<BigInt, _>(postings.saturating_sub(1)).sql(")"))
         .order(accounts::id)
         .limit(limit)
@@ -109,7 +109,7 @@ pub(in crate::ledger) fn list_closed_accounts(c: &mut Conn, after: &str, limit: 
     accounts::table
         .filter(accounts::organisation_id.is_not_null())
         .filter(accounts::gated_balance_minor.is_null())
-        .filter(accounts::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(accounts::id.gt(after))
         .order(accounts::id)
         .limit(limit)
         .select(accounts::id)
