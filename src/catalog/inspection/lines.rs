@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::rc::Rc;
 
-use super::source::Source;
+use super::source::{Source, length};
 use super::unpacking::{Limits, Packing, unpack};
 
 /// Shows every record of a shard, with its index from 0: each line that is not blank. Answers how many there were.
@@ -37,10 +37,6 @@ pub(super) fn for_each(
             index = index.saturating_add(1);
         }
     }
-}
-
-fn length(bytes: &[u8]) -> u64 {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 /// Bytes that are counted as they pass.

@@ -305,7 +305,7 @@ fn conclude(plan: &Plan, mut survey: Survey, now: Instant) -> (Findings, Option<
         lot: plan.lot.clone(),
         records: drawn.iter().map(SampledRecord::from).collect(),
         sha256: Digest::of(&bytes),
-        size_bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+        size_bytes: source::length(&bytes),
     });
     let bytes = sample.is_some().then(|| Bytes::from(bytes));
     let findings = Findings {

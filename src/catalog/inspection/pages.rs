@@ -20,7 +20,7 @@ use parquet::record::reader::RowIter;
 use parquet::schema::types::Type;
 
 use super::extent::Extent;
-use super::source::Source;
+use super::source::{Source, length};
 use super::unpacking::{Limits, Packing, unpack};
 
 /// What is asked of the source at a time.
@@ -257,10 +257,6 @@ fn unsnapped(packed: &[u8]) -> Result<Bytes> {
         return Err(too_large());
     }
     Ok(snap::raw::Decoder::new().decompress_vec(packed).map_err(snapped)?.into())
-}
-
-pub(super) fn length(bytes: &[u8]) -> u64 {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 impl Iterator for Pages {

@@ -25,6 +25,11 @@ pub trait Source: Send + Sync {
     fn read(&self, range: Range<u64>) -> io::Result<Box<dyn Read + Send>>;
 }
 
+/// How many bytes these are.
+pub(super) fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
 /// A shard in the store. Its readers wait for the store: to be used where waiting is allowed.
 pub(super) struct StoredShard {
     store: Store,
@@ -126,7 +131,7 @@ impl Source for ShardFile {
 /// A shard in memory.
 impl Source for Bytes {
     fn size_bytes(&self) -> u64 {
-        u64::try_from(self.len()).unwrap_or(u64::MAX)
+        length(self)
     }
     fn read(&self, range: Range<u64>) -> io::Result<Box<dyn Read + Send>> {
         let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(self.len());

@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::columns::ColumnType;
 use super::extent::MAX_DECIMAL_BYTES;
 use super::footer;
-use super::pages::{Budget, RowGroup, Window, fault, length};
-use super::source::Source;
+use super::pages::{Budget, RowGroup, Window, fault};
+use super::source::{Source, length};
 use super::unpacking::Limits;
 
 /// The most columns that a file may have, those within others counted each.
