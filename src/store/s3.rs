@@ -233,9 +233,6 @@ impl S3Store {
     }
 
     pub(super) async fn held(&self, after: Option<&StorageKey>) -> Result<Vec<HeldObject>> {
-        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(StorageKey::PREFIX);
-        let page = request.set_start_after(after.map(StorageKey::to_string)).send().await;
-        let objects = page.map_err(|error| fault("the bucket", error))?.contents.unwrap_or_default().into_iter();
         let held = |object: Object| {
             let written_at = object.last_modified?.to_millis().ok()?;
             Some(HeldObject {
@@ -243,7 +240,18 @@ impl S3Store {
                 written_at: Instant::from_unix_micros(written_at * 1000),
             })
         };
-        Ok(objects.filter_map(held).collect())
+        let mut after = after.map(StorageKey::to_string);
+        loop {
+            let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(StorageKey::PREFIX);
+            let listed = request.set_start_after(after).send().await.map_err(|error| fault("the bucket", error))?;
+            let objects = listed.contents.unwrap_or_default();
+            after = objects.last().and_then(|last| last.key.clone());
+            let found: Vec<HeldObject> = objects.into_iter().filter_map(held).collect();
+            // Objects with other keys may fill what is listed at once.
+            if !found.is_empty() || after.is_none() {
+                return Ok(found);
+            }
+        }
     }
 
     pub(super) async fn delete(&self, key: &StorageKey) -> Result<()> {
