@@ -70,16 +70,20 @@ pub fn decide_appeal(
 
 /// Moves an order on if its deadline has passed, or that of its dispute, and its licence with it.
 pub fn pass_deadline(c: &mut Conn, keys: &ExchangeKeys, id: OrderId, now: Instant) -> Result<Order> {
-    let order = orders::order(c, id)?;
-    if order.is_overdue(now) && order.state.is_with_buyer() && is_kept_waiting(c, &order)? {
-        return orders::begin_again(c, order, now);
+    let before = orders::order(c, id)?;
+    if before.is_overdue(now) && before.state.is_with_buyer() && is_kept_waiting(c, &before)? {
+        return orders::begin_again(c, before, now);
     }
-    let evidence = evidence_of(c, &order)?;
-    let order = match order.state {
+    let evidence = evidence_of(c, &before)?;
+    let order = match before.state {
         OrderState::Disputed | OrderState::Certificated => disputes::pass_deadline(c, keys, id, &evidence, now)?,
         _ => orders::pass_deadline(c, keys, id, &evidence, now)?,
     };
-    follow(c, keys, order, "exchange", now)
+    // What was refunded before took its licence along then: a renewal would take its term back twice.
+    match order.state == before.state {
+        true => Ok(order),
+        false => follow(c, keys, order, "exchange", now),
+    }
 }
 
 /// Whether the exchange keeps the buyer from the download for now: the licence is suspended, or the version held. What has
