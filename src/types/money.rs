@@ -152,6 +152,10 @@ fn overflow() -> Error {
 }
 
 impl Money {
+    /// The amount in whole units of its currency; what is less than one is left off.
+    pub fn whole_units(self) -> i64 {
+        self.amount_minor / 10_i64.pow(u32::from(self.currency.0.exponent().unwrap_or(0)))
+    }
     /// The amount in whole units with the currency's decimals, such as `-12.50`.
     pub fn decimal(self) -> String {
         let digits = usize::from(self.currency.0.exponent().unwrap_or(0));

@@ -89,7 +89,7 @@ pub(super) fn languages(tags: &[String]) -> Vec<String> {
 
 /// How much something costs, in whole units of its currency.
 pub(super) fn price_band(price: Money) -> &'static str {
-    match price.amount_minor / 100 {
+    match price.whole_units() {
         _ if price.amount_minor == 0 => "free",
         ..1_000 => "under_1000",
         1_000..10_000 => "1000_to_10000",
@@ -162,6 +162,8 @@ mod tests {
             [0, 1, 99_999, 100_000, 100_000_000].map(band),
             ["free", "under_1000", "under_1000", "1000_to_10000", "from_1000000"]
         );
+        let band_of_yen = |yen| price_band(Money::new(yen, "JPY".parse().unwrap()));
+        assert_eq!([1, 999, 1000].map(band_of_yen), ["under_1000", "under_1000", "1000_to_10000"]);
         assert_eq!(
             [0, (1 << 30) - 1, 1 << 30, 1 << 40].map(size_band),
             ["under_1_gib", "under_1_gib", "1_to_10_gib", "from_1_tib"]

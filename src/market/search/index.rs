@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::types::{DatasetId, TransitionId};
 
 /// Raised when words or facets are made otherwise, so that the index is built anew.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The memory in which one thread gathers a segment.
 const BYTES_PER_THREAD: usize = 20_000_000;
 /// Segments above this are left as they are.
