@@ -391,11 +391,11 @@ fn licences(
     cut_lists: &mut Vec<String>,
 ) -> Result<Vec<Licence>> {
     let mut rows = queries::list_licences(c, version, scope, MOST_LISTED + 1)?;
+    note_cut(&mut rows, "licences", cut_lists);
     if let Scope::Bytes(sha256) = scope {
         let traced = catalog::shards_with_digest_in(c, version, *sha256)?;
         rows.retain(|(entitlement, ..)| traced.iter().any(|shard| entitlement.covers(shard)));
     }
-    note_cut(&mut rows, "licences", cut_lists);
     let mut deliveries = Vec::new();
     if let Scope::Bytes(sha256) = scope {
         deliveries = queries::list_deliveries(c, DeliveriesOf::Bytes(*sha256), MOST_LISTED + 1)?;
