@@ -132,7 +132,19 @@ struct Licence {
     order_id: String,
     organisation: String,
     dataset: String,
-    version: i32,
+    versions: Vec<Covered>,
+}
+
+/// A version that a licence covers, or covered.
+#[derive(Debug, Deserialize)]
+struct Covered {
+    number: i32,
+}
+
+impl Licence {
+    fn covers(&self, dataset: &DatasetRef, number: i32) -> bool {
+        self.dataset == dataset.full_name() && self.versions.iter().any(|covered| covered.number == number)
+    }
 }
 
 /// A version with the digest of its manifest, and the lab's newest licence that permits the use.
@@ -142,9 +154,7 @@ async fn item(client: &Client, lab: &str, held: &[Licence], dataset: &DatasetRef
     })?;
     let mut entitlement = None;
     if dataset.organisation != lab {
-        let covers =
-            |one: &&Licence| one.organisation == lab && one.dataset == dataset.full_name() && one.version == number;
-        for licence in held.iter().filter(covers) {
+        for licence in held.iter().filter(|one| one.organisation == lab && one.covers(dataset, number)) {
             let order: Value = client.get(format!("/v1/orders/{}", licence.order_id)).send().await?;
             if text_at(&order, "/use") == kind.as_str() {
                 entitlement = Some(licence.id);
@@ -181,4 +191,24 @@ fn line(model: &Value) -> String {
     let text = |name: &str| text_at(model, &format!("/{name}"));
     let name = [text("name"), text("version")].join(" ");
     format!("{}  {}  {}  {}", text("id"), text("organisation"), name.trim_end(), text("use")).trim_end().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Instant;
+
+    #[test]
+    fn a_subscription_covers_the_versions_that_joined_it_too() {
+        let versions = [1, 3].map(|number| json!({ "number": number, "withdrawn_at": null }));
+        let shown = json!({
+            "id": EntitlementId::new(Instant::from_unix_micros(0)), "order_id": "order_1", "organisation": "verse-lab",
+            "dataset": "poetry-house/poems", "version": 1, "versions": versions,
+        });
+        let licence: Licence = serde_json::from_value(shown).unwrap();
+        let poems: DatasetRef = "poetry-house/poems".parse().unwrap();
+        let odes: DatasetRef = "poetry-house/odes".parse().unwrap();
+        assert_eq!([1, 2, 3].map(|number| licence.covers(&poems, number)), [true, false, true]);
+        assert!(!licence.covers(&odes, 1));
+    }
 }
