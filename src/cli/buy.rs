@@ -172,7 +172,9 @@ impl Buy {
         let statement: Statement = serde_json::from_slice(&quoted.contract_payload.0)?;
         let contract = contracts::check(statement.predicate)?;
         let named = |sha256: Option<Digest>| sha256.map(|sha256| sha256.to_string()).unwrap_or_default();
+        let selected = |selection: Option<Selection>| selection.map(|lists| lists.to_string()).unwrap_or_default();
         let expected = [
+            ("part", selected(contract.part.map(|part| part.selection)), selected(self.selection())),
             ("offer_sha256", named(contract.offer_sha256), named(offer.map(|offer| offer.sha256))),
             ("listing", contract.listing.to_string(), listing.id.to_string()),
             ("dataset", contract.dataset, self.dataset.full_name()),
