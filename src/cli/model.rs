@@ -12,6 +12,7 @@ use super::key::KeyFile;
 use super::output::Out;
 use super::reference::DatasetRef;
 use super::shards;
+use super::trust::manifest_sha256;
 use crate::error::{Error, Kind, Result};
 use crate::models::{NamedModel, Training, TrainingItem};
 use crate::terms::Use;
@@ -166,7 +167,8 @@ async fn item(client: &Client, lab: &str, held: &[Licence], dataset: &DatasetRef
                 .remedy(format!("buy one: corpex buy {dataset} --kind {kind} --use \"what you will do with it\"")));
         }
     }
-    let manifest_sha256 = super::trust::manifest_sha256(client, &dataset.full_name(), number).await?;
+    let shown = manifest_sha256(client, &dataset.full_name(), number).await;
+    let manifest_sha256 = shown.map_err(|error| error.field("on"))?;
     Ok(TrainingItem { dataset: dataset.full_name(), version: number, manifest_sha256, entitlement })
 }
 

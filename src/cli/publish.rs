@@ -313,7 +313,10 @@ async fn parents(client: &Client, named: Vec<NamedParent>) -> Result<Vec<Parent>
             NamedParent::Version(dataset, version, stated) => {
                 let manifest_sha256 = match stated {
                     Some(stated) => stated,
-                    None => manifest_sha256(client, &dataset, version).await?,
+                    None => {
+                        let shown = manifest_sha256(client, &dataset, version).await;
+                        shown.map_err(|error| error.field("parents"))?
+                    }
                 };
                 Parent::Version(ParentVersion { dataset, version, manifest_sha256 })
             }

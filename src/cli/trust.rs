@@ -87,13 +87,13 @@ pub(super) async fn signed_manifest(client: &Client, dataset: &DatasetRef, versi
     Ok(SignedManifest { pae_sha256: envelope.pae_sha256(), manifest })
 }
 
-/// The digest of the signed manifest that the exchange shows of a version.
+/// The digest of the signed manifest that the exchange shows of a version. Callers name the field of an error.
 pub(super) async fn manifest_sha256(client: &Client, dataset: &str, version: i32) -> Result<Digest> {
-    let which: DatasetRef = dataset.parse().map_err(|why| Error::invalid("parents", why))?;
+    let which: DatasetRef = dataset.parse().map_err(|why| Error::invalid("", why))?;
     let sent = client.get(format!("{}/manifest", which.version_path(version))).send::<Envelope>().await;
     let envelope = sent.map_err(|error| {
-        let detail = format!("the parent {dataset}@{version} has no manifest that you can see: {}", error.detail);
-        Error::new(error.kind, detail).field("parents").remedy("name a version that was listed, or one of your own")
+        let detail = format!("{dataset}@{version} has no manifest that you can see: {}", error.detail);
+        Error::new(error.kind, detail).remedy("name a version that was listed, or one of your own")
     })?;
     Ok(envelope.pae_sha256())
 }
