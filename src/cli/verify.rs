@@ -146,7 +146,9 @@ impl Verified {
             lines.push(format!("licence: {state} at {since}, reason: {reason}{proven}"));
         }
         if self.rendered > 0 {
-            lines.push(format!("ok  the renderings of {} contract have the digests that were signed", self.rendered));
+            let contracts = if self.rendered == 1 { "contract" } else { "contracts" };
+            lines
+                .push(format!("ok  the renderings of {} {contracts} have the digests that were signed", self.rendered));
         }
         lines.push(self.summary());
         lines.extend(self.report.unchecked.iter().map(|what| format!("not checked: {what}")));
