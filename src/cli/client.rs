@@ -145,7 +145,7 @@ impl Request<'_> {
     /// Sends the request and reads a JSON answer.
     pub async fn send<T: DeserializeOwned>(self) -> Result<T> {
         let response = self.response().await?;
-        let bytes = response.bytes().await.map_err(|error| broken(&error))?;
+        let bytes = response.bytes().await.map_err(broken)?;
         serde_json::from_slice(&bytes).map_err(|error| {
             Error::new(
                 Kind::Malformed,
@@ -156,7 +156,7 @@ impl Request<'_> {
 
     /// Sends the request and gives the answer's text.
     pub async fn text(self) -> Result<String> {
-        self.response().await?.text().await.map_err(|error| broken(&error))
+        self.response().await?.text().await.map_err(broken)
     }
 
     /// Sends the request, again where that is safe and may help, and gives a successful answer's head.
@@ -292,11 +292,9 @@ fn unreachable(server: &str, error: &reqwest::Error) -> Error {
     Error::new(Kind::Unavailable, format!("the server {server} cannot be reached: {cause}"))
 }
 
-fn broken(error: &reqwest::Error) -> Error {
-    Error::new(
-        Kind::Unavailable,
-        format!("the connection broke: {}", error.to_string().split(" for url").next().unwrap_or_default()),
-    )
+/// What became of an answer that did not arrive whole, without the URL, which may be a signed one.
+pub(super) fn broken(error: reqwest::Error) -> Error {
+    Error::new(Kind::Unavailable, format!("the connection broke: {}", error.without_url()))
 }
 
 /// The text at a JSON pointer of an answer; empty when there is none.

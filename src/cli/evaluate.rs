@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::buy::{open_listing, own_organisation};
-use super::client::Client;
+use super::client::{Client, broken};
 use super::output::Out;
 use super::reference::DatasetRef;
 use super::trust::ExchangeKeys;
@@ -75,8 +75,7 @@ impl Evaluate {
         let evaluation = self.granted(client).await?;
         let link: SampleLink = client.post(format!("/v1/evaluations/{}/links", evaluation.id)).send().await?;
         let sha256 = receipted(client, &link.receipt, evaluation.id).await?;
-        let sample = client.get(link.url).response().await?.bytes().await;
-        let sample = sample.map_err(|error| Error::new(Kind::Unavailable, "the connection broke").because(error))?;
+        let sample = client.get(link.url).response().await?.bytes().await.map_err(broken)?;
         if Digest::of(&sample) != sha256 {
             let why = format!("what was sent is not the sample {sha256} that the exchange drew; nothing was saved");
             return Err(Error::new(Kind::DigestMismatch, why));

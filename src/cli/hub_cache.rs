@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use reqwest::header::ETAG;
 use serde::Deserialize;
 
-use super::client::Client;
+use super::client::{Client, broken};
 use super::reference::DatasetRef;
 use crate::catalog::{ManifestShard, check_path};
 use crate::error::{Error, Kind, Result};
@@ -39,8 +39,7 @@ pub(super) async fn export(
     let card = client.get(format!("/datasets/{name}/resolve/{commit}/{README}")).response().await?;
     let card_oid = card.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default().trim_matches('"');
     let card_oid = checked(card_oid.to_string(), 40)?;
-    let card =
-        card.bytes().await.map_err(|error| Error::new(Kind::Unavailable, "the connection broke").because(error))?;
+    let card = card.bytes().await.map_err(broken)?;
 
     let repository = cache.join(format!("datasets--{}--{}", dataset.organisation, dataset.name));
     let place = Place { repository, commit };

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::client::Client;
+use super::client::{Client, broken};
 use super::output::Out;
 use super::shards;
 use super::whole::Whole;
 use crate::compliance::{Chain, Event, ExportFormat, Trace as Traced};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::types::{Instant, Page};
 
 /// The most lines that a person is shown of one list.
@@ -105,7 +105,7 @@ impl Trace {
         let path = format!("/v1/trace/export?format={format}&{}", self.filter());
         let mut answer = client.get(path).response().await?;
         let Some(file) = &self.out else {
-            while let Some(piece) = answer.chunk().await.map_err(|error| cut_off(&error))? {
+            while let Some(piece) = answer.chunk().await.map_err(cut_off)? {
                 if !out.bytes(&piece)? {
                     break;
                 }
@@ -114,7 +114,7 @@ impl Trace {
         };
         let mut whole = Whole::begin(file)?;
         let mut bytes = 0_u64;
-        while let Some(piece) = answer.chunk().await.map_err(|error| cut_off(&error))? {
+        while let Some(piece) = answer.chunk().await.map_err(cut_off)? {
             whole.write(&piece)?;
             bytes = bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(0));
         }
@@ -148,9 +148,8 @@ impl Trace {
     }
 }
 
-fn cut_off(error: &reqwest::Error) -> Error {
-    let detail = format!("the export was cut off: {}", error.to_string().split(" for url").next().unwrap_or_default());
-    Error::new(Kind::Unavailable, detail).remedy("export again")
+fn cut_off(error: reqwest::Error) -> Error {
+    broken(error).remedy("export again")
 }
 
 fn line(event: &Event) -> String {

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 
-use crate::cli::client::Client;
+use crate::cli::client::{Client, broken};
 use crate::cli::output::FileProgress;
 use crate::cli::pace::Pace;
 use crate::error::{Error, Kind, Result};
@@ -126,7 +126,7 @@ impl Segment {
         }
         file.seek(SeekFrom::Start(from)).await?;
         let mut pieces = response.bytes_stream();
-        let broken = loop {
+        let cut_off = loop {
             let piece = match pieces.next().await {
                 None => break None,
                 Some(Err(error)) => break Some(error),
@@ -143,8 +143,8 @@ impl Segment {
             bar.advance(length);
         };
         file.flush().await?;
-        match broken {
-            Some(error) => Err(Error::new(Kind::Unavailable, "the connection broke").because(error)),
+        match cut_off {
+            Some(error) => Err(broken(error)),
             None if *have == before => {
                 Err(Error::new(Kind::Unavailable, "the server sent nothing of what it was asked for"))
             }
