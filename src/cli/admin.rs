@@ -1,7 +1,5 @@
 //! `corpex admin`: the platform's own accounts, made directly on the database of the exchange.
 
-use std::time::Duration;
-
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -11,6 +9,7 @@ use crate::app::App;
 use crate::config::Config;
 use crate::error::Result;
 use crate::identity::{self, PlatformRole, Scope};
+use crate::types::DAY;
 
 #[derive(Debug, Args)]
 pub(super) struct Admin {
@@ -120,7 +119,7 @@ pub(super) async fn create_user(app: &App, email: &str, role: PlatformRole) -> R
 /// Issues a token with full scope for an account.
 pub(super) async fn issue_token(app: &App, email: &str, days: u16) -> Result<String> {
     let (email, now) = (email.to_string(), app.clock.now());
-    let expires_at = now.plus(Duration::from_secs(u64::from(days) * 24 * 60 * 60));
+    let expires_at = now.plus(DAY * u32::from(days));
     let issued =
         app.db.write(move |c| identity::issue_token(c, &email, "corpex admin", Scope::Write, expires_at, now)).await?;
     Ok(issued.0.reveal().to_string())

@@ -16,13 +16,13 @@ use crate::error::{Error, Kind, Result};
 use crate::provenance::passport::PassportKey;
 use crate::provenance::{self, publication};
 use crate::store::StorageKey;
-use crate::types::{Digest, EntryId, Hasher, Instant, ObjectId};
+use crate::types::{DAY, Digest, EntryId, Hasher, Instant, ObjectId};
 use crate::{compliance, identity, jobs};
 
 /// Objects read at a time.
 const PAGE: i64 = 200;
 /// How far the clocks of instances may be apart: what was recorded in this time before `--since` is looked at once more.
-const SKEW: Duration = Duration::from_secs(24 * 3600);
+const SKEW: Duration = DAY;
 
 /// Looks directly at the database and the object store; the server may be running.
 ///

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use etcetera::BaseStrategy as _;
@@ -15,7 +14,7 @@ use super::client::{Client, text_at};
 use super::output::Out;
 use super::{Global, whole};
 use crate::error::{Error, Kind, Result};
-use crate::types::Clock;
+use crate::types::{Clock, DAY};
 
 /// The days that a token made at a prompt is good for.
 const TOKEN_DAYS: u16 = 90;
@@ -84,7 +83,7 @@ async fn approve(client: &Client, code: &str, out: &Out) -> Result<()> {
 
 /// Makes an API token that may do all that its owner may, for some days.
 pub(super) async fn make_token(signed_in: &Client, name: &str, days: u16) -> Result<String> {
-    let expires_at = Clock::default().now().plus(Duration::from_secs(u64::from(days) * 24 * 60 * 60));
+    let expires_at = Clock::default().now().plus(DAY * u32::from(days));
     let wanted = json!({ "name": name, "scope": "write", "expires_at": expires_at });
     let made: Value = signed_in.post("/v1/tokens").json(&wanted)?.send().await?;
     match text_at(&made, "/token") {

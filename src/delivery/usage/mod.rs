@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use chrono::NaiveDate;
 
 use super::desk::Written;
-use super::{Entitlement, Planned};
+use super::{Entitlement, Planned, Receipt};
 use crate::catalog;
 use crate::db::{self, Conn};
 use crate::error::{Error, Result};
@@ -126,13 +126,6 @@ fn after(page: &PageQuery) -> Result<(&str, &str)> {
     }
 }
 
-/// The beginning and the end of the day of an instant.
-fn bounds(at: Instant) -> (Instant, Instant) {
-    let day = i64::try_from(DAY.as_micros()).unwrap_or(i64::MAX);
-    let start = Instant::from_unix_micros(at.unix_micros().div_euclid(day).saturating_mul(day));
-    (start, start.plus(DAY))
-}
-
 /// How much is counted at a time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Count {
@@ -151,9 +144,8 @@ pub(super) fn count(
 ) -> Result<()> {
     let mut groups: BTreeMap<(EntitlementId, VersionId, Instant), BTreeMap<&str, &Written>> = BTreeMap::new();
     for (version, metered) in receipts {
-        let (start, _) = bounds(metered.receipt.issued_at);
-        let group = groups.entry((metered.receipt.entitlement, *version, start)).or_default();
-        group.insert(&metered.receipt.path, metered);
+        let Receipt { entitlement, path, issued_at, .. } = &metered.receipt;
+        groups.entry((*entitlement, *version, issued_at.day_began())).or_default().insert(path, metered);
     }
     for ((id, version, start), shards) in groups {
         let licence = licences.get(&id).ok_or_else(|| Error::internal(format!("{id} was not looked at")))?;
@@ -188,10 +180,10 @@ fn counted(
     paths: &[&str],
     at: Instant,
 ) -> Result<HashSet<String>> {
-    let (start, end) = bounds(at);
+    let start = at.day_began();
     let mut known = HashSet::new();
     for paths in paths.chunks(PATHS) {
-        known.extend(queries::list_downloaded(c, (licence, version), paths, (start, end))?);
+        known.extend(queries::list_downloaded(c, (licence, version), paths, (start, start.plus(DAY)))?);
     }
     Ok(known)
 }
