@@ -254,6 +254,26 @@ pub struct VersionRef {
     pub number: i32,
 }
 
+impl VersionRef {
+    /// The version of this number of a dataset that somebody named as `org/name`.
+    ///
+    /// # Errors
+    /// As [`split_name`].
+    pub fn of(dataset: &str, number: i32) -> Result<Self> {
+        let (organisation, name) = split_name(dataset)?;
+        Ok(Self { organisation: organisation.to_string(), name: name.to_string(), number })
+    }
+}
+
+/// The organisation's handle and the dataset's own name, of a dataset that somebody named as `org/name`.
+///
+/// # Errors
+/// `Invalid`, with the field `dataset`.
+pub fn split_name(dataset: &str) -> Result<(&str, &str)> {
+    let wrong = || Error::invalid("dataset", format!("{dataset:?} is not of the form org/name"));
+    dataset.split_once('/').ok_or_else(wrong)
+}
+
 impl fmt::Display for DatasetRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "dataset {}/{}", self.organisation, self.name)

@@ -81,9 +81,7 @@ fn listing_view(c: &mut Conn, listing: Listing) -> Result<ListingView> {
 pub(crate) async fn create_listing(app: Data<App>, caller: Caller, input: Json<NewListing>) -> Result<HttpResponse> {
     let (config, keys, now) = (app.config.clone(), app.keys.clone(), app.clock.now());
     let open = move |c: &mut Conn| {
-        let (organisation, name) = dataset_name(&input.dataset)?;
-        let which =
-            VersionRef { organisation: organisation.to_string(), name: name.to_string(), number: input.version };
+        let which = VersionRef::of(&input.dataset, input.version)?;
         let (dataset, version) = catalog::view_version(c, Some(&caller), &which).map_err(|e| e.field("dataset"))?;
         let listing = listings::open(c, &caller, (&config, &keys), (&dataset, &version), input.terms_id, now)?;
         listing_view(c, listing)
@@ -111,7 +109,7 @@ pub(crate) async fn list_listings(app: Data<App>, query: Query<ListingQuery>) ->
     let list = move |c: &mut Conn| {
         let page = PageQuery { cursor: query.cursor.clone(), limit: query.limit };
         let limit = page.limit()?;
-        let dataset = query.dataset.as_deref().map(dataset_name).transpose()?;
+        let dataset = query.dataset.as_deref().map(catalog::split_name).transpose()?;
         let rows = listings::listings(c, dataset, page.after_id::<kind::Listing>()?, limit.saturating_add(1))?;
         let views = rows.into_iter().map(|row| listing_view(c, row)).collect::<Result<Vec<_>>>()?;
         Ok(Page::new(views, limit, |view| view.id.to_string()))
@@ -237,8 +235,4 @@ pub(crate) async fn list_listing_statements(
         Ok(Page::new(views.collect(), page.limit()?, |view| view.id.to_string()))
     };
     app.db.read(list).await
-}
-
-fn dataset_name(text: &str) -> Result<(&str, &str)> {
-    text.split_once('/').ok_or_else(|| Error::invalid("dataset", format!("{text:?} is not of the form org/name")))
 }

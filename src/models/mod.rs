@@ -371,8 +371,7 @@ pub fn models(c: &mut Conn, caller: &Caller, filter: &ModelFilter, page: &PageQu
 
 /// The dataset of a filter and the version of this number; nothing where there is none.
 fn named_dataset(c: &mut Conn, dataset: &str, number: Option<i32>) -> Result<Option<(Dataset, Option<VersionId>)>> {
-    let wrong = || Error::invalid("dataset", format!("{dataset:?} is not of the form org/name"));
-    let (handle, name) = dataset.split_once('/').ok_or_else(wrong)?;
+    let (handle, name) = catalog::split_name(dataset)?;
     match number {
         Some(number) => {
             let version = found(catalog::find_version(c, handle, name, number))?;

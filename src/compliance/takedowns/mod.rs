@@ -183,11 +183,7 @@ pub struct Takedown {
 
 /// Files a claim against a version that the caller may see.
 pub fn file(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, input: &NewTakedown, now: Instant) -> Result<Takedown> {
-    let (organisation, name) = input
-        .dataset
-        .split_once('/')
-        .ok_or_else(|| Error::invalid("dataset", format!("{:?} is not of the form org/name", input.dataset)))?;
-    let which = VersionRef { organisation: organisation.to_string(), name: name.to_string(), number: input.version };
+    let which = VersionRef::of(&input.dataset, input.version)?;
     let (dataset, version) = catalog::view_version(c, Some(caller), &which).map_err(|error| error.field("dataset"))?;
     catalog::seal_of(c, version.id)?;
     if queries::count_received(c, caller.user_id)? >= MAX_WAITING {
