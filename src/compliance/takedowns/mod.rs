@@ -215,7 +215,7 @@ fn claim(c: &mut Conn, version: VersionId, input: &NewTakedown) -> Result<Claim>
     assessment::check_evidence(&input.evidence)?;
     for named in &input.shards {
         let found = match named.parse::<Digest>() {
-            Ok(digest) => catalog::shards_with_digest(c, digest)?.iter().any(|(_, other, _)| other.id == version),
+            Ok(digest) => !catalog::shards_with_digest_in(c, version, digest)?.is_empty(),
             Err(_) => catalog::shard(c, version, named).map_err(|error| error.field("shards")).map(|_| true)?,
         };
         if !found {
