@@ -54,8 +54,6 @@ pub use uploads::verification::{sweep_object, sweep_stale_uploads, verify_upload
 pub const EDITORS: &[Role] = &[Role::Admin, Role::Signer, Role::Trader];
 /// Who may commit an organisation with its signature.
 pub const SEALERS: &[Role] = &[Role::Admin, Role::Signer];
-/// The most places [`shards_with_digest`] tells of.
-const MAX_PLACES: i64 = 1000;
 
 /// A named corpus.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
@@ -451,14 +449,6 @@ pub fn shards(c: &mut Conn, version: VersionId, after: &str, limit: i64) -> Resu
 pub fn all_shards(c: &mut Conn, version: VersionId) -> Result<Vec<Shard>> {
     let most = i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX);
     Ok(queries::list_shards(c, version, "", most)?)
-}
-
-/// Every place where these bytes are a shard, oldest version first; at most 1,000.
-///
-/// # Errors
-/// Those of the database.
-pub fn shards_with_digest(c: &mut Conn, sha256: Digest) -> Result<Vec<(Dataset, Version, Shard)>> {
-    Ok(queries::list_shards_with_digest(c, sha256, MAX_PLACES)?)
 }
 
 /// The shards of a version that are these bytes.

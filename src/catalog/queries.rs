@@ -275,20 +275,6 @@ pub(super) fn list_media(c: &mut Conn, versions: &[VersionId]) -> QueryResult<Ve
     Ok(rows.into_iter().map(media).collect())
 }
 
-pub(super) fn list_shards_with_digest(
-    c: &mut Conn,
-    sha256: Digest,
-    limit: i64,
-) -> QueryResult<Vec<(Dataset, Version, Shard)>> {
-    shards::table
-        .inner_join(versions::table.inner_join(datasets::table.inner_join(organisations::table)))
-        .filter(shards::sha256.eq(sha256))
-        .order((versions::id, shards::path))
-        .limit(limit)
-        .select((Dataset::as_select(), Version::as_select(), Shard::as_select()))
-        .load(c)
-}
-
 /// The shards of a version that are these bytes.
 pub(super) fn list_shards_with_digest_in(c: &mut Conn, version: VersionId, sha256: Digest) -> QueryResult<Vec<Shard>> {
     shards::table
