@@ -197,7 +197,7 @@ async fn fill(db: &Db, rows: usize, now: Instant) -> Filled {
         let who = Who { user, dataset, provider, terms, labs: &labs };
         version(db, &mut log, &who, number, now, &mut digests).await;
     }
-    if let Ok("PostgreSQL") = std::env::var("TEST_DATABASE_URL").as_ref().map(|_| "PostgreSQL") {
+    if std::env::var_os("TEST_DATABASE_URL").is_some() {
         db.write(|c| Ok(c.batch_execute("ANALYZE")?)).await.unwrap();
     }
     Filled { digests }

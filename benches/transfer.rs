@@ -26,7 +26,6 @@ mod shop;
 #[path = "../tests/it/support/mod.rs"]
 mod support;
 
-use std::path::Path;
 use std::time::Duration;
 
 use measure::{Figure, median};

@@ -167,7 +167,6 @@ fn start() -> Exchange {
         let described = described.map(|path| &*Box::leak(format!("/{path}").into_boxed_str()));
         let routes = described.chain(FURTHER.iter().copied()).collect();
         let address = running.url.strip_prefix("http://").expect("an address").to_string();
-        Box::leak(Box::new(running));
         Exchange { address, token, access, routes }
     })
 }
