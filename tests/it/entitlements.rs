@@ -10,7 +10,7 @@ use corpex::provenance::passport::{Report, Trust, verify};
 use corpex::types::EntitlementId;
 use serde_json::{Value, json};
 
-use crate::support::{Actor, TestApp, counted, refused, terms, watch};
+use crate::support::{Actor, TestApp, counted, last_step, refused, terms, watch};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -83,11 +83,6 @@ impl Story {
         let passport = self.lab.client.get(path).text().await.unwrap();
         verify(passport.as_bytes(), &Trust::default()).unwrap()
     }
-}
-
-fn last_step(shown: &Value) -> (&str, &str, &str) {
-    let step = shown["history"].as_array().unwrap().last().unwrap();
-    (step["to_state"].as_str().unwrap(), step["actor"].as_str().unwrap(), step["reason"].as_str().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]

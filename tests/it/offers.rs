@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
 use corpex::error::Kind;
 use corpex::market::offers;
 use corpex::provenance::StatementKind;
@@ -10,7 +9,7 @@ use corpex::provenance::passport::{self, Trust};
 use corpex::types::Digest;
 use serde_json::{Value, json};
 
-use crate::support::{Actor, Offer, TestApp, refused};
+use crate::support::{Actor, Offer, TestApp, contract, refused};
 
 const PRICE: i64 = 50_000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -44,11 +43,6 @@ impl Story {
     }
 }
 
-fn contract(order: &Value) -> Value {
-    let payload = order["contract_payload"].as_str().unwrap();
-    serde_json::from_slice(&base64::engine::general_purpose::STANDARD.decode(payload).unwrap()).unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_buyer_orders_once_at_the_price_of_an_offer_that_nobody_else_sees() {
     let story = Story::begin().await;
@@ -69,7 +63,7 @@ async fn a_buyer_orders_once_at_the_price_of_an_offer_that_nobody_else_sees() {
     assert_eq!(order["fee"]["amount_minor"], 1_200);
     let shown = lab.get(format!("/v1/offers/{private}")).await.unwrap();
     assert_eq!((&shown["state"], &shown["order_id"]), (&json!("accepted"), &order["id"]));
-    assert_eq!(contract(&order)["predicate"]["offer_sha256"], shown["sha256"]);
+    assert_eq!(contract(&order)["offer_sha256"], shown["sha256"]);
     refused(lab.place_at(offer, &private).await, Kind::WrongState, Some("offer_id"));
     lab.sign_contract(&order).await.unwrap();
     let paid = lab.pay(order["id"].as_str().unwrap()).await.unwrap();
@@ -85,7 +79,7 @@ async fn a_buyer_orders_once_at_the_price_of_an_offer_that_nobody_else_sees() {
     // Everybody else buys at the listed price.
     let order = other.place(offer).await.unwrap();
     assert_eq!(order["price"]["amount_minor"], PRICE);
-    assert!(contract(&order)["predicate"].get("offer_sha256").is_none());
+    assert!(contract(&order).get("offer_sha256").is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use corpex::types::{Instant, OrderId};
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
-use crate::support::{Actor, Offer, TestApp, refused};
+use crate::support::{Actor, Offer, TestApp, last_step, refused};
 
 const PRICE: i64 = 50_000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -54,12 +54,6 @@ impl Story {
         self.app.clock.advance(DAY * days);
         trades::pass_deadlines(self.app.app()).await.unwrap();
     }
-}
-
-fn last_step(shown: &Value) -> (&str, &str, &str) {
-    let step = shown["history"].as_array().unwrap().last().unwrap();
-    let text = |name: &str| step[name].as_str().unwrap();
-    (text("to_state"), text("actor"), text("reason"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

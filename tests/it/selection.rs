@@ -1,13 +1,12 @@
 //! Buying a part: shards that the manifest tells apart, priced by what they hold.
 
-use base64::Engine as _;
 use corpex::error::{Error, Kind};
 use corpex::provenance::StatementKind;
 use corpex::types::Digest;
 use serde_json::{Value, json};
 
 use crate::hub::HubClient;
-use crate::support::{Actor, Offer, Published, TestApp, terms};
+use crate::support::{Actor, Offer, Published, TestApp, contract, terms};
 
 /// Poems in two languages, three records and five.
 const SHARDS: &[(&str, &[u8])] = &[("data/en.jsonl", b"{}\n{}\n{}\n"), ("data/zh.jsonl", b"{}\n{}\n{}\n{}\n{}\n")];
@@ -130,12 +129,6 @@ async fn place(lab: &Actor, offer: &Offer, selection: Value) -> Result<Value, Er
         "purpose": "pretraining of a small language model",
     });
     lab.effect("/v1/orders", &wanted).await
-}
-
-/// The predicate of an order's contract.
-fn contract(order: &Value) -> Value {
-    let payload = base64::engine::general_purpose::STANDARD.decode(order["contract_payload"].as_str().unwrap());
-    serde_json::from_slice::<Value>(&payload.unwrap()).unwrap()["predicate"].clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,7 @@ pub use log::kinds_in_log;
 
 use std::time::Duration;
 
+use base64::Engine as _;
 use corpex::app::{App, Running};
 use corpex::cli::client::Client;
 use corpex::config::Config;
@@ -27,6 +28,7 @@ use corpex::identity::{self, PlatformRole, Scope};
 use corpex::provenance::sequencer;
 use corpex::types::Clock;
 use corpex::{compliance, jobs};
+use serde_json::Value;
 
 /// A refusal for this reason and no other, with something to act on.
 #[track_caller]
@@ -35,6 +37,19 @@ pub fn refused<T: std::fmt::Debug>(outcome: Result<T>, kind: Kind, field: Option
     assert_eq!((error.kind, error.field.as_deref()), (kind, field), "{error:?}");
     assert!(error.detail.len() > 10, "{error:?} says too little");
     error
+}
+
+/// The state that the last step in a history led to, who took the step, and why.
+pub fn last_step(shown: &Value) -> (&str, &str, &str) {
+    let step = shown["history"].as_array().unwrap().last().unwrap();
+    let text = |name: &str| step[name].as_str().unwrap();
+    (text("to_state"), text("actor"), text("reason"))
+}
+
+/// The predicate of the contract that an order came with.
+pub fn contract(order: &Value) -> Value {
+    let payload = base64::engine::general_purpose::STANDARD.decode(order["contract_payload"].as_str().unwrap());
+    serde_json::from_slice::<Value>(&payload.unwrap()).unwrap()["predicate"].clone()
 }
 
 /// How long leftover jobs may take to finish before they count as left over.
