@@ -73,13 +73,14 @@ async fn run() {
     row("all", &all);
     let growth = outcome.memory_kib.1 as f64 / outcome.memory_kib.0 as f64;
     println!("memory: {} MiB, then {} MiB", outcome.memory_kib.0 / 1024, outcome.memory_kib.1 / 1024);
-    let stopping = Stopwatch::now();
+    let (spoilt, stopping) = (market.spoilt(), Stopwatch::now());
     market.stop();
     let ms = |part: f64| all.value_at_quantile(part) as f64 / 1000.0;
     measure::require(&[
         Figure::noted("requests/s as fast as they are answered", fastest),
         Figure::noted("requests/s at the steady rate", rate),
         Figure::at_most("failed requests", outcome.failed as f64, 0.0),
+        Figure::at_most("downloads of wrong bytes", spoilt as f64, 0.0),
         Figure::noted("p50 at the steady rate, ms", ms(0.5)),
         Figure::at_most("p99 at the steady rate, ms", ms(0.99), P99_AT_MOST.as_secs_f64() * 1000.0),
         Figure::at_most("memory at the end in what it was at first", growth, GROWTH_AT_MOST),

@@ -1,6 +1,7 @@
 //! An exchange in a process of its own, with some corpora on its board, a lab that holds one, and what is asked of it.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use corpex::cli::client::Client;
@@ -67,6 +68,8 @@ pub struct Market {
     offers: Vec<Offer>,
     /// A file that the lab holds a licence for, and its digest.
     held: (String, Digest),
+    /// How many downloads were cut off, or brought other bytes.
+    spoilt: Arc<AtomicU64>,
 }
 
 impl Market {
@@ -119,6 +122,7 @@ impl Market {
             officer_token: String::from_utf8(officer).unwrap().trim().to_string(),
             offers,
             held: held.unwrap(),
+            spoilt: Arc::default(),
         };
         market.rest().await;
         market
@@ -126,6 +130,10 @@ impl Market {
 
     pub fn server(&self) -> u32 {
         self.server
+    }
+
+    pub fn spoilt(&self) -> u64 {
+        self.spoilt.load(Ordering::Relaxed)
     }
 
     pub fn stop(&self) {
@@ -162,9 +170,12 @@ impl Market {
                 else {
                     return false;
                 };
-                let expected = self.held.1;
-                // What was asked is answered; that the bytes are right is looked at meanwhile.
-                tokio::spawn(async move { assert_eq!(Digest::of(answer.bytes().await.unwrap()), expected) });
+                let (expected, spoilt) = (self.held.1, self.spoilt.clone());
+                // What was asked is answered; whether the bytes are right is looked at meanwhile.
+                tokio::spawn(async move {
+                    let are_right = answer.bytes().await.is_ok_and(|bytes| Digest::of(bytes) == expected);
+                    spoilt.fetch_add(u64::from(!are_right), Ordering::Relaxed);
+                });
                 true
             }
             Asked::Buy => self.buy(&self.offers[draw % self.offers.len()]).await,
