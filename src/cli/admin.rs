@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::login;
 use super::output::Out;
+use super::{login, parse_word};
 use crate::app::App;
 use crate::config::Config;
 use crate::error::Result;
@@ -25,7 +25,7 @@ enum AdminCommand {
         #[arg(long)]
         email: String,
         /// What the account may do
-        #[arg(long, value_parser = parse_role)]
+        #[arg(long, value_parser = parse_word::<PlatformRole>)]
         role: PlatformRole,
         #[command(flatten)]
         config: Config,
@@ -123,8 +123,4 @@ pub(super) async fn issue_token(app: &App, email: &str, days: u16) -> Result<Str
     let issued =
         app.db.write(move |c| identity::issue_token(c, &email, "corpex admin", Scope::Write, expires_at, now)).await?;
     Ok(issued.0.reveal().to_string())
-}
-
-fn parse_role(text: &str) -> Result<PlatformRole, String> {
-    text.parse().map_err(|error: crate::error::Error| error.detail)
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::client::Client;
 use super::key::KeyFile;
 use super::output::Out;
+use super::parse_word;
 use super::reference::DatasetRef;
 use crate::catalog::{Domain, Selection};
 use crate::error::{Error, Kind, Result};
@@ -31,13 +32,13 @@ pub(super) struct Buy {
     #[arg(long = "use", value_name = "DECLARED USE")]
     pub(super) purpose: String,
     /// The kind of use, which the terms must permit
-    #[arg(long, value_name = "KIND", default_value = "pretrain", value_parser = parse_use)]
+    #[arg(long, value_name = "KIND", default_value = "pretrain", value_parser = parse_word::<Use>)]
     pub(super) kind: Use,
     /// Buy only the shards in this language (BCP 47; `zh` takes zh-Hant too), where the terms are divisible; may be repeated
     #[arg(long = "language", value_name = "TAG")]
     pub(super) languages: Vec<String>,
     /// Buy only the shards about this domain: manufacturing, education, finance, …; may be repeated
-    #[arg(long = "domain", value_name = "NAME", value_parser = parse_domain)]
+    #[arg(long = "domain", value_name = "NAME", value_parser = parse_word::<Domain>)]
     pub(super) domains: Vec<Domain>,
     /// Buy only the shards under this licence (SPDX); may be repeated
     #[arg(long = "licence", value_name = "EXPRESSION")]
@@ -242,12 +243,4 @@ pub(super) async fn own_organisation(client: &Client, named: Option<&str>) -> Re
         several => Err(Error::invalid("organisation", format!("you belong to {}", several.join(", ")))
             .remedy("choose one with --organisation")),
     }
-}
-
-fn parse_domain(text: &str) -> Result<Domain, String> {
-    text.parse().map_err(|error: Error| error.detail)
-}
-
-pub(super) fn parse_use(text: &str) -> Result<Use, String> {
-    text.parse().map_err(|error: Error| error.detail)
 }

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 
 use super::client::text_at;
 use super::output::Out;
+use super::parse_word;
 use crate::app::App;
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::keys::{self, KeyRole};
 use crate::provenance::exchange_keys;
 use crate::provenance::routes::ExchangeKeyView;
@@ -49,7 +50,7 @@ enum ExchangeKeyCommand {
 #[derive(Debug, Args)]
 struct Which {
     /// statement (statements, receipts, contracts, passports) or log (checkpoints)
-    #[arg(value_parser = parse_role, value_name = "statement | log")]
+    #[arg(value_parser = parse_word::<KeyRole>, value_name = "statement | log")]
     role: KeyRole,
     #[command(flatten)]
     config: Config,
@@ -110,8 +111,4 @@ fn listing(keys: &Value) -> String {
         format!("{:<9}  {:<7}  {}  since {since}{until}", text("role"), text("state"), text("key_id"))
     };
     super::client::items(keys).iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-fn parse_role(text: &str) -> Result<KeyRole, String> {
-    text.parse().map_err(|error: Error| error.detail)
 }

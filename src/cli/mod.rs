@@ -36,12 +36,13 @@ mod whole;
 mod witness;
 
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::client::Client;
 use crate::cli::output::Out;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub use reference::DatasetRef;
 
@@ -163,6 +164,11 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Api(args) => args.run(&global.anonymous()?, &out).await,
         Command::Openapi => out.text(&crate::ops::routes::openapi_yaml()?),
     }
+}
+
+/// Reads one of the words that an argument may be; what is none of them is told which there are.
+fn parse_word<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: Error| error.detail)
 }
 
 impl Global {

@@ -6,10 +6,11 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::buy::{own_organisation, parse_use};
+use super::buy::own_organisation;
 use super::client::{Client, items, text_at};
 use super::key::KeyFile;
 use super::output::Out;
+use super::parse_word;
 use super::reference::DatasetRef;
 use super::shards;
 use super::trust::manifest_sha256;
@@ -47,7 +48,7 @@ struct Declare {
     #[arg(long = "on", value_name = "ORG/NAME@VERSION", required = true)]
     versions: Vec<DatasetRef>,
     /// What they were used for: the use that their contracts permit
-    #[arg(long = "use", value_name = "KIND", default_value = "pretrain", value_parser = parse_use)]
+    #[arg(long = "use", value_name = "KIND", default_value = "pretrain", value_parser = parse_word::<Use>)]
     kind: Use,
     /// The first day of the work (YYYY-MM-DD)
     #[arg(long, value_name = "DATE")]
