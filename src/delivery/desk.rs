@@ -214,8 +214,7 @@ fn check(c: &mut Conn, checked: &mut Checked, receipt: &Receipt, now: Instant) -
     if let Some((_, version)) = checked.get(&(*id, *seat, *number)) {
         return Ok(*version);
     }
-    let entitlement =
-        queries::find_entitlement(c, *id)?.ok_or_else(|| Error::not_found(format!("entitlement {id}")))?;
+    let entitlement = super::entitlement_of(c, *id)?;
     require_usable(&entitlement, now)?;
     if seat.is_some() {
         require_seat(c, *seat, &entitlement)?;
