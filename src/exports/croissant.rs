@@ -78,9 +78,8 @@ pub fn croissant(c: &mut Conn, (dataset, number, seal): (&Dataset, i32, &Seal), 
     let offers =
         listings.iter().map(|listing| market::odrl::offer(c, listing, public_url)).map(|offer| offer.map(used));
     let offers: Vec<Value> = offers.collect::<Result<_>>()?;
-    let mut licences: Vec<Value> =
+    let licences: Vec<Value> =
         listings.iter().map(|listing| json!(format!("{public_url}/v1/terms/{}", listing.terms_id))).collect();
-    licences.dedup();
     let about = About { public_url, dataset, number, seal, provider: &provider };
     let mut members = about.described(&card, licences);
     members.extend(about.provenance(&parents));
