@@ -61,7 +61,7 @@ pub(super) struct Sheet {
     /// The documents, the newest listing first.
     pub(super) newest: Vec<DocId>,
     /// Where each document stands in that order.
-    pub(super) rank: Vec<u32>,
+    rank: Vec<u32>,
     /// The documents, the largest first, and the cheapest first.
     largest: Vec<DocId>,
     cheapest: Vec<DocId>,
