@@ -6,8 +6,8 @@
 //!
 //! Who sees what: the lab's members, operators and compliance staff see all of a declaration. The provider of a version
 //! in it sees that its own versions were used, by which lab and in a model of which name, and nothing else: neither the
-//! other versions, nor the digest, use or time. To everybody else it does not exist. The public log shows that a key
-//! of the lab signed a declaration, by digest only.
+//! other versions, nor the digest or the use, nor when it was trained. To everybody else it does not exist. The public
+//! log shows that a key of the lab signed a declaration, by digest only.
 //!
 //! Invariant: each version was the lab's own, or under a licence of the lab whose contract permits the declared use.
 
