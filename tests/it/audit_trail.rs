@@ -6,14 +6,13 @@ use std::time::Duration;
 use corpex::db::Conn;
 use corpex::error::Kind;
 use corpex::identity::{Caller, PlatformRole, Scope, audit_trail, close_days, record_read};
+use corpex::types::DAY;
 use diesel::connection::SimpleConnection as _;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::hub::HubClient;
 use crate::support::TestApp;
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The records with this outcome, once they stand for so many requests.
 async fn records(app: &TestApp, outcome: &str, least: i64) -> Vec<Value> {

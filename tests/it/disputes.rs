@@ -1,16 +1,14 @@
 //! Disputes: the exchange decides what becomes of the money, once, and nothing is paid before that.
 
-use std::time::Duration;
-
 use corpex::delivery::trades;
 use corpex::error::Kind;
 use corpex::identity::PlatformRole;
+use corpex::types::DAY;
 use serde_json::{Value, json};
 
 use crate::support::{Actor, Offer, TestApp, refused, terms};
 
 const PRICE: i64 = 50_000;
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 struct Story {
     app: TestApp,

@@ -1,18 +1,14 @@
 //! The life of a licence after it was granted: suspended, reinstated, revoked, ended.
 
-use std::time::Duration;
-
 use corpex::db::Conn;
 use corpex::delivery::{self, trades};
 use corpex::error::{Kind, Result};
 use corpex::identity::{self, Caller, Membership, Role, Scope};
 use corpex::provenance::passport::{Report, Trust, verify};
-use corpex::types::EntitlementId;
+use corpex::types::{DAY, EntitlementId};
 use serde_json::{Value, json};
 
 use crate::support::{Actor, TestApp, counted, last_step, refused, terms, watch};
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 struct Story {
     app: TestApp,

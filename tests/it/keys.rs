@@ -10,7 +10,7 @@ use corpex::provenance::passport::{Report, Trust, verify};
 use corpex::provenance::policy::Policy;
 use corpex::provenance::{ResourceDescriptor, Statement, StatementKind};
 use corpex::signing::{Envelope, PublicKey, SecretKey};
-use corpex::types::Instant;
+use corpex::types::{DAY, Instant};
 use serde_json::{Value, json};
 
 use crate::command_line::{assess, deposit};
@@ -63,7 +63,6 @@ fn reason(refused: Result<Report>) -> String {
 }
 
 const MICROSECOND: std::time::Duration = std::time::Duration::from_micros(1);
-const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn compromised_at_voids_what_was_logged_from_then_on_and_nothing_before() {

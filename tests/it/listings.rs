@@ -1,17 +1,13 @@
 //! The board: public notice and objections, assessments that lapse, and what stays of a listing that was withdrawn.
 
-use std::time::Duration;
-
 use corpex::error::{Kind, Result};
 use corpex::market;
 use corpex::provenance::StatementKind;
 use corpex::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE, canonical_json};
-use corpex::types::Digest;
+use corpex::types::{DAY, Digest};
 use serde_json::{Value, json};
 
 use crate::support::{Actor, Offer, Published, TestApp, refused};
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An exchange that keeps a public notice of a week, and a listing that was announced a moment ago.
 struct Story {

@@ -1,18 +1,15 @@
 //! Negotiations: two sides come to a price by signed offers, and both sign the contract.
 
-use std::time::Duration;
-
 use corpex::error::{Kind, Result};
 use corpex::market::negotiation;
 use corpex::provenance::StatementKind;
 use corpex::provenance::passport::{self, Trust};
-use corpex::types::Digest;
+use corpex::types::{DAY, Digest};
 use serde_json::{Value, json};
 
 use crate::support::{Actor, Offer, TestApp, kinds_in_log, refused};
 
 const PRICE: i64 = 50_000;
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 struct Story {
     app: TestApp,

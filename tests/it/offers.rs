@@ -6,13 +6,12 @@ use corpex::error::Kind;
 use corpex::market::offers;
 use corpex::provenance::StatementKind;
 use corpex::provenance::passport::{self, Trust};
-use corpex::types::Digest;
+use corpex::types::{DAY, Digest};
 use serde_json::{Value, json};
 
 use crate::support::{Actor, Offer, TestApp, contract, refused};
 
 const PRICE: i64 = 50_000;
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 struct Story {
     app: TestApp,

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use corpex::delivery::trades;
 use corpex::error::Kind;
-use corpex::types::{Instant, OrderId};
+use corpex::types::{DAY, Instant, OrderId};
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
 use crate::support::{Actor, Offer, TestApp, last_step, refused};
 
 const PRICE: i64 = 50_000;
-const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: i64 = 3_600_000_000;
 
 struct Story {

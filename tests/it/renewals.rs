@@ -7,13 +7,12 @@ use corpex::cli::client::Client;
 use corpex::delivery::{self, trades};
 use corpex::error::{Kind, Result};
 use corpex::provenance::passport::{Trust, verify};
-use corpex::types::Instant;
+use corpex::types::{DAY, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{Actor, Offer, TestApp, refused, terms};
 
 const PRICE: i64 = 50_000;
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TERM: u32 = 60;
 
 struct Story {

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use corpex::delivery;
 use corpex::error::{Kind, Result};
 use corpex::provenance::passport::{Report, Trust, verify};
-use corpex::types::VersionId;
+use corpex::types::{DAY, VersionId};
 use diesel::connection::SimpleConnection as _;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -15,7 +14,6 @@ use serde_json::{Value, json};
 use crate::hub::HubClient;
 use crate::support::{Actor, Offer, Published, TestApp, claim, refused, terms};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const PRICE: i64 = 50_000;
 
 struct Story {

@@ -1,17 +1,13 @@
 //! Claims against versions: who learns what, what is held meanwhile, and what follows the decision.
 
-use std::time::Duration;
-
 use corpex::compliance::takedowns::recalls;
 use corpex::error::{Error, Kind, Result};
 use corpex::provenance::{self, StatementKind, StoredStatement};
 use corpex::signing::{IN_TOTO_PAYLOAD_TYPE, canonical_json};
-use corpex::types::{Digest, RecallId, TakedownId};
+use corpex::types::{DAY, Digest, RecallId, TakedownId};
 use serde_json::{Value, json};
 
 use crate::support::{Actor, Offer, TestApp, claim};
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 struct Story {
     app: TestApp,

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use corpex::error::Kind;
+use corpex::types::DAY;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::hub::HubClient;
 use crate::support::{Actor, Offer, TestApp, refused};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const PATHS: [&str; 2] = ["data/a.jsonl", "data/b.jsonl"];
 
 struct Story {
