@@ -328,6 +328,14 @@ pub fn certificate_of(c: &mut Conn, version: VersionId) -> Result<Option<Certifi
     Ok(db::fact(c, version, |c| queries::find_certificate(c, version))?)
 }
 
+/// The certificate of a version that passed its assessment.
+///
+/// # Errors
+/// Those of the database.
+pub fn registered(c: &mut Conn, version: VersionId) -> Result<Certificate> {
+    certificate_of(c, version)?.ok_or_else(|| Error::internal(format!("{version} passed without a certificate")))
+}
+
 /// The certificate with a number. Certificates are public.
 ///
 /// # Errors

@@ -38,8 +38,7 @@ pub(super) fn contract_document(c: &mut Conn, order: &Order, buyer: &Organisatio
     let version = catalog::name_of(c, order.version_id)?;
     let terms = terms::terms(c, order.terms_id)?;
     let (measure, part) = extent(c, order.version_id, order.selection())?;
-    let certificate = assessment::certificate_of(c, order.version_id)?
-        .ok_or_else(|| Error::internal(format!("{} passed its assessment without a certificate", order.version_id)))?;
+    let certificate = assessment::registered(c, order.version_id)?;
     let document = ContractDocument {
         order: order.id,
         listing: order.listing_id,
