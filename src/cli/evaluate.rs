@@ -13,10 +13,10 @@ use super::buy::{open_listing, own_organisation};
 use super::client::{Client, broken};
 use super::output::Out;
 use super::reference::DatasetRef;
-use super::trust::ExchangeKeys;
+use super::trust::{ExchangeKeys, signed_by_exchange};
 use super::whole;
 use crate::error::{Error, Kind, Result};
-use crate::provenance::{self, StatementKind};
+use crate::provenance::StatementKind;
 use crate::signing::Envelope;
 use crate::types::{Clock, Digest, EntryId, EvaluationId, Instant};
 
@@ -124,9 +124,7 @@ async fn receipted(client: &Client, receipt: &Envelope, evaluation: EvaluationId
         sample_sha256: Digest,
     }
     let trusted = ExchangeKeys::fetch(client).await?.trust().exchange_keys;
-    let kind = StatementKind::EvaluationReceipt;
-    let said = trusted.iter().find_map(|key| provenance::parse(receipt, *key, kind).ok());
-    let said = said.ok_or_else(|| Error::new(Kind::BadSignature, "the receipt is not signed by the exchange"))?;
+    let said = signed_by_exchange(receipt, &trusted, StatementKind::EvaluationReceipt, "the receipt")?;
     let Said { evaluation: of, sample_sha256 } = serde_json::from_value(said.predicate)?;
     match of == evaluation {
         true => Ok(sample_sha256),

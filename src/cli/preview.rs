@@ -11,10 +11,10 @@ use super::client::Client;
 use super::output::Out;
 use super::reference::DatasetRef;
 use super::shards;
-use super::trust::{ExchangeKeys, signed_manifest};
+use super::trust::{ExchangeKeys, signed_by_exchange, signed_manifest};
 use crate::catalog::inspection::{Findings, Limits, SampledRecord, ShardFile, Source, Survey, draw};
 use crate::error::{Error, Kind, Result};
-use crate::provenance::{self, StatementKind};
+use crate::provenance::StatementKind;
 use crate::signing::Envelope;
 use crate::types::Digest;
 
@@ -87,9 +87,7 @@ async fn redraw(client: &Client, dataset: &DatasetRef, version: i32, folder: &Pa
     let inspection: Inspection = client.get(format!("{}/inspection", dataset.version_path(version))).send().await?;
     let manifest = signed_manifest(client, dataset, version).await?;
     let trusted = ExchangeKeys::fetch(client).await?.trust().exchange_keys;
-    let said =
-        trusted.iter().find_map(|key| provenance::parse(&inspection.envelope, *key, StatementKind::Inspection).ok());
-    let said = said.ok_or_else(|| Error::new(Kind::BadSignature, "the inspection is not signed by the exchange"))?;
+    let said = signed_by_exchange(&inspection.envelope, &trusted, StatementKind::Inspection, "the inspection")?;
     let findings: Findings = serde_json::from_value(said.predicate)?;
     let sample = findings.sample.ok_or_else(|| unverified("the exchange drew no sample of this version"))?;
     let seed = trusted.iter().find_map(|key| draw::seed(&sample.lot, manifest.pae_sha256, *key).ok());

@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::provenance::note::{VerifierKey, WitnessKey};
 use crate::provenance::passport::Trust;
 use crate::provenance::policy::Policy;
-use crate::provenance::{self, StatementKind};
+use crate::provenance::{self, Statement, StatementKind};
 use crate::signing::{Envelope, PublicKey};
 use crate::types::Digest;
 
@@ -53,6 +53,17 @@ impl ExchangeKeys {
         }
         policy
     }
+}
+
+/// Reads a statement of this kind that one of the exchange's keys signed; an error calls it `what`.
+pub(super) fn signed_by_exchange(
+    envelope: &Envelope,
+    trusted: &[PublicKey],
+    kind: StatementKind,
+    what: &str,
+) -> Result<Statement> {
+    let said = trusted.iter().find_map(|key| provenance::parse(envelope, *key, kind).ok());
+    said.ok_or_else(|| Error::new(Kind::BadSignature, format!("{what} is not signed by the exchange")))
 }
 
 /// A manifest whose signature was checked.
