@@ -208,6 +208,7 @@ async fn what_a_receiver_refuses_is_tried_again_and_at_last_it_is_disabled_and_r
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
+    assert_eq!(listed["failures"], 16);
     assert!(listed["disabled_because"].as_str().unwrap().contains("answered 500"), "{listed}");
     let tried = attempts(&lab, &webhook).await;
     assert_eq!((tried.len(), &tried[0]["status"], &tried[15]["status"]), (16, &json!(302), &json!(500)));

@@ -106,7 +106,7 @@ fn note(c: &mut Conn, id: WebhookId, (from, to): (i64, i64), attempt: &Attempt, 
         return Ok(());
     }
     let because = format!("{failures} attempts in a row failed; the last one: {failure}");
-    queries::set_disabled(c, id, &because, now)?;
+    queries::set_disabled(c, id, failures, &because, now)?;
     history::record(c, id, Some(ACTIVE), DISABLED, "exchange", &because, now)
 }
 

@@ -100,9 +100,16 @@ pub(super) fn set_failed(c: &mut Conn, id: WebhookId, failures: i32, due_at: Ins
         .execute(c)
 }
 
-pub(super) fn set_disabled(c: &mut Conn, id: WebhookId, because: &str, now: Instant) -> QueryResult<usize> {
+pub(super) fn set_disabled(
+    c: &mut Conn,
+    id: WebhookId,
+    failures: i32,
+    because: &str,
+    now: Instant,
+) -> QueryResult<usize> {
     diesel::update(webhooks::table.find(id))
         .set((
+            webhooks::failures.eq(failures),
             webhooks::due_at.eq(None::<Instant>),
             webhooks::disabled_at.eq(now),
             webhooks::disabled_because.eq(because),
