@@ -71,5 +71,6 @@ pub async fn first_records(store: &Store, (key, size_bytes): &(StorageKey, u64))
         })
         .await?;
     let lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
-    lines.take(MAX_RECORDS).map(|line| Ok(serde_json::from_slice(line)?)).collect()
+    let broken = |error: serde_json::Error| Error::internal("a line of a sample is no JSON").because(error);
+    lines.take(MAX_RECORDS).map(|line| serde_json::from_slice(line).map_err(broken)).collect()
 }
