@@ -35,6 +35,8 @@ const MEDIA_TYPES: &str = "https://www.iana.org/assignments/media-types/";
 pub struct Page {
     /// Where the next page begins, if there is one.
     pub next: Option<Cursor>,
+    /// How large pages were asked for.
+    limit: Option<i64>,
     public_url: String,
     left: VecDeque<DatasetId>,
     written: Written,
@@ -59,7 +61,8 @@ pub fn page(c: &mut Conn, query: &PageQuery, public_url: String) -> Result<Page>
     let before = before.map_err(|error| error.field("cursor"))?;
     let found = market::listed_datasets(c, before, limit.saturating_add(1))?;
     let page = crate::types::Page::new(found, limit, DatasetId::to_string);
-    Ok(Page { next: page.next, public_url, left: page.items.into(), written: Written::Nothing })
+    let left = page.items.into();
+    Ok(Page { next: page.next, limit: query.limit, public_url, left, written: Written::Nothing })
 }
 
 impl Page {
@@ -104,9 +107,9 @@ impl Page {
             "dcat:themeTaxonomy": { "@id": THEMES, "@type": "skos:ConceptScheme", "dct:title": "Data theme" },
         });
         if let (Some(Cursor(next)), Some(members)) = (&self.next, catalog.as_object_mut()) {
-            let view = json!({
-                "@type": "hydra:PartialCollectionView", "hydra:next": named(format!("{url}{PATH}?cursor={next}")),
-            });
+            let limit = self.limit.map(|limit| format!("limit={limit}&")).unwrap_or_default();
+            let next = named(format!("{url}{PATH}?{limit}cursor={next}"));
+            let view = json!({ "@type": "hydra:PartialCollectionView", "hydra:next": next });
             members.insert("hydra:view".to_string(), view);
         }
         let mut head = json!({ "@context": context(url) });

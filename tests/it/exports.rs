@@ -141,11 +141,13 @@ async fn the_pages_of_the_catalogue_are_the_whole_of_it() {
         let link = response.headers().get("link").map(|link| link.to_str().unwrap().to_string());
         let page: Value = response.json().await.unwrap();
         assert_eq!(page["@id"], whole["@id"]);
-        assert_eq!(page["hydra:view"].is_null(), link.is_none());
+        let next = page["hydra:view"]["hydra:next"]["@id"].as_str();
+        assert_eq!(next.is_none(), link.is_none());
         found.extend(page["dcat:dataset"].as_array().unwrap().clone());
         pages += 1;
         let Some(link) = link else { break };
         path = link.strip_prefix('<').unwrap().split_once('>').unwrap().0.to_string();
+        assert_eq!(next, Some(format!("{}{path}", app.url).as_str()), "both lead to the same page");
     }
     assert_eq!((pages, &json!(found)), (2, &whole["dcat:dataset"]));
     for (query, field) in [("limit=0", "limit"), ("cursor=poems", "cursor")] {
