@@ -692,6 +692,7 @@ diesel::table! {
         listing_id -> Text,
         joined_at -> Timestamp,
         withdrawn_at -> Nullable<Timestamp>,
+        held_at -> Nullable<Timestamp>,
     }
 }
 

@@ -2,65 +2,145 @@
 //!
 //! A licence of one version stands and falls with it. A subscription covers several, and a claim about one leaves the others.
 //!
+//! Nobody downloads a version from the transaction on in which its hold is placed, however many licensed it: the hold is one row,
+//! at which every link looks. That each licence is suspended, and returns, is put on record after that, by pages: the first
+//! at once, and the others by a job. A page goes by whether the version is held when its own transaction runs. So pages may be
+//! repeated, those of a hold and of its end may run at the same time, and a licence that a hold did not reach before it ended is
+//! left as it is. No licence is sold while the version is held.
+//!
 //! Invariant: of the suspended licences, lifting a hold touches those alone that a hold suspended.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 
 use super::standing::{advance, refund};
 use super::{Entitlement, EntitlementState, queries, subscriptions};
+use crate::app::App;
 use crate::db::Conn;
 use crate::error::Result;
+use crate::jobs::{self, Job};
 use crate::keys::ExchangeKeys;
 use crate::types::{Instant, TakedownId, VersionId};
 use crate::{history, market};
 
 /// Why what was paid for a recalled version goes back.
 const RECALLED: &str = "the version was recalled";
-/// Entitlements read at a time.
+/// Entitlements of a recalled version read at a time.
 const PAGE: i64 = 1000;
+/// What one transaction changes at most of each kind of thing that follows a hold.
+const FOLLOWERS: i64 = 50;
+
+/// A hold that began or ended.
+#[derive(Debug, Clone, Copy)]
+struct Change {
+    version: VersionId,
+    cause: TakedownId,
+    since: Instant,
+}
+
+/// Brings what sorts after a key, a page of it, to where it belongs; says where the next page begins, if there may be one.
+type Follow = fn(&mut Conn, &ExchangeKeys, Change, &str, Instant) -> Result<Option<String>>;
+
+/// What follows a hold. The time of the orders comes before their licences: as long as these are suspended, no deadline passes.
+const FOLLOW: [Follow; 3] = [follow_with_orders, follow_with_licences, follow_with_subscriptions];
 
 /// Holds a version because of `cause`: nobody trades it, and nobody downloads it. Callers authorise.
 pub fn hold(c: &mut Conn, keys: &ExchangeKeys, version: VersionId, cause: TakedownId, now: Instant) -> Result<()> {
     market::hold(c, keys, version, cause, now)?;
-    for entitlement in entitlements_to(c, version)? {
-        if entitlement.state == EntitlementState::Active {
-            let reason = "a claim about the version is examined";
-            advance(c, keys, entitlement, EntitlementState::Suspended, cause, reason, now)?;
-        }
-    }
-    note_holds(c, keys, version, (true, cause), now)
+    begin_to_follow(c, keys, Change { version, cause, since: now })
 }
 
-/// Ends the hold of `cause`: unless something else holds the version, what holds suspended is as it was before.
+/// Ends the hold of `cause`: unless something else holds the version, what holds suspended becomes as it was before.
 /// Callers authorise.
 pub fn lift(c: &mut Conn, keys: &ExchangeKeys, version: VersionId, cause: TakedownId, now: Instant) -> Result<()> {
-    if !market::lift(c, keys, version, cause, now)? {
-        return Ok(());
+    match market::lift(c, keys, version, cause, now)? {
+        true => begin_to_follow(c, keys, Change { version, cause, since: now }),
+        false => Ok(()),
     }
-    for entitlement in entitlements_to(c, version)? {
-        let ended = entitlement.expires_at.is_some_and(|end| end <= now);
-        if entitlement.state == EntitlementState::Suspended && !ended && suspended_by_a_hold(c, &entitlement)? {
-            let reason = "no claim about the version stands";
-            advance(c, keys, entitlement, EntitlementState::Active, cause, reason, now)?;
-        }
-    }
-    note_holds(c, keys, version, (false, cause), now)
 }
 
-/// Tells the subscriptions that cover a version whether it is held.
-fn note_holds(
-    c: &mut Conn,
-    keys: &ExchangeKeys,
-    version: VersionId,
-    (is_held, cause): (bool, TakedownId),
-    now: Instant,
-) -> Result<()> {
-    for subscription in subscriptions_to(c, version)? {
-        if subscription.state.may_become(EntitlementState::Revoked) {
-            subscriptions::note_hold(c, keys, &subscription, version, (is_held, cause), now)?;
+/// Follows a hold with the first page of each kind, and leaves to a job what is more than that.
+fn begin_to_follow(c: &mut Conn, keys: &ExchangeKeys, change: Change) -> Result<()> {
+    let Change { version, cause, since } = change;
+    let mut is_done = true;
+    for follow in FOLLOW {
+        is_done &= follow(c, keys, change, "", since)?.is_none();
+    }
+    if !is_done {
+        jobs::enqueue(c, Job::FollowHold { version_id: version, cause, since }, since)?;
+    }
+    Ok(())
+}
+
+/// Follows a hold of a version that began or ended because of `cause`, each page in a transaction of its own.
+pub async fn follow_hold(app: &App, version: VersionId, cause: TakedownId, since: Instant) -> Result<()> {
+    let change = Change { version, cause, since };
+    for follow in FOLLOW {
+        let mut next = Some(String::new());
+        while let Some(after) = next {
+            let (keys, now) = (app.keys.clone(), app.clock.now());
+            next = app.db.write(move |c| follow(c, &keys, change, &after, now)).await?;
         }
     }
     Ok(())
+}
+
+/// Where the page after this one begins, if there may be one.
+fn next<T: Display>(page: &[T]) -> Option<String> {
+    let is_full = i64::try_from(page.len()).is_ok_and(|length| length >= FOLLOWERS);
+    page.last().filter(|_| is_full).map(ToString::to_string)
+}
+
+/// Lets the time of those who bought a version begin anew with the end of its hold.
+fn follow_with_orders(
+    c: &mut Conn,
+    _keys: &ExchangeKeys,
+    change: Change,
+    after: &str,
+    _now: Instant,
+) -> Result<Option<String>> {
+    if market::cause_of_hold(c, change.version)?.is_some() {
+        return Ok(None);
+    }
+    let page = market::orders::begin_page_again(c, change.version, change.since, (after, FOLLOWERS))?;
+    Ok(next(&page))
+}
+
+/// Suspends the licences of a version that is held, and lets those return that a hold suspended when it no longer is.
+fn follow_with_licences(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    change: Change,
+    after: &str,
+    now: Instant,
+) -> Result<Option<String>> {
+    use EntitlementState::{Active, Suspended};
+    let (from, to, actor, reason) = match market::cause_of_hold(c, change.version)? {
+        Some(cause) => (Active, Suspended, cause, "a claim about the version is examined"),
+        None => (Suspended, Active, change.cause, "no claim about the version stands"),
+    };
+    let page = queries::list_licences_of_version(c, change.version, from, after, FOLLOWERS)?;
+    let ids: Vec<_> = page.iter().map(|licence| licence.id).collect();
+    for licence in page {
+        if to == Suspended || returns(c, &licence, now)? {
+            advance(c, keys, licence, to, actor, reason, now)?;
+        }
+    }
+    Ok(next(&ids))
+}
+
+/// Tells the subscriptions that cover a version whether it is held.
+fn follow_with_subscriptions(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    change: Change,
+    after: &str,
+    now: Instant,
+) -> Result<Option<String>> {
+    let cause = market::cause_of_hold(c, change.version)?;
+    let told = (cause.is_some(), cause.unwrap_or(change.cause));
+    let page = subscriptions::note_hold(c, keys, change.version, told, (after, FOLLOWERS), now)?;
+    Ok(next(&page))
 }
 
 /// Revokes every licence to a version, withdraws it from every subscription, and gives them all: those that had ended before
@@ -107,9 +187,11 @@ fn end_unsettled(
     Ok(())
 }
 
-fn suspended_by_a_hold(c: &mut Conn, entitlement: &Entitlement) -> Result<bool> {
-    let suspended = history::last_into(c, entitlement.id, EntitlementState::Suspended.as_str())?;
-    Ok(suspended.is_some_and(|step| step.actor.parse::<TakedownId>().is_ok()))
+/// Whether a suspended licence returns with the end of a hold: a hold suspended it, and its term runs.
+fn returns(c: &mut Conn, licence: &Entitlement, now: Instant) -> Result<bool> {
+    let suspended = history::last_into(c, licence.id, EntitlementState::Suspended.as_str())?;
+    let by_a_hold = suspended.is_some_and(|step| step.actor.parse::<TakedownId>().is_ok());
+    Ok(by_a_hold && licence.expires_at.is_none_or(|end| end > now))
 }
 
 /// The licences that were bought with a version, and are of that version alone.

@@ -6,7 +6,7 @@
 //! Receipts are committed in groups: those that arrive while one group is being written form the next. A group
 //! is one statement in the log, over the root of the group's Merkle tree, so a receipt can be proven alone.
 //!
-//! Invariant: no link without an active entitlement and a durable receipt.
+//! Invariant: no link without an active entitlement to a version that is not held, and a durable receipt.
 
 mod access;
 mod audit;
@@ -26,7 +26,7 @@ pub mod usage;
 
 pub use audit::audit;
 pub use desk::{Delivered, ReceiptDesk};
-pub use holds::{hold, lift, recall};
+pub use holds::{follow_hold, hold, lift, recall};
 pub use passport::passport;
 pub use renewals::{announce_ends, renew};
 pub use standing::{change_standing, expire_ended, revoke};

@@ -1,6 +1,6 @@
 //! The `entitlements`, `receipts` and `receipt_batches` tables.
 
-use diesel::dsl::{count, min};
+use diesel::dsl::{count, exists, min, not};
 use diesel::prelude::*;
 
 use super::desk::Written;
@@ -8,7 +8,7 @@ use super::{Entitlement, EntitlementState, Receipt};
 use crate::appends;
 use crate::db::{Append as _, Conn, MultiBackend};
 use crate::market::orders::OrderState;
-use crate::schema::{entitlements, orders, receipt_batches, receipts, versions};
+use crate::schema::{entitlements, orders, receipt_batches, receipts, subscription_versions, versions};
 use crate::types::{
     DatasetId, Digest, EntitlementId, Instant, Json, OrderId, OrganisationId, ReceiptBatchId, ReceiptId, StatementId,
     UserId, VersionId,
@@ -69,6 +69,27 @@ pub(super) fn list_entitlements_of_version(
 ) -> QueryResult<Vec<Entitlement>> {
     entitlements::table
         .filter(entitlements::version_id.eq(id))
+        .filter(entitlements::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
+        .order(entitlements::id)
+        .limit(limit)
+        .select(Entitlement::as_select())
+        .load(c)
+}
+
+/// The licences in a state that were bought with a version and are no subscriptions.
+pub(super) fn list_licences_of_version(
+    c: &mut Conn,
+    id: VersionId,
+    state: EntitlementState,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Entitlement>> {
+    let subscription = subscription_versions::table
+        .filter(subscription_versions::entitlement_id.eq(entitlements::id))
+        .filter(subscription_versions::version_id.eq(id));
+    entitlements::table
+        .filter(entitlements::version_id.eq(id).and(entitlements::state.eq(state)))
+        .filter(not(exists(subscription)))
         .filter(entitlements::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
         .order(entitlements::id)
         .limit(limit)

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::db::Conn;
 use crate::error::Result;
-use crate::types::{EntitlementId, Instant, JobId, Json, ListingId, UploadId, VersionId};
+use crate::types::{EntitlementId, Instant, JobId, Json, ListingId, TakedownId, UploadId, VersionId};
 
 /// A job that failed this often is set aside for a person to look at.
 const MAX_ATTEMPTS: i32 = 12;
@@ -58,6 +58,15 @@ pub enum Job {
     ReviewListings {
         /// The version.
         version_id: VersionId,
+    },
+    /// Bring the licences to a version whose hold began or ended to where they belong.
+    FollowHold {
+        /// The version.
+        version_id: VersionId,
+        /// The claim because of which it was held.
+        cause: TakedownId,
+        /// When the hold began or ended.
+        since: Instant,
     },
 }
 

@@ -3,8 +3,8 @@
 //! Invariant: a held version takes no listing, no order and no payment, and none of its listings is on the board.
 
 use super::listings::{ListingState, advance};
+use super::queries;
 use super::review::{listings_of, review_all};
-use super::{orders, queries};
 use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;
@@ -16,15 +16,14 @@ pub fn hold(c: &mut Conn, keys: &ExchangeKeys, version: VersionId, cause: Takedo
     review_all(c, keys, version, cause, now)
 }
 
-/// Ends the hold of `cause`. If nothing else holds the version, its listings return to where they were, the time of those
-/// who bought it begins anew, and the answer is true. Callers authorise.
+/// Ends the hold of `cause`. If nothing else holds the version, its listings return to where they were, and the answer is true.
+/// Callers authorise, and let the time of those who bought it [begin anew](super::orders::begin_page_again).
 pub fn lift(c: &mut Conn, keys: &ExchangeKeys, version: VersionId, cause: TakedownId, now: Instant) -> Result<bool> {
     queries::delete_hold(c, cause)?;
     if queries::is_held(c, version)? {
         return Ok(false);
     }
     review_all(c, keys, version, cause, now)?;
-    orders::begin_all_again(c, version, now)?;
     Ok(true)
 }
 
@@ -36,6 +35,11 @@ pub fn delist(c: &mut Conn, keys: &ExchangeKeys, version: VersionId, cause: Take
         }
     }
     Ok(())
+}
+
+/// Because of what a version is held: of several claims, the one that came first.
+pub fn cause_of_hold(c: &mut Conn, version: VersionId) -> Result<Option<TakedownId>> {
+    Ok(queries::find_hold(c, version)?)
 }
 
 /// Refuses a version that is held.

@@ -25,7 +25,7 @@ pub mod routes;
 pub mod search;
 pub mod vouchers;
 
-pub use holds::{delist, hold, lift, require_free};
+pub use holds::{cause_of_hold, delist, hold, lift, require_free};
 pub use listings::{Listing, ListingState, listed, listed_datasets, listed_of, listed_since};
 pub use negotiation::{NegotiationState, negotiated_offer_of};
 pub use objections::ObjectionState;

@@ -151,7 +151,16 @@ pub(super) fn delete_hold(c: &mut Conn, cause: TakedownId) -> QueryResult<usize>
     diesel::delete(holds::table.find(cause)).execute(c)
 }
 
+/// The cause of the first hold of a version that stands.
+pub(super) fn find_hold(c: &mut Conn, version: VersionId) -> QueryResult<Option<TakedownId>> {
+    holds::table
+        .filter(holds::version_id.eq(version))
+        .order((holds::placed_at, holds::cause))
+        .select(holds::cause)
+        .first(c)
+        .optional()
+}
+
 pub(super) fn is_held(c: &mut Conn, version: VersionId) -> QueryResult<bool> {
-    let held = holds::table.filter(holds::version_id.eq(version)).select(holds::cause);
-    Ok(held.first::<TakedownId>(c).optional()?.is_some())
+    Ok(find_hold(c, version)?.is_some())
 }

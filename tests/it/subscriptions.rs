@@ -301,8 +301,13 @@ async fn a_claim_about_one_version_holds_and_withdraws_that_version_alone() {
     let held = refused(story.links(2, "data/new.jsonl").await, Kind::NotEntitled, Some("version"));
     assert!(held.detail.contains("the subject of a claim"), "{held}");
     story.links(1, "data/a.jsonl").await.unwrap();
-    story.decide(&case, &["notification", "reinstatement"]).await;
+    let other = story.claim_second(&["triage", "interim-block"]).await;
+    for case in [case, other] {
+        refused(story.links(2, "data/new.jsonl").await, Kind::NotEntitled, Some("version"));
+        story.decide(&case, &["notification", "reinstatement"]).await;
+    }
     story.links(2, "data/new.jsonl").await.unwrap();
+    assert_eq!((story.events("narrowed").await, story.events("extended").await), (1, 2), "two claims were one hold");
 
     story.claim_second(&["triage", "interim-block", "notification", "upholding", "recall"]).await;
     let gone = refused(story.links(2, "data/new.jsonl").await, Kind::NotEntitled, Some("version"));

@@ -73,6 +73,31 @@ impl Story {
         shown["state"].as_str().unwrap().to_string()
     }
 
+    /// So many licences more for the lab; gives the last.
+    async fn more_licences(&self, more: u8) -> String {
+        self.app.operator.deposit("verse-lab", 100 * i64::from(more), "bank-more").await;
+        let mut last = String::new();
+        for _ in 0..more {
+            last = self.lab.buy(&self.offer).await.unwrap();
+        }
+        last
+    }
+
+    /// How many of the lab's licences are active, and how many suspended.
+    async fn standing(&self) -> (usize, usize) {
+        let licences = self.lab.get("/v1/entitlements").await.unwrap();
+        let licences = licences["items"].as_array().unwrap();
+        let count = |state: &str| licences.iter().filter(|licence| licence["state"] == state).count();
+        (count("active"), count("suspended"))
+    }
+
+    /// The states that a licence came to, one after the other.
+    async fn life(&self, entitlement: &str) -> String {
+        let shown = self.lab.get(format!("/v1/entitlements/{entitlement}")).await.unwrap();
+        let steps = shown["history"].as_array().unwrap().iter();
+        steps.map(|step| step["to_state"].as_str().unwrap()).collect::<Vec<_>>().join(", ")
+    }
+
     async fn statements(&self, case: &str) -> Vec<StoredStatement> {
         let id: TakedownId = case.parse().unwrap();
         self.app.app().db.read(move |c| provenance::statements_about(c, id)).await.unwrap()
@@ -109,6 +134,33 @@ async fn while_a_claim_is_examined_nobody_trades_or_downloads_the_version() {
     let reinstated = json!({ "reason": "the lab asked nicely" });
     let path = format!("/v1/entitlements/{}/reinstatement", story.entitlement);
     refused(story.app.operator.post(path, &reinstated).await, Kind::WrongState, "a claim about this version");
+}
+
+/// The first fifty are suspended with the step of the case itself, and the others by a job.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_keeps_everybody_out_at_once_and_is_soon_on_record_of_every_licence_that_it_still_concerns() {
+    let mut story = Story::begin().await;
+    let last = story.more_licences(50).await;
+    story.app.restart_with(|config| config.no_worker = true).await;
+    let case = story.case(&["triage", "interim-block"]).await;
+    assert_eq!(story.standing().await, (1, 50));
+    refused(story.lab.links(&last, &["data/a.jsonl"]).await, Kind::NotEntitled, "is the subject of a claim");
+    story.decide(&case, &["notification", "reinstatement"]).await;
+    assert_eq!(story.standing().await, (51, 0));
+
+    story.app.restart_with(|config| config.no_worker = false).await;
+    story.app.drain().await;
+    assert_eq!(story.standing().await, (51, 0));
+    assert_eq!(story.life(&last).await, "active", "the hold did not reach it");
+    story.lab.links(&last, &["data/a.jsonl"]).await.unwrap();
+
+    let case = story.notified().await;
+    story.app.drain().await;
+    assert_eq!(story.standing().await, (0, 51));
+    story.decide(&case, &["reinstatement"]).await;
+    story.app.drain().await;
+    assert_eq!(story.standing().await, (51, 0));
+    assert_eq!(story.life(&last).await, "active, suspended, active");
 }
 
 #[tokio::test(flavor = "multi_thread")]

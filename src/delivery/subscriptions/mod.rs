@@ -193,14 +193,14 @@ pub(super) fn require_covered(
         },
     };
     match queries::find_version(c, entitlement.id, version.id)? {
-        None if version.id == entitlement.version_id => Ok((dataset, version)),
-        None => Err(not_covered()),
-        Some(covered) if covered.withdrawn_at.is_some() => Err(refused("was recalled, and withdrawn from")),
-        Some(_) => match market::require_free(c, version.id) {
-            Ok(()) => Ok((dataset, version)),
-            Err(error) if error.kind == Kind::WrongState => Err(refused("is the subject of a claim, and held under")),
-            Err(error) => Err(error),
-        },
+        None if version.id != entitlement.version_id => return Err(not_covered()),
+        Some(covered) if covered.withdrawn_at.is_some() => return Err(refused("was recalled, and withdrawn from")),
+        _ => {}
+    }
+    match market::require_free(c, version.id) {
+        Ok(()) => Ok((dataset, version)),
+        Err(error) if error.kind == Kind::WrongState => Err(refused("is the subject of a claim, and held under")),
+        Err(error) => Err(error),
     }
 }
 
@@ -242,21 +242,26 @@ pub(super) fn covering(c: &mut Conn, version: VersionId, after: &str, limit: i64
     Ok(queries::list_covering_version(c, version, after, limit)?)
 }
 
-/// States that a claim about one version of a subscription begins or ceases to hold it. That it is held is read from the
-/// version itself.
+/// States that a claim about one version began or ceased to hold it, of the first `limit` subscriptions that cover it, sort
+/// after `after` and of which that is not on record: which ones. That it is held is read from the version itself.
 pub(super) fn note_hold(
     c: &mut Conn,
     keys: &ExchangeKeys,
-    entitlement: &Entitlement,
     version: VersionId,
     (is_held, actor): (bool, impl Display),
+    (after, limit): (&str, i64),
     now: Instant,
-) -> Result<()> {
+) -> Result<Vec<EntitlementId>> {
     let (what, reason) = match is_held {
         true => (ScopeChange::Held, "a claim about the version is examined"),
         false => (ScopeChange::Restored, "no claim about the version stands"),
     };
-    change(c, keys, entitlement, version, (what, actor, reason), now)
+    let untold = queries::list_untold(c, version, is_held, after, limit)?;
+    for subscription in &untold {
+        queries::set_held(c, subscription.id, version, is_held.then_some(now))?;
+        change(c, keys, subscription, version, (what, &actor, reason), now)?;
+    }
+    Ok(untold.into_iter().map(|subscription| subscription.id).collect())
 }
 
 /// Withdraws one version from a subscription for ever. Callers authorise.

@@ -66,6 +66,40 @@ pub(super) fn set_withdrawn(c: &mut Conn, id: EntitlementId, version: VersionId,
         .execute(c)
 }
 
+pub(super) fn set_held(
+    c: &mut Conn,
+    id: EntitlementId,
+    version: VersionId,
+    held_at: Option<Instant>,
+) -> QueryResult<usize> {
+    diesel::update(versions::table.find((id, version))).set(versions::held_at.eq(held_at)).execute(c)
+}
+
+/// The subscriptions in use or suspended that cover a version, and of which it is not on record whether it is held.
+pub(super) fn list_untold(
+    c: &mut Conn,
+    version: VersionId,
+    is_held: bool,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Entitlement>> {
+    let mut query = versions::table
+        .inner_join(entitlements::table)
+        .filter(versions::version_id.eq(version))
+        .filter(versions::withdrawn_at.is_null())
+        .filter(entitlements::state.eq_any([EntitlementState::Active, EntitlementState::Suspended]))
+        .filter(versions::entitlement_id.gt(after.to_string().into_sql::<Text>()))
+        .order(versions::entitlement_id)
+        .limit(limit)
+        .select(Entitlement::as_select())
+        .into_boxed();
+    query = match is_held {
+        true => query.filter(versions::held_at.is_null()),
+        false => query.filter(versions::held_at.is_not_null()),
+    };
+    query.load(c)
+}
+
 pub(super) fn list_covering(
     c: &mut Conn,
     holders: &[OrganisationId],

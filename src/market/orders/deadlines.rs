@@ -13,9 +13,6 @@ use crate::history;
 use crate::keys::ExchangeKeys;
 use crate::types::{DAY, Instant, OrderId, VersionId};
 
-/// Orders of a version that are read at a time.
-const PAGE: i64 = 1000;
-
 /// Orders whose deadline has passed by `now` and whose identifiers sort after `after`; at most `limit`.
 pub fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> Result<Vec<OrderId>> {
     Ok(queries::list_due(c, now, after, limit)?)
@@ -53,31 +50,30 @@ pub fn pass_deadline(
     settle(c, keys, order, evidence, now)
 }
 
-/// Lets the time of an order that is with its buyer run anew: the exchange itself was in the way. Any other is left as it is.
-pub fn begin_again(c: &mut Conn, order: Order, now: Instant) -> Result<Order> {
+/// Lets the time of an order that is with its buyer run anew from `since` on: the exchange itself was in the way. It becomes no
+/// shorter by that, and any other order is left as it is.
+pub fn begin_again(c: &mut Conn, order: Order, since: Instant) -> Result<Order> {
     if !order.state.is_with_buyer() {
         return Ok(order);
     }
     let due = match order.state {
-        OrderState::Delivered => now.plus(days(order.acceptance_days)),
-        _ => download_due(&order, now),
+        OrderState::Delivered => since.plus(days(order.acceptance_days)),
+        _ => download_due(&order, since),
     };
+    let due = order.due_at.map_or(due, |before| before.max(due));
     queries::set_due(c, order.id, order.state, due)?;
     Ok(Order { due_at: Some(due), ..order })
 }
 
-/// The same, for every order of a version.
-pub(in crate::market) fn begin_all_again(c: &mut Conn, version: VersionId, now: Instant) -> Result<()> {
-    let with_buyer = states(OrderState::is_with_buyer);
-    let mut after = String::new();
-    loop {
-        let page = queries::list_orders_of(c, version, &with_buyer, &after, PAGE)?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = last.id.to_string();
-        for order in page {
-            begin_again(c, order, now)?;
-        }
-    }
+/// The same, for the first `limit` orders of a version that sort after `after`: which ones.
+pub fn begin_page_again(
+    c: &mut Conn,
+    version: VersionId,
+    since: Instant,
+    (after, limit): (&str, i64),
+) -> Result<Vec<OrderId>> {
+    let page = queries::list_orders_of(c, version, &states(OrderState::is_with_buyer), after, limit)?;
+    page.into_iter().map(|order| Ok(begin_again(c, order, since)?.id)).collect()
 }
 
 /// How long before an order that was not completely downloaded counts as accepted its sides are told of it.

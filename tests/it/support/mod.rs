@@ -95,9 +95,15 @@ impl TestApp {
 
     /// Stops the server and starts it again at the same address, as an operator does to have it read its keys.
     pub async fn restart(&mut self) {
+        self.restart_with(|_| {}).await;
+    }
+
+    /// The same, with settings of the test's own.
+    pub async fn restart_with(&mut self, change: impl FnOnce(&mut Config)) {
         let running = self.running.take().unwrap();
         let mut config = (*running.app.config).clone();
         config.listen = running.url.strip_prefix("http://").unwrap().parse().unwrap();
+        change(&mut config);
         running.stop().await.unwrap();
         let running = Running::start(config).await.unwrap();
         self.clock = running.app.clock.clone();

@@ -1,0 +1,1 @@
+ALTER TABLE subscription_versions DROP COLUMN held_at;
