@@ -9,6 +9,7 @@ use crate::db::Conn;
 use crate::delivery::{self, Entitlement};
 use crate::error::{Error, Kind, Result};
 use crate::history::Unsent;
+use crate::market::disputes;
 use crate::types::{EntitlementId, OrderId, OrganisationId};
 use crate::{identity, ledger, market};
 
@@ -66,10 +67,13 @@ fn concerned(c: &mut Conn, trades: &Trades, subject: &str, to_state: &str) -> Re
         "listing" => vec![market::listings::listing(c, subject.parse()?)?.provider_id],
         "objection" => market::objections::sides(c, subject.parse()?)?.to_vec(),
         "programme" => vec![market::vouchers::programme(c, subject.parse()?)?.funder_id],
-        "dispute" => {
-            let order = market::disputes::disputed_order(c, subject.parse()?)?;
-            market::parties(c, order)?.to_vec()
-        }
+        "dispute" => match to_state {
+            disputes::FROZEN | disputes::RELEASED => disputes::owners_of_frozen(c, subject.parse()?)?,
+            _ => {
+                let order = disputes::disputed_order(c, subject.parse()?)?;
+                market::parties(c, order)?.to_vec()
+            }
+        },
         "offer" => {
             let offer = market::offers::offer(c, subject.parse()?)?;
             vec![offer.buyer_id, offer.provider_id]

@@ -26,6 +26,31 @@ impl Story {
         Self { app, provider, lab, offer }
     }
 
+    /// Poems for a thousand fen, of which a co-builder has four tenths.
+    async fn with_a_co_builder(deposit_fen: i64) -> (Self, Actor) {
+        let app = TestApp::start().await;
+        let (provider, builder) = (app.provider().await, app.organisation("tone-lab").await);
+        let published = provider.publish("poems", &[("data/a.jsonl", b"{}\n"), ("data/b.jsonl", b"{}\n")]).await;
+        app.compliance.assess(&published).await;
+        let mut document = terms(1000);
+        document["revenue_shares"] = json!([
+            { "organisation": "poetry-house", "basis_points": 6000 },
+            { "organisation": "tone-lab", "basis_points": 4000 },
+        ]);
+        let terms = provider.try_publish_terms(&document).await.unwrap()["id"].as_str().unwrap().to_string();
+        let offer = provider.list(&published, &terms).await;
+        let lab = app.lab("verse-lab", deposit_fen).await;
+        (Self { app, provider, lab, offer }, builder)
+    }
+
+    /// The events of disputes that somebody got, without the prefix.
+    async fn told(&self, who: &Actor) -> Vec<String> {
+        self.app.told().await;
+        let events = who.get(format!("/v1/events?organisation={}&limit=1000", who.handle)).await.unwrap();
+        let types = events["items"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap());
+        types.filter_map(|kind| kind.strip_prefix("dispute.")).map(str::to_string).collect()
+    }
+
     async fn state(&self, order: &str) -> String {
         let shown = self.lab.get(format!("/v1/orders/{order}")).await.unwrap();
         shown["state"].as_str().unwrap().to_string()
@@ -214,28 +239,18 @@ async fn a_settled_order_is_split_or_left_as_it_is_after_one_appeal() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn co_builders_and_the_voucher_have_their_parts_in_what_goes_back() {
-    let app = TestApp::start().await;
-    let (provider, builder) = (app.provider().await, app.organisation("tone-lab").await);
-    let published = provider.publish("poems", &[("data/a.jsonl", b"{}\n"), ("data/b.jsonl", b"{}\n")]).await;
-    app.compliance.assess(&published).await;
-    let mut document = terms(1000);
-    document["revenue_shares"] = json!([
-        { "organisation": "poetry-house", "basis_points": 6000 }, { "organisation": "tone-lab", "basis_points": 4000 },
-    ]);
-    let terms = provider.try_publish_terms(&document).await.unwrap()["id"].as_str().unwrap().to_string();
-    let offer = provider.list(&published, &terms).await;
-    let (bureau, lab) = (app.lab("city-bureau", 1000).await, app.lab("verse-lab", 700).await);
-    let programme = bureau.announce(300, 3000, 300).await;
-    let order = lab.order(&offer).await.unwrap();
+    let (story, builder) = Story::with_a_co_builder(700).await;
+    let Story { app, provider, lab, offer } = &story;
+    let programme = app.lab("city-bureau", 1000).await.announce(300, 3000, 300).await;
+    let order = lab.order(offer).await.unwrap();
     let paid = lab.pay_with(&programme, &order).await.unwrap();
     lab.links(paid["entitlement"]["id"].as_str().unwrap(), &["data/a.jsonl"]).await.unwrap();
     lab.answer(&order, "acceptance").await.unwrap();
     assert_eq!((provider.balance("payable").await, builder.balance("payable").await), (582, 388));
     builder.withdraw_from("payable", 388).await.unwrap();
 
-    let story = Story { app, provider, lab, offer };
-    story.lab.open_dispute(&order).await.unwrap();
-    assert_eq!((story.provider.balance("frozen").await, builder.balance("frozen").await), (582, 0));
+    lab.open_dispute(&order).await.unwrap();
+    assert_eq!((provider.balance("frozen").await, builder.balance("frozen").await), (582, 0));
     let shown = story.decide(&order, "split", Some(500)).await;
     // Of 500 fen the fee has 15, the provider 291 and its co-builder 194, who was paid out.
     assert_eq!(
@@ -244,6 +259,24 @@ async fn co_builders_and_the_voucher_have_their_parts_in_what_goes_back() {
     );
     assert_eq!(shown["claims"][0]["amount"]["amount_minor"], json!(194));
     assert_eq!(story.money().await, (306 - 92, 291), "thirty per cent of what came back is the voucher's");
-    let shown = story.lab.get(format!("/v1/voucher-programmes/{programme}")).await.unwrap();
+    let shown = lab.get(format!("/v1/voucher-programmes/{programme}")).await.unwrap();
     assert_eq!(shown["pool"]["amount_minor"], json!(92));
+    assert!(story.told(&builder).await.is_empty(), "it was paid out, and nothing of it frozen");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_whose_money_is_frozen_is_told_of_it_and_when_it_no_longer_is() {
+    let (story, builder) = Story::with_a_co_builder(1000).await;
+    let (order, _) = story.settled().await;
+    story.lab.open_dispute(&order).await.unwrap();
+    assert_eq!((story.provider.balance("frozen").await, builder.balance("frozen").await), (582, 388));
+    assert_eq!(story.told(&builder).await, ["frozen"]);
+
+    let shown = story.decide(&order, "provider", None).await;
+    assert_eq!((builder.balance("frozen").await, builder.balance("payable").await), (0, 388));
+    assert_eq!(story.told(&builder).await, ["frozen", "released"], "and of nothing that is between the sides");
+    assert_eq!(story.told(&story.provider).await, ["open", "frozen", "decided", "final", "released"]);
+    assert_eq!(story.told(&story.lab).await, ["open", "decided", "final"]);
+    let postings = builder.get("/v1/organisations/tone-lab/postings").await.unwrap().to_string();
+    assert!(postings.contains(shown["id"].as_str().unwrap()), "where it finds how much it was: {postings}");
 }

@@ -14,7 +14,7 @@ mod queries;
 mod recovery;
 pub mod routes;
 
-pub use recovery::{Claim, frozen};
+pub use recovery::{Claim, frozen, owners_of_frozen};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -36,6 +36,10 @@ use crate::types::{DisputeId, Instant, Json, Money, OrderId, OrganisationId};
 const SPEAKERS: &[Role] = &[Role::Trader];
 /// Why an order is refunded.
 const FOR_THE_BUYER: &str = "the dispute was decided for the buyer";
+/// The step by which those are told whose money was frozen.
+pub const FROZEN: &str = "frozen";
+/// The step by which they are told that it no longer is.
+pub const RELEASED: &str = "released";
 
 text_enum! {
     /// Where a dispute is in its life.
@@ -168,6 +172,7 @@ pub fn open(
     };
     queries::insert_dispute(c, &dispute)?;
     history::record(c, dispute.id, None, dispute.state.as_str(), caller.user_id, &reason, now)?;
+    tell_owners(c, &dispute, FROZEN, (caller.user_id, &reason), now)?;
     announce(c, keys, &order, dispute, &reason, now)
 }
 
@@ -296,6 +301,7 @@ fn carry_out_after_settlement(
     let (recovered, claims) = recovery::recover(c, &order, &dispute, now)?;
     let dispute = Dispute { recovered_minor: Some(recovered.amount_minor), claims: Some(Json(claims)), ..dispute };
     let dispute = advance(c, dispute, DisputeState::Final, actor, reason, now)?;
+    tell_owners(c, &dispute, RELEASED, (actor, reason), now)?;
     announce(c, keys, &order, dispute, reason, now)?;
     orders::note_recovery(c, keys, order, (recovered, is_undone), (actor, FOR_THE_BUYER), now)
 }
@@ -366,6 +372,20 @@ fn advance(
     }
     history::record(c, moved.id, Some(from.as_str()), to.as_str(), actor, reason, now)?;
     Ok(moved)
+}
+
+/// Tells those whose money a dispute froze, if it froze any, that it did, or that it does no longer.
+fn tell_owners(
+    c: &mut Conn,
+    dispute: &Dispute,
+    step: &str,
+    (actor, reason): (impl std::fmt::Display, &str),
+    now: Instant,
+) -> Result<()> {
+    if recovery::owners_of_frozen(c, dispute.id)?.is_empty() {
+        return Ok(());
+    }
+    history::record(c, dispute.id, Some(dispute.state.as_str()), step, actor, reason, now)
 }
 
 fn cannot_become(dispute: &Dispute, to: DisputeState) -> Error {

@@ -4,6 +4,7 @@
 //! royalties leaves their payables for accounts from which nobody is paid out, as far as it is there. When the dispute is
 //! final, each gives back its part of what the buyer gets, in proportion to what it had, and the exchange of its fee and tax;
 //! what is left returns to the payables. What was paid out before cannot be taken back: it is the buyer's claim, on record.
+//! Everybody whose money is frozen is told of it, and when it no longer is.
 
 use std::collections::BTreeMap;
 
@@ -80,6 +81,12 @@ pub(super) fn recover(c: &mut Conn, order: &Order, dispute: &Dispute, now: Insta
         claims.push(Claim { organisation, amount: Money::new(amount, order.currency) });
     }
     Ok((recovered, claims))
+}
+
+/// Whose money a dispute froze. Callers authorise.
+pub fn owners_of_frozen(c: &mut Conn, id: DisputeId) -> Result<Vec<OrganisationId>> {
+    let frozen = by_owner(&ledger::lines_of(c, TransactionKind::Freeze, &id.to_string())?);
+    Ok(frozen.into_keys().collect())
 }
 
 /// What is frozen by the disputes that are not final: what must be in the accounts for it.
