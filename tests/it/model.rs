@@ -40,6 +40,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => (lab.clone(), 1..3000_i64).prop_map(|(lab, fen)| Step::Deposit { lab, fen }),
         2 => lab.clone().prop_map(|lab| Step::Place { lab }),
+        1 => lab.clone().prop_map(|lab| Step::Subscribe { lab }),
         1 => (lab, 0..8_i64).prop_map(|(lab, days)| Step::Buy { lab, days }),
         4 => order.clone().prop_map(Step::Sign),
         1 => order.clone().prop_map(Step::Cancel),
@@ -56,6 +57,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => order.clone().prop_map(Step::Dispute),
         3 => (order.clone(), prop::sample::select(Outcome::ALL), 0..=rules::PRICE + 1)
             .prop_map(|(order, outcome, fen)| Step::Decide { order, outcome, fen }),
+        1 => (order.clone(), any::<bool>()).prop_map(|(order, refund)| Step::Revoke { order, refund }),
+        2 => order.clone().prop_map(Step::Extend),
         1 => (0..2 * rules::PRICE).prop_map(|leave| Step::PayOut { leave }),
         3 => order.clone().prop_map(Step::PassDeadline),
         3 => days.prop_map(|days| Step::Wait { days }),

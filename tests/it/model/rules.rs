@@ -9,6 +9,9 @@ use proptest::sample::Index;
 pub const PRICE: i64 = 1000;
 pub const FEE: i64 = 30;
 const PAYMENT_DAYS: i64 = 7;
+/// How long a subscription runs, and how many versions are on the board that it may cover: its own, and what came later.
+pub const SUBSCRIPTION_DAYS: i64 = 30;
+pub const VERSIONS: i64 = 2;
 pub const DOWNLOAD_DAYS: i32 = 21;
 const ACCEPTANCE_DAYS: i64 = 14;
 const CURE_DAYS: i64 = 14;
@@ -25,6 +28,10 @@ pub enum Step {
         fen: i64,
     },
     Place {
+        lab: usize,
+    },
+    /// The same, of a subscription.
+    Subscribe {
         lab: usize,
     },
     /// The lab signs a quote, and sends it back some days later.
@@ -57,6 +64,13 @@ pub enum Step {
         outcome: Outcome,
         fen: i64,
     },
+    /// Staff revoke the licence, and have what is in escrow refunded, or not.
+    Revoke {
+        order: Index,
+        refund: bool,
+    },
+    /// The exchange extends a subscription to what is on the board.
+    Extend(Index),
     /// The provider has paid out what it is owed, but so much.
     PayOut {
         leave: i64,
@@ -72,10 +86,13 @@ impl Step {
     /// Which order it is about, if it is about one.
     pub fn order(&self) -> Option<Index> {
         match self {
-            Self::Deposit { .. } | Self::Place { .. } | Self::Buy { .. } | Self::PayOut { .. } | Self::Wait { .. } => {
-                None
-            }
-            Self::OfferRefund { order, .. } | Self::Decide { order, .. } => Some(*order),
+            Self::Deposit { .. }
+            | Self::Place { .. }
+            | Self::Subscribe { .. }
+            | Self::Buy { .. }
+            | Self::PayOut { .. }
+            | Self::Wait { .. } => None,
+            Self::OfferRefund { order, .. } | Self::Decide { order, .. } | Self::Revoke { order, .. } => Some(*order),
             Self::Sign(order)
             | Self::Cancel(order)
             | Self::Pay(order)
@@ -88,6 +105,7 @@ impl Step {
             | Self::AcceptCure(order)
             | Self::RejectCure(order)
             | Self::Dispute(order)
+            | Self::Extend(order)
             | Self::PassDeadline(order) => Some(*order),
         }
     }
@@ -105,6 +123,9 @@ pub struct Trade {
     refund: Option<i64>,
     settlement: Option<Settlement>,
     dispute: Option<Dispute>,
+    /// By staff.
+    pub is_revoked: bool,
+    subscription: Option<Subscription>,
 }
 
 /// What the provider and the exchange have of a price, and the day from which on it cannot be disputed.
@@ -124,10 +145,39 @@ struct Dispute {
     is_final: bool,
 }
 
+/// What a subscription covers, and the day from which on it is over; neither before it is paid.
+#[derive(Debug, Clone, Copy, Default)]
+struct Subscription {
+    covers: i64,
+    ends: i64,
+}
+
 impl Trade {
     fn new(id: OrderId, lab: usize, contract: String, state: &'static str, due: i64) -> Self {
-        let is_signed = state != "awaiting_signature";
-        Self { id, lab, contract, state, is_signed, due: Some(due), refund: None, settlement: None, dispute: None }
+        Self {
+            id,
+            lab,
+            contract,
+            state,
+            is_signed: state != "awaiting_signature",
+            due: Some(due),
+            refund: None,
+            settlement: None,
+            dispute: None,
+            is_revoked: false,
+            subscription: None,
+        }
+    }
+    /// How many versions its subscription covers, if it is for one.
+    pub fn covers(&self) -> i64 {
+        self.subscription.map_or(0, |subscription| subscription.covers)
+    }
+    fn is_paid(&self) -> bool {
+        !matches!(self.state, "awaiting_signature" | "awaiting_payment" | "cancelled" | "expired")
+    }
+    /// Whether there is a licence that nothing has ended.
+    fn is_licensed(&self) -> bool {
+        self.is_paid() && !self.is_revoked && self.state != "refunded"
     }
 }
 
@@ -153,6 +203,10 @@ impl Book {
     pub fn placed(&mut self, id: OrderId, lab: usize, contract: String) {
         self.trades.push(Trade::new(id, lab, contract, "awaiting_signature", self.day + PAYMENT_DAYS));
     }
+    pub fn subscribed(&mut self, id: OrderId, lab: usize, contract: String) {
+        let trade = Trade::new(id, lab, contract, "awaiting_signature", self.day + PAYMENT_DAYS);
+        self.trades.push(Trade { subscription: Some(Subscription::default()), ..trade });
+    }
     pub fn bought(&mut self, id: OrderId, lab: usize, contract: String, days: i64) {
         self.trades.push(Trade::new(id, lab, contract, "escrowed", self.day + days + i64::from(DOWNLOAD_DAYS)));
     }
@@ -160,13 +214,13 @@ impl Book {
         (!self.trades.is_empty()).then(|| order.get(&self.trades).clone())
     }
 
-    /// What a step does, or why it is refused; an order that is placed is added by [`Book::placed`], one that is bought
-    /// in one step by [`Book::bought`].
+    /// What a step does, or why it is refused; an order that is placed is added by [`Book::placed`] or
+    /// [`Book::subscribed`], one that is bought in one step by [`Book::bought`].
     pub fn expect(&mut self, step: &Step) -> Result<(), Kind> {
         match step {
             Step::Deposit { lab, fen } => self.wallets[*lab] += fen,
             Step::Wait { days } => self.day += days,
-            Step::Place { .. } => {}
+            Step::Place { .. } | Step::Subscribe { .. } => {}
             Step::Buy { days, .. } if *days >= PAYMENT_DAYS => return Err(Kind::WrongState),
             Step::Buy { lab, .. } => self.pay(*lab)?,
             Step::PayOut { leave } if *leave >= self.payable => return Err(Kind::Invalid),
@@ -203,6 +257,8 @@ impl Book {
                 allowed(trade.state == "awaiting_payment" && !is_late)?;
                 self.pay(trade.lab)?;
                 (trade.state, trade.due) = ("escrowed", Some(day + i64::from(DOWNLOAD_DAYS)));
+                let begun = Subscription { covers: 1, ends: day + SUBSCRIPTION_DAYS };
+                trade.subscription = trade.subscription.map(|_| begun);
             }
             Step::Begin(_) if trade.state == "escrowed" && !is_late => {
                 trade.state = "delivering";
@@ -268,6 +324,22 @@ impl Book {
                 allowed(dispute.decided.is_none())?;
                 dispute.decided = Some((*outcome, *fen, day + APPEAL_DAYS));
             }
+            // There is nothing to revoke.
+            Step::Revoke { .. } if !trade.is_paid() => {}
+            Step::Revoke { refund, .. } => {
+                allowed(trade.is_licensed())?;
+                if *refund {
+                    allowed(IN_ESCROW.contains(&trade.state))?;
+                    self.refund_all(trade);
+                }
+                trade.is_revoked = true;
+            }
+            Step::Extend(_) => {
+                let runs = |subscription: &Subscription| trade.is_licensed() && day < subscription.ends;
+                if let Some(subscription) = trade.subscription.filter(runs) {
+                    trade.subscription = Some(Subscription { covers: VERSIONS, ..subscription });
+                }
+            }
             Step::PassDeadline(_) if trade.dispute.is_some() => self.carry_out(trade),
             Step::PassDeadline(_) if is_late => match trade.state {
                 "awaiting_signature" | "awaiting_payment" => (trade.state, trade.due) = ("expired", None),
@@ -276,7 +348,12 @@ impl Book {
                 _ => self.settle(trade),
             },
             Step::PassDeadline(_) => {}
-            Step::Deposit { .. } | Step::Place { .. } | Step::Buy { .. } | Step::PayOut { .. } | Step::Wait { .. } => {}
+            Step::Deposit { .. }
+            | Step::Place { .. }
+            | Step::Subscribe { .. }
+            | Step::Buy { .. }
+            | Step::PayOut { .. }
+            | Step::Wait { .. } => {}
         }
         Ok(())
     }

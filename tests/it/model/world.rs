@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use corpex::app::App;
 use corpex::compliance;
 use corpex::db::Conn;
 use corpex::delivery::{self, purchases, trades};
 use corpex::error::{Error, Kind};
 use corpex::identity::{Caller, Membership, PlatformRole, Role, Scope};
+use corpex::jobs::{self, Lane};
 use corpex::ledger::withdrawals::{self, NewWithdrawal, Source};
 use corpex::ledger::{self, AccountRef, TransactionKind};
 use corpex::market;
@@ -16,7 +18,7 @@ use corpex::market::disputes::{self, Decision, NewDispute, Outcome};
 use corpex::market::orders::{self, CureOffer, NewOrder, Purchase, Remedy, quotes};
 use corpex::signing::{IN_TOTO_PAYLOAD_TYPE, SecretKey};
 use corpex::terms::Use;
-use corpex::types::{Currency, Instant, Money, OrganisationId};
+use corpex::types::{Clock, Currency, EntitlementId, Instant, Money, OrderId, OrganisationId};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use futures_util::FutureExt as _;
@@ -25,9 +27,10 @@ use proptest::arbitrary::any;
 use proptest::sample::Index;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
+use serde_json::json;
 
-use super::rules::{Book, DOWNLOAD_DAYS, PRICE, Step, Trade};
-use crate::support::{Actor, Offer, TestApp};
+use super::rules::{Book, DOWNLOAD_DAYS, PRICE, SUBSCRIPTION_DAYS, Step, Trade, VERSIONS};
+use crate::support::{Actor, Offer, TestApp, terms};
 
 /// What a step says of its order where the order is known anyway.
 fn any_order() -> Index {
@@ -35,6 +38,12 @@ fn any_order() -> Index {
 }
 
 const HOUR: i64 = 3_600_000_000;
+/// Why staff revoke licences.
+const REVOKED: &str = "a court ordered it";
+
+fn time(days: i64) -> Duration {
+    Duration::from_secs(days.unsigned_abs() * 24 * 60 * 60)
+}
 
 /// A party to trades.
 struct Party {
@@ -67,6 +76,7 @@ impl Party {
 pub struct World {
     app: TestApp,
     offer: Offer,
+    subscription: Offer,
     provider: Party,
     labs: Vec<Party>,
     begun_at: Instant,
@@ -79,6 +89,45 @@ struct Standing {
     order_state: String,
     #[diesel(sql_type = Nullable<Text>)]
     licence_state: Option<String>,
+    /// How often staff revoked the licence.
+    #[diesel(sql_type = BigInt)]
+    revocations: i64,
+    /// How many versions it covers as a subscription.
+    #[diesel(sql_type = BigInt)]
+    versions: i64,
+}
+
+#[derive(Debug, QueryableByName)]
+struct Licence {
+    #[diesel(sql_type = Text)]
+    id: String,
+}
+
+/// The licence that was bought with an order.
+fn licence_of(c: &mut Conn, order: OrderId) -> corpex::error::Result<Option<EntitlementId>> {
+    let sql = format!("SELECT id FROM entitlements WHERE order_id = '{order}'");
+    let found: Option<Licence> = diesel::sql_query(sql).get_result(c).optional()?;
+    found.map(|licence| licence.id.parse()).transpose()
+}
+
+/// Puts the versions of a dataset on the board, to which labs subscribe.
+async fn subscription(app: &TestApp, provider: &Actor) -> Offer {
+    let mut document = terms(0);
+    let amount = json!({ "amount_minor": PRICE / 2, "currency": "CNY" });
+    document["duration_days"] = json!(SUBSCRIPTION_DAYS);
+    document["price"] = json!({ "model": "subscription", "amount": amount, "per_days": SUBSCRIPTION_DAYS / 2 });
+    let terms = provider.try_publish_terms(&document).await.unwrap()["id"].as_str().unwrap().to_string();
+    let first = provider.publish("essays", &[("data/a.jsonl", b"{\"essay\":1}\n")]).await;
+    app.compliance.assess(&first).await;
+    let offer = provider.list(&first, &terms).await;
+    for number in 2..=VERSIONS {
+        let text = format!("{{\"essay\":{number}}}\n");
+        let later = provider.publish_version("essays", number, &[("data/a.jsonl", text.as_bytes())]).await;
+        app.compliance.assess(&later).await;
+        provider.list(&later, &terms).await;
+    }
+    app.drain().await;
+    offer
 }
 
 #[derive(Debug, QueryableByName)]
@@ -89,15 +138,19 @@ struct Count {
 
 impl World {
     pub async fn begin(labs: usize) -> Self {
-        let app = TestApp::start_with(|config| config.download_window_days = DOWNLOAD_DAYS).await;
+        let mut app = TestApp::start_with(|config| config.download_window_days = DOWNLOAD_DAYS).await;
         let provider = app.provider().await;
         let offer = app.listed_corpus(&provider, "poems", PRICE).await;
+        let subscription = subscription(&app, &provider).await;
         let mut parties = Vec::new();
         for number in 0..labs {
             parties.push(Party::of(&app.lab(&format!("lab-{number}"), 0).await).await);
         }
+        let provider = Party::of(&provider).await;
+        // What a worker does, it does at the steps' own time.
+        app.restart_with(|config| config.no_worker = true).await;
         let begun_at = app.clock.now();
-        Self { offer, provider: Party::of(&provider).await, labs: parties, begun_at, app, ended_in: Mutex::default() }
+        Self { offer, subscription, provider, labs: parties, begun_at, app, ended_in: Mutex::default() }
     }
 
     /// How many orders the sequences left in each state.
@@ -105,8 +158,16 @@ impl World {
         self.ended_in.lock().unwrap().clone()
     }
 
-    /// Stops the exchange, which looks at the books once more.
+    /// Stops the exchange, which looks at the books once more. No step follows the jobs that are left.
     pub async fn end(self) {
+        let late = self.begun_at.plus(time(36_500));
+        let forget = self.write(move |c| {
+            while let Some(left) = jobs::lease(c, "model", Lane::Any, late)? {
+                jobs::finish(c, &left)?;
+            }
+            Ok(())
+        });
+        forget.await.unwrap();
         self.app.drain().await;
     }
 
@@ -220,17 +281,25 @@ impl World {
     }
 
     async fn take(&self, before: &Book, step: &Step, book: &mut Book) -> Result<(), Error> {
-        let days = Duration::from_secs(before.day.unsigned_abs() * 24 * 60 * 60);
-        let now = self.begun_at.plus(days);
+        let now = self.begun_at.plus(time(before.day));
         match step {
             Step::Wait { .. } => Ok(()),
             Step::Deposit { lab, fen } => self.deposit(*lab, *fen, now).await,
             Step::PayOut { leave } => self.pay_out(before.payable.saturating_sub(*leave), now).await,
             Step::Place { lab } => {
-                let order = self.place(*lab, now).await?;
+                let order = self.place(*lab, &self.offer, now).await?;
                 book.placed(order.id, *lab, order.contract_document);
                 Ok(())
             }
+            Step::Subscribe { lab } => {
+                let order = self.place(*lab, &self.subscription, now).await?;
+                book.subscribed(order.id, *lab, order.contract_document);
+                Ok(())
+            }
+            Step::Extend(order) => match before.trade(*order) {
+                Some(trade) => self.extend(&trade, before.day).await,
+                None => Ok(()),
+            },
             Step::Buy { lab, days } => {
                 let order = self.buy(*lab, now, *days).await?;
                 book.bought(order.id, *lab, order.contract_document, *days);
@@ -260,15 +329,15 @@ impl World {
         self.write(move |c| withdrawals::request(c, &caller, &handle, &wanted, now).map(drop)).await
     }
 
-    async fn place(&self, lab: usize, now: Instant) -> Result<market::Order, Error> {
+    async fn place(&self, lab: usize, offer: &Offer, now: Instant) -> Result<market::Order, Error> {
         let (caller, config) = (self.labs[lab].caller.clone(), self.app.app().config.clone());
-        let wanted = self.wanted(lab);
+        let wanted = self.wanted(lab, offer);
         self.write(move |c| orders::place(c, &caller, &config, &wanted, now)).await
     }
 
-    fn wanted(&self, lab: usize) -> NewOrder {
+    fn wanted(&self, lab: usize, offer: &Offer) -> NewOrder {
         NewOrder {
-            listing_id: self.offer.listing.parse().unwrap(),
+            listing_id: offer.listing.parse().unwrap(),
             organisation: self.labs[lab].handle.clone(),
             r#use: Use::Pretrain,
             purpose: "pretraining of a small language model".to_string(),
@@ -280,15 +349,26 @@ impl World {
 
     /// Buys at a quote that is some days old by then.
     async fn buy(&self, lab: usize, quoted_at: Instant, days: i64) -> Result<market::Order, Error> {
-        let (wanted, caller) = (self.wanted(lab), self.labs[lab].caller.clone());
+        let (wanted, caller) = (self.wanted(lab, &self.offer), self.labs[lab].caller.clone());
         let (config, keys) = (self.app.app().config.clone(), self.app.app().keys.clone());
-        let now = quoted_at.plus(Duration::from_secs(days.unsigned_abs() * 24 * 60 * 60));
+        let now = quoted_at.plus(time(days));
         let (asked, who, with) = (wanted.clone(), caller.clone(), config.clone());
         let quoted = self.write(move |c| quotes::quote(c, &who, &with, &asked, quoted_at)).await?;
         let contract = quoted.contract_document.clone().into_bytes();
         let envelope = self.labs[lab].key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, contract);
         let purchase = Purchase { wanted, quote: quotes::seal(&keys, &quoted)?, envelope, voucher: None };
         self.write(move |c| purchases::buy(c, &caller, &keys, &config, &purchase, now).map(|(order, _)| order)).await
+    }
+
+    /// Does the job that a purchase left, on some day: extends the licence, if it is a subscription, to what is on the board.
+    async fn extend(&self, trade: &Trade, day: i64) -> Result<(), Error> {
+        let (id, clock) = (trade.id, Clock::default());
+        clock.advance(time(day));
+        let then = App { clock, ..self.app.app().clone() };
+        match then.db.read(move |c| licence_of(c, id)).await? {
+            Some(licence) => delivery::subscriptions::catch_up(&then, licence).await,
+            None => Ok(()),
+        }
     }
 
     async fn trade(&self, trade: &Trade, step: &Step, now: Instant) -> Result<(), Error> {
@@ -325,15 +405,27 @@ impl World {
                 let decision = Decision { outcome: *outcome, refund, reason: "so we found".to_string() };
                 disputes::decide(c, &operator, (&keys, &config), id, &decision, now).map(drop)
             }
+            Step::Revoke { refund, .. } => match licence_of(c, id)? {
+                Some(licence) => {
+                    let operator = Caller { platform_role: Some(PlatformRole::Operator), ..buyer.clone() };
+                    delivery::revoke(c, &operator, &keys, licence, (REVOKED, *refund), now).map(drop)
+                }
+                None => Ok(()),
+            },
             Step::PassDeadline(_) => trades::pass_deadline(c, &keys, id, now).map(drop),
-            Step::Deposit { .. } | Step::Place { .. } | Step::Buy { .. } | Step::PayOut { .. } | Step::Wait { .. } => {
-                Ok(())
-            }
+            Step::Deposit { .. }
+            | Step::Place { .. }
+            | Step::Subscribe { .. }
+            | Step::Buy { .. }
+            | Step::Extend(_)
+            | Step::PayOut { .. }
+            | Step::Wait { .. } => Ok(()),
         };
         self.write(act).await
     }
 
-    /// The accounts hold what the book says, and the orders are where it says.
+    /// The accounts hold what the book says, the orders are where it says, and staff revoked, and subscriptions cover, what it
+    /// says.
     async fn compare(&self, book: &Book) -> Result<(), String> {
         let found = self.open_book().await;
         let held = |book: &Book| (book.wallets.clone(), book.payable, book.frozen, book.fees);
@@ -341,21 +433,24 @@ impl World {
             return Err(format!("wallets, payable, frozen and fees are {:?}, not {:?}", held(&found), held(book)));
         }
         for trade in &book.trades {
-            let state = self.standing(trade).await.order_state;
-            if state != trade.state {
-                return Err(format!("{} is {state}, not {}", trade.id, trade.state));
+            let Standing { order_state, revocations, versions, .. } = self.standing(trade).await;
+            let expected = (trade.state, i64::from(trade.is_revoked), trade.covers());
+            if (order_state.as_str(), revocations, versions) != expected {
+                let found = format!("is {order_state}, {revocations} times revoked, and covers {versions} versions");
+                return Err(format!("{} {found}: not {expected:?}", trade.id));
             }
         }
         Ok(())
     }
 
-    /// A licence to use exists exactly where a trade is paid and not refunded.
+    /// A licence to use exists exactly where a trade is paid and not refunded, and staff did not revoke it.
     pub async fn check_licences(&self, trades: &[Trade]) -> Result<(), String> {
         for trade in trades {
-            let Standing { order_state, licence_state } = self.standing(trade).await;
+            let Standing { order_state, licence_state, revocations, .. } = self.standing(trade).await;
             let expected = match order_state.as_str() {
                 "awaiting_signature" | "awaiting_payment" | "cancelled" | "expired" => None,
                 "refunded" => Some("revoked"),
+                _ if revocations > 0 => Some("revoked"),
                 _ => Some("active"),
             };
             if licence_state.as_deref() != expected {
@@ -373,8 +468,11 @@ impl World {
 
     async fn standing(&self, trade: &Trade) -> Standing {
         let sql = format!(
-            "SELECT orders.state AS order_state, entitlements.state AS licence_state FROM orders \
-             LEFT JOIN entitlements ON entitlements.order_id = orders.id WHERE orders.id = '{}'",
+            "SELECT orders.state AS order_state, entitlements.state AS licence_state, \
+             (SELECT COUNT(*) FROM transitions WHERE subject = entitlements.id AND to_state = 'revoked' \
+                 AND reason = '{REVOKED}') AS revocations, \
+             (SELECT COUNT(*) FROM subscription_versions WHERE entitlement_id = entitlements.id) AS versions \
+             FROM orders LEFT JOIN entitlements ON entitlements.order_id = orders.id WHERE orders.id = '{}'",
             trade.id
         );
         let mut found: Standing =
