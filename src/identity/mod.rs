@@ -4,7 +4,8 @@
 //! - Others become members by an invitation, which they accept.
 //! - A person signs in with a password and gets a short access token and a rotating refresh token, or presents
 //!   an API token. Either way a handler receives a [`Caller`]: permissions show in handler signatures.
-//! - A signing key is registered with a statement that the key itself signed; private halves never come here.
+//! - A signing key of a verified organisation is registered with a statement that the key itself signed; private halves
+//!   never come here.
 //!
 //! Invariant: passwords are kept as Argon2id, every other secret as its SHA-256; none is ever logged or listed.
 //! Invariant: a credential that ended (expired, revoked, signed out) stops working within 5 seconds everywhere.

@@ -63,7 +63,8 @@ struct Registration {
     replaces: Option<Digest>,
 }
 
-/// Registers a key with the statement that it signed itself; admins and signers only.
+/// Registers a key with the statement that it signed itself; admins and signers of verified organisations only: in the log an
+/// organisation goes by its handle, which may be anybody's until then.
 ///
 /// [`Kind::BadSignature`] when the statement does not prove possession of the key it names, or the key that it
 /// replaces is not an active one of the organisation that signed, too; [`Kind::AlreadyExists`] when anyone registered that
@@ -77,6 +78,7 @@ pub fn register_key(
     now: Instant,
 ) -> Result<SigningKey> {
     let organisation = organisations::for_member(c, caller, handle, &[Role::Admin, Role::Signer])?;
+    organisations::require_verified(&organisation)?;
     let registration = proven_registration(envelope, handle)?;
     let public_key = registration.public_key;
     let key_id = public_key.key_id();

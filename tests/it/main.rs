@@ -44,6 +44,7 @@ mod payouts;
 mod purchases;
 mod races;
 mod refusals;
+mod registrations;
 mod renewals;
 mod search;
 mod seats;

@@ -53,7 +53,7 @@ pub(crate) struct KeyInput {
     envelope: Envelope,
 }
 
-/// Registers a signing key; admins and signers only.
+/// Registers a signing key of a verified organisation; admins and signers only.
 ///
 /// The envelope holds an in-toto statement of the type `urn:corpex:predicate:key-registration:v1`, signed by the
 /// very key: the signature is the proof. Where its predicate names the key that it `replaces`, that one signs, too, and
@@ -62,7 +62,7 @@ pub(crate) struct KeyInput {
     (status = 201, body = SigningKeyView),
     (status = 403, body = Problem, description = "the caller is neither admin nor signer"),
     (status = 404, body = Problem, description = "unknown, or not yours"),
-    (status = 409, body = Problem, description = "the key is registered"),
+    (status = 409, body = Problem, description = "the key is registered, or the organisation is not verified"),
     (status = 422, body = Problem, description = "the statement does not prove possession of the key")))]
 #[post("/v1/organisations/{handle}/keys")]
 pub(crate) async fn register_key(
