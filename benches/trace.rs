@@ -167,12 +167,12 @@ fn time(at: Instant) -> String {
 
 async fn fill(db: &Db, rows: usize, now: Instant) -> Filled {
     let mut people = Bulk::new(
-        "organisations (id, handle, legal_name, registration_number, country, affiliations, state, created_at, verified_at)",
+        "organisations (id, handle, legal_name, registration_number, country, affiliations, state, created_at)",
     );
     let at = time(now);
     let mut organisation = |handle: String| {
         let id = OrganisationId::new(now);
-        people.add(format!("('{id}', '{handle}', '{handle} Ltd', '{handle}', 'CN', '[]', 'verified', {at}, {at})"));
+        people.add(format!("('{id}', '{handle}', '{handle} Ltd', '{handle}', 'CN', '[]', 'registered', {at})"));
         id
     };
     let provider = organisation("provider".into());
@@ -184,7 +184,8 @@ async fn fill(db: &Db, rows: usize, now: Instant) -> Filled {
     log.insert(db).await;
     let document = r#"{"permitted_uses":["pretrain"],"prohibited_uses":[],"territory":["*"],"duration_days":null,"attribution":true,"affiliates":false,"price":{"model":"free"}}"#;
     let once = format!(
-        "INSERT INTO users (id, email, created_at) VALUES ('{user}', 'user@lab.test', {at});
+        "UPDATE organisations SET state = 'verified', verified_at = {at};
+         INSERT INTO users (id, email, created_at) VALUES ('{user}', 'user@lab.test', {at});
          INSERT INTO datasets (id, organisation_id, name, title, modality, domain, languages, created_at)
             VALUES ('{dataset}', '{provider}', 'corpus', 'Corpus', 'text', 'education', '[]', {at});
          INSERT INTO terms (id, organisation_id, sha256, document, statement_id, published_at)

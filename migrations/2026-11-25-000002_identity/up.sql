@@ -2,18 +2,22 @@
 
 CREATE TABLE organisations (
     id TEXT NOT NULL PRIMARY KEY,
-    handle TEXT NOT NULL UNIQUE,
+    handle TEXT NOT NULL,
     legal_name TEXT NOT NULL,
     registration_number TEXT NOT NULL,
     country TEXT NOT NULL,
     -- JSON array of handles: organisations this one declares to be affiliated with.
     affiliations TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('registered', 'verified')),
+    state TEXT NOT NULL CHECK (state IN ('registered', 'verified', 'rejected')),
     created_at TIMESTAMP NOT NULL,
     verified_at TIMESTAMP,
-    CHECK ((state = 'verified') = (verified_at IS NOT NULL)),
-    UNIQUE (country, registration_number)
+    CHECK (state = 'verified' OR verified_at IS NULL)
 );
+CREATE INDEX organisations_by_handle ON organisations (handle);
+-- A handle is the organisation's that registers it first, until it is rejected. A registration number is a claim that anybody
+-- can make, until one that makes it is verified.
+CREATE UNIQUE INDEX organisations_with_a_handle ON organisations (handle) WHERE state <> 'rejected';
+CREATE UNIQUE INDEX organisations_with_a_number ON organisations (country, registration_number) WHERE state = 'verified';
 
 -- The same declarations one by one, to be followed in both directions.
 CREATE TABLE affiliations (

@@ -63,6 +63,8 @@ pub fn own(to: &mut impl Routes) {
         .service(identity::routes::list_organisations)
         .service(identity::routes::get_organisation)
         .service(identity::routes::verify_organisation)
+        .service(identity::routes::reject_organisation)
+        .service(identity::routes::get_rejection)
         .service(identity::routes::create_invitation)
         .service(identity::routes::list_invitations)
         .service(identity::routes::withdraw_invitation)

@@ -47,6 +47,7 @@ pub const KEPT_A_WHILE: &[&str] = &["events"];
 /// Tables whose rows live through states. A row enters a state, and leaves it for another, only where `state_edges` draws
 /// that edge; triggers refuse every other.
 pub const LIVES: &[&str] = &[
+    "organisations",
     "versions",
     "deposits",
     "withdrawals",

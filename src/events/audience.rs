@@ -57,7 +57,7 @@ pub(super) fn audience(c: &mut Conn, trades: &Trades, step: &Unsent) -> Result<V
 /// As [`audience`]; none for a kind of thing that is no organisation's.
 fn concerned(c: &mut Conn, trades: &Trades, subject: &str, to_state: &str) -> Result<Option<Vec<OrganisationId>>> {
     Ok(Some(match kind(subject) {
-        "org" => vec![subject.parse()?],
+        "org" => vec![identity::organisation(c, subject.parse()?)?.id],
         "member" => vec![subject.split('/').next().unwrap_or_default().parse()?],
         "key" => vec![identity::holder_of_key(c, subject.parse()?)?],
         "dataset" => vec![catalog::owner_of_dataset(c, subject.parse()?)?],
@@ -116,13 +116,14 @@ mod tests {
     async fn every_life_has_an_audience() {
         use crate::types::{
             DepositId, DisputeId, EntitlementId, Instant, ListingId, NegotiationId, ObjectionId, OfferId, OrderId,
-            RecallId, TakedownId, TransitionId, VersionId, WithdrawalId,
+            OrganisationId, RecallId, TakedownId, TransitionId, VersionId, WithdrawalId,
         };
         let folder = tempfile::tempdir().unwrap();
         let db = crate::db::Db::open(&folder.path().join("db.sqlite3").display().to_string(), 1).unwrap();
         db.migrate().await.unwrap();
         let now = Instant::from_unix_micros(0);
         let subjects = [
+            ("organisations", OrganisationId::new(now).to_string()),
             ("versions", VersionId::new(now).to_string()),
             ("deposits", DepositId::new(now).to_string()),
             ("withdrawals", WithdrawalId::new(now).to_string()),

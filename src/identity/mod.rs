@@ -1,6 +1,6 @@
 //! Who acts: organisations, the people and signing keys that act for them, and the credentials people present.
 //!
-//! - An organisation is *registered* by a person, who becomes its first admin, and *verified* by an operator.
+//! - An organisation is *registered* by a person, who becomes its first admin, and *verified* or *rejected* by an operator.
 //! - Others become members by an invitation, which they accept.
 //! - A person signs in with a password and gets a short access token and a rotating refresh token, or presents
 //!   an API token. Either way a handler receives a [`Caller`]: permissions show in handler signatures.
@@ -38,8 +38,9 @@ pub use audit::{
 pub use caller::{Caller, CallerCache, Membership, memberships_of};
 pub use members::{Member, members, put_member, remove_member};
 pub use organisations::{
-    NewOrganisation, Organisation, OrganisationState, check_handle, find_organisation, for_member, organisation,
-    organisations, register_organisation, require_verified, verify_organisation, visible_organisation,
+    NewOrganisation, Organisation, OrganisationState, Rejection, check_handle, find_organisation, for_member,
+    organisation, organisations, register_organisation, reject_organisation, rejection, require_verified,
+    verify_organisation, visible_organisation,
 };
 pub use routes::{MaybeCaller, MaybeReader};
 pub(crate) use routes::{known_user, lately_known};

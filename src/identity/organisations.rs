@@ -1,15 +1,20 @@
-//! Organisations: who trades. Registered by a person, verified by an operator against its papers.
+//! Organisations: who trades. Registered by a person, verified by an operator against its papers, or rejected.
 //!
-//! Invariant: a verified organisation stays verified; a handle and a registration number belong to one organisation.
+//! Anybody can register the names of another. So until an operator has looked, a registration number is a claim that others
+//! may make, too, and a handle can be taken away again.
+//!
+//! Invariant: a verified organisation stays verified, and a rejected one rejected: nobody acts for it, and no handle leads to it.
+//! Invariant: a handle belongs to one organisation that is not rejected, a registration number to one that is verified.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Caller, Role, affiliations, countries, is_hidden, members, queries, readable};
 use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
+use crate::history::{self, Transition};
+use crate::text_enum;
 use crate::types::{Instant, Json, OrganisationId, PageQuery};
-use crate::{history, text_enum};
 
 const LONGEST_LEGAL_NAME: usize = 200;
 const LONGEST_REGISTRATION_NUMBER: usize = 64;
@@ -46,6 +51,15 @@ text_enum! {
         Registered = "registered",
         /// An operator checked that it exists and that the registrant acts for it.
         Verified = "verified",
+        /// An operator found that it should not have been registered: its handle is free for another.
+        Rejected = "rejected",
+    }
+}
+
+impl OrganisationState {
+    /// Whether an organisation in this state may next be in that one.
+    pub fn may_become(self, next: Self) -> bool {
+        matches!((self, next), (Self::Registered, Self::Verified | Self::Rejected))
     }
 }
 
@@ -72,6 +86,19 @@ pub struct Organisation {
     pub created_at: Instant,
     /// Since when it is verified.
     pub verified_at: Option<Instant>,
+}
+
+/// That the registration of an organisation was rejected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Rejection {
+    /// The organisation that was registered.
+    pub organisation_id: OrganisationId,
+    /// The handle that it had.
+    pub handle: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub rejected_at: Instant,
 }
 
 /// What is told about an organisation when it is registered.
@@ -169,10 +196,12 @@ pub fn register_organisation(
     let new = input.check(now)?;
     let taken = |field: &str, detail: String| Err(Error::new(Kind::AlreadyExists, detail).field(field));
     if queries::find_organisation_by_handle(c, &new.handle)?.is_some() {
-        return taken("handle", format!("the handle {:?} is taken; choose another", new.handle));
+        let detail =
+            format!("the handle {:?} is taken; choose another, or ask the operator if it should be yours", new.handle);
+        return taken("handle", detail);
     }
-    if queries::is_registered(c, &new.country, &new.registration_number)? {
-        let detail = "an organisation with this registration number and country is registered; ask one of its admins, or the operator";
+    if queries::find_verified_by_number(c, &new.country, &new.registration_number)?.is_some() {
+        let detail = "an organisation with this registration number and country is verified; ask one of its admins, or the operator";
         return taken("registration_number", detail.to_string());
     }
     queries::insert_organisation(c, &new)?;
@@ -182,29 +211,75 @@ pub fn register_organisation(
     Ok(new)
 }
 
-/// Verifies an organisation; operators only. [`Kind::WrongState`] when it is verified already.
+/// Verifies an organisation; operators only.
+///
+/// [`Kind::WrongState`] when it is verified already, [`Kind::AlreadyExists`] when another is with its registration number.
 pub fn verify_organisation(c: &mut Conn, caller: &Caller, handle: &str, now: Instant) -> Result<Organisation> {
     caller.require_operator()?;
     let organisation = find_organisation(c, handle)?;
-    if queries::set_verified(c, organisation.id, now)? != 1 {
-        return Err(Error::new(Kind::WrongState, format!("{handle} is {} already", organisation.state)));
+    let holder = queries::find_verified_by_number(c, &organisation.country, &organisation.registration_number)?;
+    if let Some(holder) = holder.filter(|holder| holder != handle) {
+        return Err(Error::new(Kind::AlreadyExists, format!("{holder} is verified with this registration number"))
+            .field("registration_number")
+            .remedy(format!("reject this one at POST /v1/organisations/{handle}/rejection")));
     }
-    let (from, to) = (OrganisationState::Registered, OrganisationState::Verified);
-    history::record(
-        c,
-        organisation.id,
-        Some(from.as_str()),
-        to.as_str(),
-        caller.user_id,
-        "verified by an operator",
-        now,
-    )?;
-    Ok(Organisation { state: to, verified_at: Some(now), ..organisation })
+    decide(c, caller, organisation, OrganisationState::Verified, "verified by an operator", now)
+}
+
+/// Rejects the registration of an organisation that is not who it says it is; operators only.
+///
+/// [`Kind::WrongState`] when it is verified, [`Kind::Invalid`] without a reason.
+pub fn reject_organisation(
+    c: &mut Conn,
+    caller: &Caller,
+    handle: &str,
+    reason: &str,
+    now: Instant,
+) -> Result<Rejection> {
+    caller.require_operator()?;
+    let reason = super::reason(reason)?;
+    let organisation = find_organisation(c, handle)?;
+    let Organisation { id, handle, .. } = decide(c, caller, organisation, OrganisationState::Rejected, &reason, now)?;
+    // Whoever has the handle next declares its own affiliates, and nobody becomes a member of this one any more.
+    queries::delete_affiliations(c, &handle)?;
+    queries::delete_invitations(c, id)?;
+    Ok(Rejection { organisation_id: id, handle, reason, rejected_at: now })
+}
+
+fn decide(
+    c: &mut Conn,
+    caller: &Caller,
+    organisation: Organisation,
+    to: OrganisationState,
+    reason: &str,
+    now: Instant,
+) -> Result<Organisation> {
+    let (id, from) = (organisation.id, organisation.state);
+    let verified_at = (to == OrganisationState::Verified).then_some(now);
+    if !from.may_become(to) || queries::set_organisation_state(c, id, from, to, verified_at)? != 1 {
+        return Err(Error::new(Kind::WrongState, format!("{} is {from} already", organisation.handle)));
+    }
+    history::record(c, id, Some(from.as_str()), to.as_str(), caller.user_id, reason, now)?;
+    Ok(Organisation { state: to, verified_at, ..organisation })
+}
+
+/// Why an organisation of this handle was rejected: the last that was, of those that the caller was a member of; of all for
+/// staff of the platform.
+pub fn rejection(c: &mut Conn, caller: &Caller, handle: &str) -> Result<Rejection> {
+    let named = || format!("a rejection of {handle:?}");
+    let only_for = caller.platform_role.is_none().then_some(caller.user_id);
+    let Some(id) = queries::find_rejected(c, handle, only_for)? else {
+        let is_hidden = queries::find_rejected(c, handle, None)?.is_some();
+        return Err(if is_hidden { Error::withheld(named()) } else { Error::not_found(named()) });
+    };
+    let step = history::last_into(c, id, OrganisationState::Rejected.as_str())?;
+    let Transition { reason, at, .. } = step.ok_or_else(|| Error::internal(format!("{id} has no history")))?;
+    Ok(Rejection { organisation_id: id, handle: handle.to_string(), reason, rejected_at: at })
 }
 
 /// The organisations that the caller may know of, by handle: up to one more than a page.
 ///
-/// Operators and compliance see all, others the verified ones and their own.
+/// Operators and compliance see all, others the verified ones and their own; nobody those that were rejected.
 pub fn organisations(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Organisation>> {
     let only_for = (!caller.is_staff()).then_some(caller.user_id);
     Ok(queries::list_organisations(c, only_for, page.after()?, page.limit()?.saturating_add(1))?)
@@ -216,13 +291,13 @@ pub fn visible_organisation(c: &mut Conn, caller: Option<&Caller>, handle: &str)
     if organisation.state == OrganisationState::Verified || caller.is_some_and(|caller| caller.sees(organisation.id)) {
         return Ok(organisation);
     }
-    Err(Error::withheld(named(handle)))
+    Err(unseen(handle, Error::withheld))
 }
 
 /// The organisation with this handle; [`Kind::NotFound`] otherwise. Who may know of it is the caller's to check.
 pub fn find_organisation(c: &mut Conn, handle: &str) -> Result<Organisation> {
     db::load_once(c, handle, |c| queries::find_organisation_by_handle(c, handle))?
-        .ok_or_else(|| Error::not_found(named(handle)))
+        .ok_or_else(|| unseen(handle, Error::not_found))
 }
 
 /// The organisation with this identifier.
@@ -236,6 +311,7 @@ pub fn require_verified(organisation: &Organisation) -> Result<()> {
     let handle = &organisation.handle;
     match organisation.state {
         OrganisationState::Verified => Ok(()),
+        OrganisationState::Rejected => Err(Error::new(Kind::WrongState, format!("{handle} was rejected"))),
         OrganisationState::Registered => {
             Err(Error::new(Kind::WrongState, format!("{handle} is registered, but not verified"))
                 .remedy(format!("an operator verifies it at POST /v1/organisations/{handle}/verification")))
@@ -252,8 +328,11 @@ pub fn for_member(c: &mut Conn, caller: &Caller, handle: &str, roles: &[Role]) -
     Ok(organisation)
 }
 
-fn named(handle: &str) -> String {
-    format!("organisation {handle:?}")
+/// What is said of a handle of which no organisation is there, or none for who asks.
+fn unseen(handle: &str, error: fn(String) -> Error) -> Error {
+    let rejection = format!("GET /v1/organisations/{handle}/rejection");
+    error(format!("organisation {handle:?}"))
+        .remedy(format!("check the handle; if yours was rejected, {rejection} says why"))
 }
 
 #[cfg(test)]

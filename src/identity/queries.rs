@@ -30,18 +30,48 @@ pub(super) fn find_organisation(c: &mut Conn, id: OrganisationId) -> QueryResult
 }
 
 pub(super) fn find_organisation_by_handle(c: &mut Conn, handle: &str) -> QueryResult<Option<Organisation>> {
-    organisations::table.filter(organisations::handle.eq(handle)).select(Organisation::as_select()).first(c).optional()
+    organisations::table
+        .filter(organisations::handle.eq(handle))
+        .filter(organisations::state.ne(OrganisationState::Rejected))
+        .select(Organisation::as_select())
+        .first(c)
+        .optional()
 }
 
-/// True if the country's register number is taken.
-pub(super) fn is_registered(c: &mut Conn, country: &str, number: &str) -> QueryResult<bool> {
-    let taken = organisations::table
+/// The handle of the verified organisation with this number in the country's register.
+pub(super) fn find_verified_by_number(c: &mut Conn, country: &str, number: &str) -> QueryResult<Option<String>> {
+    organisations::table
         .filter(organisations::country.eq(country))
-        .filter(organisations::registration_number.eq(number));
-    diesel::select(exists(taken)).get_result(c)
+        .filter(organisations::registration_number.eq(number))
+        .filter(organisations::state.eq(OrganisationState::Verified))
+        .select(organisations::handle)
+        .first(c)
+        .optional()
 }
 
-/// By handle: all of them, or those that `only_for` may know of: verified, or its own.
+/// The organisation that was rejected last of those that had this handle: of all, or of those that `only_for` was a member of.
+pub(super) fn find_rejected(
+    c: &mut Conn,
+    handle: &str,
+    only_for: Option<UserId>,
+) -> QueryResult<Option<OrganisationId>> {
+    let rows = organisations::table
+        .filter(organisations::handle.eq(handle))
+        .filter(organisations::state.eq(OrganisationState::Rejected))
+        .order(organisations::id.desc())
+        .select(organisations::id);
+    match only_for {
+        None => rows.first(c).optional(),
+        Some(user_id) => {
+            let own = memberships::table
+                .filter(memberships::user_id.eq(user_id))
+                .filter(memberships::organisation_id.eq(organisations::id));
+            rows.filter(exists(own)).first(c).optional()
+        }
+    }
+}
+
+/// By handle, but for those that were rejected: all of them, or those that `only_for` may know of: verified, or its own.
 pub(super) fn list_organisations(
     c: &mut Conn,
     only_for: Option<UserId>,
@@ -50,6 +80,7 @@ pub(super) fn list_organisations(
 ) -> QueryResult<Vec<Organisation>> {
     let rows = organisations::table
         .filter(organisations::handle.gt(after))
+        .filter(organisations::state.ne(OrganisationState::Rejected))
         .order(organisations::handle)
         .limit(limit)
         .select(Organisation::as_select());
@@ -64,9 +95,15 @@ pub(super) fn list_organisations(
     }
 }
 
-pub(super) fn set_verified(c: &mut Conn, id: OrganisationId, now: Instant) -> QueryResult<usize> {
-    diesel::update(organisations::table.find(id).filter(organisations::state.eq(OrganisationState::Registered)))
-        .set((organisations::state.eq(OrganisationState::Verified), organisations::verified_at.eq(now)))
+pub(super) fn set_organisation_state(
+    c: &mut Conn,
+    id: OrganisationId,
+    from: OrganisationState,
+    to: OrganisationState,
+    verified_at: Option<Instant>,
+) -> QueryResult<usize> {
+    diesel::update(organisations::table.find(id).filter(organisations::state.eq(from)))
+        .set((organisations::state.eq(to), organisations::verified_at.eq(verified_at)))
         .execute(c)
 }
 
@@ -105,7 +142,12 @@ pub(super) fn count_admins(c: &mut Conn, id: OrganisationId) -> QueryResult<i64>
 
 /// For how many organisations a user acts.
 pub(super) fn count_memberships(c: &mut Conn, user_id: UserId) -> QueryResult<i64> {
-    memberships::table.filter(memberships::user_id.eq(user_id)).count().get_result(c)
+    memberships::table
+        .inner_join(organisations::table)
+        .filter(memberships::user_id.eq(user_id))
+        .filter(organisations::state.ne(OrganisationState::Rejected))
+        .count()
+        .get_result(c)
 }
 
 type MemberRow = (UserId, String, Role, Instant);
@@ -137,11 +179,12 @@ pub(super) fn list_members(c: &mut Conn, id: OrganisationId, after: &str, limit:
     Ok(rows.into_iter().map(member).collect())
 }
 
-/// The organisations that a user acts for, by handle.
+/// The organisations that a user acts for, by handle: nobody acts for one that was rejected.
 pub(super) fn list_memberships(c: &mut Conn, user_id: UserId) -> QueryResult<Vec<Membership>> {
     let rows: Vec<(OrganisationId, String, Role, OrganisationState)> = memberships::table
         .filter(memberships::user_id.eq(user_id))
         .inner_join(organisations::table)
+        .filter(organisations::state.ne(OrganisationState::Rejected))
         .order(organisations::handle)
         .select((organisations::id, organisations::handle, memberships::role, organisations::state))
         .load(c)?;

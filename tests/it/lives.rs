@@ -8,6 +8,7 @@ use corpex::compliance::takedowns::recalls::RecallState;
 use corpex::db::LIVES;
 use corpex::delivery::EntitlementState;
 use corpex::error::Error;
+use corpex::identity::OrganisationState;
 use corpex::ledger::{DepositState, WithdrawalState};
 use corpex::market::disputes::DisputeState;
 use corpex::market::{ListingState, NegotiationState, ObjectionState, OfferState, OrderState};
@@ -15,7 +16,7 @@ use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-use crate::support::TestApp;
+use crate::support::{Actor, TestApp};
 
 /// Whether a row in one state may next be in another.
 type Rule = Box<dyn Fn(&str, &str) -> bool>;
@@ -41,6 +42,7 @@ fn life<S: Copy + FromStr<Err = Error> + 'static>(
 fn lives() -> Vec<Life> {
     let versions = VersionState::ALL.iter().map(|state| state.as_str()).collect();
     vec![
+        life("organisations", OrganisationState::ALL, OrganisationState::as_str, OrganisationState::may_become),
         Life { table: "versions", states: versions, may_become: None },
         life("deposits", DepositState::ALL, DepositState::as_str, DepositState::may_become),
         life("withdrawals", WithdrawalState::ALL, WithdrawalState::as_str, WithdrawalState::may_become),
@@ -136,6 +138,7 @@ struct Row {
 async fn no_statement_moves_a_row_along_an_edge_that_is_not_drawn() {
     let app = TestApp::start().await;
     let (provider, lab) = (app.provider().await, app.lab("verse-lab", 50_001).await);
+    Actor::register(&app.anonymous(), "poetry-attic").await;
     let offer = app.listed_corpus(&provider, "poems", 50_000).await;
     app.operator.deposit("verse-lab", app.app().config.approval_above + 1, "a large deposit").await;
     lab.withdraw(1).await.unwrap();

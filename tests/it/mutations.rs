@@ -46,6 +46,7 @@ const TABLE: &[(&str, Log)] = &[
     ("delete_member",         Nothing(PERSON)),
     ("register_organisation", Nothing("an organisation speaks in the log from its first key on")),
     ("verify_organisation",   Nothing("it opens the exchange to an organisation; what the organisation signs then is logged")),
+    ("reject_organisation",   Nothing("what was never verified has no key, and so never spoke in the log")),
     ("register_key",          Adds(&["key-registration"])),
     ("revoke_key",            Adds(&["key-revocation"])),
     // catalog

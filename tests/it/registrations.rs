@@ -2,9 +2,75 @@
 
 use corpex::error::Kind;
 use corpex::provenance::{ResourceDescriptor, StatementKind};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Actor, TestApp, refused};
+
+/// What somebody registers who has the registration number of `verse-lab`.
+fn with_the_number(handle: &str) -> Value {
+    json!({
+        "handle": handle, "legal_name": "Verse Lab Ltd", "registration_number": "91310000verse-lab", "country": "CN",
+        "affiliations": ["poetry-house"],
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_registers_under_anothers_name_is_rejected_and_the_name_is_free() {
+    let app = TestApp::start().await;
+    let squatter = Actor::register_with(&app.anonymous(), "verse-lab", &["poetry-house"]).await;
+    let firm = Actor::register(&app.anonymous(), "verse-holding").await;
+    let invited = squatter.invite("verse-lab", "reader").await.unwrap();
+    let (lab, path) = ("/v1/organisations/verse-lab", "/v1/organisations/verse-lab/rejection");
+    let reason = "its papers are those of another firm";
+    let because = json!({ "reason": reason });
+    let taken = firm.post("/v1/organisations", &with_the_number("verse-lab")).await;
+    refused(taken, Kind::AlreadyExists, Some("handle"));
+
+    refused(squatter.post(path, &because).await, Kind::Forbidden, None);
+    refused(app.operator.post(path, &json!({ "reason": " " })).await, Kind::Invalid, Some("reason"));
+    refused(squatter.get(path).await, Kind::NotFound, None);
+    let rejected = app.operator.post(path, &because).await.unwrap();
+    assert_eq!((&rejected["handle"], &rejected["reason"]), (&json!("verse-lab"), &json!(reason)));
+    refused(app.operator.post(path, &because).await, Kind::NotFound, None);
+    refused(app.operator.post(format!("{lab}/verification"), &Value::Null).await, Kind::NotFound, None);
+
+    // Its members learn why, and that is all that they still can.
+    assert_eq!(squatter.get(path).await.unwrap(), rejected);
+    assert_eq!(squatter.get("/v1/me").await.unwrap()["memberships"], json!([]));
+    assert_eq!(squatter.get("/v1/organisations").await.unwrap()["items"], json!([]));
+    let unknown = refused(squatter.get(lab).await, Kind::NotFound, None);
+    assert!(unknown.remedy.unwrap().contains(path));
+    refused(squatter.invite("verse-lab", "reader").await, Kind::NotFound, None);
+    refused(firm.accept(&invited).await, Kind::Invalid, Some("code"));
+    refused(firm.get(path).await, Kind::NotFound, None);
+    assert_eq!(app.compliance.get(path).await.unwrap(), rejected);
+
+    firm.post("/v1/organisations", &with_the_number("verse-lab")).await.unwrap();
+    app.operator.verify("verse-lab").await;
+    refused(app.operator.post(path, &because).await, Kind::WrongState, None);
+    let standing = squatter.get(lab).await.unwrap();
+    assert_eq!((&standing["state"], standing["id"] == rejected["organisation_id"]), (&json!("verified"), false));
+    refused(squatter.get(format!("{lab}/members")).await, Kind::NotFound, None);
+    assert_eq!(squatter.get(path).await.unwrap(), rejected, "the reason stays");
+    let members = firm.get(format!("{lab}/members")).await.unwrap();
+    assert_eq!(members["items"].as_array().unwrap().len(), 1, "{members}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anybody_may_claim_a_registration_number_and_one_is_verified_with_it() {
+    let app = TestApp::start().await;
+    let squatter = Actor::register(&app.anonymous(), "rhyme-house").await;
+    let firm = Actor::register(&app.anonymous(), "verse-holding").await;
+    for (who, handle) in [(&squatter, "verse-first"), (&firm, "verse-lab")] {
+        who.post("/v1/organisations", &with_the_number(handle)).await.unwrap();
+    }
+    app.operator.verify("verse-lab").await;
+    let second = app.operator.post("/v1/organisations/verse-first/verification", &Value::Null).await;
+    let error = refused(second, Kind::AlreadyExists, Some("registration_number"));
+    assert!(error.detail.contains("verse-lab"), "{error}");
+    let third = squatter.post("/v1/organisations", &with_the_number("verse-third")).await;
+    refused(third, Kind::AlreadyExists, Some("registration_number"));
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_organisation_speaks_in_the_log_only_once_it_is_verified() {

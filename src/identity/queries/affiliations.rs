@@ -13,6 +13,11 @@ pub(in crate::identity) fn insert_affiliation(c: &mut Conn, handle: &str, affili
         .execute(c)
 }
 
+/// Takes back what `handle` declares.
+pub(in crate::identity) fn delete_affiliations(c: &mut Conn, handle: &str) -> QueryResult<usize> {
+    diesel::delete(affiliations::table.filter(affiliations::handle.eq(handle))).execute(c)
+}
+
 /// Whom `handle` declares to be affiliated with, by handle.
 pub(in crate::identity) fn list_declared(c: &mut Conn, handle: &str, limit: i64) -> QueryResult<Vec<String>> {
     affiliations::table

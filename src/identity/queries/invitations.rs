@@ -52,6 +52,10 @@ pub(in crate::identity) fn delete_invitation(c: &mut Conn, id: InvitationId) -> 
     diesel::delete(invitations::table.find(id)).execute(c)
 }
 
+pub(in crate::identity) fn delete_invitations(c: &mut Conn, organisation: OrganisationId) -> QueryResult<usize> {
+    diesel::delete(invitations::table.filter(invitations::organisation_id.eq(organisation))).execute(c)
+}
+
 /// Deletes those that ended.
 pub(in crate::identity) fn delete_ended_invitations(
     c: &mut Conn,

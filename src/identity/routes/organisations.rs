@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::error::{Problem, Result};
-use crate::identity::{self, Caller, Member, NewOrganisation, Organisation, OrganisationState, Role};
+use crate::identity::{self, Caller, Member, NewOrganisation, Organisation, OrganisationState, Rejection, Role};
 use crate::types::{Instant, OrganisationId, Page, PageQuery, UserId};
 
 /// A company or institution that trades.
@@ -49,10 +49,10 @@ impl From<Organisation> for OrganisationView {
     }
 }
 
-/// Registers an organisation; the caller becomes its admin. An operator verifies it before it can trade.
+/// Registers an organisation; the caller becomes its admin. An operator verifies it before it can trade, or rejects it.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), request_body = NewOrganisation, responses(
     (status = 201, body = OrganisationView),
-    (status = 409, body = Problem, description = "the handle or the registration number is taken; or the caller is staff of the platform, or acts for too many organisations"),
+    (status = 409, body = Problem, description = "the handle is taken, or a verified organisation has the registration number; or the caller is staff of the platform, or acts for too many organisations"),
     (status = 422, body = Problem, description = "a field is not acceptable")))]
 #[post("/v1/organisations")]
 pub(crate) async fn register_organisation(
@@ -67,7 +67,7 @@ pub(crate) async fn register_organisation(
     Ok(HttpResponse::Created().json(OrganisationView::from(organisation)))
 }
 
-/// Lists the verified organisations and the caller's own; operators and compliance see all.
+/// Lists the verified organisations and the caller's own; operators and compliance see all but those that were rejected.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(PageQuery), responses((status = 200, body = Page<OrganisationView>)))]
 #[get("/v1/organisations")]
 pub(crate) async fn list_organisations(
@@ -99,7 +99,7 @@ pub(crate) async fn get_organisation(
     (status = 200, body = OrganisationView),
     (status = 403, body = Problem, description = "the caller is not an operator"),
     (status = 404, body = Problem, description = "unknown"),
-    (status = 409, body = Problem, description = "verified already")))]
+    (status = 409, body = Problem, description = "verified already, or another organisation is with its registration number")))]
 #[post("/v1/organisations/{handle}/verification")]
 pub(crate) async fn verify_organisation(
     app: Data<App>,
@@ -111,6 +111,48 @@ pub(crate) async fn verify_organisation(
     // Every member's memberships say whether the organisation is verified.
     app.caller_cache.clear();
     Ok(Json(organisation.into()))
+}
+
+/// Why a registration is rejected.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RejectionInput {
+    /// 1 to 500 characters; it is told to whoever registered the organisation.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// Rejects the registration of an organisation that is not who it says it is; operators only.
+///
+/// That is final: nobody acts for it any more, and its handle is free for another. A verified organisation stays.
+#[utoipa::path(tag = "identity", security(("bearer" = [])), params(("handle" = String, Path, description = "The organisation's handle")), request_body = RejectionInput, responses(
+    (status = 200, body = Rejection),
+    (status = 403, body = Problem, description = "the caller is not an operator"),
+    (status = 404, body = Problem, description = "unknown, or rejected already"),
+    (status = 409, body = Problem, description = "verified already"),
+    (status = 422, body = Problem, description = "no reason was given")))]
+#[post("/v1/organisations/{handle}/rejection")]
+pub(crate) async fn reject_organisation(
+    app: Data<App>,
+    caller: Caller,
+    handle: Path<String>,
+    input: Json<RejectionInput>,
+) -> Result<Json<Rejection>> {
+    let now = app.clock.now();
+    let reject = move |c: &mut _| identity::reject_organisation(c, &caller, &handle, &input.reason, now);
+    let rejection = app.db.write(reject).await?;
+    // Its members are members no more.
+    app.caller_cache.clear();
+    Ok(Json(rejection))
+}
+
+/// Tells those who were members of an organisation of this handle, operators and compliance, why it was rejected.
+#[utoipa::path(tag = "identity", security(("bearer" = [])), params(("handle" = String, Path, description = "The handle that the organisation had")), responses(
+    (status = 200, body = Rejection),
+    (status = 404, body = Problem, description = "none was rejected, or not yours")))]
+#[get("/v1/organisations/{handle}/rejection")]
+pub(crate) async fn get_rejection(app: Data<App>, caller: Caller, handle: Path<String>) -> Result<Json<Rejection>> {
+    Ok(Json(app.db.read(move |c| identity::rejection(c, &caller, &handle)).await?))
 }
 
 /// Which member is to have which role.

@@ -113,6 +113,8 @@ pub struct Things {
     pub user_code: String,
     /// The handle of [`Side::Attic`].
     pub attic: String,
+    /// The handle of one that the same person registered, and an operator rejected.
+    pub loft: String,
 }
 
 impl Things {
@@ -122,7 +124,7 @@ impl Things {
     }
 
     /// The names of what some may not know of.
-    pub fn hidden(&self) -> [&str; 14] {
+    pub fn hidden(&self) -> [&str; 15] {
         let Self {
             draft_dataset,
             upload,
@@ -138,6 +140,7 @@ impl Things {
             recall,
             spare_token,
             attic,
+            loft,
             ..
         } = self;
         [
@@ -155,6 +158,7 @@ impl Things {
             recall,
             spare_token,
             attic,
+            loft,
         ]
     }
 
@@ -179,6 +183,7 @@ impl Things {
             recall: other(&self.recall),
             spare_token: other(&self.spare_token),
             attic: "poetry-cellar".to_string(),
+            loft: "poetry-garret".to_string(),
             ..self.clone()
         }
     }
@@ -201,12 +206,7 @@ impl Fixture {
         .await;
         let (house, lab) = (app.provider().await, app.lab(LAB, 100_000).await);
         app.organisation("other-house").await;
-        let attic = "poetry-attic".to_string();
-        let unverified = json!({
-            "handle": attic, "legal_name": "Poetry Attic Ltd", "registration_number": "91310000attic", "country": "CN",
-        });
-        house.post("/v1/organisations", &unverified).await.unwrap();
-        let things = things(&app, &house, &lab, attic).await;
+        let things = things(&app, &house, &lab).await;
         let people = people(&app, &house, &lab).await;
         app.sequenced().await;
         Self { app, people, things }
@@ -217,7 +217,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("{value} is not a text")).to_string()
 }
 
-async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Things {
+async fn things(app: &TestApp, house: &Actor, lab: &Actor) -> Things {
     let offer = app.listed_corpus(house, "poems", 50_000).await;
     let offer_again = offer.clone();
     app.drain().await; // its sample is drawn
@@ -270,8 +270,26 @@ async fn things(app: &TestApp, house: &Actor, lab: &Actor, attic: String) -> Thi
         recall,
         spare_token: text(&token["id"]),
         user_code: begin_device_login(app).await,
-        attic,
+        attic: register_another(house, "poetry-attic").await,
+        loft: rejected(app, house).await,
     }
+}
+
+/// Registers a second organisation, which nobody verifies; gives its handle.
+async fn register_another(house: &Actor, handle: &str) -> String {
+    let unverified = json!({
+        "handle": handle, "legal_name": format!("{handle} Ltd"), "registration_number": format!("91310000{handle}"),
+        "country": "CN",
+    });
+    house.post("/v1/organisations", &unverified).await.unwrap();
+    handle.to_string()
+}
+
+async fn rejected(app: &TestApp, house: &Actor) -> String {
+    let handle = register_another(house, "poetry-loft").await;
+    let because = json!({ "reason": "one is enough" });
+    app.operator.post(format!("/v1/organisations/{handle}/rejection"), &because).await.unwrap();
+    handle
 }
 
 /// A case against another corpus that both trade, up to the recall; gives the case and the recall.

@@ -101,6 +101,8 @@ pub const TABLE: &[Case] = &[
     row("get_organisation",    SignedIn,                        |_| at(organisation(HOUSE, ""))),
     row("get_organisation",    Insiders(Attic),                 |t| at(organisation(&t.attic, ""))),
     row("verify_organisation", OPERATOR,                        |_| at(organisation(HOUSE, "/verification"))),
+    row("reject_organisation", OPERATOR,                        |_| with(organisation(HOUSE, "/rejection"), json!({ "reason": "" }))),
+    row("get_rejection",       Insiders(Attic),                 |t| at(organisation(&t.loft, "/rejection"))),
     row("list_members",        Insiders(House),                 |_| at(organisation(HOUSE, "/members"))),
     row("list_members",        Insiders(Attic),                 |t| at(organisation(&t.attic, "/members"))),
     row("create_invitation",   Of(House, ADMINS, Public),       |_| with(organisation(HOUSE, "/invitations"), json!({ "role": "reader" }))),

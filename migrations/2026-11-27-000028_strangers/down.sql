@@ -1,0 +1,1 @@
+DELETE FROM state_edges WHERE life = 'organisations';
