@@ -765,6 +765,7 @@ diesel::table! {
         reason -> Nullable<Text>,
         times -> BigInt,
         recorded_at -> Timestamp,
+        address -> Nullable<Text>,
     }
 }
 

@@ -1,1 +1,2 @@
+ALTER TABLE audit_records DROP COLUMN address;
 DELETE FROM state_edges WHERE life = 'organisations';

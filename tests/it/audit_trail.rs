@@ -1,6 +1,6 @@
 //! The audit trail: who was turned away, and how a day of it is closed for good.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use corpex::db::Conn;
@@ -74,7 +74,28 @@ async fn whoever_is_turned_away_is_on_record_with_what_they_asked_for_and_why() 
         unknown.filter(|record| record["request"] == "GET /v1/organisations/{handle}/accounts").collect();
     assert_eq!(times(&of_the_thief), 3, "{denied:#?}");
     assert!(of_the_thief.iter().all(|record| record["reason"] == "unauthenticated"), "{denied:#?}");
+    let is_named = |record: &Value| record["user_id"].is_null() != record["address"].is_null();
+    assert!(denied.iter().all(is_named), "by who it was, or else by where from: {denied:#?}");
     assert!(!json!(denied).to_string().contains("cpx_"), "no credential is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_tries_to_sign_in_and_fails_is_on_record_by_address() {
+    let app = TestApp::start_with(|config| config.trusted_proxies = 1).await;
+    let lab = app.lab("verse-lab", 0).await;
+    let (anybody, wrong) = (reqwest::Client::new(), json!({ "email": lab.email, "password": "not the password" }));
+    for from in ["203.0.113.9", "203.0.113.9", "2001:db8:1:2:3:4:5:6"] {
+        let guess = anybody.post(format!("{}/v1/sessions", app.url)).header("X-Forwarded-For", from).json(&wrong);
+        assert_eq!(guess.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    }
+    let denied = records(&app, "denied", 3).await;
+    let mut tried: BTreeMap<&str, i64> = BTreeMap::new();
+    for record in &denied {
+        assert_eq!((&record["request"], &record["reason"]), (&json!("POST /v1/sessions"), &json!("unauthenticated")));
+        *tried.entry(record["address"].as_str().unwrap()).or_default() += record["times"].as_i64().unwrap();
+    }
+    assert_eq!(tried, BTreeMap::from([("203.0.113.9", 2), ("2001:db8:1:2::", 1)]));
+    assert!(!json!(denied).to_string().contains("verse-lab"), "nor is whose account it was");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,8 +135,8 @@ async fn whoever_asks_too_often_is_on_record() {
     for _ in 0..1000 {
         if anybody.send(Method::GET, path, &from, None).await.status == StatusCode::TOO_MANY_REQUESTS {
             let denied = records(&app, "denied", 1).await;
-            let told = (denied[0]["request"].as_str(), denied[0]["reason"].as_str());
-            assert_eq!(told, (Some("GET /.well-known/jwks.json"), Some("rate-limited")));
+            let told = ["request", "reason", "address"].map(|name| denied[0][name].as_str().unwrap());
+            assert_eq!(told, ["GET /.well-known/jwks.json", "rate-limited", "203.0.113.9"]);
             return;
         }
     }

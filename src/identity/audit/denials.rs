@@ -1,9 +1,11 @@
 //! Denials: who was turned away, counted for a second and then recorded.
 //!
 //! Anybody can have themselves turned away as often as they like. So alike denials of a second are one record, a second has a bounded
-//! number of records, and where nobody knows who asked, the route's pattern takes the place of the path.
+//! number of records, and where nobody knows who asked, the route's pattern takes the place of the path, and the address that of
+//! the user.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +34,8 @@ pub struct Denials(Arc<Mutex<HashMap<Denied, i64>>>);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Denied {
     user_id: Option<UserId>,
+    /// Of whoever is not known.
+    address: Option<IpAddr>,
     request: String,
     reason: Kind,
 }
@@ -42,17 +46,18 @@ impl Denials {
         matches!(kind, Kind::Unauthenticated | Kind::Forbidden | Kind::NotEntitled | Kind::RateLimited)
     }
 
-    /// Counts a denial: who asked, if that is known, for what, and why that was refused.
-    pub fn count(&self, user_id: Option<UserId>, request: &str, reason: Kind) {
+    /// Counts a denial: who asked, if that is known, from where, for what, and why that was refused.
+    pub fn count(&self, user_id: Option<UserId>, address: IpAddr, request: &str, reason: Kind) {
+        let address = user_id.is_none().then_some(address);
         let request = request.chars().take(LONGEST_REQUEST).collect();
-        self.add(Denied { user_id, request, reason }, 1);
+        self.add(Denied { user_id, address, request, reason }, 1);
     }
 
     fn add(&self, denied: Denied, times: i64) {
         let mut counted = self.lock();
         let is_one_too_many = counted.len() >= MOST_RECORDS && !counted.contains_key(&denied);
         let denied = match is_one_too_many {
-            true => Denied { user_id: None, request: FURTHER.to_string(), reason: denied.reason },
+            true => Denied { user_id: None, address: None, request: FURTHER.to_string(), reason: denied.reason },
             false => denied,
         };
         let count = counted.entry(denied).or_default();
@@ -85,6 +90,7 @@ fn record(c: &mut Conn, counted: &[(Denied, i64)], now: Instant) -> Result<()> {
             id: AuditId::new(now),
             day: day.clone(),
             user_id: denied.user_id,
+            address: denied.address.map(|address| address.to_string()),
             outcome: AuditOutcome::Denied,
             request: denied.request.clone(),
             reason: Some(denied.reason.slug().to_string()),
@@ -116,11 +122,12 @@ mod tests {
     #[test]
     fn however_many_are_turned_away_the_records_are_bounded_and_every_one_counts() {
         let denials = Denials::default();
-        for number in 0..2 * MOST_RECORDS {
-            denials.count(None, &format!("GET /{number}"), Kind::Forbidden);
-            denials.count(None, "GET /1", Kind::Unauthenticated);
+        for number in 0..2 * u32::try_from(MOST_RECORDS).unwrap() {
+            let from = IpAddr::from(number.to_be_bytes());
+            denials.count(None, from, &format!("GET /{number}"), Kind::Forbidden);
+            denials.count(None, from, "GET /1", Kind::Unauthenticated);
         }
-        denials.count(None, &"x".repeat(10_000), Kind::Unauthenticated);
+        denials.count(None, IpAddr::from([192, 0, 2, 1]), &"x".repeat(10_000), Kind::Unauthenticated);
         let counted = denials.lock();
         assert!(counted.len() <= MOST_RECORDS + 2, "one more for each reason: {}", counted.len());
         assert_eq!(counted.values().sum::<i64>(), 4 * i64::try_from(MOST_RECORDS).unwrap() + 1);

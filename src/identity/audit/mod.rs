@@ -4,7 +4,7 @@
 //! read that one of them makes with a credential, before they see it, whatever it turns out to show: which routes show more to
 //! staff than to others need not be listed anywhere, and a new one cannot be forgotten. Refusals for want of a credential or of a right
 //! are recorded within a second (see [`Denials`]), and so are those that say "not found" of what is there and not for who asks, and
-//! those of who asks too often.
+//! those of who asks too often. Who is not known is told apart by address.
 //!
 //! Nothing of it is ever changed or removed, and the exchange commits itself to each day of it in the public log (see
 //! `days`).
@@ -59,6 +59,9 @@ pub struct AuditRecord {
     /// Who asked; absent when nobody knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
+    /// From where it was asked, when nobody knows who: an address of IPv4, or a network of IPv6 with 64 bits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
     /// What became of it.
     pub outcome: AuditOutcome,
     /// What was asked for: of a read the method, path and query; of a denial the method and path, and where nobody knows who asked,
@@ -84,6 +87,7 @@ pub fn record_read(c: &mut Conn, caller: &Caller, request: &str, now: Instant) -
             id: AuditId::new(now),
             day: days::open_day(c, now)?,
             user_id: Some(caller.user_id),
+            address: None,
             outcome: AuditOutcome::Read,
             request: request.to_string(),
             reason: None,
