@@ -99,6 +99,29 @@ async fn whoever_tries_to_sign_in_and_fails_is_on_record_by_address() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_tries_an_order_that_is_kept_from_them_is_on_record() {
+    let app = TestApp::start().await;
+    let provider = app.provider().await;
+    let offer = app.listed_corpus(&provider, "poems", 50_000).await;
+    let (lab, stranger) = (app.lab("verse-lab", 50_000).await, app.organisation("prose-lab").await);
+    let order = lab.order(&offer).await.unwrap();
+    let hidden = format!("/v1/orders/{order}");
+    // Told the same of both, and turned away from one.
+    for path in ["/v1/orders/order_01jd0000000000000000000000", &hidden] {
+        assert_eq!(stranger.get(path).await.unwrap_err().kind, Kind::NotFound);
+    }
+    assert_eq!(stranger.answer(&order, "cancellation").await.unwrap_err().kind, Kind::NotFound);
+
+    let me = stranger.get("/v1/me").await.unwrap();
+    let denied = records(&app, "denied", 2).await;
+    let is_told = |record: &Value| record["user_id"] == me["user_id"] && record["reason"] == "not-found";
+    assert!(denied.iter().all(is_told), "{denied:#?}");
+    let requests: BTreeSet<_> = denied.iter().map(|record| record["request"].as_str().unwrap()).collect();
+    let expected = [format!("GET {hidden}"), format!("POST {hidden}/cancellation")];
+    assert_eq!(requests, expected.iter().map(String::as_str).collect(), "{denied:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_the_hub_turns_away_is_on_record_too() {
     let app = TestApp::start().await;
     let (provider, lab) = (app.provider().await, app.lab("verse-lab", 0).await);
