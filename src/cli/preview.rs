@@ -12,9 +12,9 @@ use super::output::Out;
 use super::reference::DatasetRef;
 use super::shards;
 use super::trust::{ExchangeKeys, signed_by_exchange, signed_manifest};
-use crate::catalog::inspection::{Findings, Limits, SampledRecord, ShardFile, Source, Survey, draw};
+use crate::catalog::inspection::{Findings, Limits, SampledRecord, ShardFile, Source, Survey};
 use crate::error::{Error, Kind, Result};
-use crate::provenance::StatementKind;
+use crate::provenance::{StatementKind, lot};
 use crate::signing::Envelope;
 use crate::types::Digest;
 
@@ -90,7 +90,7 @@ async fn redraw(client: &Client, dataset: &DatasetRef, version: i32, folder: &Pa
     let said = signed_by_exchange(&inspection.envelope, &trusted, StatementKind::Inspection, "the inspection")?;
     let findings: Findings = serde_json::from_value(said.predicate)?;
     let sample = findings.sample.ok_or_else(|| unverified("the exchange drew no sample of this version"))?;
-    let seed = trusted.iter().find_map(|key| draw::seed(&sample.lot, manifest.pae_sha256, *key).ok());
+    let seed = trusted.iter().find_map(|key| lot::seed(&sample.lot, manifest.pae_sha256, *key).ok());
     let seed = seed.ok_or_else(|| unverified("the lot is not the exchange's over this manifest"))?;
     let mut survey = Survey::new(seed, Limits::ORDINARY);
     for shard in &manifest.manifest.shards {

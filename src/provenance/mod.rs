@@ -13,6 +13,7 @@
 pub mod audit;
 pub mod cosignature;
 pub mod exchange_keys;
+pub mod lot;
 pub mod monitor;
 pub mod note;
 pub mod passport;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use corpex::catalog::inspection::draw;
 use corpex::error::Kind;
+use corpex::provenance::lot;
 use corpex::signing::{Envelope, PublicKey};
 use corpex::types::Digest;
 use flate2::{Compression, write::GzEncoder};
@@ -62,7 +63,7 @@ async fn seed(app: &TestApp, published: &Published, sample: &Value) -> Digest {
     let statement_key = keys["keys"].as_array().unwrap().iter().find(|key| key["role"] == "statement").unwrap();
     let key: PublicKey = serde_json::from_value(statement_key["public_key"].clone()).unwrap();
     let lot: Envelope = serde_json::from_value(sample["lot"].clone()).unwrap();
-    draw::seed(&lot, published.manifest.pae_sha256(), key).unwrap()
+    lot::seed(&lot, published.manifest.pae_sha256(), key).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

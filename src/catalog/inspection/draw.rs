@@ -1,43 +1,21 @@
 //! The draw: which records of a version make its sample.
 //!
-//! A *lot* is the exchange's signature under the digest of the signed manifest. Ed25519 gives one signature for one
-//! document and key, so the exchange has no choice, and whoever signed the manifest could not know it. The SHA-256 of the
-//! signature is the seed. A record's rank is the HMAC-SHA256, under the seed, of the SHA-256 of its shard and its index
-//! among the shard's records (from 0, as 8 bytes, the highest first); the lowest ranks are drawn. So a draw needs memory
-//! for what it keeps alone, does not depend on the order of reading, and anybody who has the shards can repeat it.
+//! A record's rank is the HMAC-SHA256, under the seed that a [lot](crate::provenance::lot) gives, of the SHA-256 of its
+//! shard and its index among the shard's records (from 0, as 8 bytes, the highest first); the lowest ranks are drawn. So a
+//! draw needs memory for what it keeps alone, does not depend on the order of reading, and anybody who has the shards can
+//! repeat it.
 
 use std::collections::BTreeSet;
 
 use hmac::{Hmac, KeyInit, Mac};
-use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::error::{Error, Kind, Result};
-use crate::signing::{Envelope, PublicKey};
 use crate::types::Digest;
 
-/// The payload type of a lot.
-pub const LOT_TYPE: &str = "application/vnd.corpex.lot+json";
 /// The most records of a sample.
 pub const MAX_RECORDS: usize = 100;
 /// The most bytes of a sample, but that it has one record.
 pub const MAX_BYTES: usize = 16 << 20;
-
-/// What the exchange signs to draw a lot over a manifest.
-pub fn lot(manifest_sha256: Digest) -> Value {
-    json!({ "manifest_sha256": manifest_sha256 })
-}
-
-/// The seed that a lot gives.
-///
-/// # Errors
-/// `BadSignature` unless it is the exchange's lot over this manifest.
-pub fn seed(lot: &Envelope, manifest_sha256: Digest, exchange: PublicKey) -> Result<Digest> {
-    if lot.verify(exchange, LOT_TYPE)? != self::lot(manifest_sha256) {
-        return Err(Error::new(Kind::BadSignature, "the lot was drawn over another manifest").field("lot"));
-    }
-    Ok(Digest::of(&lot.signature_by(exchange.key_id())?.sig.0))
-}
 
 /// A record's rank in a draw.
 pub fn rank(seed: Digest, shard_sha256: Digest, index: u64) -> Digest {
@@ -108,7 +86,6 @@ impl Draw {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signing::{SecretKey, canonical_json};
 
     fn draw(shards: &[(&str, u64)], max_records: usize, max_bytes: usize) -> Vec<(String, u64)> {
         let mut draw = Draw::within(Digest::of("seed"), max_records, max_bytes);
@@ -159,16 +136,5 @@ mod tests {
         let seed = "f22b2d1e2edfef8f67504a3d1db91ed2097484a27bf8f02659582252292def13".parse().unwrap();
         let expected = "5bb4411bc04a6faae466b81c84b58ed1227e6c2aee79ce4f2418ea7d03b09ca2";
         assert_eq!(rank(seed, Digest::of("shard"), 258).to_string(), expected);
-    }
-
-    #[test]
-    fn a_lot_is_the_exchanges_and_over_one_manifest() {
-        let (exchange, other) = (SecretKey::from_seed([1; 32]), SecretKey::from_seed([2; 32]));
-        let manifest = Digest::of("manifest");
-        let drawn = exchange.sign_envelope(LOT_TYPE, canonical_json(&lot(manifest)).unwrap());
-        let seeded = seed(&drawn, manifest, exchange.public()).unwrap();
-        assert_eq!(seeded, Digest::of(&drawn.signatures[0].sig.0));
-        assert_eq!(seed(&drawn, Digest::of("another"), exchange.public()).unwrap_err().field.as_deref(), Some("lot"));
-        assert_eq!(seed(&drawn, manifest, other.public()).unwrap_err().kind, Kind::BadSignature);
     }
 }

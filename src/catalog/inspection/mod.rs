@@ -49,7 +49,7 @@ use crate::db::{Conn, MultiBackend};
 use crate::error::{Error, Kind, Result};
 use crate::jobs::{self, Job};
 use crate::keys::ExchangeKeys;
-use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind};
+use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind, lot};
 use crate::schema::inspections;
 use crate::signing::{Envelope, canonical_json};
 use crate::store::StorageKey;
@@ -261,8 +261,8 @@ fn plan(c: &mut Conn, keys: &ExchangeKeys, version_id: VersionId) -> Result<Opti
     let (dataset, version) = super::version(c, version_id)?;
     let seal = super::seal_of(c, version_id)?;
     let (lot, exchange) =
-        provenance::sign_apart(c, keys, draw::LOT_TYPE, canonical_json(&draw::lot(seal.manifest_sha256))?)?;
-    let seed = draw::seed(&lot, seal.manifest_sha256, exchange)?;
+        provenance::sign_apart(c, keys, lot::LOT_TYPE, canonical_json(&lot::lot(seal.manifest_sha256))?)?;
+    let seed = lot::seed(&lot, seal.manifest_sha256, exchange)?;
     let most = i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX);
     let shards = catalog_queries::list_stored_shards(c, version_id, most)?;
     Ok(Some(Plan { dataset, version, seal, lot, seed, shards }))
