@@ -55,8 +55,20 @@ pub fn passport(
     for change in changes(c, id)? {
         statements.push(logged(c, change)?);
     }
-    let signers = signers(c, &mut statements)?;
     let deliveries = deliveries(c, id, &mut statements)?;
+    issue(c, keys, origin, witnesses, statements, deliveries)
+}
+
+/// Adds the keys to the statements, the organisations' and the exchange's, and signs the whole.
+fn issue(
+    c: &mut Conn,
+    keys: &ExchangeKeys,
+    origin: &str,
+    witnesses: &[Witness],
+    mut statements: Vec<PassportStatement>,
+    deliveries: Vec<Delivery>,
+) -> Result<Passport> {
+    let signers = signers(c, &mut statements)?;
     for about in provenance::statements_about(c, exchange_keys::SUBJECT)? {
         statements.push(logged(c, about.id)?);
     }
