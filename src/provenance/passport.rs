@@ -1,4 +1,5 @@
-//! The passport: one JSON file with which a licensee proves, offline, what it holds and that it may.
+//! The passport: one JSON file with which a licensee, or a lab that evaluated a sample, proves offline what it holds and that
+//! it may.
 //!
 //! It carries the signed statements with their log entries and proofs, the keys that signed them, and the receipts of
 //! what was delivered. [`verify`] reads nothing else, and can be written again by anybody from the
@@ -8,6 +9,7 @@
 //! that no byte of the file can change unnoticed.
 
 mod chain;
+mod evaluation;
 mod exchange;
 mod keys;
 mod licence;
@@ -19,6 +21,7 @@ mod verify;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::evaluation::{EvaluatedSample, Evaluation};
 pub use self::standing::Standing;
 pub use self::verify::{CheckedDelivery, CheckedLog, CheckedStatement, LicensedShard, Report, Trust, verify};
 use super::note::{VerifierKey, WitnessKey};
@@ -45,7 +48,8 @@ pub const MAX_PASSPORT_BYTES: usize = 256 * 1024 * 1024;
 pub struct Passport {
     /// 1.
     pub passport_version: u8,
-    /// Manifest, terms, assessment, contract, entitlement, receipt batches, each with its proof.
+    /// Manifest, terms, assessment, contract, entitlement, receipt batches, or an evaluation and what was drawn for it, each
+    /// with its proof.
     pub statements: Vec<PassportStatement>,
     /// The organisations' keys that signed them.
     pub keys: Vec<PassportKey>,
@@ -55,7 +59,7 @@ pub struct Passport {
     pub log_vkey: VerifierKey,
     /// The verifier keys of the witnesses that the exchange asks.
     pub witness_vkeys: Vec<WitnessKey>,
-    /// What was delivered.
+    /// What was delivered under a licence.
     pub deliveries: Vec<Delivery>,
     /// The exchange's signature over everything above.
     pub signature: Signature,

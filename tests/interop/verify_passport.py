@@ -19,10 +19,11 @@ INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 ALONE, EXCHANGE, BOTH = "an organisation alone", "the exchange alone", "an organisation and the exchange"
 SIGNERS = {"manifest": ALONE, "terms": ALONE, "key-registration": ALONE, "model-training": ALONE}  # [4]: the rest is EXCHANGE
 SIGNERS |= {"offer": BOTH, "contract": BOTH, "deletion-attestation": BOTH}
-REFERENCES = {f"{kind}_sha256": kind for kind in ("manifest", "terms", "assessment", "certificate", "offer", "contract", "entitlement")}
+REFERENCES = {f"{kind}_sha256": kind for kind in ("manifest", "terms", "assessment", "certificate", "offer", "contract", "entitlement", "evaluation")}
 RECEIPT = ("v", "receipt", "entitlement", "user", "dataset", "version", "path", "sha256", "size_bytes", "issued_at")  # [10]
 CLOCK_SKEW = 300  # seconds
 CHAIN = {"assessment": ["manifest"], "contract": ["manifest", "terms"], "entitlement": ["contract"], "entitlement-change": ["entitlement"]}
+CHAIN |= {"inspection": ["manifest"], "evaluation": ["manifest", "terms"], "evaluation-receipt": ["evaluation"]}
 
 
 def successions(statements):  # [11]
@@ -189,6 +190,34 @@ def verify_manifest(digest, manifest, contracts, changes):  # [12]
     require(not contracts or named or (joined and sold), "nothing licenses a manifest")
 
 
+def verify_lot(lot, manifest, exchange):  # [4]
+    """The seed of a sample: the exchange's signature under the digest of the manifest."""
+    payload_type, payload, [signature] = members(lot, ("payloadType", "payload", "signatures"))
+    keyid, signature = members(signature, ("keyid", "sig"))
+    over = read(unbase64(payload), "the lot")
+    require(payload_type == "application/vnd.corpex.lot+json" and over == {"manifest_sha256": manifest}, "the lot is over something else")
+    require(keyid in exchange, "the lot is not the exchange's")
+    verify_signature(exchange[keyid][0], unbase64(signature), pae(lot), "the lot")
+
+
+def verify_evaluation(granted, said, exchange):  # [12]
+    """It is on its provider's terms, ends as they say, and is of a sample that an inspection drew by the exchange's lot."""
+    manifest, terms = granted["manifest_sha256"], said["terms"][granted["terms_sha256"]]
+    require(said["manifest"][manifest]["dataset"].split("/")[0] == terms["organisation"], "it is on terms that are not its provider's")
+    began, ends = (datetime.datetime.fromisoformat(granted[member]) for member in ("granted_at", "expires_at"))
+    require(ends - began == datetime.timedelta(terms["document"]["evaluation_days"]), "it does not end as its terms say")
+    drawn = [one["sample"] for one in said["inspection"].values() if "sample" in one and one["manifest_sha256"] == manifest]
+    lots = [sample["lot"] for sample in drawn if sample["sha256"] == granted["sample_sha256"]]
+    require(lots, "no inspection that is in the passport drew its sample")
+    verify_lot(lots[0], manifest, exchange)
+
+
+def verify_sample_link(receipt, evaluations):  # [12]
+    granted = evaluations[receipt["evaluation_sha256"]]
+    require(all(receipt[member] == granted[member] for member in ("evaluation", "sample_sha256")), "it is for another sample")
+    require(granted["granted_at"] <= receipt["issued_at"] < granted["expires_at"], "the evaluation did not hold then")
+
+
 def verify_delivery(delivery, opened, licences):  # [10]
     receipt, batch, index, size, path = members(delivery, ("receipt", "batch", "leaf_index", "tree_size", "path"))
     require(0 <= batch < len(opened) and opened[batch][0] == "receipt-batch", "it names no batch of receipts")
@@ -251,6 +280,10 @@ def verify_whole(text, log_vkey, exchange_key, witnesses):  # [12]
         if kind == "contract":
             verify_consent(statement["predicate"], said["manifest"], said["terms"])
             verify_offer(statement["predicate"], said["offer"])
+        if kind == "evaluation":
+            verify_evaluation(statement["predicate"], said, exchange)
+        if kind == "evaluation-receipt":
+            verify_sample_link(statement["predicate"], said["evaluation"])
         key, stated = owners.get(statement["subject"][0]["digest"]["sha256"], {}), statement["predicate"]  # [11]
         if kind == "key-registration" and key:
             table = (key["organisation"], key["registered_at"])

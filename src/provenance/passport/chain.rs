@@ -1,5 +1,5 @@
 //! How the documents of a passport hang together: each reference leads to a statement of the right kind, what they say of
-//! the same thing is the same, and a contract binds the provider whose data and whose terms it names.
+//! the same thing is the same, and a contract or an evaluation binds the provider whose data and whose terms it names.
 
 use serde_json::Value;
 
@@ -17,26 +17,35 @@ const REFERENCES: &[(&str, StatementKind)] = &[
     ("offer_sha256", StatementKind::Offer),
     ("contract_sha256", StatementKind::Contract),
     ("entitlement_sha256", StatementKind::Entitlement),
+    ("evaluation_sha256", StatementKind::Evaluation),
 ];
 
-/// References without which the chain from the bytes to the licence is broken.
+/// References without which the chain from the bytes to the right to use them is broken.
 const CHAIN: &[(StatementKind, StatementKind)] = &[
     (StatementKind::Assessment, StatementKind::Manifest),
     (StatementKind::Contract, StatementKind::Manifest),
     (StatementKind::Contract, StatementKind::Terms),
     (StatementKind::Entitlement, StatementKind::Contract),
     (StatementKind::EntitlementChange, StatementKind::Entitlement),
+    (StatementKind::Inspection, StatementKind::Manifest),
+    (StatementKind::Evaluation, StatementKind::Manifest),
+    (StatementKind::Evaluation, StatementKind::Terms),
+    (StatementKind::EvaluationReceipt, StatementKind::Evaluation),
 ];
 
 /// Follows the references between statements: each must lead to a statement of the right kind.
 pub(super) fn chain(opened: &[Opened], unchecked: &mut Vec<String>) -> Result<Vec<Vec<StatementKind>>> {
-    if !opened.iter().any(|document| document.kind == StatementKind::Manifest) {
+    let holds = |kind: StatementKind| opened.iter().any(|document| document.kind == kind);
+    if !holds(StatementKind::Manifest) {
         return Err(failed("statements", "chain", "there is no manifest: nothing says what the data is"));
     }
-    for kind in [StatementKind::Terms, StatementKind::Assessment, StatementKind::Contract, StatementKind::Entitlement] {
-        if !opened.iter().any(|document| document.kind == kind) {
-            unchecked.push(format!("the passport holds no {kind}"));
-        }
+    // Who evaluates needs no contract.
+    let right: &[StatementKind] = match holds(StatementKind::Evaluation) {
+        true => &[],
+        false => &[StatementKind::Contract, StatementKind::Entitlement],
+    };
+    for kind in [StatementKind::Terms, StatementKind::Assessment].iter().chain(right).filter(|kind| !holds(**kind)) {
+        unchecked.push(format!("the passport holds no {kind}"));
     }
     let references = opened.iter().map(|document| refers_to(document, opened, unchecked)).collect::<Result<_>>()?;
     for document in opened {
@@ -48,6 +57,7 @@ pub(super) fn chain(opened: &[Opened], unchecked: &mut Vec<String>) -> Result<Ve
                 keeps_its_offer(document, opened)?;
             }
             StatementKind::Entitlement => grants_its_contract(document, opened)?,
+            StatementKind::Evaluation => binds_its_provider(document, opened, unchecked)?,
             _ => {}
         }
     }
@@ -74,28 +84,31 @@ fn names_its_manifest(document: &Opened, opened: &[Opened]) -> Result<()> {
 }
 
 /// A contract binds the provider whose dataset it sells and whose terms it names: nobody else's, and both signed by that
-/// provider. That it offered the one on the other it says in an offer, or by signing the contract.
-fn binds_its_provider(contract: &Opened, opened: &[Opened], unchecked: &mut Vec<String>) -> Result<()> {
-    let said = &contract.statement.predicate;
-    let provider = said.pointer("/provider/handle").and_then(Value::as_str);
+/// provider. That it offered the one on the other it says in an offer, or by signing the contract. An evaluation, which names
+/// no provider, binds whose dataset it is.
+fn binds_its_provider(bond: &Opened, opened: &[Opened], unchecked: &mut Vec<String>) -> Result<()> {
+    let said = &bond.statement.predicate;
     let of = |member: &str, whose: &str| {
         let whose = named(said, member, opened)?.statement.predicate.get(whose)?;
         whose.as_str()?.split('/').next()
     };
-    for (what, whose) in
-        [("a manifest", of("manifest_sha256", "dataset")), ("terms", of("terms_sha256", "organisation"))]
-    {
+    let (dataset, terms) = (of("manifest_sha256", "dataset"), of("terms_sha256", "organisation"));
+    let provider = match bond.kind {
+        StatementKind::Evaluation => dataset,
+        _ => said.pointer("/provider/handle").and_then(Value::as_str),
+    };
+    for (what, whose) in [("a manifest", dataset), ("terms", terms)] {
         if whose != provider {
             let (whose, provider) = (whose.unwrap_or("nobody"), provider.unwrap_or("nobody"));
             let why = format!("it names {what} of {whose}, and {provider} as its provider");
-            return Err(failed(&contract.name, "provider", why));
+            return Err(failed(&bond.name, "provider", why));
         }
     }
     if said.get("negotiation").is_none() && named(said, "offer_sha256", opened).is_none() {
         unchecked.push(format!(
             "that {} offered this version on these terms is the exchange's word: {} rests on no offer that is in the passport",
             provider.unwrap_or("nobody"),
-            contract.name
+            bond.name
         ));
     }
     Ok(())

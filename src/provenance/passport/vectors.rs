@@ -8,6 +8,7 @@ use super::*;
 use crate::keys::KeyRole;
 use crate::provenance::cosignature::cosign;
 use crate::provenance::exchange_keys::KeyEvent;
+use crate::provenance::lot;
 use crate::provenance::note::{Note, WitnessKey};
 use crate::provenance::tiles::{Resource, Tile};
 use crate::signing::{IN_TOTO_PAYLOAD_TYPE, read_canonical_json};
@@ -35,15 +36,23 @@ fn base64(bytes: impl AsRef<[u8]>) -> String {
     Bytes(bytes.as_ref().to_vec()).to_string()
 }
 
-/// A purchase with predicates that follow their schemas.
-fn purchase() -> Story {
+const DATASET: &str = "poetry-house/poems";
+const PATH: &str = "data/a.jsonl";
+const SHARD: &[u8] = b"{\"text\":\"\xe5\xba\x8a\xe5\x89\x8d\xe6\x98\x8e\xe6\x9c\x88\xe5\x85\x89\"}\n";
+
+fn about(name: &str, digest: Digest) -> Vec<ResourceDescriptor> {
+    vec![ResourceDescriptor::new(name, digest)]
+}
+
+/// What is on offer, with predicates that follow their schemas: the keys of both sides, the manifest and terms with more
+/// members; and the digests of the two.
+fn offered(members: Value) -> (Story, [Digest; 2]) {
     let mut story = Story::new();
     story
         .signers
         .iter_mut()
         .zip(["poetry-house", "verse-lab"])
         .for_each(|(key, handle)| key.organisation = handle.into());
-    let about = |name: &str, digest| vec![ResourceDescriptor::new(name, digest)];
     for number in 0..2 {
         let (key, secret) =
             (story.signers[number].clone(), [story.provider.clone(), story.lab.clone()][number].clone());
@@ -51,21 +60,19 @@ fn purchase() -> Story {
         story.record_about(StatementKind::KeyRegistration, Some(secret), about("key", key.key_id), predicate);
         story.signers[number].registered_at = story.recorded[number].3.recorded_at;
     }
-    let (provider, lab) = (story.provider.clone(), story.lab.clone());
-    let shard = b"{\"text\":\"\xe5\xba\x8a\xe5\x89\x8d\xe6\x98\x8e\xe6\x9c\x88\xe5\x85\x89\"}\n";
-    let (path, sha256) = ("data/a.jsonl", Digest::of(shard));
-    let (dataset, version) = ("poetry-house/poems", 1);
+    let (provider, sha256) = (story.provider.clone(), Digest::of(SHARD));
     let manifest = json!({
-        "dataset": dataset, "version": version, "card_sha256": Digest::of("# Poems\n"), "parents": [],
-        "shards": [{ "path": path, "size_bytes": shard.len(), "sha256": sha256, "media_type": "application/jsonl" }],
+        "dataset": DATASET, "version": 1, "card_sha256": Digest::of("# Poems\n"), "parents": [],
+        "shards": [{ "path": PATH, "size_bytes": SHARD.len(), "sha256": sha256, "media_type": "application/jsonl" }],
         "provenance": { "collection_method": "other", "source_licence": "public domain", "consent": "not required", "personal_data": "none" },
     });
-    let manifest = story.record_about(StatementKind::Manifest, Some(provider.clone()), about(path, sha256), manifest);
-    let document = json!({
+    let manifest = story.record_about(StatementKind::Manifest, Some(provider.clone()), about(PATH, sha256), manifest);
+    let mut document = json!({
         "permitted_uses": ["pretrain"], "prohibited_uses": ["redistribute"], "territory": ["*"], "duration_days": null,
         "attribution": true, "affiliates": false,
         "price": { "model": "one_off", "amount": { "amount_minor": 128_000, "currency": "CNY" } },
     });
+    document.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
     let subject = about("terms", Digest::of(canonical_json(&document).unwrap()));
     let terms = story.record_about(
         StatementKind::Terms,
@@ -73,6 +80,13 @@ fn purchase() -> Story {
         subject,
         json!({ "organisation": "poetry-house", "document": document }),
     );
+    (story, [manifest, terms])
+}
+
+/// A purchase with predicates that follow their schemas.
+fn purchase() -> Story {
+    let (mut story, [manifest, terms]) = offered(json!({}));
+    let (lab, dataset, version) = (story.lab.clone(), DATASET, 1);
     let assessment = json!({
         "assessment": id("assessment"), "dataset": dataset, "version": version, "manifest_sha256": manifest,
         "checklist": [{ "key": "lawful_source", "finding": "compliant", "evidence": [] }], "decision": "passed",
@@ -112,12 +126,46 @@ fn purchase() -> Story {
         .map(|number| {
             json!({
                 "v": 1, "receipt": format!("receipt_01jcm9qf80e5wvpd4d6d9k1m2{number}"), "entitlement": id("entitlement"),
-                "user": id("user"), "dataset": dataset, "version": version, "path": path, "sha256": sha256,
-                "size_bytes": shard.len(), "issued_at": at(18),
+                "user": id("user"), "dataset": dataset, "version": version, "path": PATH, "sha256": Digest::of(SHARD),
+                "size_bytes": SHARD.len(), "issued_at": at(18),
             })
         })
         .collect();
     story.record_batch();
+    story
+}
+
+/// An evaluation of the only record's sample, with predicates that follow their schemas.
+fn evaluation() -> Story {
+    let (mut story, [manifest, terms]) = offered(json!({ "evaluation_days": 14 }));
+    let lot = story.keys.statement.sign_envelope(lot::LOT_TYPE, canonical_json(&lot::lot(manifest)).unwrap());
+    let (sample, record) = (Digest::of(SHARD), Digest::of(SHARD.strip_suffix(b"\n").unwrap()));
+    let inspection = json!({
+        "dataset": DATASET, "version": 1, "manifest_sha256": manifest, "records": 1, "tokens": 5,
+        "formats": [{ "format": "json-lines", "shards": 1, "bytes": SHARD.len(), "records": 1 }],
+        "tokenizer": "uax29-words/16.0.0", "unreadable_shards": 0, "unreadable": [], "inspected_at": at(14),
+        "columns": [{ "name": "text", "type": "string", "nulls": 0, "bytes": 15, "tokens": 5 }],
+        "sample": {
+            "lot": lot, "sha256": sample, "size_bytes": SHARD.len(),
+            "records": [{ "path": PATH, "index": 0, "sha256": record }],
+        },
+    });
+    let drawn = ResourceDescriptor::new("sample.jsonl", sample);
+    let subjects = [about("manifest", manifest), vec![drawn.clone()]].concat();
+    story.record_about(StatementKind::Inspection, None, subjects, inspection);
+    let granted = json!({
+        "evaluation": id("evaluation"), "listing": id("listing"), "organisation": "verse-lab", "dataset": DATASET, "version": 1,
+        "manifest_sha256": manifest, "terms_sha256": terms, "sample_sha256": sample, "use": "evaluate",
+        "purpose": "does the verse scan", "granted_at": at(15), "expires_at": at(15 + 14 * 24 * 3600),
+    });
+    let subjects = [about("manifest", manifest), about("terms", terms), vec![drawn.clone()]].concat();
+    let granted = story.record_about(StatementKind::Evaluation, None, subjects, granted);
+    let receipt = json!({
+        "evaluation": id("evaluation"), "evaluation_sha256": granted, "sample_sha256": sample, "size_bytes": SHARD.len(),
+        "user": id("user"), "issued_at": at(16),
+    });
+    let subjects = [about("evaluation", granted), vec![drawn]].concat();
+    story.record_about(StatementKind::EvaluationReceipt, None, subjects, receipt);
     story
 }
 
@@ -160,6 +208,17 @@ fn a_whole_passport_and_what_is_said_of_it() {
     // Without a cosignature the same policy wants nothing to do with it.
     let (bare, policy) = (purchase().passport().to_bytes().unwrap(), witnessed().1);
     assert!(reason(verify(&bare, &Trust { log: Some(policy), exchange_keys })).contains("w1"));
+}
+
+#[test]
+fn the_passport_of_an_evaluation() {
+    let (story, bytes) = (evaluation(), evaluation().passport().to_bytes().unwrap());
+    published("docs/vectors/passport-evaluation.json", &bytes);
+    let log = Policy::of_log(VerifierKey::new(ORIGIN, story.keys.log.public()).unwrap());
+    let trust = Trust { log: Some(log), exchange_keys: vec![story.keys.statement.public()] };
+    let report = verify(&bytes, &trust).unwrap();
+    let [EvaluatedSample { granted, .. }] = report.samples.as_slice() else { panic!("{:?}", report.samples) };
+    assert_eq!((granted.sample_sha256, report.statements.len()), (Digest::of(SHARD), 7));
 }
 
 /// The purchase's passport after both of the exchange's keys were replaced, and the licence was suspended meanwhile.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::chain::chain;
+use super::evaluation::{EvaluatedSample, evaluated};
 use super::exchange::{self, ExchangeKeys};
 use super::licence::{Licensed, licensed, open_delivery};
 use super::signers::{self, Holder, Signed};
@@ -45,6 +46,9 @@ pub struct Report {
     pub standing: Option<Standing>,
     /// The shards that the licences cover: what files can be compared with.
     pub shards: Vec<LicensedShard>,
+    /// The samples that evaluations cover.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<EvaluatedSample>,
     /// What this passport does not prove, in a sentence each.
     pub unchecked: Vec<String>,
 }
@@ -128,6 +132,7 @@ pub(super) fn verify_with(passport: &[u8], trust: &Trust, validate: &Validate) -
     keys::registrations(&passport.keys, &opened, &mut unchecked)?;
     let references = chain(&opened, &mut unchecked)?;
     let licensed = licensed(&opened)?;
+    let samples = evaluated(&opened, &verifier.exchange, &mut unchecked)?;
     let mut deliveries = Vec::new();
     for (number, delivery) in passport.deliveries.iter().enumerate() {
         deliveries.push(open_delivery(delivery, &opened, &licensed, validate, &format!("deliveries/{number}"))?);
@@ -137,7 +142,7 @@ pub(super) fn verify_with(passport: &[u8], trust: &Trust, validate: &Validate) -
     let standing = standing::last_change(&opened);
     let statements = opened.into_iter().zip(references).map(|(opened, refers_to)| opened.checked(refers_to)).collect();
     let exchange_key_id = passport.exchange_key.key_id();
-    Ok(Report { log, exchange_key_id, statements, deliveries, standing, shards, unchecked })
+    Ok(Report { log, exchange_key_id, statements, deliveries, standing, shards, samples, unchecked })
 }
 
 /// Names the document and the check at which verification failed.
