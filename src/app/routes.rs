@@ -100,6 +100,7 @@ pub fn own(to: &mut impl Routes) {
         .service(delivery::evaluations::routes::list_evaluations)
         .service(delivery::evaluations::routes::get_evaluation)
         .service(delivery::evaluations::routes::create_sample_link)
+        .service(delivery::evaluations::routes::get_evaluation_passport)
         .service(catalog::lineage::routes::list_parents)
         .service(catalog::lineage::routes::list_children)
         .service(catalog::lineage::routes::list_children_of_source)

@@ -27,7 +27,7 @@ pub mod usage;
 pub use audit::audit;
 pub use desk::{Delivered, ReceiptDesk};
 pub use holds::{follow_hold, hold, lift, recall};
-pub use passport::passport;
+pub use passport::{passport, passport_of_evaluation};
 pub use renewals::{announce_ends, renew};
 pub use standing::{change_standing, expire_ended, revoke};
 

@@ -1,10 +1,10 @@
-//! Putting a licensee's passport together: every statement that the licence rests on, each with its proof.
+//! Putting passports together: every statement that a licence rests on, or an evaluation, each with its proof.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use super::{queries, subscriptions};
-use crate::catalog;
+use super::{evaluations, queries, subscriptions};
+use crate::catalog::{self, inspection};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller};
@@ -13,7 +13,7 @@ use crate::provenance::passport::{Delivery, Passport, PassportKey, PassportState
 use crate::provenance::policy::Witness;
 use crate::provenance::{self, StatementKind, exchange_keys, proofs, tree};
 use crate::signing::Bytes;
-use crate::types::{EntitlementId, Instant, PageQuery, ReceiptBatchId, StatementId, VersionId};
+use crate::types::{EntitlementId, EvaluationId, Instant, PageQuery, ReceiptBatchId, StatementId, VersionId};
 use crate::{assessment, market, terms};
 
 /// Statements read at a time.
@@ -57,6 +57,40 @@ pub fn passport(
     }
     let deliveries = deliveries(c, id, &mut statements)?;
     issue(c, keys, origin, witnesses, statements, deliveries)
+}
+
+/// Issues the passport of an evaluation, to members of the lab and the platform's staff. It names who took the sample, which is
+/// no affair of the provider's.
+///
+/// Fails as [`passport`] does.
+pub fn passport_of_evaluation(
+    c: &mut Conn,
+    caller: &Caller,
+    keys: &ExchangeKeys,
+    origin: &str,
+    witnesses: &[Witness],
+    id: EvaluationId,
+) -> Result<Passport> {
+    let evaluation = evaluations::evaluation(c, caller, id)?;
+    if !caller.sees_trade(evaluation.organisation_id, evaluation.organisation_id) {
+        return Err(Error::withheld(format!("evaluation {id}")));
+    }
+    let mut rests_on = vetting(c, evaluation.version_id, evaluation.granted_at)?.to_vec();
+    rests_on.push(terms::terms(c, evaluation.terms_id)?.statement_id);
+    rests_on.extend([inspection::inspection_of(c, evaluation.version_id)?.statement_id, evaluation.statement_id]);
+    let taken = first_receipt(c, id)?;
+    let mut statements = Vec::new();
+    for id in rests_on.into_iter().chain(taken) {
+        statements.push(logged(c, id)?);
+    }
+    issue(c, keys, origin, witnesses, statements, Vec::new())
+}
+
+/// The receipt of the first link to a sample; later ones prove nothing more, as with [`deliveries`].
+fn first_receipt(c: &mut Conn, id: EvaluationId) -> Result<Option<StatementId>> {
+    // One of the first two is the grant.
+    let said = provenance::page_about(c, id, &PageQuery { cursor: None, limit: Some(2) })?;
+    Ok(said.iter().find(|about| about.kind == StatementKind::EvaluationReceipt).map(|about| about.id))
 }
 
 /// Adds the keys to the statements, the organisations' and the exchange's, and signs the whole.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use corpex::catalog::inspection::draw;
 use corpex::error::Kind;
 use corpex::provenance::lot;
+use corpex::provenance::passport::{EvaluatedSample, Trust, verify};
 use corpex::signing::{Envelope, PublicKey};
 use corpex::types::Digest;
 use flate2::{Compression, write::GzEncoder};
@@ -238,4 +239,38 @@ async fn a_lab_evaluates_the_sample_for_some_days_where_terms_offer_it_and_once(
     app.clock.advance(std::time::Duration::from_secs(14 * 24 * 60 * 60));
     refused(lab.post(format!("{evaluation}/links"), &Value::Null).await, Kind::NotEntitled, None);
     refused(lab.evaluate(&open).await, Kind::AlreadyExists, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_evaluated_a_sample_proves_by_its_passport_what_it_held_and_until_when() {
+    let app = TestApp::start().await;
+    let (provider, lab) = (app.provider().await, app.lab("verse-lab", 0).await);
+    let (offer, path) = on_the_board(&app, &provider).await;
+    let open = provider.list_again(&offer, &json!({ "evaluation_days": 14 })).await;
+    let granted = lab.evaluate(&open).await.unwrap();
+    let evaluation = format!("/v1/evaluations/{}", granted["id"].as_str().unwrap());
+    let passport = async || {
+        app.sequenced().await;
+        let passport = lab.client.get(format!("{evaluation}/passport")).text().await.unwrap();
+        verify(passport.as_bytes(), &Trust::default()).unwrap()
+    };
+    let rests_on = ["manifest", "terms", "inspection", "assessment", "certificate", "evaluation"];
+
+    for links in 0..3 {
+        let report = passport().await;
+        let kinds: Vec<_> = report.statements.iter().map(|statement| statement.kind.as_str()).collect();
+        assert!(rests_on.iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
+        let receipts = kinds.iter().filter(|kind| **kind == "evaluation-receipt").count();
+        assert_eq!(receipts, links.min(1), "later ones prove nothing more");
+        let [EvaluatedSample { granted, .. }] = report.samples.as_slice() else { panic!("{:?}", report.samples) };
+        let found = lab.get(format!("{path}/inspection")).await.unwrap();
+        assert_eq!(json!(granted.sample_sha256), found["findings"]["sample"]["sha256"]);
+        assert_eq!((granted.organisation.as_str(), report.shards.len()), ("verse-lab", 0));
+        lab.post(format!("{evaluation}/links"), &Value::Null).await.unwrap();
+    }
+
+    provider.post(format!("/v1/listings/{}/pause", open.listing), &json!({})).await.unwrap();
+    app.clock.advance(std::time::Duration::from_secs(14 * 24 * 60 * 60));
+    assert_eq!(passport().await.samples.len(), 1, "it ended, and what was held stays proven");
+    refused(provider.get(format!("{evaluation}/passport")).await, Kind::NotFound, None);
 }

@@ -11,6 +11,7 @@ use crate::catalog;
 use crate::catalog::inspection::{SAMPLE_MEDIA_TYPE, SAMPLE_PATH};
 use crate::config::SIGNED_URL_TTL;
 use crate::db::Conn;
+use crate::delivery::passport_of_evaluation;
 use crate::error::{Problem, Result};
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::{KeyHeader, once};
@@ -112,6 +113,25 @@ pub(crate) async fn get_evaluation(
         view(c, evaluation)
     };
     Ok(Json(app.db.read(show).await?))
+}
+
+/// Gives the evaluation's passport: every statement it rests on, how its sample was drawn, and that it was taken, with proofs, for
+/// verification offline.
+#[utoipa::path(tag = "delivery", security(("bearer" = [])),
+    responses((status = 200, description = "the passport (schemas/passport.v1.json)", body = serde_json::Value),
+        (status = 404, body = Problem, description = "unknown, or not yours"),
+        (status = 503, body = Problem, description = "the log has not taken in the newest statements yet")))]
+#[get("/v1/evaluations/{id}/passport")]
+pub(crate) async fn get_evaluation_passport(
+    app: Data<App>,
+    caller: Caller,
+    id: Path<EvaluationId>,
+) -> Result<HttpResponse> {
+    let (keys, origin) = (app.keys.clone(), app.config.log_origin.clone());
+    let witnesses = app.log_policy.witnesses.clone();
+    let issue = move |c: &mut Conn| passport_of_evaluation(c, &caller, &keys, &origin, &witnesses, *id);
+    let passport = app.db.read(issue).await?;
+    Ok(HttpResponse::Ok().content_type("application/json").body(passport.to_bytes()?))
 }
 
 /// Where to get a sample, for a few minutes.

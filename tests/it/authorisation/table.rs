@@ -142,6 +142,7 @@ pub const TABLE: &[Case] = &[
     row("create_evaluation",   Of(Attic, TRADERS, Inside),      |t| with("/v1/evaluations", evaluation(&t.attic, t))),
     row("list_evaluations",    SignedIn,                        |_| at("/v1/evaluations")),
     row("get_evaluation",      Parties,                         |t| at(format!("/v1/evaluations/{}", t.evaluation))),
+    row("get_evaluation_passport", Insiders(Lab),               |t| at(format!("/v1/evaluations/{}/passport", t.evaluation))),
     row("get_usage",           Of(Lab, MEMBERS, Public),        |_| at(organisation(LAB, "/usage?side=licensee"))),
     row("get_usage",           Of(Attic, MEMBERS, Inside),      |t| at(organisation(&t.attic, "/usage?side=provider"))),
     row("create_sample_link",  Of(Lab, MEMBERS, Traded),        |t| at(format!("/v1/evaluations/{}/links", t.evaluation))),
