@@ -28,6 +28,7 @@ use super::subset::Subset;
 use super::trust::signed_manifest;
 use super::{hub_cache, passport, shards};
 use crate::error::{Error, Result};
+use crate::provenance::passport::Report;
 use crate::types::EntitlementId;
 
 /// The file of a downloaded folder that says of which manifest it is: a subscription's passport holds several.
@@ -119,7 +120,8 @@ impl Download {
         drop(running);
         fetcher.progress.finish();
         let saved = self.to.join(".corpex").join("passport.json");
-        passport::save(client, entitlement.id, Some(signed.pae_sha256), &saved).await?;
+        let proves = |report: &Report| passport::require_licensed(report, signed.pae_sha256);
+        passport::save(client, passport::of_licence(entitlement.id), proves, &saved).await?;
         tokio::fs::write(self.to.join(MANIFEST_NAME), signed.pae_sha256.to_string()).await?;
         let _ = tokio::fs::remove_dir(self.to.join(".corpex").join("partial")).await;
         let strangers = shards::strangers(&self.to, signed.manifest.shards.iter().map(|shard| shard.path.as_str()))?;

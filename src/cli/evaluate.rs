@@ -1,9 +1,10 @@
-//! `corpex evaluate`: take the sample of a version, to evaluate it before it is bought.
+//! `corpex evaluate`: take the sample of a version, to evaluate it before it is bought, and the passport that proves the
+//! right to it.
 //!
 //! It can be repeated: an evaluation that was granted before is used again for as long as it holds, whatever has become of the
 //! listing, and with the purpose that it was granted for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -12,11 +13,13 @@ use serde_json::json;
 use super::buy::{open_listing, own_organisation};
 use super::client::{Client, broken};
 use super::output::Out;
+use super::passport::{self, require_sample};
 use super::reference::DatasetRef;
 use super::trust::{ExchangeKeys, signed_by_exchange};
 use super::whole;
 use crate::error::{Error, Kind, Result};
 use crate::provenance::StatementKind;
+use crate::provenance::passport::Report;
 use crate::signing::Envelope;
 use crate::types::{Clock, Digest, EntryId, EvaluationId, Instant};
 
@@ -28,7 +31,7 @@ pub(super) struct Evaluate {
     /// What you want to find out, in words: it becomes part of the statement that grants the evaluation
     #[arg(long, value_name = "TEXT")]
     purpose: String,
-    /// Where to save the sample: JSON Lines
+    /// Where to save the sample: JSON Lines. Its passport is laid beside it, as FILE.passport.json
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// The terms (terms_…) that offer the evaluation; may be left out when there is only one choice
@@ -63,6 +66,7 @@ struct Taken {
     evaluation: EvaluationId,
     expires_at: Instant,
     file: PathBuf,
+    passport: PathBuf,
     records: usize,
     size_bytes: usize,
     sha256: Digest,
@@ -81,12 +85,16 @@ impl Evaluate {
             return Err(Error::new(Kind::DigestMismatch, why));
         }
         whole::write(&self.out, &sample)?;
+        let passport = beside(&self.out);
+        let proves = |report: &Report| require_sample(report, sha256);
+        passport::save(client, passport::of_evaluation(evaluation.id), proves, &passport).await?;
         let taken = Taken {
             dataset: evaluation.dataset,
             version: evaluation.version,
             evaluation: evaluation.id,
             expires_at: evaluation.expires_at,
             file: self.out,
+            passport,
             records: sample.iter().filter(|byte| **byte == b'\n').count(),
             size_bytes: sample.len(),
             sha256,
@@ -98,14 +106,10 @@ impl Evaluate {
     /// The evaluation that holds, or one that is granted now.
     async fn granted(&self, client: &Client) -> Result<Evaluation> {
         let organisation = own_organisation(client, self.organisation.as_deref()).await?;
-        let (dataset, now) = (self.dataset.full_name(), Clock::default().now());
+        let now = Clock::default().now();
         let before: Vec<Evaluation> = client.get_all("/v1/evaluations").await?;
-        let holds = |one: &Evaluation| {
-            one.dataset == dataset
-                && one.organisation == organisation
-                && self.dataset.version.is_none_or(|wanted| wanted == one.version)
-                && now < one.expires_at
-        };
+        let holds =
+            |one: &Evaluation| one.is_of(&self.dataset) && one.organisation == organisation && now < one.expires_at;
         if let Some(holding) = before.into_iter().filter(holds).max_by_key(|one| one.version) {
             return Ok(holding);
         }
@@ -114,6 +118,29 @@ impl Evaluate {
         let once = Digest::of(wanted.to_string());
         client.post("/v1/evaluations").idempotent(format!("evaluate-{once}")).json(&wanted)?.send().await
     }
+}
+
+impl Evaluation {
+    /// Whether it is of a dataset, and of the version that is wanted.
+    fn is_of(&self, dataset: &DatasetRef) -> bool {
+        self.dataset == dataset.full_name() && dataset.version.is_none_or(|wanted| wanted == self.version)
+    }
+}
+
+/// The evaluation named, which may have ended: refused unless it is of that dataset.
+pub(super) async fn named(client: &Client, dataset: &DatasetRef, id: EvaluationId) -> Result<EvaluationId> {
+    let found: Evaluation = client.get(format!("/v1/evaluations/{id}")).send().await?;
+    match found.is_of(dataset) {
+        true => Ok(found.id),
+        false => Err(Error::new(Kind::NotEntitled, format!("{id} is no evaluation of {dataset}"))),
+    }
+}
+
+/// Where the passport of a sample is laid.
+fn beside(sample: &Path) -> PathBuf {
+    let mut name = sample.as_os_str().to_os_string();
+    name.push(".passport.json");
+    name.into()
 }
 
 /// The digest of the sample, as the exchange's receipt for this evaluation says it.
@@ -134,10 +161,12 @@ async fn receipted(client: &Client, receipt: &Envelope, evaluation: EvaluationId
 
 impl Taken {
     fn describe(&self) -> String {
-        let Self { dataset, version, evaluation, expires_at, file, records, .. } = self;
+        let Self { dataset, version, evaluation, expires_at, file, passport, records, .. } = self;
         format!(
-            "{}: {records} records of {dataset}@{version}, drawn by lot, to evaluate until {expires_at} ({evaluation})",
-            file.display()
+            "{}: {records} records of {dataset}@{version}, drawn by lot, to evaluate until {expires_at} ({evaluation})\n\
+             passport: {}",
+            file.display(),
+            passport.display()
         )
     }
 }

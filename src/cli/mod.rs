@@ -105,7 +105,7 @@ enum Command {
     Buy(buy::Buy),
     /// Download a licensed version, every byte checked against its signed manifest
     Download(download::Download),
-    /// Save the offline proof of a licence
+    /// Save the offline proof of a licence, or of an evaluation
     Passport(passport::PassportCommand),
     /// Check a downloaded folder or a passport, without trusting the exchange
     Verify(verify::Verify),

@@ -1,4 +1,4 @@
-//! `corpex passport`: fetch a licence's proof, verify it, keep it.
+//! `corpex passport`: fetch the proof of a licence or of an evaluation, verify it, keep it.
 
 use std::path::{Path, PathBuf};
 
@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::client::Client;
+use super::evaluate;
 use super::licence::find_any;
 use super::output::Out;
 use super::reference::DatasetRef;
@@ -13,7 +14,7 @@ use super::trust::ExchangeKeys;
 use super::whole;
 use crate::error::{Error, Kind, Result};
 use crate::provenance::passport::{self, Report};
-use crate::types::{Digest, EntitlementId};
+use crate::types::{Digest, EntitlementId, EvaluationId};
 
 #[derive(Debug, Args)]
 pub(super) struct PassportCommand {
@@ -23,6 +24,9 @@ pub(super) struct PassportCommand {
     /// The licence (entitlement_…): an affiliate's, or one of yours; your newest one when not given
     #[arg(long, value_name = "ID")]
     entitlement: Option<EntitlementId>,
+    /// An evaluation (evaluation_…) of your organisation's, instead of a licence; it may have ended
+    #[arg(long, value_name = "ID", conflicts_with = "entitlement")]
+    evaluation: Option<EvaluationId>,
     /// Where to save it
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -30,8 +34,11 @@ pub(super) struct PassportCommand {
 
 impl PassportCommand {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<()> {
-        let entitlement = find_any(client, &self.dataset, self.entitlement).await?;
-        let report = save(client, entitlement.id, None, &self.out).await?;
+        let path = match self.evaluation {
+            Some(id) => of_evaluation(evaluate::named(client, &self.dataset, id).await?),
+            None => of_licence(find_any(client, &self.dataset, self.entitlement).await?.id),
+        };
+        let report = save(client, path, |_| Ok(()), &self.out).await?;
         let document =
             json!({ "file": self.out, "statements": report.statements.len(), "deliveries": report.deliveries.len() });
         out.result(&document, || {
@@ -41,12 +48,27 @@ impl PassportCommand {
     }
 }
 
-/// Fetches a licence's passport and keeps it only when it verifies and, where one is given, licenses that manifest.
-pub(super) async fn save(client: &Client, id: EntitlementId, manifest: Option<Digest>, file: &Path) -> Result<Report> {
+/// Where a licence's passport is.
+pub(super) fn of_licence(id: EntitlementId) -> String {
+    format!("/v1/entitlements/{id}/passport")
+}
+
+/// Where an evaluation's passport is.
+pub(super) fn of_evaluation(id: EvaluationId) -> String {
+    format!("/v1/evaluations/{id}/passport")
+}
+
+/// Fetches the passport at a path and keeps it only when it verifies and proves what it is wanted for.
+pub(super) async fn save(
+    client: &Client,
+    path: String,
+    proves: impl FnOnce(&Report) -> Result<()>,
+    file: &Path,
+) -> Result<Report> {
     let trust = ExchangeKeys::fetch(client).await?.trust();
-    let bytes = client.get(format!("/v1/entitlements/{id}/passport")).text().await?.into_bytes();
+    let bytes = client.get(path).text().await?.into_bytes();
     let report = passport::verify(&bytes, &trust)?;
-    manifest.map_or(Ok(()), |wanted| require_licensed(&report, wanted))?;
+    proves(&report)?;
     whole::write(file, &bytes)?;
     Ok(report)
 }
@@ -58,6 +80,17 @@ pub(super) fn require_licensed(report: &Report, manifest: Digest) -> Result<()> 
         false => Err(Error::new(
             Kind::Unverified,
             format!("the passport licenses nothing of the manifest {manifest} that was downloaded"),
+        )),
+    }
+}
+
+/// Refuses a passport none of whose evaluations covers a sample.
+pub(super) fn require_sample(report: &Report, sha256: Digest) -> Result<()> {
+    match report.samples.iter().any(|sample| sample.granted.sample_sha256 == sha256) {
+        true => Ok(()),
+        false => Err(Error::new(
+            Kind::DigestMismatch,
+            format!("the sample has sha256 {sha256}, and no evaluation in the passport covers it"),
         )),
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Global;
 use super::download::MANIFEST_NAME;
 use super::output::Out;
-use super::passport::require_licensed;
+use super::passport::{require_licensed, require_sample};
 use super::shards;
 use super::subset::Subset;
 use super::trust::ExchangeKeys;
@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::market::contracts;
 use crate::provenance::StatementKind;
 use crate::provenance::note::VerifierKey;
-use crate::provenance::passport::{LicensedShard, Report, Standing, Trust, verify};
+use crate::provenance::passport::{EvaluatedSample, LicensedShard, Report, Standing, Trust, verify};
 use crate::provenance::policy::Policy;
 use crate::signing::PublicKey;
 use crate::types::Digest;
@@ -26,6 +26,9 @@ pub(super) struct Verify {
     /// A folder made by `corpex download`, or a passport
     #[arg(value_name = "DIR | PASSPORT")]
     target: PathBuf,
+    /// The sample beside the passport that `corpex evaluate` made: whether it is the one that was evaluated
+    #[arg(long, value_name = "FILE")]
+    sample: Option<PathBuf>,
     /// Ask no server: the passport, the files and the log's key are all that is looked at
     #[arg(long)]
     offline: bool,
@@ -52,6 +55,9 @@ pub(super) struct Verified {
     /// Files beside them that the manifest does not name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     strangers: Vec<String>,
+    /// The file whose bytes are the evaluated sample; absent when none was compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sample: Option<PathBuf>,
     /// Contracts whose renderings, made anew, have the digests that the parties signed.
     rendered: usize,
 }
@@ -70,8 +76,15 @@ impl Verify {
         if !self.exchange_key.is_empty() {
             trust.exchange_keys.clone_from(&self.exchange_key);
         }
-        let verified =
+        let mut verified =
             if self.target.is_dir() { folder(&self.target, &trust)? } else { passport(&self.target, None, &trust)? };
+        if let Some(sample) = self.sample {
+            let (found, _) = shards::digest_of(&sample, |_| {}).map_err(|error| {
+                Error::invalid("--sample", format!("{} cannot be read: {}", sample.display(), error.detail))
+            })?;
+            require_sample(&verified.report, found)?;
+            verified.sample = Some(sample);
+        }
         out.result(&verified, || verified.describe())
     }
 }
@@ -125,7 +138,7 @@ fn passport(file: &Path, manifest: Option<Digest>, trust: &Trust) -> Result<Veri
         require_licensed(&report, manifest)?;
         report.shards.retain(|licensed| licensed.manifest_sha256 == manifest);
     }
-    Ok(Verified { report, files: None, strangers: Vec::new(), rendered })
+    Ok(Verified { report, files: None, strangers: Vec::new(), sample: None, rendered })
 }
 
 impl Verified {
@@ -144,6 +157,12 @@ impl Verified {
         if let Some(Standing { state, since, reason }) = &self.report.standing {
             let proven = if state == "active" { "" } else { "; what was held until then stays proven" };
             lines.push(format!("licence: {state} at {since}, reason: {reason}{proven}"));
+        }
+        for EvaluatedSample { granted, seed } in &self.report.samples {
+            lines.push(format!(
+                "evaluation: by {} from {} until {}, of the sample {} drawn by the lot {seed}",
+                granted.organisation, granted.granted_at, granted.expires_at, granted.sample_sha256
+            ));
         }
         if self.rendered > 0 {
             let contracts = if self.rendered == 1 { "contract" } else { "contracts" };
@@ -164,9 +183,11 @@ impl Verified {
             all => format!("{count} of {all} files are here, equal to the signed manifest, "),
         });
         let files = files.unwrap_or_default();
+        let sample = self.sample.as_ref().map(|file| format!("{} is the evaluated sample, ", file.display()));
+        let sample = sample.unwrap_or_default();
         let witnesses = statements.iter().map(|statement| statement.witnessed_by.len()).min().unwrap_or(0);
         format!(
-            "verified: {files}{} statements and {} deliveries in the log {} at size {}, {}",
+            "verified: {files}{sample}{} statements and {} deliveries in the log {} at size {}, {}",
             statements.len(),
             deliveries.len(),
             log.origin,

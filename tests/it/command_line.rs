@@ -132,7 +132,9 @@ async fn corpora_travel_from_provider_to_lab_and_every_byte_is_proven() {
         assert_eq!(preview["records"].as_array().unwrap().len(), 10, "{preview}");
         let redrawn = lab.done(&["preview", &dataset, "--redraw", &to]);
         assert!(redrawn.contains("draws the same 100 of "), "{redrawn}");
-        the_sample_can_be_taken_as_often_as_wanted(&lab, &dataset, &work.path().join(format!("{name}.sample.jsonl")));
+        let sample = work.path().join(format!("{name}.sample.jsonl"));
+        the_sample_can_be_taken_as_often_as_wanted(&lab, &dataset, &sample);
+        the_sample_and_the_right_to_it_are_proven_offline(&lab, &dataset, &sample, &log_key);
         assert!(compliance.done(&["trace", &dataset]).contains("evaluated by verse-lab"));
         a_file_of_another_version_is_told_of(&lab, &dataset, &target, &verify);
         flipping_a_byte_anywhere_is_refused(&lab, &target, &verify);
@@ -175,6 +177,23 @@ fn the_sample_can_be_taken_as_often_as_wanted(lab: &Person, dataset: &str, file:
     assert_ne!(again["entry"], taken["entry"], "each has a receipt of its own");
 }
 
+fn the_sample_and_the_right_to_it_are_proven_offline(lab: &Person, dataset: &str, sample: &Path, log_key: &str) {
+    let file = sample.display().to_string();
+    let passport = format!("{file}.passport.json");
+    let verify = ["verify", passport.as_str(), "--sample", file.as_str(), "--offline", "--log-key", log_key];
+    let said = lab.done(&verify);
+    assert!(said.contains("evaluation: by verse-lab from ") && said.contains(" is the evaluated sample, "), "{said}");
+    for victim in [sample, Path::new(&passport)] {
+        flipping_a_byte_is_refused(lab, victim, &verify);
+    }
+    let evaluation = lab.json(&verify)["samples"][0]["evaluation"].as_str().unwrap().to_string();
+    std::fs::remove_file(&passport).unwrap();
+    lab.done(&["passport", dataset, "--evaluation", &evaluation, "--out", &passport]);
+    lab.done(&verify);
+    let another = lab.refused(&["passport", "verse-lab/prose", "--evaluation", &evaluation, "--out", &passport]);
+    assert!(another.contains("is no evaluation of verse-lab/prose"), "{another}");
+}
+
 fn a_file_of_another_version_is_told_of(lab: &Person, dataset: &str, folder: &Path, verify: &[&str]) {
     let (known, strange) = (folder.join("README.md"), folder.join("recalled.jsonl"));
     std::fs::write(&known, "# the card").unwrap();
@@ -195,16 +214,20 @@ fn flipping_a_byte_anywhere_is_refused(lab: &Person, folder: &Path, verify: &[&s
         files(folder).into_iter().filter(|(_, bytes)| !bytes.is_empty()).map(|(name, _)| folder.join(name)).collect();
     victims.push(folder.join(".corpex/passport.json"));
     for victim in victims {
-        let bytes = std::fs::read(&victim).unwrap();
-        for position in [0, bytes.len() / 3, bytes.len() - 1] {
-            let mut changed = bytes.clone();
-            changed[position] ^= 1;
-            std::fs::write(&victim, changed).unwrap();
-            let said = lab.refused(verify);
-            assert!(said.len() > 20, "no reason was given for {}: {said:?}", victim.display());
-        }
-        std::fs::write(&victim, bytes).unwrap();
+        flipping_a_byte_is_refused(lab, &victim, verify);
     }
+}
+
+fn flipping_a_byte_is_refused(lab: &Person, victim: &Path, verify: &[&str]) {
+    let bytes = std::fs::read(victim).unwrap();
+    for position in [0, bytes.len() / 3, bytes.len() - 1] {
+        let mut changed = bytes.clone();
+        changed[position] ^= 1;
+        std::fs::write(victim, changed).unwrap();
+        let said = lab.refused(verify);
+        assert!(said.len() > 20, "no reason was given for {}: {said:?}", victim.display());
+    }
+    std::fs::write(victim, bytes).unwrap();
 }
 
 /// Somebody who wants one file gets that, verified, and shown to the Hub's clients as their own cache is.
