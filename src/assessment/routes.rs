@@ -198,6 +198,7 @@ pub(crate) async fn list_assessments(
             Some(first) => super::certificate_of(c, first.version_id)?,
             None => None,
         };
+        provenance::load_statements(c, page.items.iter().map(|assessment| assessment.statement_id))?;
         let items: Result<Vec<_>> =
             page.items.into_iter().map(|assessment| assessment_view(c, assessment, certificate.as_ref())).collect();
         Ok(Page { items: items?, next: page.next })

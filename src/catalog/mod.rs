@@ -394,6 +394,11 @@ pub fn name_of(c: &mut Conn, id: VersionId) -> Result<VersionName> {
     found.ok_or_else(|| Error::not_found(format_args!("version {id}")))
 }
 
+/// Loads the names of these versions together, for a page that asks [`name_of`] for each.
+pub fn load_names(c: &mut Conn, ids: impl IntoIterator<Item = VersionId>) -> Result<()> {
+    Ok(db::load_ahead(c, ids, queries::list_version_names)?)
+}
+
 /// Whose dataset this is.
 ///
 /// # Errors
@@ -408,6 +413,11 @@ pub fn owner_of_dataset(c: &mut Conn, id: DatasetId) -> Result<OrganisationId> {
 /// Those of the database.
 pub fn find_seal(c: &mut Conn, id: VersionId) -> Result<Option<Seal>> {
     Ok(db::fact(c, id, |c| queries::find_seal(c, id))?)
+}
+
+/// Loads the seals of these versions together, for a page that asks [`find_seal`] for each.
+pub fn load_seals(c: &mut Conn, ids: impl IntoIterator<Item = VersionId>) -> Result<()> {
+    Ok(db::load_ahead(c, ids, queries::list_seals_by_version)?)
 }
 
 /// The seal of a version.

@@ -135,13 +135,19 @@ pub(super) fn find_version_by_id(c: &mut Conn, id: VersionId) -> QueryResult<Opt
 }
 
 pub(super) fn find_version_name(c: &mut Conn, id: VersionId) -> QueryResult<Option<VersionName>> {
-    let name: Option<(String, String, i32)> = versions::table
+    Ok(list_version_names(c, &[id])?.pop().map(|(_, name)| name))
+}
+
+pub(super) fn list_version_names(c: &mut Conn, ids: &[VersionId]) -> QueryResult<Vec<(VersionId, VersionName)>> {
+    let names: Vec<(VersionId, String, String, i32)> = versions::table
         .inner_join(datasets::table.inner_join(organisations::table))
-        .filter(versions::id.eq(id))
-        .select((organisations::handle, datasets::name, versions::number))
-        .first(c)
-        .optional()?;
-    Ok(name.map(|(handle, name, number)| VersionName { dataset: format!("{handle}/{name}"), number }))
+        .filter(versions::id.eq_any(ids))
+        .select((versions::id, organisations::handle, datasets::name, versions::number))
+        .load(c)?;
+    let names = names.into_iter();
+    Ok(names
+        .map(|(id, handle, name, number)| (id, VersionName { dataset: format!("{handle}/{name}"), number }))
+        .collect())
 }
 
 pub(super) fn list_versions(
@@ -205,6 +211,10 @@ pub(super) fn insert_seal(c: &mut Conn, seal: &Seal) -> QueryResult<usize> {
 
 pub(super) fn find_seal(c: &mut Conn, version: VersionId) -> QueryResult<Option<Seal>> {
     seals::table.find(version).select(Seal::as_select()).first(c).optional()
+}
+
+pub(super) fn list_seals_by_version(c: &mut Conn, ids: &[VersionId]) -> QueryResult<Vec<(VersionId, Seal)>> {
+    seals::table.filter(seals::version_id.eq_any(ids)).select((seals::version_id, Seal::as_select())).load(c)
 }
 
 pub(super) fn find_shard(c: &mut Conn, version: VersionId, path: &str) -> QueryResult<Option<Shard>> {

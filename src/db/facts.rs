@@ -14,6 +14,7 @@ use std::fmt::Display;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Conn;
+use super::gather::loaded;
 
 /// How many facts are remembered at most; then all are forgotten.
 const MOST: usize = 10_000;
@@ -72,7 +73,7 @@ where
     if let Some(known) = facts.0.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
         return Ok(known.downcast_ref().cloned());
     }
-    let found = load(c)?;
+    let found = loaded(&key.1).map_or_else(|| load(c), Ok)?;
     if let (Some(fact), Memory::Learns) = (&found, memory) {
         let mut known = facts.0.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST {

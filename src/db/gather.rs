@@ -5,6 +5,9 @@
 //! In a group of such writes the rows that [`append`] is given wait, and are inserted together before the commit; and what
 //! [`load_once`] is asked for is loaded once, as it is over the snapshot of a read. Everywhere else both act at once.
 //!
+//! A list asks the same of each row of a page. What that is, it has loaded for all of them by [`load_ahead`], and shows each row
+//! as it would show it alone: a page takes as many statements as there are kinds of things on it, however many rows it has.
+//!
 //! A gathered write does not see the rows that wait. It may look for such a row only by a key that the table holds once: if
 //! two writes of a group cannot both stand (one quote, bought twice), the table refuses the second, and the group begins
 //! anew with nothing gathered, as it does when a write fails.
@@ -194,19 +197,57 @@ where
     if GATHERED.with_borrow(Option::is_none) {
         return load(c);
     }
-    let key = (TypeId::of::<T>(), key.to_string());
-    let known = GATHERED.with_borrow(|gathered| {
-        let found = gathered.as_ref().and_then(|gathered| gathered.loaded.get(&key));
-        found.and_then(|found| found.downcast_ref::<T>()).cloned()
-    });
-    if let Some(known) = known {
+    let key = key.to_string();
+    if let Some(known) = loaded(&key) {
         return Ok(known);
     }
     let found = load(c)?;
+    keep_loaded([(key, found.clone())]);
+    Ok(found)
+}
+
+/// What was loaded under this key and type.
+pub(super) fn loaded<T: Clone + 'static>(key: &str) -> Option<T> {
+    GATHERED.with_borrow(|gathered| {
+        let found = gathered.as_ref()?.loaded.get(&(TypeId::of::<T>(), key.to_string()));
+        found?.downcast_ref::<T>().cloned()
+    })
+}
+
+fn keep_loaded<T: 'static>(found: impl IntoIterator<Item = (String, T)>) {
     GATHERED.with_borrow_mut(|gathered| {
         if let Some(gathered) = gathered {
-            gathered.loaded.insert(key, Box::new(found.clone()));
+            for (key, value) in found {
+                gathered.loaded.insert((TypeId::of::<T>(), key), Box::new(value));
+            }
         }
     });
-    Ok(found)
+}
+
+/// Loads together what [`load_once`] or [`fact`](super::fact) is about to be asked for, one by one: the `T` of each of these keys,
+/// which they give as an `Option<T>`. What is not found is looked for again when it is asked for; so is everything outside of
+/// reads and gathered writes.
+///
+/// # Errors
+/// Those of `load`.
+pub fn load_ahead<K, T, E>(
+    c: &mut Conn,
+    keys: impl IntoIterator<Item = K>,
+    load: impl FnOnce(&mut Conn, &[K]) -> Result<Vec<(K, T)>, E>,
+) -> Result<(), E>
+where
+    K: Display + Ord,
+    T: Clone + 'static,
+{
+    if GATHERED.with_borrow(Option::is_none) {
+        return Ok(());
+    }
+    let mut keys: Vec<K> = keys.into_iter().collect();
+    keys.sort_unstable();
+    keys.dedup();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    keep_loaded(load(c, &keys)?.into_iter().map(|(key, value)| (key.to_string(), Some(value))));
+    Ok(())
 }

@@ -107,7 +107,7 @@ mod tests {
     use diesel::sql_types::BigInt;
 
     use super::*;
-    use crate::db::{Db, load_once};
+    use crate::db::{Db, load_ahead, load_once};
     use crate::error::Kind;
 
     async fn numbers() -> (tempfile::TempDir, Db) {
@@ -198,6 +198,23 @@ mod tests {
             });
             assert_eq!(counted.await.unwrap(), 1, "a write on the same thread remembers no read");
         });
+    }
+
+    #[tokio::test]
+    async fn what_is_loaded_ahead_is_loaded_together_and_asked_for_no_more() {
+        let (_folder, db) = numbers().await;
+        let ahead = db.read(|c| {
+            load_ahead(c, [2, 1, 2], |_, keys| {
+                assert_eq!(keys, [1, 2]);
+                Ok::<_, Error>(vec![(1, "together")])
+            })?;
+            let mut ask = |key: i32| load_once(c, key, |_| Ok::<_, Error>(Some("alone")));
+            Ok((ask(1)?, ask(2)?))
+        });
+        assert_eq!(ahead.await.unwrap(), (Some("together"), Some("alone")), "what was not found is looked for again");
+        let nothing = |_: &mut Conn, _: &[i32]| Err::<Vec<(i32, u8)>, _>(Error::internal("this was not to be asked"));
+        db.read(move |c| load_ahead(c, [], nothing)).await.unwrap();
+        db.write(move |c| load_ahead(c, [1], nothing)).await.unwrap();
     }
 
     #[tokio::test]

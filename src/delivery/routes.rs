@@ -16,6 +16,7 @@ use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::{self, Caller};
 use crate::market::Order;
 use crate::market::orders::routes::{OrderView, order_view};
+use crate::terms;
 use crate::types::{Digest, EntitlementId, Instant, OrderId, Page, PageQuery, ProgrammeId, ReceiptId, TermsId};
 
 /// A licensee's right to download one version, or what its subscription covers.
@@ -89,6 +90,14 @@ fn view(c: &mut Conn, entitlement: Entitlement) -> Result<EntitlementView> {
     })
 }
 
+fn views(c: &mut Conn, entitlements: Vec<Entitlement>) -> Result<Vec<EntitlementView>> {
+    catalog::load_names(c, entitlements.iter().map(|entitlement| entitlement.version_id))?;
+    identity::load_organisations(c, entitlements.iter().map(|entitlement| entitlement.organisation_id))?;
+    terms::load_terms(c, entitlements.iter().map(|entitlement| entitlement.terms_id))?;
+    super::subscriptions::load_versions(c, entitlements.iter().map(|entitlement| entitlement.id))?;
+    entitlements.into_iter().map(|entitlement| view(c, entitlement)).collect()
+}
+
 /// What paying an order gives.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Payment {
@@ -145,8 +154,7 @@ pub(crate) async fn list_entitlements(
     let list = move |c: &mut Conn| {
         let limit = page.limit()?;
         let rows = super::entitlements(c, &caller, &page)?;
-        let views = rows.into_iter().map(|row| view(c, row)).collect::<Result<Vec<_>>>()?;
-        Ok(Page::new(views, limit, |view| view.id.to_string()))
+        Ok(Page::new(views(c, rows)?, limit, |view| view.id.to_string()))
     };
     app.db.read(list).await
 }

@@ -100,5 +100,16 @@ pub fn last_into(c: &mut Conn, subject: impl Display, state: &str) -> Result<Opt
 
 /// The steps of `subject`, oldest first; at most 1,000.
 pub fn list(c: &mut Conn, subject: impl Display) -> Result<Vec<Transition>> {
-    Ok(queries::list_transitions(c, &subject.to_string())?)
+    let subject = subject.to_string();
+    let alone = |c: &mut Conn| {
+        let found = queries::list_transitions(c, std::slice::from_ref(&subject));
+        found.map(|mut lists| lists.pop().map(|(_, steps)| steps))
+    };
+    Ok(db::load_once(c, &subject, alone)?.unwrap_or_default())
+}
+
+/// Loads the steps of these subjects together, for a page that asks [`list`] for each.
+pub fn load_lists(c: &mut Conn, subjects: impl IntoIterator<Item = impl Display>) -> Result<()> {
+    let subjects = subjects.into_iter().map(|subject| subject.to_string());
+    Ok(db::load_ahead(c, subjects, queries::list_transitions)?)
 }

@@ -1,5 +1,7 @@
 //! The `transitions` and `outbox` tables.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Text};
 
@@ -8,6 +10,9 @@ use crate::appends;
 use crate::db::Conn;
 use crate::schema::{outbox, transitions};
 use crate::types::TransitionId;
+
+/// The most steps of a subject that are listed.
+const MOST_STEPS: i64 = 1000;
 
 /// A step of a subject.
 #[derive(Insertable)]
@@ -48,13 +53,20 @@ pub(super) fn delete_unsent(c: &mut Conn, ids: &[TransitionId]) -> QueryResult<u
     diesel::delete(outbox::table.filter(outbox::transition_id.eq_any(ids))).execute(c)
 }
 
-pub(super) fn list_transitions(c: &mut Conn, subject: &str) -> QueryResult<Vec<Transition>> {
-    transitions::table
-        .filter(transitions::subject.eq(subject))
+/// The steps of each of these subjects, oldest first.
+pub(super) fn list_transitions(c: &mut Conn, subjects: &[String]) -> QueryResult<Vec<(String, Vec<Transition>)>> {
+    let most = i64::try_from(subjects.len()).unwrap_or(i64::MAX).saturating_mul(MOST_STEPS);
+    let rows: Vec<(String, Transition)> = transitions::table
+        .filter(transitions::subject.eq_any(subjects))
         .order(transitions::id)
-        .limit(1000)
-        .select(Transition::as_select())
-        .load(c)
+        .limit(most)
+        .select((transitions::subject, Transition::as_select()))
+        .load(c)?;
+    let mut lists: HashMap<String, Vec<Transition>> = HashMap::new();
+    for (subject, step) in rows {
+        lists.entry(subject).or_default().push(step);
+    }
+    Ok(lists.into_iter().collect())
 }
 
 pub(super) fn find_last_transition(c: &mut Conn, subject: &str) -> QueryResult<Option<Transition>> {

@@ -39,8 +39,8 @@ pub use caller::{Caller, CallerCache, Membership, memberships_of};
 pub use members::{Member, members, put_member, remove_member};
 pub use organisations::{
     NewOrganisation, Organisation, OrganisationState, Rejection, check_handle, find_organisation, for_member,
-    organisation, organisations, register_organisation, reject_organisation, rejection, require_verified,
-    verify_organisation, visible_organisation,
+    load_organisations, organisation, organisations, register_organisation, reject_organisation, rejection,
+    require_verified, verify_organisation, visible_organisation,
 };
 pub use routes::{MaybeCaller, MaybeReader};
 pub(crate) use routes::{known_user, lately_known};
@@ -49,7 +49,9 @@ pub use signing_keys::{
     signing_keys,
 };
 pub use tokens::{ApiToken, TokenText, issue_token, revoke_token, standing_token, tokens};
-pub use users::{User, create_platform_user, find_user, remove_platform_role, revoke_credentials, set_password, user};
+pub use users::{
+    User, create_platform_user, find_user, load_users, remove_platform_role, revoke_credentials, set_password, user,
+};
 
 use crate::error::{Error, Result};
 use crate::text_enum;

@@ -306,6 +306,11 @@ pub fn organisation(c: &mut Conn, id: OrganisationId) -> Result<Organisation> {
         .ok_or_else(|| Error::not_found(format!("organisation {id}")))
 }
 
+/// Loads the organisations with these identifiers together, for a page that asks [`organisation`] for each.
+pub fn load_organisations(c: &mut Conn, ids: impl IntoIterator<Item = OrganisationId>) -> Result<()> {
+    Ok(db::load_ahead(c, ids, queries::list_organisations_by_id)?)
+}
+
 /// Refuses an organisation that no operator has verified: it cannot trade yet.
 pub fn require_verified(organisation: &Organisation) -> Result<()> {
     let handle = &organisation.handle;

@@ -29,6 +29,16 @@ pub(super) fn find_organisation(c: &mut Conn, id: OrganisationId) -> QueryResult
     organisations::table.find(id).select(Organisation::as_select()).first(c).optional()
 }
 
+pub(super) fn list_organisations_by_id(
+    c: &mut Conn,
+    ids: &[OrganisationId],
+) -> QueryResult<Vec<(OrganisationId, Organisation)>> {
+    organisations::table
+        .filter(organisations::id.eq_any(ids))
+        .select((organisations::id, Organisation::as_select()))
+        .load(c)
+}
+
 pub(super) fn find_organisation_by_handle(c: &mut Conn, handle: &str) -> QueryResult<Option<Organisation>> {
     organisations::table
         .filter(organisations::handle.eq(handle))

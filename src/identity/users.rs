@@ -3,7 +3,7 @@
 use super::caller::{Credential, SignedIn};
 use super::{PlatformRole, passwords, queries, sessions};
 use crate::app::App;
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::types::{Instant, UserId};
@@ -192,7 +192,12 @@ fn unknown(email: &str) -> Error {
 
 /// The person with this identifier.
 pub fn user(c: &mut Conn, id: UserId) -> Result<User> {
-    queries::find_user(c, id)?.ok_or_else(|| Error::not_found(format!("user {id}")))
+    db::load_once(c, id, |c| queries::find_user(c, id))?.ok_or_else(|| Error::not_found(format!("user {id}")))
+}
+
+/// Loads the people with these identifiers together, for a page that asks [`user`] for each.
+pub fn load_users(c: &mut Conn, ids: impl IntoIterator<Item = UserId>) -> Result<()> {
+    Ok(db::load_ahead(c, ids, queries::list_users_by_id)?)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::accounts::AccountRef;
 use super::postings::{TransactionKind, post, transaction_of};
 use super::{approval, queries};
 use crate::config::Config;
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{self, Caller};
@@ -65,6 +65,10 @@ pub struct Deposit {
 }
 
 impl Deposit {
+    /// Whether it was credited, then or now. The reference of one that was not may have been used by another since.
+    fn was_credited(&self) -> bool {
+        !matches!(self.state, DepositState::AwaitingApproval | DepositState::Refused)
+    }
     /// What arrived.
     pub fn amount(&self) -> Money {
         Money::new(self.amount_minor, self.currency)
@@ -196,11 +200,20 @@ pub fn deposits(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<D
 
 /// The ledger transaction that credited a deposit, if one did. Callers authorise.
 pub fn transaction(c: &mut Conn, deposit: &Deposit) -> Result<Option<TransactionId>> {
-    match deposit.state {
-        // The reference may have been used by another since.
-        DepositState::AwaitingApproval | DepositState::Refused => Ok(None),
-        _ => transaction_of(c, TransactionKind::Deposit, &deposit.reference),
+    let Deposit { reference, .. } = deposit;
+    match deposit.was_credited() {
+        true => db::load_once(c, reference, |c| transaction_of(c, TransactionKind::Deposit, reference)),
+        false => Ok(None),
     }
+}
+
+/// Loads the transactions that credited these deposits together, for a page that asks [`transaction`] for each.
+pub fn load_transactions(c: &mut Conn, deposits: &[Deposit]) -> Result<()> {
+    let credited = deposits.iter().filter(|deposit| deposit.was_credited());
+    let references = credited.map(|deposit| deposit.reference.clone());
+    Ok(db::load_ahead(c, references, |c, references| {
+        queries::list_transactions(c, TransactionKind::Deposit, references)
+    })?)
 }
 
 fn find(c: &mut Conn, id: DepositId) -> Result<Deposit> {

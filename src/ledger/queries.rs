@@ -92,6 +92,19 @@ pub(super) fn find_transaction(
     same.select(transactions::id).first(c).optional()
 }
 
+/// The transactions of this kind and these references, each by its reference.
+pub(super) fn list_transactions(
+    c: &mut Conn,
+    kind: TransactionKind,
+    references: &[String],
+) -> QueryResult<Vec<(String, TransactionId)>> {
+    transactions::table
+        .filter(transactions::kind.eq(kind))
+        .filter(transactions::reference.eq_any(references))
+        .select((transactions::reference, transactions::id))
+        .load(c)
+}
+
 #[derive(Insertable)]
 #[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = transactions)]

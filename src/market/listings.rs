@@ -280,6 +280,17 @@ pub fn listing(c: &mut Conn, id: ListingId) -> Result<Listing> {
     db::load_once(c, id, |c| queries::find_listing(c, id))?.ok_or_else(|| Error::not_found(format!("listing {id}")))
 }
 
+/// Loads these listings together, and the names of their versions, for a page that asks [`listing`] and [`catalog::name_of`] for
+/// each.
+pub fn load_with_names(c: &mut Conn, ids: impl IntoIterator<Item = ListingId>) -> Result<()> {
+    let mut versions = Vec::new();
+    db::load_ahead(c, ids, |c, ids| {
+        let found = queries::list_listings_by_id(c, ids);
+        found.inspect(|found| versions.extend(found.iter().map(|(_, listing)| listing.version_id)))
+    })?;
+    catalog::load_names(c, versions)
+}
+
 /// The listings on the board of any of these versions.
 pub fn listed(c: &mut Conn, versions: &[VersionId]) -> Result<Vec<Listing>> {
     Ok(queries::list_listed(c, versions)?)

@@ -18,6 +18,10 @@ pub(super) fn find_listing(c: &mut Conn, id: ListingId) -> QueryResult<Option<Li
     listings::table.find(id).select(Listing::as_select()).first(c).optional()
 }
 
+pub(super) fn list_listings_by_id(c: &mut Conn, ids: &[ListingId]) -> QueryResult<Vec<(ListingId, Listing)>> {
+    listings::table.filter(listings::id.eq_any(ids)).select((listings::id, Listing::as_select())).load(c)
+}
+
 pub(super) fn find_listing_of(c: &mut Conn, version: VersionId, terms: TermsId) -> QueryResult<Option<Listing>> {
     listings::table
         .filter(listings::version_id.eq(version))

@@ -71,6 +71,13 @@ fn listing_view(c: &mut Conn, listing: Listing) -> Result<ListingView> {
     })
 }
 
+fn listing_views(c: &mut Conn, listings: Vec<Listing>) -> Result<Vec<ListingView>> {
+    catalog::load_names(c, listings.iter().map(|listing| listing.version_id))?;
+    catalog::load_seals(c, listings.iter().map(|listing| listing.version_id))?;
+    terms::load_terms(c, listings.iter().map(|listing| listing.terms_id))?;
+    listings.into_iter().map(|listing| listing_view(c, listing)).collect()
+}
+
 /// Announces an assessed version for the board. It can be bought when the public notice is over and no objection stands.
 #[utoipa::path(tag = "market", security(("bearer" = [])), request_body = NewListing, responses(
     (status = 201, body = ListingView),
@@ -111,8 +118,7 @@ pub(crate) async fn list_listings(app: Data<App>, query: Query<ListingQuery>) ->
         let limit = page.limit()?;
         let dataset = query.dataset.as_deref().map(catalog::split_name).transpose()?;
         let rows = listings::listings(c, dataset, page.after_id::<kind::Listing>()?, limit.saturating_add(1))?;
-        let views = rows.into_iter().map(|row| listing_view(c, row)).collect::<Result<Vec<_>>>()?;
-        Ok(Page::new(views, limit, |view| view.id.to_string()))
+        Ok(Page::new(listing_views(c, rows)?, limit, |view| view.id.to_string()))
     };
     app.db.read(list).await
 }

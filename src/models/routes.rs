@@ -98,6 +98,7 @@ fn view(c: &mut Conn, model: Model, sight: Sight) -> Result<ModelView> {
 }
 
 fn view_with_versions(c: &mut Conn, (model, sight, used): (Model, Sight, Vec<TrainedOn>)) -> Result<ModelWithVersions> {
+    catalog::load_names(c, used.iter().map(|one| one.version_id))?;
     let mut trained_on = Vec::with_capacity(used.len());
     for one in used {
         let version = catalog::name_of(c, one.version_id)?;
@@ -160,6 +161,7 @@ pub(crate) async fn list_models(app: Data<App>, caller: Caller, query: Query<Mod
     let (filter, page) = (ModelFilter { organisation, dataset, version }, PageQuery { cursor, limit });
     let list = move |c: &mut Conn| {
         let Page { items, next } = super::models(c, &caller, &filter, &page)?;
+        identity::load_organisations(c, items.iter().map(|model| model.organisation_id))?;
         let seen = items.into_iter().map(|model| {
             let sight = super::sight(&caller, &model);
             view(c, model, sight)

@@ -183,8 +183,13 @@ pub fn claimed_organisation(envelope: &Envelope) -> Result<String> {
 
 /// A statement, whole.
 pub fn statement(c: &mut Conn, id: StatementId) -> Result<StoredStatement> {
-    let row = queries::find_statement(c, id)?;
+    let row = db::load_once(c, id, |c| queries::find_statement(c, id))?;
     Ok(row.ok_or_else(|| Error::not_found(format!("the statement {id}")))?.into())
+}
+
+/// Loads these statements together, for a page that asks [`statement`] for each.
+pub fn load_statements(c: &mut Conn, ids: impl IntoIterator<Item = StatementId>) -> Result<()> {
+    Ok(db::load_ahead(c, ids, queries::list_statements_by_id)?)
 }
 
 /// Whether a document was recorded before.

@@ -14,7 +14,7 @@ use crate::schema::{
 use crate::signing::Envelope;
 use crate::types::{Digest, EntryId, Instant, Json, StatementId};
 
-#[derive(Queryable, Selectable, Insertable)]
+#[derive(Clone, Queryable, Selectable, Insertable)]
 #[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = statements, check_for_backend(MultiBackend))]
 pub(super) struct StatementRow {
@@ -64,6 +64,13 @@ appends!(EntryRow => log_entries, QueuedRow => log_queue, StatementRow => statem
 
 pub(super) fn find_statement(c: &mut Conn, id: StatementId) -> QueryResult<Option<StatementRow>> {
     statements::table.find(id).select(StatementRow::as_select()).first(c).optional()
+}
+
+pub(super) fn list_statements_by_id(
+    c: &mut Conn,
+    ids: &[StatementId],
+) -> QueryResult<Vec<(StatementId, StatementRow)>> {
+    statements::table.filter(statements::id.eq_any(ids)).select((statements::id, StatementRow::as_select())).load(c)
 }
 
 /// The entry of the first statement with this digest.

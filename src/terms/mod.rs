@@ -304,6 +304,11 @@ pub fn terms(c: &mut Conn, id: TermsId) -> Result<Terms> {
     db::fact(c, id, |c| queries::find_terms(c, id))?.ok_or_else(|| Error::not_found(format_args!("terms {id}")))
 }
 
+/// Loads these terms together, for a page that asks [`terms`] for each.
+pub fn load_terms(c: &mut Conn, ids: impl IntoIterator<Item = TermsId>) -> Result<()> {
+    Ok(db::load_ahead(c, ids, queries::list_terms_by_id)?)
+}
+
 /// The terms that an organisation published, oldest first: public, as the organisation is once it is verified.
 ///
 /// # Errors

@@ -36,6 +36,11 @@ pub(super) fn find_terms(c: &mut Conn, id: TermsId) -> QueryResult<Option<Terms>
     Ok(terms::table.find(id).select(Row::as_select()).first(c).optional()?.map(Terms::from))
 }
 
+pub(super) fn list_terms_by_id(c: &mut Conn, ids: &[TermsId]) -> QueryResult<Vec<(TermsId, Terms)>> {
+    let rows: Vec<Row> = terms::table.filter(terms::id.eq_any(ids)).select(Row::as_select()).load(c)?;
+    Ok(rows.into_iter().map(|row| (row.id, Terms::from(row))).collect())
+}
+
 pub(super) fn find_terms_by_sha256(
     c: &mut Conn,
     organisation: OrganisationId,

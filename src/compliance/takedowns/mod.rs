@@ -283,7 +283,7 @@ pub fn decide(
 /// Until when the provider may answer; none where it may not, or did.
 pub fn answer_due(c: &mut Conn, case: &Takedown) -> Result<Option<Instant>> {
     let notified = match case.state {
-        TakedownState::ProviderNotified => history::last(c, case.id)?,
+        TakedownState::ProviderNotified => history::list(c, case.id)?.pop(),
         _ => None,
     };
     Ok(notified.map(|step| step.at.plus(ANSWER)))

@@ -18,6 +18,10 @@ pub(super) fn find_takedown(c: &mut Conn, id: TakedownId) -> QueryResult<Option<
     takedowns::table.find(id).select(Takedown::as_select()).first(c).optional()
 }
 
+pub(super) fn list_takedowns_by_id(c: &mut Conn, ids: &[TakedownId]) -> QueryResult<Vec<(TakedownId, Takedown)>> {
+    takedowns::table.filter(takedowns::id.eq_any(ids)).select((takedowns::id, Takedown::as_select())).load(c)
+}
+
 /// The claims of one person that nobody looked at yet.
 pub(super) fn count_received(c: &mut Conn, filed_by: UserId) -> QueryResult<i64> {
     takedowns::table

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{ANSWERERS, Takedown, prose, queries};
 use crate::app::App;
 use crate::catalog;
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::delivery;
 use crate::error::{Error, Kind, Result};
 use crate::history;
@@ -230,8 +230,14 @@ pub fn recall(c: &mut Conn, caller: &Caller, id: RecallId) -> Result<Recall> {
 
 /// What is recalled: of a licence that covers several versions, one. Callers authorise.
 pub(super) fn recalled_version(c: &mut Conn, recall: &Recall) -> Result<VersionId> {
-    let case = queries::find_takedown(c, recall.takedown_id)?;
+    let case = db::load_once(c, recall.takedown_id, |c| queries::find_takedown(c, recall.takedown_id))?;
     Ok(case.ok_or_else(|| Error::internal(format!("{} follows from no case", recall.id)))?.version_id)
+}
+
+/// What each of these recalls, in their order. Callers authorise.
+pub(super) fn recalled_versions(c: &mut Conn, recalls: &[Recall]) -> Result<Vec<VersionId>> {
+    db::load_ahead(c, recalls.iter().map(|recall| recall.takedown_id), queries::list_takedowns_by_id)?;
+    recalls.iter().map(|recall| recalled_version(c, recall)).collect()
 }
 
 /// Whose licence is recalled.

@@ -64,8 +64,8 @@ pub(crate) struct TakedownView {
 fn takedown_view(c: &mut Conn, caller: &Caller, case: Takedown) -> Result<TakedownView> {
     let version = catalog::name_of(c, case.version_id)?;
     let answer_due_at = super::answer_due(c, &case)?;
-    let reason = history::last(c, case.id)?.map(|step| step.reason).unwrap_or_default();
-    let history = if caller.is_compliance() { Some(history::list(c, case.id)?) } else { None };
+    let history = history::list(c, case.id)?;
+    let reason = history.last().map(|step| step.reason.clone()).unwrap_or_default();
     let whole = caller.is_compliance() || case.filed_by == caller.user_id;
     let claim = case.claim.0;
     Ok(TakedownView {
@@ -85,7 +85,7 @@ fn takedown_view(c: &mut Conn, caller: &Caller, case: Takedown) -> Result<Takedo
         counter: case.counter,
         answer_due_at,
         filed_at: case.filed_at,
-        history,
+        history: caller.is_compliance().then_some(history),
     })
 }
 
@@ -114,6 +114,8 @@ pub(crate) async fn list_takedowns(
 ) -> Result<Page<TakedownView>> {
     let list = move |c: &mut Conn| {
         let rows = super::takedowns(c, &caller, &page)?;
+        catalog::load_names(c, rows.iter().map(|case| case.version_id))?;
+        history::load_lists(c, rows.iter().map(|case| case.id))?;
         let views = rows.into_iter().map(|row| takedown_view(c, &caller, row)).collect::<Result<Vec<_>>>()?;
         Ok(Page::new(views, page.limit()?, |view| view.id.to_string()))
     };
@@ -345,6 +347,11 @@ fn recall_view(c: &mut Conn, recall: Recall) -> Result<RecallView> {
 pub(crate) async fn list_recalls(app: Data<App>, caller: Caller, page: Query<PageQuery>) -> Result<Page<RecallView>> {
     let list = move |c: &mut Conn| {
         let rows = recalls::recalls(c, &caller, &page)?;
+        let versions = recalls::recalled_versions(c, &rows)?;
+        catalog::load_names(c, versions.iter().copied())?;
+        catalog::load_seals(c, versions)?;
+        identity::load_organisations(c, rows.iter().map(|recall| recall.organisation_id))?;
+        history::load_lists(c, rows.iter().map(|recall| recall.id))?;
         let views = rows.into_iter().map(|row| recall_view(c, row)).collect::<Result<Vec<_>>>()?;
         Ok(Page::new(views, page.limit()?, |view| view.id.to_string()))
     };

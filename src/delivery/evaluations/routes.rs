@@ -57,6 +57,12 @@ fn view(c: &mut Conn, evaluation: Evaluation) -> Result<EvaluationView> {
     })
 }
 
+fn views(c: &mut Conn, evaluations: Vec<Evaluation>) -> Result<Vec<EvaluationView>> {
+    catalog::load_names(c, evaluations.iter().map(|evaluation| evaluation.version_id))?;
+    identity::load_organisations(c, evaluations.iter().map(|evaluation| evaluation.organisation_id))?;
+    evaluations.into_iter().map(|evaluation| view(c, evaluation)).collect()
+}
+
 /// Grants an evaluation of what is on the board, where its terms have `evaluation_days`: for so many days, of the sample alone,
 /// once per organisation and version.
 #[utoipa::path(tag = "delivery", security(("bearer" = [])), request_body = NewEvaluation,
@@ -93,8 +99,7 @@ pub(crate) async fn list_evaluations(
     let list = move |c: &mut Conn| {
         let limit = page.limit()?;
         let rows = super::evaluations(c, &caller, &page)?;
-        let views = rows.into_iter().map(|row| view(c, row)).collect::<Result<Vec<_>>>()?;
-        Ok(Page::new(views, limit, |view| view.id.to_string()))
+        Ok(Page::new(views(c, rows)?, limit, |view| view.id.to_string()))
     };
     app.db.read(list).await
 }

@@ -89,6 +89,7 @@ pub(crate) async fn list_seats(
     let list = move |c: &mut Conn| {
         let limit = page.limit()?;
         let rows = super::seats(c, &caller, *id, &page)?;
+        identity::load_users(c, rows.iter().map(|seat| seat.user_id))?;
         let views = rows.into_iter().map(|row| view(c, row)).collect::<Result<Vec<_>>>()?;
         Ok(Page::new(views, limit, |view| view.id.to_string()))
     };

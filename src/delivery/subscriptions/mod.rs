@@ -221,10 +221,18 @@ pub(super) fn is_one(c: &mut Conn, entitlement: &Entitlement) -> Result<bool> {
 
 /// The versions that a subscription covers or covered, with their numbers, by when they joined; none for any other licence.
 pub(super) fn versions(c: &mut Conn, entitlement: &Entitlement) -> Result<Vec<(CoveredVersion, i32)>> {
-    match is_one(c, entitlement)? {
-        true => Ok(queries::list_versions(c, entitlement.id)?),
-        false => Ok(Vec::new()),
+    if !is_one(c, entitlement)? {
+        return Ok(Vec::new());
     }
+    let found = db::load_once(c, entitlement.id, |c| {
+        queries::list_versions(c, &[entitlement.id]).map(|mut found| found.pop().map(|(_, versions)| versions))
+    })?;
+    Ok(found.unwrap_or_default())
+}
+
+/// Loads the versions of these licences together, for a page that asks [`versions`] for each.
+pub(super) fn load_versions(c: &mut Conn, ids: impl IntoIterator<Item = EntitlementId>) -> Result<()> {
+    Ok(db::load_ahead(c, ids, queries::list_versions)?)
 }
 
 /// The subscriptions of these organisations that cover versions of a dataset beside the one that they were bought with,

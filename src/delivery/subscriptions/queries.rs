@@ -1,5 +1,7 @@
 //! The `subscription_versions` table.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
@@ -28,14 +30,22 @@ pub(super) fn find_numbered(c: &mut Conn, id: EntitlementId, number: i32) -> Que
         .optional()
 }
 
-/// With their numbers, by when they joined.
-pub(super) fn list_versions(c: &mut Conn, id: EntitlementId) -> QueryResult<Vec<(CoveredVersion, i32)>> {
-    versions::table
+/// Versions with their numbers, by when they joined.
+type Numbered = Vec<(CoveredVersion, i32)>;
+
+/// The versions of each of these licences.
+pub(super) fn list_versions(c: &mut Conn, ids: &[EntitlementId]) -> QueryResult<Vec<(EntitlementId, Numbered)>> {
+    let rows: Numbered = versions::table
         .inner_join(catalogue::table.on(catalogue::id.eq(versions::version_id)))
-        .filter(versions::entitlement_id.eq(id))
+        .filter(versions::entitlement_id.eq_any(ids))
         .order((versions::joined_at, versions::version_id))
         .select((CoveredVersion::as_select(), catalogue::number))
-        .load(c)
+        .load(c)?;
+    let mut lists: HashMap<EntitlementId, Numbered> = HashMap::new();
+    for (covered, number) in rows {
+        lists.entry(covered.entitlement_id).or_default().push((covered, number));
+    }
+    Ok(lists.into_iter().collect())
 }
 
 /// The subscriptions that were bought with versions that came before this one, and whose term runs.

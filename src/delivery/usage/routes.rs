@@ -94,6 +94,7 @@ pub(crate) async fn get_usage(
     let (page, now) = (PageQuery { cursor, limit }, app.clock.now());
     let show = move |c: &mut Conn| {
         let Page { items, next } = super::usage(c, &caller, &query, &page, now)?;
+        catalog::load_names(c, items.iter().map(|usage| usage.version_id))?;
         let items = items.iter().map(|usage| view(c, usage)).collect::<Result<_>>()?;
         Ok(Page { items, next })
     };

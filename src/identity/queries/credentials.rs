@@ -24,6 +24,10 @@ pub(in crate::identity) fn find_user(c: &mut Conn, id: UserId) -> QueryResult<Op
     users::table.find(id).select(User::as_select()).first(c).optional()
 }
 
+pub(in crate::identity) fn list_users_by_id(c: &mut Conn, ids: &[UserId]) -> QueryResult<Vec<(UserId, User)>> {
+    users::table.filter(users::id.eq_any(ids)).select((users::id, User::as_select())).load(c)
+}
+
 pub(in crate::identity) fn find_user_by_email(c: &mut Conn, email: &str) -> QueryResult<Option<User>> {
     users::table.filter(users::email.eq(email)).select(User::as_select()).first(c).optional()
 }

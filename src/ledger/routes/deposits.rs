@@ -88,6 +88,8 @@ pub(crate) async fn create_deposit(
 pub(crate) async fn list_deposits(app: Data<App>, caller: Caller, page: Query<PageQuery>) -> Result<Page<DepositView>> {
     let list = move |c: &mut Conn| {
         let rows = deposits::deposits(c, &caller, &page)?;
+        identity::load_organisations(c, rows.iter().map(|deposit| deposit.organisation_id))?;
+        deposits::load_transactions(c, &rows)?;
         let views = rows.into_iter().map(|row| view(c, row)).collect::<Result<Vec<_>>>()?;
         Ok(Page::new(views, page.limit()?, |view| view.id.to_string()))
     };

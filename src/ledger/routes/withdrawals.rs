@@ -84,6 +84,7 @@ pub(crate) async fn list_withdrawals(
 ) -> Result<Page<WithdrawalView>> {
     let list = move |c: &mut Conn| {
         let rows = withdrawals::withdrawals(c, &caller, &page)?;
+        identity::load_organisations(c, rows.iter().map(|withdrawal| withdrawal.organisation_id))?;
         let views = rows.into_iter().map(|row| view(c, row)).collect::<Result<Vec<_>>>()?;
         Ok(Page::new(views, page.limit()?, |view| view.id.to_string()))
     };

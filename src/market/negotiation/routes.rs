@@ -85,6 +85,11 @@ fn view(c: &mut Conn, negotiation: Negotiation) -> Result<NegotiationView> {
     })
 }
 
+fn views(c: &mut Conn, negotiations: Vec<Negotiation>) -> Result<Vec<NegotiationView>> {
+    listings::load_with_names(c, negotiations.iter().map(|negotiation| negotiation.listing_id))?;
+    negotiations.into_iter().map(|negotiation| view(c, negotiation)).collect()
+}
+
 /// A request message: what the buyer would agree to, and for which use.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -369,8 +374,7 @@ pub(crate) async fn list_negotiations(
     let list = move |c: &mut Conn| {
         let limit = page.limit()?;
         let rows = super::negotiations(c, &caller, &page)?;
-        let views = rows.into_iter().map(|row| view(c, row)).collect::<Result<Vec<_>>>()?;
-        Ok(Page::new(views, limit, |view| view.id.to_string()))
+        Ok(Page::new(views(c, rows)?, limit, |view| view.id.to_string()))
     };
     app.db.read(list).await
 }

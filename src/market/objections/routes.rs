@@ -37,11 +37,16 @@ fn objection_view(c: &mut Conn, objection: Objection) -> Result<ObjectionView> {
         id: objection.id,
         listing_id: objection.listing_id,
         state: objection.state,
-        state_reason: history::last(c, objection.id)?.map(|step| step.reason).unwrap_or_default(),
+        state_reason: history::list(c, objection.id)?.pop().map(|step| step.reason).unwrap_or_default(),
         document: objection.document.0,
         document_sha256: objection.document_sha256,
         filed_at: objection.filed_at,
     })
+}
+
+fn objection_views(c: &mut Conn, objections: Vec<Objection>) -> Result<Vec<ObjectionView>> {
+    history::load_lists(c, objections.iter().map(|objection| objection.id))?;
+    objections.into_iter().map(|objection| objection_view(c, objection)).collect()
 }
 
 /// Objects to a listing on public notice. Any verified organisation but the provider may; compliance decides.
@@ -77,8 +82,7 @@ pub(crate) async fn list_objections(
 ) -> Result<Page<ObjectionView>> {
     let list = move |c: &mut Conn| {
         let rows = super::objections(c, &caller, *id, &page)?;
-        let views = rows.into_iter().map(|row| objection_view(c, row)).collect::<Result<Vec<_>>>()?;
-        Ok(Page::new(views, page.limit()?, |view| view.id.to_string()))
+        Ok(Page::new(objection_views(c, rows)?, page.limit()?, |view| view.id.to_string()))
     };
     app.db.read(list).await
 }

@@ -77,6 +77,13 @@ fn view(c: &mut Conn, offer: Offer) -> Result<OfferView> {
     })
 }
 
+fn views(c: &mut Conn, offers: Vec<Offer>) -> Result<Vec<OfferView>> {
+    listings::load_with_names(c, offers.iter().map(|offer| offer.listing_id))?;
+    identity::load_organisations(c, offers.iter().flat_map(|offer| [offer.provider_id, offer.buyer_id]))?;
+    provenance::load_statements(c, offers.iter().map(|offer| offer.statement_id))?;
+    offers.into_iter().map(|offer| view(c, offer)).collect()
+}
+
 /// An offer as its provider signed it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -116,8 +123,7 @@ pub(crate) async fn list_offers(app: Data<App>, caller: Caller, page: Query<Page
     let list = move |c: &mut Conn| {
         let limit = page.limit()?;
         let rows = super::offers(c, &caller, &page)?;
-        let views = rows.into_iter().map(|row| view(c, row)).collect::<Result<Vec<_>>>()?;
-        Ok(Page::new(views, limit, |view| view.id.to_string()))
+        Ok(Page::new(views(c, rows)?, limit, |view| view.id.to_string()))
     };
     app.db.read(list).await
 }

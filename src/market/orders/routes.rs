@@ -98,6 +98,12 @@ pub(crate) fn order_view(c: &mut Conn, order: Order) -> Result<OrderView> {
     })
 }
 
+fn views(c: &mut Conn, orders: Vec<Order>) -> Result<Vec<OrderView>> {
+    catalog::load_names(c, orders.iter().map(|order| order.version_id))?;
+    identity::load_organisations(c, orders.iter().flat_map(|order| [order.buyer_id, order.provider_id]))?;
+    orders.into_iter().map(|order| order_view(c, order)).collect()
+}
+
 /// Orders what is on the board, for a declared use. Sign the contract that comes back.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
     request_body = NewOrder, responses(
@@ -172,8 +178,7 @@ pub(crate) async fn list_orders(app: Data<App>, caller: Caller, page: Query<Page
     let list = move |c: &mut Conn| {
         let limit = page.limit()?;
         let rows = super::orders(c, &caller, &page)?;
-        let views = rows.into_iter().map(|row| order_view(c, row)).collect::<Result<Vec<_>>>()?;
-        Ok(Page::new(views, limit, |view| view.id.to_string()))
+        Ok(Page::new(views(c, rows)?, limit, |view| view.id.to_string()))
     };
     app.db.read(list).await
 }
