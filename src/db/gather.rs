@@ -242,7 +242,8 @@ where
     if GATHERED.with_borrow(Option::is_none) {
         return Ok(());
     }
-    let mut keys: Vec<K> = keys.into_iter().collect();
+    let is_new = |key: &K| loaded::<Option<T>>(&key.to_string()).is_none();
+    let mut keys: Vec<K> = keys.into_iter().filter(is_new).collect();
     keys.sort_unstable();
     keys.dedup();
     if keys.is_empty() {

@@ -208,6 +208,7 @@ mod tests {
                 assert_eq!(keys, [1, 2]);
                 Ok::<_, Error>(vec![(1, "together")])
             })?;
+            load_ahead(c, [1], |_, _| Err::<Vec<(i32, &str)>, _>(Error::internal("this was loaded before")))?;
             let mut ask = |key: i32| load_once(c, key, |_| Ok::<_, Error>(Some("alone")));
             Ok((ask(1)?, ask(2)?))
         });
