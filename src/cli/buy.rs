@@ -227,6 +227,16 @@ pub(super) async fn own_organisation(client: &Client, named: Option<&str>) -> Re
     if let Some(named) = named {
         return Ok(named.to_string());
     }
+    match own_organisations(client).await?.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(Error::invalid("organisation", "you belong to no organisation").remedy("register one first")),
+        several => Err(Error::invalid("organisation", format!("you belong to {}", several.join(", ")))
+            .remedy("choose one with --organisation")),
+    }
+}
+
+/// The handles of the organisations that the caller belongs to.
+pub(super) async fn own_organisations(client: &Client) -> Result<Vec<String>> {
     #[derive(Deserialize)]
     struct Me {
         memberships: Vec<Membership>,
@@ -236,11 +246,5 @@ pub(super) async fn own_organisation(client: &Client, named: Option<&str>) -> Re
         handle: String,
     }
     let me: Me = client.get("/v1/me").send().await?;
-    let handles: Vec<&str> = me.memberships.iter().map(|membership| membership.handle.as_str()).collect();
-    match handles.as_slice() {
-        [only] => Ok((*only).to_string()),
-        [] => Err(Error::invalid("organisation", "you belong to no organisation").remedy("register one first")),
-        several => Err(Error::invalid("organisation", format!("you belong to {}", several.join(", ")))
-            .remedy("choose one with --organisation")),
-    }
+    Ok(me.memberships.into_iter().map(|membership| membership.handle).collect())
 }

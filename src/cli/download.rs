@@ -42,7 +42,7 @@ pub(super) struct Download {
     /// The folder to download to; what is there and right already is kept
     #[arg(long, value_name = "DIR")]
     pub(super) to: PathBuf,
-    /// The licence to download under (entitlement_…): an affiliate's, or one of yours; your newest one when not given
+    /// The licence to download under (entitlement_…); of the newest version that you may use one for when not given, your own first
     #[arg(long, value_name = "ID")]
     pub(super) entitlement: Option<EntitlementId>,
     /// Connections at once: to several shards, and to several parts of a large one

@@ -21,7 +21,7 @@ pub(super) struct PassportCommand {
     /// ORG/NAME, or ORG/NAME@VERSION
     #[arg(value_name = "ORG/NAME[@VERSION]")]
     dataset: DatasetRef,
-    /// The licence (entitlement_…): an affiliate's, or one of yours; your newest one when not given
+    /// The licence (entitlement_…); of the newest version that you may use one for when not given, your own first
     #[arg(long, value_name = "ID")]
     entitlement: Option<EntitlementId>,
     /// An evaluation (evaluation_…) of your organisation's, instead of a licence; it may have ended

@@ -44,7 +44,7 @@ pub(super) fn may_use(c: &mut Conn, caller: &Caller, entitlement: &Entitlement, 
 /// declared by the licensee, or by an affiliate of its.
 pub(super) fn affiliate(c: &mut Conn, memberships: &[Membership], entitlement: &Entitlement) -> Result<Option<String>> {
     let candidates = verified(memberships);
-    if candidates.is_empty() || !terms::terms(c, entitlement.terms_id)?.document.affiliates {
+    if candidates.is_empty() || !lets_affiliates(c, entitlement)? {
         return Ok(None);
     }
     let licensee = identity::organisation(c, entitlement.organisation_id)?.handle;
@@ -58,16 +58,26 @@ pub(super) fn of_others(
     memberships: &[Membership],
     dataset: DatasetId,
 ) -> Result<Vec<(VersionId, Entitlement)>> {
-    let vouching = identity::vouching_for(c, &verified(memberships))?;
-    let is_own = |id: &OrganisationId| memberships.iter().any(|m| m.organisation_id == *id);
-    let licensees: Vec<OrganisationId> = vouching.into_iter().filter(|id| !is_own(id)).collect();
+    let licensees = licensees(c, memberships)?;
     let mut found = Vec::new();
     for (version, entitlement) in super::licences_of(c, &licensees, dataset)? {
-        if terms::terms(c, entitlement.terms_id)?.document.affiliates {
+        if lets_affiliates(c, &entitlement)? {
             found.push((version, entitlement));
         }
     }
     Ok(found)
+}
+
+/// The organisations, other than these, whose licences these use as [`affiliate`]s, where the terms let them.
+pub(super) fn licensees(c: &mut Conn, memberships: &[Membership]) -> Result<Vec<OrganisationId>> {
+    let vouching = identity::vouching_for(c, &verified(memberships))?;
+    let is_own = |id: &OrganisationId| memberships.iter().any(|m| m.organisation_id == *id);
+    Ok(vouching.into_iter().filter(|id| !is_own(id)).collect())
+}
+
+/// Whether the terms of a licence let affiliates of the licensee use it.
+pub(super) fn lets_affiliates(c: &mut Conn, entitlement: &Entitlement) -> Result<bool> {
+    Ok(terms::terms(c, entitlement.terms_id)?.document.affiliates)
 }
 
 fn verified(memberships: &[Membership]) -> Vec<&str> {

@@ -49,8 +49,8 @@ use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::store::{StorageKey, Store};
 use crate::text_enum;
 use crate::types::{
-    DAY, DatasetId, Digest, EntitlementId, Instant, Json, OrderId, OrganisationId, PageQuery, ProgrammeId, ReceiptId,
-    StatementId, TermsId, TokenId, UserId, VersionId, kind,
+    DAY, DatasetId, Digest, EntitlementId, Instant, Json, OrderId, OrganisationId, Page, PageQuery, ProgrammeId,
+    ReceiptId, StatementId, TermsId, TokenId, UserId, VersionId, kind,
 };
 use crate::{history, terms};
 
@@ -241,10 +241,22 @@ pub fn entitlements_by_id(c: &mut Conn, ids: &[EntitlementId]) -> Result<HashMap
     Ok(queries::list_entitlements_by_id(c, ids)?.into_iter().map(|entitlement| (entitlement.id, entitlement)).collect())
 }
 
-/// The entitlements of the caller's organisations, oldest first.
-pub fn entitlements(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Entitlement>> {
-    let holders = caller.organisations();
-    Ok(queries::list_entitlements(c, &holders, page.after_id::<kind::Entitlement>()?, page.limit()? + 1)?)
+/// The entitlements of the caller's organisations, and those that they may use as affiliates of who holds them, oldest first.
+/// A page is short where a licensee that vouches for them holds licences that are for it alone.
+pub fn entitlements(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Page<Entitlement>> {
+    let limit = page.limit()?;
+    let holders = [caller.organisations(), access::licensees(c, &caller.memberships)?].concat();
+    let after = page.after_id::<kind::Entitlement>()?;
+    let rows = queries::list_entitlements(c, &holders, after, limit.saturating_add(1))?;
+    let Page { items: held, next } = Page::new(rows, limit, |entitlement| entitlement.id.to_string());
+    terms::load_terms(c, held.iter().map(|entitlement| entitlement.terms_id))?;
+    let mut items = Vec::with_capacity(held.len());
+    for entitlement in held {
+        if caller.member_of(entitlement.organisation_id).is_some() || access::lets_affiliates(c, &entitlement)? {
+            items.push(entitlement);
+        }
+    }
+    Ok(Page { items, next })
 }
 
 /// The licences to versions of a dataset, each with the version, that the caller's organisations hold, and then those that

@@ -143,7 +143,8 @@ pub(crate) async fn pay_order(
     Ok(Json(once(&app, key, pay).await?))
 }
 
-/// Lists the licences of the caller's organisations.
+/// Lists the licences of the caller's organisations, and those that they may use as affiliates of the licensees. A page may be
+/// short, or empty, and have a next one.
 #[utoipa::path(tag = "delivery", security(("bearer" = [])), params(PageQuery), responses((status = 200, body = Page<EntitlementView>)))]
 #[get("/v1/entitlements")]
 pub(crate) async fn list_entitlements(
@@ -152,9 +153,8 @@ pub(crate) async fn list_entitlements(
     page: Query<PageQuery>,
 ) -> Result<Page<EntitlementView>> {
     let list = move |c: &mut Conn| {
-        let limit = page.limit()?;
-        let rows = super::entitlements(c, &caller, &page)?;
-        Ok(Page::new(views(c, rows)?, limit, |view| view.id.to_string()))
+        let Page { items, next } = super::entitlements(c, &caller, &page)?;
+        Ok(Page { items: views(c, items)?, next })
     };
     app.db.read(list).await
 }

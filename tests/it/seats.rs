@@ -86,6 +86,22 @@ async fn those_for_whom_the_licensee_vouches_use_its_licence_and_receipts_name_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn those_for_whom_the_licensee_vouches_find_its_licence_listed_and_not_its_order() {
+    let app = TestApp::start().await;
+    let lab = funded(&app, app.affiliate("verse-lab", &["verse-cloud"]).await).await;
+    let cloud = app.organisation("verse-cloud").await;
+    let hanger_on = app.affiliate("hanger-on", &["verse-lab", "verse-cloud"]).await;
+    let entitlement = licensed(&app, &lab, json!({ "affiliates": true })).await;
+    let listed = |user: Actor| async move { user.get("/v1/entitlements").await.unwrap()["items"].clone() };
+    let found = listed(cloud.clone()).await;
+    assert_eq!((&found[0]["id"], &found[0]["organisation"]), (&json!(entitlement), &json!("verse-lab")));
+    assert_eq!(found, listed(lab).await, "it, and nothing else");
+    assert_eq!(listed(hanger_on).await, json!([]));
+    let order = found[0]["order_id"].as_str().unwrap();
+    refused(cloud.get(format!("/v1/orders/{order}")).await, Kind::NotFound, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_hub_serves_those_for_whom_a_licensee_vouches_and_nobody_else() {
     let app = TestApp::start().await;
     let lab = funded(&app, app.affiliate("verse-lab", &["verse-cloud"]).await).await;
@@ -120,6 +136,7 @@ async fn affiliates_stay_outside_where_the_terms_do_not_let_them_in() {
     let cloud = app.organisation("verse-cloud").await;
     let entitlement = licensed(&app, &lab, json!({ "affiliates": false })).await;
     refused(cloud.links(&entitlement, &["data/a.jsonl"]).await, Kind::NotFound, None);
+    assert_eq!(cloud.get("/v1/entitlements").await.unwrap(), json!({ "items": [] }));
     let file = "/datasets/poetry-house/poems/resolve/main/data/a.jsonl";
     HubClient::of(&app, &cloud).get(file).await.refused(403, Some("GatedRepo"));
 }
