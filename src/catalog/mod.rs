@@ -343,19 +343,19 @@ pub fn find_dataset(c: &mut Conn, handle: &str, name: &str) -> Result<Dataset> {
     queries::find_dataset(c, handle, name)?.ok_or_else(|| Error::not_found(format_args!("dataset {handle}/{name}")))
 }
 
-/// Up to `limit` sealed versions of a dataset, by number and seal, newest first, whoever asks.
+/// Up to `limit` sealed versions of these datasets, those of the greatest numbers, whoever asks.
 ///
 /// # Errors
 /// Those of the database.
-pub fn sealed_versions(c: &mut Conn, dataset: DatasetId, limit: i64) -> Result<Vec<(i32, Seal)>> {
-    Ok(queries::list_seals(c, dataset, limit)?)
+pub fn sealed_versions(c: &mut Conn, datasets: &[DatasetId], limit: i64) -> Result<Vec<VersionId>> {
+    Ok(queries::list_sealed(c, datasets, limit)?)
 }
 
-/// Those of these versions that are sealed, by number and seal, newest first, whoever asks.
+/// Those of these versions that are sealed, by dataset, number and seal, greatest number first, whoever asks.
 ///
 /// # Errors
 /// Those of the database.
-pub fn sealed_among(c: &mut Conn, versions: &[VersionId]) -> Result<Vec<(i32, Seal)>> {
+pub fn sealed_among(c: &mut Conn, versions: &[VersionId]) -> Result<Vec<(DatasetId, i32, Seal)>> {
     Ok(queries::list_seals_among(c, versions)?)
 }
 

@@ -1,5 +1,7 @@
 //! The `datasets`, `versions`, `shards`, `objects` and `seals` tables.
 
+use std::cmp::Reverse;
+
 use diesel::dsl::{count_star, exists, max, min, select, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
@@ -9,6 +11,9 @@ use crate::db::Conn;
 use crate::schema::{datasets, objects, organisations, seals, shards, versions};
 use crate::store::StorageKey;
 use crate::types::{DatasetId, Digest, Json, ObjectId, OrganisationId, VersionId};
+
+/// How many versions one statement looks up: SQLite binds at most 32,766 values.
+const AT_ONCE: usize = 1000;
 
 diesel::define_sql_function! {
     /// Lower case as the database knows it.
@@ -170,25 +175,30 @@ pub(super) fn list_versions(
     query.load(c)
 }
 
-/// The sealed versions of a dataset, newest first.
-pub(super) fn list_seals(c: &mut Conn, dataset: DatasetId, limit: i64) -> QueryResult<Vec<(i32, Seal)>> {
+/// The sealed versions of these datasets, those of the greatest numbers first.
+pub(super) fn list_sealed(c: &mut Conn, datasets: &[DatasetId], limit: i64) -> QueryResult<Vec<VersionId>> {
     versions::table
         .inner_join(seals::table)
-        .filter(versions::dataset_id.eq(dataset))
+        .filter(versions::dataset_id.eq_any(datasets))
         .order(versions::number.desc())
         .limit(limit)
-        .select((versions::number, Seal::as_select()))
+        .select(versions::id)
         .load(c)
 }
 
-/// The seals of those of these versions that have one, newest first.
-pub(super) fn list_seals_among(c: &mut Conn, ids: &[VersionId]) -> QueryResult<Vec<(i32, Seal)>> {
-    versions::table
-        .inner_join(seals::table)
-        .filter(versions::id.eq_any(ids))
-        .order(versions::number.desc())
-        .select((versions::number, Seal::as_select()))
-        .load(c)
+/// The seals of those of these versions that have one, those of the greatest numbers first.
+pub(super) fn list_seals_among(c: &mut Conn, ids: &[VersionId]) -> QueryResult<Vec<(DatasetId, i32, Seal)>> {
+    let mut found = Vec::new();
+    for ids in ids.chunks(AT_ONCE) {
+        let some: Vec<(DatasetId, i32, Seal)> = versions::table
+            .inner_join(seals::table)
+            .filter(versions::id.eq_any(ids))
+            .select((versions::dataset_id, versions::number, Seal::as_select()))
+            .load(c)?;
+        found.extend(some);
+    }
+    found.sort_by_key(|(_, number, _)| Reverse(*number));
+    Ok(found)
 }
 
 pub(super) fn set_card(c: &mut Conn, id: VersionId, card: &str) -> QueryResult<usize> {

@@ -224,8 +224,8 @@ fn keep_loaded<T: 'static>(found: impl IntoIterator<Item = (String, T)>) {
     });
 }
 
-/// Loads together what [`load_once`] or [`fact`](super::fact) is about to be asked for, one by one: the `T` of each of these keys,
-/// which they give as an `Option<T>`. What is not found is looked for again when it is asked for; so is everything outside of
+/// Loads together what [`load_once`] or [`fact`](super::fact) is about to be asked for, one by one: the `T` of each of these
+/// keys, which they give as an `Option<T>`. What is not found is looked for again when it is asked for; so is everything outside of
 /// reads and gathered writes.
 ///
 /// # Errors

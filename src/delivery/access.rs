@@ -51,16 +51,18 @@ pub(super) fn affiliate(c: &mut Conn, memberships: &[Membership], entitlement: &
     identity::affiliate_among(c, &licensee, &candidates)
 }
 
-/// The licences of others to versions of a dataset that these organisations may use as [`affiliate`]s of the licensees, each
-/// with the version, whatever their standing, oldest first.
+/// The licences of others to versions of these datasets that these organisations may use as [`affiliate`]s of the licensees,
+/// each with the version, whatever their standing, oldest first.
 pub(super) fn of_others(
     c: &mut Conn,
     memberships: &[Membership],
-    dataset: DatasetId,
+    datasets: &[DatasetId],
 ) -> Result<Vec<(VersionId, Entitlement)>> {
     let licensees = licensees(c, memberships)?;
+    let licences = super::licences_of(c, &licensees, datasets)?;
+    terms::load_terms(c, licences.iter().map(|(_, entitlement)| entitlement.terms_id))?;
     let mut found = Vec::new();
-    for (version, entitlement) in super::licences_of(c, &licensees, dataset)? {
+    for (version, entitlement) in licences {
         if lets_affiliates(c, &entitlement)? {
             found.push((version, entitlement));
         }

@@ -259,20 +259,24 @@ pub fn entitlements(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<P
     Ok(Page { items, next })
 }
 
-/// The licences to versions of a dataset, each with the version, that the caller's organisations hold, and then those that
+/// The licences to versions of these datasets, each with the version, that the caller's organisations hold, and then those that
 /// they may use as affiliates of who does; whatever their standing, each oldest first.
-pub fn licences(c: &mut Conn, caller: &Caller, dataset: DatasetId) -> Result<Vec<(VersionId, Entitlement)>> {
+pub fn licences(c: &mut Conn, caller: &Caller, datasets: &[DatasetId]) -> Result<Vec<(VersionId, Entitlement)>> {
     let holders = caller.organisations();
-    let mut licences = licences_of(c, &holders, dataset)?;
-    licences.extend(access::of_others(c, &caller.memberships, dataset)?);
+    let mut licences = licences_of(c, &holders, datasets)?;
+    licences.extend(access::of_others(c, &caller.memberships, datasets)?);
     Ok(licences)
 }
 
-/// The licences of these organisations to versions of a dataset, each with the version, oldest first.
-fn licences_of(c: &mut Conn, holders: &[OrganisationId], dataset: DatasetId) -> Result<Vec<(VersionId, Entitlement)>> {
-    let bought = queries::list_entitlements_to(c, holders, dataset)?;
+/// The licences of these organisations to versions of these datasets, each with the version, oldest first.
+fn licences_of(
+    c: &mut Conn,
+    holders: &[OrganisationId],
+    datasets: &[DatasetId],
+) -> Result<Vec<(VersionId, Entitlement)>> {
+    let bought = queries::list_entitlements_to(c, holders, datasets)?;
     let mut licences: Vec<_> = bought.into_iter().map(|licence| (licence.version_id, licence)).collect();
-    licences.extend(subscriptions::of(c, holders, dataset)?);
+    licences.extend(subscriptions::of(c, holders, datasets)?);
     licences.sort_by_key(|(_, licence)| licence.id);
     Ok(licences)
 }

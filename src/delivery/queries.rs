@@ -46,13 +46,13 @@ pub(super) fn list_entitlements(
         .load(c)
 }
 
-/// The licences of these organisations that were bought with versions of a dataset, oldest first.
+/// The licences of these organisations that were bought with versions of these datasets, oldest first.
 pub(super) fn list_entitlements_to(
     c: &mut Conn,
     holders: &[OrganisationId],
-    dataset: DatasetId,
+    datasets: &[DatasetId],
 ) -> QueryResult<Vec<Entitlement>> {
-    let versions = versions::table.filter(versions::dataset_id.eq(dataset)).select(versions::id);
+    let versions = versions::table.filter(versions::dataset_id.eq_any(datasets.to_vec())).select(versions::id);
     entitlements::table
         .filter(entitlements::organisation_id.eq_any(holders))
         .filter(entitlements::version_id.eq_any(versions))

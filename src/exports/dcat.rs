@@ -151,7 +151,7 @@ fn dataset(c: &mut Conn, public_url: &str, id: DatasetId) -> Result<Vec<Value>> 
     let of = |seal: &Seal| listings.iter().filter(|listing| listing.version_id == seal.version_id).cloned().collect();
     let listed: Vec<Listed> = catalog::sealed_among(c, &ids)?
         .into_iter()
-        .map(|(number, seal)| Listed { number, listings: of(&seal), seal })
+        .map(|(_, number, seal)| Listed { number, listings: of(&seal), seal })
         .collect();
     let Some(newest) = listed.first() else { return Ok(Vec::new()) };
     let (dataset, version) = catalog::version(c, newest.seal.version_id)?;

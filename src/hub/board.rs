@@ -54,14 +54,12 @@ pub fn board(c: &mut Conn, caller: Option<&Caller>, query: &BoardQuery) -> Resul
     loop {
         let step = DatasetQuery { cursor: cursor.clone(), limit: Some(STEP), organisation: query.author.clone() };
         let page = datasets::list(c, caller, &step)?;
+        let fitting: Vec<&Dataset> = page.items.iter().filter(|dataset| query.fits(dataset)).collect();
+        let mut visible = visible(c, caller, &fitting)?;
         for dataset in page.items {
             cursor = Some(dataset.id.to_string());
             looked_at = looked_at.saturating_add(1);
-            if !query.fits(&dataset) {
-                continue;
-            }
-            let revisions = visible(c, caller, &dataset)?;
-            if !revisions.is_empty() {
+            if let Some(revisions) = visible.remove(&dataset.id) {
                 found.push(Repo::new(dataset, revisions));
             }
             if found.len() >= query.limit {
@@ -114,10 +112,12 @@ fn repos(c: &mut Conn, caller: Option<&Caller>, entries: Vec<Entry>) -> Result<V
     let mut seen = HashSet::new();
     listed.retain(|listing| seen.insert(listing.version_id));
     let is_first = |entry: &Entry| listed.iter().any(|listing| listing.id == entry.listing.id);
-    let mut repos = Vec::new();
-    for entry in entries.into_iter().filter(is_first) {
-        let revisions = visible(c, caller, &entry.dataset)?;
-        repos.extend((!revisions.is_empty()).then(|| Repo::new(entry.dataset, revisions)));
-    }
-    Ok(repos)
+    let entries: Vec<Entry> = entries.into_iter().filter(is_first).collect();
+    let datasets: Vec<&Dataset> = entries.iter().map(|entry| &entry.dataset).collect();
+    let visible = visible(c, caller, &datasets)?;
+    let repo = |entry: Entry| {
+        let revisions = visible.get(&entry.dataset.id)?.clone();
+        Some(Repo::new(entry.dataset, revisions))
+    };
+    Ok(entries.into_iter().filter_map(repo).collect())
 }

@@ -24,7 +24,7 @@ mod shelf;
 mod yaml;
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -35,7 +35,7 @@ use crate::error::{Kind, Result};
 use crate::identity::Caller;
 use crate::market;
 use crate::signing::canonical_json;
-use crate::types::{Digest, VersionId};
+use crate::types::{DatasetId, Digest, VersionId};
 
 pub use board::{BoardQuery, board, find_on_board, tags};
 pub use download::{Content, Found, Wanted, find};
@@ -45,7 +45,7 @@ pub use readme::Readme;
 pub use refusal::Refusal;
 pub use shelf::Shelf;
 
-/// The most listings of one dataset that are looked at, and the most of its versions that are shown to insiders: the newest.
+/// The most listings that are looked at for each dataset, and the most of its versions that are shown to insiders: the newest.
 const MAX_REVISIONS: i64 = 1000;
 /// Of how many licences to parts of a version, the newest, the commits from before are known.
 const MAX_PARTS: usize = 32;
@@ -170,34 +170,35 @@ pub fn repo(c: &mut Conn, caller: Option<&Caller>, organisation: &str, name: &st
         Kind::NotFound => unknown(),
         _ => error.into(),
     })?;
-    let revisions = visible(c, caller, &dataset)?;
-    if revisions.is_empty() {
-        return Err(unknown());
-    }
+    let revisions = visible(c, caller, &[&dataset])?.remove(&dataset.id).ok_or_else(unknown)?;
     Ok(Repo::new(dataset, revisions))
 }
 
-fn visible(c: &mut Conn, caller: Option<&Caller>, dataset: &Dataset) -> Result<Vec<Revision>> {
-    let listed = market::listed_of(c, dataset.id, MAX_REVISIONS)?;
-    let listed: HashSet<VersionId> = listed.into_iter().map(|listing| listing.version_id).collect();
-    let licences = caller.map_or(Ok(Vec::new()), |caller| delivery::licences(c, caller, dataset.id))?;
-    let is_insider = catalog::is_insider(caller, dataset.organisation_id);
-    let mut shown: HashSet<VersionId> = licences.iter().map(|(version, _)| *version).chain(listed.clone()).collect();
-    if is_insider {
-        let newest = catalog::sealed_versions(c, dataset.id, MAX_REVISIONS)?;
-        shown.extend(newest.into_iter().map(|(_, seal)| seal.version_id));
+/// What `caller` may see of each of these datasets, newest first; nothing of one of which it may see nothing.
+fn visible(c: &mut Conn, caller: Option<&Caller>, datasets: &[&Dataset]) -> Result<HashMap<DatasetId, Vec<Revision>>> {
+    let ids: Vec<DatasetId> = datasets.iter().map(|dataset| dataset.id).collect();
+    let most = i64::try_from(ids.len()).unwrap_or(i64::MAX).saturating_mul(MAX_REVISIONS);
+    let is_own = |dataset: &&&Dataset| catalog::is_insider(caller, dataset.organisation_id);
+    let own: Vec<DatasetId> = datasets.iter().filter(is_own).map(|dataset| dataset.id).collect();
+    let listed = market::listed_versions(c, &ids, most)?;
+    let mut shown = listed.clone();
+    if !own.is_empty() {
+        shown.extend(catalog::sealed_versions(c, &own, most)?);
     }
-    let sealed = catalog::sealed_among(c, &shown.into_iter().collect::<Vec<_>>())?;
-    let mut revisions = Vec::new();
-    for (number, seal) in sealed {
-        let to_this = licences.iter().filter(|(version, _)| *version == seal.version_id);
-        let licences: Vec<_> = to_this.map(|(_, licence)| licence.clone()).collect();
+    let mut licences: HashMap<VersionId, Vec<Entitlement>> = HashMap::new();
+    for (version, licence) in caller.map_or(Ok(Vec::new()), |caller| delivery::licences(c, caller, &ids))? {
+        shown.insert(version);
+        licences.entry(version).or_default().push(licence);
+    }
+    let mut visible: HashMap<DatasetId, Vec<Revision>> = HashMap::new();
+    for (dataset, number, seal) in catalog::sealed_among(c, &shown.into_iter().collect::<Vec<_>>())? {
+        let licences = licences.remove(&seal.version_id).unwrap_or_default();
         let is_listed = listed.contains(&seal.version_id);
-        let parts = if is_insider { Vec::new() } else { parts(&licences) };
+        let parts = if own.contains(&dataset) { Vec::new() } else { parts(&licences) };
         let commit = commit_of_parts(&seal, &parts)?;
-        revisions.push(Revision { number, seal, is_listed, licences, parts, commit });
+        visible.entry(dataset).or_default().push(Revision { number, seal, is_listed, licences, parts, commit });
     }
-    Ok(revisions)
+    Ok(visible)
 }
 
 /// The parts that licences are for: of those that are in force, or else of all; none where one is for the whole version.

@@ -1,5 +1,6 @@
 //! Listings: versions on the board.
 
+use std::collections::HashSet;
 use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
@@ -294,6 +295,11 @@ pub fn load_with_names(c: &mut Conn, ids: impl IntoIterator<Item = ListingId>) -
 /// The listings on the board of any of these versions.
 pub fn listed(c: &mut Conn, versions: &[VersionId]) -> Result<Vec<Listing>> {
     Ok(queries::list_listed(c, versions)?)
+}
+
+/// The versions of these datasets that are on the board: of up to `limit` listings, those of the greatest numbers.
+pub fn listed_versions(c: &mut Conn, datasets: &[DatasetId], limit: i64) -> Result<HashSet<VersionId>> {
+    Ok(queries::list_listed_versions(c, datasets, limit)?.into_iter().collect())
 }
 
 /// Up to `limit` listings on the board of a dataset, those of its newest version first.

@@ -235,14 +235,14 @@ pub(super) fn load_versions(c: &mut Conn, ids: impl IntoIterator<Item = Entitlem
     Ok(db::load_ahead(c, ids, queries::list_versions)?)
 }
 
-/// The subscriptions of these organisations that cover versions of a dataset beside the one that they were bought with,
+/// The subscriptions of these organisations that cover versions of these datasets beside the one that they were bought with,
 /// whatever their standing, oldest first; each with that version.
 pub(super) fn of(
     c: &mut Conn,
     holders: &[OrganisationId],
-    dataset: DatasetId,
+    datasets: &[DatasetId],
 ) -> Result<Vec<(VersionId, Entitlement)>> {
-    Ok(queries::list_covering(c, holders, dataset)?)
+    Ok(queries::list_covering(c, holders, datasets)?)
 }
 
 /// The subscriptions that cover or covered a version, oldest first, after one of them.

@@ -113,9 +113,9 @@ pub(super) fn list_untold(
 pub(super) fn list_covering(
     c: &mut Conn,
     holders: &[OrganisationId],
-    dataset: DatasetId,
+    datasets: &[DatasetId],
 ) -> QueryResult<Vec<(VersionId, Entitlement)>> {
-    let wanted = catalogue::table.filter(catalogue::dataset_id.eq(dataset)).select(catalogue::id);
+    let wanted = catalogue::table.filter(catalogue::dataset_id.eq_any(datasets.to_vec())).select(catalogue::id);
     versions::table
         .inner_join(entitlements::table)
         .filter(entitlements::organisation_id.eq_any(holders))
