@@ -122,14 +122,16 @@ pub(super) fn of_version(c: &mut Conn, version: VersionId, scope: &Scope, limit:
 }
 
 fn describe(c: &mut Conn, rows: Vec<ConflictRow>) -> Result<Vec<Conflict>> {
+    let versions: Vec<VersionId> = rows.iter().flat_map(|row| [row.earlier_version_id, row.later_version_id]).collect();
+    let providers = queries::list_providers(c, &versions)?;
+    identity::load_organisations(c, providers.iter().map(|(_, provider)| *provider))?;
+    catalog::load_names(c, versions.iter().copied())?;
+    catalog::load_seals(c, versions)?;
     let mut places: HashMap<VersionId, SealedPlace> = HashMap::new();
-    for version in rows.iter().flat_map(|row| [row.earlier_version_id, row.later_version_id]) {
-        if let std::collections::hash_map::Entry::Vacant(vacant) = places.entry(version) {
-            let (dataset, found) = catalog::version(c, version)?;
-            let provider = identity::organisation(c, dataset.organisation_id)?.into();
-            let sealed_at = catalog::seal_of(c, version)?.sealed_at;
-            vacant.insert(SealedPlace { dataset: dataset.full_name(), version: found.number, provider, sealed_at });
-        }
+    for (id, provider) in providers {
+        let (name, sealed_at) = (catalog::name_of(c, id)?, catalog::seal_of(c, id)?.sealed_at);
+        let provider = identity::organisation(c, provider)?.into();
+        places.insert(id, SealedPlace { dataset: name.dataset, version: name.number, provider, sealed_at });
     }
     let place = |id: VersionId| {
         places.get(&id).cloned().ok_or_else(|| Error::internal(format!("the version {id} of a conflict is missing")))

@@ -94,6 +94,18 @@ pub(in crate::compliance) fn insert_conflict(
         .execute(c)
 }
 
+/// Whose each of these versions is.
+pub(in crate::compliance) fn list_providers(
+    c: &mut Conn,
+    of: &[VersionId],
+) -> QueryResult<Vec<(VersionId, OrganisationId)>> {
+    versions::table
+        .inner_join(datasets::table)
+        .filter(versions::id.eq_any(of))
+        .select((versions::id, datasets::organisation_id))
+        .load(c)
+}
+
 /// Conflicts, oldest first: all of them, or those of a version, or of these bytes in it.
 pub(in crate::compliance) fn list_conflicts(
     c: &mut Conn,

@@ -158,8 +158,13 @@ fn standing_contract(c: &mut Conn, id: OrderId, envelope: &Envelope) -> Result<O
 
 /// The contract of an order. Callers authorise.
 pub fn contract_of(c: &mut Conn, order: OrderId) -> Result<Contract> {
-    queries::find_contract_of(c, order)?
+    db::load_once(c, order, |c| queries::find_contract_of(c, order))?
         .ok_or_else(|| Error::new(Kind::WrongState, format!("the contract of order {order} is not signed yet")))
+}
+
+/// Loads the contracts of these orders together, for a page that asks [`contract_of`] for each.
+pub(in crate::market) fn load_contracts(c: &mut Conn, orders: impl IntoIterator<Item = OrderId>) -> Result<()> {
+    Ok(db::load_ahead(c, orders, queries::list_contracts_of)?)
 }
 
 /// The order that a contract governs. Callers authorise.

@@ -133,6 +133,13 @@ pub(super) fn find_contract_of(c: &mut Conn, order: OrderId) -> QueryResult<Opti
     contracts::table.filter(contracts::order_id.eq(order)).select(Contract::as_select()).first(c).optional()
 }
 
+pub(super) fn list_contracts_of(c: &mut Conn, orders: &[OrderId]) -> QueryResult<Vec<(OrderId, Contract)>> {
+    contracts::table
+        .filter(contracts::order_id.eq_any(orders))
+        .select((contracts::order_id, Contract::as_select()))
+        .load(c)
+}
+
 pub(super) fn find_contract(c: &mut Conn, id: ContractId) -> QueryResult<Option<Contract>> {
     contracts::table.find(id).select(Contract::as_select()).first(c).optional()
 }

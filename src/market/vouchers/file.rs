@@ -8,7 +8,7 @@ use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::identity::{self, Caller};
 use crate::ledger::Amount;
-use crate::market::contract_of;
+use crate::market::{contract_of, orders};
 use crate::text_enum;
 use crate::types::csv::{self, Cell};
 use crate::types::{Digest, Instant, Money, MovementId, OrderId, Page, PageQuery, ProgrammeId, kind};
@@ -77,6 +77,8 @@ fn authorised(c: &mut Conn, caller: &Caller, id: ProgrammeId) -> Result<Programm
 fn read(c: &mut Conn, programme: &Programme, after: &str, limit: i64) -> Result<Vec<VoucherMovement>> {
     let mut remaining = Money::new(queries::sum_through(c, programme.id, after)?, programme.currency);
     let rows = queries::list_movements(c, programme.id, after, limit)?;
+    orders::load_contracts(c, rows.iter().filter_map(|row| row.order_id))?;
+    identity::load_organisations(c, rows.iter().filter_map(|row| row.buyer_id))?;
     let mut movements = Vec::with_capacity(rows.len());
     for row in rows {
         let amount = Money::new(row.amount_minor, programme.currency);
