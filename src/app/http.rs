@@ -12,12 +12,11 @@ use actix_web::middleware::Next;
 use actix_web::web::{self, Data, JsonConfig, PathConfig, Payload, PayloadConfig, QueryConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use serde::Serialize;
 use tracing::Instrument as _;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::limits::client_address;
 use super::{App, methods, payload};
 use crate::config::{CLIENT_TIMEOUT, MAX_JSON_BYTES, MAX_SMALL_SHARD_BYTES};
 use crate::db::Conn;
@@ -105,8 +104,7 @@ fn note_denial<B>(response: &ServiceResponse<B>, route: &str) {
     let Some(app) = request.app_data::<Data<App>>() else { return };
     let user = identity::known_user(app, request);
     let what = if user.is_some() { request.path() } else { route };
-    let address = client_address(request, app.config.trusted_proxies);
-    app.denials.count(user, address, &format!("{} {what}", request.method()), kind);
+    app.denials.count(user, &format!("{} {what}", request.method()), kind);
 }
 
 /// The documentation page runs its own scripts and styles; nothing else runs anything.
@@ -173,22 +171,30 @@ pub(crate) fn json_ld(document: &serde_json::Value) -> HttpResponse {
     HttpResponse::Ok().content_type(JSON_LD).body(document.to_string())
 }
 
-/// Sends a CSV file while it is read, piece by piece.
-pub(crate) fn csv_file<F: Send + 'static>(
+/// The pieces of a file, each read when the client has taken the one before; `next` gives none after the last.
+pub(crate) fn pieces<F: Send + 'static>(
     app: Data<App>,
-    name: &str,
     file: F,
     next: fn(&mut F, &mut Conn) -> Result<Option<Vec<u8>>, Error>,
-) -> HttpResponse {
-    let pieces = stream::try_unfold((app, file), move |(app, mut file)| async move {
+) -> impl Stream<Item = Result<Bytes, Error>> + 'static {
+    stream::try_unfold((app, file), move |(app, mut file)| async move {
         let read = app.db.read(move |c| Ok((next(&mut file, c)?, file))).await?;
         let (Some(piece), file) = read else { return Ok::<_, Error>(None) };
         Ok(Some((Bytes::from(piece), (app, file))))
-    });
+    })
+}
+
+/// Sends a file to keep under a name while it is read, as [`pieces`].
+pub(crate) fn attachment<F: Send + 'static>(
+    app: Data<App>,
+    (name, media_type): (&str, &str),
+    file: F,
+    next: fn(&mut F, &mut Conn) -> Result<Option<Vec<u8>>, Error>,
+) -> HttpResponse {
     HttpResponse::Ok()
-        .content_type("text/csv; charset=utf-8; header=present")
+        .content_type(media_type)
         .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")))
-        .streaming(pieces)
+        .streaming(pieces(app, file, next))
 }
 
 fn refuse_json(error: JsonPayloadError, _: &HttpRequest) -> actix_web::Error {

@@ -33,7 +33,7 @@ impl ExportFormat {
     /// The media type.
     pub(super) fn media_type(self) -> &'static str {
         match self {
-            Self::Csv => "text/csv; charset=utf-8; header=present",
+            Self::Csv => csv::MEDIA_TYPE,
             Self::JsonLines => "application/jsonl",
             Self::Prov => "application/json",
         }

@@ -1,16 +1,14 @@
 //! Traces over HTTP.
 
-use actix_web::http::header::CONTENT_DISPOSITION;
 use actix_web::web::{Data, Json, Query};
 use actix_web::{HttpResponse, get};
-use bytes::Bytes;
-use futures_util::stream;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Conflict, Event, EventQuery, ExportFormat, Reconciliation, Trace, TraceQuery};
+use super::{Conflict, Event, EventQuery, Export, ExportFormat, Reconciliation, Trace, TraceQuery};
 use crate::app::App;
-use crate::error::{Error, Problem, Result};
+use crate::app::http::attachment;
+use crate::error::{Problem, Result};
 use crate::identity::Caller;
 use crate::types::{Instant, Page, PageQuery};
 
@@ -129,15 +127,7 @@ pub(crate) async fn export_trace(app: Data<App>, caller: Caller, query: Query<Ex
     let ExportParams { format, subject, kind, organisation, from, to } = query.into_inner();
     let wanted = EventQuery { subject, kind, organisation, from, to };
     let export = app.db.read(move |c| super::export(c, &caller, &wanted, format, now)).await?;
-    let pieces = stream::try_unfold((app, export), async |(app, mut export)| {
-        let read = app.db.read(move |c| Ok((export.next(c)?, export))).await?;
-        let (Some(piece), export) = read else { return Ok::<_, Error>(None) };
-        Ok(Some((Bytes::from(piece), (app, export))))
-    });
-    Ok(HttpResponse::Ok()
-        .content_type(format.media_type())
-        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", format.file_name())))
-        .streaming(pieces))
+    Ok(attachment(app, (format.file_name(), format.media_type()), export, Export::next))
 }
 
 /// Recomputes every balance from the postings, compares escrow with the orders that are paid and not settled, and

@@ -1,12 +1,11 @@
 //! Exports over HTTP.
 
-use actix_web::web::{Bytes, Data, Path, Query};
+use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, get};
-use futures_util::stream;
 
 use super::{croissant, dcat};
 use crate::app::App;
-use crate::app::http::{JSON_LD, json_ld, next_link};
+use crate::app::http::{JSON_LD, json_ld, next_link, pieces};
 use crate::catalog::{DatasetRef, VersionRef};
 use crate::db::Conn;
 use crate::error::{Error, Problem, Result};
@@ -30,12 +29,7 @@ pub(crate) async fn get_catalog(app: Data<App>, query: Query<PageQuery>, request
     if let Some(next) = &page.next {
         response.insert_header(next_link("", &request, &next.0));
     }
-    let pieces = stream::try_unfold((app, page), async |(app, mut page)| {
-        let read = app.db.read(move |c| Ok((page.next_piece(c)?, page))).await?;
-        let (Some(piece), page) = read else { return Ok::<_, Error>(None) };
-        Ok(Some((Bytes::from(piece), (app, page))))
-    });
-    Ok(response.streaming(pieces))
+    Ok(response.streaming(pieces(app, page, dcat::Page::next_piece)))
 }
 
 /// Describes a sealed version in Croissant 1.1, for tools that load data: its files with their digests, its licence terms

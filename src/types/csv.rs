@@ -1,5 +1,8 @@
 //! Comma-separated values as RFC 4180 writes them, safe to open in a spreadsheet.
 
+/// The media type of a file whose first row names its columns.
+pub const MEDIA_TYPE: &str = "text/csv; charset=utf-8; header=present";
+
 /// A cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cell {

@@ -6,11 +6,11 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::app::App;
-use crate::app::http::csv_file;
+use crate::app::http::attachment;
 use crate::error::{Problem, Result};
 use crate::identity::Caller;
 use crate::ledger::statements::{self, AccountStatement, StatementFile, StatementFormat, StatementQuery};
-use crate::types::{Currency, Instant, PageQuery};
+use crate::types::{Currency, Instant, PageQuery, csv};
 
 /// Which statement.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -58,5 +58,5 @@ pub(crate) async fn get_statement(
     }
     let name = format!("{}-{currency}.csv", query.handle);
     let file = app.db.read(move |c| statements::statement_file(c, &caller, query)).await?;
-    Ok(csv_file(app, &name, file, StatementFile::next))
+    Ok(attachment(app, (&name, csv::MEDIA_TYPE), file, StatementFile::next))
 }

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::file::{self, VoucherFile};
 use super::{NewProgramme, Programme, VoucherMovement};
 use crate::app::App;
-use crate::app::http::csv_file;
+use crate::app::http::attachment;
 use crate::catalog::Domain;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
@@ -16,7 +16,7 @@ use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::{self, Caller};
 use crate::ledger::statements::StatementFormat;
-use crate::types::{Instant, Money, Page, PageQuery, ProgrammeId};
+use crate::types::{Instant, Money, Page, PageQuery, ProgrammeId, csv};
 
 /// A public programme that subsidises purchases.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -186,5 +186,5 @@ pub(crate) async fn list_voucher_movements(
         return Ok(HttpResponse::Ok().json(app.db.read(move |c| file::movements(c, &caller, id, &page)).await?));
     }
     let file = app.db.read(move |c| file::voucher_file(c, &caller, id)).await?;
-    Ok(csv_file(app, &format!("{id}.csv"), file, VoucherFile::next))
+    Ok(attachment(app, (&format!("{id}.csv"), csv::MEDIA_TYPE), file, VoucherFile::next))
 }
