@@ -17,6 +17,7 @@ use serde::Serialize;
 use tracing::Instrument as _;
 use utoipa_swagger_ui::SwaggerUi;
 
+use super::limits::client_address;
 use super::{App, methods, payload};
 use crate::config::{CLIENT_TIMEOUT, MAX_JSON_BYTES, MAX_SMALL_SHARD_BYTES};
 use crate::db::Conn;
@@ -104,7 +105,8 @@ fn note_denial<B>(response: &ServiceResponse<B>, route: &str) {
     let Some(app) = request.app_data::<Data<App>>() else { return };
     let user = identity::known_user(app, request);
     let what = if user.is_some() { request.path() } else { route };
-    app.denials.count(user, &format!("{} {what}", request.method()), kind);
+    let address = client_address(request, app.config.trusted_proxies);
+    app.denials.count(user, address, &format!("{} {what}", request.method()), kind);
 }
 
 /// The documentation page runs its own scripts and styles; nothing else runs anything.
