@@ -173,11 +173,14 @@ pub(crate) fn json_ld(document: &serde_json::Value) -> HttpResponse {
     HttpResponse::Ok().content_type(JSON_LD).body(document.to_string())
 }
 
+/// Reads the next piece of a file.
+type NextPiece<F> = fn(&mut F, &mut Conn) -> Result<Option<Vec<u8>>, Error>;
+
 /// The pieces of a file, each read when the client has taken the one before; `next` gives none after the last.
 pub(crate) fn pieces<F: Send + 'static>(
     app: Data<App>,
     file: F,
-    next: fn(&mut F, &mut Conn) -> Result<Option<Vec<u8>>, Error>,
+    next: NextPiece<F>,
 ) -> impl Stream<Item = Result<Bytes, Error>> + 'static {
     stream::try_unfold((app, file), move |(app, mut file)| async move {
         let read = app.db.read(move |c| Ok((next(&mut file, c)?, file))).await?;
@@ -191,7 +194,7 @@ pub(crate) fn attachment<F: Send + 'static>(
     app: Data<App>,
     (name, media_type): (&str, &str),
     file: F,
-    next: fn(&mut F, &mut Conn) -> Result<Option<Vec<u8>>, Error>,
+    next: NextPiece<F>,
 ) -> HttpResponse {
     HttpResponse::Ok()
         .content_type(media_type)
