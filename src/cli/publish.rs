@@ -25,10 +25,11 @@ use super::trust::manifest_sha256;
 use crate::catalog::card::Card;
 use crate::catalog::facets::Facets;
 use crate::catalog::lineage::{NamedParent, Parent, ParentVersion};
-use crate::catalog::{Manifest, ManifestShard, Origin};
+use crate::catalog::{Domain, Manifest, ManifestShard, Modality, Origin};
 use crate::error::{Error, Kind, Result};
 use crate::provenance::{ResourceDescriptor, StatementKind};
 use crate::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE, SecretKey};
+use crate::terms::TermsDocument;
 use crate::types::{Digest, TermsId};
 
 #[derive(Debug, Args)]
@@ -235,6 +236,12 @@ impl Publish {
             .map_err(|error| Error::invalid("terms", format!("{} cannot be read: {error}", self.terms.display())))?;
         let document: Value = serde_json::from_str(&text)
             .map_err(|error| Error::invalid("terms", format!("{} is not JSON: {error}", self.terms.display())))?;
+        // Canonical JSON writes 1280.00 as 1280: CNY 12.80 would be signed, and nobody would see what was meant.
+        serde_json::from_str::<TermsDocument>(&text).map_err(|error| {
+            Error::invalid("terms", format!("{} does not hold licence terms: {error}", self.terms.display())).remedy(
+                "follow `document` in schemas/terms.v1.json; amounts are whole minor units: CNY 1280.00 is 128000 fen",
+            )
+        })?;
         let subject = ResourceDescriptor::new("terms", Digest::of(crate::signing::canonical_json(&document)?));
         let predicate = json!({ "organisation": self.dataset.organisation, "document": document });
         let envelope = sign(key, StatementKind::Terms, vec![subject], predicate)?;
@@ -267,12 +274,15 @@ impl Publish {
             Value::Array(several) => json!(several),
             _ => json!([]),
         };
+        let unknown = |field: &'static str| move |error: Error| error.field(field);
+        let modality: Modality = front_or("modality", "text").parse().map_err(unknown("modality"))?;
+        let domain: Domain = front_or("domain", "general").parse().map_err(unknown("domain"))?;
         let dataset = json!({
             "organisation": self.dataset.organisation,
             "name": self.dataset.name,
             "title": front_or("pretty_name", &self.dataset.name),
-            "modality": front_or("modality", "text"),
-            "domain": front_or("domain", "general"),
+            "modality": modality,
+            "domain": domain,
             "languages": languages,
         });
         match client.post("/v1/datasets").safe_to_repeat().json(&dataset)?.response().await {

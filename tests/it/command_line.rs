@@ -372,6 +372,34 @@ async fn a_folder_without_shards_is_refused_and_with_another_provenance_it_is_an
     assert_eq!(usage.status.code(), Some(2), "wrong usage is exit code 2");
 }
 
+#[tokio::test]
+async fn what_would_be_read_otherwise_than_it_was_written_is_refused_where_it_stands() {
+    let exchange = Exchange::serve().await;
+    let operator = exchange.platform("operator");
+    let provider = organisation(&exchange, &operator, "poetry-house");
+    let work = tempfile::tempdir().unwrap();
+    let (terms, provenance) = papers(work.path());
+    let source = work.path().join("source");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("a.jsonl"), "{}\n").unwrap();
+    let (folder, dataset) = (source.display().to_string(), ["--dataset", "poetry-house/poems", "--language", "zh"]);
+    let publish = [&["publish", &folder, "--terms", &terms, "--provenance", &provenance], &dataset[..]].concat();
+    let right = crate::support::terms(128_000).to_string();
+    for (word, another, why) in [
+        ("128000", "1280.00", "floating point `1280.0`"),
+        ("permitted_uses", "permited_uses", "unknown field `permited_uses`"),
+        ("one_off", "oneoff", "unknown variant `oneoff`"),
+    ] {
+        std::fs::write(&terms, right.replace(word, another)).unwrap();
+        let said = provider.refused(&publish);
+        assert!(said.contains("terms: ") && said.contains(why), "{said}");
+    }
+    std::fs::write(&terms, right).unwrap();
+    let said = provider.refused(&[&publish[..], &["--domain", "kultur"]].concat());
+    assert!(said.contains("domain: \"kultur\" is not one of general, "), "{said}");
+    provider.done(&publish);
+}
+
 /// What a command said that ended with this exit code: its result, or why it was refused.
 fn said(output: Output, code: i32) -> String {
     assert_eq!(output.status.code(), Some(code), "{output:?}");
