@@ -21,10 +21,9 @@ const TOKEN_DAYS: u16 = 90;
 /// How much of a line of standard input is read as a password, in bytes: more than any password has.
 const LONGEST_LINE: u64 = 4096;
 
-/// Give --server and --token; without a token, e-mail and password are asked for and exchanged for one.
 #[derive(Debug, Args)]
 pub(super) struct Login {
-    /// The e-mail address to sign in with
+    /// The e-mail address to sign in with; the password is asked for on a terminal, and elsewhere a line of standard input
     #[arg(long, value_name = "EMAIL")]
     email: Option<String>,
     /// Sign another program in, as yourself: one that waits and shows this code
@@ -46,7 +45,9 @@ impl Login {
         if let Some(code) = &self.approve {
             return approve(&global.client()?, code, out).await;
         }
-        let server = global.server.clone().ok_or_else(|| missing("server", "--server URL"))?;
+        let server = global.server.clone().ok_or_else(|| {
+            Error::invalid("server", "nothing says which exchange to sign in to").remedy("give --server URL")
+        })?;
         let token = match &global.token {
             Some(token) => token.clone(),
             None => self.sign_in(&server).await?,
@@ -58,15 +59,16 @@ impl Login {
     }
 
     async fn sign_in(&self, server: &str) -> Result<String> {
-        if !std::io::stdin().is_terminal() {
-            return Err(missing("token", "--token, or run this on a terminal to be asked for a password"));
-        }
+        let client = Client::new(server, None)?;
         let email = match &self.email {
             Some(email) => email.clone(),
-            None => prompt("E-mail: ")?,
+            None if std::io::stdin().is_terminal() => prompt("E-mail: ")?,
+            None => {
+                return Err(Error::invalid("email", "there is no terminal to ask for an e-mail address")
+                    .remedy("give --email, and the password as a line of standard input; or give --token"));
+            }
         };
         let password = password("Password: ")?;
-        let client = Client::new(server, None)?;
         let session: Value =
             client.post("/v1/sessions").json(&json!({ "email": email, "password": password }))?.send().await?;
         let signed_in = client.with_token(text_at(&session, "/access_token"));

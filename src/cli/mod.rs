@@ -89,7 +89,7 @@ enum Command {
     Demo(demo::Demo),
     /// Manage the platform's own accounts, directly on its database
     Admin(admin::Admin),
-    /// Remember a server and a credential
+    /// Remember a server and a credential: the --token given, or one made with an e-mail address and its password
     Login(login::Login),
     /// Manage the signing keys of an organisation, whose private halves stay on this computer, or of the exchange itself
     Key(key::Key),

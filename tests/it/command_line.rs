@@ -421,6 +421,24 @@ async fn locked_out(person: &Person) {
 }
 
 #[tokio::test]
+async fn a_script_signs_in_with_a_password_on_standard_input() {
+    let mut exchange = Exchange::serve().await;
+    let operator = exchange.platform("operator");
+    organisation(&exchange, &operator, "verse-lab");
+    let config = tempfile::tempdir().unwrap();
+    exchange.set("CORPEX_CONFIG_DIR", config.path().display().to_string());
+    let url = exchange.url.clone();
+    let login = ["login", "--server", &url, "--email", "admin@verse-lab.test"];
+    let why = said(exchange.operate(&login[..3]), 1);
+    assert!(why.contains("email: ") && why.contains("give --token"), "{why}");
+    let why = said(exchange.operate_with(&login, "not the password"), 1);
+    assert!(why.contains("no account has this e-mail address and password"), "{why}");
+    let told = said(exchange.operate_with(&login, PASSWORD), 0);
+    assert!(told.contains("as admin@verse-lab.test"), "{told}");
+    said(exchange.operate(&["api", "GET", "/v1/me"]), 0);
+}
+
+#[tokio::test]
 async fn who_leaves_or_lost_a_token_or_password_is_locked_out_at_the_server() {
     const NEW: &str = "another horse, another battery";
     let (colleague, member) = ("operator@exchange.test", "admin@verse-lab.test");
