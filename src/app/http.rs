@@ -213,7 +213,7 @@ pub(crate) fn unreadable(error: JsonPayloadError) -> Error {
             Error::new(Kind::TooLarge, format!("the body is larger than {limit} bytes"))
         }
         JsonPayloadError::ContentType => Error::new(Kind::UnsupportedMediaType, "the body is not declared as JSON")
-            .remedy("send Content-Type: application/json"),
+            .remedy("send a JSON body, with Content-Type: application/json"),
         JsonPayloadError::Deserialize(error) if error.is_data() => unfit(&error.to_string()),
         JsonPayloadError::Payload(error) => incomplete(error),
         other => Error::new(Kind::Malformed, format!("the body is not JSON in UTF-8: {other}")),

@@ -35,7 +35,9 @@ impl Api {
         };
         if let Some(body) = self.body {
             let text = if body == "-" { std::io::read_to_string(std::io::stdin())? } else { body };
-            request = request.json(&serde_json::from_str::<Value>(&text)?)?;
+            let body: Value = serde_json::from_str(&text)
+                .map_err(|error| Error::invalid("BODY", format!("this is not JSON: {error}")))?;
+            request = request.json(&body)?;
         }
         if let Some(key) = self.idempotency_key {
             request = request.idempotent(key);

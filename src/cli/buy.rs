@@ -147,8 +147,8 @@ impl Buy {
         };
         out.result(&bought, || {
             format!(
-                "bought {}@{} for {}: entitlement {}",
-                bought.dataset, bought.version, bought.price, bought.entitlement
+                "bought {}@{} for {}: {}, licensed by {}",
+                bought.dataset, bought.version, bought.price, bought.order, bought.entitlement
             )
         })?;
         Ok(bought)
@@ -216,7 +216,11 @@ pub(super) async fn open_listing(
     open.retain(|l| Some(l.version) == newest);
     match (open.pop(), open.is_empty()) {
         (Some(listing), true) => Ok(listing),
-        (None, _) => Err(Error::not_found(format!("an open listing of {dataset} under these terms"))),
+        (None, _) => {
+            let under = terms.map(|terms| format!(" under {terms}")).unwrap_or_default();
+            Err(Error::not_found(format!("an open listing of {dataset}{under}"))
+                .remedy("`corpex search` finds what is on the board"))
+        }
         (Some(_), false) => Err(Error::invalid("terms", format!("{dataset} is offered under several terms"))
             .remedy("choose one with --terms; `corpex api GET '/v1/listings?dataset=…'` shows them")),
     }

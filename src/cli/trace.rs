@@ -83,7 +83,10 @@ impl Trace {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("subject", subject).extend_pairs(self.at.map(|at| ("at", at.to_string())));
         query.append_pair("proofs", if self.proofs { "true" } else { "false" });
-        client.get(format!("/v1/trace?{}", query.finish())).send().await
+        client.get(format!("/v1/trace?{}", query.finish())).send().await.map_err(|error: Error| match error.kind {
+            Kind::NotFound => error.remedy(format!("there is no file {subject} here either")),
+            _ => error,
+        })
     }
 
     async fn list(&self, client: &Client, out: &Out) -> Result<()> {

@@ -109,6 +109,7 @@ pub(super) fn folder(folder: &Path, trust: &Trust) -> Result<Verified> {
         crate::catalog::check_path(&shard.name)?;
         let (found, _) = shards::digest_of(&file, |_| {}).map_err(|error| {
             Error::new(Kind::DigestMismatch, format!("{} cannot be read: {}", file.display(), error.detail))
+                .remedy("this file was licensed: download it again")
         })?;
         if found != shard.digest.sha256 {
             return Err(Error::new(
@@ -126,8 +127,10 @@ pub(super) fn folder(folder: &Path, trust: &Trust) -> Result<Verified> {
 
 /// Verifies a passport; of the shards that it licenses, those of one manifest count where one is given.
 fn passport(file: &Path, manifest: Option<Digest>, trust: &Trust) -> Result<Verified> {
-    let bytes = std::fs::read(file)
-        .map_err(|error| Error::invalid("PASSPORT", format!("{} cannot be read: {error}", file.display())))?;
+    let bytes = std::fs::read(file).map_err(|error| {
+        Error::invalid("PASSPORT", format!("{} cannot be read: {error}", file.display()))
+            .remedy("name a folder that `corpex download` made, or a passport")
+    })?;
     let mut report = verify(&bytes, trust)?;
     let mut rendered = 0;
     for contract in report.statements.iter().filter(|statement| statement.kind == StatementKind::Contract) {

@@ -185,8 +185,9 @@ fn refused(why: &str) -> Error {
 }
 
 fn unauthenticated(detail: impl Into<String>) -> Error {
-    Error::new(Kind::Unauthenticated, detail)
-        .remedy("send `Authorization: Bearer …` with an access token from POST /v1/sessions or an API token")
+    Error::new(Kind::Unauthenticated, detail).remedy(
+        "run `corpex login`, or send `Authorization: Bearer …` with an API token or what POST /v1/sessions gives",
+    )
 }
 
 /// What somebody without a credential is told.

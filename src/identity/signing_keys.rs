@@ -82,10 +82,14 @@ pub fn register_key(
     let registration = proven_registration(envelope, handle)?;
     let public_key = registration.public_key;
     let key_id = public_key.key_id();
-    if signing_key(c, key_id)?.is_some() {
+    if let Some(standing) = signing_key(c, key_id)? {
+        let remedy = match standing.organisation_id == organisation.id && standing.revoked_at.is_none() {
+            true => "nothing is to be done: this organisation signs with it",
+            false => "make a new key: each is registered once, by one organisation",
+        };
         return Err(Error::new(Kind::AlreadyExists, format!("key {key_id} is registered"))
             .field("envelope")
-            .remedy("make a new key: each is registered once, by one organisation"));
+            .remedy(remedy));
     }
     let mut signers = vec![public_key];
     if let Some(replaced) = registration.replaces {

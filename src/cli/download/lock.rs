@@ -9,8 +9,12 @@ use crate::error::{Error, Kind, Result};
 /// Keeps others out of a folder until what this gives is dropped, or its process ends.
 pub(super) fn alone_in(folder: &Path) -> Result<File> {
     let own = folder.join(".corpex");
-    std::fs::create_dir_all(&own)?;
-    let mut lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(own.join("lock"))?;
+    let opened = std::fs::create_dir_all(&own)
+        .and_then(|()| OpenOptions::new().read(true).write(true).create(true).truncate(false).open(own.join("lock")));
+    let mut lock = opened.map_err(|error| {
+        Error::invalid("to", format!("nothing can be written to {}: {error}", folder.display()))
+            .remedy("name a folder of yours, there or to be made")
+    })?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
