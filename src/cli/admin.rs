@@ -27,7 +27,7 @@ enum AdminCommand {
         /// What the account may do
         #[arg(long, value_parser = parse_word::<PlatformRole>)]
         role: PlatformRole,
-        #[command(flatten)]
+        #[command(flatten, next_help_heading = "Settings of the exchange")]
         config: Config,
     },
     /// Issue an API token for an account; it is shown this once
@@ -38,7 +38,7 @@ enum AdminCommand {
         /// Days until the token expires
         #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=365))]
         days: u16,
-        #[command(flatten)]
+        #[command(flatten, next_help_heading = "Settings of the exchange")]
         config: Config,
     },
     /// End all sessions and API tokens of an account, which stays: one was lost
@@ -56,7 +56,7 @@ struct Account {
     /// The account's e-mail address
     #[arg(long)]
     email: String,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings of the exchange")]
     config: Config,
 }
 

@@ -32,8 +32,6 @@ const SKEW: Duration = DAY;
 /// for objects that nothing refers to.
 #[derive(Debug, Args)]
 pub(super) struct Audit {
-    #[command(flatten)]
-    config: Config,
     /// Compare only the statements, and read back only the objects, that were recorded since: give `taken_at` of an earlier
     /// audit. Everything else is recomputed whole
     #[arg(long, value_name = "INSTANT")]
@@ -42,6 +40,8 @@ pub(super) struct Audit {
     /// record yet
     #[arg(long, value_name = "MINUTES", default_value_t = 60)]
     orphans_after: u32,
+    #[command(flatten, next_help_heading = "Settings of the exchange")]
+    config: Config,
 }
 
 impl Audit {

@@ -30,7 +30,7 @@ pub(super) struct ExchangeKeyArgs {
 enum ExchangeKeyCommand {
     /// List the exchange's keys: current, next and retired
     List {
-        #[command(flatten)]
+        #[command(flatten, next_help_heading = "Settings of the exchange")]
         config: Config,
     },
     /// Make a new key, and let it sign beside the present one
@@ -42,7 +42,7 @@ enum ExchangeKeyCommand {
     /// Make those that are missing of the keys that speak for nobody: after an upgrade that says so, or where one was lost or
     /// stolen, and its file was put aside
     MakeMissing {
-        #[command(flatten)]
+        #[command(flatten, next_help_heading = "Settings of the exchange")]
         config: Config,
     },
 }
@@ -52,7 +52,7 @@ struct Which {
     /// statement (statements, receipts, contracts, passports) or log (checkpoints)
     #[arg(value_parser = parse_word::<KeyRole>, value_name = "statement | log")]
     role: KeyRole,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings of the exchange")]
     config: Config,
 }
 
