@@ -316,7 +316,7 @@ impl<'a> Verification<'a> {
         }
         if self.policy.needs_nobody() {
             unchecked.push(
-                "that everybody is shown the same log is not proven: no witness was asked for; give a policy with a quorum"
+                "that everybody is shown the same log: no witness was asked for; give a policy with a quorum"
                     .to_string(),
             );
         }
