@@ -18,7 +18,7 @@ use crate::market::contracts;
 use crate::provenance::Statement;
 use crate::signing::{Bytes, IN_TOTO_PAYLOAD_TYPE};
 use crate::terms::Use;
-use crate::types::{Digest, EntitlementId, ListingId, Money, OfferId, OrderId};
+use crate::types::{Digest, EntitlementId, ListingId, Money, OfferId, OrderId, ProgrammeId};
 
 #[derive(Debug, Args)]
 pub(super) struct Buy {
@@ -49,6 +49,9 @@ pub(super) struct Buy {
     /// A private offer (offer_…) at whose price to buy
     #[arg(long, value_name = "ID")]
     pub(super) offer: Option<OfferId>,
+    /// A voucher programme (programme_…) that pays its part of the price
+    #[arg(long, value_name = "ID")]
+    pub(super) voucher: Option<ProgrammeId>,
     /// Buy again although this purchase was made before
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(super) again: String,
@@ -82,10 +85,11 @@ struct Quote {
     contract_payload: Bytes,
 }
 
+/// The answer to a payment.
 #[derive(Deserialize)]
-struct Paid {
-    order: Order,
-    entitlement: Entitlement,
+pub(super) struct Paid {
+    pub(super) order: Order,
+    pub(super) entitlement: Entitlement,
 }
 
 #[derive(Deserialize)]
@@ -96,15 +100,17 @@ struct Offer {
     sha256: Digest,
 }
 
+/// What was paid.
 #[derive(Deserialize)]
-struct Order {
-    id: OrderId,
-    price: Money,
+pub(super) struct Order {
+    pub(super) id: OrderId,
+    pub(super) price: Money,
 }
 
+/// The licence that it gave.
 #[derive(Deserialize)]
-struct Entitlement {
-    id: EntitlementId,
+pub(super) struct Entitlement {
+    pub(super) id: EntitlementId,
 }
 
 impl Buy {
@@ -124,7 +130,8 @@ impl Buy {
         if let (Some(selection), Some(members)) = (self.selection(), wanted.as_object_mut()) {
             members.insert("selection".to_string(), json!(selection));
         }
-        let once = Digest::of(format!("{wanted}{}", self.again)).to_string();
+        let voucher = self.voucher.map(|programme| programme.to_string()).unwrap_or_default();
+        let once = Digest::of(format!("{wanted}{}{voucher}", self.again)).to_string();
         let quoted: Quote = client.post("/v1/quotes").json(&wanted)?.send().await?;
         out.note(format!(
             "{}@{}: {} under {}, to {}",
@@ -136,7 +143,7 @@ impl Buy {
         ));
         self.check_contract(&quoted, &listing, &organisation, offer.as_ref())?;
         let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, quoted.contract_payload.0);
-        let purchase = json!({ "order": wanted, "quote": quoted.quote, "envelope": envelope });
+        let purchase = json!({ "order": wanted, "quote": quoted.quote, "envelope": envelope, "voucher": self.voucher });
         let paid: Paid = client.post("/v1/purchases").idempotent(format!("buy-{once}")).json(&purchase)?.send().await?;
         let bought = Bought {
             dataset: self.dataset.full_name(),
@@ -174,7 +181,7 @@ impl Buy {
         let contract = contracts::check(statement.predicate)?;
         let named = |sha256: Option<Digest>| sha256.map(|sha256| sha256.to_string()).unwrap_or_default();
         let selected = |selection: Option<Selection>| selection.map(|lists| lists.to_string()).unwrap_or_default();
-        let expected = [
+        agree([
             ("part", selected(contract.part.map(|part| part.selection)), selected(self.selection())),
             ("offer_sha256", named(contract.offer_sha256), named(offer.map(|offer| offer.sha256))),
             ("listing", contract.listing.to_string(), listing.id.to_string()),
@@ -185,15 +192,19 @@ impl Buy {
             ("purpose", contract.purpose, self.purpose.clone()),
             ("use", contract.r#use.to_string(), self.kind.to_string()),
             ("price", contract.price.to_string(), quoted.price.to_string()),
-        ];
-        for (field, found, wanted) in expected {
-            if found != wanted {
-                let detail = format!("the contract says {found:?} and {wanted:?} was ordered; it was not signed");
-                return Err(Error::new(Kind::Unverified, detail).field(field));
-            }
-        }
-        Ok(())
+        ])
     }
+}
+
+/// Compares what a contract says with what was ordered: (field, found, wanted).
+pub(super) fn agree(fields: impl IntoIterator<Item = (&'static str, String, String)>) -> Result<()> {
+    for (field, found, wanted) in fields {
+        if found != wanted {
+            let detail = format!("the contract says {found:?} and {wanted:?} was ordered; it was not signed");
+            return Err(Error::new(Kind::Unverified, detail).field(field));
+        }
+    }
+    Ok(())
 }
 
 /// The only listing of the newest version on the board under these terms, or the one named.

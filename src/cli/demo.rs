@@ -164,6 +164,7 @@ impl Demo {
             licences: Vec::new(),
             organisation: Some(people.lab.handle.clone()),
             offer: None,
+            voucher: None,
             again: String::new(),
             key: people.lab.key_file(),
         };

@@ -21,6 +21,7 @@ mod monitor;
 mod output;
 mod pace;
 mod passport;
+mod pay;
 mod preview;
 mod publish;
 mod reference;
@@ -103,6 +104,8 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     /// License a version: order, contract, payment
     Buy(buy::Buy),
+    /// Sign and pay an order that stands: a renewal, or what was ordered or negotiated over the API
+    Pay(pay::Pay),
     /// Download a licensed version, every byte checked against its signed manifest
     Download(download::Download),
     /// Save the offline proof of a licence, or of an evaluation
@@ -153,6 +156,7 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Preview(args) => args.run(&global.client()?, &out).await,
         Command::Evaluate(args) => args.run(&global.client()?, &out).await,
         Command::Buy(args) => args.run(&global.client()?, &out).await.map(drop),
+        Command::Pay(args) => args.run(&global.client()?, &out).await,
         Command::Download(args) => args.run(&global.client()?, &out).await.map(drop),
         Command::Passport(args) => args.run(&global.client()?, &out).await,
         Command::Verify(args) => args.run(&global, &out).await,

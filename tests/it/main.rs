@@ -40,6 +40,7 @@ mod negotiation;
 mod nul;
 mod offers;
 mod orders;
+mod paying;
 mod payouts;
 mod purchases;
 mod races;
