@@ -360,6 +360,8 @@ async fn a_search_that_makes_no_sense_is_refused_or_finds_nothing() {
         ("q=a&limit=101".to_string(), "limit"),
         (format!("domain={long}"), "domain"),
         ("provider=%00".to_string(), "provider"),
+        ("domain=culture,文化".to_string(), "domain"),
+        ("use=training".to_string(), "use"),
     ] {
         refused(ask(query).await, Kind::Invalid, Some(field));
     }

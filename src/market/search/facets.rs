@@ -4,7 +4,9 @@
 //! to filter by as well as to count.
 
 use crate::assessment::{Answer, Finding};
+use crate::catalog::{Domain, Modality};
 use crate::error::{Error, Result};
+use crate::terms::Use;
 use crate::text_enum;
 use crate::types::Money;
 
@@ -57,6 +59,15 @@ impl Facet {
         }
         if let Some(odd) = values.iter().find(|v| v.len() > LONGEST_VALUE || v.chars().any(char::is_control)) {
             return refused(format!("{:?} is not a value", odd.chars().take(20).collect::<String>()));
+        }
+        for value in &values {
+            let known = match self {
+                Self::Modality => value.parse::<Modality>().map(drop),
+                Self::Domain => value.parse::<Domain>().map(drop),
+                Self::Use => value.parse::<Use>().map(drop),
+                _ => Ok(()),
+            };
+            known.map_err(|error| error.field(self.as_str()))?;
         }
         Ok(values
             .into_iter()
