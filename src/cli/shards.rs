@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::catalog::check_path;
+use crate::catalog::inspection::{Format, Packing};
 use crate::config::MAX_SHARDS;
 use crate::error::{Error, Result};
 use crate::types::{Digest, Hasher};
@@ -125,20 +126,19 @@ fn local_shard(folder: &Path, file: PathBuf) -> Result<LocalShard> {
 
 /// The media type that a file's name tells.
 pub(super) fn media_type(path: &str) -> &'static str {
-    const TYPES: &[(&str, &str)] = &[
-        (".jsonl.zst", "application/jsonl+zstd"),
-        (".jsonl.gz", "application/jsonl+gzip"),
-        (".jsonl", "application/jsonl"),
-        (".parquet", "application/vnd.apache.parquet"),
-        (".csv", "text/csv"),
-        (".json", "application/json"),
-        (".tar", "application/x-tar"),
-        (".txt", "text/plain"),
-    ];
-    TYPES
-        .iter()
-        .find(|(ending, _)| path.ends_with(ending))
-        .map_or("application/octet-stream", |(_, media_type)| media_type)
+    match Format::of(path) {
+        (Format::JsonLines, None) => "application/jsonl",
+        (Format::JsonLines, Some(Packing::Gzip)) => "application/jsonl+gzip",
+        (Format::JsonLines, Some(Packing::Zstd)) => "application/jsonl+zstd",
+        (Format::Parquet, _) => "application/vnd.apache.parquet",
+        (Format::Other, _) => match path.rsplit_once('.').map(|(_, end)| end) {
+            Some("csv") => "text/csv",
+            Some("json") => "application/json",
+            Some("tar") => "application/x-tar",
+            Some("txt") => "text/plain",
+            _ => "application/octet-stream",
+        },
+    }
 }
 
 /// Reads a shard once: its digest, and its number of records where a record is a line.
@@ -156,7 +156,8 @@ pub(super) fn hash(shard: &LocalShard, mut advance: impl FnMut(u64)) -> Result<(
         advance(u64::try_from(length).unwrap_or(0));
         reader.consume(length);
     }
-    let records = shard.path.ends_with(".jsonl").then_some(lines + i64::from(last != b'\n'));
+    let records =
+        matches!(Format::of(&shard.path), (Format::JsonLines, None)).then_some(lines + i64::from(last != b'\n'));
     Ok((hasher.finish(), records))
 }
 
@@ -209,5 +210,14 @@ mod tests {
         std::fs::write(folder.path().join("a.jsonl"), "{}\n{}").unwrap();
         let (_, shards) = scan(folder.path()).unwrap();
         assert_eq!(hash(&shards[0], |_| {}).unwrap().1, Some(2));
+    }
+
+    #[test]
+    fn json_lines_have_one_media_type_by_whatever_name_they_go() {
+        for path in ["a.jsonl", "data/b.ndjson", "C.JSONL", "d.jsonlines"] {
+            assert_eq!(media_type(path), "application/jsonl", "{path}");
+        }
+        assert_eq!(media_type("a.ndjson.zst"), "application/jsonl+zstd");
+        assert_eq!(media_type("jsonl"), "application/octet-stream");
     }
 }
