@@ -10,7 +10,7 @@ use super::output::Out;
 use super::shards;
 use super::whole::Whole;
 use crate::compliance::{Chain, Event, ExportFormat, Trace as Traced};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::types::{Instant, Page};
 
 /// The most lines that a person is shown of one list.
