@@ -5,8 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
+use crate::error::{Error, Kind};
+
 /// How much work makes a group at most.
 const MOST_TOGETHER: usize = 64;
+/// How much waits in a lane at most: what comes then is to be turned away.
+pub(super) const MOST_WAITING: usize = 4096;
 
 /// One lane; its clones are the same.
 pub(super) struct Lane<W: ?Sized> {
@@ -53,4 +57,9 @@ impl<W: ?Sized + Send + 'static> Lane<W> {
         let together = waiting.len().min(MOST_TOGETHER);
         waiting.drain(..together).collect()
     }
+}
+
+/// That there is more to do than can be done, in the words of who turns work away.
+pub(super) fn busy(detail: &str) -> Error {
+    Error::new(Kind::Unavailable, detail).remedy("try again in a few seconds").retry_after(2)
 }

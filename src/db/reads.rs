@@ -2,7 +2,7 @@
 //!
 //! A read that many make at a time, each over a few rows, costs more in its own transaction than in its own questions. Such
 //! reads join a lane: a snapshot is opened for those that wait, after the last of them was asked for, and each is answered
-//! as soon as it is done.
+//! as soon as it is done. The lane is bounded: who is turned away is told so.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::facts::{AtHand, Facts, Memory};
 use super::gather::Gathered;
-use super::lane::Lane;
+use super::lane::{Lane, MOST_WAITING, busy};
 use super::{Conn, ConnPool, begin_read, has_failed, outcome_of, roll_back, span};
 use crate::error::{Error, Result};
 
@@ -63,6 +63,9 @@ impl Reader {
         T: Send + 'static,
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
+        if self.lane.waiting().len() >= MOST_WAITING {
+            return Err(busy("too many questions wait for the database: this one was not asked"));
+        }
         let (caller, answer) = oneshot::channel();
         let reader = self.clone();
         let read = Queued { work, caller, span: span("shared read") };
@@ -216,6 +219,18 @@ mod tests {
         let nothing = |_: &mut Conn, _: &[i32]| Err::<Vec<(i32, u8)>, _>(Error::internal("this was not to be asked"));
         db.read(move |c| load_ahead(c, [], nothing)).await.unwrap();
         db.write(move |c| load_ahead(c, [1], nothing)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_lane_takes_no_more_and_says_so() {
+        let (_folder, db) = numbers().await;
+        let one_more = async {
+            let refused = db.read_shared(count).await.unwrap_err();
+            assert_eq!((refused.kind, refused.seconds_to_wait()), (Kind::Unavailable, Some(2)));
+            assert!(refused.detail.contains("this one was not asked"), "{refused}");
+        };
+        let outcomes = together(&db, vec![count; MOST_WAITING], one_more).await;
+        assert_eq!(outcomes.into_iter().map(Result::unwrap).sum::<i64>(), 0);
     }
 
     #[tokio::test]

@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 
 use super::facts::{AtHand, Facts, Memory};
 use super::gather::Gathered;
-use super::lane::Lane;
+use super::lane::{self, Lane, MOST_WAITING};
 use super::pool::{away, is_away, is_broken};
 use super::{Conn, ConnPool, FIRST_FAILURE, Manager, begin, is_conflict, outcome_of, roll_back, span};
 use crate::error::{DISK_FAILS, Error, Kind, Result};
@@ -38,8 +38,7 @@ const WRITE_ATTEMPTS: u32 = 20;
 /// How often one is repeated when a key is taken that it had not seen: another instance was faster by a moment, and
 /// on the next attempt the rule that looks for the key says so in its own words.
 const TAKEN_ATTEMPTS: u32 = 3;
-/// How many writes wait at most, and how long each.
-const MOST_WAITING: usize = 4096;
+/// How long a write waits at most.
 const MOST_WAIT: Duration = Duration::from_secs(10);
 
 /// The one way in which a process writes.
@@ -334,8 +333,7 @@ fn may_be_done(error: &Diesel) -> bool {
 
 /// That there is more to do than can be done.
 fn busy() -> Error {
-    let detail = "too many changes wait for the database: this one was not made";
-    Error::new(Kind::Unavailable, detail).remedy("try again in a few seconds").retry_after(2)
+    lane::busy("too many changes wait for the database: this one was not made")
 }
 
 /// Whether no connection could be had.
