@@ -55,6 +55,7 @@ CREATE TABLE uploads (
     CHECK ((state = 'refused') = (refusal IS NOT NULL))
 );
 CREATE INDEX uploads_by_version ON uploads (version_id, path);
+CREATE INDEX uploads_by_state ON uploads (state, version_id);
 
 CREATE TABLE shards (
     version_id TEXT NOT NULL REFERENCES versions (id),

@@ -1,9 +1,11 @@
 //! The catalogue: drafts nobody else sees, bytes that arrive in parts, and what a seal ends.
 
 use corpex::catalog;
+use corpex::config::MAX_SHARDS;
 use corpex::error::{Error, Kind};
 use corpex::provenance::StatementKind;
 use corpex::types::Digest;
+use diesel::connection::SimpleConnection as _;
 use serde_json::{Value, json};
 
 use crate::support::{Actor, TestApp};
@@ -283,6 +285,35 @@ async fn an_upload_that_is_never_completed_is_given_up() {
     refused(complete(&provider, &upload).await, Kind::WrongState);
     let left = app.app().store.parts(&key, &multipart_id).await;
     assert!(left.is_err_and(|error| error.kind == Kind::NotFound), "the parts are gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_has_no_more_open_uploads_than_it_may_have_shards() {
+    let app = TestApp::start().await;
+    let provider = app.provider().await;
+    let version = provider.draft("poems").await;
+    let upload = declare(&provider, &version, "a.jsonl", b"{}\n").await;
+    let others = format!(
+        "WITH RECURSIVE numbers (number) AS \
+             (SELECT 2 UNION ALL SELECT number + 1 FROM numbers WHERE number < {MAX_SHARDS}) \
+         INSERT INTO uploads (id, version_id, path, media_type, size_bytes, sha256, part_size_bytes, storage_key, \
+                              multipart_id, state, created_at) \
+         SELECT id || CAST(number AS TEXT), version_id, path || CAST(number AS TEXT), media_type, size_bytes, sha256, \
+                part_size_bytes, storage_key || CAST(number AS TEXT), multipart_id, state, created_at \
+         FROM uploads, numbers"
+    );
+    app.app().db.write(move |c| Ok(c.batch_execute(&others)?)).await.unwrap();
+    let one_more = provider.post(format!("{version}/uploads"), &declaration("b.jsonl", b"[]\n")).await.unwrap_err();
+    assert_eq!((one_more.kind, one_more.field.as_deref()), (Kind::WrongState, Some("path")), "{one_more}");
+    assert!(one_more.detail.contains("100000 uploads"), "{one_more}");
+    assert!(one_more.remedy.unwrap().contains("complete some of them"));
+    refused(provider.put_shard(&version, "b.jsonl", b"[]\n").await, Kind::WrongState);
+
+    assert_eq!(declare(&provider, &version, "a.jsonl", b"{}\n").await["id"], upload["id"], "what is open is resumed");
+    send(&provider, &upload, 1, b"{}\n").await;
+    complete(&provider, &upload).await.unwrap();
+    app.drain().await;
+    assert_eq!(declare(&provider, &version, "b.jsonl", b"[]\n").await["state"], "open");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@
 //! The store comes first and the row second: what a crash between the two leaves behind is found again by the next
 //! request, or swept.
 //!
+//! Invariant: of a version no more uploads are open than it may have shards.
 //! Invariant: the answer to a declared digest does not depend on what other organisations have uploaded.
 
 mod parts;
@@ -27,7 +28,7 @@ use parts::{sign, standing_parts, whole, with_urls};
 use super::manifest::check_shard;
 use super::{EDITORS, ManifestShard, Shard, VersionRef, edit_draft, is_insider, queries as catalog_queries};
 use crate::app::App;
-use crate::config::SIGNED_URL_TTL;
+use crate::config::{MAX_SHARDS, SIGNED_URL_TTL};
 use crate::db::{Conn, MultiBackend};
 use crate::error::{Error, Kind, Result};
 use crate::identity::Caller;
@@ -270,10 +271,23 @@ async fn declare(
             };
             let (_, version) = edit_draft(c, &caller, &which)?;
             let upload = Upload::new(version.id, &input, key, multipart_id, now);
-            queries::insert_upload(c, &upload)?;
+            insert_open(c, &upload)?;
             Ok(Some(upload))
         })
         .await
+}
+
+/// Keeps an upload that is open, unless its version has as many of them as it may have shards.
+fn insert_open(c: &mut Conn, upload: &Upload) -> Result<()> {
+    let most = i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX);
+    if queries::count_open(c, upload.version_id)? >= most {
+        let detail = format!("{MAX_SHARDS} uploads into this version are open, and a version has no more shards");
+        return Err(Error::new(Kind::WrongState, detail)
+            .field("path")
+            .remedy("complete some of them first, or wait: one that is not completed within 7 days is given up"));
+    }
+    queries::insert_upload(c, upload)?;
+    Ok(())
 }
 
 /// What stands of a declaration: the shard itself, an upload in progress, or bytes that the organisation has already.

@@ -21,6 +21,13 @@ pub(super) fn find_upload_at(c: &mut Conn, key: &StorageKey) -> QueryResult<Opti
     uploads::table.filter(uploads::storage_key.eq(key)).select(Upload::as_select()).first(c).optional()
 }
 
+pub(super) fn count_open(c: &mut Conn, version: VersionId) -> QueryResult<i64> {
+    uploads::table
+        .filter(uploads::state.eq(UploadState::Open).and(uploads::version_id.eq(version)))
+        .count()
+        .get_result(c)
+}
+
 /// An upload in parts of the same path, digest and size that may still be finished.
 pub(super) fn find_upload_in_progress(
     c: &mut Conn,

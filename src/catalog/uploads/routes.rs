@@ -84,7 +84,7 @@ pub(crate) struct ShardQuery {
 /// Declares an upload into a draft and says where to send its parts. The same declaration again resumes it.
 #[utoipa::path(tag = "catalog", responses(
     (status = 201, body = UploadView, description = "Declared, found as declared before, or verified at once because you uploaded these bytes before"),
-    (status = 409, body = Problem, description = "The version is sealed"),
+    (status = 409, body = Problem, description = "The version is sealed, or too many uploads into it are open"),
     (status = 413, body = Problem, description = "The shard is larger than 5 GiB"),
     (status = 422, body = Problem, description = "A field was refused")))]
 #[post("/v1/datasets/{organisation}/{name}/versions/{number}/uploads")]
@@ -135,7 +135,7 @@ pub(crate) async fn complete_upload(app: Data<App>, caller: Caller, id: Path<Upl
 #[utoipa::path(tag = "catalog", request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The bytes, at most 32 MiB"),
     params(("Content-Digest" = String, Header, description = "sha-256=:<base64>: (RFC 9530)"), ShardQuery, ShardRef),
     responses((status = 200, body = ShardView),
-        (status = 409, body = Problem, description = "The version is sealed"),
+        (status = 409, body = Problem, description = "The version is sealed, or too many uploads into it are open"),
         (status = 413, body = Problem, description = "The body is larger than 32 MiB"),
         (status = 422, body = Problem, description = "The bytes have another digest, or a field was refused")))]
 #[put("/v1/datasets/{organisation}/{name}/versions/{number}/shards/{path:.*}")]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{NewUpload, Upload, UploadState, find_standing, queries, verification};
+use super::{NewUpload, Upload, UploadState, find_standing, insert_open, verification};
 use crate::app::App;
 use crate::catalog::{EDITORS, Shard, VersionRef, edit_draft, require_draft, shard, version, view_version};
 use crate::config::MAX_SMALL_SHARD_BYTES;
@@ -68,7 +68,7 @@ fn begin(c: &mut Conn, caller: &Caller, which: &VersionRef, input: &NewUpload, n
         return Ok(upload);
     }
     let upload = Upload::new(version.id, input, StorageKey::new(now), String::new(), now);
-    queries::insert_upload(c, &upload)?;
+    insert_open(c, &upload)?;
     Ok(upload)
 }
 
