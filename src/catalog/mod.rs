@@ -461,12 +461,12 @@ pub fn all_shards(c: &mut Conn, version: VersionId) -> Result<Vec<Shard>> {
     Ok(queries::list_shards(c, version, "", most)?)
 }
 
-/// The shards of a version that are these bytes.
+/// The shards of a version that have one of these digests.
 ///
 /// # Errors
 /// Those of the database.
-pub fn shards_with_digest_in(c: &mut Conn, version: VersionId, sha256: Digest) -> Result<Vec<Shard>> {
-    Ok(queries::list_shards_with_digest_in(c, version, sha256)?)
+pub fn shards_with_digests_in(c: &mut Conn, version: VersionId, digests: &[Digest]) -> Result<Vec<Shard>> {
+    Ok(queries::list_shards_with_digests_in(c, version, digests)?)
 }
 
 /// Moves a version from one of the states `from` to `to`, and records who did it and why.

@@ -12,7 +12,7 @@ use crate::schema::{datasets, objects, organisations, seals, shards, versions};
 use crate::store::StorageKey;
 use crate::types::{DatasetId, Digest, Json, ObjectId, OrganisationId, VersionId};
 
-/// How many versions one statement looks up: SQLite binds at most 32,766 values.
+/// How many versions or digests one statement looks up: SQLite binds at most 32,766 values.
 const AT_ONCE: usize = 1000;
 
 diesel::define_sql_function! {
@@ -295,13 +295,18 @@ pub(super) fn list_media(c: &mut Conn, versions: &[VersionId]) -> QueryResult<Ve
     Ok(rows.into_iter().map(media).collect())
 }
 
-/// The shards of a version that are these bytes.
-pub(super) fn list_shards_with_digest_in(c: &mut Conn, version: VersionId, sha256: Digest) -> QueryResult<Vec<Shard>> {
-    shards::table
-        .filter(shards::sha256.eq(sha256).and(shards::version_id.eq(version)))
-        .order(shards::path)
-        .select(Shard::as_select())
-        .load(c)
+/// The shards of a version that have one of these digests.
+pub(super) fn list_shards_with_digests_in(
+    c: &mut Conn,
+    version: VersionId,
+    digests: &[Digest],
+) -> QueryResult<Vec<Shard>> {
+    let mut found: Vec<Shard> = Vec::new();
+    for digests in digests.chunks(AT_ONCE) {
+        let among = shards::sha256.eq_any(digests).and(shards::version_id.eq(version));
+        found.extend(shards::table.filter(among).select(Shard::as_select()).load(c)?);
+    }
+    Ok(found)
 }
 
 /// Adds a shard, or puts it in the place of the one with its path.

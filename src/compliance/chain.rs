@@ -393,7 +393,7 @@ fn licences(
     let mut rows = queries::list_licences(c, version, scope, MOST_LISTED + 1)?;
     note_cut(&mut rows, "licences", cut_lists);
     if let Scope::Bytes(sha256) = scope {
-        let traced = catalog::shards_with_digest_in(c, version, *sha256)?;
+        let traced = catalog::shards_with_digests_in(c, version, &[*sha256])?;
         rows.retain(|(entitlement, ..)| traced.iter().any(|shard| entitlement.covers(shard)));
     }
     let mut deliveries = Vec::new();

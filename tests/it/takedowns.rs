@@ -361,6 +361,7 @@ async fn a_claim_that_cannot_be_examined_is_refused_by_field() {
         claim[member] = value;
         async move { story.claimant.post("/v1/takedowns", &claim).await }
     };
+    let digest = Digest::of(b"{\"text\":\"one\"}\n");
     for (member, value, kind) in [
         ("dataset", json!("poems"), Kind::Invalid),
         ("dataset", json!("poetry-house/nothing"), Kind::NotFound),
@@ -369,14 +370,14 @@ async fn a_claim_that_cannot_be_examined_is_refused_by_field() {
         ("statement", json!("\n"), Kind::Invalid),
         ("shards", json!(["data/z.jsonl"]), Kind::NotFound),
         ("shards", json!([Digest::of("nothing of this version")]), Kind::Invalid),
+        ("shards", json!(["data/a.jsonl", digest, Digest::of("nothing of this version")]), Kind::Invalid),
         ("shards", json!(vec!["data/a.jsonl"; 1001]), Kind::Invalid),
         ("evidence", json!([{ "name": "", "sha256": Digest::of("") }]), Kind::Invalid),
     ] {
         let error = file(member, value).await.unwrap_err();
         assert_eq!((error.kind, error.field.as_deref()), (kind, Some(member)), "{error:?}");
     }
-    let digest = Digest::of(b"{\"text\":\"one\"}\n");
-    file("shards", json!([digest])).await.unwrap();
+    file("shards", json!([digest, "data/a.jsonl"])).await.unwrap();
     story.provider.draft("unfinished").await;
     let unsealed = story.provider.post("/v1/takedowns", &claim("poetry-house/unfinished")).await;
     refused(unsealed, Kind::WrongState, "is not sealed");

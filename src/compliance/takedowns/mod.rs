@@ -14,6 +14,7 @@ mod queries;
 pub mod recalls;
 pub mod routes;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -213,14 +214,18 @@ fn claim(c: &mut Conn, version: VersionId, input: &NewTakedown) -> Result<Claim>
         return Err(Error::invalid("shards", detail));
     }
     assessment::check_evidence(&input.evidence)?;
+    let (mut digests, mut paths) = (Vec::new(), Vec::new());
     for named in &input.shards {
-        let found = match named.parse::<Digest>() {
-            Ok(digest) => !catalog::shards_with_digest_in(c, version, digest)?.is_empty(),
-            Err(_) => catalog::shard(c, version, named).map_err(|error| error.field("shards")).map(|_| true)?,
-        };
-        if !found {
-            return Err(Error::invalid("shards", format!("no shard of this version has the digest {named}")));
+        match named.parse::<Digest>() {
+            Ok(digest) => digests.push(digest),
+            Err(_) => paths.push(named.clone()),
         }
+    }
+    catalog::stored::stored_shards(c, version, &paths).map_err(|error| error.field("shards"))?;
+    let found = catalog::shards_with_digests_in(c, version, &digests)?;
+    let found: HashSet<Digest> = found.into_iter().map(|shard| shard.sha256).collect();
+    if let Some(digest) = digests.iter().find(|digest| !found.contains(*digest)) {
+        return Err(Error::invalid("shards", format!("no shard of this version has the digest {digest}")));
     }
     Ok(Claim {
         claimant: identity::readable("claimant", &input.claimant, MAX_NAME_CHARS)?,
