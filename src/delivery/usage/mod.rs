@@ -158,8 +158,8 @@ pub(super) fn count(
             sum.records = sum.records.saturating_add(records.unwrap_or(0));
         }
         if sum.shards > 0 {
-            let order = market::order(c, licence.order_id)?;
-            queries::add(c, (licence, &order), (version, &start.day(), desk), sum)?;
+            let trade = market::orders::trade(c, licence.order_id)?;
+            queries::add(c, (id, trade), (version, &start.day(), desk), sum)?;
             tell_of_excess(c, licence, version, now)?;
         }
     }

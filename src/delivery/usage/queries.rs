@@ -6,8 +6,6 @@ use diesel::sql_types::{BigInt, Text};
 
 use super::{Count, Under, Usage};
 use crate::db::Conn;
-use crate::delivery::Entitlement;
-use crate::market::Order;
 use crate::schema::{download_excesses, downloads, receipts, shards};
 use crate::types::{EntitlementId, Instant, ListingId, OrganisationId, VersionId};
 
@@ -16,11 +14,11 @@ type Sums = (i64, i64, i64, i64);
 /// Adds to what a desk counted under a licence, of a version and on a day.
 pub(super) fn add(
     c: &mut Conn,
-    (entitlement, order): (&Entitlement, &Order),
+    (licence, (listing, [buyer, provider])): (EntitlementId, (ListingId, [OrganisationId; 2])),
     (version, day, desk): (VersionId, &str, &str),
     more: Count,
 ) -> QueryResult<()> {
-    let row = downloads::table.find((entitlement.id, version, day, desk));
+    let row = downloads::table.find((licence, version, day, desk));
     let added = diesel::update(row)
         .set((
             downloads::shards.eq(downloads::shards + more.shards),
@@ -31,13 +29,13 @@ pub(super) fn add(
     if added == 0 {
         diesel::insert_into(downloads::table)
             .values((
-                downloads::entitlement_id.eq(entitlement.id),
+                downloads::entitlement_id.eq(licence),
                 downloads::version_id.eq(version),
                 downloads::day.eq(day),
                 downloads::desk.eq(desk),
-                downloads::organisation_id.eq(order.buyer_id),
-                downloads::provider_id.eq(order.provider_id),
-                downloads::listing_id.eq(order.listing_id),
+                downloads::organisation_id.eq(buyer),
+                downloads::provider_id.eq(provider),
+                downloads::listing_id.eq(listing),
                 downloads::shards.eq(more.shards),
                 downloads::bytes.eq(more.bytes),
                 downloads::records.eq(more.records),

@@ -249,6 +249,13 @@ pub fn parties_of(c: &mut Conn, ids: &[OrderId]) -> Result<HashMap<OrderId, [Org
     Ok(rows.map(|(id, buyer, provider)| (id, [buyer, provider])).collect())
 }
 
+/// At which listing something was bought; who buys, and who sells. Callers authorise.
+pub fn trade(c: &mut Conn, id: OrderId) -> Result<(ListingId, [OrganisationId; 2])> {
+    let (listing, buyer, provider) =
+        queries::find_trade(c, id)?.ok_or_else(|| Error::not_found(format!("order {id}")))?;
+    Ok((listing, [buyer, provider]))
+}
+
 /// An order that the caller may see: a member of either side, or the platform's staff.
 pub fn visible_order(c: &mut Conn, caller: &Caller, id: OrderId) -> Result<Order> {
     let order = order(c, id)?;

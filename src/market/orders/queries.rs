@@ -8,12 +8,20 @@ use super::{Contract, Order, OrderState};
 use crate::appends;
 use crate::db::Conn;
 use crate::schema::{contracts, orders};
-use crate::types::{ContractId, Currency, Instant, OrderId, OrganisationId, VersionId};
+use crate::types::{ContractId, Currency, Instant, ListingId, OrderId, OrganisationId, VersionId};
 
 appends!(Order => orders, Contract => contracts);
 
 pub(super) fn find_order(c: &mut Conn, id: OrderId) -> QueryResult<Option<Order>> {
     orders::table.find(id).select(Order::as_select()).first(c).optional()
+}
+
+/// The listing, the buyer and the provider of an order.
+pub(super) fn find_trade(
+    c: &mut Conn,
+    id: OrderId,
+) -> QueryResult<Option<(ListingId, OrganisationId, OrganisationId)>> {
+    orders::table.find(id).select((orders::listing_id, orders::buyer_id, orders::provider_id)).first(c).optional()
 }
 
 /// The buyer and the provider of each of these orders.
