@@ -5,9 +5,12 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 use super::{Model, TrainedOn};
-use crate::db::Conn;
+use crate::appends;
+use crate::db::{Append as _, Conn};
 use crate::schema::{model_versions, models};
 use crate::types::{DatasetId, Digest, ModelId, OrganisationId, VersionId};
+
+appends!(TrainedOn => model_versions);
 
 /// Which declarations are listed.
 #[derive(Debug, Clone, Default)]
@@ -28,10 +31,7 @@ pub(super) struct Wanted {
 
 pub(super) fn insert_model(c: &mut Conn, model: &Model, used: &[TrainedOn]) -> QueryResult<()> {
     diesel::insert_into(models::table).values(model).execute(c)?;
-    for one in used {
-        diesel::insert_into(model_versions::table).values(one).execute(c)?;
-    }
-    Ok(())
+    TrainedOn::insert(used, c).map(drop)
 }
 
 pub(super) fn find_model(c: &mut Conn, id: ModelId) -> QueryResult<Option<Model>> {
