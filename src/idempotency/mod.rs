@@ -2,6 +2,8 @@
 //!
 //! The answer to an effect is stored under the caller's key in the transaction of the effect itself, so both
 //! exist or neither. The same key with the same request gets the stored answer again; with another request it is refused.
+//! Answers are kept for good: the effects are money and agreements, and a payment whose client never learnt of it is not to be
+//! made twice because it was repeated late.
 
 mod queries;
 pub mod routes;
