@@ -2,6 +2,7 @@
 //! what was delivered is among it.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,21 +17,51 @@ use crate::provenance::tree;
 use crate::signing::read_canonical_json;
 use crate::types::Digest;
 
-/// The shards of one manifest that one entitlement licenses, by their paths.
+/// A manifest that entitlements name. Its shards are read once, for all of them.
 pub(super) struct Licensed<'a> {
-    entitlement: Option<&'a Value>,
     manifest: &'a Opened,
-    shards: BTreeMap<&'a str, Digest>,
+    shards: Shards<'a>,
+    /// Why none of them can be selected, where that is so.
+    undescribed: Option<String>,
+    grants: Vec<Grant<'a>>,
 }
 
-impl Licensed<'_> {
-    /// The shards as a report names them.
+/// Shards by their paths: the digest of each, and what tells it from others.
+type Shards<'a> = BTreeMap<&'a str, (Digest, Facets<'a>)>;
+
+/// An entitlement to a manifest, or to a part of it.
+struct Grant<'a> {
+    entitlement: Option<&'a Value>,
+    part: Option<Rc<Part>>,
+}
+
+impl<'a> Licensed<'a> {
+    fn of(manifest: &'a Opened) -> Self {
+        let (shards, undescribed) = match described(manifest) {
+            Ok(shards) => (shards, None),
+            Err(why) => {
+                let bare = |(path, sha256)| (path, (sha256, Facets::default()));
+                (subjects(manifest).map(bare).collect(), Some(why))
+            }
+        };
+        Self { manifest, shards, undescribed, grants: Vec::new() }
+    }
+
+    /// The shards that are licensed, as a report names them.
     pub(super) fn shards(&self) -> impl Iterator<Item = LicensedShard> {
-        let manifest_sha256 = self.manifest.pae_sha256;
-        self.shards.iter().map(move |(path, sha256)| {
+        let (manifest_sha256, grants) = (self.manifest.pae_sha256, &self.grants);
+        let is_covered = move |facets: Facets| grants.iter().any(|grant| grant.covers(facets));
+        let covered = self.shards.iter().filter(move |(_, (_, facets))| is_covered(*facets));
+        covered.map(move |(path, (sha256, _))| {
             let shard = ResourceDescriptor::new(*path, *sha256);
             LicensedShard { shard, manifest_sha256 }
         })
+    }
+}
+
+impl Grant<'_> {
+    fn covers(&self, facets: Facets) -> bool {
+        self.part.as_ref().is_none_or(|part| part.selection.takes(facets))
     }
 }
 
@@ -65,34 +96,46 @@ struct Shard<'a> {
 }
 
 impl Part {
-    /// Whether it is of these shards.
-    fn is_of(&self, shards: &BTreeMap<&str, Digest>) -> bool {
-        (self.shards, self.paths_sha256) == (shards.len(), paths_sha256(shards.keys().copied()))
+    /// Whether it is what its selection takes of these shards.
+    fn is_of(&self, shards: &Shards) -> bool {
+        let taken = shards.iter().filter(|(_, (_, facets))| self.selection.takes(*facets));
+        let paths: Vec<&str> = taken.map(|(path, _)| *path).collect();
+        (self.shards, self.paths_sha256) == (paths.len(), paths_sha256(paths))
     }
 }
 
-/// What each entitlement licenses: of the manifest that it names, and of those that joined it.
+impl Selection {
+    fn takes(&self, facets: Facets) -> bool {
+        facets.selected_by(&self.languages, &self.domains, &self.licences)
+    }
+}
+
+/// What is licensed, in the order of the log: of the manifest that each entitlement names, and of those that joined it.
 pub(super) fn licensed(opened: &[Opened]) -> Result<Vec<Licensed<'_>>> {
-    let mut found = Vec::new();
+    let mut found = BTreeMap::new();
     for granted in opened.iter().filter(|document| document.kind == StatementKind::Entitlement) {
         let said = &granted.statement.predicate;
         let refused = |why: String| failed(&granted.name, "part", why);
         let part = said.get("part").map(Part::deserialize).transpose().map_err(|error| refused(error.to_string()))?;
-        let selection = part.as_ref().map(|part| &part.selection);
+        let part = part.map(Rc::new);
         let own = named(said, "manifest_sha256", opened);
-        if let (Some(part), Some(manifest)) = (&part, own)
-            && !part.is_of(&covered(manifest, selection)?)
-        {
-            return Err(refused("it is not what its selection takes from the manifest".to_string()));
-        }
         let joined = opened.iter().filter(|change| joins(change, granted));
         let joined = joined.filter_map(|change| named(&change.statement.predicate, "manifest_sha256", opened));
-        for manifest in own.into_iter().chain(joined) {
-            let shards = covered(manifest, selection)?;
-            found.push(Licensed { entitlement: said.get("entitlement"), manifest, shards });
+        for (manifest, is_own) in own.map(|own| (own, true)).into_iter().chain(joined.map(|joined| (joined, false))) {
+            let place = (manifest.log_index, manifest.pae_sha256);
+            let licensed = found.entry(place).or_insert_with(|| Licensed::of(manifest));
+            if let Some(part) = &part {
+                if let Some(why) = &licensed.undescribed {
+                    return Err(failed(&manifest.name, "part", why));
+                }
+                if is_own && !part.is_of(&licensed.shards) {
+                    return Err(refused("it is not what its selection takes from the manifest".to_string()));
+                }
+            }
+            licensed.grants.push(Grant { entitlement: said.get("entitlement"), part: part.clone() });
         }
     }
-    Ok(found)
+    Ok(found.into_values().collect())
 }
 
 /// Whether a change of a licence adds a version to it.
@@ -103,21 +146,21 @@ fn joins(change: &Opened, granted: &Opened) -> bool {
         && said.get("entitlement_sha256") == Some(&Value::from(granted.pae_sha256.to_string()))
 }
 
-/// The shards of a manifest that a selection takes; all of them when nothing is selected.
-fn covered<'a>(manifest: &'a Opened, selection: Option<&Selection>) -> Result<BTreeMap<&'a str, Digest>> {
-    let subjects = manifest.statement.subject.iter().map(|shard| (shard.name.as_str(), shard.digest.sha256));
-    let Some(Selection { languages, domains, licences }) = selection else { return Ok(subjects.collect()) };
-    let refused = |why: String| failed(&manifest.name, "part", why);
+/// The shards of a manifest as it describes them, or why these are not to be believed.
+fn described(manifest: &Opened) -> Result<Shards<'_>, String> {
     let described = manifest.statement.predicate.get("shards").unwrap_or(&Value::Null);
-    let described = Vec::<Shard>::deserialize(described).map_err(|error| refused(error.to_string()))?;
-    if !described.iter().map(|shard| (shard.path, shard.sha256)).eq(subjects) {
-        return Err(refused("the shards that it describes are not its subjects".to_string()));
+    let described = Vec::<Shard>::deserialize(described).map_err(|error| error.to_string())?;
+    if !described.iter().map(|shard| (shard.path, shard.sha256)).eq(subjects(manifest)) {
+        return Err("the shards that it describes are not its subjects".to_string());
     }
-    let wanted = |shard: &Shard| {
-        let facets = Facets { language: shard.language, domain: shard.domain, licence: shard.licence };
-        facets.selected_by(languages, domains, licences)
-    };
-    Ok(described.into_iter().filter(wanted).map(|shard| (shard.path, shard.sha256)).collect())
+    let by_path =
+        |Shard { path, sha256, language, domain, licence }| (path, (sha256, Facets { language, domain, licence }));
+    Ok(described.into_iter().map(by_path).collect())
+}
+
+/// The paths and the digests of the shards that a manifest is about.
+fn subjects(manifest: &Opened) -> impl Iterator<Item = (&str, Digest)> {
+    manifest.statement.subject.iter().map(|shard| (shard.name.as_str(), shard.digest.sha256))
 }
 
 /// Checks a receipt: that its batch commits to it, and that it is for a shard that its licence covers.
@@ -155,18 +198,19 @@ pub(super) fn open_delivery(
 fn is_licensed(receipt: &Value, licensed: &[Licensed<'_>]) -> Result<(), String> {
     let [entitlement, dataset, version, path, sha256] = ["entitlement", "dataset", "version", "path", "sha256"]
         .map(|member| receipt.get(member).unwrap_or(&Value::Null));
-    let mut own = licensed.iter().filter(|licensed| licensed.entitlement == Some(entitlement)).peekable();
+    let grants = licensed.iter().flat_map(|licensed| licensed.grants.iter().map(move |grant| (licensed, grant)));
+    let mut own = grants.filter(|(_, grant)| grant.entitlement == Some(entitlement)).peekable();
     if own.peek().is_none() {
         return Err(format!("the receipt is for {entitlement}, which the passport does not hold"));
     }
-    let is_meant = |licensed: &&Licensed| {
+    let is_meant = |(licensed, _): &(&Licensed, &Grant)| {
         let said = &licensed.manifest.statement.predicate;
         said.get("dataset") == Some(dataset) && said.get("version") == Some(version)
     };
-    let meant =
+    let (meant, grant) =
         own.find(is_meant).ok_or_else(|| format!("{entitlement} does not cover {dataset} in version {version}"))?;
-    let found = path.as_str().and_then(|path| meant.shards.get(path)).map(|sha256| Value::from(sha256.to_string()));
-    match found.as_ref() == Some(sha256) {
+    let found = path.as_str().and_then(|path| meant.shards.get(path)).filter(|(_, facets)| grant.covers(*facets));
+    match found.map(|(sha256, _)| Value::from(sha256.to_string())).as_ref() == Some(sha256) {
         true => Ok(()),
         false => Err(format!("{entitlement} covers no shard {path} with the digest {sha256}")),
     }

@@ -87,6 +87,16 @@ fn an_entitlement_grants_what_its_contract_agrees_on() {
 }
 
 #[test]
+fn a_shard_is_told_once_however_many_entitlements_cover_it() {
+    let mut story = divided(&Value::Null, &Value::Null);
+    let [manifest, contract] = [0, 2].map(|number: usize| story.recorded[number].1.pae_sha256());
+    let other = "entitlement_01jcm9qf80e5wvpd4d6d9k1m2p";
+    let more = json!({"entitlement": other, "contract_sha256": contract, "manifest_sha256": manifest});
+    story.record(StatementKind::Entitlement, None, more);
+    assert_eq!(story.forged(|_| {}).unwrap().shards.len(), 2);
+}
+
+#[test]
 fn a_part_is_what_its_selection_takes_from_the_manifest() {
     let selection = || json!({"languages": ["zh"]});
     for (what, part) in [
