@@ -69,6 +69,7 @@ async fn perform(app: &App, job: Job) -> Result<()> {
         Job::InspectVersion { version_id } => catalog::inspection::inspect_version(app, version_id).await,
         Job::ReviewListings { version_id } => market::review_listings(app, version_id).await,
         Job::FollowHold { version_id, cause, since } => delivery::follow_hold(app, version_id, cause, since).await,
+        Job::IssueRecalls { takedown_id } => takedowns::recalls::issue_rest(app, takedown_id).await,
     }
 }
 

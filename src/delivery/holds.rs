@@ -10,7 +10,6 @@
 //!
 //! Invariant: of the suspended licences, lifting a hold touches those alone that a hold suspended.
 
-use std::collections::HashSet;
 use std::fmt::Display;
 
 use super::standing::{advance, refund};
@@ -20,13 +19,11 @@ use crate::db::Conn;
 use crate::error::Result;
 use crate::jobs::{self, Job};
 use crate::keys::ExchangeKeys;
-use crate::types::{Instant, TakedownId, VersionId};
+use crate::types::{EntitlementId, Instant, TakedownId, VersionId};
 use crate::{history, market};
 
 /// Why what was paid for a recalled version goes back.
 const RECALLED: &str = "the version was recalled";
-/// Entitlements of a recalled version read at a time.
-const PAGE: i64 = 1000;
 /// What one transaction changes at most of each kind of thing that follows a hold.
 const FOLLOWERS: i64 = 50;
 
@@ -143,32 +140,29 @@ fn follow_with_subscriptions(
     Ok(next(&page))
 }
 
-/// Revokes every licence to a version, withdraws it from every subscription, and gives them all: those that had ended before
-/// too, for their holders may still have the bytes. What was paid for them goes back where it is still in escrow. Callers
+/// Revokes a licence to a recalled version, or withdraws the version from a subscription, and gives it. So it does with one that
+/// had ended before, for its holder may still have the bytes. What was paid for it goes back where it is still in escrow. Callers
 /// authorise.
 pub fn recall(
     c: &mut Conn,
     keys: &ExchangeKeys,
-    version: VersionId,
-    cause: TakedownId,
-    reason: &str,
+    (id, version): (EntitlementId, VersionId),
+    (cause, reason): (TakedownId, &str),
     now: Instant,
-) -> Result<Vec<Entitlement>> {
-    let mut recalled = entitlements_to(c, version)?;
-    for entitlement in &recalled {
-        if entitlement.state.may_become(EntitlementState::Revoked) {
-            advance(c, keys, entitlement.clone(), EntitlementState::Revoked, cause, reason, now)?;
+) -> Result<Entitlement> {
+    let licence = super::entitlement_of(c, id)?;
+    if subscriptions::is_one(c, &licence)? {
+        subscriptions::withdraw(c, keys, &licence, version, (cause, reason), now)?;
+        if licence.version_id == version {
+            end_unsettled(c, keys, &licence, cause, now)?;
         }
-        refund(c, keys, entitlement, cause, RECALLED, now)?;
-    }
-    for subscription in subscriptions_to(c, version)? {
-        subscriptions::withdraw(c, keys, &subscription, version, (cause, reason), now)?;
-        if subscription.version_id == version {
-            end_unsettled(c, keys, &subscription, cause, now)?;
+    } else {
+        if licence.state.may_become(EntitlementState::Revoked) {
+            advance(c, keys, licence.clone(), EntitlementState::Revoked, cause, reason, now)?;
         }
-        recalled.push(subscription);
+        refund(c, keys, &licence, cause, RECALLED, now)?;
     }
-    Ok(recalled)
+    Ok(licence)
 }
 
 /// Refunds and ends a subscription whose first version is recalled while its price is in escrow.
@@ -192,29 +186,4 @@ fn returns(c: &mut Conn, licence: &Entitlement, now: Instant) -> Result<bool> {
     let suspended = history::last_into(c, licence.id, EntitlementState::Suspended.as_str())?;
     let by_a_hold = suspended.is_some_and(|step| step.actor.parse::<TakedownId>().is_ok());
     Ok(by_a_hold && licence.expires_at.is_none_or(|end| end > now))
-}
-
-/// The licences that were bought with a version, and are of that version alone.
-fn entitlements_to(c: &mut Conn, version: VersionId) -> Result<Vec<Entitlement>> {
-    let mut all = all_pages(|after| Ok(queries::list_entitlements_of_version(c, version, after, PAGE)?))?;
-    let subscriptions: HashSet<_> = subscriptions_to(c, version)?.into_iter().map(|one| one.id).collect();
-    all.retain(|entitlement| !subscriptions.contains(&entitlement.id));
-    Ok(all)
-}
-
-/// The subscriptions that cover a version.
-fn subscriptions_to(c: &mut Conn, version: VersionId) -> Result<Vec<Entitlement>> {
-    all_pages(|after| subscriptions::covering(c, version, after, PAGE))
-}
-
-fn all_pages(mut page: impl FnMut(&str) -> Result<Vec<Entitlement>>) -> Result<Vec<Entitlement>> {
-    let mut all: Vec<Entitlement> = Vec::new();
-    loop {
-        let after = all.last().map(|entitlement| entitlement.id.to_string()).unwrap_or_default();
-        let found = page(&after)?;
-        if found.is_empty() {
-            return Ok(all);
-        }
-        all.extend(found);
-    }
 }

@@ -61,21 +61,6 @@ pub(super) fn list_entitlements_to(
         .load(c)
 }
 
-pub(super) fn list_entitlements_of_version(
-    c: &mut Conn,
-    id: VersionId,
-    after: &str,
-    limit: i64,
-) -> QueryResult<Vec<Entitlement>> {
-    entitlements::table
-        .filter(entitlements::version_id.eq(id))
-        .filter(entitlements::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
-        .order(entitlements::id)
-        .limit(limit)
-        .select(Entitlement::as_select())
-        .load(c)
-}
-
 /// The licences in a state that were bought with a version and are no subscriptions.
 pub(super) fn list_licences_of_version(
     c: &mut Conn,

@@ -68,6 +68,11 @@ pub enum Job {
         /// When the hold began or ended.
         since: Instant,
     },
+    /// Issue the recalls of a case that are not issued yet.
+    IssueRecalls {
+        /// The case.
+        takedown_id: TakedownId,
+    },
 }
 
 impl Job {

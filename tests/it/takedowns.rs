@@ -163,6 +163,29 @@ async fn a_hold_keeps_everybody_out_at_once_and_is_soon_on_record_of_every_licen
     assert_eq!(story.life(&last).await, "active, suspended, active");
 }
 
+/// The first fifty are recalled with the step of the case itself, and the others by a job.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recall_keeps_everybody_out_at_once_and_reaches_every_holder_before_its_case_is_closed() {
+    let mut story = Story::begin().await;
+    story.more_licences(50).await;
+    let case = story.notified().await;
+    story.provider.counter(&case).await.unwrap();
+    story.app.drain().await;
+    story.app.restart_with(|config| config.no_worker = true).await;
+    story.decide(&case, &["upholding", "recall"]).await;
+    assert_eq!(story.standing().await, (0, 1), "nobody downloads, and fifty are revoked");
+    let too_early = story.app.compliance.decide(&case, "closure").await;
+    refused(too_early, Kind::WrongState, "has not reached every licensee yet");
+
+    story.app.restart_with(|config| config.no_worker = false).await;
+    story.app.drain().await;
+    assert_eq!(story.standing().await, (0, 0));
+    let recalls = story.lab.get("/v1/recalls").await.unwrap();
+    let why = |recall: &Value| recall["history"][0]["reason"] == "recall, for good reasons";
+    assert!(recalls["items"].as_array().unwrap().iter().all(why), "{recalls}");
+    refused(story.app.compliance.decide(&case, "closure").await, Kind::WrongState, "51 recalls of");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn everybody_learns_what_is_theirs_to_know() {
     let story = Story::begin().await;

@@ -63,7 +63,7 @@ text_enum! {
         Reinstated = "reinstated",
         /// Decided for the claimant.
         Upheld = "upheld",
-        /// Every licensee was told to delete the version.
+        /// Every licensee is told to delete the version.
         RecallIssued = "recall_issued",
         /// Every licensee answered, or was late.
         Closed = "closed",
@@ -271,15 +271,13 @@ pub fn decide(
         return Err(Error::new(Kind::WrongState, format!("the provider may answer until {due}"))
             .remedy("uphold the claim once it has answered, or then"));
     }
-    if to == TakedownState::Closed {
-        recalls::require_answered(c, id)?;
-    }
     let case = advance(c, keys, case, to, caller.user_id, &reason, now)?;
     match to {
         TakedownState::InterimBlocked => delivery::hold(c, keys, case.version_id, id, now)?,
         TakedownState::Reinstated => delivery::lift(c, keys, case.version_id, id, now)?,
         TakedownState::Upheld => market::delist(c, keys, case.version_id, id, now)?,
-        TakedownState::RecallIssued => recalls::issue(c, caller, keys, &case, &reason, now)?,
+        TakedownState::RecallIssued => recalls::issue(c, keys, &case, now)?,
+        TakedownState::Closed => recalls::require_answered(c, &case)?,
         _ => {}
     }
     Ok(case)

@@ -1,5 +1,6 @@
 //! The `takedowns` and `recalls` tables.
 
+use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
@@ -7,8 +8,8 @@ use super::recalls::{Recall, RecallState};
 use super::{Takedown, TakedownState};
 use crate::db::Conn;
 use crate::identity::Caller;
-use crate::schema::{recalls, takedowns};
-use crate::types::{Instant, OrganisationId, RecallId, StatementId, TakedownId, UserId};
+use crate::schema::{entitlements, recalls, subscription_versions, takedowns};
+use crate::types::{EntitlementId, Instant, OrganisationId, RecallId, StatementId, TakedownId, UserId};
 
 pub(super) fn insert_takedown(c: &mut Conn, case: &Takedown) -> QueryResult<usize> {
     diesel::insert_into(takedowns::table).values(case).execute(c)
@@ -68,6 +69,25 @@ pub(super) fn set_counter(c: &mut Conn, id: TakedownId, statement: &str) -> Quer
 
 pub(super) fn insert_recall(c: &mut Conn, recall: &Recall) -> QueryResult<usize> {
     diesel::insert_into(recalls::table).values(recall).execute(c)
+}
+
+/// Up to `limit` licences to the version of a case that it did not recall yet, one at least if there are any: those that were
+/// bought with it, and then the subscriptions that it joined.
+pub(super) fn list_unrecalled(c: &mut Conn, case: &Takedown, limit: i64) -> QueryResult<Vec<EntitlementId>> {
+    let unrecalled = || {
+        let recalled = recalls::table
+            .filter(recalls::takedown_id.eq(case.id))
+            .filter(recalls::entitlement_id.eq(entitlements::id));
+        entitlements::table.filter(not(exists(recalled))).order(entitlements::id).limit(limit).select(entitlements::id)
+    };
+    let bought: Vec<EntitlementId> = unrecalled().filter(entitlements::version_id.eq(case.version_id)).load(c)?;
+    if !bought.is_empty() {
+        return Ok(bought);
+    }
+    let joined = subscription_versions::table
+        .filter(subscription_versions::version_id.eq(case.version_id))
+        .select(subscription_versions::entitlement_id);
+    unrecalled().filter(entitlements::id.eq_any(joined)).load(c)
 }
 
 pub(super) fn find_recall(c: &mut Conn, id: RecallId) -> QueryResult<Option<Recall>> {

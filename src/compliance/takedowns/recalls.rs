@@ -1,7 +1,11 @@
 //! Recalls: what the holder of a licence to a recalled version has to do, and what it did.
 //!
-//! The licence is revoked when the recall is issued, or the version withdrawn from a subscription; its holder acknowledges the recall, and then signs that the bytes
-//! are gone, or says what was trained on them. Who says neither in time is overdue, and can still do so later.
+//! With its recall a licence is revoked, or the version withdrawn from a subscription; its holder acknowledges the recall, and
+//! then signs that the bytes are gone, or says what was trained on them. Who says neither in time is overdue, and can still do so
+//! later.
+//!
+//! The hold of the version keeps everybody out all the while, however many licensed it. So recalls are issued by pages: the
+//! first with the step of the case, and the others by a job. Pages may be repeated: what was recalled is not recalled again.
 //!
 //! Invariant: a recall moves only as [`RecallState::may_become`] allows.
 
@@ -11,7 +15,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{ANSWERERS, Takedown, prose, queries};
+use super::{ANSWERERS, Takedown, TakedownState, prose, queries};
 use crate::app::App;
 use crate::catalog;
 use crate::db::{self, Conn};
@@ -19,7 +23,7 @@ use crate::delivery;
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{self, Caller, Role};
-use crate::jobs::sweep;
+use crate::jobs::{self, Job, sweep};
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::signing::Envelope;
@@ -30,6 +34,8 @@ use crate::types::{
 
 /// How long a licensee has.
 const ANSWER: Duration = DAY.saturating_mul(30);
+/// How many licences one transaction recalls at most.
+const PAGE: i64 = 50;
 /// Who may sign for a licensee.
 const SIGNERS: &[Role] = &[Role::Signer];
 
@@ -102,16 +108,38 @@ struct Attestation {
     deleted_at: Instant,
 }
 
-/// Revokes every licence to the version and tells each holder.
-pub(super) fn issue(
-    c: &mut Conn,
-    caller: &Caller,
-    keys: &ExchangeKeys,
-    case: &Takedown,
-    reason: &str,
-    now: Instant,
-) -> Result<()> {
-    for entitlement in delivery::recall(c, keys, case.version_id, case.id, reason, now)? {
+/// Issues the first recalls of a case, and leaves to a job what is more than a page.
+pub(super) fn issue(c: &mut Conn, keys: &ExchangeKeys, case: &Takedown, now: Instant) -> Result<()> {
+    if !issue_page(c, keys, case, now)? {
+        jobs::enqueue(c, Job::IssueRecalls { takedown_id: case.id }, now)?;
+    }
+    Ok(())
+}
+
+/// Issues the recalls of a case that are not issued yet, each page in a transaction of its own.
+///
+/// # Errors
+/// `NotFound`; those of the database.
+pub async fn issue_rest(app: &App, id: TakedownId) -> Result<()> {
+    let mut is_done = false;
+    while !is_done {
+        let (keys, now) = (app.keys.clone(), app.clock.now());
+        let issue = move |c: &mut Conn| {
+            let case = queries::find_takedown(c, id)?.ok_or_else(|| Error::not_found(format!("takedown {id}")))?;
+            issue_page(c, &keys, &case, now)
+        };
+        is_done = app.db.write(issue).await?;
+    }
+    Ok(())
+}
+
+/// Revokes a page of the licences to the version of a case, and tells their holders; whether these were the last.
+fn issue_page(c: &mut Conn, keys: &ExchangeKeys, case: &Takedown, now: Instant) -> Result<bool> {
+    let decided = history::last_into(c, case.id, TakedownState::RecallIssued.as_str())?;
+    let decided = decided.ok_or_else(|| Error::internal(format!("{} recalls nothing", case.id)))?;
+    for licence in queries::list_unrecalled(c, case, PAGE)? {
+        let why = (case.id, decided.reason.as_str());
+        let entitlement = delivery::recall(c, keys, (licence, case.version_id), why, now)?;
         let recall = Recall {
             id: RecallId::new(now),
             takedown_id: case.id,
@@ -124,9 +152,9 @@ pub(super) fn issue(
             issued_at: now,
         };
         queries::insert_recall(c, &recall)?;
-        put_on_record(c, keys, &recall, None, caller.user_id, reason, now)?;
+        put_on_record(c, keys, &recall, None, &decided.actor, &decided.reason, now)?;
     }
-    Ok(())
+    Ok(queries::list_unrecalled(c, case, 1)?.is_empty())
 }
 
 /// The licensee says that it knows of a recall.
@@ -256,12 +284,17 @@ pub fn recalls(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Re
     Ok(queries::list_recalls(c, holders, after, limit)?)
 }
 
-/// Refuses a case whose recalls still wait for an answer.
-pub(super) fn require_answered(c: &mut Conn, case: TakedownId) -> Result<()> {
-    match queries::count_waiting(c, case)? {
+/// Refuses a case whose recalls are not all issued, or still wait for an answer.
+pub(super) fn require_answered(c: &mut Conn, case: &Takedown) -> Result<()> {
+    let refused = |why: String| {
+        Err(Error::new(Kind::WrongState, why).remedy("close it when each licensee answered, or is overdue"))
+    };
+    if !queries::list_unrecalled(c, case, 1)?.is_empty() {
+        return refused(format!("the recall of {} has not reached every licensee yet", case.id));
+    }
+    match queries::count_waiting(c, case.id)? {
         0 => Ok(()),
-        waiting => Err(Error::new(Kind::WrongState, format!("{waiting} recalls of {case} wait for an answer"))
-            .remedy("close it when each licensee answered, or is overdue")),
+        waiting => refused(format!("{waiting} recalls of {} wait for an answer", case.id)),
     }
 }
 

@@ -245,11 +245,6 @@ pub(super) fn of(
     Ok(queries::list_covering(c, holders, datasets)?)
 }
 
-/// The subscriptions that cover or covered a version, oldest first, after one of them.
-pub(super) fn covering(c: &mut Conn, version: VersionId, after: &str, limit: i64) -> Result<Vec<Entitlement>> {
-    Ok(queries::list_covering_version(c, version, after, limit)?)
-}
-
 /// States that a claim about one version began or ceased to hold it, of the first `limit` subscriptions that cover it, sort
 /// after `after` and of which that is not on record: which ones. That it is held is read from the version itself.
 pub(super) fn note_hold(

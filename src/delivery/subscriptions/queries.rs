@@ -126,19 +126,3 @@ pub(super) fn list_covering(
         .select((versions::version_id, Entitlement::as_select()))
         .load(c)
 }
-
-pub(super) fn list_covering_version(
-    c: &mut Conn,
-    version: VersionId,
-    after: &str,
-    limit: i64,
-) -> QueryResult<Vec<Entitlement>> {
-    versions::table
-        .inner_join(entitlements::table)
-        .filter(versions::version_id.eq(version))
-        .filter(versions::entitlement_id.gt(after.to_string().into_sql::<Text>()))
-        .order(versions::entitlement_id)
-        .limit(limit)
-        .select(Entitlement::as_select())
-        .load(c)
-}
