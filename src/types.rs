@@ -1,4 +1,4 @@
-//! The small values that every domain speaks in: identifiers, digests, money, instants, JSON columns, pages.
+//! The small values that every domain speaks in: identifiers, digests, money, instants, JSON columns, pages; and text.
 //!
 //! Each validates when it is made, prints one way, and is stored as text (instants as timestamps), so that
 //! the same row reads the same on SQLite and on PostgreSQL.
@@ -12,6 +12,7 @@ mod instant;
 mod json;
 mod money;
 mod page;
+pub mod text;
 
 pub use digest::{Digest, Hasher};
 pub use id::*;

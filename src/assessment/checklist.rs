@@ -9,9 +9,8 @@ use utoipa::ToSchema;
 
 use super::Decision;
 use crate::error::{Error, Result};
-use crate::identity;
 use crate::text_enum;
-use crate::types::Digest;
+use crate::types::{Digest, text};
 
 const MAX_EVIDENCE: usize = 50;
 const MAX_NAME_CHARS: usize = 255;
@@ -184,7 +183,7 @@ pub fn check_evidence(evidence: &[Evidence]) -> Result<()> {
         let detail = format!("these are {} documents; at most {MAX_EVIDENCE} are taken", evidence.len());
         return Err(Error::invalid("evidence", detail).remedy("name those that matter most"));
     }
-    evidence.iter().try_for_each(|document| identity::readable("evidence", &document.name, MAX_NAME_CHARS).map(drop))
+    evidence.iter().try_for_each(|document| text::readable("evidence", &document.name, MAX_NAME_CHARS).map(drop))
 }
 
 fn check_answer(answer: &Answer, before: &[Answer]) -> Result<(), (&'static str, String)> {

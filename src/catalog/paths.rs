@@ -11,6 +11,7 @@ use unicode_normalization::is_nfc;
 
 use crate::error::{Error, Kind, Result};
 use crate::provenance::ENVELOPE_SUBJECT;
+use crate::types::text;
 
 /// The longest path, in bytes of UTF-8.
 pub const MAX_PATH_BYTES: usize = 1024;
@@ -64,11 +65,12 @@ pub fn check_path(path: &str) -> Result<()> {
     Ok(())
 }
 
-/// Control characters, line separators, invisible spaces and the marks that reorder text (Unicode TR 9).
+/// Hidden characters, but for those by which words of some scripts are joined and divided and emoji are composed, and
+/// their like: paths that have them are sealed, and stay valid.
 fn is_deceptive(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{061C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}' | '\u{2029}')
-        || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
+    let joins = matches!(c, '\u{ad}' | '\u{200c}'..='\u{200d}' | '\u{2060}'..='\u{2065}')
+        || matches!(c, '\u{206a}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}');
+    text::is_hidden(c) && !joins
 }
 
 /// Checks that a version's paths can lie side by side on any file system: no two differ by case only, and none
@@ -112,6 +114,7 @@ mod tests {
             "x/README.md",
             "…",
             "ab:c",
+            "می\u{200c}خواهم",
             ".gitattributes",
         ] {
             check_path(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));

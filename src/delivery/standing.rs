@@ -15,12 +15,12 @@ use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
-use crate::identity::{self, Caller};
+use crate::identity::Caller;
 use crate::jobs::sweep;
 use crate::keys::ExchangeKeys;
 use crate::market::{self, Order};
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
-use crate::types::{EntitlementId, Instant};
+use crate::types::{EntitlementId, Instant, text};
 
 impl EntitlementState {
     /// Whether an entitlement in this state may next be in that one.
@@ -43,7 +43,7 @@ pub fn change_standing(
     now: Instant,
 ) -> Result<Entitlement> {
     caller.require_staff()?;
-    let reason = identity::reason(reason)?;
+    let reason = text::reason(reason)?;
     let entitlement = super::entitlement(c, caller, id)?;
     if to == EntitlementState::Active && entitlement.expires_at.is_some_and(|end| end <= now) {
         return Err(cannot_become(&entitlement, to).remedy("its term ended: the licensee buys another"));
@@ -74,7 +74,7 @@ pub fn revoke(
     now: Instant,
 ) -> Result<Entitlement> {
     let entitlement = change_standing(c, caller, keys, id, EntitlementState::Revoked, reason, now)?;
-    if refunds && refund(c, keys, &entitlement, caller.user_id, &identity::reason(reason)?, now)? == 0 {
+    if refunds && refund(c, keys, &entitlement, caller.user_id, &text::reason(reason)?, now)? == 0 {
         let detail = format!("nothing that was paid for entitlement {id} is in escrow");
         return Err(Error::new(Kind::WrongState, detail)
             .field("refund")

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::caller::SignedIn;
 use super::tokens::{self, NewToken, TokenText};
-use super::{ApiToken, Scope, queries, readable};
+use super::{ApiToken, Scope, queries};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::types::{DAY, Digest, Instant, UserId};
+use crate::types::{DAY, Digest, Instant, UserId, text};
 
 /// How long a person has to approve.
 pub(super) const LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -97,7 +97,7 @@ pub(super) enum Told {
 
 /// Begins a sign-in.
 pub(super) fn begin(c: &mut Conn, client: &str, codes: &Codes, now: Instant) -> Result<()> {
-    let client = readable("client_id", client, LONGEST_CLIENT)?;
+    let client = text::readable("client_id", client, LONGEST_CLIENT)?;
     queries::delete_device_logins(c, now)?;
     if queries::count_device_logins(c)? >= MOST_WAITING {
         return Err(Error::new(Kind::RateLimited, "too many programs wait to be signed in").remedy("try again later"));

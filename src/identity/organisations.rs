@@ -9,12 +9,12 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Caller, Role, affiliations, countries, is_hidden, members, queries, readable};
+use super::{Caller, Role, affiliations, countries, members, queries};
 use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::history::{self, Transition};
 use crate::text_enum;
-use crate::types::{Instant, Json, OrganisationId, PageQuery};
+use crate::types::{Instant, Json, OrganisationId, PageQuery, text};
 
 const LONGEST_LEGAL_NAME: usize = 200;
 const LONGEST_REGISTRATION_NUMBER: usize = 64;
@@ -145,7 +145,7 @@ pub fn check_handle(field: &str, handle: &str) -> Result<()> {
 }
 
 fn check_registration_number(number: &str) -> Result<()> {
-    let visible = |c: char| !c.is_whitespace() && !is_hidden(c);
+    let visible = |c: char| !c.is_whitespace() && !text::is_hidden(c);
     if !(1..=LONGEST_REGISTRATION_NUMBER).contains(&number.chars().count()) || !number.chars().all(visible) {
         let detail = format!("a registration number is 1 to {LONGEST_REGISTRATION_NUMBER} visible characters");
         return Err(Error::invalid("registration_number", detail).remedy("write it without spaces"));
@@ -171,7 +171,7 @@ impl NewOrganisation {
         affiliations.dedup();
         Ok(Organisation {
             id: OrganisationId::new(now),
-            legal_name: readable("legal_name", &self.legal_name, LONGEST_LEGAL_NAME)?,
+            legal_name: text::readable("legal_name", &self.legal_name, LONGEST_LEGAL_NAME)?,
             handle: self.handle,
             registration_number: self.registration_number,
             country: self.country,
@@ -237,7 +237,7 @@ pub fn reject_organisation(
     now: Instant,
 ) -> Result<Rejection> {
     caller.require_operator()?;
-    let reason = super::reason(reason)?;
+    let reason = text::reason(reason)?;
     let organisation = find_organisation(c, handle)?;
     let Organisation { id, handle, .. } = decide(c, caller, organisation, OrganisationState::Rejected, &reason, now)?;
     // Whoever has the handle next declares its own affiliates, and nobody becomes a member of this one any more.

@@ -9,11 +9,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::caller::SignedIn;
-use super::{Caller, Scope, find_user, queries, readable};
+use super::{Caller, Scope, find_user, queries};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
-use crate::types::{DAY, Digest, Instant, PageQuery, TokenId, UserId, kind};
+use crate::types::{DAY, Digest, Instant, PageQuery, TokenId, UserId, kind, text};
 
 const PREFIX: &str = "cpx_";
 const LONGEST_NAME: usize = 100;
@@ -144,7 +144,7 @@ pub(super) fn insert(
     wanted: &NewToken,
     now: Instant,
 ) -> Result<ApiToken> {
-    let name = readable("name", &wanted.name, LONGEST_NAME)?;
+    let name = text::readable("name", &wanted.name, LONGEST_NAME)?;
     if wanted.expires_at <= now || wanted.expires_at > now.plus(LONGEST_LIFE) {
         return Err(Error::invalid("expires_at", format!("a token ends after now, and within {MOST_DAYS} days")));
     }

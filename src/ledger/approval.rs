@@ -5,8 +5,8 @@ use super::queries;
 use crate::config::Config;
 use crate::db::Conn;
 use crate::error::{Error, Result};
-use crate::identity::{self, Caller};
-use crate::types::{Instant, Money, UserId};
+use crate::identity::Caller;
+use crate::types::{Instant, Money, UserId, text};
 
 /// The longest reference, in characters: what bank statements carry.
 const MAX_REFERENCE_CHARS: usize = 140;
@@ -38,7 +38,7 @@ pub(super) fn check_amount(amount: Money) -> Result<()> {
 
 /// Refuses what no bank statement can carry; `field` is what the caller calls it.
 pub(super) fn check_reference(field: &str, reference: &str) -> Result<()> {
-    if identity::readable(field, reference, MAX_REFERENCE_CHARS).is_ok_and(|trimmed| trimmed == reference) {
+    if text::readable(field, reference, MAX_REFERENCE_CHARS).is_ok_and(|trimmed| trimmed == reference) {
         return Ok(());
     }
     let detail =

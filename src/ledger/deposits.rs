@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{self, Caller};
 use crate::text_enum;
-use crate::types::{Currency, DepositId, Instant, Money, OrganisationId, PageQuery, TransactionId, UserId, kind};
+use crate::types::{Currency, DepositId, Instant, Money, OrganisationId, PageQuery, TransactionId, UserId, kind, text};
 
 text_enum! {
     /// Where a deposit is in its life.
@@ -151,7 +151,7 @@ pub fn approve(c: &mut Conn, caller: &Caller, id: DepositId, now: Instant) -> Re
 /// `WrongState` when nothing waits; `Invalid` without a reason.
 pub fn refuse(c: &mut Conn, caller: &Caller, id: DepositId, reason: &str, now: Instant) -> Result<Deposit> {
     caller.require_operator()?;
-    let reason = identity::reason(reason)?;
+    let reason = text::reason(reason)?;
     let deposit = find(c, id)?;
     let next = match deposit.state {
         DepositState::AwaitingApproval => DepositState::Refused,
@@ -174,7 +174,7 @@ pub fn reverse(
     now: Instant,
 ) -> Result<Deposit> {
     caller.require_operator()?;
-    let reason = identity::reason(reason)?;
+    let reason = text::reason(reason)?;
     let deposit = find(c, id)?;
     if deposit.state != DepositState::Posted {
         return Err(wrong_state(&deposit, "only what is posted can be reversed"));

@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{self, Caller, Role};
 use crate::text_enum;
-use crate::types::{Currency, Instant, Money, OrganisationId, PageQuery, UserId, WithdrawalId, kind};
+use crate::types::{Currency, Instant, Money, OrganisationId, PageQuery, UserId, WithdrawalId, kind, text};
 
 /// Who may take money out for an organisation.
 const PAYERS: &[Role] = &[Role::Trader];
@@ -225,7 +225,7 @@ pub fn approve(c: &mut Conn, caller: &Caller, id: WithdrawalId, now: Instant) ->
 /// `WrongState` when nothing waits; `Invalid` without a reason.
 pub fn refuse(c: &mut Conn, caller: &Caller, id: WithdrawalId, reason: &str, now: Instant) -> Result<Withdrawal> {
     caller.require_operator()?;
-    let reason = identity::reason(reason)?;
+    let reason = text::reason(reason)?;
     let withdrawal = find(c, id)?;
     let next = match withdrawal.state {
         WithdrawalState::Requested | WithdrawalState::AwaitingApproval => WithdrawalState::Refused,
@@ -251,7 +251,7 @@ pub fn reverse(
     now: Instant,
 ) -> Result<Withdrawal> {
     caller.require_operator()?;
-    let reason = identity::reason(reason)?;
+    let reason = text::reason(reason)?;
     let withdrawal = find(c, id)?;
     if withdrawal.state != WithdrawalState::Executed {
         return Err(wrong_state(&withdrawal, "only what is executed can be reversed"));

@@ -22,11 +22,11 @@ use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::terms;
 use crate::text_enum;
 use crate::types::{
-    AssessmentId, DAY, DatasetId, Digest, Instant, ListingId, OrganisationId, PageQuery, TermsId, VersionId,
+    AssessmentId, DAY, DatasetId, Digest, Instant, ListingId, OrganisationId, PageQuery, TermsId, VersionId, text,
 };
 
 /// The longest reason that somebody gives for a step of a listing, in characters: the exchange may put words before it.
-pub(super) const MAX_REASON_CHARS: usize = identity::MAX_REASON_CHARS - 100;
+pub(super) const MAX_REASON_CHARS: usize = text::MAX_REASON_CHARS - 100;
 /// Who may offer what an organisation publishes.
 const SELLERS: &[Role] = &[Role::Trader];
 
@@ -198,7 +198,7 @@ pub fn withdraw(
     let withdrawn = listing(c, id)?;
     caller.may_for(withdrawn.provider_id, "the provider", SELLERS)?;
     let reason = match &why.reason {
-        Some(reason) => identity::readable("reason", reason, MAX_REASON_CHARS)?,
+        Some(reason) => text::readable("reason", reason, MAX_REASON_CHARS)?,
         None => "withdrawn by its provider".to_string(),
     };
     if let Some(successor) = why.successor {

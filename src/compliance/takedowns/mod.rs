@@ -26,12 +26,12 @@ use crate::catalog::{self, VersionRef};
 use crate::db::Conn;
 use crate::delivery;
 use crate::error::{Error, Kind, Result};
-use crate::identity::{self, Caller, Role};
+use crate::identity::{Caller, Role};
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::signing::canonical_json;
 use crate::text_enum;
-use crate::types::{DAY, Digest, Instant, Json, OrganisationId, PageQuery, TakedownId, UserId, VersionId, kind};
+use crate::types::{DAY, Digest, Instant, Json, OrganisationId, PageQuery, TakedownId, UserId, VersionId, kind, text};
 use crate::{history, market};
 
 /// How long a provider has to answer before a case can be decided against it unheard.
@@ -228,8 +228,8 @@ fn claim(c: &mut Conn, version: VersionId, input: &NewTakedown) -> Result<Claim>
         return Err(Error::invalid("shards", format!("no shard of this version has the digest {digest}")));
     }
     Ok(Claim {
-        claimant: identity::readable("claimant", &input.claimant, MAX_NAME_CHARS)?,
-        contact: identity::readable("contact", &input.contact, MAX_NAME_CHARS)?,
+        claimant: text::readable("claimant", &input.claimant, MAX_NAME_CHARS)?,
+        contact: text::readable("contact", &input.contact, MAX_NAME_CHARS)?,
         ground: input.ground,
         statement: prose("statement", &input.statement)?,
         shards: input.shards.clone(),
@@ -247,7 +247,7 @@ fn prose(field: &str, text: &str) -> Result<String> {
         return Err(Error::invalid(field, detail));
     }
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        identity::readable(field, line, MAX_PROSE_CHARS)?;
+        text::readable(field, line, MAX_PROSE_CHARS)?;
     }
     Ok(text.to_string())
 }
@@ -263,7 +263,7 @@ pub fn decide(
     now: Instant,
 ) -> Result<Takedown> {
     caller.require_compliance()?;
-    let reason = identity::reason(reason)?;
+    let reason = text::reason(reason)?;
     let case = takedown(c, caller, id)?;
     if let (TakedownState::Upheld, Some(due)) = (to, answer_due(c, &case)?)
         && now < due

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::document::ContractDocument;
 use super::wording;
-use crate::identity::is_hidden;
 use crate::text_enum;
 use crate::types::Digest;
+use crate::types::text::is_hidden;
 
 text_enum! {
     /// The language of a rendering.

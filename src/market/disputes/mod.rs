@@ -30,7 +30,7 @@ use crate::identity::{self, Caller, Role};
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::text_enum;
-use crate::types::{DisputeId, Instant, Json, Money, OrderId, OrganisationId};
+use crate::types::{DisputeId, Instant, Json, Money, OrderId, OrganisationId, text};
 
 /// Who may speak for a side.
 const SPEAKERS: &[Role] = &[Role::Trader];
@@ -141,7 +141,7 @@ pub fn open(
     now: Instant,
 ) -> Result<Dispute> {
     let (order, opened_by) = side(c, caller, id)?;
-    let reason = identity::reason(&input.reason)?;
+    let reason = text::reason(&input.reason)?;
     assessment::check_evidence(&input.evidence)?;
     if queries::find_dispute_of(c, id)?.is_some() {
         return Err(Error::new(Kind::AlreadyExists, format!("order {id} has had its dispute"))
@@ -190,7 +190,7 @@ pub fn decide(
     let decided = weigh(&order, dispute, decision)?;
     let due = now.plus(orders::days(config.appeal_window_days));
     let decided = Dispute { due_at: Some(due), ..decided };
-    let reason = identity::reason(&decision.reason)?;
+    let reason = text::reason(&decision.reason)?;
     let decided = advance(c, decided, DisputeState::Decided, caller.user_id, &reason, now)?;
     announce(c, keys, &order, decided, &reason, now)
 }
@@ -205,7 +205,7 @@ pub fn appeal(
     now: Instant,
 ) -> Result<Dispute> {
     let (order, _) = side(c, caller, id)?;
-    let reason = identity::reason(reason)?;
+    let reason = text::reason(reason)?;
     let dispute = find(c, id)?;
     if dispute.state == DisputeState::Decided
         && let Some(due) = dispute.due_at
@@ -239,7 +239,7 @@ pub fn decide_appeal(
             .remedy("ask another operator"));
     }
     let decided = weigh(&order, dispute, decision)?;
-    let reason = identity::reason(&decision.reason)?;
+    let reason = text::reason(&decision.reason)?;
     carry_out(c, keys, order, decided, (&caller.user_id.to_string(), &reason), evidence, now)
 }
 

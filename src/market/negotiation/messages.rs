@@ -20,7 +20,7 @@ use crate::market::orders::{self, Deal, Grounds};
 use crate::provenance::{self, StatementKind};
 use crate::signing::Envelope;
 use crate::terms::Use;
-use crate::types::{Instant, Json, NegotiationId};
+use crate::types::{Instant, Json, NegotiationId, text};
 
 /// The longest code of a termination, in characters.
 const MAX_CODE_CHARS: usize = 64;
@@ -155,8 +155,8 @@ pub fn terminate(
     let before = visible_negotiation(c, caller, id)?;
     let side = side_of(caller, &before)?;
     caller.may_for(before.organisation(side), "the two sides of the negotiation", DEALERS)?;
-    let code = identity::readable("code", code, MAX_CODE_CHARS)?;
-    let reason = identity::reason(reason)?;
+    let code = text::readable("code", code, MAX_CODE_CHARS)?;
+    let reason = text::reason(reason)?;
     require_turn(&before, NegotiationState::Terminated, side, now)?;
     end(c, (config, keys), before, (code, reason), (caller.user_id.to_string(), Some(side)), now)
 }

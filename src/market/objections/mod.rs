@@ -24,7 +24,7 @@ use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::signing::canonical_json;
 use crate::text_enum;
-use crate::types::{Digest, Instant, Json, ListingId, ObjectionId, OrganisationId, PageQuery, UserId, kind};
+use crate::types::{Digest, Instant, Json, ListingId, ObjectionId, OrganisationId, PageQuery, UserId, kind, text};
 
 /// Who may object for an organisation.
 const OBJECTORS: &[Role] = &[Role::Signer, Role::Trader];
@@ -143,7 +143,7 @@ fn document(input: &NewObjection) -> Result<ObjectionDocument> {
     assessment::check_evidence(&input.evidence)?;
     Ok(ObjectionDocument {
         organisation: input.organisation.clone(),
-        reason: identity::readable("reason", &input.reason, MAX_OBJECTION_CHARS)?,
+        reason: text::readable("reason", &input.reason, MAX_OBJECTION_CHARS)?,
         evidence: input.evidence.clone(),
         salt: Digest(rand::random()),
     })
@@ -173,7 +173,7 @@ pub fn decide(
     now: Instant,
 ) -> Result<Objection> {
     caller.require_compliance()?;
-    let reason = identity::readable("reason", reason, MAX_REASON_CHARS)?;
+    let reason = text::readable("reason", reason, MAX_REASON_CHARS)?;
     let objection = queries::find_objection(c, id)?.ok_or_else(|| Error::not_found(format!("objection {id}")))?;
     let from = objection.state;
     if !from.may_become(to) || queries::set_objection_state(c, id, from, to)? != 1 {

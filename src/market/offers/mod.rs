@@ -33,6 +33,7 @@ use crate::terms::Use;
 use crate::text_enum;
 use crate::types::{
     Currency, Digest, Instant, Json, ListingId, Money, OfferId, OrderId, OrganisationId, PageQuery, StatementId, kind,
+    text,
 };
 
 /// Who may take an offer back for the provider.
@@ -152,7 +153,7 @@ pub fn withdraw(
 ) -> Result<Offer> {
     let offer = visible_offer(c, caller, id)?;
     caller.may_for(offer.provider_id, "the provider", SELLERS)?;
-    let reason = identity::reason(reason)?;
+    let reason = text::reason(reason)?;
     let from = offer.state;
     let offer = advance(c, Offer { state: OfferState::Withdrawn, ..offer }, from, caller.user_id, &reason, now)?;
     let subjects = vec![ResourceDescriptor::new("offer", offer.sha256)];

@@ -3,9 +3,9 @@
 use super::{BUYERS, Order, OrderState, advance, announce, visible_order, wrong_state};
 use crate::db::Conn;
 use crate::error::Result;
-use crate::identity::{self, Caller};
+use crate::identity::Caller;
 use crate::keys::ExchangeKeys;
-use crate::types::{Instant, OrderId};
+use crate::types::{Instant, OrderId, text};
 
 /// The buyer cancels an order that it has not paid.
 pub fn cancel(
@@ -18,7 +18,7 @@ pub fn cancel(
 ) -> Result<Order> {
     let order = visible_order(c, caller, id)?;
     caller.may_for(order.buyer_id, "the buyer", BUYERS)?;
-    let reason = identity::reason(reason)?;
+    let reason = text::reason(reason)?;
     let from = order.state;
     if !from.may_become(OrderState::Cancelled) {
         return Err(

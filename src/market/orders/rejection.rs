@@ -15,9 +15,9 @@ use super::{
 };
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::identity::{self, Caller, MAX_REASON_CHARS, Role};
+use crate::identity::{Caller, Role};
 use crate::keys::ExchangeKeys;
-use crate::types::{Instant, Money, OrderId};
+use crate::types::{Instant, Money, OrderId, text};
 
 /// Who may answer for the provider.
 const SELLERS: &[Role] = &[Role::Trader];
@@ -59,7 +59,7 @@ pub fn reject(
 ) -> Result<Order> {
     let order = visible_order(c, caller, id)?;
     caller.may_for(order.buyer_id, "the buyer", BUYERS)?;
-    let reason = identity::reason(reason)?;
+    let reason = text::reason(reason)?;
     if !matches!(order.state, OrderState::Delivering | OrderState::Delivered) {
         return Err(wrong_state(&order, "delivering or delivered"));
     }
@@ -80,7 +80,7 @@ pub fn offer_cure(
 ) -> Result<Order> {
     let order = visible_order(c, caller, id)?;
     caller.may_for(order.provider_id, "the provider", SELLERS)?;
-    let note = identity::readable("note", &offer.note, MAX_REASON_CHARS)?;
+    let note = text::readable("note", &offer.note, text::MAX_REASON_CHARS)?;
     require_state(&order, OrderState::Rejected)?;
     require_in_time(&order, now, TOO_LATE)?;
     let (refund, due) = match &offer.remedy {
@@ -122,7 +122,7 @@ pub fn redeliver(
 ) -> Result<Order> {
     let order = visible_order(c, caller, id)?;
     caller.may_for(order.provider_id, "the provider", SELLERS)?;
-    let note = identity::readable("note", note, MAX_REASON_CHARS)?;
+    let note = text::readable("note", note, text::MAX_REASON_CHARS)?;
     require_state(&order, OrderState::Curing)?;
     if order.refund_minor.is_some() {
         let detail = format!("the cure that was offered for order {id} is a refund");
@@ -158,7 +158,7 @@ pub fn reject_cure(
     now: Instant,
 ) -> Result<Order> {
     let order = offered(c, caller, id, now)?;
-    let reason = identity::reason(reason)?;
+    let reason = text::reason(reason)?;
     let due = now.plus(days(order.cure_days));
     let order = Order { refund_minor: None, ..order };
     let order = advance(c, order, OrderState::Rejected, Some(due), caller.user_id, &reason, now)?;

@@ -24,7 +24,7 @@ use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{self, Caller, Role};
 use crate::ledger::{self, AccountRef, TransactionKind};
-use crate::types::{Currency, Instant, Json, Money, MovementId, OrganisationId, PageQuery, ProgrammeId, kind};
+use crate::types::{Currency, Instant, Json, Money, MovementId, OrganisationId, PageQuery, ProgrammeId, kind, text};
 
 /// Who may spend an organisation's money on a programme.
 const FUNDERS: &[Role] = &[Role::Trader];
@@ -134,7 +134,7 @@ pub fn announce(c: &mut Conn, caller: &Caller, input: &NewProgramme, now: Instan
     let programme = Programme {
         id: ProgrammeId::new(now),
         funder_id: funder.id,
-        name: identity::readable("name", &input.name, MAX_NAME_CHARS)?,
+        name: text::readable("name", &input.name, MAX_NAME_CHARS)?,
         currency: input.pool.currency,
         rate_basis_points: input.rate_basis_points,
         cap_minor: input.cap_minor,
