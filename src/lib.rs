@@ -26,7 +26,8 @@
 //!
 //! Below the domains lie [`store`] (objects), [`db`] (rows), [`jobs`] (queued work; [`worker`] runs it),
 //! [`history`] (every step of every life), [`idempotency`] (one key, one effect), [`signing`], [`schemas`],
-//! [`leases`] (one process at a time), [`keys`] (the exchange's own), [`config`], [`error`], [`types`] and [`failpoints`].
+//! [`leases`] (one process at a time), [`keys`] (the exchange's own), [`outgoing`] (HTTP to others), [`config`],
+//! [`error`], [`types`] and [`failpoints`].
 //!
 //! # Invariants
 //!
@@ -64,6 +65,7 @@ pub mod ledger;
 pub mod market;
 pub mod models;
 pub mod ops;
+pub mod outgoing;
 pub mod provenance;
 pub mod schema;
 pub mod schemas;

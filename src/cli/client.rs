@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::output::say;
 use crate::error::{Error, Kind, Problem, Result};
+use crate::outgoing;
 use crate::types::{Cursor, Page};
 
 /// An unreachable or busy server is tried this often before the command gives up.
@@ -50,17 +51,8 @@ impl Client {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Error::invalid("server", format!("{server:?} must begin with https:// or http://")));
         }
-        // The first call installs it; a later one finds it there.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = || {
-            reqwest::Client::builder()
-                .connect_timeout(CONNECT_LIMIT)
-                .redirect(reqwest::redirect::Policy::none())
-                .user_agent(concat!("corpex/", env!("CARGO_PKG_VERSION")))
-        };
-        let unmade = |error| Error::internal("no HTTP client can be made").because(error);
-        let http = builder().read_timeout(READ_LIMIT).build().map_err(unmade)?;
-        let sending = builder().build().map_err(unmade)?;
+        let http = outgoing::client(|client| client.connect_timeout(CONNECT_LIMIT).read_timeout(READ_LIMIT))?;
+        let sending = outgoing::client(|client| client.connect_timeout(CONNECT_LIMIT))?;
         Ok(Self { http, sending, server: server.trim_end_matches('/').to_string(), token })
     }
 

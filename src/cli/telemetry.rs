@@ -15,6 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use crate::error::{Error, Result};
+use crate::outgoing::prepare_tls;
 
 /// Any of these turns traces on.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
@@ -65,7 +66,7 @@ fn is_traced() -> bool {
 }
 
 fn provider() -> Result<SdkTracerProvider> {
-    let _ = rustls::crypto::ring::default_provider().install_default(); // the first call installs it
+    prepare_tls();
     let exporter = SpanExporter::builder().with_http().build().map_err(|error| {
         Error::invalid("OTEL_EXPORTER_OTLP_ENDPOINT", format!("traces cannot be sent: {error}"))
             .remedy("give the address of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318")

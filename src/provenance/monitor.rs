@@ -19,6 +19,7 @@ use super::tree::{self, Frontier, TileReader, Tree};
 use super::witness::replace_durably;
 use super::{Leaf, cosignature};
 use crate::error::{Error, Kind, Result};
+use crate::outgoing;
 use crate::types::{Digest, Instant};
 
 /// How long one request may take.
@@ -63,14 +64,8 @@ impl Monitor {
     /// A monitor of the log served below `log` (`…/checkpoint`, `…/tile/…`), trusted as `policy` says, that remembers in the
     /// file `state`. With `entries` it reads every entry; otherwise it believes the tiles.
     pub fn new(log: Url, policy: Policy, state: PathBuf, entries: bool) -> Result<Self> {
-        // The first call installs it; a later one finds it there.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .timeout(REQUEST_LIMIT)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("corpex-monitor/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Error::internal("no HTTP client can be made").because(error))?;
+        let name = concat!("corpex-monitor/", env!("CARGO_PKG_VERSION"));
+        let http = outgoing::client(|client| client.timeout(REQUEST_LIMIT).user_agent(name))?;
         Ok(Self { http, log, policy, state, entries })
     }
 

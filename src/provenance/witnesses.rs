@@ -22,6 +22,7 @@ use super::sequencer;
 use super::witness::Submission;
 use crate::db::Db;
 use crate::error::{Error, Kind, Result};
+use crate::outgoing;
 use crate::types::Instant;
 
 /// How long a witness may take over one checkpoint.
@@ -47,14 +48,7 @@ enum Answer {
 impl Witnesses {
     /// The witnesses of a policy; those without a URL are not asked.
     pub(super) fn new(policy: Policy) -> Result<Self> {
-        // The first call installs it; a later one finds it there.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("corpex/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Error::internal("no HTTP client can be made").because(error))?;
-        Ok(Self { http, policy, seen: Mutex::default() })
+        Ok(Self { http: outgoing::client(|client| client)?, policy, seen: Mutex::default() })
     }
 
     /// How many of the policy's witnesses cosigned a note.

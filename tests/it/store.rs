@@ -426,10 +426,7 @@ async fn read(store: &Store, key: &StorageKey, range: Option<std::ops::Range<u64
 }
 
 fn http() -> reqwest::Client {
-    static CLIENT: std::sync::LazyLock<()> = std::sync::LazyLock::new(|| {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
-    std::sync::LazyLock::force(&CLIENT);
+    corpex::outgoing::prepare_tls();
     reqwest::Client::new()
 }
 

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use reqwest::ClientBuilder;
 use url::Url;
 
 use super::secret::Secret;
@@ -14,7 +15,7 @@ use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::events::{self, Event};
 use crate::types::{AttemptId, Instant, WebhookId};
-use crate::{history, identity};
+use crate::{history, identity, outgoing};
 
 /// For how long a webhook is one courier's.
 const TURN: Duration = Duration::from_secs(90);
@@ -149,15 +150,9 @@ async fn send(url: &str, private_networks: bool, headers: [(&str, String); 4], b
         let why = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
         Error::new(Kind::Unavailable, format!("the receiver {why}")).because(error.without_url())
     };
-    let _ = rustls::crypto::ring::default_provider().install_default(); // the first call installs it
-    let http = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .timeout(PATIENCE)
-        .resolve_to_addrs(url.host_str().unwrap_or_default(), &addresses)
-        .user_agent(concat!("corpex/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(unreachable)?;
+    let host = url.host_str().unwrap_or_default();
+    let pinned = |client: ClientBuilder| client.no_proxy().timeout(PATIENCE).resolve_to_addrs(host, &addresses);
+    let http = outgoing::client(pinned)?;
     let request = headers.into_iter().fold(http.post(url), |request, (name, value)| request.header(name, value));
     Ok(request.body(body).send().await.map_err(unreachable)?.status().as_u16())
 }
