@@ -283,7 +283,7 @@ pub struct CallerCache {
 
 #[derive(Debug)]
 struct Remembered {
-    signed_in: SignedIn,
+    signed_in: Arc<SignedIn>,
     since: Instant,
 }
 
@@ -295,7 +295,7 @@ impl Remembered {
 
 impl CallerCache {
     /// The caller behind a credential, if it was checked a moment ago.
-    pub(super) fn find(&self, sha256: Digest, now: Instant) -> Option<SignedIn> {
+    pub(super) fn find(&self, sha256: Digest, now: Instant) -> Option<Arc<SignedIn>> {
         self.lock().get(&sha256).filter(|entry| entry.holds(now)).map(|entry| entry.signed_in.clone())
     }
     /// Whether a credential was checked a moment ago.
@@ -303,7 +303,7 @@ impl CallerCache {
         self.lock().get(&sha256).is_some_and(|entry| entry.holds(now))
     }
     /// Remembers a credential that was checked at `since`.
-    pub(super) fn remember(&self, sha256: Digest, signed_in: SignedIn, since: Instant) {
+    pub(super) fn remember(&self, sha256: Digest, signed_in: Arc<SignedIn>, since: Instant) {
         let mut remembered = self.lock();
         if remembered.len() >= MOST_REMEMBERED {
             remembered.retain(|_, entry| entry.holds(since));

@@ -110,8 +110,9 @@ fn platform_roles_do_not_stand_in_for_each_other() {
     assert!(caller.require_operator().is_ok() && caller.require_compliance().is_err());
 }
 
-fn signed_in(expires_at: Instant) -> SignedIn {
-    SignedIn { caller: member(Role::Reader).1, credential: Credential::Token(TokenId::new(now())), expires_at }
+fn signed_in(expires_at: Instant) -> Arc<SignedIn> {
+    let credential = Credential::Token(TokenId::new(now()));
+    Arc::new(SignedIn { caller: member(Role::Reader).1, credential, expires_at })
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! From the `Authorization` header to a [`Caller`] argument; and the record of what staff read with it.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use actix_web::dev::{JsonBody, Payload};
 use actix_web::http::{Method, header};
@@ -58,7 +59,7 @@ impl Asked {
         }
     }
 
-    async fn signed_in(self) -> Result<Option<SignedIn>> {
+    async fn signed_in(self) -> Result<Option<Arc<SignedIn>>> {
         let (app, changes) = (self.app?, self.changes);
         let Some(presented) = self.presented? else { return Ok(None) };
         let signed_in = authenticate(&app, presented).await?;
@@ -95,7 +96,7 @@ pub(crate) fn known_user(app: &App, request: &HttpRequest) -> Option<UserId> {
     app.caller_cache.find(sha256, app.clock.now()).map(|signed_in| signed_in.caller.user_id)
 }
 
-async fn authenticate(app: &App, presented: Presented) -> Result<SignedIn> {
+async fn authenticate(app: &App, presented: Presented) -> Result<Arc<SignedIn>> {
     let (now, sha256) = (app.clock.now(), presented.sha256());
     if let Some(signed_in) = app.caller_cache.find(sha256, now) {
         return Ok(signed_in);
@@ -107,6 +108,7 @@ async fn authenticate(app: &App, presented: Presented) -> Result<SignedIn> {
         }
         Presented::ApiToken(_) => app.db.read(move |c| caller::by_token(c, sha256, now)).await?,
     };
+    let signed_in = Arc::new(signed_in);
     app.caller_cache.remember(sha256, signed_in.clone(), now);
     Ok(signed_in)
 }
@@ -122,7 +124,7 @@ impl FromRequest for SignedIn {
     type Future = Extracting<Self>;
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let asked = Asked::of(request);
-        Box::pin(async { asked.signed_in().await?.ok_or_else(caller::missing) })
+        Box::pin(async { asked.signed_in().await?.map(Arc::unwrap_or_clone).ok_or_else(caller::missing) })
     }
 }
 
@@ -140,7 +142,7 @@ impl FromRequest for MaybeCaller {
     type Future = Extracting<Self>;
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let asked = Asked::of(request);
-        Box::pin(async { Ok(Self(asked.signed_in().await?.map(|signed_in| signed_in.caller))) })
+        Box::pin(async { Ok(Self(asked.signed_in().await?.map(|signed_in| signed_in.caller.clone()))) })
     }
 }
 
@@ -149,6 +151,6 @@ impl FromRequest for MaybeReader {
     type Future = Extracting<Self>;
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let asked = Asked { changes: false, ..Asked::of(request) };
-        Box::pin(async { Ok(Self(asked.signed_in().await?.map(|signed_in| signed_in.caller))) })
+        Box::pin(async { Ok(Self(asked.signed_in().await?.map(|signed_in| signed_in.caller.clone()))) })
     }
 }
