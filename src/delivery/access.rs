@@ -11,9 +11,6 @@ use crate::identity::{self, Caller, Membership, Role};
 use crate::terms;
 use crate::types::{DatasetId, Instant, OrganisationId, TokenId, VersionId};
 
-/// Who may download for an organisation.
-const USERS: &[Role] = &[Role::Trader, Role::Signer, Role::Reader];
-
 /// As whom a caller uses a licence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Access {
@@ -30,7 +27,7 @@ pub(super) fn may_use(c: &mut Conn, caller: &Caller, entitlement: &Entitlement, 
         None => affiliate(c, &caller.memberships, entitlement)?,
     };
     if affiliate.is_none() {
-        caller.may_for(entitlement.organisation_id, "the buyer", USERS)?;
+        caller.may_for(entitlement.organisation_id, "the buyer", Role::USERS)?;
     }
     require_usable(entitlement, now)?;
     let seat = match seats::limit(c, entitlement)? {

@@ -28,7 +28,7 @@ use crate::types::{DAY, EntitlementId, Instant};
 /// The licensee orders the renewal of a licence, at the terms' present price.
 pub fn renew(c: &mut Conn, caller: &Caller, config: &Config, id: EntitlementId, now: Instant) -> Result<Order> {
     let entitlement = super::entitlement(c, caller, id)?;
-    caller.may_for(entitlement.organisation_id, "the licensee", &[Role::Trader])?;
+    caller.may_for(entitlement.organisation_id, "the licensee", Role::TRADERS)?;
     end_of_renewable(&entitlement, now)?;
     market::orders::renew(c, caller, config, entitlement.order_id, now)
 }

@@ -69,6 +69,18 @@ text_enum! {
     }
 }
 
+/// The roles that do something for an organisation, beside its admins.
+impl Role {
+    /// They commit it with its signature.
+    pub const SIGNERS: &'static [Role] = &[Role::Signer];
+    /// They buy and sell for it, with its money.
+    pub const TRADERS: &'static [Role] = &[Role::Trader];
+    /// They deal and answer for it where that takes neither.
+    pub const DEALERS: &'static [Role] = &[Role::Signer, Role::Trader];
+    /// They take and use what it has a right to.
+    pub const USERS: &'static [Role] = &[Role::Trader, Role::Signer, Role::Reader];
+}
+
 text_enum! {
     /// What a person may do for the platform itself.
     pub enum PlatformRole {

@@ -18,9 +18,6 @@ use crate::identity::{self, Caller, Role};
 use crate::text_enum;
 use crate::types::{Currency, Instant, Money, OrganisationId, PageQuery, UserId, WithdrawalId, kind, text};
 
-/// Who may take money out for an organisation.
-const PAYERS: &[Role] = &[Role::Trader];
-
 text_enum! {
     /// Where a withdrawal takes the money from.
     pub enum Source {
@@ -126,7 +123,7 @@ pub struct NewWithdrawal {
 /// # Errors
 /// `NotFound` and `Forbidden` for those who may not; `Invalid`; `InsufficientFunds` when the account holds less.
 pub fn request(c: &mut Conn, caller: &Caller, handle: &str, input: &NewWithdrawal, now: Instant) -> Result<Withdrawal> {
-    let organisation = identity::for_member(c, caller, handle, PAYERS)?;
+    let organisation = identity::for_member(c, caller, handle, Role::TRADERS)?;
     approval::check_amount(input.amount)?;
     approval::check_reference("pay_to", &input.pay_to)?;
     let withdrawal = Withdrawal {
@@ -156,7 +153,7 @@ pub fn request(c: &mut Conn, caller: &Caller, handle: &str, input: &NewWithdrawa
 /// `NotFound` and `Forbidden` for those who may not; `WrongState` once an operator has taken it up.
 pub fn cancel(c: &mut Conn, caller: &Caller, id: WithdrawalId, now: Instant) -> Result<Withdrawal> {
     let withdrawal = visible(c, caller, id)?;
-    caller.may_for(withdrawal.organisation_id, "the organisation that asked for it", PAYERS)?;
+    caller.may_for(withdrawal.organisation_id, "the organisation that asked for it", Role::TRADERS)?;
     if withdrawal.state != WithdrawalState::Requested {
         return Err(wrong_state(&withdrawal, "it can be cancelled while it is requested"));
     }

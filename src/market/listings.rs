@@ -27,8 +27,6 @@ use crate::types::{
 
 /// The longest reason that somebody gives for a step of a listing, in characters: the exchange may put words before it.
 pub(super) const MAX_REASON_CHARS: usize = text::MAX_REASON_CHARS - 100;
-/// Who may offer what an organisation publishes.
-const SELLERS: &[Role] = &[Role::Trader];
 
 text_enum! {
     /// Where a listing is in its life.
@@ -97,7 +95,7 @@ pub fn open(
     terms_id: TermsId,
     now: Instant,
 ) -> Result<Listing> {
-    caller.may_for(dataset.organisation_id, &dataset.handle, SELLERS)?;
+    caller.may_for(dataset.organisation_id, &dataset.handle, Role::TRADERS)?;
     identity::require_verified(&identity::organisation(c, dataset.organisation_id)?)?;
     let seal = catalog::seal_of(c, version.id)?;
     let assessment = assessment::valid_assessment(c, version.id, now)?;
@@ -158,7 +156,7 @@ pub fn change(
     now: Instant,
 ) -> Result<Listing> {
     let listing = listing(c, id)?;
-    caller.may_for(listing.provider_id, "the provider", SELLERS)?;
+    caller.may_for(listing.provider_id, "the provider", Role::TRADERS)?;
     let remedy = match listing.state {
         ListingState::Suspended => "the exchange suspended it, and puts it back",
         ListingState::PublicNotice => "it goes on the board when its public notice is over and no objection stands",
@@ -196,7 +194,7 @@ pub fn withdraw(
     now: Instant,
 ) -> Result<Listing> {
     let withdrawn = listing(c, id)?;
-    caller.may_for(withdrawn.provider_id, "the provider", SELLERS)?;
+    caller.may_for(withdrawn.provider_id, "the provider", Role::TRADERS)?;
     let reason = match &why.reason {
         Some(reason) => text::readable("reason", reason, MAX_REASON_CHARS)?,
         None => "withdrawn by its provider".to_string(),

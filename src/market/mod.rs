@@ -35,8 +35,3 @@ pub use orders::{
     mark_renewed, order, order_of_contract, parties, parties_of, pay,
 };
 pub use review::{review_due_listings, review_listings};
-
-use crate::identity::Role;
-
-/// Who may commit an organisation with its signature.
-const SIGNERS: &[Role] = &[Role::Signer];

@@ -179,7 +179,7 @@ pub fn declare(
     envelope: &Envelope,
     now: Instant,
 ) -> Result<(Model, bool)> {
-    let organisation = identity::for_member(c, caller, &provenance::claimed_organisation(envelope)?, &[Role::Signer])?;
+    let organisation = identity::for_member(c, caller, &provenance::claimed_organisation(envelope)?, Role::SIGNERS)?;
     identity::require_verified(&organisation)?;
     let statement_sha256 = envelope.pae_sha256();
     if let Some(standing) = queries::find_model_by_statement(c, organisation.id, statement_sha256)? {

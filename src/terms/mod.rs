@@ -267,7 +267,7 @@ pub fn publish(
     envelope: &Envelope,
     now: Instant,
 ) -> Result<(Terms, bool)> {
-    let organisation = identity::for_member(c, caller, &provenance::claimed_organisation(envelope)?, &[Role::Signer])?;
+    let organisation = identity::for_member(c, caller, &provenance::claimed_organisation(envelope)?, Role::SIGNERS)?;
     identity::require_verified(&organisation)?;
     if let Some(terms) = queries::find_terms_by_sha256(c, organisation.id, envelope.pae_sha256())? {
         return Ok((terms, false));

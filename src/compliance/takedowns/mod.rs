@@ -36,8 +36,6 @@ use crate::{history, market};
 
 /// How long a provider has to answer before a case can be decided against it unheard.
 const ANSWER: Duration = DAY.saturating_mul(14);
-/// Who may answer for a provider.
-const ANSWERERS: &[Role] = &[Role::Signer, Role::Trader];
 /// Claims of one person that may wait for triage.
 const MAX_WAITING: i64 = 50;
 const MAX_NAME_CHARS: usize = 255;
@@ -302,7 +300,7 @@ pub fn counter(
     now: Instant,
 ) -> Result<Takedown> {
     let case = takedown(c, caller, id)?;
-    caller.may_for(case.provider_id, "the provider", ANSWERERS)?;
+    caller.may_for(case.provider_id, "the provider", Role::DEALERS)?;
     let statement = prose("statement", statement)?;
     queries::set_counter(c, id, &statement)?;
     let case = Takedown { counter: Some(statement), ..case };

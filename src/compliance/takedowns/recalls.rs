@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{ANSWERERS, Takedown, TakedownState, prose, queries};
+use super::{Takedown, TakedownState, prose, queries};
 use crate::app::App;
 use crate::catalog;
 use crate::db::{self, Conn};
@@ -36,8 +36,6 @@ use crate::types::{
 const ANSWER: Duration = DAY.saturating_mul(30);
 /// How many licences one transaction recalls at most.
 const PAGE: i64 = 50;
-/// Who may sign for a licensee.
-const SIGNERS: &[Role] = &[Role::Signer];
 
 text_enum! {
     /// What a licensee did about a recall.
@@ -160,7 +158,7 @@ fn issue_page(c: &mut Conn, keys: &ExchangeKeys, case: &Takedown, now: Instant) 
 /// The licensee says that it knows of a recall.
 pub fn acknowledge(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, id: RecallId, now: Instant) -> Result<Recall> {
     let recall = recall(c, caller, id)?;
-    caller.may_for(recall.organisation_id, "the licensee", ANSWERERS)?;
+    caller.may_for(recall.organisation_id, "the licensee", Role::DEALERS)?;
     advance(c, keys, recall, RecallState::Acknowledged, caller.user_id, "acknowledged by the licensee", now)
 }
 
@@ -175,7 +173,7 @@ pub fn attest_deletion(
     now: Instant,
 ) -> Result<Recall> {
     let recall = recall(c, caller, id)?;
-    caller.may_for(recall.organisation_id, "the licensee", SIGNERS)?;
+    caller.may_for(recall.organisation_id, "the licensee", Role::SIGNERS)?;
     let key = identity::signing_key_for(c, recall.organisation_id, envelope.sole_signature()?.keyid)?.public_key;
     let statement = provenance::parse(envelope, key, StatementKind::DeletionAttestation)?;
     let subject = statement.subject;
@@ -227,7 +225,7 @@ pub fn declare_training(
     now: Instant,
 ) -> Result<Recall> {
     let recall = recall(c, caller, id)?;
-    caller.may_for(recall.organisation_id, "the licensee", ANSWERERS)?;
+    caller.may_for(recall.organisation_id, "the licensee", Role::DEALERS)?;
     let declaration = prose("declaration", declaration)?;
     queries::set_declaration(c, id, &declaration)?;
     let recall = Recall { declaration: Some(declaration), ..recall };

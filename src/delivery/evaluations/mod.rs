@@ -28,11 +28,6 @@ use crate::types::{
     EvaluationId, Instant, ListingId, OrganisationId, PageQuery, StatementId, TermsId, UserId, VersionId, kind,
 };
 
-/// Who may ask for an evaluation.
-const BUYERS: &[Role] = &[Role::Trader];
-/// Who may take the sample.
-const USERS: &[Role] = &[Role::Trader, Role::Signer, Role::Reader];
-
 /// What a lab asks for.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -83,7 +78,8 @@ pub fn grant(
     wanted: &NewEvaluation,
     now: Instant,
 ) -> Result<Evaluation> {
-    let lab = identity::for_member(c, caller, &wanted.organisation, BUYERS).map_err(|e| e.field("organisation"))?;
+    let lab =
+        identity::for_member(c, caller, &wanted.organisation, Role::TRADERS).map_err(|e| e.field("organisation"))?;
     identity::require_verified(&lab)?;
     market::orders::check_purpose(&wanted.purpose)?;
     let listing = market::orders::open_listing(c, wanted.listing_id, now).map_err(|error| error.field("listing_id"))?;
@@ -168,7 +164,7 @@ pub struct Released {
 /// Records that the sample is handed out under an evaluation. Its link may leave when this is committed.
 pub fn release(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, id: EvaluationId, now: Instant) -> Result<Released> {
     let evaluation = evaluation(c, caller, id)?;
-    caller.may_for(evaluation.organisation_id, "the lab", USERS)?;
+    caller.may_for(evaluation.organisation_id, "the lab", Role::USERS)?;
     if evaluation.expires_at <= now {
         let detail = format!("evaluation {id} ended at {}", evaluation.expires_at);
         return Err(Error::new(Kind::NotEntitled, detail).remedy("buy a licence of the version"));

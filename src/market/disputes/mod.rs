@@ -32,8 +32,6 @@ use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::text_enum;
 use crate::types::{DisputeId, Instant, Json, Money, OrderId, OrganisationId, text};
 
-/// Who may speak for a side.
-const SPEAKERS: &[Role] = &[Role::Trader];
 /// Why an order is refunded.
 const FOR_THE_BUYER: &str = "the dispute was decided for the buyer";
 /// The step by which those are told whose money was frozen.
@@ -352,7 +350,7 @@ fn side(c: &mut Conn, caller: &Caller, id: OrderId) -> Result<(Order, Organisati
     let order = orders::visible_order(c, caller, id)?;
     let buys = caller.member_of(order.buyer_id).is_some();
     let side = if buys { order.buyer_id } else { order.provider_id };
-    caller.may_for(side, "the two sides of the trade", SPEAKERS)?;
+    caller.may_for(side, "the two sides of the trade", Role::TRADERS)?;
     Ok((order, side))
 }
 

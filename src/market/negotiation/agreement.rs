@@ -1,15 +1,15 @@
 //! From the agreement on: the provider signs, the buyer verifies by signing the same, the exchange countersigns.
 
 use super::messages::declared_use;
-use super::{DEALERS, Negotiation, NegotiationState, Side};
+use super::{Negotiation, NegotiationState, Side};
 use super::{advance, announce, require_turn, visible_negotiation};
 use crate::config::Config;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::identity::{self, Caller, SigningKey};
+use crate::identity::{self, Caller, Role, SigningKey};
 use crate::keys::ExchangeKeys;
 use crate::market::orders;
-use crate::market::{Listing, SIGNERS, offers};
+use crate::market::{Listing, offers};
 use crate::provenance::{self, StatementKind};
 use crate::signing::Envelope;
 use crate::terms;
@@ -28,7 +28,7 @@ pub fn agree(
     now: Instant,
 ) -> Result<Negotiation> {
     let before = visible_negotiation(c, caller, id)?;
-    caller.may_for(before.provider_id, "the provider", SIGNERS)?;
+    caller.may_for(before.provider_id, "the provider", Role::SIGNERS)?;
     require_turn(&before, NegotiationState::Agreed, Side::Provider, now)?;
     require_kept(c, &before, now)?;
     signed_by(c, &before, Side::Provider, envelope)?;
@@ -49,7 +49,7 @@ pub fn verify(
     now: Instant,
 ) -> Result<Negotiation> {
     let before = visible_negotiation(c, caller, id)?;
-    caller.may_for(before.buyer_id, "the buyer", SIGNERS)?;
+    caller.may_for(before.buyer_id, "the buyer", Role::SIGNERS)?;
     require_turn(&before, NegotiationState::Verified, Side::Buyer, now)?;
     signed_by(c, &before, Side::Buyer, envelope)?;
     let from = before.state;
@@ -70,7 +70,7 @@ pub fn finalize(
     now: Instant,
 ) -> Result<Negotiation> {
     let before = visible_negotiation(c, caller, id)?;
-    caller.may_for(before.provider_id, "the provider", DEALERS)?;
+    caller.may_for(before.provider_id, "the provider", Role::DEALERS)?;
     require_turn(&before, NegotiationState::Finalized, Side::Provider, now)?;
     let listing = require_kept(c, &before, now)?;
     let signed = agreement(&before)?;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{DEALERS, Negotiation, NegotiationState, Side};
+use super::{Negotiation, NegotiationState, Side};
 use super::{advance, announce, negotiation, queries, require_turn, visible_negotiation};
 use crate::app::App;
 use crate::catalog;
@@ -11,10 +11,9 @@ use crate::config::Config;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
-use crate::identity::{self, Caller};
+use crate::identity::{self, Caller, Role};
 use crate::jobs::sweep;
 use crate::keys::ExchangeKeys;
-use crate::market::SIGNERS;
 use crate::market::offers::{self, Checked};
 use crate::market::orders::{self, Deal, Grounds};
 use crate::provenance::{self, StatementKind};
@@ -97,7 +96,7 @@ pub fn reply(
     now: Instant,
 ) -> Result<Negotiation> {
     let before = visible_negotiation(c, caller, id)?;
-    caller.may_for(before.organisation(side), format!("the {side}"), SIGNERS)?;
+    caller.may_for(before.organisation(side), format!("the {side}"), Role::SIGNERS)?;
     require_turn(&before, side.proposes(), side, now)?;
     let checked = offers::check(c, caller, &envelope, now)?;
     require_made_by(&checked, side)?;
@@ -134,7 +133,7 @@ pub fn accept(
     now: Instant,
 ) -> Result<Negotiation> {
     let before = visible_negotiation(c, caller, id)?;
-    caller.may_for(before.buyer_id, "the buyer", DEALERS)?;
+    caller.may_for(before.buyer_id, "the buyer", Role::DEALERS)?;
     require_turn(&before, NegotiationState::Accepted, Side::Buyer, now)?;
     let from = before.state;
     let accepted = make_out_for(c, config, declare(before, declared)?, true, now)?;
@@ -154,7 +153,7 @@ pub fn terminate(
 ) -> Result<Negotiation> {
     let before = visible_negotiation(c, caller, id)?;
     let side = side_of(caller, &before)?;
-    caller.may_for(before.organisation(side), "the two sides of the negotiation", DEALERS)?;
+    caller.may_for(before.organisation(side), "the two sides of the negotiation", Role::DEALERS)?;
     let code = text::readable("code", code, MAX_CODE_CHARS)?;
     let reason = text::reason(reason)?;
     require_turn(&before, NegotiationState::Terminated, side, now)?;

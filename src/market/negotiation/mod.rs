@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
-use crate::identity::{self, Caller, Role};
+use crate::identity::{self, Caller};
 use crate::keys::ExchangeKeys;
 use crate::market::orders;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
@@ -37,9 +37,6 @@ use crate::text_enum;
 use crate::types::{
     Digest, Instant, Json, ListingId, NegotiationId, OrderId, OrganisationId, PageQuery, StatementId, kind,
 };
-
-/// Who may send the messages that need no signature.
-const DEALERS: &[Role] = &[Role::Signer, Role::Trader];
 
 text_enum! {
     /// Where a negotiation is, in the protocol's words.

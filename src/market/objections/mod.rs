@@ -26,8 +26,6 @@ use crate::signing::canonical_json;
 use crate::text_enum;
 use crate::types::{Digest, Instant, Json, ListingId, ObjectionId, OrganisationId, PageQuery, UserId, kind, text};
 
-/// Who may object for an organisation.
-const OBJECTORS: &[Role] = &[Role::Signer, Role::Trader];
 const MAX_OBJECTION_CHARS: usize = 2000;
 
 text_enum! {
@@ -110,7 +108,7 @@ pub fn object(
     now: Instant,
 ) -> Result<Objection> {
     let objector =
-        identity::for_member(c, caller, &input.organisation, OBJECTORS).map_err(|e| e.field("organisation"))?;
+        identity::for_member(c, caller, &input.organisation, Role::DEALERS).map_err(|e| e.field("organisation"))?;
     identity::require_verified(&objector)?;
     let document = document(input)?;
     let listing = listings::listing(c, id)?;

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::{self, Measure};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::identity::{self, Caller, Organisation, SigningKey};
-use crate::market::{Listing, SIGNERS, orders};
+use crate::identity::{self, Caller, Organisation, Role, SigningKey};
+use crate::market::{Listing, orders};
 use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind};
 use crate::signing::Envelope;
 use crate::terms::{self, Terms, Use};
@@ -76,7 +76,7 @@ pub fn statement(document: &OfferDocument) -> Result<Statement> {
 /// `NotFound` or `Forbidden` unless the caller is an admin or signer of the organisation; `BadSignature`; otherwise the
 /// refusal names the member of the document.
 pub(in crate::market) fn check(c: &mut Conn, caller: &Caller, envelope: &Envelope, now: Instant) -> Result<Checked> {
-    let organisation = identity::for_member(c, caller, &provenance::claimed_organisation(envelope)?, SIGNERS)?;
+    let organisation = identity::for_member(c, caller, &provenance::claimed_organisation(envelope)?, Role::SIGNERS)?;
     identity::require_verified(&organisation)?;
     let key = identity::signing_key_for(c, organisation.id, envelope.sole_signature()?.keyid)?;
     let signed = provenance::parse(envelope, key.public_key, StatementKind::Offer)?;

@@ -36,9 +36,6 @@ use crate::types::{
     text,
 };
 
-/// Who may take an offer back for the provider.
-const SELLERS: &[Role] = &[Role::Signer, Role::Trader];
-
 text_enum! {
     /// Where an offer is in its life.
     pub enum OfferState {
@@ -152,7 +149,7 @@ pub fn withdraw(
     now: Instant,
 ) -> Result<Offer> {
     let offer = visible_offer(c, caller, id)?;
-    caller.may_for(offer.provider_id, "the provider", SELLERS)?;
+    caller.may_for(offer.provider_id, "the provider", Role::DEALERS)?;
     let reason = text::reason(reason)?;
     let from = offer.state;
     let offer = advance(c, Offer { state: OfferState::Withdrawn, ..offer }, from, caller.user_id, &reason, now)?;

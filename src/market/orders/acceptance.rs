@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::settlement::settle;
-use super::{BUYERS, Order, OrderState, advance, require_in_time, visible_order, wrong_state};
+use super::{Order, OrderState, advance, require_in_time, visible_order, wrong_state};
 use crate::db::Conn;
 use crate::error::Result;
-use crate::identity::Caller;
+use crate::identity::{Caller, Role};
 use crate::keys::ExchangeKeys;
 use crate::types::{Instant, OrderId, ReceiptId};
 
@@ -34,7 +34,7 @@ pub fn accept(
     now: Instant,
 ) -> Result<Order> {
     let order = visible_order(c, caller, id)?;
-    caller.may_for(order.buyer_id, "the buyer", BUYERS)?;
+    caller.may_for(order.buyer_id, "the buyer", Role::TRADERS)?;
     if !matches!(order.state, OrderState::Delivering | OrderState::Delivered) {
         return Err(wrong_state(&order, "delivering or delivered"));
     }

@@ -1,9 +1,9 @@
 //! Cancelling an order: the buyer takes it back before it is paid.
 
-use super::{BUYERS, Order, OrderState, advance, announce, visible_order, wrong_state};
+use super::{Order, OrderState, advance, announce, visible_order, wrong_state};
 use crate::db::Conn;
 use crate::error::Result;
-use crate::identity::Caller;
+use crate::identity::{Caller, Role};
 use crate::keys::ExchangeKeys;
 use crate::types::{Instant, OrderId, text};
 
@@ -17,7 +17,7 @@ pub fn cancel(
     now: Instant,
 ) -> Result<Order> {
     let order = visible_order(c, caller, id)?;
-    caller.may_for(order.buyer_id, "the buyer", BUYERS)?;
+    caller.may_for(order.buyer_id, "the buyer", Role::TRADERS)?;
     let reason = text::reason(reason)?;
     let from = order.state;
     if !from.may_become(OrderState::Cancelled) {

@@ -5,9 +5,8 @@ use super::place::{Grounds, open_listing};
 use super::{Order, OrderState, advance, queries, require_in_time, require_state, visible_order};
 use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
-use crate::identity::{self, Caller, Organisation};
+use crate::identity::{self, Caller, Organisation, Role};
 use crate::keys::ExchangeKeys;
-use crate::market::SIGNERS;
 use crate::market::contracts::{self, ContractDocument, Language, Licence, Party, PricedBy, RenderingFormat};
 use crate::market::offers;
 use crate::provenance::{self, Statement, StatementKind};
@@ -93,7 +92,7 @@ pub fn sign_contract(
     now: Instant,
 ) -> Result<(Order, Contract)> {
     let order = visible_order(c, caller, id)?;
-    caller.may_for(order.buyer_id, "the buyer", SIGNERS)?;
+    caller.may_for(order.buyer_id, "the buyer", Role::SIGNERS)?;
     envelope.sole_signature()?;
     if let Some(standing) = standing_contract(c, id, &envelope)? {
         return Ok((order, standing));

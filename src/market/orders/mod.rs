@@ -61,7 +61,7 @@ use crate::catalog::Selection;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
-use crate::identity::{Caller, Role};
+use crate::identity::Caller;
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::terms::Use;
@@ -69,9 +69,6 @@ use crate::text_enum;
 use crate::types::{
     Currency, DAY, Instant, Json, ListingId, Money, OrderId, OrganisationId, PageQuery, TermsId, VersionId, kind,
 };
-
-/// Who may buy for an organisation.
-const BUYERS: &[Role] = &[Role::Trader];
 
 text_enum! {
     /// Where an order is in its life.

@@ -1,9 +1,9 @@
 //! Paying an order: from the buyer's wallet, and a voucher's pool, into escrow.
 
-use super::{BUYERS, Order, OrderState, advance, days, require_in_time, require_state, visible_order};
+use super::{Order, OrderState, advance, days, require_in_time, require_state, visible_order};
 use crate::db::Conn;
 use crate::error::{Error, Result};
-use crate::identity::Caller;
+use crate::identity::{Caller, Role};
 use crate::ledger::{self, AccountRef, TransactionKind};
 use crate::market::{holds, vouchers};
 use crate::types::{Instant, Money, OrderId, ProgrammeId};
@@ -12,7 +12,7 @@ use crate::types::{Instant, Money, OrderId, ProgrammeId};
 /// no money.
 pub fn pay(c: &mut Conn, caller: &Caller, id: OrderId, programme: Option<ProgrammeId>, now: Instant) -> Result<Order> {
     let order = visible_order(c, caller, id)?;
-    caller.may_for(order.buyer_id, "the buyer", BUYERS)?;
+    caller.may_for(order.buyer_id, "the buyer", Role::TRADERS)?;
     require_state(&order, OrderState::AwaitingPayment)?;
     require_in_time(&order, now, "place another order")?;
     into_escrow(c, &order, programme, now)?;

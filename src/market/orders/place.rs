@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::extent::extent;
-use super::{BUYERS, Order, OrderState, days, quotes};
+use super::{Order, OrderState, days, quotes};
 use crate::catalog::Selection;
 use crate::config::Config;
 use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
-use crate::identity::{self, Caller, Organisation};
+use crate::identity::{self, Caller, Organisation, Role};
 use crate::market::listings::{self, Listing, ListingState};
 use crate::market::offers::{self, Offer};
 use crate::terms::{self, Use};
@@ -83,7 +83,8 @@ pub(in crate::market) struct Deal<'a> {
 
 /// Who wants to buy, if the caller may order for it.
 pub(super) fn buyer(c: &mut Conn, caller: &Caller, input: &NewOrder) -> Result<Organisation> {
-    let buyer = identity::for_member(c, caller, &input.organisation, BUYERS).map_err(|e| e.field("organisation"))?;
+    let buyer =
+        identity::for_member(c, caller, &input.organisation, Role::TRADERS).map_err(|e| e.field("organisation"))?;
     identity::require_verified(&buyer)?;
     Ok(buyer)
 }

@@ -12,9 +12,8 @@ use crate::config::Config;
 use crate::db::{self, Conn};
 use crate::error::Result;
 use crate::history;
-use crate::identity::Caller;
+use crate::identity::{Caller, Role};
 use crate::keys::ExchangeKeys;
-use crate::market::SIGNERS;
 use crate::signing::Envelope;
 use crate::types::{Instant, ProgrammeId};
 
@@ -48,7 +47,7 @@ pub fn purchase(
     now: Instant,
 ) -> Result<(Order, Contract)> {
     let quoted = redeem(c, caller, keys, config, purchase, now)?;
-    caller.may_for(quoted.buyer_id, "the buyer", SIGNERS)?;
+    caller.may_for(quoted.buyer_id, "the buyer", Role::SIGNERS)?;
     let due = download_due(&quoted, now);
     let order = Order { state: OrderState::Escrowed, due_at: Some(due), ..quoted };
     db::append(c, order.clone()).map_err(|error| db::or_taken(error, || used(&order)))?;

@@ -10,8 +10,7 @@ use utoipa::ToSchema;
 use super::acceptance::DeliveryEvidence;
 use super::settlement::{give_back, settle};
 use super::{
-    BUYERS, Order, OrderState, advance, announce, days, order, require_in_time, require_state, visible_order,
-    wrong_state,
+    Order, OrderState, advance, announce, days, order, require_in_time, require_state, visible_order, wrong_state,
 };
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
@@ -19,8 +18,6 @@ use crate::identity::{Caller, Role};
 use crate::keys::ExchangeKeys;
 use crate::types::{Instant, Money, OrderId, text};
 
-/// Who may answer for the provider.
-const SELLERS: &[Role] = &[Role::Trader];
 /// What a provider can do after its time is over.
 const TOO_LATE: &str = "the exchange refunds the buyer";
 
@@ -58,7 +55,7 @@ pub fn reject(
     now: Instant,
 ) -> Result<Order> {
     let order = visible_order(c, caller, id)?;
-    caller.may_for(order.buyer_id, "the buyer", BUYERS)?;
+    caller.may_for(order.buyer_id, "the buyer", Role::TRADERS)?;
     let reason = text::reason(reason)?;
     if !matches!(order.state, OrderState::Delivering | OrderState::Delivered) {
         return Err(wrong_state(&order, "delivering or delivered"));
@@ -79,7 +76,7 @@ pub fn offer_cure(
     now: Instant,
 ) -> Result<Order> {
     let order = visible_order(c, caller, id)?;
-    caller.may_for(order.provider_id, "the provider", SELLERS)?;
+    caller.may_for(order.provider_id, "the provider", Role::TRADERS)?;
     let note = text::readable("note", &offer.note, text::MAX_REASON_CHARS)?;
     require_state(&order, OrderState::Rejected)?;
     require_in_time(&order, now, TOO_LATE)?;
@@ -121,7 +118,7 @@ pub fn redeliver(
     now: Instant,
 ) -> Result<Order> {
     let order = visible_order(c, caller, id)?;
-    caller.may_for(order.provider_id, "the provider", SELLERS)?;
+    caller.may_for(order.provider_id, "the provider", Role::TRADERS)?;
     let note = text::readable("note", note, text::MAX_REASON_CHARS)?;
     require_state(&order, OrderState::Curing)?;
     if order.refund_minor.is_some() {
@@ -168,7 +165,7 @@ pub fn reject_cure(
 /// An order of which the provider offers to refund a part, for the buyer to answer in time.
 fn offered(c: &mut Conn, caller: &Caller, id: OrderId, now: Instant) -> Result<Order> {
     let order = visible_order(c, caller, id)?;
-    caller.may_for(order.buyer_id, "the buyer", BUYERS)?;
+    caller.may_for(order.buyer_id, "the buyer", Role::TRADERS)?;
     require_state(&order, OrderState::Curing)?;
     if order.refund_minor.is_none() {
         let detail = format!("the cure that was offered for order {id} is to deliver again");

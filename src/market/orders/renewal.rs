@@ -6,12 +6,12 @@
 
 use super::contract::contract_document;
 use super::place::{buyer, draft};
-use super::{BUYERS, NewOrder, Order, OrderState, queries, states, visible_order, wrong_state};
+use super::{NewOrder, Order, OrderState, queries, states, visible_order, wrong_state};
 use crate::config::Config;
 use crate::db::{self, Conn};
 use crate::error::Result;
 use crate::history;
-use crate::identity::{self, Caller};
+use crate::identity::{self, Caller, Role};
 use crate::types::{Instant, OrderId};
 
 /// The most renewals of one licence that are looked at.
@@ -20,7 +20,7 @@ const MOST_RENEWALS: i64 = 1000;
 /// The buyer orders what it ordered before, to lengthen its licence.
 pub fn renew(c: &mut Conn, caller: &Caller, config: &Config, id: OrderId, now: Instant) -> Result<Order> {
     let first = visible_order(c, caller, id)?;
-    caller.may_for(first.buyer_id, "the buyer", BUYERS)?;
+    caller.may_for(first.buyer_id, "the buyer", Role::TRADERS)?;
     if !matches!(first.state, OrderState::Settled | OrderState::Certificated) {
         return Err(wrong_state(&first, "settled").remedy("accept what was delivered first"));
     }

@@ -26,8 +26,6 @@ use crate::identity::{self, Caller, Role};
 use crate::ledger::{self, AccountRef, TransactionKind};
 use crate::types::{Currency, Instant, Json, Money, MovementId, OrganisationId, PageQuery, ProgrammeId, kind, text};
 
-/// Who may spend an organisation's money on a programme.
-const FUNDERS: &[Role] = &[Role::Trader];
 /// The most that a programme pays of a price: thirty per cent.
 pub const MAX_RATE_BASIS_POINTS: i64 = 3000;
 const MAX_NAME_CHARS: usize = 200;
@@ -125,7 +123,8 @@ impl NewProgramme {
 /// # Errors
 /// `NotFound` and `Forbidden` for those who may not act for the funder; `Invalid`; `InsufficientFunds`.
 pub fn announce(c: &mut Conn, caller: &Caller, input: &NewProgramme, now: Instant) -> Result<Programme> {
-    let funder = identity::for_member(c, caller, &input.organisation, FUNDERS).map_err(|e| e.field("organisation"))?;
+    let funder =
+        identity::for_member(c, caller, &input.organisation, Role::TRADERS).map_err(|e| e.field("organisation"))?;
     identity::require_verified(&funder).map_err(|e| e.field("organisation"))?;
     input.check()?;
     let mut domains = input.domains.clone();
@@ -155,7 +154,7 @@ pub fn announce(c: &mut Conn, caller: &Caller, input: &NewProgramme, now: Instan
 /// As [`announce`]; `WrongState` once the programme has ended.
 pub fn fund(c: &mut Conn, caller: &Caller, id: ProgrammeId, amount: Money, now: Instant) -> Result<Programme> {
     let programme = programme(c, id)?;
-    caller.may_for(programme.funder_id, "the programme's funder", FUNDERS)?;
+    caller.may_for(programme.funder_id, "the programme's funder", Role::TRADERS)?;
     if programme.ends_at <= now {
         let detail = format!("programme {id} ended at {}", programme.ends_at);
         return Err(Error::new(Kind::WrongState, detail).remedy("announce another programme"));
@@ -174,7 +173,7 @@ pub fn fund(c: &mut Conn, caller: &Caller, id: ProgrammeId, amount: Money, now: 
 /// As [`fund`]; `WrongState` until the programme has ended, and when nothing is left.
 pub fn take_back_rest(c: &mut Conn, caller: &Caller, id: ProgrammeId, now: Instant) -> Result<Programme> {
     let programme = programme(c, id)?;
-    caller.may_for(programme.funder_id, "the programme's funder", FUNDERS)?;
+    caller.may_for(programme.funder_id, "the programme's funder", Role::TRADERS)?;
     if now < programme.ends_at {
         let detail = format!("programme {id} pays until {}", programme.ends_at);
         return Err(Error::new(Kind::WrongState, detail).remedy("take back what is left when it has ended"));
