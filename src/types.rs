@@ -21,6 +21,11 @@ pub use json::Json;
 pub use money::{BASIS_POINTS, Currency, Money};
 pub use page::{Cursor, Page, PageQuery};
 
+/// How many bytes these are.
+pub fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
 /// Stores a type in a `TEXT` column through its `Display` and `FromStr`.
 #[macro_export]
 macro_rules! text_column {

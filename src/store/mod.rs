@@ -35,7 +35,7 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::failpoints::{self, Site};
 use crate::keys::ExchangeKeys;
-use crate::types::Instant;
+use crate::types::{Instant, length};
 
 /// The most parts one upload may have (a limit of S3).
 pub const MAX_PARTS: u32 = 10_000;
@@ -52,7 +52,7 @@ pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 /// # Errors
 /// `RangeNotSatisfiable`, when they do not reach so far.
 pub(crate) fn part_of(bytes: &Bytes, part: Range<u64>) -> Result<ByteStream> {
-    let size_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let size_bytes = length(bytes);
     if part.start > part.end || part.end > size_bytes {
         return Err(range_not_satisfiable(size_bytes));
     }

@@ -9,7 +9,7 @@ use parquet::errors::Result;
 use parquet::schema::types::ColumnDescriptor;
 
 use super::pages::{MAX_PAGE_BYTES, fault, too_large};
-use super::source::length;
+use crate::types::length;
 
 /// What one value of a row takes beside its bytes while the row is put together: its levels, and the value as the library
 /// and as JSON have it; and each group that it lies in as much again.

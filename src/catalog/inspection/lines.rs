@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::rc::Rc;
 
-use super::source::{Source, length};
+use super::source::Source;
 use super::unpacking::{Limits, Packing, unpack};
+use crate::types::length;
 
 /// Shows every record of a shard, with its index from 0: each line that is not blank. Answers how many there were.
 ///

@@ -53,7 +53,7 @@ use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind, lot}
 use crate::schema::inspections;
 use crate::signing::{Envelope, canonical_json};
 use crate::store::StorageKey;
-use crate::types::{Digest, Hasher, Instant, ObjectId, StatementId, VersionId};
+use crate::types::{Digest, Hasher, Instant, ObjectId, StatementId, VersionId, length};
 
 /// The name of the sample among a statement's subjects, and the path under which it is delivered.
 pub const SAMPLE_PATH: &str = "sample.jsonl";
@@ -305,7 +305,7 @@ fn conclude(plan: &Plan, mut survey: Survey, now: Instant) -> (Findings, Option<
         lot: plan.lot.clone(),
         records: drawn.iter().map(SampledRecord::from).collect(),
         sha256: Digest::of(&bytes),
-        size_bytes: source::length(&bytes),
+        size_bytes: length(&bytes),
     });
     let bytes = sample.is_some().then(|| Bytes::from(bytes));
     let findings = Findings {

@@ -20,8 +20,9 @@ use parquet::record::reader::RowIter;
 use parquet::schema::types::Type;
 
 use super::extent::Extent;
-use super::source::{Source, length};
+use super::source::Source;
 use super::unpacking::{Limits, Packing, unpack};
+use crate::types::{self, length};
 
 /// What is asked of the source at a time.
 const WINDOW_BYTES: u64 = 1 << 20;
@@ -50,7 +51,7 @@ impl Window {
         }
         let mut kept = self.kept.lock().map_err(|_| fault("a reader panicked"))?;
         let (from, bytes) = &*kept;
-        let until = from.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        let until = from.saturating_add(types::length(bytes));
         if start < *from || end > until {
             let wide = start..start.saturating_add(length.max(WINDOW_BYTES)).min(self.source.size_bytes());
             let mut bytes = Vec::new();

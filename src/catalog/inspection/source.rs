@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 use crate::store::{ByteStream, StorageKey, Store};
+use crate::types::length;
 
 /// The bytes of a shard, read from wherever it is asked.
 pub trait Source: Send + Sync {
@@ -23,11 +24,6 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// When they cannot be had.
     fn read(&self, range: Range<u64>) -> io::Result<Box<dyn Read + Send>>;
-}
-
-/// How many bytes these are.
-pub(super) fn length(bytes: &[u8]) -> u64 {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 /// A shard in the store. Its readers wait for the store: to be used where waiting is allowed.

@@ -14,8 +14,9 @@ use super::columns::ColumnType;
 use super::extent::MAX_DECIMAL_BYTES;
 use super::footer;
 use super::pages::{Budget, RowGroup, Window, fault};
-use super::source::{Source, length};
+use super::source::Source;
 use super::unpacking::Limits;
+use crate::types::length;
 
 /// The most columns that a file may have, those within others counted each.
 const MAX_LEAVES: usize = 1000;

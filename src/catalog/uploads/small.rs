@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::identity::Caller;
 use crate::signing;
 use crate::store::StorageKey;
-use crate::types::{Digest, Instant};
+use crate::types::{Digest, Instant, length};
 
 /// Checks, before any body is read, that `caller` may put shards into this draft.
 ///
@@ -73,7 +73,7 @@ fn begin(c: &mut Conn, caller: &Caller, which: &VersionRef, input: &NewUpload, n
 }
 
 fn check_bytes(input: &NewUpload, bytes: &[u8]) -> Result<()> {
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_SMALL_SHARD_BYTES {
+    if length(bytes) > MAX_SMALL_SHARD_BYTES {
         return Err(too_large());
     }
     let found = Digest::of(bytes);

@@ -13,7 +13,7 @@ use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::jobs::{self, Job};
 use crate::store::StorageKey;
-use crate::types::{Digest, Hasher, Instant, ObjectId, UploadId};
+use crate::types::{Digest, Hasher, Instant, ObjectId, UploadId, length};
 
 /// How many abandoned uploads are given up in one transaction.
 const STALE_AT_ONCE: i64 = 100;
@@ -63,7 +63,7 @@ async fn measure(app: &App, upload: &Upload) -> Result<Found> {
     let mut size_bytes = 0_u64;
     while let Some(piece) = stream.next().await {
         let piece = piece?;
-        size_bytes = size_bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+        size_bytes = size_bytes.saturating_add(length(&piece));
         hasher.update(&piece);
     }
     let after = app.store.head(key).await?.ok_or_else(gone)?;

@@ -16,7 +16,7 @@ use crate::cli::client::{Client, broken};
 use crate::cli::output::FileProgress;
 use crate::cli::pace::Pace;
 use crate::error::{Error, Kind, Result};
-use crate::types::EntitlementId;
+use crate::types::{self, EntitlementId};
 
 /// The size of every segment of a shard but the last.
 pub(super) const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
@@ -132,7 +132,7 @@ impl Segment {
                 Some(Err(error)) => break Some(error),
                 Some(Ok(piece)) => piece,
             };
-            let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            let length = types::length(&piece);
             if have.saturating_add(length) > self.length {
                 let detail = format!("the server sent more than the {} bytes that it was asked for", self.length);
                 return Err(Error::new(Kind::DigestMismatch, detail));

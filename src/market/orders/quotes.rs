@@ -18,7 +18,7 @@ use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::identity::Caller;
 use crate::keys::ExchangeKeys;
-use crate::types::{Instant, OrderId};
+use crate::types::{Instant, OrderId, length};
 
 /// What a purchase calls the quote that it rests on.
 const FIELD: &str = "quote";
@@ -61,7 +61,7 @@ fn mac(keys: &ExchangeKeys, terms: &[u8], contract: &[u8]) -> Result<Hmac<Sha256
     let key = Hmac::<Sha256>::new_from_slice(&keys.quote.seed());
     let mut mac = key.map_err(|error| Error::internal(error.to_string()))?;
     for part in [terms, contract] {
-        mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        mac.update(&length(part).to_be_bytes());
         mac.update(part);
     }
     Ok(mac)

@@ -15,7 +15,7 @@ use super::disk::{finished, sync_directory, sync_file};
 use crate::config::CLIENT_TIMEOUT;
 use crate::error::{Error, Kind, Result};
 use crate::store::{MAX_PARTS, Part};
-use crate::types::{Digest, Hasher};
+use crate::types::{Digest, Hasher, length};
 
 /// A part on its way to the disk.
 pub(super) struct Incoming {
@@ -56,7 +56,7 @@ impl Incoming {
         let (mut received, mut piece, mut piece_bytes) = (0_u64, Vec::new(), 0);
         let mut writing = self.write(Vec::new());
         while let Some(chunk) = next_chunk(&mut body).await? {
-            let chunk_bytes = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+            let chunk_bytes = length(&chunk);
             received = received.saturating_add(chunk_bytes);
             if received > size_bytes {
                 return Err(wrong_size(size_bytes, "more"));
@@ -79,7 +79,7 @@ impl Incoming {
             for chunk in chunks {
                 self.hasher.update(&chunk);
                 self.file.write_all(&chunk)?;
-                self.size_bytes += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+                self.size_bytes += length(&chunk);
             }
             Ok(self)
         })

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::disk::finished;
 use crate::error::Result;
 use crate::store::{ByteStream, ObjectInfo, part_of, range_not_satisfiable};
+use crate::types::length;
 
 /// How much is read at a time: little enough to stay in a processor's cache until it is sent.
 const PIECE_BYTES: u64 = 256 * 1024;
@@ -72,7 +73,7 @@ fn read_ahead(file: File, range: Range<u64>) -> impl stream::Stream<Item = Resul
     let next = |(left, ahead): (u64, Option<Ahead>)| async move {
         match finished(ahead?).await {
             Ok((file, piece)) => {
-                let left = left.saturating_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+                let left = left.saturating_sub(length(&piece));
                 Some((Ok(piece), (left, read_piece(file, None, left))))
             }
             Err(error) => Some((Err(error), (0, None))),
