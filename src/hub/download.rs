@@ -10,8 +10,6 @@ use crate::error::{Error, Kind, Result};
 use crate::identity::Caller;
 use crate::types::Instant;
 
-const MICROS_PER_DAY: i64 = 24 * 60 * 60 * 1_000_000;
-
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Wanted {
@@ -117,8 +115,7 @@ fn under_licence<T>(
 
 /// What a client prints once when the licence ends within so many days: a topic, and the text for it.
 fn ending(dataset: &str, revision: &Revision, (end, notice): (Instant, i64), now: Instant) -> Option<String> {
-    let left = end.unix_micros().saturating_sub(now.unix_micros());
-    let days = left.max(0).saturating_add(MICROS_PER_DAY - 1) / MICROS_PER_DAY;
+    let days = now.days_until(end);
     let plural = if days == 1 { "day" } else { "days" };
     let name = format!("{dataset} {}", revision.tag());
     (days <= notice).then(|| format!("licence {name}; your licence to {name} ends in {days} {plural}, at {end}"))

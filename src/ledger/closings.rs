@@ -116,7 +116,7 @@ pub(super) mod tests {
     use super::*;
     use crate::error::Kind;
     use crate::ledger::{AccountRef, Rule, TransactionKind, audit, balance, post};
-    use crate::types::{Currency, Money, OrganisationId};
+    use crate::types::{Currency, DAY, Money, OrganisationId};
 
     fn now() -> Instant {
         Instant::from_unix_micros(1_000_000_000)
@@ -199,7 +199,7 @@ pub(super) mod tests {
             let due = |c: &mut Conn| queries::list_due_accounts(c, STEP, "", 10);
             let account = account_of(c, payable);
             assert_eq!(due(c)?, []);
-            settle(c, payable, "one more", now().plus(Duration::from_secs(86_400)))?;
+            settle(c, payable, "one more", now().plus(DAY))?;
             assert_eq!(due(c)?, [account.id]);
             assert_eq!(queries::list_due_accounts(c, STEP, &account.id.to_string(), 10)?, []);
             close(c, account.id, now())?;
@@ -234,7 +234,7 @@ pub(super) mod tests {
         db.write(move |c| {
             let account = account_of(c, payable);
             close(c, account.id, now())?;
-            let much_later = now().plus(Duration::from_secs(86_400));
+            let much_later = now().plus(DAY);
             settle(c, payable, "much later", much_later)?;
             let posting = queries::find_posting_number(c, account.id, "", STEP + 1)?.unwrap();
             assert_eq!(posting.made_at(), much_later);

@@ -331,7 +331,7 @@ mod tests {
         for sales in [PAGE - 1, PAGE, PAGE + 1] {
             let (_folder, db, payable) = after_sales(sales).await;
             let (currency, from) = (Currency::CNY, Instant::from_unix_micros(0));
-            let to = from.plus(std::time::Duration::from_secs(86_400));
+            let to = from.plus(crate::types::DAY);
             let read = move |c: &mut Conn| {
                 let accounts = queries::find_account(c, payable, currency)?.into_iter().collect();
                 let (begin, end) = (PostingId::first_at(from).to_string(), PostingId::first_at(to).to_string());

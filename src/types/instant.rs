@@ -54,6 +54,11 @@ impl Instant {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self::from_unix_micros(self.unix_micros().saturating_sub(micros))
     }
+    /// How many days are left until `end`, one that is begun counting whole; none when it is past.
+    pub fn days_until(self, end: Self) -> i64 {
+        let left = u64::try_from(end.unix_micros().saturating_sub(self.unix_micros())).unwrap_or(0);
+        i64::try_from(u128::from(left).div_ceil(DAY.as_micros())).unwrap_or(i64::MAX)
+    }
     /// The day, in UTC: 2026-01-31. Days sort as their texts do.
     pub fn day(self) -> String {
         self.0.date().to_string()

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use corpex::app::App;
 use corpex::config::Config;
 use corpex::db::{APPEND_ONLY, KEPT_A_WHILE};
 use corpex::error::Kind;
 use corpex::jobs::{self, Job};
+use corpex::types::DAY;
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection};
 use futures_util::future::join_all;
@@ -77,7 +77,7 @@ async fn rows_of_append_only_tables_cannot_be_changed_or_removed() {
                    JOIN ledger_accounts ON ledger_accounts.id = account_id WHERE ledger_accounts.kind = 'bank' \
                    ORDER BY ledger_postings.id LIMIT 1";
     app.app().db.write(move |c| Ok(c.batch_execute(closing)?)).await.unwrap();
-    app.clock.advance(Duration::from_secs(24 * 3600));
+    app.clock.advance(DAY);
     corpex::identity::close_days(app.app()).await.unwrap();
     for table in APPEND_ONLY.iter().chain(KEPT_A_WHILE) {
         let column = column(table);

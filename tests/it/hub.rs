@@ -592,7 +592,7 @@ async fn a_licence_that_ends_soon_is_announced() {
     let hub = HubClient::of(&app, &lab);
     let file = format!("{RESOLVE}/main/a.jsonl");
     assert_eq!(hub.get(&file).await.header("x-hf-warning"), None);
-    app.clock.advance(std::time::Duration::from_secs(24 * 24 * 3600));
+    app.clock.advance(corpex::types::DAY * 24);
     let answer = hub.get(&file).await;
     let warning = answer.header("x-hf-warning").unwrap();
     assert!(

@@ -7,7 +7,7 @@ use corpex::error::{Error, Kind};
 use corpex::identity::{PlatformRole, create_platform_user};
 use corpex::provenance::{ResourceDescriptor, StatementKind};
 use corpex::signing::SecretKey;
-use corpex::types::Instant;
+use corpex::types::{DAY, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{Actor, PASSWORD, TestApp, refused, token_wish};
@@ -154,7 +154,7 @@ async fn an_invitation_is_for_one_person_while_it_stands() {
     let token = stranger.post("/v1/tokens", &token_wish("write", 30)).await.unwrap();
     let stranger = Actor::platform(app.anonymous().with_token(text(&token, "token")), "");
     let late = admin.invite("verse", "reader").await.unwrap();
-    app.clock.advance(Duration::from_secs(7 * 24 * 3600));
+    app.clock.advance(DAY * 7);
     refused(stranger.accept(&late).await, Kind::Invalid, Some("code"));
 }
 
@@ -297,7 +297,7 @@ async fn a_session_ends_with_a_sign_out_or_with_its_time() {
     refused(other.get("/v1/me").await, Kind::Unauthenticated, None);
     let input = json!({ "refresh_token": session["refresh_token"] });
     let session: Value = app.anonymous().post("/v1/sessions/refresh").json(&input).unwrap().send().await.unwrap();
-    app.clock.advance(Duration::from_secs(31 * 24 * 3600));
+    app.clock.advance(DAY * 31);
     let input = json!({ "refresh_token": session["refresh_token"] });
     let outcome = app.anonymous().post("/v1/sessions/refresh").json(&input).unwrap().send::<Value>().await;
     refused(outcome, Kind::Unauthenticated, Some("refresh_token"));

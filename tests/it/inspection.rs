@@ -8,7 +8,7 @@ use corpex::error::Kind;
 use corpex::provenance::lot;
 use corpex::provenance::passport::{EvaluatedSample, Trust, verify};
 use corpex::signing::{Envelope, PublicKey};
-use corpex::types::Digest;
+use corpex::types::{DAY, Digest};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
@@ -236,7 +236,7 @@ async fn a_lab_evaluates_the_sample_for_some_days_where_terms_offer_it_and_once(
 
     let licences = lab.get("/v1/entitlements").await.unwrap();
     assert_eq!(licences["items"], json!([]), "the corpus itself is not licensed");
-    app.clock.advance(std::time::Duration::from_secs(14 * 24 * 60 * 60));
+    app.clock.advance(DAY * 14);
     refused(lab.post(format!("{evaluation}/links"), &Value::Null).await, Kind::NotEntitled, None);
     refused(lab.evaluate(&open).await, Kind::AlreadyExists, None);
 }
@@ -270,7 +270,7 @@ async fn who_evaluated_a_sample_proves_by_its_passport_what_it_held_and_until_wh
     }
 
     provider.post(format!("/v1/listings/{}/pause", open.listing), &json!({})).await.unwrap();
-    app.clock.advance(std::time::Duration::from_secs(14 * 24 * 60 * 60));
+    app.clock.advance(DAY * 14);
     assert_eq!(passport().await.samples.len(), 1, "it ended, and what was held stays proven");
     refused(provider.get(format!("{evaluation}/passport")).await, Kind::NotFound, None);
 }

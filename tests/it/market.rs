@@ -1,12 +1,10 @@
 //! The market: what may be listed, ordered and agreed, and by whom.
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use corpex::error::Kind;
 use corpex::provenance::{ResourceDescriptor, StatementKind};
 use corpex::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE};
-use corpex::types::Digest;
+use corpex::types::{DAY, Digest};
 use serde_json::{Value, json};
 
 use crate::support::{Actor, Offer, Published, TestApp, refused, terms};
@@ -352,7 +350,7 @@ async fn a_lapsed_assessment_closes_the_gate_until_it_is_renewed() {
     let lab = app.lab("verse-lab", 0).await;
     let waiting = lab.effect("/v1/orders", &wanted(&offer, "verse-lab")).await.unwrap();
 
-    app.clock.advance(Duration::from_secs(30 * 24 * 3600));
+    app.clock.advance(DAY * 30);
     refused(lab.effect("/v1/orders", &wanted(&offer, "verse-lab")).await, Kind::NotAssessed, Some("listing_id"));
     refused(lab.sign_contract(&waiting).await, Kind::NotAssessed, None);
     let renewed = app.compliance.post(&path, &month).await.unwrap();

@@ -1,9 +1,8 @@
 //! Money in and out: what the bank received and paid, with two operators where it is much, and how errors are undone.
 
-use std::time::Duration;
-
 use corpex::error::{Error, Kind};
 use corpex::identity::PlatformRole;
+use corpex::types::DAY;
 use serde_json::{Value, json};
 
 use crate::support::{Actor, TestApp, refused};
@@ -90,7 +89,7 @@ async fn what_an_operator_moves_alone_is_summed_over_a_day() {
     assert_eq!(state(&decide(&second, &wrong, "reversal").await.unwrap()), "reversed");
     assert_eq!(state(&second.deposit("verse-lab", 1, "bank 5").await), "awaiting_approval", "a way back is a way, too");
 
-    app.clock.advance(Duration::from_secs(24 * 3600));
+    app.clock.advance(DAY);
     assert_eq!(state(&app.operator.deposit("verse-lab", 1000, "bank 6").await), "posted", "a new day");
     assert_eq!(state(&app.operator.deposit("verse-lab", 1, "bank 7").await), "awaiting_approval");
 }

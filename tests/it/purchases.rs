@@ -1,9 +1,8 @@
 //! Buying in one step: a quote, its contract signed, and everything else at once or not at all.
 
-use std::time::Duration;
-
 use corpex::error::Kind;
 use corpex::signing::Envelope;
+use corpex::types::DAY;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -113,7 +112,7 @@ async fn a_quote_holds_while_what_it_rests_on_does() {
     refused(lab.effect("/v1/purchases", &purchase).await, Kind::WrongState, Some("listing_id"));
     provider.post(format!("{listing}/resume"), &Value::Null).await.unwrap();
 
-    app.clock.advance(Duration::from_secs(7 * 24 * 3600));
+    app.clock.advance(DAY * 7);
     refused(lab.effect("/v1/purchases", &purchase).await, Kind::WrongState, Some("quote"));
     has_nothing(&lab, PRICE).await;
     lab.buy_at_a_quote(&offer).await.unwrap();

@@ -270,7 +270,7 @@ async fn a_licence_ends_when_its_term_does() {
     let lab = app.lab("verse-lab", 0).await;
     let entitlement = lab.buy(&offer).await.unwrap();
     lab.links(&entitlement, &["a.jsonl"]).await.unwrap();
-    app.clock.advance(std::time::Duration::from_secs(24 * 3600));
+    app.clock.advance(corpex::types::DAY);
     refused(lab.links(&entitlement, &["a.jsonl"]).await, Kind::NotEntitled, None);
 }
 

@@ -170,7 +170,7 @@ async fn what_a_webhook_waits_for_outlasts_its_time() {
     while attempts(&lab, &webhook).await.is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    app.clock.advance(Duration::from_secs(31 * 24 * 60 * 60));
+    app.clock.advance(corpex::types::DAY * 31);
     app.operator.deposit("verse-lab", 200, "bank-2").await;
     app.told().await;
     retention::remove_old(app.app()).await.unwrap();

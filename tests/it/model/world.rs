@@ -18,7 +18,7 @@ use corpex::market::disputes::{self, Decision, NewDispute, Outcome};
 use corpex::market::orders::{self, CureOffer, NewOrder, Purchase, Remedy, quotes};
 use corpex::signing::{IN_TOTO_PAYLOAD_TYPE, SecretKey};
 use corpex::terms::Use;
-use corpex::types::{Clock, Currency, EntitlementId, Instant, Money, OrderId, OrganisationId};
+use corpex::types::{Clock, Currency, DAY, EntitlementId, Instant, Money, OrderId, OrganisationId};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use futures_util::FutureExt as _;
@@ -232,7 +232,7 @@ impl World {
     /// Everything that can end a delivered order, at once, when its time is just up for some and not yet for others; who
     /// is first depends on `turn`.
     pub async fn race(&self, trade: &Trade, turn: usize) {
-        let (any, due) = (any_order(), self.begun_at.plus(Duration::from_secs(14 * 24 * 3600)));
+        let (any, due) = (any_order(), self.begun_at.plus(DAY * 14));
         let before = Instant::from_unix_micros(due.unix_micros() - HOUR);
         let after = Instant::from_unix_micros(due.unix_micros() + HOUR);
         let refund = async {

@@ -5,7 +5,7 @@ use corpex::cli::client::{Client, Request};
 use corpex::error::Result;
 use corpex::provenance::{ResourceDescriptor, Statement, StatementKind};
 use corpex::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE, SecretKey, canonical_json};
-use corpex::types::Digest;
+use corpex::types::{DAY, Digest};
 use serde_json::{Value, json};
 
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -312,7 +312,7 @@ impl Actor {
             "listing": offer.listing, "manifest_sha256": version["seal"]["manifest_sha256"],
             "terms_sha256": terms["sha256"], "uses": ["pretrain", "finetune", "evaluate", "retrieve"],
             "price": { "amount_minor": fen, "currency": "CNY" }, "valid_from": now,
-            "valid_until": now.plus(std::time::Duration::from_secs(30 * 24 * 3600)),
+            "valid_until": now.plus(DAY * 30),
             "salt": Digest::of(uuid::Uuid::now_v7().to_string()),
         })
     }

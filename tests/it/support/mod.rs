@@ -26,7 +26,7 @@ use corpex::error::{Error, Kind, Result};
 use corpex::events::dispatch;
 use corpex::identity::{self, PlatformRole, Scope};
 use corpex::provenance::sequencer;
-use corpex::types::Clock;
+use corpex::types::{Clock, DAY};
 use corpex::{compliance, jobs};
 use serde_json::Value;
 
@@ -205,7 +205,7 @@ async fn drain(app: &App) {
 
 async fn platform_actor(app: &App, client: &Client, email: &str, role: PlatformRole) -> Actor {
     let now = app.clock.now();
-    let expires_at = now.plus(Duration::from_secs(300 * 24 * 3600));
+    let expires_at = now.plus(DAY * 300);
     let address = email.to_string();
     let token = app
         .db
