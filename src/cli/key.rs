@@ -129,8 +129,11 @@ impl Key {
                 })
             }
             KeyCommand::List { organisation } => {
-                let keys: Value =
-                    global.anonymous()?.get(format!("/v1/organisations/{organisation}/keys?limit=1000")).send().await?;
+                let keys: Value = global
+                    .any_client()?
+                    .get(format!("/v1/organisations/{organisation}/keys?limit=1000"))
+                    .send()
+                    .await?;
                 out.result(&keys, || listing(&keys))
             }
             KeyCommand::Revoke { organisation, key, compromised_at } => {

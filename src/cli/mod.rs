@@ -152,7 +152,7 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Login(args) => args.run(&global, &out).await,
         Command::Key(args) => args.run(&global, &out).await,
         Command::Publish(args) => args.run(&global.client()?, &out).await.map(drop),
-        Command::Search(args) => args.run(&global.anonymous()?, &out).await,
+        Command::Search(args) => args.run(&global.any_client()?, &out).await,
         Command::Preview(args) => args.run(&global.client()?, &out).await,
         Command::Evaluate(args) => args.run(&global.client()?, &out).await,
         Command::Buy(args) => args.run(&global.client()?, &out).await.map(drop),
@@ -165,7 +165,7 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Witness(args) => args.run().await,
         Command::Trace(args) => args.run(&global.client()?, &out).await,
         Command::Audit(args) => args.run(&out).await,
-        Command::Api(args) => args.run(&global.anonymous()?, &out).await,
+        Command::Api(args) => args.run(&global.any_client()?, &out).await,
         Command::Openapi => out.text(&crate::ops::routes::openapi_yaml()?),
     }
 }
@@ -186,7 +186,7 @@ impl Global {
     }
 
     /// A client that presents a credential if there is one.
-    fn anonymous(&self) -> Result<Client> {
+    fn any_client(&self) -> Result<Client> {
         let (server, token) = self.whom(login::saved()?)?;
         Client::new(&server, token)
     }

@@ -9,12 +9,11 @@ use url::Url;
 use super::Global;
 use super::login::config_dir;
 use super::output::{Out, say};
-use super::trust::ExchangeKeys;
+use super::trust::{ExchangeKeys, named_log};
 use crate::app::signalled;
 use crate::error::{Error, Kind, Result};
 use crate::provenance::monitor::{self, Observation};
 use crate::provenance::note::VerifierKey;
-use crate::provenance::policy::Policy;
 use crate::types::Digest;
 
 /// Believes signatures and mathematics only: the log's own checkpoints, tiles and entries. Exit code 3 means that the log
@@ -46,17 +45,16 @@ pub(super) struct Monitor {
 
 impl Monitor {
     pub(super) async fn run(self, global: &Global, out: &Out) -> Result<()> {
-        let policy = match (&self.log_key, &self.policy) {
-            (Some(key), _) => Policy::of_log(key.clone()),
-            (None, Some(file)) => Policy::read(file)?,
-            (None, None) => ExchangeKeys::fetch(&global.anonymous()?).await?.log_policy(),
+        let policy = match named_log(self.log_key.as_ref(), self.policy.as_deref())? {
+            Some(policy) => policy,
+            None => ExchangeKeys::fetch(&global.any_client()?).await?.log_policy(),
         };
         let log = policy.logs.first().ok_or_else(|| {
             Error::invalid("policy", "the policy names no log").remedy("add a line 'log VKEY [URL]' to it")
         })?;
         let url = match self.log.or_else(|| log.url.clone()) {
             Some(url) => url,
-            None => Url::parse(&format!("{}/log", global.anonymous()?.server()))
+            None => Url::parse(&format!("{}/log", global.any_client()?.server()))
                 .map_err(|error| Error::invalid("server", "this is not a URL").because(error))?,
         };
         let state = match self.state {

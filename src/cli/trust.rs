@@ -1,5 +1,7 @@
 //! What commands take from an exchange, and how far they believe it: its keys, and manifests that their providers signed.
 
+use std::path::Path;
+
 use serde::Deserialize;
 
 use super::client::Client;
@@ -52,6 +54,15 @@ impl ExchangeKeys {
             policy.trust_also(key);
         }
         policy
+    }
+}
+
+/// Trust in the log that is named by its key or by a policy; none when neither is given.
+pub(super) fn named_log(key: Option<&VerifierKey>, policy: Option<&Path>) -> Result<Option<Policy>> {
+    match (key, policy) {
+        (Some(key), _) => Ok(Some(Policy::of_log(key.clone()))),
+        (None, Some(file)) => Policy::read(file).map(Some),
+        (None, None) => Ok(None),
     }
 }
 

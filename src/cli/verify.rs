@@ -11,13 +11,12 @@ use super::output::Out;
 use super::passport::{require_licensed, require_sample};
 use super::shards;
 use super::subset::Subset;
-use super::trust::ExchangeKeys;
+use super::trust::{ExchangeKeys, named_log};
 use crate::error::{Error, Kind, Result};
 use crate::market::contracts;
 use crate::provenance::StatementKind;
 use crate::provenance::note::VerifierKey;
 use crate::provenance::passport::{EvaluatedSample, LicensedShard, Report, Standing, Trust, verify};
-use crate::provenance::policy::Policy;
 use crate::signing::PublicKey;
 use crate::types::Digest;
 
@@ -64,13 +63,8 @@ pub(super) struct Verified {
 
 impl Verify {
     pub(super) async fn run(self, global: &Global, out: &Out) -> Result<()> {
-        let given = match (&self.log_key, &self.policy) {
-            (Some(key), _) => Some(Policy::of_log(key.clone())),
-            (None, Some(file)) => Some(Policy::read(file)?),
-            (None, None) => None,
-        };
-        let mut trust = match given {
-            None if !self.offline => ExchangeKeys::fetch(&global.anonymous()?).await?.trust(),
+        let mut trust = match named_log(self.log_key.as_ref(), self.policy.as_deref())? {
+            None if !self.offline => ExchangeKeys::fetch(&global.any_client()?).await?.trust(),
             log => Trust { log, exchange_keys: Vec::new() },
         };
         if !self.exchange_key.is_empty() {

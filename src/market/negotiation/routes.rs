@@ -271,10 +271,10 @@ pub(crate) async fn post_negotiation_event(
     let key = IdempotencyKey::new(caller.user_id, key.value(), "post_negotiation_event", &(*id, &*input))?;
     let (config, keys, now) = (app.config.clone(), app.keys.clone(), app.clock.now());
     let happen = move |c: &mut Conn| {
-        let room = (&*config, &*keys);
+        let with = (&*config, &*keys);
         let moved = match input.event_type {
-            NegotiationEvent::Accepted => super::accept(c, &caller, room, *id, input.declared.as_ref(), now)?,
-            NegotiationEvent::Finalized => super::finalize(c, &caller, room, *id, now)?,
+            NegotiationEvent::Accepted => super::accept(c, &caller, with, *id, input.declared.as_ref(), now)?,
+            NegotiationEvent::Finalized => super::finalize(c, &caller, with, *id, now)?,
         };
         view(c, moved)
     };
