@@ -73,8 +73,8 @@ pub struct Config {
     #[arg(long, env = "CORPEX_CURE_WINDOW_DAYS", default_value_t = 14, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
     pub cure_window_days: i32,
     /// For how many days a listing is announced, so that others may object, before it goes on the board; with 0 it goes at once
-    #[arg(long, env = "CORPEX_PUBLIC_NOTICE_DAYS", default_value_t = 7, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(0..=365))]
-    pub public_notice_days: u16,
+    #[arg(long, env = "CORPEX_PUBLIC_NOTICE_DAYS", default_value_t = 7, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(0..=365))]
+    pub public_notice_days: i32,
     /// How long after the settlement of an order either side may open a dispute over it, in days
     #[arg(long, env = "CORPEX_DISPUTE_WINDOW_DAYS", default_value_t = 30, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
     pub dispute_window_days: i32,

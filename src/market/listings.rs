@@ -114,7 +114,7 @@ pub fn open(
         )
         .remedy("resume that listing if it is paused, or list under other terms"));
     }
-    let notice = DAY * u32::from(config.public_notice_days);
+    let notice = DAY * config.public_notice_days.unsigned_abs();
     let listing = Listing {
         id: ListingId::new(now),
         version_id: version.id,
