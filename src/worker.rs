@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
@@ -86,7 +87,7 @@ async fn work(app: App, owner: String, lane: Lane, stop: CancellationToken) {
                 PAUSE
             }
         };
-        rest(pause, &stop).await;
+        stop.run_until_cancelled(sleep(pause)).await;
     }
 }
 
@@ -129,7 +130,7 @@ async fn run_one(app: &App, leased: Leased, stop: &CancellationToken) {
 /// Renews the lease for as long as this is ours; returns when it was lost.
 async fn keep_lease(app: &App, leased: &Leased) {
     loop {
-        tokio::time::sleep(jobs::LEASE / 4).await;
+        sleep(jobs::LEASE / 4).await;
         let (job, now) = (leased.clone(), app.clock.now());
         match app.db.write(move |c| jobs::renew(c, &job, now)).await {
             Ok(true) | Err(_) => {}
@@ -148,7 +149,7 @@ async fn sequence(app: App, owner: String, mut publisher: Publisher, stop: Cance
                 PAUSE
             }
         };
-        rest(pause, &stop).await;
+        stop.run_until_cancelled(sleep(pause)).await;
     }
     if let Err(error) = app.db.write(move |c| sequencer::release(c, &owner)).await {
         tracing::warn!(?error, "the sequencer's lease was not given up; it will lapse");
@@ -167,7 +168,7 @@ async fn tell(app: App, owner: String, stop: CancellationToken) {
                 PAUSE
             }
         };
-        rest(pause, &stop).await;
+        stop.run_until_cancelled(sleep(pause)).await;
     }
     if let Err(error) = app.db.write(move |c| dispatch::release(c, &owner)).await {
         tracing::warn!(?error, "the dispatcher's lease was not given up; it will lapse");
@@ -196,7 +197,7 @@ async fn send(app: App, stop: CancellationToken) {
                 PAUSE
             }
         };
-        rest(pause, &stop).await;
+        stop.run_until_cancelled(sleep(pause)).await;
     }
 }
 
@@ -226,13 +227,8 @@ async fn sweep(app: App, stop: CancellationToken) {
                 app.db.write(move |c| jobs::sweep::note(c, now)).await,
             );
         }
-        rest(SWEEP, &stop).await;
+        stop.run_until_cancelled(sleep(SWEEP)).await;
     }
-}
-
-/// Waits for as long as `pause`, or until `stop`.
-async fn rest(pause: Duration, stop: &CancellationToken) {
-    tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => {} }
 }
 
 /// Whether a sweep was done. What it failed with is logged, and keeps no other.

@@ -42,20 +42,17 @@ const MOST_SLOTS: u32 = 16;
 /// Keeps the index true until `stop`.
 pub async fn follow(app: App, stop: CancellationToken) {
     let mut keeper = None;
-    while !stop.is_cancelled() {
-        let pause = tokio::select! {
-            kept = keep(&app, &mut keeper) => match kept {
-                Ok(true) => continue,
-                Ok(false) => TICK,
-                Err(error) => {
-                    tracing::error!(?error, "the search index could not be kept, and is opened again or built anew");
-                    keeper = None;
-                    PAUSE
-                }
-            },
-            () = stop.cancelled() => return,
+    while let Some(kept) = stop.run_until_cancelled(keep(&app, &mut keeper)).await {
+        let pause = match kept {
+            Ok(true) => continue,
+            Ok(false) => TICK,
+            Err(error) => {
+                tracing::error!(?error, "the search index could not be kept, and is opened again or built anew");
+                keeper = None;
+                PAUSE
+            }
         };
-        tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => {} }
+        stop.run_until_cancelled(tokio::time::sleep(pause)).await;
     }
 }
 
