@@ -7,9 +7,9 @@
 
 use std::fmt;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::text_enum;
-use crate::types::ListingId;
+use crate::types::{ListingId, PageQuery};
 
 text_enum! {
     /// In which order.
@@ -58,10 +58,8 @@ impl Mark {
             }
             _ => None,
         };
-        read.map(|(value, listing)| Place { value, listing: listing.as_u128() }).ok_or_else(|| {
-            Error::invalid("cursor", "this is not a cursor of this list")
-                .remedy("send the `next` of a page, and the same `sort`")
-        })
+        read.map(|(value, listing)| Place { value, listing: listing.as_u128() })
+            .ok_or_else(|| PageQuery::not_a_cursor().remedy("send the `next` of a page, and the same `sort`"))
     }
 }
 
