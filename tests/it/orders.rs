@@ -1,15 +1,13 @@
 //! The life of an order beyond the straight way: cancelled, expired, rejected, cured, refunded, and left alone.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use corpex::delivery::trades;
 use corpex::error::Kind;
 use corpex::types::{DAY, Instant, OrderId};
 use serde_json::{Value, json};
-use tokio::sync::Barrier;
 
-use crate::support::{Actor, Offer, TestApp, last_step, refused};
+use crate::support::{Actor, Offer, TestApp, at_once, last_step, refused};
 
 const PRICE: i64 = 50_000;
 const HOUR: i64 = 3_600_000_000;
@@ -411,27 +409,17 @@ async fn what_is_held_leaves_escrow_once_however_many_want_it() {
     lab.answer(&order, "rejection").await.unwrap();
     provider.offer_refund(&order, 20_000).await.unwrap();
     let id: OrderId = order.parse().unwrap();
-    let start = Arc::new(Barrier::new(64));
-    let racing: Vec<_> = (0..64)
-        .map(|number| {
-            let (start, lab, order, app) = (start.clone(), lab.clone(), order.clone(), app.app().clone());
-            tokio::spawn(async move {
-                start.wait().await;
-                match number % 4 {
-                    0 => lab.answer(&order, "cure/acceptance").await.is_ok(),
-                    1 => lab.answer(&order, "cure/rejection").await.is_ok(),
-                    _ => {
-                        let due = i64::from(number) * 24 + 400;
-                        sweep_at(&app, id, due).await;
-                        false
-                    }
-                }
-            })
-        })
-        .collect();
-    for racer in racing {
-        racer.await.unwrap();
-    }
+    let wanted = (0..64).map(|number| {
+        let (lab, order, app) = (lab.clone(), order.clone(), app.app().clone());
+        async move {
+            match number % 4 {
+                0 => lab.answer(&order, "cure/acceptance").await.is_ok(),
+                1 => lab.answer(&order, "cure/rejection").await.is_ok(),
+                _ => sweep_at(&app, id, number * 24 + 400).await,
+            }
+        }
+    });
+    at_once(wanted).await;
     story.days_pass(30).await;
     let state = story.order(&order).await["state"].as_str().unwrap().to_string();
     let (wallet, payable) = (lab.balance("wallet").await, provider.balance("payable").await);

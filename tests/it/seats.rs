@@ -1,17 +1,14 @@
 //! Who may use a licence: the licensee, its affiliates where the terms let them, and where the terms limit the seats,
 //! with a seat only.
 
-use std::sync::Arc;
-
 use corpex::cli::client::Client;
 use corpex::delivery;
 use corpex::error::{Kind, Result};
 use corpex::types::EntitlementId;
 use serde_json::{Value, json};
-use tokio::sync::Barrier;
 
 use crate::hub::HubClient;
-use crate::support::{Actor, PASSWORD, TestApp, refused, terms, token_wish};
+use crate::support::{Actor, PASSWORD, TestApp, at_once, refused, terms, token_wish};
 
 /// An API token: what it is called by, and a client that presents it.
 #[derive(Clone)]
@@ -241,20 +238,13 @@ async fn of_many_who_are_given_a_seat_at_once_no_more_get_one_than_there_are() {
     for _ in 0..12 {
         tokens.push(Token::issue(&lab).await);
     }
-    let start = Arc::new(Barrier::new(tokens.len()));
-    let racing: Vec<_> = tokens
-        .into_iter()
-        .map(|token| {
-            let (start, lab, entitlement) = (start.clone(), lab.clone(), entitlement.clone());
-            tokio::spawn(async move {
-                start.wait().await;
-                assign(&lab, &entitlement, &token.id).await.map(|_| token)
-            })
-        })
-        .collect();
+    let assigned = tokens.into_iter().map(|token| {
+        let (lab, entitlement) = (lab.clone(), entitlement.clone());
+        async move { assign(&lab, &entitlement, &token.id).await.map(|_| token) }
+    });
     let mut seated = Vec::new();
-    for racer in racing {
-        match racer.await.unwrap() {
+    for outcome in at_once(assigned).await {
+        match outcome {
             Ok(token) => seated.push(token),
             Err(error) => assert_eq!((error.kind, error.field.as_deref()), (Kind::WrongState, Some("seats"))),
         }

@@ -15,6 +15,7 @@ pub use actors::{Actor, CARD, Offer, PASSWORD, Published, claim, provenance, ter
 pub use database::{TestDatabase, counted, in_one_group, use_bucket_of_the_environment, watch};
 pub use log::kinds_in_log;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -29,6 +30,7 @@ use corpex::provenance::sequencer;
 use corpex::types::{Clock, DAY};
 use corpex::{compliance, jobs};
 use serde_json::Value;
+use tokio::sync::Barrier;
 
 /// A refusal for this reason and no other, with something to act on.
 #[track_caller]
@@ -50,6 +52,30 @@ pub fn last_step(shown: &Value) -> (&str, &str, &str) {
 pub fn contract(order: &Value) -> Value {
     let payload = base64::engine::general_purpose::STANDARD.decode(order["contract_payload"].as_str().unwrap());
     serde_json::from_slice::<Value>(&payload.unwrap()).unwrap()["predicate"].clone()
+}
+
+/// Does all of these at once, each in a task of its own that waits for the others to begin, and gives what they came to.
+pub async fn at_once<F>(racers: impl IntoIterator<Item = F>) -> Vec<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    let racers: Vec<F> = racers.into_iter().collect();
+    let start = Arc::new(Barrier::new(racers.len()));
+    let racing: Vec<_> = racers
+        .into_iter()
+        .map(|racer| {
+            let start = start.clone();
+            tokio::spawn(async move {
+                start.wait().await;
+                racer.await
+            })
+        })
+        .collect();
+    let mut outcomes = Vec::new();
+    for racer in racing {
+        outcomes.push(racer.await.unwrap());
+    }
+    outcomes
 }
 
 /// How long leftover jobs may take to finish before they count as left over.
