@@ -39,7 +39,7 @@ pub(super) fn list_entitlements(
 ) -> QueryResult<Vec<Entitlement>> {
     entitlements::table
         .filter(entitlements::organisation_id.eq_any(holders))
-        .filter(entitlements::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
+        .filter(entitlements::id.gt(after))
         .order(entitlements::id)
         .limit(limit)
         .select(Entitlement::as_select())
@@ -75,7 +75,7 @@ pub(super) fn list_licences_of_version(
     entitlements::table
         .filter(entitlements::version_id.eq(id).and(entitlements::state.eq(state)))
         .filter(not(exists(subscription)))
-        .filter(entitlements::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
+        .filter(entitlements::id.gt(after))
         .order(entitlements::id)
         .limit(limit)
         .select(Entitlement::as_select())
@@ -87,7 +87,7 @@ pub(super) fn list_ended(c: &mut Conn, now: Instant, after: &str, limit: i64) ->
     entitlements::table
         .filter(entitlements::state.eq_any([EntitlementState::Active, EntitlementState::Suspended]))
         .filter(entitlements::expires_at.le(now))
-        .filter(entitlements::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
+        .filter(entitlements::id.gt(after))
         .order(entitlements::id)
         .limit(limit)
         .select(entitlements::id)
@@ -109,7 +109,7 @@ pub(super) fn list_ending(
         .filter(entitlements::expires_at.gt(now))
         .filter(entitlements::expires_at.le(soon))
         .filter(untold)
-        .filter(entitlements::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
+        .filter(entitlements::id.gt(after))
         .order(entitlements::id)
         .limit(limit)
         .select(entitlements::id)
@@ -219,7 +219,7 @@ pub(super) fn list_receipts(
 ) -> QueryResult<Vec<Json<Receipt>>> {
     receipts::table
         .filter(receipts::entitlement_id.eq(id))
-        .filter(receipts::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
+        .filter(receipts::id.gt(after))
         .order(receipts::id)
         .limit(limit)
         .select(receipts::document)

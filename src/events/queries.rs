@@ -89,7 +89,7 @@ pub(super) fn list_owners_of_old(
     let old = events::table.filter(events::occurred_at.lt(before)).filter(diesel::dsl::exists(newer));
     // The organisations are looked through for those of old events, so that the events need not all be.
     organisations::table
-        .filter(organisations::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
+        .filter(organisations::id.gt(after))
         .filter(organisations::id.eq_any(old.select(events::organisation_id)))
         .order(organisations::id)
         .limit(limit)

@@ -180,7 +180,7 @@ pub(super) fn find_member(c: &mut Conn, id: OrganisationId, user_id: UserId) -> 
 pub(super) fn list_members(c: &mut Conn, id: OrganisationId, after: &str, limit: i64) -> QueryResult<Vec<Member>> {
     let rows: Vec<MemberRow> = memberships::table
         .filter(memberships::organisation_id.eq(id))
-        .filter(memberships::user_id.gt(after.into_sql::<diesel::sql_types::Text>()))
+        .filter(memberships::user_id.gt(after))
         .inner_join(users::table)
         .order(memberships::user_id)
         .limit(limit)
@@ -223,7 +223,7 @@ pub(super) fn find_key_by_key_id(c: &mut Conn, key_id: Digest) -> QueryResult<Op
 pub(super) fn list_keys(c: &mut Conn, id: OrganisationId, after: &str, limit: i64) -> QueryResult<Vec<SigningKey>> {
     signing_keys::table
         .filter(signing_keys::organisation_id.eq(id))
-        .filter(signing_keys::id.gt(after.into_sql::<diesel::sql_types::Text>()))
+        .filter(signing_keys::id.gt(after))
         .order(signing_keys::id)
         .limit(limit)
         .select(SigningKey::as_select())
@@ -233,7 +233,7 @@ pub(super) fn list_keys(c: &mut Conn, id: OrganisationId, after: &str, limit: i6
 /// Everybody's.
 pub(super) fn list_all_keys(c: &mut Conn, after: &str, limit: i64) -> QueryResult<Vec<SigningKey>> {
     signing_keys::table
-        .filter(signing_keys::id.gt(after.into_sql::<diesel::sql_types::Text>()))
+        .filter(signing_keys::id.gt(after))
         .order(signing_keys::id)
         .limit(limit)
         .select(SigningKey::as_select())

@@ -2,7 +2,6 @@
 
 use diesel::dsl::exists;
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 
 use super::listings::{Listing, ListingState};
 use crate::catalog::Version;
@@ -39,7 +38,7 @@ pub(super) fn list_listings(
     limit: i64,
 ) -> QueryResult<Vec<Listing>> {
     let mut query = listings::table
-        .filter(listings::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(listings::id.gt(after.to_string()))
         .order(listings::id)
         .limit(limit)
         .select(Listing::as_select())
@@ -55,7 +54,7 @@ pub(super) fn list_listings(
 pub(super) fn list_listings_of(c: &mut Conn, version: VersionId, after: &str, limit: i64) -> QueryResult<Vec<Listing>> {
     listings::table
         .filter(listings::version_id.eq(version))
-        .filter(listings::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(listings::id.gt(after))
         .order(listings::id)
         .limit(limit)
         .select(Listing::as_select())
@@ -77,7 +76,7 @@ pub(super) fn set_review_at(c: &mut Conn, id: ListingId, at: Option<Instant>) ->
 pub(super) fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> QueryResult<Vec<ListingId>> {
     listings::table
         .filter(listings::review_at.le(now))
-        .filter(listings::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(listings::id.gt(after))
         .order(listings::id)
         .limit(limit)
         .select(listings::id)
@@ -134,7 +133,7 @@ pub(super) fn list_listed_since(
         .inner_join(versions::table.on(versions::id.eq(listings::version_id)))
         .filter(versions::dataset_id.eq(version.dataset_id).and(versions::number.gt(version.number)))
         .filter(listings::state.eq(ListingState::Listed))
-        .filter(listings::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(listings::id.gt(after))
         .order(listings::id)
         .limit(limit)
         .select(listings::id)

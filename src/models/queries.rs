@@ -2,7 +2,6 @@
 
 use diesel::dsl::exists;
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 
 use super::{Model, TrainedOn};
 use crate::appends;
@@ -54,7 +53,7 @@ pub(super) fn list_versions(c: &mut Conn, id: ModelId, limit: i64) -> QueryResul
 
 pub(super) fn list_models(c: &mut Conn, wanted: &Wanted, after: &str, limit: i64) -> QueryResult<Vec<Model>> {
     let mut query = models::table
-        .filter(models::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(models::id.gt(after.to_string()))
         .order(models::id)
         .limit(limit)
         .select(Model::as_select())
@@ -85,7 +84,7 @@ pub(super) fn list_models_with_version(
     model_versions::table
         .inner_join(models::table)
         .filter(model_versions::version_id.eq(version))
-        .filter(model_versions::model_id.gt(after.to_string().into_sql::<Text>()))
+        .filter(model_versions::model_id.gt(after))
         .order(model_versions::model_id)
         .limit(limit)
         .select(Model::as_select())

@@ -2,7 +2,6 @@
 
 use diesel::dsl::{auto_type, exists, select};
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 
 use super::super::VersionState;
 use super::super::queries::Sees;
@@ -118,7 +117,7 @@ pub(super) fn list_children(
     limit: i64,
 ) -> QueryResult<Vec<Relative>> {
     let mut query = lines_with_children()
-        .filter(version_parents::child_id.gt(after.to_string().into_sql::<Text>()))
+        .filter(version_parents::child_id.gt(after.to_string()))
         .order(version_parents::child_id)
         .limit(limit)
         .select(Relative::as_select())

@@ -114,7 +114,7 @@ pub(in crate::compliance) fn list_conflicts(
     limit: i64,
 ) -> QueryResult<Vec<ConflictRow>> {
     let mut query = conflicts::table
-        .filter(conflicts::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
+        .filter(conflicts::id.gt(after.to_string()))
         .order(conflicts::id)
         .limit(limit)
         .select(ConflictRow::as_select())

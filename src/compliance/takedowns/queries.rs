@@ -2,7 +2,6 @@
 
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 
 use super::recalls::{Recall, RecallState};
 use super::{Takedown, TakedownState};
@@ -40,7 +39,7 @@ pub(super) fn list_takedowns(
     limit: i64,
 ) -> QueryResult<Vec<Takedown>> {
     let mut query = takedowns::table
-        .filter(takedowns::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(takedowns::id.gt(after.to_string()))
         .order(takedowns::id)
         .limit(limit)
         .select(Takedown::as_select())
@@ -102,7 +101,7 @@ pub(super) fn list_recalls(
     limit: i64,
 ) -> QueryResult<Vec<Recall>> {
     let mut query = recalls::table
-        .filter(recalls::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(recalls::id.gt(after.to_string()))
         .order(recalls::id)
         .limit(limit)
         .select(Recall::as_select())
@@ -118,7 +117,7 @@ pub(super) fn list_late(c: &mut Conn, now: Instant, after: &str, limit: i64) -> 
     recalls::table
         .filter(recalls::state.eq_any(RecallState::WAITING))
         .filter(recalls::due_at.le(now))
-        .filter(recalls::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
+        .filter(recalls::id.gt(after))
         .order(recalls::id)
         .limit(limit)
         .select(recalls::id)

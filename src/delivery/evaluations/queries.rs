@@ -36,7 +36,7 @@ pub(super) fn list_evaluations(
 ) -> QueryResult<Vec<Evaluation>> {
     evaluations::table
         .filter(evaluations::organisation_id.eq_any(sides).or(evaluations::provider_id.eq_any(sides)))
-        .filter(evaluations::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
+        .filter(evaluations::id.gt(after))
         .order(evaluations::id)
         .limit(limit)
         .select(Evaluation::as_select())

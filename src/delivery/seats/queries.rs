@@ -36,7 +36,7 @@ pub(super) fn list_seats(c: &mut Conn, id: EntitlementId, after: &str, limit: i6
     seats::table
         .filter(seats::entitlement_id.eq(id))
         .filter(seats::freed_at.is_null())
-        .filter(seats::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
+        .filter(seats::id.gt(after))
         .order(seats::id)
         .limit(limit)
         .select(Seat::as_select())

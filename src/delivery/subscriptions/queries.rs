@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 
 use super::CoveredVersion;
 use crate::catalog::Version;
@@ -63,7 +62,7 @@ pub(super) fn list_running(
         .filter(versions::version_id.eq(entitlements::version_id))
         .filter(entitlements::state.eq_any([EntitlementState::Active, EntitlementState::Suspended]))
         .filter(entitlements::expires_at.gt(now))
-        .filter(versions::entitlement_id.gt(after.to_string().into_sql::<Text>()))
+        .filter(versions::entitlement_id.gt(after))
         .order(versions::entitlement_id)
         .limit(limit)
         .select(versions::entitlement_id)
@@ -98,7 +97,7 @@ pub(super) fn list_untold(
         .filter(versions::version_id.eq(version))
         .filter(versions::withdrawn_at.is_null())
         .filter(entitlements::state.eq_any([EntitlementState::Active, EntitlementState::Suspended]))
-        .filter(versions::entitlement_id.gt(after.to_string().into_sql::<Text>()))
+        .filter(versions::entitlement_id.gt(after.to_string()))
         .order(versions::entitlement_id)
         .limit(limit)
         .select(Entitlement::as_select())

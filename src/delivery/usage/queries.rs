@@ -2,7 +2,7 @@
 
 use diesel::dsl::{exists, sql};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::BigInt;
 
 use super::{Count, Under, Usage};
 use crate::db::Conn;
@@ -111,12 +111,11 @@ pub(super) fn list_by_licence(
     (licence, version): (&str, &str),
     limit: i64,
 ) -> QueryResult<Vec<Usage>> {
-    let text = |key: &str| key.to_string().into_sql::<Text>();
-    let later = downloads::entitlement_id.eq(text(licence)).and(downloads::version_id.gt(text(version)));
+    let later = downloads::entitlement_id.eq(licence).and(downloads::version_id.gt(version));
     let rows: Vec<(EntitlementId, VersionId, Sums)> = downloads::table
         .filter(downloads::organisation_id.eq(holder))
         .filter(downloads::day.between(from, to))
-        .filter(downloads::entitlement_id.gt(text(licence)).or(later))
+        .filter(downloads::entitlement_id.gt(licence).or(later))
         .group_by((downloads::entitlement_id, downloads::version_id))
         .order((downloads::entitlement_id, downloads::version_id))
         .limit(limit)
@@ -133,12 +132,11 @@ pub(super) fn list_by_listing(
     (listing, version): (&str, &str),
     limit: i64,
 ) -> QueryResult<Vec<Usage>> {
-    let text = |key: &str| key.to_string().into_sql::<Text>();
-    let later = downloads::listing_id.eq(text(listing)).and(downloads::version_id.gt(text(version)));
+    let later = downloads::listing_id.eq(listing).and(downloads::version_id.gt(version));
     let rows: Vec<(ListingId, VersionId, Sums)> = downloads::table
         .filter(downloads::provider_id.eq(provider))
         .filter(downloads::day.between(from, to))
-        .filter(downloads::listing_id.gt(text(listing)).or(later))
+        .filter(downloads::listing_id.gt(listing).or(later))
         .group_by((downloads::listing_id, downloads::version_id))
         .order((downloads::listing_id, downloads::version_id))
         .limit(limit)

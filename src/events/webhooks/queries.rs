@@ -1,7 +1,6 @@
 //! The `webhooks` and `webhook_attempts` tables.
 
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 
 use super::{Attempt, Webhook};
 use crate::db::Conn;
@@ -124,7 +123,7 @@ pub(super) fn insert_attempt(c: &mut Conn, attempt: &Attempt) -> QueryResult<usi
 pub(super) fn list_attempts(c: &mut Conn, id: WebhookId, after: &str, limit: i64) -> QueryResult<Vec<Attempt>> {
     webhook_attempts::table
         .filter(webhook_attempts::webhook_id.eq(id))
-        .filter(webhook_attempts::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(webhook_attempts::id.gt(after))
         .order(webhook_attempts::id)
         .limit(limit)
         .select(Attempt::as_select())

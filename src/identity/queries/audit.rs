@@ -18,7 +18,7 @@ pub(in crate::identity) fn list_audit_records(
     limit: i64,
 ) -> QueryResult<Vec<AuditRecord>> {
     let rows = audit_records::table
-        .filter(audit_records::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
+        .filter(audit_records::id.gt(after))
         .order(audit_records::id)
         .limit(limit)
         .select(AuditRecord::as_select());
@@ -37,7 +37,7 @@ pub(in crate::identity) fn list_audit_records_of(
 ) -> QueryResult<Vec<AuditRecord>> {
     audit_records::table
         .filter(audit_records::day.eq(day))
-        .filter(audit_records::id.gt(after.to_string().into_sql::<diesel::sql_types::Text>()))
+        .filter(audit_records::id.gt(after))
         .order(audit_records::id)
         .limit(limit)
         .select(AuditRecord::as_select())

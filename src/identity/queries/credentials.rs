@@ -106,7 +106,7 @@ pub(in crate::identity) fn list_tokens(
 ) -> QueryResult<Vec<ApiToken>> {
     api_tokens::table
         .filter(api_tokens::user_id.eq(user_id))
-        .filter(api_tokens::id.gt(after.into_sql::<diesel::sql_types::Text>()))
+        .filter(api_tokens::id.gt(after))
         .order(api_tokens::id)
         .limit(limit)
         .select(ApiToken::as_select())

@@ -37,7 +37,7 @@ pub(in crate::identity) fn list_invitations(
 ) -> QueryResult<Vec<Invitation>> {
     invitations::table
         .filter(invitations::organisation_id.eq(organisation))
-        .filter(invitations::id.gt(after.into_sql::<diesel::sql_types::Text>()))
+        .filter(invitations::id.gt(after))
         .order(invitations::id)
         .limit(limit)
         .select(Invitation::as_select())

@@ -2,7 +2,7 @@
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::{BigInt, Bool};
 
 use super::SUM;
 use crate::db::Conn;
@@ -26,7 +26,7 @@ pub(in crate::ledger) fn find_closing(
         .select(Closing::as_select())
         .into_boxed();
     if let Some(until) = until {
-        query = query.filter(closings::last_posting_id.le(until.to_string().into_sql::<Text>()));
+        query = query.filter(closings::last_posting_id.le(until.to_string()));
     }
     query.first(c).optional()
 }
@@ -55,11 +55,11 @@ pub(in crate::ledger) fn sum_postings(
 ) -> QueryResult<i64> {
     let mut query = postings::table
         .filter(postings::account_id.eq(account))
-        .filter(postings::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(postings::id.gt(after.to_string()))
         .select(sql::<BigInt>(SUM))
         .into_boxed();
     if let Some(last) = last {
-        query = query.filter(postings::id.le(last.to_string().into_sql::<Text>()));
+        query = query.filter(postings::id.le(last.to_string()));
     }
     query.first(c)
 }

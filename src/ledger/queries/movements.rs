@@ -2,7 +2,7 @@
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool, Nullable};
 
 use crate::db::Conn;
 use crate::ledger::deposits::{Deposit, DepositState};
@@ -73,7 +73,7 @@ pub(in crate::ledger) fn list_deposits(
     limit: i64,
 ) -> QueryResult<Vec<Deposit>> {
     let mut query = deposits::table
-        .filter(deposits::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(deposits::id.gt(after.to_string()))
         .order(deposits::id)
         .limit(limit)
         .select(Deposit::as_select())
@@ -136,7 +136,7 @@ pub(in crate::ledger) fn list_withdrawals(
     limit: i64,
 ) -> QueryResult<Vec<Withdrawal>> {
     let mut query = withdrawals::table
-        .filter(withdrawals::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(withdrawals::id.gt(after.to_string()))
         .order(withdrawals::id)
         .limit(limit)
         .select(Withdrawal::as_select())

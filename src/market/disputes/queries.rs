@@ -1,7 +1,6 @@
 //! The `disputes` table.
 
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 
 use super::{Dispute, DisputeState};
 use crate::db::Conn;
@@ -39,7 +38,7 @@ pub(super) fn set_dispute(c: &mut Conn, dispute: &Dispute, from: DisputeState) -
 pub(super) fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> QueryResult<Vec<OrderId>> {
     disputes::table
         .filter(disputes::due_at.le(now))
-        .filter(disputes::order_id.gt(after.to_string().into_sql::<Text>()))
+        .filter(disputes::order_id.gt(after))
         .order(disputes::order_id)
         .limit(limit)
         .select(disputes::order_id)
@@ -53,7 +52,7 @@ pub(super) fn list_open_after_settlement(c: &mut Conn, after: &str) -> QueryResu
         .inner_join(orders::table)
         .filter(disputes::state.ne(DisputeState::Final))
         .filter(orders::state.eq(OrderState::Certificated))
-        .filter(disputes::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(disputes::id.gt(after))
         .order(disputes::id)
         .limit(PAGE)
         .select(disputes::id)

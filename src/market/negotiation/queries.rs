@@ -1,7 +1,6 @@
 //! The `negotiations` table.
 
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 
 use super::{Negotiation, NegotiationState};
 use crate::db::Conn;
@@ -29,7 +28,7 @@ pub(super) fn list_negotiations(
 ) -> QueryResult<Vec<Negotiation>> {
     negotiations::table
         .filter(negotiations::buyer_id.eq_any(parties).or(negotiations::provider_id.eq_any(parties)))
-        .filter(negotiations::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(negotiations::id.gt(after))
         .order(negotiations::id)
         .limit(limit)
         .select(Negotiation::as_select())
@@ -60,7 +59,7 @@ pub(super) fn set_negotiation(c: &mut Conn, moved: &Negotiation, from: Negotiati
 pub(super) fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> QueryResult<Vec<NegotiationId>> {
     negotiations::table
         .filter(negotiations::due_at.le(now))
-        .filter(negotiations::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(negotiations::id.gt(after))
         .order(negotiations::id)
         .limit(limit)
         .select(negotiations::id)

@@ -1,7 +1,6 @@
 //! The `objections` table.
 
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 
 use super::{Objection, ObjectionState};
 use crate::db::Conn;
@@ -39,7 +38,7 @@ pub(super) fn list_objections(
 ) -> QueryResult<Vec<Objection>> {
     let mut query = objections::table
         .filter(objections::listing_id.eq(listing))
-        .filter(objections::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(objections::id.gt(after.to_string()))
         .order(objections::id)
         .limit(limit)
         .select(Objection::as_select())

@@ -1,7 +1,6 @@
 //! The `offers` table.
 
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 
 use super::{Offer, OfferState};
 use crate::db::Conn;
@@ -29,7 +28,7 @@ pub(super) fn list_offers(
 ) -> QueryResult<Vec<Offer>> {
     offers::table
         .filter(offers::buyer_id.eq_any(parties).or(offers::provider_id.eq_any(parties)))
-        .filter(offers::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(offers::id.gt(after))
         .order(offers::id)
         .limit(limit)
         .select(Offer::as_select())
@@ -48,7 +47,7 @@ pub(super) fn list_ended(c: &mut Conn, now: Instant, after: &str, limit: i64) ->
     offers::table
         .filter(offers::state.eq(OfferState::Offered))
         .filter(offers::valid_until.le(now))
-        .filter(offers::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(offers::id.gt(after))
         .order(offers::id)
         .limit(limit)
         .select(offers::id)

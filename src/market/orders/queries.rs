@@ -2,7 +2,7 @@
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::BigInt;
 
 use super::{Contract, Order, OrderState};
 use crate::appends;
@@ -41,7 +41,7 @@ pub(super) fn list_orders(
 ) -> QueryResult<Vec<Order>> {
     orders::table
         .filter(orders::buyer_id.eq_any(parties).or(orders::provider_id.eq_any(parties)))
-        .filter(orders::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(orders::id.gt(after))
         .order(orders::id)
         .limit(limit)
         .select(Order::as_select())
@@ -58,7 +58,7 @@ pub(super) fn list_orders_of(
 ) -> QueryResult<Vec<Order>> {
     orders::table
         .filter(orders::version_id.eq(version).and(orders::state.eq_any(states)))
-        .filter(orders::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(orders::id.gt(after))
         .order(orders::id)
         .limit(limit)
         .select(Order::as_select())
@@ -98,7 +98,7 @@ pub(super) fn set_refund(c: &mut Conn, order: &Order) -> QueryResult<usize> {
 pub(super) fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> QueryResult<Vec<OrderId>> {
     orders::table
         .filter(orders::due_at.le(now))
-        .filter(orders::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(orders::id.gt(after))
         .order(orders::id)
         .limit(limit)
         .select(orders::id)
@@ -118,7 +118,7 @@ pub(super) fn list_unannounced(
         .filter(orders::due_at.gt(now))
         .filter(orders::due_at.le(soon))
         .filter(orders::announced_due_at.is_null().or(orders::announced_due_at.ne(orders::due_at)))
-        .filter(orders::id.gt(after.to_string().into_sql::<Text>()))
+        .filter(orders::id.gt(after))
         .order(orders::id)
         .limit(limit)
         .select(orders::id)

@@ -2,7 +2,7 @@
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::BigInt;
 
 use super::{MovementKind, Programme};
 use crate::db::Conn;
@@ -37,7 +37,7 @@ pub(super) fn find_programme(c: &mut Conn, id: ProgrammeId) -> QueryResult<Optio
 
 pub(super) fn list_programmes(c: &mut Conn, after: &str, limit: i64) -> QueryResult<Vec<Programme>> {
     programmes::table
-        .filter(programmes::id.gt(after.into_sql::<Text>()))
+        .filter(programmes::id.gt(after))
         .order(programmes::id)
         .limit(limit)
         .select(Programme::as_select())
@@ -71,7 +71,7 @@ pub(super) fn sum_used(c: &mut Conn, programme: ProgrammeId, buyer: Organisation
 pub(super) fn sum_through(c: &mut Conn, programme: ProgrammeId, last: &str) -> QueryResult<i64> {
     movements::table
         .filter(movements::programme_id.eq(programme))
-        .filter(movements::id.le(last.into_sql::<Text>()))
+        .filter(movements::id.le(last))
         .select(sql::<BigInt>(SUM))
         .first(c)
 }
@@ -84,7 +84,7 @@ pub(super) fn list_movements(
 ) -> QueryResult<Vec<Movement>> {
     movements::table
         .filter(movements::programme_id.eq(programme))
-        .filter(movements::id.gt(after.into_sql::<Text>()))
+        .filter(movements::id.gt(after))
         .order(movements::id)
         .limit(limit)
         .select(Movement::as_select())
