@@ -4,7 +4,7 @@ use super::accounts::{AccountKind, AccountRef, authorise_reader, open_account};
 use super::{closings, queries};
 use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
-use crate::identity::Caller;
+use crate::identity::{self, Caller};
 use crate::text_enum;
 use crate::types::{Instant, Money, Page, PageQuery, PostingId, TransactionId, kind};
 
@@ -84,12 +84,13 @@ pub fn post(
     for (account, amount) in lines {
         let row = open_account(c, account, amount.currency, now)?;
         if let Some(gate) = row.gated_balance_minor {
-            let after = remaining(account, Money::new(gate, amount.currency), amount)?;
+            let after = remaining(account, Money::new(gate, amount.currency), amount, || named(c, account))?;
             if queries::set_gated_balance(c, row.id, gate, after.amount_minor)? != 1 {
                 return Err(Error::internal(format!("{account} changed within a serialisable transaction")));
             }
         } else if account.owner().is_some() && amount.amount_minor < 0 {
-            remaining(account, Money::new(closings::held(c, &row)?, amount.currency), amount)?;
+            let held = Money::new(closings::held(c, &row)?, amount.currency);
+            remaining(account, held, amount, || named(c, account))?;
         }
         let (posting, amount_minor) = (closings::next_posting(c, &row, now)?, amount.amount_minor);
         db::append(c, queries::PostingRow { id: posting, transaction_id: id, account_id: row.id, amount_minor })?;
@@ -110,14 +111,23 @@ fn balanced(lines: &[(AccountRef, Money)]) -> Result<Vec<(AccountRef, Money)>> {
     Ok(lines)
 }
 
-/// What an organisation's account that holds `held` holds after `amount`, unless that is below zero.
-fn remaining(account: AccountRef, held: Money, amount: Money) -> Result<Money> {
+/// The account, by the handle of the organisation that it belongs to.
+fn named(c: &mut Conn, account: AccountRef) -> Result<String> {
+    Ok(match account.owner() {
+        Some(owner) => format!("the {} of {}", account.kind(), identity::organisation(c, owner)?.handle),
+        None => account.to_string(),
+    })
+}
+
+/// What an organisation's account that holds `held` holds after `amount`, unless that is below zero; then it is told by its
+/// `name`.
+fn remaining(account: AccountRef, held: Money, amount: Money, name: impl FnOnce() -> Result<String>) -> Result<Money> {
     let after = held.plus(amount)?;
     if after.amount_minor >= 0 {
         return Ok(after);
     }
     let (needed, missing) = (amount.negated()?, after.negated()?);
-    Err(Error::new(Kind::InsufficientFunds, format!("{account} holds {held}, and {needed} is needed")).remedy(
+    Err(Error::new(Kind::InsufficientFunds, format!("{} holds {held}, and {needed} is needed", name()?)).remedy(
         match account.kind() {
             AccountKind::Wallet => format!("have an operator record a deposit of at least {missing}, then try again"),
             _ => format!("take at most {held}"),
@@ -214,14 +224,16 @@ mod tests {
 
     #[test]
     fn an_account_never_falls_below_zero_and_says_what_is_missing() {
-        assert_eq!(remaining(wallet(), cny(500), cny(-500)).unwrap(), cny(0));
-        let error = remaining(wallet(), cny(500), cny(-700)).unwrap_err();
+        let name = || Ok("the wallet of verse-lab".to_string());
+        assert_eq!(remaining(wallet(), cny(500), cny(-500), name).unwrap(), cny(0));
+        let error = remaining(wallet(), cny(500), cny(-700), name).unwrap_err();
         assert_eq!(error.kind, Kind::InsufficientFunds);
-        assert!(error.detail.starts_with("the wallet of org"), "{error}");
-        assert!(error.detail.ends_with(" holds CNY 5.00, and CNY 7.00 is needed"), "{error}");
+        assert_eq!(error.detail, "the wallet of verse-lab holds CNY 5.00, and CNY 7.00 is needed");
         assert!(error.remedy.unwrap().contains("CNY 2.00"));
         let payable = AccountRef::Payable(OrganisationId::new(Instant::from_unix_micros(0)));
-        assert!(remaining(payable, cny(500), cny(-700)).unwrap_err().remedy.unwrap().contains("at most CNY 5.00"));
-        assert!(remaining(wallet(), cny(i64::MAX), cny(1)).is_err());
+        assert!(
+            remaining(payable, cny(500), cny(-700), name).unwrap_err().remedy.unwrap().contains("at most CNY 5.00")
+        );
+        assert!(remaining(wallet(), cny(i64::MAX), cny(1), name).is_err());
     }
 }

@@ -194,7 +194,8 @@ async fn trades_that_break_a_rule_are_refused() {
     );
 
     let order = lab.order(&offer).await.unwrap();
-    refused(lab.pay(&order).await, Kind::InsufficientFunds, None);
+    let short = refused(lab.pay(&order).await, Kind::InsufficientFunds, None);
+    assert_eq!(short.detail, "the wallet of verse-lab holds CNY 499.99, and CNY 500.00 is needed");
     assert_eq!(lab.balance("wallet").await, 49_999, "nothing was taken");
     app.operator.deposit("verse-lab", 1, "one more fen").await;
     lab.pay(&order).await.unwrap();
