@@ -31,6 +31,7 @@ use crate::{hub, worker};
 
 mod description;
 pub(crate) mod http;
+pub(crate) mod input;
 pub(crate) mod limits;
 mod methods;
 mod payload;

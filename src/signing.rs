@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 
 use crate::error::{Error, Kind, Result};
 use crate::text_column;
-use crate::types::Digest;
+use crate::types::{Digest, from_text};
 
 /// The payload type of an in-toto statement.
 pub const IN_TOTO_PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -172,7 +172,7 @@ impl Serialize for PublicKey {
 }
 impl<'de> Deserialize<'de> for PublicKey {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        from_text(deserializer)
     }
 }
 impl utoipa::PartialSchema for PublicKey {
@@ -209,7 +209,7 @@ impl Serialize for Bytes {
 }
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        from_text(deserializer)
     }
 }
 impl utoipa::PartialSchema for Bytes {

@@ -21,6 +21,32 @@ pub use json::Json;
 pub use money::{BASIS_POINTS, Currency, Money};
 pub use page::{Cursor, Page, PageQuery};
 
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use serde::Deserializer;
+use serde::de::{self, Visitor};
+
+use crate::error::Error;
+
+/// Reads a value that is written as text. What is no such value is refused while the decoder stands at it, and so knows where.
+pub(crate) fn from_text<'de, T: FromStr<Err = Error>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_str(Text(PhantomData))
+}
+
+struct Text<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = Error>> Visitor<'_> for Text<T> {
+    type Value = T;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(|error: Error| E::custom(error.field("")))
+    }
+}
+
 /// How many bytes these are.
 pub fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)

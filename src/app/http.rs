@@ -1,15 +1,15 @@
-//! What surrounds every handler: the request's span, deadline and headers, and how unreadable input is refused.
+//! What surrounds every handler: the request's span, deadline and headers, and how a body is read.
 
 use std::io;
 use std::time::{Duration, Instant as Stopwatch};
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::error::{InternalError, JsonPayloadError, PathError, PayloadError, QueryPayloadError};
+use actix_web::error::{InternalError, PathError, PayloadError};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::web::{self, Data, JsonConfig, PathConfig, Payload, PayloadConfig, QueryConfig, ServiceConfig};
+use actix_web::web::{self, Data, PathConfig, PayloadConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _, stream};
@@ -19,7 +19,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::limits::client_address;
 use super::{App, methods, payload};
-use crate::config::{CLIENT_TIMEOUT, MAX_JSON_BYTES, MAX_SMALL_SHARD_BYTES};
+use crate::config::{CLIENT_TIMEOUT, MAX_SMALL_SHARD_BYTES};
 use crate::db::Conn;
 use crate::error::{Error, Kind};
 use crate::identity::{self, Denials};
@@ -132,12 +132,10 @@ fn set_headers(headers: &mut HeaderMap, id: &str, is_docs: bool) {
     }
 }
 
-/// The extractors' bounds and refusals, and the answer where no route matches.
+/// Bounds and refusals of what the framework reads, and the answer where no route matches.
 pub(super) fn outside_the_api(cfg: &mut ServiceConfig) {
     let small_shard = usize::try_from(MAX_SMALL_SHARD_BYTES).unwrap_or(usize::MAX);
-    cfg.app_data(JsonConfig::default().limit(MAX_JSON_BYTES).content_type_required(true).error_handler(refuse_json))
-        .app_data(PayloadConfig::new(small_shard))
-        .app_data(QueryConfig::default().error_handler(refuse_query))
+    cfg.app_data(PayloadConfig::new(small_shard))
         .app_data(PathConfig::default().error_handler(refuse_path))
         .service(SwaggerUi::new("/docs/{file:.*}").config(utoipa_swagger_ui::Config::from("../openapi.yaml")))
         .default_service(web::to(methods::no_route));
@@ -202,26 +200,8 @@ pub(crate) fn attachment<F: Send + 'static>(
         .streaming(pieces(app, file, next))
 }
 
-fn refuse_json(error: JsonPayloadError, _: &HttpRequest) -> actix_web::Error {
-    unreadable(error).into()
-}
-
-/// Why a JSON body was refused.
-pub(crate) fn unreadable(error: JsonPayloadError) -> Error {
-    match error {
-        JsonPayloadError::OverflowKnownLength { limit, .. } | JsonPayloadError::Overflow { limit } => {
-            Error::new(Kind::TooLarge, format!("the body is larger than {limit} bytes"))
-        }
-        JsonPayloadError::ContentType => Error::new(Kind::UnsupportedMediaType, "the body is not declared as JSON")
-            .remedy("send a JSON body, with Content-Type: application/json"),
-        JsonPayloadError::Deserialize(error) if error.is_data() => unfit(&error.to_string()),
-        JsonPayloadError::Payload(error) => incomplete(error),
-        other => Error::new(Kind::Malformed, format!("the body is not JSON in UTF-8: {other}")),
-    }
-}
-
 /// Why a body did not arrive whole.
-pub(crate) fn incomplete(error: PayloadError) -> Error {
+fn incomplete(error: PayloadError) -> Error {
     match error {
         PayloadError::Io(late) if late.kind() == io::ErrorKind::TimedOut => {
             Error::new(Kind::Timeout, "the body took too long to arrive")
@@ -231,7 +211,11 @@ pub(crate) fn incomplete(error: PayloadError) -> Error {
 }
 
 /// Reads a body of at most `most` bytes, and waits for no piece of it longer than [`CLIENT_TIMEOUT`].
-pub(crate) async fn read_body(body: &mut Payload, most: usize, too_large: impl Fn() -> Error) -> Result<Bytes, Error> {
+pub(crate) async fn read_body(
+    body: &mut (impl Stream<Item = Result<Bytes, PayloadError>> + Unpin),
+    most: usize,
+    too_large: impl Fn() -> Error,
+) -> Result<Bytes, Error> {
     let mut bytes = BytesMut::new();
     loop {
         let piece = tokio::time::timeout(CLIENT_TIMEOUT, body.next()).await;
@@ -244,19 +228,8 @@ pub(crate) async fn read_body(body: &mut Payload, most: usize, too_large: impl F
     }
 }
 
-fn refuse_query(error: QueryPayloadError, _: &HttpRequest) -> actix_web::Error {
-    let text = error.to_string();
-    unfit(text.strip_prefix("Query deserialize error: ").unwrap_or(&text)).into()
-}
-
 fn refuse_path(error: PathError, request: &HttpRequest) -> actix_web::Error {
     Error::not_found(request.path()).because(error.to_string()).into()
-}
-
-/// Well-formed input that does not fit: the decoder names the field between backticks.
-fn unfit(message: &str) -> Error {
-    let field = message.split('`').nth(1).filter(|_| message.contains("field `")).unwrap_or_default();
-    Error::invalid(field, message)
 }
 
 /// What the API description says beside its routes.
@@ -293,6 +266,7 @@ mod tests {
     use actix_web::dev::Service as _;
     use actix_web::middleware::from_fn;
     use actix_web::test::{TestRequest, init_service};
+    use actix_web::web::Payload;
 
     use super::*;
 
@@ -328,12 +302,5 @@ mod tests {
         assert_eq!(changed.status(), StatusCode::GATEWAY_TIMEOUT);
         let late = answered(TestRequest::post(), true).await;
         assert_eq!(late.status(), StatusCode::REQUEST_TIMEOUT);
-    }
-
-    #[test]
-    fn an_unknown_field_is_named() {
-        let error = unfit("unknown field `colour`, expected `name` at line 1 column 9");
-        assert_eq!(error.field.as_deref(), Some("colour"));
-        assert_eq!(unfit("invalid type: integer `5`, expected a string").field, None);
     }
 }

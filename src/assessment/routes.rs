@@ -1,12 +1,13 @@
 //! The compliance gate over HTTP: the checklist, assessments, certificates.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get, post};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Answer, Assessment, CHECKLIST, Certificate, ChecklistItem, Decision, Evidence, Finding, NewAssessment};
 use crate::app::App;
+use crate::app::input::{Json, Query};
 use crate::catalog;
 use crate::db::Conn;
 use crate::error::{Kind, Problem, Result};

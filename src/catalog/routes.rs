@@ -1,7 +1,7 @@
 //! What the catalogue says over HTTP, but for uploads, which have routes of their own.
 
 use actix_web::http::header::{ETAG, IF_MATCH};
-use actix_web::web::{Data, Json, Path, Payload, Query};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::app::App;
 use crate::app::http::read_body;
+use crate::app::input::{Json, Query};
 use crate::error::{Error, Kind, Problem, Result};
 use crate::identity::Caller;
 use crate::identity::routes::MaybeCaller;

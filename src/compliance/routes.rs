@@ -1,6 +1,6 @@
 //! Traces over HTTP.
 
-use actix_web::web::{Data, Json, Query};
+use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -8,6 +8,7 @@ use utoipa::IntoParams;
 use super::{Conflict, Event, EventQuery, Export, ExportFormat, Reconciliation, Trace, TraceQuery};
 use crate::app::App;
 use crate::app::http::attachment;
+use crate::app::input::{Json, Query};
 use crate::error::{Problem, Result};
 use crate::identity::Caller;
 use crate::types::{Instant, Page, PageQuery};

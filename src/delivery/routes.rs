@@ -1,12 +1,13 @@
 //! Paying, entitlements, links and passports over HTTP.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Entitlement, EntitlementState};
 use crate::app::App;
+use crate::app::input::{Json, Query};
 use crate::catalog::{self, Selection};
 use crate::db::Conn;
 use crate::error::{Problem, Result};

@@ -1,12 +1,13 @@
 //! Events over HTTP.
 
 use actix_web::get;
-use actix_web::web::{Data, Json, Query};
+use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Message;
 use crate::app::App;
+use crate::app::input::{Json, Query};
 use crate::error::{Problem, Result};
 use crate::identity::Caller;
 use crate::types::{Cursor, PageQuery};

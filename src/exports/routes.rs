@@ -1,11 +1,12 @@
 //! Exports over HTTP.
 
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get};
 
 use super::{croissant, dcat};
 use crate::app::App;
 use crate::app::http::{JSON_LD, json_ld, next_link, pieces};
+use crate::app::input::Query;
 use crate::catalog::{DatasetRef, VersionRef};
 use crate::db::Conn;
 use crate::error::{Error, Problem, Result};

@@ -5,7 +5,7 @@ mod statements;
 mod withdrawals;
 
 use actix_web::get;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -15,6 +15,7 @@ pub(crate) use withdrawals::*;
 
 use super::{AccountBalance, AccountKind, Posting, TransactionKind};
 use crate::app::App;
+use crate::app::input::Query;
 use crate::error::{Problem, Result};
 use crate::identity::Caller;
 use crate::types::{AccountId, Instant, Money, Page, PageQuery, PostingId, TransactionId};

@@ -1,6 +1,6 @@
 //! The board over HTTP.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -9,6 +9,7 @@ use super::listings::{self, Listing, ListingState, Withdrawal};
 use super::odrl;
 use crate::app::App;
 use crate::app::http::json_ld;
+use crate::app::input::{Json, Query};
 use crate::catalog::{self, VersionRef};
 use crate::db::Conn;
 use crate::error::{Error, Problem, Result};

@@ -1,12 +1,13 @@
 //! Models over HTTP: declare, list, show.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Model, ModelFilter, Sight, TrainedOn};
 use crate::app::App;
+use crate::app::input::{Json, Query};
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::identity::{self, Caller};

@@ -1,7 +1,7 @@
 //! The log as C2SP tlog-tiles serves it, proofs of entries, and the exchange's public keys. All of it is public.
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -11,6 +11,7 @@ use super::note::VerifierKey;
 use super::proofs::{self, ProofSubject};
 use super::tiles::Resource;
 use crate::app::App;
+use crate::app::input::{Json, Query};
 use crate::error::{Error, Kind, Problem, Result};
 use crate::keys::KeyRole;
 use crate::signing::PublicKey;

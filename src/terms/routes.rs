@@ -1,6 +1,6 @@
 //! Licence terms over HTTP: publish, read.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::{Terms, TermsDocument, odrl};
 use crate::app::App;
 use crate::app::http::json_ld;
+use crate::app::input::{Json, Query};
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::identity::routes::MaybeCaller;

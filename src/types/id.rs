@@ -17,7 +17,7 @@ use type_safe_id::{StaticType, TypeSafeId};
 
 use crate::error::Error;
 use crate::text_column;
-use crate::types::Instant;
+use crate::types::{Instant, from_text};
 
 /// A kind of thing that has identifiers.
 pub trait Noun: StaticType + 'static {}
@@ -94,7 +94,7 @@ impl<T: Noun> FromStr for Id<T> {
     fn from_str(text: &str) -> Result<Self, Error> {
         match TypeSafeId::<T>::from_str(text) {
             Ok(id) if id.to_string() == text => Ok(Self(id.uuid(), PhantomData)),
-            _ => Err(Error::invalid("id", format!("{text:?} is not an identifier of the form {}_…", T::TYPE))),
+            _ => Err(Error::invalid("", format!("{text:?} is not an identifier of the form {}_…", T::TYPE))),
         }
     }
 }
@@ -133,7 +133,7 @@ impl<T: Noun> Serialize for Id<T> {
 }
 impl<'de, T: Noun> Deserialize<'de> for Id<T> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        from_text(deserializer)
     }
 }
 impl<T: Noun> utoipa::PartialSchema for Id<T> {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::db::MultiBackend;
 use crate::error::Error;
+use crate::types::from_text;
 
 /// Twenty-four hours.
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -102,7 +103,7 @@ impl Serialize for Instant {
 }
 impl<'de> Deserialize<'de> for Instant {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        from_text(deserializer)
     }
 }
 impl utoipa::PartialSchema for Instant {

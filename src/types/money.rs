@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
 use crate::text_column;
+use crate::types::from_text;
 
 /// One hundred per cent: shares are given in hundredths of a per cent.
 pub const BASIS_POINTS: i64 = 10_000;
@@ -49,7 +50,7 @@ impl Serialize for Currency {
 }
 impl<'de> Deserialize<'de> for Currency {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        from_text(deserializer)
     }
 }
 impl utoipa::PartialSchema for Currency {

@@ -172,6 +172,9 @@ async fn trades_that_break_a_rule_are_refused() {
     let terms = provider.publish_terms(50_000).await;
     let listing = json!({ "dataset": published.dataset, "version": 1, "terms_id": terms });
     refused(provider.post("/v1/listings", &listing).await, Kind::NotAssessed, None);
+    let typo = json!({ "dataset": published.dataset, "version": 1, "terms_id": "terms_1" });
+    refused(provider.post("/v1/listings", &typo).await, Kind::Invalid, Some("terms_id"));
+    refused(provider.get("/v1/listings?dataset=a/b&limit=ten").await, Kind::Invalid, Some("limit"));
     app.compliance.assess(&published).await;
     let offer = provider.list(&published, &terms).await;
 

@@ -1,12 +1,13 @@
 //! Inspections over HTTP: what was found.
 
 use actix_web::get;
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Data, Path};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Findings;
 use crate::app::App;
+use crate::app::input::Json;
 use crate::catalog::{self, VersionRef};
 use crate::db::Conn;
 use crate::error::{Problem, Result};

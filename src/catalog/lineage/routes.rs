@@ -1,12 +1,13 @@
 //! Lineage over HTTP: what a version was made from, and what was made from it.
 
 use actix_web::get;
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Direction, Parent, Relative};
 use crate::app::App;
+use crate::app::input::{Json, Query};
 use crate::catalog::{VersionRef, VersionState};
 use crate::error::{Problem, Result};
 use crate::identity::routes::MaybeCaller;

@@ -1,7 +1,7 @@
 //! Uploads over HTTP.
 
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use actix_web::web::{Data, Json, Path, Payload, Query};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, get, post, put};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{NewUpload, PartUrl, UploadState, UploadStatus, small, unknown_media_type};
 use crate::app::App;
 use crate::app::http::read_body;
+use crate::app::input::{Json, Query};
 use crate::catalog::VersionRef;
 use crate::catalog::routes::{ShardRef, ShardView, header};
 use crate::config::MAX_SMALL_SHARD_BYTES;

@@ -1,6 +1,6 @@
 //! Claims against versions, and recalls, over HTTP.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::recalls::{self, Recall, RecallState};
 use super::{Ground, NewTakedown, Takedown, TakedownState};
 use crate::app::App;
+use crate::app::input::{Json, Query};
 use crate::assessment::Evidence;
 use crate::catalog;
 use crate::db::Conn;

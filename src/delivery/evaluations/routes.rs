@@ -1,12 +1,13 @@
 //! Evaluations over HTTP.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Evaluation, NewEvaluation};
 use crate::app::App;
+use crate::app::input::{Json, Query};
 use crate::catalog;
 use crate::catalog::inspection::{SAMPLE_MEDIA_TYPE, SAMPLE_PATH};
 use crate::config::SIGNED_URL_TTL;

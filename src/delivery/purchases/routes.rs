@@ -1,11 +1,12 @@
 //! Buying in one step over HTTP.
 
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
 use actix_web::{HttpResponse, post};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::app::input::Json;
 use crate::db::Conn;
 use crate::delivery::routes::{Payment, payment};
 use crate::error::{Problem, Result};

@@ -1,12 +1,13 @@
 //! Seats over HTTP.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{delete, get, put};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Seat;
 use crate::app::App;
+use crate::app::input::{Json, Query};
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::identity::{self, Caller};

@@ -1,11 +1,12 @@
 //! Acceptance, rejection and cure over HTTP, and what the receipts of an order show.
 
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Data, Path};
 use actix_web::{get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::app::input::Json;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::idempotency::IdempotencyKey;

@@ -1,12 +1,13 @@
 //! Usage over HTTP.
 
 use actix_web::get;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Under, Usage, UsageQuery, UsageSide};
 use crate::app::App;
+use crate::app::input::Query;
 use crate::catalog;
 use crate::db::Conn;
 use crate::error::{Problem, Result};

@@ -1,12 +1,13 @@
 //! Webhooks over HTTP.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, delete, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Attempt, Webhook};
 use crate::app::App;
+use crate::app::input::{Json, Query};
 use crate::error::{Problem, Result};
 use crate::identity::Caller;
 use crate::types::{AttemptId, Instant, Page, PageQuery, TransitionId, WebhookId};

@@ -1,11 +1,12 @@
 //! Who the client is, what a repository is, and which revisions it has.
 
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get};
 use serde::Serialize;
 
 use super::reply::{HubCaller, Parameters, read};
 use crate::app::App;
+use crate::app::input::Json;
 use crate::error::{Error, Kind, Result};
 use crate::hub::{self, File, Files, Refusal, Repo, Revision, Shelf};
 use crate::identity::{Caller, Scope};

@@ -1,11 +1,12 @@
 //! The files of a revision.
 
-use actix_web::web::{Data, Json, Path, Payload};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use serde::Serialize;
 
 use super::reply::{HubCaller, Parameters, form, next_page, read};
 use crate::app::App;
+use crate::app::input::Json;
 use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::hub::{self, Entry, File, Refusal, Revision, Shelf};

@@ -1,13 +1,14 @@
 //! Registering, signing in and out, and who one is.
 
 use actix_web::http::header;
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::extractors::AnonymousJson;
 use crate::app::App;
+use crate::app::input::Json;
 use crate::app::limits::client_address;
 use crate::error::{Error, Kind, Problem, Result};
 use crate::identity::caller::{Credential, SignedIn};

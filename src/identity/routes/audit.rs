@@ -1,11 +1,12 @@
 //! The audit trail over HTTP.
 
 use actix_web::get;
-use actix_web::web::{Data, Query};
+use actix_web::web::Data;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::app::App;
+use crate::app::input::Query;
 use crate::error::{Problem, Result};
 use crate::identity::Caller;
 use crate::identity::audit::{self, AuditDay, AuditOutcome, AuditRecord};

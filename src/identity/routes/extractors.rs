@@ -3,14 +3,14 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use actix_web::dev::{JsonBody, Payload};
+use actix_web::dev::Payload;
 use actix_web::http::{Method, header};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
 
 use crate::app::App;
-use crate::app::http::unreadable;
+use crate::app::input::read_json;
 use crate::config::MAX_ANONYMOUS_JSON_BYTES;
 use crate::error::{Error, Kind, Result};
 use crate::identity::caller::{self, Presented, SignedIn};
@@ -34,8 +34,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for AnonymousJson<T> {
     type Error = Error;
     type Future = Extracting<Self>;
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = JsonBody::<T>::new(request, payload, None, true).limit(MAX_ANONYMOUS_JSON_BYTES);
-        Box::pin(async { body.await.map(Self).map_err(unreadable) })
+        let body = read_json(request, payload, MAX_ANONYMOUS_JSON_BYTES);
+        Box::pin(async { body.await.map(Self) })
     }
 }
 

@@ -1,12 +1,13 @@
 //! Invitations over HTTP.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, delete, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::accounts::MembershipView;
 use crate::app::App;
+use crate::app::input::{Json, Query};
 use crate::error::{Problem, Result};
 use crate::identity::invitations::{self, Invitation};
 use crate::identity::tokens::TokenText;

@@ -1,11 +1,12 @@
 //! Organisations and their members over HTTP.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, delete, get, post, put};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
+use crate::app::input::{Json, Query};
 use crate::error::{Problem, Result};
 use crate::identity::{self, Caller, Member, NewOrganisation, Organisation, OrganisationState, Rejection, Role};
 use crate::types::{Instant, OrganisationId, Page, PageQuery, UserId};

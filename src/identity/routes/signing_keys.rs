@@ -1,12 +1,13 @@
 //! Signing keys over HTTP.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::MaybeCaller;
 use crate::app::App;
+use crate::app::input::{Json, Query};
 use crate::error::{Problem, Result};
 use crate::identity::{self, Caller, SigningKey};
 use crate::signing::{Envelope, PublicKey};

@@ -1,12 +1,13 @@
 //! Statements of account over HTTP.
 
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::app::App;
 use crate::app::http::attachment;
+use crate::app::input::Query;
 use crate::error::{Problem, Result};
 use crate::identity::Caller;
 use crate::ledger::statements::{self, AccountStatement, StatementFile, StatementFormat, StatementQuery};

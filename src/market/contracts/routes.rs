@@ -1,13 +1,14 @@
 //! Renderings of contracts over HTTP.
 
 use actix_web::http::header;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Language, RenderingFormat};
 use crate::app::App;
+use crate::app::input::Query;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::identity::Caller;

@@ -1,12 +1,13 @@
 //! Disputes over HTTP: one for each order, at its address.
 
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Claim, Decision, Dispute, DisputeState, NewDispute, Outcome};
 use crate::app::App;
+use crate::app::input::Json;
 use crate::assessment::Evidence;
 use crate::db::Conn;
 use crate::error::{Problem, Result};

@@ -1,12 +1,13 @@
 //! Negotiations over HTTP: one path for each message, named as in the protocol's HTTPS binding.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{DeclaredUse, Negotiation, NegotiationState, Side};
 use crate::app::App;
+use crate::app::input::{Json, Query};
 use crate::catalog;
 use crate::config::Config;
 use crate::db::Conn;

@@ -1,12 +1,13 @@
 //! Objections over HTTP.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{NewObjection, Objection, ObjectionDocument, ObjectionState};
 use crate::app::App;
+use crate::app::input::{Json, Query};
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::history;

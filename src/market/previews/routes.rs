@@ -1,12 +1,13 @@
 //! Previews over HTTP.
 
 use actix_web::get;
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Data, Path};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::app::input::Json;
 use crate::catalog::VersionRef;
 use crate::catalog::inspection::Findings;
 use crate::error::{Problem, Result};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::body::BoxBody;
-use actix_web::web::{Data, Query};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, Responder, get};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::{Counted, Found, Hit, Piece, SearchQuery, search};
 use crate::app::App;
 use crate::app::http::page_response;
+use crate::app::input::Query;
 use crate::catalog::datasets::{self, DatasetQuery};
 use crate::catalog::routes::DatasetView;
 use crate::error::{Problem, Result};

@@ -1,6 +1,6 @@
 //! Voucher programmes over HTTP.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -9,6 +9,7 @@ use super::file::{self, VoucherFile};
 use super::{NewProgramme, Programme, VoucherMovement};
 use crate::app::App;
 use crate::app::http::attachment;
+use crate::app::input::{Json, Query};
 use crate::catalog::Domain;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
