@@ -1,15 +1,19 @@
-//! Whom a step concerns: one table, from the kind of thing that took it to the organisations that may learn of it.
+//! Whom a step concerns: one table, from the kind of thing that took it to the organisations that may learn of it; and which
+//! steps there are.
 
 use std::collections::HashMap;
 
 use super::webhooks;
-use crate::catalog;
-use crate::compliance::takedowns;
+use crate::catalog::{self, VersionState};
+use crate::compliance::takedowns::{self, TakedownState, recalls::RecallState};
 use crate::db::Conn;
-use crate::delivery::{self, Entitlement};
+use crate::delivery::{self, Entitlement, EntitlementState};
 use crate::error::{Error, Kind, Result};
 use crate::history::Unsent;
-use crate::market::disputes;
+use crate::identity::{OrganisationState, Role};
+use crate::ledger::{DepositState, WithdrawalState};
+use crate::market::disputes::{self, DisputeState};
+use crate::market::{ListingState, NegotiationState, ObjectionState, OfferState, OrderState};
 use crate::types::{EntitlementId, OrderId, OrganisationId};
 use crate::{identity, ledger, market};
 
@@ -17,6 +21,50 @@ use crate::{identity, ledger, market};
 /// case.
 pub(super) fn event_type(step: &Unsent) -> String {
     format!("{}.{}", kind(&step.subject), step.to_state.to_lowercase())
+}
+
+/// Each kind of thing whose steps are told of, with what its types of event end with: its states, and what happens while its
+/// state stays as it is.
+fn kinds() -> [(&'static str, Vec<String>); 20] {
+    fn ends(states: &[impl AsRef<str>], steps: &[&str]) -> Vec<String> {
+        states.iter().map(|state| state.as_ref()).chain(steps.iter().copied()).map(str::to_lowercase).collect()
+    }
+    let licence_steps = ["ending", "renewed", "shortened", "extended", "narrowed", "downloads_exceeded"];
+    [
+        ("org", ends(OrganisationState::ALL, &[])),
+        ("member", ends(Role::ALL, &["removed"])),
+        ("key", ends(&["active", "revoked"], &[])),
+        ("dataset", ends(&["registered"], &[])),
+        ("version", ends(VersionState::ALL, &[])),
+        ("deposit", ends(DepositState::ALL, &[])),
+        ("withdrawal", ends(WithdrawalState::ALL, &[])),
+        ("listing", ends(ListingState::ALL, &[])),
+        ("objection", ends(ObjectionState::ALL, &[])),
+        ("programme", ends(&["announced"], &[])),
+        ("dispute", ends(DisputeState::ALL, &[disputes::FROZEN, disputes::RELEASED])),
+        ("offer", ends(OfferState::ALL, &[])),
+        ("negotiation", ends(NegotiationState::ALL, &[])),
+        ("order", ends(OrderState::ALL, &["acceptance_due"])),
+        ("entitlement", ends(EntitlementState::ALL, &licence_steps)),
+        ("evaluation", ends(&["granted"], &[])),
+        ("seat", ends(&["assigned", "freed"], &[])),
+        ("takedown", ends(TakedownState::ALL, &[])),
+        ("webhook", ends(&["active", "disabled", "removed"], &[])),
+        ("recall", ends(RecallState::ALL, &[])),
+    ]
+}
+
+/// Refuses what is no type of event, and says which there are.
+pub(super) fn check_type(text: &str) -> Result<()> {
+    let (kind, end) = text.split_once('.').unwrap_or((text, ""));
+    let kinds = kinds();
+    let there_are = match kinds.iter().find(|(name, _)| *name == kind) {
+        Some((_, ends)) if ends.iter().any(|known| known == end) => return Ok(()),
+        Some((_, ends)) => format!("after \"{kind}.\" comes one of {}", ends.join(", ")),
+        None => format!("it begins with one of {}", kinds.each_ref().map(|(name, _)| *name).join(", ")),
+    };
+    Err(Error::invalid("types", format!("{text:?} is not a type of event such as order.escrowed: {there_are}"))
+        .remedy("name one that there is, or leave the filter out"))
 }
 
 /// The orders and licences that steps are about, with their sides. Most steps are theirs: so they are asked for all at once.

@@ -26,7 +26,6 @@ use crate::types::{Instant, OrganisationId, PageQuery, TransitionId};
 
 /// The most types that one filter may name.
 const MOST_TYPES: usize = 50;
-const LONGEST_TYPE: usize = 80;
 
 /// A step, as one organisation is told of it.
 #[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
@@ -110,15 +109,8 @@ fn after(page: &PageQuery) -> Result<i64> {
 
 /// Refuses a filter with something in it that is no type of event.
 fn check_types(types: &[String]) -> Result<()> {
-    let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    let fits =
-        |text: &&String| text.len() <= LONGEST_TYPE && text.split_once('.').is_some_and(|(a, b)| word(a) && word(b));
     if types.len() > MOST_TYPES {
         return Err(Error::invalid("types", format!("these are {} types, and {MOST_TYPES} at most", types.len())));
     }
-    match types.iter().find(|text| !fits(text)) {
-        None => Ok(()),
-        Some(unfit) => Err(Error::invalid("types", format!("{unfit:?} is not a type of event"))
-            .remedy("name types such as order.escrowed, or leave the filter out")),
-    }
+    types.iter().try_for_each(|text| audience::check_type(text))
 }

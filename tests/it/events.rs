@@ -74,6 +74,11 @@ async fn both_sides_of_a_trade_are_told_of_it_and_nobody_else_is() {
         assert!(types(&sold).contains(&kind), "{kind} among {:?}", types(&sold));
     }
     assert!(types(&bought).contains(&"deposit.posted") && !types(&bought).contains(&"listing.listed"));
+    for (actor, told) in [(&provider, &sold), (&lab, &bought)] {
+        for kind in BTreeSet::from_iter(types(told)) {
+            assert!(!page(actor, &format!("types={kind}")).await.unwrap().0.is_empty(), "{kind}");
+        }
+    }
     let numbers: Vec<_> = bought.iter().map(|event| event["data"]["position"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (1..=bought.len() as u64).collect::<Vec<_>>(), "numbered without gaps");
 
@@ -133,6 +138,7 @@ async fn a_feed_is_read_page_by_page_and_on_from_where_it_ended() {
         ("limit=0", "limit"),
         ("types=order", "types"),
         ("types=", "types"),
+        ("types=order.excrowed", "types"),
     ] {
         let refused = page(&lab, query).await.unwrap_err();
         assert_eq!((refused.kind, refused.field.as_deref()), (Kind::Invalid, Some(field)), "{query}");
