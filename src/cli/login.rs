@@ -14,7 +14,7 @@ use super::client::{Client, text_at};
 use super::output::Out;
 use super::{Global, whole};
 use crate::error::{Error, Kind, Result};
-use crate::types::{Clock, DAY};
+use crate::types::{Clock, DAY, Instant, TokenId};
 
 /// The days that a token made at a prompt is good for.
 const TOKEN_DAYS: u16 = 90;
@@ -38,6 +38,18 @@ pub struct Saved {
     pub server: String,
     /// An API token.
     pub token: String,
+    /// What is known of the token where `corpex login` made it, and was not given it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
+}
+
+/// A token that was made to sign in.
+#[derive(Serialize, Deserialize)]
+pub struct Made {
+    /// Its identifier.
+    pub id: TokenId,
+    /// When it ends.
+    pub expires_at: Instant,
 }
 
 impl Login {
@@ -48,17 +60,17 @@ impl Login {
         let server = global.server.clone().ok_or_else(|| {
             Error::invalid("server", "nothing says which exchange to sign in to").remedy("give --server URL")
         })?;
-        let token = match &global.token {
-            Some(token) => token.clone(),
-            None => self.sign_in(&server).await?,
+        let (token, made) = match &global.token {
+            Some(token) => (token.clone(), None),
+            None => self.sign_in(&server).await.map(|(token, made)| (token, Some(made)))?,
         };
         let me: Value = Client::new(&server, Some(token.clone()))?.get("/v1/me").send().await?;
-        save(&Saved { server: server.clone(), token })?;
+        save(&Saved { server: server.clone(), token, made })?;
         let email = text_at(&me, "/email").to_string();
         out.result(&json!({ "server": server, "email": email }), || format!("signed in to {server} as {email}"))
     }
 
-    async fn sign_in(&self, server: &str) -> Result<String> {
+    async fn sign_in(&self, server: &str) -> Result<(String, Made)> {
         let client = Client::new(server, None)?;
         let email = match &self.email {
             Some(email) => email.clone(),
@@ -84,19 +96,22 @@ async fn approve(client: &Client, code: &str, out: &Out) -> Result<()> {
 }
 
 /// Makes an API token that may do all that its owner may, for some days.
-pub(super) async fn make_token(signed_in: &Client, name: &str, days: u16) -> Result<String> {
+pub(super) async fn make_token(signed_in: &Client, name: &str, days: u16) -> Result<(String, Made)> {
+    #[derive(Deserialize)]
+    struct Issued {
+        token: String,
+        #[serde(flatten)]
+        made: Made,
+    }
     let expires_at = Clock::default().now().plus(DAY * u32::from(days));
     let wanted = json!({ "name": name, "scope": "write", "expires_at": expires_at });
-    let made: Value = signed_in.post("/v1/tokens").json(&wanted)?.send().await?;
-    match text_at(&made, "/token") {
-        "" => Err(Error::new(Kind::Malformed, "the server gave no token")),
-        token => Ok(token.to_string()),
-    }
+    let Issued { token, made } = signed_in.post("/v1/tokens").json(&wanted)?.send().await?;
+    Ok((token, made))
 }
 
 /// The remembered login, if there is one.
 pub(super) fn saved() -> Result<Option<Saved>> {
-    match fs::read_to_string(config_dir()?.join("login.json")) {
+    match fs::read_to_string(login_file()?) {
         Ok(text) => Ok(Some(serde_json::from_str(&text)?)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
@@ -110,7 +125,16 @@ pub(super) fn missing(what: &str, how: &str) -> Error {
 }
 
 fn save(login: &Saved) -> Result<()> {
-    whole::write(&config_dir()?.join("login.json"), &serde_json::to_vec_pretty(login)?)
+    whole::write(&login_file()?, &serde_json::to_vec_pretty(login)?)
+}
+
+/// Forgets the remembered login, which there is.
+pub(super) fn forget() -> Result<()> {
+    Ok(fs::remove_file(login_file()?)?)
+}
+
+fn login_file() -> Result<PathBuf> {
+    Ok(config_dir()?.join("login.json"))
 }
 
 /// The user's configuration directory of this program (`CORPEX_CONFIG_DIR` overrides it).

@@ -16,6 +16,7 @@ mod hub_cache;
 mod key;
 mod licence;
 pub mod login;
+mod logout;
 mod model;
 mod monitor;
 mod output;
@@ -92,6 +93,8 @@ enum Command {
     Admin(admin::Admin),
     /// Remember a server and a credential: the --token given, or one made with an e-mail address and its password
     Login(login::Login),
+    /// Forget the remembered login, and revoke the token that was made for it
+    Logout,
     /// Manage the signing keys of an organisation, whose private halves stay on this computer, or of the exchange itself
     Key(key::Key),
     /// Hash, upload, sign and seal a folder as a new version of a dataset
@@ -150,6 +153,7 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Demo(args) => args.run(&out).await,
         Command::Admin(args) => args.run(&out).await,
         Command::Login(args) => args.run(&global, &out).await,
+        Command::Logout => logout::run(&out).await,
         Command::Key(args) => args.run(&global, &out).await,
         Command::Publish(args) => args.run(&global.client()?, &out).await.map(drop),
         Command::Search(args) => args.run(&global.any_client()?, &out).await,
@@ -210,7 +214,8 @@ mod tests {
     fn a_saved_token_is_shown_to_the_server_that_it_was_saved_with_alone() {
         let shown = |server: Option<&str>, token: Option<&str>| {
             let global = Global { server: server.map(str::to_string), token: token.map(str::to_string), json: false };
-            let saved = login::Saved { server: "https://a.example/cx".to_string(), token: "saved".to_string() };
+            let (server, token) = ("https://a.example/cx".to_string(), "saved".to_string());
+            let saved = login::Saved { server, token, made: None };
             global.whom(Some(saved)).unwrap().1
         };
         for same in [None, Some("https://a.example/cx"), Some("HTTPS://a.example:443/cx/")] {

@@ -133,7 +133,7 @@ async fn sign_up(anonymous: &Client, operator: &Client, keys: &Path, handle: &st
     anonymous.post("/v1/users").json(&person)?.response().await?;
     let session: Value = anonymous.post("/v1/sessions").json(&person)?.send().await?;
     let signed_in = anonymous.with_token(text_at(&session, "/access_token"));
-    let token = make_token(&signed_in, "demo", TOKEN_DAYS).await?;
+    let (token, _) = make_token(&signed_in, "demo", TOKEN_DAYS).await?;
     let client = anonymous.with_token(&token);
     let organisation = json!({
         "handle": handle, "legal_name": format!("{handle} (demonstration)"), "registration_number": format!("DEMO-{handle}"),
