@@ -61,10 +61,19 @@ impl Trace {
             return self.list(client, out).await;
         }
         let traced = self.chains(client).await?;
+        // What belongs to no version, such as a key, may be on record all the same.
+        let events = match traced.chains.is_empty() && !out.is_json() {
+            true => Some(self.events(client).await?),
+            false => None,
+        };
         let subject = self.subject.unwrap_or_default();
         out.result(&traced, || {
-            if traced.chains.is_empty() {
-                return format!("nothing on the exchange has to do with {subject}");
+            match events {
+                Some(page) if page.items.is_empty() => {
+                    return format!("nothing on the exchange has to do with {subject}");
+                }
+                Some(page) => return format!("{subject} is of no version; on record is\n{}", listed(&page)),
+                None => {}
             }
             let mut text = traced.chains.iter().map(describe).collect::<Vec<_>>().join("\n\n");
             if traced.next.is_some() {
@@ -90,17 +99,16 @@ impl Trace {
     }
 
     async fn list(&self, client: &Client, out: &Out) -> Result<()> {
-        let page: Page<Event> = client.get(format!("/v1/trace/events?{}&limit={PAGE}", self.filter())).send().await?;
-        out.result(&page, || {
-            let mut lines: Vec<String> = page.items.iter().map(line).collect();
-            if lines.is_empty() {
-                lines.push("nothing of the kind happened".to_string());
-            }
-            if page.next.is_some() {
-                lines.push(format!("… and more: these are the first {PAGE}"));
-            }
-            lines.join("\n")
+        let page = self.events(client).await?;
+        out.result(&page, || match page.items.is_empty() {
+            true => "nothing of the kind happened".to_string(),
+            false => listed(&page),
         })
+    }
+
+    /// What happened: the first page of it.
+    async fn events(&self, client: &Client) -> Result<Page<Event>> {
+        client.get(format!("/v1/trace/events?{}&limit={PAGE}", self.filter())).send().await
     }
 
     /// Writes the events to a file, which takes its name when it is whole; or to standard output.
@@ -153,6 +161,14 @@ impl Trace {
 
 fn cut_off(error: reqwest::Error) -> Error {
     broken(error).remedy("export again")
+}
+
+fn listed(page: &Page<Event>) -> String {
+    let mut lines: Vec<String> = page.items.iter().map(line).collect();
+    if page.next.is_some() {
+        lines.push(format!("… and more: these are the first {PAGE}"));
+    }
+    lines.join("\n")
 }
 
 fn line(event: &Event) -> String {

@@ -312,6 +312,8 @@ async fn an_affiliate_downloads_and_proves_under_the_licence_of_who_vouches_for_
     assert_eq!(files(&source), files(&target));
     cloud.json(&["passport", dataset, "--out", &passport]);
     cloud.done(&["verify", &passport]);
+    let said = compliance.done(&["trace", "log:0"]);
+    assert!(said.contains("log:0 is of no version") && said.contains("key-registration"), "{said}");
     let named = ["--entitlement", bought["entitlement"].as_str().unwrap()];
     let said = cloud.refused(&[&["download", "poetry-house/songs", "--to", &to], &named[..]].concat());
     assert!(said.contains("is no active licence of poetry-house/songs"), "{said}");
