@@ -141,7 +141,7 @@ impl Buy {
             listing.terms_id,
             self.kind
         ));
-        self.check_contract(&quoted, &listing, &organisation, offer.as_ref())?;
+        let ordered = self.check_contract(&quoted, &listing, &organisation, offer.as_ref())?;
         let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, quoted.contract_payload.0);
         let purchase = json!({ "order": wanted, "quote": quoted.quote, "envelope": envelope, "voucher": self.voucher });
         let paid: Paid = client.post("/v1/purchases").idempotent(format!("buy-{once}")).json(&purchase)?.send().await?;
@@ -153,10 +153,15 @@ impl Buy {
             price: paid.order.price,
         };
         out.result(&bought, || {
-            format!(
-                "bought {}@{} for {}: {}, licensed by {}",
-                bought.dataset, bought.version, bought.price, bought.order, bought.entitlement
-            )
+            let Bought { dataset, version, order, entitlement, price } = &bought;
+            // An order that was placed now is that of the contract which was signed now.
+            match *order == ordered {
+                true => format!("bought {dataset}@{version} for {price}: {order}, licensed by {entitlement}"),
+                false => format!(
+                    "{dataset}@{version} was bought before, for {price}: {order}, licensed by {entitlement}; nothing was \
+                     paid now (--again TEXT buys it once more)"
+                ),
+            }
         })?;
         Ok(bought)
     }
@@ -169,14 +174,15 @@ impl Buy {
         (selection != Selection::default()).then_some(selection)
     }
 
-    /// Looks at what is about to be signed: it must be this purchase and no other, and read as its renderings do.
+    /// Looks at what is about to be signed: it must be this purchase and no other, and read as its renderings do. Gives the
+    /// order that it is for.
     fn check_contract(
         &self,
         quoted: &Quote,
         listing: &Listing,
         organisation: &str,
         offer: Option<&Offer>,
-    ) -> Result<()> {
+    ) -> Result<OrderId> {
         let statement: Statement = serde_json::from_slice(&quoted.contract_payload.0)?;
         let contract = contracts::check(statement.predicate)?;
         let named = |sha256: Option<Digest>| sha256.map(|sha256| sha256.to_string()).unwrap_or_default();
@@ -192,7 +198,8 @@ impl Buy {
             ("purpose", contract.purpose, self.purpose.clone()),
             ("use", contract.r#use.to_string(), self.kind.to_string()),
             ("price", contract.price.to_string(), quoted.price.to_string()),
-        ])
+        ])?;
+        Ok(contract.order)
     }
 }
 

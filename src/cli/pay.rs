@@ -63,8 +63,12 @@ impl Pay {
         let Paid { order, entitlement } =
             client.post(format!("{path}/payment{voucher}")).idempotent(once).send().await?;
         let document = json!({ "order": order.id, "entitlement": entitlement.id, "price": order.price });
-        out.result(&document, || {
-            format!("paid {} for {what}: {}, licensed by {}", order.price, order.id, entitlement.id)
+        let (price, order, licence) = (order.price, order.id, entitlement.id);
+        out.result(&document, || match standing.state {
+            OrderState::AwaitingSignature | OrderState::AwaitingPayment => {
+                format!("paid {price} for {what}: {order}, licensed by {licence}")
+            }
+            _ => format!("{what} was paid before, {price}: {order}, licensed by {licence}; nothing was paid now"),
         })
     }
 

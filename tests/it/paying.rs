@@ -49,6 +49,8 @@ async fn a_purchase_with_a_voucher_and_its_renewal_are_paid_by_commands_once() {
     let buy = [&["buy", dataset, "--use", "pretraining of a small language model"], &voucher[..]].concat();
     let bought = lab.json(&buy);
     assert_eq!(lab.json(&buy), bought, "buying the same again is the same purchase");
+    let said = lab.done(&buy);
+    assert!(said.contains("was bought before") && said.contains("nothing was paid now"), "{said}");
     assert_eq!(wallet(), 2 * PRICE - (PRICE - SUBSIDY));
 
     let (order, entitlement) = (bought["order"].as_str().unwrap(), bought["entitlement"].as_str().unwrap());
@@ -61,6 +63,8 @@ async fn a_purchase_with_a_voucher_and_its_renewal_are_paid_by_commands_once() {
     let paid = lab.json(&pay);
     assert_eq!((&paid["order"], &paid["entitlement"]), (&renewal["id"], &bought["entitlement"]), "{paid}");
     assert_eq!(lab.json(&pay), paid, "paying again is the same payment");
+    let said = lab.done(&pay);
+    assert!(said.contains("was paid before") && said.contains("nothing was paid now"), "{said}");
     assert_eq!(wallet(), SUBSIDY);
     exchange.stop();
     exchange.audit();
