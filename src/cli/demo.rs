@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use self::people::People;
 use super::client::text_at;
-use super::output::Out;
+use super::output::{Out, counted};
 use super::reference::DatasetRef;
 use super::subset::Subset;
 use super::{buy, download, publish, trace, verify};
@@ -133,7 +133,7 @@ impl Demo {
         .await?;
         story.tell(
             "The provider publishes a corpus of its own",
-            format!("{}@{}: {} shards, {} bytes, manifest {}", published.dataset, published.version, published.shards, published.bytes, published.manifest_sha256),
+            format!("{}@{}: {}, {}, manifest {}", published.dataset, published.version, counted(published.shards, "shard"), counted(published.bytes, "byte"), published.manifest_sha256),
             "the exchange read every byte back from its store and found the declared digests before it accepted the signed manifest",
         )?;
         Ok(published)
@@ -205,7 +205,7 @@ impl Demo {
         let compared = corpus::compare(&source.join("corpus"), target)?;
         story.tell(
             "The lab downloads",
-            format!("{} shards, {} bytes of {}; {compared} files compared with the provider's own, all equal", done.shards, done.bytes, published.dataset),
+            format!("{}, {} of {}; {} compared with the provider's own, all equal", counted(done.shards, "shard"), counted(done.bytes, "byte"), published.dataset, counted(compared, "file")),
             "every byte was hashed on arrival and compared with the provider's signed manifest before the file took its name",
         )?;
         Ok(done)

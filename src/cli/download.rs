@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use self::fetch::{Fetched, Fetcher};
 use super::client::Client;
 use super::licence::find_active;
-use super::output::Out;
+use super::output::{Out, counted};
 use super::pace::{Pace, rate};
 use super::reference::DatasetRef;
 use super::subset::Subset;
@@ -151,7 +151,9 @@ impl Downloaded {
     fn describe(&self, provider: &str) -> String {
         let Self { dataset, version, shards, bytes, passport, .. } = self;
         let mut lines = vec![format!(
-            "{shards} shards, {bytes} bytes of {dataset}@{version}: every byte is as signed by {provider}"
+            "{}, {} of {dataset}@{version}: every byte is as signed by {provider}",
+            counted(shards, "shard"),
+            counted(bytes, "byte")
         )];
         lines.push(format!("passport: {}", passport.display()));
         lines.extend(self.hf_snapshot.as_ref().map(|at| format!("snapshot: {}", at.display())));

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::buy::{open_listing, own_organisation};
 use super::client::{Client, broken};
-use super::output::Out;
+use super::output::{Out, counted};
 use super::passport::{self, require_sample};
 use super::reference::DatasetRef;
 use super::trust::{ExchangeKeys, signed_by_exchange};
@@ -163,9 +163,10 @@ impl Taken {
     fn describe(&self) -> String {
         let Self { dataset, version, evaluation, expires_at, file, passport, records, .. } = self;
         format!(
-            "{}: {records} records of {dataset}@{version}, drawn by lot, to evaluate until {expires_at} ({evaluation})\n\
+            "{}: {} of {dataset}@{version}, drawn by lot, to evaluate until {expires_at} ({evaluation})\n\
              passport: {}",
             file.display(),
+            counted(records, "record"),
             passport.display()
         )
     }

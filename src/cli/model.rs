@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::buy::own_organisation;
 use super::client::{Client, items, text_at};
 use super::key::KeyFile;
-use super::output::Out;
+use super::output::{Out, counted};
 use super::parse_word;
 use super::reference::DatasetRef;
 use super::shards;
@@ -105,9 +105,9 @@ impl Declare {
         let declared: Value = sent.send().await?;
         out.result(&declared, || {
             let model = &training.model;
-            let on = training.trained_on.len();
+            let on = counted(training.trained_on.len(), "version");
             format!(
-                "declared {} {} ({}), {} on {on} versions: {}",
+                "declared {} {} ({}), {} on {on}: {}",
                 model.name,
                 model.version,
                 model.sha256,

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::Global;
 use super::login::config_dir;
-use super::output::{Out, say};
+use super::output::{Out, counted, say};
 use super::trust::{ExchangeKeys, named_log};
 use crate::app::signalled;
 use crate::error::{Error, Kind, Result};
@@ -93,9 +93,9 @@ fn state_of(origin: &str) -> Result<PathBuf> {
 
 fn describe(seen: &Observation) -> String {
     let mut line = format!(
-        "ok  {}  {} entries ({} new)  root {}",
+        "ok  {}  {} ({} new)  root {}",
         seen.origin,
-        seen.tree_size,
+        counted(seen.tree_size, "entry"),
         seen.tree_size - seen.known_size,
         seen.root
     );

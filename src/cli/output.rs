@@ -2,7 +2,7 @@
 //!
 //! Much of it was written by strangers: a terminal is shown their letters, and gets no commands from them.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -118,6 +118,17 @@ pub(super) fn say(text: &str) {
     eprintln!("{shown}");
 }
 
+/// So many of a thing: `1 shard`, `2 shards`, `0 entries`.
+pub(super) fn counted(count: impl Display, thing: &str) -> String {
+    let (count, stem) = (count.to_string(), thing.strip_suffix('y'));
+    match stem {
+        _ if count == "1" => format!("{count} {thing}"),
+        Some(stem) => format!("{count} {stem}ies"),
+        None if thing.ends_with('s') => format!("{count} {thing}es"),
+        None => format!("{count} {thing}s"),
+    }
+}
+
 /// Text without what steers a terminal, or puts letters elsewhere than they are read: that is spelled out. Bold letters stay.
 fn harmless(text: &str) -> String {
     let steers = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
@@ -225,6 +236,13 @@ pub(super) fn fail(error: &Error, json: bool) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_is_told_as_one() {
+        let told = [(1, "shard"), (2, "shard"), (0, "entry"), (1, "entry"), (3, "witness")];
+        let told = told.map(|(count, thing)| counted(count, thing));
+        assert_eq!(told, ["1 shard", "2 shards", "0 entries", "1 entry", "3 witnesses"]);
+    }
 
     #[test]
     fn a_terminal_is_shown_what_would_steer_it() {

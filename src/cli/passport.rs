@@ -8,7 +8,7 @@ use serde_json::json;
 use super::client::Client;
 use super::evaluate;
 use super::licence::find_any;
-use super::output::Out;
+use super::output::{Out, counted};
 use super::reference::DatasetRef;
 use super::trust::ExchangeKeys;
 use super::whole;
@@ -42,8 +42,9 @@ impl PassportCommand {
         let document =
             json!({ "file": self.out, "statements": report.statements.len(), "deliveries": report.deliveries.len() });
         out.result(&document, || {
-            let (statements, deliveries) = (report.statements.len(), report.deliveries.len());
-            format!("{}: {statements} statements and {deliveries} deliveries, all verified", self.out.display())
+            let statements = counted(report.statements.len(), "statement");
+            let deliveries = counted(report.deliveries.len(), "delivery");
+            format!("{}: {statements} and {deliveries}, all verified", self.out.display())
         })
     }
 }

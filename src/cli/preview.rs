@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::client::Client;
-use super::output::Out;
+use super::output::{Out, counted};
 use super::reference::DatasetRef;
 use super::shards;
 use super::trust::{ExchangeKeys, signed_by_exchange, signed_manifest};
@@ -116,14 +116,18 @@ fn unverified(why: &str) -> Error {
 impl Redrawn {
     fn describe(&self) -> String {
         let Self { dataset, version, seed, drawn, records } = self;
-        format!("{dataset}@{version}: the lot {seed} draws the same {drawn} of {records} records")
+        format!("{dataset}@{version}: the lot {seed} draws the same {drawn} of {}", counted(records, "record"))
     }
 }
 
 impl Shown {
     fn describe(&self) -> String {
         let Findings { dataset, version, records, tokens, tokenizer, columns, .. } = &self.findings;
-        let mut lines = vec![format!("{dataset}@{version}: {records} records, {tokens} tokens ({tokenizer})\n")];
+        let mut lines = vec![format!(
+            "{dataset}@{version}: {}, {} ({tokenizer})\n",
+            counted(records, "record"),
+            counted(tokens, "token")
+        )];
         lines.push(format!(
             "{:<24} {:<10} {:>8} {:>14} {:>14}  characters",
             "column", "type", "nulls", "bytes", "tokens"
@@ -141,7 +145,7 @@ impl Shown {
                 lengths.unwrap_or_default()
             ));
         }
-        lines.push(format!("\nthe first {} records of a sample drawn by lot:", self.records.len()));
+        lines.push(format!("\nthe first {} of a sample drawn by lot:", counted(self.records.len(), "record")));
         lines.extend(self.records.iter().map(|record| shortened(&record.to_string())));
         lines.join("\n")
     }

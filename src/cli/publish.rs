@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use self::upload::upload;
 use super::client::{Client, in_path, text_at};
 use super::key::{KeyFile, sign};
-use super::output::Out;
+use super::output::{Out, counted};
 use super::pace::{Pace, rate};
 use super::reference::DatasetRef;
 use super::shards::{self, LocalShard};
@@ -154,8 +154,13 @@ impl Publish {
         };
         out.result(&done, || {
             format!(
-                "published {}@{}: {} shards, {} bytes\nmanifest {}\nterms {}",
-                done.dataset, done.version, done.shards, done.bytes, done.manifest_sha256, done.terms_id
+                "published {}@{}: {}, {}\nmanifest {}\nterms {}",
+                done.dataset,
+                done.version,
+                counted(done.shards, "shard"),
+                counted(done.bytes, "byte"),
+                done.manifest_sha256,
+                done.terms_id
             )
         })?;
         Ok(done)

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::client::{Client, broken};
-use super::output::Out;
+use super::output::{Out, counted};
 use super::shards;
 use super::whole::Whole;
 use crate::compliance::{Chain, Event, ExportFormat, Trace as Traced};
@@ -130,7 +130,9 @@ impl Trace {
             bytes = bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(0));
         }
         whole.finish()?;
-        out.result(&json!({ "file": file, "bytes": bytes }), || format!("{}: {bytes} bytes", file.display()))
+        out.result(&json!({ "file": file, "bytes": bytes }), || {
+            format!("{}: {}", file.display(), counted(bytes, "byte"))
+        })
     }
 
     /// The parameters that say which events are wanted.
@@ -194,8 +196,8 @@ fn describe(chain: &Chain) -> String {
         ),
     ];
     let shards = chain.shards.iter().map(|shard| {
-        let (path, sha256, size) = (&shard.path, shard.sha256, shard.size_bytes);
-        format!("  shard {path}  {sha256}  {size} bytes, first seen {}", shard.first_seen_at)
+        let (path, sha256, size) = (&shard.path, shard.sha256, counted(shard.size_bytes, "byte"));
+        format!("  shard {path}  {sha256}  {size}, first seen {}", shard.first_seen_at)
     });
     add_short(&mut lines, shards, "shards");
     if let Some(sealed) = &chain.sealed {
@@ -232,7 +234,7 @@ fn describe(chain: &Chain) -> String {
     }
     let licences = chain.licences.iter().map(|licence| {
         format!(
-            "  held by {} ({}): {} for {:?}, {}, since {}, contract {}\n    {} deliveries on record",
+            "  held by {} ({}): {} for {:?}, {}, since {}, contract {}\n    {} on record",
             licence.holder.handle,
             licence.holder.legal_name,
             licence.state,
@@ -240,25 +242,25 @@ fn describe(chain: &Chain) -> String {
             licence.price,
             licence.granted_at,
             licence.contract_sha256,
-            licence.deliveries.len()
+            counted(licence.deliveries.len(), "delivery")
         )
     });
     add_short(&mut lines, licences, "licences");
     let evaluations = chain.evaluations.iter().map(|one| {
         format!(
-            "  evaluated by {} ({}) until {} for {:?}: the sample was given {} times",
+            "  evaluated by {} ({}) until {} for {:?}: the sample was given {}",
             one.holder.handle,
             one.holder.legal_name,
             one.expires_at,
             one.purpose,
-            one.samples.len()
+            counted(one.samples.len(), "time")
         )
     });
     add_short(&mut lines, evaluations, "evaluations");
-    let derived = chain.derived.iter().map(|one| {
-        let steps = if one.distance == 1 { "step" } else { "steps" };
-        format!("  went into {}@{}, {} {steps} away", one.dataset, one.version, one.distance)
-    });
+    let derived = chain
+        .derived
+        .iter()
+        .map(|one| format!("  went into {}@{}, {} away", one.dataset, one.version, counted(one.distance, "step")));
     add_short(&mut lines, derived, "derived versions");
     let models = chain.models.iter().map(|one| {
         let (name, edition, lab) = (&one.name, &one.model_version, &one.lab.handle);

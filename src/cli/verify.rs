@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Global;
 use super::download::MANIFEST_NAME;
-use super::output::Out;
+use super::output::{Out, counted};
 use super::passport::{require_licensed, require_sample};
 use super::shards;
 use super::subset::Subset;
@@ -162,9 +162,8 @@ impl Verified {
             ));
         }
         if self.rendered > 0 {
-            let contracts = if self.rendered == 1 { "contract" } else { "contracts" };
-            lines
-                .push(format!("ok  the renderings of {} {contracts} have the digests that were signed", self.rendered));
+            let contracts = counted(self.rendered, "contract");
+            lines.push(format!("ok  the renderings of {contracts} have the digests that were signed"));
         }
         lines.push(self.summary());
         lines.extend(self.report.unchecked.iter().map(|what| format!("not checked: {what}")));
@@ -176,7 +175,7 @@ impl Verified {
     pub(super) fn summary(&self) -> String {
         let Report { log, statements, deliveries, .. } = &self.report;
         let files = self.files.map(|count| match self.report.shards.len() {
-            all if all == count => format!("{count} files equal to the signed manifest, "),
+            all if all == count => format!("{} equal to the signed manifest, ", counted(count, "file")),
             all => format!("{count} of {all} files are here, equal to the signed manifest, "),
         });
         let files = files.unwrap_or_default();
@@ -184,14 +183,14 @@ impl Verified {
         let sample = sample.unwrap_or_default();
         let witnesses = statements.iter().map(|statement| statement.witnessed_by.len()).min().unwrap_or(0);
         format!(
-            "verified: {files}{sample}{} statements and {} deliveries in the log {} at size {}, {}",
-            statements.len(),
-            deliveries.len(),
+            "verified: {files}{sample}{} and {} in the log {} at size {}, {}",
+            counted(statements.len(), "statement"),
+            counted(deliveries.len(), "delivery"),
             log.origin,
             log.tree_size,
             match witnesses {
                 0 => "without witnesses".to_string(),
-                some => format!("each under {some} witnesses or more"),
+                some => format!("each under {} or more", counted(some, "witness")),
             }
         )
     }

@@ -453,7 +453,7 @@ async fn a_regulator_watches_with_commands_alone() {
     assert_eq!(seen["tree_size"], 1);
     assert_eq!(seen["witnessed_by"], json!(["regulator"]));
     assert_eq!(seen["compared_with"], json!(["regulator"]));
-    assert!(lab.done(&look).starts_with("ok  corpex.localhost/log  1 entries (0 new)"));
+    assert!(lab.done(&look).starts_with("ok  corpex.localhost/log  1 entry (0 new)"));
 
     // Somebody was shown another history: the monitor finds out, and scripts can tell by the exit code.
     let key = std::fs::read_to_string(exchange.folder.path().join("data/keys/log.key")).unwrap();

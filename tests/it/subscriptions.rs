@@ -186,7 +186,7 @@ async fn the_command_line_downloads_the_newest_version_of_a_subscription_or_the_
         story.app.sequenced().await;
         assert!(Path::new(&folder).join(shard).exists(), "{dataset}");
         let verified = story.command(&["verify", &to]);
-        assert!(verified.contains("files equal to the signed manifest"), "{verified}");
+        assert!(verified.contains(" equal to the signed manifest"), "{verified}");
         std::fs::write(folder.join(shard), b"{\"forged\":true}\n").unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_corpex"));
         let forged = command.args(["--server", &story.app.url, "verify", &to]).output().unwrap();
