@@ -132,7 +132,7 @@ impl Buy {
         }
         let voucher = self.voucher.map(|programme| programme.to_string()).unwrap_or_default();
         let once = Digest::of(format!("{wanted}{}{voucher}", self.again)).to_string();
-        let quoted: Quote = client.post("/v1/quotes").json(&wanted)?.send().await?;
+        let quoted: Quote = client.post("/v1/quotes").json(&wanted)?.send().await.map_err(by_option)?;
         out.note(format!(
             "{}@{}: {} under {}, to {}",
             self.dataset.full_name(),
@@ -200,6 +200,15 @@ impl Buy {
             ("price", contract.price.to_string(), quoted.price.to_string()),
         ])?;
         Ok(contract.order)
+    }
+}
+
+/// An error that names a field of an order, by the option that gave it.
+fn by_option(error: Error) -> Error {
+    match error.field.as_deref() {
+        Some("purpose") => error.field("--use"),
+        Some("use") => error.field("--kind"),
+        _ => error,
     }
 }
 

@@ -112,6 +112,8 @@ async fn corpora_travel_from_provider_to_lab_and_every_byte_is_proven() {
             "--use",
             "pretraining of a small language model",
         ];
+        let said = lab.refused(&[&buy[..], &["--kind", "redistribute"]].concat());
+        assert!(said.contains("--kind: "), "{said}");
         let bought = lab.json(&buy);
         assert_eq!(bought, lab.json(&buy), "buying the same again is the same purchase");
 
