@@ -16,8 +16,8 @@ use crate::provenance::monitor::{self, Observation};
 use crate::provenance::note::VerifierKey;
 use crate::types::Digest;
 
-/// Believes signatures and mathematics only: the log's own checkpoints, tiles and entries. Exit code 3 means that the log
-/// shrank, split, or serves what it did not sign; the evidence is kept beside the state.
+/// Believes signatures and mathematics only: the log's own checkpoints, tiles and entries. Prints what is new. Exit code 3
+/// means that the log shrank, split, or serves what it did not sign; the evidence is kept beside the state.
 #[derive(Debug, Args)]
 pub(super) struct Monitor {
     /// Where the log is served; the policy's URL, or /log of the exchange, when absent
@@ -73,12 +73,20 @@ impl Monitor {
     }
 }
 
-/// Looks again and again. What cannot be reached is tried again; what was caught ends the watch.
+/// Looks again and again, and tells what is new. What cannot be reached is tried again; what was caught ends the watch.
 async fn watch(monitor: &monitor::Monitor, interval: Duration, out: &Out) -> Result<()> {
+    let mut told = None;
     loop {
         match monitor.look().await {
-            Ok(seen) => out.result(&seen, || describe(&seen))?,
-            Err(error) if error.kind == Kind::Unavailable => say(&format!("corpex: {error}; looking again")),
+            Ok(seen) if told == Some(seen.tree_size) => tracing::debug!(seen.tree_size, "nothing is new"),
+            Ok(seen) => {
+                out.result(&seen, || describe(&seen))?;
+                told = Some(seen.tree_size);
+            }
+            Err(error) if error.kind == Kind::Unavailable => {
+                say(&format!("corpex: {error}; looking again"));
+                told = None;
+            }
             Err(error) => return Err(error),
         }
         tokio::time::sleep(interval).await;
