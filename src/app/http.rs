@@ -10,7 +10,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::{self, Data, PathConfig, PayloadConfig, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, Responder};
+use actix_web::{HttpRequest, HttpResponse, Responder, get};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _, stream};
 use serde::Serialize;
@@ -138,7 +138,14 @@ pub(super) fn outside_the_api(cfg: &mut ServiceConfig) {
     cfg.app_data(PayloadConfig::new(small_shard))
         .app_data(PathConfig::default().error_handler(refuse_path))
         .service(SwaggerUi::new("/docs/{file:.*}").config(utoipa_swagger_ui::Config::from("../openapi.yaml")))
+        .service(lead_in)
         .default_service(web::to(methods::no_route));
+}
+
+/// Leads who knows the host alone to the documentation page.
+#[get("/")]
+async fn lead_in() -> HttpResponse {
+    HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, "docs/")).finish()
 }
 
 impl<T: Serialize> Responder for Page<T> {

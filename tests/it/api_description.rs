@@ -128,4 +128,7 @@ async fn whatever_answers_get_answers_head() {
         }
     }
     assert_eq!(anyone.send(Method::HEAD, "/v1/sessions", &[], None).await.status, 405);
+    let front = anyone.get("/").await;
+    assert_eq!(front.status, 307);
+    assert_eq!(front.header("location"), Some("docs/"), "who knows the host alone finds the API");
 }
