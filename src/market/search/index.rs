@@ -192,6 +192,9 @@ impl BoardIndex {
 
     /// Opens the index in a folder; none where it is missing, damaged, or was made in another format.
     pub fn open(folder: &Path) -> Option<Self> {
+        if !folder.exists() {
+            return None;
+        }
         let opened = || -> tantivy::Result<Option<Self>> {
             let index = Index::open(Folder::open(folder)?)?;
             let reach = index.load_metas()?.payload.as_deref().and_then(Reach::read);
@@ -199,7 +202,7 @@ impl BoardIndex {
             Ok(reach.filter(|_| fits).and_then(|reach| Self::over(index, reach, 1).ok()))
         };
         opened().unwrap_or_else(|error| {
-            tracing::info!(%error, "there is no search index that can be used");
+            tracing::info!(%error, "the search index that was kept cannot be used, and another is built");
             None
         })
     }
