@@ -181,7 +181,12 @@ impl Request<'_> {
             }
             let asked = failed.seconds_to_wait().map_or(Duration::ZERO, Duration::from_secs).min(LONGEST_WAIT);
             let pause = wait.mul_f64(rand::random_range(0.75..1.25)).max(asked);
-            say(&format!("{failed}; trying again in {:.1} s ({attempt} of {ATTEMPTS})", pause.as_secs_f64()));
+            let again = format!("{failed}; trying again in {:.1} s ({attempt} of {ATTEMPTS})", pause.as_secs_f64());
+            // Most of what passes has passed by then: the log takes in what was just done within a second.
+            match attempt {
+                1 => tracing::debug!("{again}"),
+                _ => say(&again),
+            }
             tokio::time::sleep(pause).await;
             wait *= 2;
         }
