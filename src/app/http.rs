@@ -208,7 +208,7 @@ pub(crate) fn attachment<F: Send + 'static>(
 }
 
 /// Why a body did not arrive whole.
-fn incomplete(error: PayloadError) -> Error {
+pub(crate) fn incomplete(error: PayloadError) -> Error {
     match error {
         PayloadError::Io(late) if late.kind() == io::ErrorKind::TimedOut => {
             Error::new(Kind::Timeout, "the body took too long to arrive")

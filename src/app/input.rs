@@ -10,13 +10,11 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, Responder, web};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 
 use super::http::read_body;
 use crate::config::MAX_JSON_BYTES;
 use crate::error::{Error, Kind, Result};
-
-/// How many parameters are looked through for the one at fault.
-const MOST_PARAMETERS: usize = 64;
 
 /// A JSON body, of a request or of an answer.
 #[derive(Debug)]
@@ -75,7 +73,7 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     type Error = Error;
     type Future = Ready<Result<Self>>;
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(read_query(request.query_string()).map(Self))
+        ready(decode_query(request.query_string()).map(Self))
     }
 }
 
@@ -93,7 +91,7 @@ pub(crate) fn read_json<T: DeserializeOwned + 'static>(
         }
         let too_large = || Error::new(Kind::TooLarge, format!("the body is larger than {most} bytes"));
         let bytes = read_body(&mut body, most, too_large).await?;
-        serde_json::from_slice::<T>(&bytes).map_err(|error| refuse_json(&bytes, &error))
+        decode_json(&bytes)
     })
 }
 
@@ -102,83 +100,53 @@ fn is_json(request: &HttpRequest) -> bool {
     declared.is_some_and(|mime| mime.subtype() == "json" || mime.suffix().is_some_and(|suffix| suffix == "json"))
 }
 
-fn refuse_json(body: &[u8], error: &serde_json::Error) -> Error {
-    if !error.is_data() {
-        return Error::new(Kind::Malformed, format!("the body is not JSON in UTF-8: {error}"));
-    }
-    let message = error.to_string();
-    let before: usize =
-        body.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1)).map(<[u8]>::len).sum();
-    let read = body.get(..before.saturating_add(error.column())).unwrap_or(body);
-    let way = way(read).into_iter().chain(named_field(&message).map(str::to_string)).collect::<Vec<_>>();
-    Error::invalid(way.join("."), message)
+fn decode_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    let mut decoder = serde_json::Deserializer::from_slice(body);
+    let decoded = serde_path_to_error::deserialize(&mut decoder).map_err(|error| match error.inner().is_data() {
+        true => refuse(&error),
+        false => not_json(error.inner()),
+    })?;
+    decoder.end().map_err(|error| not_json(&error))?;
+    Ok(decoded)
 }
 
-fn read_query<T: DeserializeOwned>(text: &str) -> Result<T> {
-    let read = |text: &str| web::Query::<T>::from_query(text).map_err(|error| error.to_string());
-    let message = match read(text) {
-        Ok(query) => return Ok(query.into_inner()),
-        Err(message) => message,
-    };
-    // All are refused for the first one that is, which is the last of the fewest that are refused alike.
-    let ends = text.match_indices('&').map(|(at, _)| at).chain([text.len()]).take(MOST_PARAMETERS);
-    let fewest = ends
-        .filter_map(|end| text.get(..end))
-        .find(|&fewer| read(fewer).is_err_and(|refused| refused == message))
-        .unwrap_or_default();
-    let last = url::form_urlencoded::parse(fewest.as_bytes()).last().map(|(name, _)| name.into_owned());
-    let field = named_field(&message).map(str::to_string).or(last).unwrap_or_default();
-    Err(Error::invalid(field, message.strip_prefix("Query deserialize error: ").unwrap_or(&message)))
+fn not_json(error: &serde_json::Error) -> Error {
+    Error::new(Kind::Malformed, format!("the body is not JSON in UTF-8: {error}"))
+}
+
+fn decode_query<T: DeserializeOwned>(query: &str) -> Result<T> {
+    let parameters = url::form_urlencoded::parse(query.as_bytes());
+    serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(parameters)).map_err(|error| refuse(&error))
+}
+
+/// Refuses by the way to the field at fault, as `price.currency` or `uses[1]`.
+fn refuse<E: fmt::Display>(error: &serde_path_to_error::Error<E>) -> Error {
+    let message = error.inner().to_string();
+    let mut way = String::new();
+    for step in error.path() {
+        match step {
+            Segment::Map { key } => join(&mut way, key),
+            Segment::Seq { index } => way.push_str(&format!("[{index}]")),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    // What is missing, unknown or there twice is named by the decoder, which stands before it or at it.
+    if let Some(named) = named_field(&message).filter(|named| way.rsplit('.').next() != Some(named)) {
+        join(&mut way, named);
+    }
+    Error::invalid(way, message)
+}
+
+fn join(way: &mut String, member: &str) {
+    if !way.is_empty() {
+        way.push('.');
+    }
+    way.push_str(member);
 }
 
 /// The field that a decoder names: one that is missing, unknown or there twice stands between backticks.
 fn named_field(message: &str) -> Option<&str> {
     message.split('`').nth(1).filter(|_| message.contains("field `"))
-}
-
-/// A member of an object, whose name is empty until it was read, or an item of an array, counted from zero.
-enum Step {
-    Member(String),
-    Item(usize),
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Member(name) => f.write_str(name),
-            Self::Item(number) => write!(f, "{number}"),
-        }
-    }
-}
-
-/// The way to where the beginning of a JSON document breaks off: the members and items that it stands in.
-fn way(read: &[u8]) -> Vec<String> {
-    let (mut steps, mut text) = (Vec::<Step>::new(), Vec::new());
-    let (mut quoted, mut escaped) = (false, false);
-    for byte in read {
-        if quoted {
-            quoted = escaped || *byte != b'"';
-            escaped = !escaped && *byte == b'\\';
-            if quoted {
-                text.push(*byte);
-            }
-            continue;
-        }
-        match (byte, steps.last_mut()) {
-            (b'"', _) => {
-                quoted = true;
-                text.clear();
-            }
-            (b'{', _) => steps.push(Step::Member(String::new())),
-            (b'[', _) => steps.push(Step::Item(0)),
-            (b'}' | b']', _) => drop(steps.pop()),
-            (b':', Some(Step::Member(name))) => *name = String::from_utf8_lossy(&text).into_owned(),
-            (b',', Some(Step::Member(name))) => name.clear(),
-            (b',', Some(Step::Item(number))) => *number = number.saturating_add(1),
-            _ => {}
-        }
-    }
-    steps.iter().map(Step::to_string).filter(|step| !step.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -201,8 +169,7 @@ mod tests {
     }
 
     fn field_of(body: &str) -> Option<String> {
-        let error = serde_json::from_str::<Wanted>(body).unwrap_err();
-        refuse_json(body.as_bytes(), &error).field
+        decode_json::<Wanted>(body.as_bytes()).unwrap_err().field
     }
 
     #[test]
@@ -210,7 +177,7 @@ mod tests {
         for (body, field) in [
             (r#"{"terms_id": "terms_1"}"#, "terms_id"),
             (r#"{"terms_id": 5, "uses": []}"#, "terms_id"),
-            (r#"{"uses": ["pretrain", "traning"], "terms_id": "terms_1"}"#, "uses.1"),
+            (r#"{"uses": ["pretrain", "traning"], "terms_id": "terms_1"}"#, "uses[1]"),
             ("{\n  \"price\": {\n    \"currency\": \"\\\"}\",\n    \"amount_minor\": 1 } }", "price.currency"),
             (r#"{"price": {"amount_minor": 1}}"#, "price.currency"),
             (r#"{"price": {"amount_minor": 1.5, "currency": "CNY"}}"#, "price.amount_minor"),
@@ -220,7 +187,7 @@ mod tests {
         ] {
             assert_eq!(field_of(body).as_deref(), Some(field), "{body}");
         }
-        assert_eq!(field_of("[5]").as_deref(), Some("0"));
+        assert_eq!(field_of("[5]").as_deref(), Some("[0]"));
         assert_eq!(field_of("5"), None);
     }
 
@@ -245,7 +212,7 @@ mod tests {
             ("limit=1", "organisation"),
             ("", "organisation"),
         ] {
-            let error = read_query::<Asked>(query).unwrap_err();
+            let error = decode_query::<Asked>(query).unwrap_err();
             assert_eq!(error.field.as_deref(), Some(field), "{query}: {error:?}");
         }
     }

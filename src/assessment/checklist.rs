@@ -153,8 +153,8 @@ pub struct Answer {
 pub(super) fn check(answers: &[Answer], decision: Decision) -> Result<()> {
     for (index, answer) in answers.iter().enumerate() {
         check_answer(answer, answers.get(..index).unwrap_or_default())
-            .map_err(|(field, detail)| Error::invalid(format!("checklist.{index}.{field}"), detail))?;
-        check_evidence(&answer.evidence).map_err(|error| error.field(format!("checklist.{index}.evidence")))?;
+            .map_err(|(field, detail)| Error::invalid(format!("checklist[{index}].{field}"), detail))?;
+        check_evidence(&answer.evidence).map_err(|error| error.field(format!("checklist[{index}].evidence")))?;
     }
     if let Some(open) = CHECKLIST.iter().find(|item| answers.iter().all(|answer| answer.key != item.key)) {
         let detail = format!("the item {} ({} {}) is not answered", open.key, open.title_zh, open.title_en);
@@ -245,10 +245,10 @@ pub(super) mod tests {
         assert_eq!(check(&whole[1..], Decision::Passed).unwrap_err().field.as_deref(), Some("checklist"));
         let twice = [&whole[..], &whole[..1]].concat();
         let error = check(&twice, Decision::Passed).unwrap_err();
-        assert_eq!(error.field, Some(format!("checklist.{}.key", whole.len())));
+        assert_eq!(error.field, Some(format!("checklist[{}].key", whole.len())));
         let mut unknown = whole;
         unknown[0].key = "astrology".into();
-        assert_eq!(check(&unknown, Decision::Passed).unwrap_err().field.as_deref(), Some("checklist.0.key"));
+        assert_eq!(check(&unknown, Decision::Passed).unwrap_err().field.as_deref(), Some("checklist[0].key"));
     }
 
     #[test]
@@ -258,9 +258,9 @@ pub(super) mod tests {
             edit(&mut answers[0]);
             check(&answers, Decision::Passed).unwrap_err().field.unwrap()
         };
-        assert_eq!(edited(|a| a.note = Some("注".repeat(2001))), "checklist.0.note");
-        assert_eq!(edited(|a| a.note = Some(String::new())), "checklist.0.note");
-        assert_eq!(edited(|a| a.evidence[0].name = String::new()), "checklist.0.evidence");
-        assert_eq!(edited(|a| a.evidence = vec![a.evidence[0].clone(); 51]), "checklist.0.evidence");
+        assert_eq!(edited(|a| a.note = Some("注".repeat(2001))), "checklist[0].note");
+        assert_eq!(edited(|a| a.note = Some(String::new())), "checklist[0].note");
+        assert_eq!(edited(|a| a.evidence[0].name = String::new()), "checklist[0].evidence");
+        assert_eq!(edited(|a| a.evidence = vec![a.evidence[0].clone(); 51]), "checklist[0].evidence");
     }
 }
