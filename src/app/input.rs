@@ -24,8 +24,8 @@ pub(crate) struct Json<T>(pub(crate) T);
 #[derive(Debug)]
 pub(crate) struct Query<T>(pub(crate) T);
 
-/// A JSON body that is being read.
-pub(crate) type Reading<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
+/// What a request says, while that is being read or looked up.
+pub(crate) type Extracting<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
 
 impl<T> Json<T> {
     pub(crate) fn into_inner(self) -> T {
@@ -62,7 +62,7 @@ impl<T: Serialize> Responder for Json<T> {
 
 impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     type Error = Error;
-    type Future = Reading<Self>;
+    type Future = Extracting<Self>;
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let body = read_json(request, payload, MAX_JSON_BYTES);
         Box::pin(async { body.await.map(Self) })
@@ -82,7 +82,7 @@ pub(crate) fn read_json<T: DeserializeOwned + 'static>(
     request: &HttpRequest,
     payload: &mut Payload,
     most: usize,
-) -> Reading<T> {
+) -> Extracting<T> {
     let (declared, mut body) = (is_json(request), payload.take());
     Box::pin(async move {
         if !declared {

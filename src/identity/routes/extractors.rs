@@ -1,6 +1,5 @@
 //! From the `Authorization` header to a [`Caller`] argument; and the record of what staff read with it.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
@@ -10,14 +9,12 @@ use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
 
 use crate::app::App;
-use crate::app::input::read_json;
+use crate::app::input::{Extracting, read_json};
 use crate::config::MAX_ANONYMOUS_JSON_BYTES;
 use crate::error::{Error, Kind, Result};
 use crate::identity::caller::{self, Presented, SignedIn};
 use crate::identity::{Caller, Scope, audit, jwt};
 use crate::types::{Digest, UserId};
-
-type Extracting<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
 
 /// The caller, or nobody: for what may be seen without a credential. A bad credential is still refused.
 #[derive(Debug, Clone)]
