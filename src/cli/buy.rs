@@ -188,6 +188,7 @@ impl Buy {
         let named = |sha256: Option<Digest>| sha256.map(|sha256| sha256.to_string()).unwrap_or_default();
         let selected = |selection: Option<Selection>| selection.map(|lists| lists.to_string()).unwrap_or_default();
         agree([
+            ("renews", contract.renews.map(|order| order.to_string()).unwrap_or_default(), String::new()),
             ("part", selected(contract.part.map(|part| part.selection)), selected(self.selection())),
             ("offer_sha256", named(contract.offer_sha256), named(offer.map(|offer| offer.sha256))),
             ("listing", contract.listing.to_string(), listing.id.to_string()),

@@ -42,6 +42,7 @@ struct Standing {
     r#use: Use,
     purpose: String,
     price: Money,
+    renews: Option<OrderId>,
     state: OrderState,
     contract_payload: Bytes,
 }
@@ -77,7 +78,9 @@ impl Pay {
         let statement: Statement = serde_json::from_slice(&standing.contract_payload.0)?;
         let contract = contracts::check(statement.predicate)?;
         let selected = |selection: Option<Selection>| selection.map(|lists| lists.to_string()).unwrap_or_default();
+        let renewed = |order: Option<OrderId>| order.map(|order| order.to_string()).unwrap_or_default();
         agree([
+            ("renews", renewed(contract.renews), renewed(standing.renews)),
             ("part", selected(contract.part.map(|part| part.selection)), selected(standing.selection.clone())),
             ("order", contract.order.to_string(), self.order.to_string()),
             ("dataset", contract.dataset, standing.dataset.clone()),
