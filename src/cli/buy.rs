@@ -130,8 +130,7 @@ impl Buy {
         if let (Some(selection), Some(members)) = (self.selection(), wanted.as_object_mut()) {
             members.insert("selection".to_string(), json!(selection));
         }
-        let voucher = self.voucher.map(|programme| programme.to_string()).unwrap_or_default();
-        let once = Digest::of(format!("{wanted}{}{voucher}", self.again)).to_string();
+        let once = Digest::of(format!("{wanted}{}", self.again)).to_string();
         let quoted: Quote = client.post("/v1/quotes").json(&wanted)?.send().await.map_err(by_option)?;
         out.note(format!(
             "{}@{}: {} under {}, to {}",
@@ -144,7 +143,8 @@ impl Buy {
         let ordered = self.check_contract(&quoted, &listing, &organisation, offer.as_ref())?;
         let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, quoted.contract_payload.0);
         let purchase = json!({ "order": wanted, "quote": quoted.quote, "envelope": envelope, "voucher": self.voucher });
-        let paid: Paid = client.post("/v1/purchases").idempotent(format!("buy-{once}")).json(&purchase)?.send().await?;
+        let sent = client.post("/v1/purchases").idempotent(format!("buy-{once}")).json(&purchase)?.send().await;
+        let paid: Paid = sent.map_err(by_voucher)?;
         let bought = Bought {
             dataset: self.dataset.full_name(),
             version: listing.version,
@@ -209,6 +209,18 @@ fn by_option(error: Error) -> Error {
     match error.field.as_deref() {
         Some("purpose") => error.field("--use"),
         Some("use") => error.field("--kind"),
+        _ => error,
+    }
+}
+
+/// The refusal of a purchase that was made before, by the option that makes it another one.
+fn by_voucher(error: Error) -> Error {
+    match error.kind {
+        Kind::IdempotencyKeyReused => {
+            Error::new(error.kind, "this was bought before, with another voucher or without one; nothing was paid now")
+                .field("--voucher")
+                .remedy("--again TEXT buys it once more")
+        }
         _ => error,
     }
 }

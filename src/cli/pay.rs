@@ -1,7 +1,8 @@
 //! `corpex pay`: an order that stands, signed where it waits for that, and paid: a renewal, or what was ordered or negotiated
 //! over the API.
 //!
-//! It can be repeated: a contract that was signed is not signed again, and the payment carries a key made from the order.
+//! It can be repeated: a contract that was signed is not signed again, and the payment carries a key made from the order and
+//! the voucher.
 
 use clap::Args;
 use serde::Deserialize;
@@ -60,7 +61,7 @@ impl Pay {
             client.post(format!("{path}/contract")).json(&json!({ "envelope": envelope }))?.response().await?;
         }
         let voucher = self.voucher.map(|programme| format!("?voucher={programme}")).unwrap_or_default();
-        let once = format!("pay-{}", self.order);
+        let once = format!("pay-{}{voucher}", self.order);
         let Paid { order, entitlement } =
             client.post(format!("{path}/payment{voucher}")).idempotent(once).send().await?;
         let document = json!({ "order": order.id, "entitlement": entitlement.id, "price": order.price });

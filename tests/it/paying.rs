@@ -51,6 +51,8 @@ async fn a_purchase_with_a_voucher_and_its_renewal_are_paid_by_commands_once() {
     assert_eq!(lab.json(&buy), bought, "buying the same again is the same purchase");
     let said = lab.done(&buy);
     assert!(said.contains("was bought before") && said.contains("nothing was paid now"), "{said}");
+    let said = lab.refused(&buy[..buy.len() - voucher.len()]);
+    assert!(said.contains("--voucher: this was bought before") && said.contains("--again TEXT"), "{said}");
     assert_eq!(wallet(), 2 * PRICE - (PRICE - SUBSIDY));
 
     let (order, entitlement) = (bought["order"].as_str().unwrap(), bought["entitlement"].as_str().unwrap());
