@@ -42,7 +42,7 @@ const HOUR: i64 = 3_600_000_000;
 const REVOKED: &str = "a court ordered it";
 
 fn time(days: i64) -> Duration {
-    Duration::from_secs(days.unsigned_abs() * 24 * 60 * 60)
+    DAY * u32::try_from(days.unsigned_abs()).unwrap()
 }
 
 /// A party to trades.

@@ -9,7 +9,7 @@ use corpex::cli::client::{Client, Request};
 use corpex::error::Result;
 use corpex::provenance::{ResourceDescriptor, Statement, StatementKind};
 use corpex::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE, SecretKey};
-use corpex::types::Digest;
+use corpex::types::{DAY, Digest};
 use serde_json::{Value, json};
 
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -207,7 +207,7 @@ pub fn provenance() -> Value {
 }
 
 /// What to ask for to get an API token that ends after some days.
-pub fn token_wish(scope: &str, days: u64) -> Value {
-    let expires_at = corpex::types::Clock::default().now().plus(std::time::Duration::from_secs(days * 24 * 3600));
+pub fn token_wish(scope: &str, days: u32) -> Value {
+    let expires_at = corpex::types::Clock::default().now().plus(DAY * days);
     json!({ "name": "test", "scope": scope, "expires_at": expires_at })
 }
