@@ -200,11 +200,12 @@ def verify_lot(lot, manifest, exchange):  # [4]
     verify_signature(exchange[keyid][0], unbase64(signature), pae(lot), "the lot")
 
 
-def verify_evaluation(granted, said, exchange):  # [12]
+def verify_evaluation(granted, recorded_at, said, exchange):  # [12]
     """It is on its provider's terms, ends as they say, and is of a sample that an inspection drew by the exchange's lot."""
     manifest, terms = granted["manifest_sha256"], said["terms"][granted["terms_sha256"]]
     require(said["manifest"][manifest]["dataset"].split("/")[0] == terms["organisation"], "it is on terms that are not its provider's")
     began, ends = (datetime.datetime.fromisoformat(granted[member]) for member in ("granted_at", "expires_at"))
+    require(granted["granted_at"] == recorded_at, "it was recorded at another time than it says")
     require(ends - began == datetime.timedelta(terms["document"]["evaluation_days"]), "it does not end as its terms say")
     drawn = [one["sample"] for one in said["inspection"].values() if "sample" in one and one["manifest_sha256"] == manifest]
     lots = [sample["lot"] for sample in drawn if sample["sha256"] == granted["sample_sha256"]]
@@ -212,9 +213,10 @@ def verify_evaluation(granted, said, exchange):  # [12]
     verify_lot(lots[0], manifest, exchange)
 
 
-def verify_sample_link(receipt, evaluations):  # [12]
+def verify_sample_link(receipt, recorded_at, evaluations):  # [12]
     granted = evaluations[receipt["evaluation_sha256"]]
     require(all(receipt[member] == granted[member] for member in ("evaluation", "sample_sha256")), "it is for another sample")
+    require(receipt["issued_at"] == recorded_at, "it was recorded at another time than it says")
     require(granted["granted_at"] <= receipt["issued_at"] < granted["expires_at"], "the evaluation did not hold then")
 
 
@@ -281,9 +283,9 @@ def verify_whole(text, log_vkey, exchange_key, witnesses):  # [12]
             verify_consent(statement["predicate"], said["manifest"], said["terms"])
             verify_offer(statement["predicate"], said["offer"])
         if kind == "evaluation":
-            verify_evaluation(statement["predicate"], said, exchange)
+            verify_evaluation(statement["predicate"], recorded_at, said, exchange)
         if kind == "evaluation-receipt":
-            verify_sample_link(statement["predicate"], said["evaluation"])
+            verify_sample_link(statement["predicate"], recorded_at, said["evaluation"])
         key, stated = owners.get(statement["subject"][0]["digest"]["sha256"], {}), statement["predicate"]  # [11]
         if kind == "key-registration" and key:
             table = (key["organisation"], key["registered_at"])

@@ -81,6 +81,7 @@ fn an_evaluation_is_on_its_providers_terms_and_ends_as_they_say() {
         (Terms, "/document", json!({}), "terms: its terms offer no evaluation"),
         (Terms, "/document/evaluation_days", json!(1), "terms: its terms offer 1 days, and it ends at "),
         (Evaluation, "/expires_at", json!(later), "terms: its terms offer 2 days, and it ends at "),
+        (Evaluation, "/granted_at", json!(at(12)), "time: it says that this was at "),
         (Evaluation, "/dataset", json!("provider/prose"), "chain: dataset is not that of the manifest it names"),
     ];
     for (kind, pointer, value, reason) in cases {
@@ -121,6 +122,7 @@ fn what_was_taken_is_the_sample_of_the_evaluation_while_it_held() {
         ("/evaluation", json!("evaluation_01jcm9qf80e5wvpd4d6d9k1m2p"), other_sample),
         ("/issued_at", json!(at(12)), "evaluation: at "),
         ("/issued_at", json!(end()), "evaluation: at "),
+        ("/issued_at", json!(at(15)), "evaluation: it says that this was at "),
         ("/evaluation_sha256", another, "chain: evaluation_sha256 is "),
     ];
     for (pointer, value, reason) in cases {
