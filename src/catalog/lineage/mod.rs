@@ -198,14 +198,6 @@ pub fn parents_of(c: &mut Conn, id: VersionId, after: i32, limit: i64) -> Result
     Ok(queries::list_parents(c, id, after, limit)?)
 }
 
-/// Up to `limit` versions that were made from this one and whose identifiers sort after `after`, whoever asks.
-///
-/// # Errors
-/// Those of the database.
-pub fn children_of(c: &mut Conn, id: VersionId, after: &str, limit: i64) -> Result<Vec<Relative>> {
-    Ok(queries::list_children(c, MadeFrom::Version(id), &Sees::Everything, after, limit)?)
-}
-
 /// Up to `limit` versions that name bytes of this digest as a source, and whose identifiers sort after `after`, whoever
 /// asks.
 ///
