@@ -56,15 +56,15 @@ pub fn lift(c: &mut Conn, keys: &ExchangeKeys, version: VersionId, cause: Takedo
     }
 }
 
-/// Follows a hold with the first page of each kind, and leaves to a job what is more than that.
+/// Follows a hold as far as one page of each kind goes, and leaves the rest to a job: no kind comes before the one before it is
+/// done.
 fn begin_to_follow(c: &mut Conn, keys: &ExchangeKeys, change: Change) -> Result<()> {
     let Change { version, cause, since } = change;
-    let mut is_done = true;
     for follow in FOLLOW {
-        is_done &= follow(c, keys, change, "", since)?.is_none();
-    }
-    if !is_done {
-        jobs::enqueue(c, Job::FollowHold { version_id: version, cause, since }, since)?;
+        if follow(c, keys, change, "", since)?.is_some() {
+            jobs::enqueue(c, Job::FollowHold { version_id: version, cause, since }, since)?;
+            break;
+        }
     }
     Ok(())
 }

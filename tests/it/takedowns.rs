@@ -146,7 +146,7 @@ async fn a_hold_keeps_everybody_out_at_once_and_is_soon_on_record_of_every_licen
     assert_eq!(story.standing().await, (1, 50));
     refused(story.lab.links(&last, &["data/a.jsonl"]).await, Kind::NotEntitled, "is the subject of a claim");
     story.decide(&case, &["notification", "reinstatement"]).await;
-    assert_eq!(story.standing().await, (51, 0));
+    assert_eq!(story.standing().await, (1, 50), "the time of every order begins anew before a licence returns");
 
     story.app.restart_with(|config| config.no_worker = false).await;
     story.app.drain().await;
