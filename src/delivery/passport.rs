@@ -72,7 +72,7 @@ pub fn passport_of_evaluation(
     id: EvaluationId,
 ) -> Result<Passport> {
     let evaluation = evaluations::evaluation(c, caller, id)?;
-    if !caller.sees_trade(evaluation.organisation_id, evaluation.organisation_id) {
+    if !caller.sees(evaluation.organisation_id) {
         return Err(Error::withheld(format!("evaluation {id}")));
     }
     let mut rests_on = vetting(c, evaluation.version_id, evaluation.granted_at)?.to_vec();
