@@ -32,6 +32,6 @@ pub use objections::ObjectionState;
 pub use offers::{OfferState, offer_of};
 pub use orders::{
     Contract, DeliveryEvidence, Order, OrderState, contract_of, in_escrow, mark_delivered, mark_delivering,
-    mark_renewed, order, order_of_contract, parties, parties_of, pay,
+    mark_renewed, order, parties, parties_of, pay,
 };
 pub use review::{review_due_listings, review_listings};

@@ -165,8 +165,3 @@ pub fn contract_of(c: &mut Conn, order: OrderId) -> Result<Contract> {
 pub(in crate::market) fn load_contracts(c: &mut Conn, orders: impl IntoIterator<Item = OrderId>) -> Result<()> {
     Ok(db::load_ahead(c, orders, queries::list_contracts_of)?)
 }
-
-/// The order that a contract governs. Callers authorise.
-pub fn order_of_contract(c: &mut Conn, id: ContractId) -> Result<OrderId> {
-    Ok(queries::find_contract(c, id)?.ok_or_else(|| Error::not_found(format!("contract {id}")))?.order_id)
-}

@@ -37,7 +37,7 @@ pub use cancellation::cancel;
 pub use certificate::{certificate_number, trade_certificate};
 pub(super) use conclusion::{conclude, negotiated_contract};
 pub(super) use contract::load_contracts;
-pub use contract::{Contract, contract_of, order_of_contract, rendering, sign_contract};
+pub use contract::{Contract, contract_of, rendering, sign_contract};
 pub use deadlines::{announce_acceptance, begin_again, begin_page_again, list_due, list_unannounced, pass_deadline};
 pub use delivery::{mark_delivered, mark_delivering, mark_renewed};
 pub(super) use disputed::{dispute, note_recovery, require_disputable, settle_dispute};

@@ -8,7 +8,7 @@ use super::{Contract, Order, OrderState};
 use crate::appends;
 use crate::db::Conn;
 use crate::schema::{contracts, orders};
-use crate::types::{ContractId, Currency, Instant, ListingId, OrderId, OrganisationId, VersionId};
+use crate::types::{Currency, Instant, ListingId, OrderId, OrganisationId, VersionId};
 
 appends!(Order => orders, Contract => contracts);
 
@@ -146,10 +146,6 @@ pub(super) fn list_contracts_of(c: &mut Conn, orders: &[OrderId]) -> QueryResult
         .filter(contracts::order_id.eq_any(orders))
         .select((contracts::order_id, Contract::as_select()))
         .load(c)
-}
-
-pub(super) fn find_contract(c: &mut Conn, id: ContractId) -> QueryResult<Option<Contract>> {
-    contracts::table.find(id).select(Contract::as_select()).first(c).optional()
 }
 
 /// The prices of the orders in some states, by currency.
