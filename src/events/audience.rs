@@ -93,8 +93,8 @@ impl Trades {
     }
 }
 
-/// The organisations that may learn of the step, each once: those that see its subject in both states. Nobody, when that is
-/// a matter of one person, or nothing is known of it any more.
+/// The organisations that may learn of the step, each once: those that see its subject in both states, or whose money is frozen.
+/// Nobody, when that is a matter of one person, or nothing is known of it any more.
 pub(super) fn audience(c: &mut Conn, trades: &Trades, step: &Unsent) -> Result<Vec<OrganisationId>> {
     match concerned(c, trades, &step.subject, &step.to_state) {
         Err(error) if error.kind == Kind::NotFound => Ok(Vec::new()),

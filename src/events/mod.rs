@@ -6,8 +6,8 @@
 //!
 //! Invariant: an organisation's events are numbered 1, 2, 3 … in the order in which they become readable: whoever reads
 //! on from a cursor misses none.
-//! Invariant: an event holds the states and the identifier, and those only who may see the thing in both states are told:
-//! no reason, no person, no amount, no secret.
+//! Invariant: an event holds the states and the identifier: no reason, no person, no amount, no secret. Those only are told who
+//! may see the thing in both states, and by a dispute those whose money it froze.
 
 mod audience;
 pub mod dispatch;
