@@ -1,4 +1,5 @@
-//! Who belongs together: organisations declare their affiliates, and what one declares holds for both.
+//! Who belongs together: organisations declare their affiliates, and what one declares that is verified holds for both. Of the
+//! others nobody knows who they are: what they declare counts for nothing.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
@@ -18,12 +19,12 @@ pub(super) fn declare(c: &mut Conn, organisation: &Organisation) -> Result<()> {
     Ok(())
 }
 
-/// Which declarations are followed from an organisation to the next.
+/// Which declarations of verified organisations are followed from one to the next.
 #[derive(Clone, Copy)]
 enum Follow {
     /// Its own and those of others about it: who belongs together, whoever of them says so.
     All,
-    /// Its own, while it is verified: for whom it vouches. Nobody comes in by declaring it.
+    /// Its own: for whom it vouches. Nobody comes in by declaring it.
     Own,
 }
 
@@ -93,15 +94,16 @@ fn chain(c: &mut Conn, from: &str, follow: Follow, is_end: impl Fn(&str) -> bool
 
 fn neighbours(c: &mut Conn, here: &str, follow: Follow) -> Result<Vec<String>> {
     let limit = i64::try_from(MOST_LOOKED_AT).unwrap_or(i64::MAX);
-    let own = queries::list_declared(c, here, limit)?;
-    match follow {
-        Follow::All => Ok([own, queries::list_declaring(c, here, limit)?].concat()),
-        Follow::Own => {
-            let organisation = queries::find_organisation_by_handle(c, here)?;
-            let verified = organisation.is_some_and(|known| known.state == OrganisationState::Verified);
-            Ok(if verified { own } else { Vec::new() })
-        }
+    let organisation = queries::find_organisation_by_handle(c, here)?;
+    let mut found = match organisation.is_some_and(|known| known.state == OrganisationState::Verified) {
+        true => queries::list_declared(c, here, limit)?,
+        false => Vec::new(),
+    };
+    if let Follow::All = follow {
+        let declaring = queries::list_verified_declaring(c, &[here.to_string()], limit)?;
+        found.extend(declaring.into_iter().map(|(handle, _)| handle));
     }
+    Ok(found)
 }
 
 fn way_back(came_from: &BTreeMap<String, String>, end: String) -> Vec<String> {

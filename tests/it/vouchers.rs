@@ -159,6 +159,20 @@ async fn parties_that_belong_together_get_no_voucher_and_are_told_by_which_way()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_declares_of_others_counts_once_an_operator_knows_who_it_is() {
+    let app = TestApp::start().await;
+    let (provider, bureau) = (app.provider().await, app.lab("city-bureau", 10_000).await);
+    let (offer, lab) = (app.listed_corpus(&provider, "poems", 1000).await, app.lab("verse-lab", 2000).await);
+    let programme = bureau.announce(5000, 3000, 3000).await;
+    Actor::register_with(&app.anonymous(), "busybody", &["verse-lab", "poetry-house"]).await;
+    let (before, after) = (lab.order(&offer).await.unwrap(), lab.order(&offer).await.unwrap());
+    lab.pay_with(&programme, &before).await.unwrap();
+    app.operator.verify("busybody").await;
+    let words = "verse-lab – busybody – poetry-house";
+    refused(lab.pay_with(&programme, &after).await, Kind::Invalid, words);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_buyer_whose_affiliate_has_a_part_in_the_price_gets_no_voucher() {
     let app = TestApp::start().await;
     let (source, remixer) = (app.provider().await, app.organisation("remix-house").await);

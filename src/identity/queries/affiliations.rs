@@ -28,16 +28,6 @@ pub(in crate::identity) fn list_declared(c: &mut Conn, handle: &str, limit: i64)
         .load(c)
 }
 
-/// Who declares to be affiliated with `handle`, by handle.
-pub(in crate::identity) fn list_declaring(c: &mut Conn, handle: &str, limit: i64) -> QueryResult<Vec<String>> {
-    affiliations::table
-        .filter(affiliations::affiliate.eq(handle))
-        .order(affiliations::handle)
-        .limit(limit)
-        .select(affiliations::handle)
-        .load(c)
-}
-
 /// The verified organisations that declare one of `affiliates`, each once, by handle.
 pub(in crate::identity) fn list_verified_declaring(
     c: &mut Conn,
