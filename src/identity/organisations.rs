@@ -267,7 +267,7 @@ fn decide(
 /// staff of the platform.
 pub fn rejection(c: &mut Conn, caller: &Caller, handle: &str) -> Result<Rejection> {
     let named = || format!("a rejection of {handle:?}");
-    let only_for = caller.platform_role.is_none().then_some(caller.user_id);
+    let only_for = (!caller.is_staff()).then_some(caller.user_id);
     let Some(id) = queries::find_rejected(c, handle, only_for)? else {
         let is_hidden = queries::find_rejected(c, handle, None)?.is_some();
         return Err(if is_hidden { Error::withheld(named()) } else { Error::not_found(named()) });
