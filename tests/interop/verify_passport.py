@@ -154,9 +154,10 @@ def covered(part, statement):  # [12]
     return {(shard["path"], shard["sha256"]) for shard in described if selected(part["selection"], shard)}
 
 
-def licensed(digest, entitlement, contracts, changes, manifests):  # [12]
+def licensed(digest, entitlement, recorded_at, contracts, changes, manifests):  # [12]
     """What an entitlement licenses: the shards of each dataset and version. It grants what its contract agrees on."""
     contract, part = contracts[entitlement["contract_sha256"]], entitlement.get("part")
+    require(entitlement["granted_at"] == recorded_at, "it was recorded at another time than it says")
     for member in ("order", "dataset", "version", "manifest_sha256", "part"):
         require(entitlement.get(member) == contract.get(member), f"{member} is not what the contract agrees on")
     own = entitlement["manifest_sha256"]
@@ -293,8 +294,10 @@ def verify_whole(text, log_vkey, exchange_key, witnesses):  # [12]
         for member in {"revoked_at", "compromised_at"} & stated.keys() if kind == "key-revocation" and key else ():
             require(key.get(member, "9") <= stated[member], "the log ended a key earlier than the key table says")
     licences = {}
-    for digest, granted in said["entitlement"].items():
-        licences[granted["entitlement"]] = licensed(digest, granted, contracts, changes, manifests)
+    for kind, digest, statement, recorded_at, _ in opened:
+        if kind == "entitlement":
+            granted = statement["predicate"]
+            licences[granted["entitlement"]] = licensed(digest, granted, recorded_at, contracts, changes, manifests)
     for delivery in deliveries:
         verify_delivery(delivery, opened, licences)
     unsigned = rfc8785.dumps({name: value for name, value in passport.items() if name != "signature"})

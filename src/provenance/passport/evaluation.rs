@@ -69,7 +69,7 @@ pub(super) fn evaluated(
     let mut samples = Vec::new();
     for document in opened.iter().filter(|document| document.kind == StatementKind::Evaluation) {
         let granted = granted(document)?;
-        is_of_its_time(document, granted.granted_at).map_err(|why| failed(&document.name, "time", why))?;
+        document.is_of_its_time(granted.granted_at).map_err(|why| failed(&document.name, "time", why))?;
         is_offered(document, &granted, opened).map_err(|why| failed(&document.name, "terms", why))?;
         let seed = seed_of(&granted, opened, exchange).map_err(|why| failed(&document.name, "sample", why))?;
         unchecked.push(format!(
@@ -87,14 +87,6 @@ pub(super) fn evaluated(
 fn granted(document: &Opened) -> Result<Evaluation> {
     let said = Evaluation::deserialize(&document.statement.predicate);
     said.map_err(|error| failed(&document.name, "evaluation", error))
-}
-
-/// Refuses what says that it was done at another time than that at which the log took it in, which everybody sees.
-fn is_of_its_time(document: &Opened, said: Instant) -> Result<(), String> {
-    match said == document.recorded_at {
-        true => Ok(()),
-        false => Err(format!("it says that this was at {said}, and was recorded at {}", document.recorded_at)),
-    }
 }
 
 /// Refuses an evaluation for a longer or a shorter time than its terms offer, or whose terms offer none.
@@ -133,7 +125,7 @@ fn is_covered(document: &Opened, opened: &[Opened]) -> Result<(), String> {
         return Err(format!("it is for another sample than that of {}", granted.evaluation));
     }
     match (granted.granted_at..granted.expires_at).contains(&receipt.issued_at) {
-        true => is_of_its_time(document, receipt.issued_at),
+        true => document.is_of_its_time(receipt.issued_at),
         false => Err(format!("at {} {} did not hold", receipt.issued_at, granted.evaluation)),
     }
 }

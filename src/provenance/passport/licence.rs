@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::provenance::statement::{ResourceDescriptor, StatementKind, Validate};
 use crate::provenance::tree;
 use crate::signing::read_canonical_json;
-use crate::types::Digest;
+use crate::types::{Digest, Instant};
 
 /// A manifest that entitlements name. Its shards are read once, for all of them.
 pub(super) struct Licensed<'a> {
@@ -115,6 +115,7 @@ pub(super) fn licensed(opened: &[Opened]) -> Result<Vec<Licensed<'_>>> {
     let mut found = BTreeMap::new();
     for granted in opened.iter().filter(|document| document.kind == StatementKind::Entitlement) {
         let said = &granted.statement.predicate;
+        is_of_its_time(granted).map_err(|why| failed(&granted.name, "time", why))?;
         let refused = |why: String| failed(&granted.name, "part", why);
         let part = said.get("part").map(Part::deserialize).transpose().map_err(|error| refused(error.to_string()))?;
         let part = part.map(Rc::new);
@@ -136,6 +137,12 @@ pub(super) fn licensed(opened: &[Opened]) -> Result<Vec<Licensed<'_>>> {
         }
     }
     Ok(found.into_values().collect())
+}
+
+/// Refuses an entitlement that was not granted when the log took it in.
+fn is_of_its_time(granted: &Opened) -> Result<(), String> {
+    let granted_at = granted.statement.predicate.get("granted_at").unwrap_or(&Value::Null);
+    granted.is_of_its_time(Instant::deserialize(granted_at).map_err(|error| error.to_string())?)
 }
 
 /// Whether a change of a licence adds a version to it.

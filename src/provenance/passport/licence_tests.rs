@@ -26,7 +26,7 @@ fn divided(agreed: &Value, granted: &Value) -> Story {
     };
     let contract = with(json!({"provider": {"handle": "provider"}, "terms_sha256": terms}), agreed);
     let contract = story.record(StatementKind::Contract, Some(lab), contract);
-    let entitlement = json!({"entitlement": id("entitlement"), "contract_sha256": contract});
+    let entitlement = json!({"entitlement": id("entitlement"), "contract_sha256": contract, "granted_at": at(13)});
     story.record(StatementKind::Entitlement, None, with(entitlement, granted));
     for receipt in &mut story.receipts {
         (receipt["path"], receipt["sha256"]) = (json!("zh-Hant.jsonl"), json!(Digest::of("zh-Hant")));
@@ -87,11 +87,27 @@ fn an_entitlement_grants_what_its_contract_agrees_on() {
 }
 
 #[test]
+fn an_entitlement_is_granted_when_the_log_takes_it_in() {
+    for (granted_at, why) in [
+        (json!(at(13)), "it says that this was at "),
+        (json!(at(15)), "it says that this was at "),
+        (Value::Null, "invalid type: null"),
+    ] {
+        let granted =
+            Story::bought().resigned(ENTITLEMENT, |entitlement| entitlement["predicate"]["granted_at"] = granted_at);
+        let reason = format!("statements/4 (entitlement): time: {why}");
+        expect("another time", granted.forged(|_| {}), &reason);
+    }
+}
+
+#[test]
 fn a_shard_is_told_once_however_many_entitlements_cover_it() {
     let mut story = divided(&Value::Null, &Value::Null);
     let [manifest, contract] = [0, 2].map(|number: usize| story.recorded[number].1.pae_sha256());
     let other = "entitlement_01jcm9qf80e5wvpd4d6d9k1m2p";
-    let more = json!({"entitlement": other, "contract_sha256": contract, "manifest_sha256": manifest});
+    let more = json!({
+        "entitlement": other, "contract_sha256": contract, "manifest_sha256": manifest, "granted_at": at(15),
+    });
     story.record(StatementKind::Entitlement, None, more);
     assert_eq!(story.forged(|_| {}).unwrap().shards.len(), 2);
 }

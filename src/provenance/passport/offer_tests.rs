@@ -22,8 +22,9 @@ fn purchase(offer: &Value, by: &str, change: impl Fn(&mut Value)) -> Story {
     });
     change(&mut contract);
     let contract = story.record(StatementKind::Contract, Some(lab), contract);
-    let entitlement =
-        json!({"entitlement": id("entitlement"), "contract_sha256": contract, "manifest_sha256": manifest});
+    let entitlement = json!({
+        "entitlement": id("entitlement"), "contract_sha256": contract, "manifest_sha256": manifest, "granted_at": at(15),
+    });
     story.record(StatementKind::Entitlement, None, entitlement);
     story.record_batch();
     story

@@ -143,6 +143,7 @@ impl Story {
         let contract = story.record(StatementKind::Contract, Some(lab), contract);
         let entitlement = of(json!({
             "entitlement": id("entitlement"), "contract_sha256": contract, "manifest_sha256": manifest, "order": id("order"),
+            "granted_at": at(14),
         }));
         story.record(StatementKind::Entitlement, None, entitlement);
         story.record_batch();
@@ -264,7 +265,7 @@ fn no_byte_of_a_passport_can_be_changed() {
     let provider = story.provider.clone();
     let manifest = json!({"dataset": "provider/poems", "version": 1});
     let manifest = story.record(StatementKind::Manifest, Some(provider), manifest);
-    let entitlement = json!({"entitlement": id("entitlement"), "manifest_sha256": manifest});
+    let entitlement = json!({"entitlement": id("entitlement"), "manifest_sha256": manifest, "granted_at": at(11)});
     story.record(StatementKind::Entitlement, None, entitlement);
     story.record_batch();
     each_byte_counts(&story.passport().to_bytes().unwrap());

@@ -165,6 +165,14 @@ pub(super) struct Opened {
 }
 
 impl Opened {
+    /// Refuses what says that it was done at another time than that at which the log took it in, which everybody sees.
+    pub(super) fn is_of_its_time(&self, said: Instant) -> Result<(), String> {
+        match said == self.recorded_at {
+            true => Ok(()),
+            false => Err(format!("it says that this was at {said}, and was recorded at {}", self.recorded_at)),
+        }
+    }
+
     fn checked(self, refers_to: Vec<StatementKind>) -> CheckedStatement {
         CheckedStatement {
             kind: self.kind,
