@@ -70,23 +70,36 @@ pub(super) fn insert_recall(c: &mut Conn, recall: &Recall) -> QueryResult<usize>
     diesel::insert_into(recalls::table).values(recall).execute(c)
 }
 
-/// Up to `limit` licences to the version of a case that it did not recall yet, one at least if there are any: those that were
-/// bought with it, and then the subscriptions that it joined.
-pub(super) fn list_unrecalled(c: &mut Conn, case: &Takedown, limit: i64) -> QueryResult<Vec<EntitlementId>> {
-    let unrecalled = || {
-        let recalled = recalls::table
-            .filter(recalls::takedown_id.eq(case.id))
-            .filter(recalls::entitlement_id.eq(entitlements::id));
-        entitlements::table.filter(not(exists(recalled))).order(entitlements::id).limit(limit).select(entitlements::id)
-    };
-    let bought: Vec<EntitlementId> = unrecalled().filter(entitlements::version_id.eq(case.version_id)).load(c)?;
-    if !bought.is_empty() {
-        return Ok(bought);
-    }
+/// Up to `limit` licences to the version of a case that it did not recall yet, those after one, in order: those that were bought
+/// with it, and the subscriptions that it joined.
+pub(super) fn list_unrecalled(
+    c: &mut Conn,
+    case: &Takedown,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<EntitlementId>> {
+    let recalled = || recalls::table.filter(recalls::takedown_id.eq(case.id));
+    let bought = entitlements::table
+        .filter(entitlements::version_id.eq(case.version_id))
+        .filter(not(exists(recalled().filter(recalls::entitlement_id.eq(entitlements::id)))))
+        .filter(entitlements::id.gt(after))
+        .order(entitlements::id)
+        .limit(limit)
+        .select(entitlements::id);
     let joined = subscription_versions::table
         .filter(subscription_versions::version_id.eq(case.version_id))
+        .filter(not(exists(recalled().filter(recalls::entitlement_id.eq(subscription_versions::entitlement_id)))))
+        .filter(subscription_versions::entitlement_id.gt(after))
+        .order(subscription_versions::entitlement_id)
+        .limit(limit)
         .select(subscription_versions::entitlement_id);
-    unrecalled().filter(entitlements::id.eq_any(joined)).load(c)
+    let mut found: Vec<EntitlementId> = bought.load(c)?;
+    found.extend(joined.load::<EntitlementId>(c)?);
+    // A subscription covers the version that it was bought with, too.
+    found.sort_unstable();
+    found.dedup();
+    found.truncate(usize::try_from(limit).unwrap_or(0));
+    Ok(found)
 }
 
 pub(super) fn find_recall(c: &mut Conn, id: RecallId) -> QueryResult<Option<Recall>> {

@@ -29,7 +29,8 @@ use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::signing::Envelope;
 use crate::text_enum;
 use crate::types::{
-    DAY, Digest, EntitlementId, Instant, OrganisationId, PageQuery, RecallId, StatementId, TakedownId, VersionId, kind,
+    Cursor, DAY, Digest, EntitlementId, Instant, OrganisationId, Page, PageQuery, RecallId, StatementId, TakedownId,
+    VersionId, kind,
 };
 
 /// How long a licensee has.
@@ -108,7 +109,7 @@ struct Attestation {
 
 /// Issues the first recalls of a case, and leaves to a job what is more than a page.
 pub(super) fn issue(c: &mut Conn, keys: &ExchangeKeys, case: &Takedown, now: Instant) -> Result<()> {
-    if !issue_page(c, keys, case, now)? {
+    if issue_page(c, keys, case, "", now)?.is_some() {
         jobs::enqueue(c, Job::IssueRecalls { takedown_id: case.id }, now)?;
     }
     Ok(())
@@ -119,23 +120,26 @@ pub(super) fn issue(c: &mut Conn, keys: &ExchangeKeys, case: &Takedown, now: Ins
 /// # Errors
 /// `NotFound`; those of the database.
 pub async fn issue_rest(app: &App, id: TakedownId) -> Result<()> {
-    let mut is_done = false;
-    while !is_done {
+    let mut next = Some(Cursor(String::new()));
+    while let Some(Cursor(after)) = next {
         let (keys, now) = (app.keys.clone(), app.clock.now());
         let issue = move |c: &mut Conn| {
             let case = queries::find_takedown(c, id)?.ok_or_else(|| Error::not_found(format!("takedown {id}")))?;
-            issue_page(c, &keys, &case, now)
+            issue_page(c, &keys, &case, &after, now)
         };
-        is_done = app.db.write(issue).await?;
+        next = app.db.write(issue).await?;
     }
     Ok(())
 }
 
-/// Revokes a page of the licences to the version of a case, and tells their holders; whether these were the last.
-fn issue_page(c: &mut Conn, keys: &ExchangeKeys, case: &Takedown, now: Instant) -> Result<bool> {
+/// Revokes a page of the licences to the version of a case, those after one, and tells their holders; says where the next page
+/// begins, if there is one.
+fn issue_page(c: &mut Conn, keys: &ExchangeKeys, case: &Takedown, after: &str, now: Instant) -> Result<Option<Cursor>> {
     let decided = history::last_into(c, case.id, TakedownState::RecallIssued.as_str())?;
     let decided = decided.ok_or_else(|| Error::internal(format!("{} recalls nothing", case.id)))?;
-    for licence in queries::list_unrecalled(c, case, PAGE)? {
+    let unrecalled = queries::list_unrecalled(c, case, after, PAGE.saturating_add(1))?;
+    let Page { items, next } = Page::new(unrecalled, PAGE, ToString::to_string);
+    for licence in items {
         let why = (case.id, decided.reason.as_str());
         let entitlement = delivery::recall(c, keys, (licence, case.version_id), why, now)?;
         let recall = Recall {
@@ -152,7 +156,7 @@ fn issue_page(c: &mut Conn, keys: &ExchangeKeys, case: &Takedown, now: Instant) 
         queries::insert_recall(c, &recall)?;
         put_on_record(c, keys, &recall, None, &decided.actor, &decided.reason, now)?;
     }
-    Ok(queries::list_unrecalled(c, case, 1)?.is_empty())
+    Ok(next)
 }
 
 /// The licensee says that it knows of a recall.
@@ -287,7 +291,7 @@ pub(super) fn require_answered(c: &mut Conn, case: &Takedown) -> Result<()> {
     let refused = |why: String| {
         Err(Error::new(Kind::WrongState, why).remedy("close it when each licensee answered, or is overdue"))
     };
-    if !queries::list_unrecalled(c, case, 1)?.is_empty() {
+    if !queries::list_unrecalled(c, case, "", 1)?.is_empty() {
         return refused(format!("the recall of {} has not reached every licensee yet", case.id));
     }
     match queries::count_waiting(c, case.id)? {
