@@ -55,8 +55,8 @@ impl Drop for AtHand {
     }
 }
 
-/// The fact of type `T` that goes by `key`, remembered or as `load` finds it: one row of an append-only table, which is
-/// either not there or always the same.
+/// The fact of type `T` that goes by `key`, remembered, loaded ahead or as `load` finds it: one row of an append-only table,
+/// which is either not there or always the same.
 ///
 /// # Errors
 /// Those of `load`.
@@ -68,13 +68,15 @@ pub fn fact<T, E>(
 where
     T: Clone + Send + Sync + 'static,
 {
-    let Some((facts, memory)) = AT_HAND.with_borrow(Clone::clone) else { return load(c) };
+    let at_hand = AT_HAND.with_borrow(Clone::clone);
     let key = (TypeId::of::<T>(), key.to_string());
-    if let Some(known) = facts.0.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+    if let Some((facts, _)) = &at_hand
+        && let Some(known) = facts.0.read().unwrap_or_else(PoisonError::into_inner).get(&key)
+    {
         return Ok(known.downcast_ref().cloned());
     }
     let found = loaded(&key.1).map_or_else(|| load(c), Ok)?;
-    if let (Some(fact), Memory::Learns) = (&found, memory) {
+    if let (Some(fact), Some((facts, Memory::Learns))) = (&found, at_hand) {
         let mut known = facts.0.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST {
             known.clear();
