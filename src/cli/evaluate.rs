@@ -2,7 +2,7 @@
 //! right to it.
 //!
 //! It can be repeated: an evaluation that was granted before is used again for as long as it holds, whatever has become of the
-//! listing, and with the purpose that it was granted for.
+//! listing, and with the terms and the purpose that it was granted for: who named others is told.
 
 use std::path::{Path, PathBuf};
 
@@ -48,6 +48,8 @@ struct Evaluation {
     dataset: String,
     version: i32,
     organisation: String,
+    terms_id: String,
+    purpose: String,
     expires_at: Instant,
 }
 
@@ -76,7 +78,7 @@ struct Taken {
 
 impl Evaluate {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<()> {
-        let evaluation = self.granted(client).await?;
+        let evaluation = self.granted(client, out).await?;
         let link: SampleLink = client.post(format!("/v1/evaluations/{}/links", evaluation.id)).send().await?;
         let sha256 = receipted(client, &link.receipt, evaluation.id).await?;
         let sample = client.get(link.url).response().await?.bytes().await.map_err(broken)?;
@@ -104,13 +106,17 @@ impl Evaluate {
     }
 
     /// The evaluation that holds, or one that is granted now.
-    async fn granted(&self, client: &Client) -> Result<Evaluation> {
+    async fn granted(&self, client: &Client, out: &Out) -> Result<Evaluation> {
         let organisation = own_organisation(client, self.organisation.as_deref()).await?;
         let now = Clock::default().now();
         let before: Vec<Evaluation> = client.get_all("/v1/evaluations").await?;
         let holds =
             |one: &Evaluation| one.is_of(&self.dataset) && one.organisation == organisation && now < one.expires_at;
         if let Some(holding) = before.into_iter().filter(holds).max_by_key(|one| one.version) {
+            let Evaluation { id, terms_id, purpose, .. } = &holding;
+            if self.purpose != *purpose || self.terms.as_ref().is_some_and(|terms| terms != terms_id) {
+                out.note(format!("{id} holds already: it is under {terms_id}, and its purpose is {purpose:?}"));
+            }
             return Ok(holding);
         }
         let listing = open_listing(client, &self.dataset, self.terms.as_deref(), None).await?;

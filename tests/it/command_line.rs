@@ -177,6 +177,9 @@ fn the_sample_can_be_taken_as_often_as_wanted(lab: &Person, dataset: &str, file:
     let again = evaluate("to see it once more");
     assert_eq!((&again["evaluation"], &again["sha256"]), (&taken["evaluation"], &taken["sha256"]));
     assert_ne!(again["entry"], taken["entry"], "each has a receipt of its own");
+    let told = lab.run(&["evaluate", dataset, "--purpose", "to see it once more", "--out", &to]).stderr;
+    let told = String::from_utf8(told).unwrap();
+    assert!(told.contains("holds already") && told.contains("to see whether the verse scans"), "{told}");
 }
 
 fn the_sample_and_the_right_to_it_are_proven_offline(lab: &Person, dataset: &str, sample: &Path, log_key: &str) {
