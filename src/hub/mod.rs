@@ -45,7 +45,8 @@ pub use readme::Readme;
 pub use refusal::Refusal;
 pub use shelf::Shelf;
 
-/// The most listings that are looked at for each dataset, and the most of its versions that are shown to insiders: the newest.
+/// How many listings are looked at, and how many sealed versions are shown to insiders, times the datasets that are asked for
+/// together: of all of these, those with the greatest numbers.
 const MAX_REVISIONS: i64 = 1000;
 /// Of how many licences to parts of a version, the newest, the commits from before are known.
 const MAX_PARTS: usize = 32;
