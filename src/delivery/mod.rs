@@ -242,7 +242,8 @@ pub fn entitlements_by_id(c: &mut Conn, ids: &[EntitlementId]) -> Result<HashMap
 }
 
 /// The entitlements of the caller's organisations, and those that they may use as affiliates of who holds them, oldest first.
-/// A page is short where a licensee that vouches for them holds licences that are for it alone.
+/// A page is short where a licensee that vouches for them holds licences that are for it alone. Whom more than 1,000 verified
+/// organisations vouch for is given its own alone, and may use the others all the same.
 pub fn entitlements(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Page<Entitlement>> {
     let limit = page.limit()?;
     let holders = [caller.organisations(), access::licensees(c, &caller.memberships)?].concat();

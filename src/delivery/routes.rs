@@ -144,8 +144,8 @@ pub(crate) async fn pay_order(
     Ok(Json(once(&app, key, pay).await?))
 }
 
-/// Lists the licences of the caller's organisations, and those that they may use as affiliates of the licensees. A page may be
-/// short, or empty, and have a next one.
+/// Lists the licences of the caller's organisations, and those that they may use as affiliates of the licensees: their own alone
+/// where more than 1,000 verified organisations vouch for them. A page may be short, or empty, and have a next one.
 #[utoipa::path(tag = "delivery", security(("bearer" = [])), params(PageQuery), responses((status = 200, body = Page<EntitlementView>)))]
 #[get("/v1/entitlements")]
 pub(crate) async fn list_entitlements(

@@ -4,7 +4,8 @@
 use corpex::cli::client::Client;
 use corpex::delivery;
 use corpex::error::{Kind, Result};
-use corpex::types::EntitlementId;
+use corpex::types::{EntitlementId, OrganisationId};
+use diesel::connection::SimpleConnection as _;
 use serde_json::{Value, json};
 
 use crate::hub::HubClient;
@@ -96,6 +97,29 @@ async fn those_for_whom_the_licensee_vouches_find_its_licence_listed_and_not_its
     assert_eq!(listed(hanger_on).await, json!([]));
     let order = found[0]["order_id"].as_str().unwrap();
     refused(cloud.get(format!("/v1/orders/{order}")).await, Kind::NotFound, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_too_many_vouch_for_is_listed_its_own_licences_alone_and_uses_the_others() {
+    let app = TestApp::start().await;
+    let lab = funded(&app, app.affiliate("verse-lab", &["verse-cloud"]).await).await;
+    let cloud = app.organisation("verse-cloud").await;
+    let entitlement = licensed(&app, &lab, json!({ "affiliates": true })).await;
+    let (now, mut sql) = (app.clock.now(), String::new());
+    for number in 0..1000 {
+        let (id, handle) = (OrganisationId::new(now), format!("verse-{number}"));
+        let same = "legal_name, country, affiliations, created_at";
+        sql += &format!(
+            "INSERT INTO organisations (id, handle, registration_number, state, {same}) \
+             SELECT '{id}', '{handle}', '{number}', 'registered', {same} FROM organisations WHERE handle = 'verse-lab'; \
+             UPDATE organisations SET state = 'verified', verified_at = created_at WHERE id = '{id}'; \
+             INSERT INTO affiliations (handle, affiliate) VALUES ('{handle}', 'verse-cloud');"
+        );
+    }
+    app.app().db.write(move |c| Ok(c.batch_execute(&sql)?)).await.unwrap();
+    assert_eq!(cloud.get("/v1/entitlements").await.unwrap(), json!({ "items": [] }));
+    assert_eq!(lab.get("/v1/entitlements").await.unwrap()["items"][0]["id"], json!(entitlement));
+    cloud.links(&entitlement, &["data/a.jsonl"]).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
