@@ -317,7 +317,7 @@ pub fn plan(
             path: shard.path.clone(),
             sha256: shard.sha256,
             size_bytes: shard.size_bytes,
-            issued_at: now,
+            issued_at: now.max(entitlement.granted_at), // another instance may have granted it, whose clock is ahead
         };
         Ok(Planned { receipt, shard, storage_key, warning: None })
     };

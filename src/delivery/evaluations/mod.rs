@@ -169,6 +169,8 @@ pub fn release(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, id: Evaluatio
         let detail = format!("evaluation {id} ended at {}", evaluation.expires_at);
         return Err(Error::new(Kind::NotEntitled, detail).remedy("buy a licence of the version"));
     }
+    // Another instance may have granted it, whose clock is ahead.
+    let now = now.max(evaluation.granted_at);
     market::require_free(c, evaluation.version_id)?;
     let inspection = inspection::inspection_of(c, evaluation.version_id)?;
     let (storage_key, size_bytes) = inspection::sample_of(c, &inspection)?;
