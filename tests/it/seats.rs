@@ -4,7 +4,7 @@
 use corpex::cli::client::Client;
 use corpex::delivery;
 use corpex::error::{Kind, Result};
-use corpex::types::{EntitlementId, OrganisationId};
+use corpex::types::{EntitlementId, OrganisationId, TransitionId};
 use diesel::connection::SimpleConnection as _;
 use serde_json::{Value, json};
 
@@ -115,6 +115,13 @@ async fn whom_too_many_vouch_for_is_listed_its_own_licences_alone_and_uses_the_o
              UPDATE organisations SET state = 'verified', verified_at = created_at WHERE id = '{id}'; \
              INSERT INTO affiliations (handle, affiliate) VALUES ('{handle}', 'verse-cloud');"
         );
+        for (from, to) in [("NULL", "registered"), ("'registered'", "verified")] {
+            let step = TransitionId::new(now);
+            sql += &format!(
+                "INSERT INTO transitions (id, subject, from_state, to_state, actor, reason, at) \
+                 SELECT '{step}', id, {from}, '{to}', 'story', 'one of many', created_at FROM organisations WHERE id = '{id}';"
+            );
+        }
     }
     app.app().db.write(move |c| Ok(c.batch_execute(&sql)?)).await.unwrap();
     assert_eq!(cloud.get("/v1/entitlements").await.unwrap(), json!({ "items": [] }));
