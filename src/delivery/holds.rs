@@ -17,7 +17,7 @@ use super::{Entitlement, EntitlementState, queries, subscriptions};
 use crate::app::App;
 use crate::db::Conn;
 use crate::error::Result;
-use crate::jobs::{self, Job};
+use crate::jobs::{self, Job, sweep};
 use crate::keys::ExchangeKeys;
 use crate::types::{EntitlementId, Instant, TakedownId, VersionId};
 use crate::{history, market};
@@ -27,16 +27,18 @@ const RECALLED: &str = "the version was recalled";
 /// What one transaction changes at most of each kind of thing that follows a hold.
 const FOLLOWERS: i64 = 50;
 
-/// A hold that began or ended.
+/// A hold that began or ended, and with what its followers are changed now.
 #[derive(Debug, Clone, Copy)]
-struct Change {
+struct Change<'a> {
+    keys: &'a ExchangeKeys,
     version: VersionId,
     cause: TakedownId,
     since: Instant,
+    now: Instant,
 }
 
 /// Brings what sorts after a key, a page of it, to where it belongs; says where the next page begins, if there may be one.
-type Follow = fn(&mut Conn, &ExchangeKeys, Change, &str, Instant) -> Result<Option<String>>;
+type Follow = fn(&mut Conn, Change, &str) -> Result<Option<String>>;
 
 /// What follows a hold. The time of the orders comes before their licences: as long as these are suspended, no deadline passes.
 const FOLLOW: [Follow; 3] = [follow_with_orders, follow_with_licences, follow_with_subscriptions];
@@ -44,24 +46,24 @@ const FOLLOW: [Follow; 3] = [follow_with_orders, follow_with_licences, follow_wi
 /// Holds a version because of `cause`: nobody trades it, and nobody downloads it. Callers authorise.
 pub fn hold(c: &mut Conn, keys: &ExchangeKeys, version: VersionId, cause: TakedownId, now: Instant) -> Result<()> {
     market::hold(c, keys, version, cause, now)?;
-    begin_to_follow(c, keys, Change { version, cause, since: now })
+    begin_to_follow(c, Change { keys, version, cause, since: now, now })
 }
 
 /// Ends the hold of `cause`: unless something else holds the version, what holds suspended becomes as it was before.
 /// Callers authorise.
 pub fn lift(c: &mut Conn, keys: &ExchangeKeys, version: VersionId, cause: TakedownId, now: Instant) -> Result<()> {
     match market::lift(c, keys, version, cause, now)? {
-        true => begin_to_follow(c, keys, Change { version, cause, since: now }),
+        true => begin_to_follow(c, Change { keys, version, cause, since: now, now }),
         false => Ok(()),
     }
 }
 
 /// Follows a hold as far as one page of each kind goes, and leaves the rest to a job: no kind comes before the one before it is
 /// done.
-fn begin_to_follow(c: &mut Conn, keys: &ExchangeKeys, change: Change) -> Result<()> {
-    let Change { version, cause, since } = change;
+fn begin_to_follow(c: &mut Conn, change: Change) -> Result<()> {
+    let Change { version, cause, since, .. } = change;
     for follow in FOLLOW {
-        if follow(c, keys, change, "", since)?.is_some() {
+        if follow(c, change, "")?.is_some() {
             jobs::enqueue(c, Job::FollowHold { version_id: version, cause, since }, since)?;
             break;
         }
@@ -71,13 +73,12 @@ fn begin_to_follow(c: &mut Conn, keys: &ExchangeKeys, change: Change) -> Result<
 
 /// Follows a hold of a version that began or ended because of `cause`, each page in a transaction of its own.
 pub async fn follow_hold(app: &App, version: VersionId, cause: TakedownId, since: Instant) -> Result<()> {
-    let change = Change { version, cause, since };
     for follow in FOLLOW {
-        let mut next = Some(String::new());
-        while let Some(after) = next {
-            let (keys, now) = (app.keys.clone(), app.clock.now());
-            next = app.db.write(move |c| follow(c, &keys, change, &after, now)).await?;
-        }
+        let keys = app.keys.clone();
+        let page = move |c: &mut Conn, after: &str, now: Instant| {
+            follow(c, Change { keys: &keys, version, cause, since, now }, after)
+        };
+        sweep::pages(&app.db, &app.clock, page).await?;
     }
     Ok(())
 }
@@ -89,13 +90,7 @@ fn next<T: Display>(page: &[T]) -> Option<String> {
 }
 
 /// Lets the time of those who bought a version begin anew with the end of its hold.
-fn follow_with_orders(
-    c: &mut Conn,
-    _keys: &ExchangeKeys,
-    change: Change,
-    after: &str,
-    _now: Instant,
-) -> Result<Option<String>> {
+fn follow_with_orders(c: &mut Conn, change: Change, after: &str) -> Result<Option<String>> {
     if market::cause_of_hold(c, change.version)?.is_some() {
         return Ok(None);
     }
@@ -104,19 +99,14 @@ fn follow_with_orders(
 }
 
 /// Suspends the licences of a version that is held, and lets those return that a hold suspended when it no longer is.
-fn follow_with_licences(
-    c: &mut Conn,
-    keys: &ExchangeKeys,
-    change: Change,
-    after: &str,
-    now: Instant,
-) -> Result<Option<String>> {
+fn follow_with_licences(c: &mut Conn, change: Change, after: &str) -> Result<Option<String>> {
     use EntitlementState::{Active, Suspended};
-    let (from, to, actor, reason) = match market::cause_of_hold(c, change.version)? {
+    let Change { keys, version, cause, now, .. } = change;
+    let (from, to, actor, reason) = match market::cause_of_hold(c, version)? {
         Some(cause) => (Active, Suspended, cause, "a claim about the version is examined"),
-        None => (Suspended, Active, change.cause, "no claim about the version stands"),
+        None => (Suspended, Active, cause, "no claim about the version stands"),
     };
-    let page = queries::list_licences_of_version(c, change.version, from, after, FOLLOWERS)?;
+    let page = queries::list_licences_of_version(c, version, from, after, FOLLOWERS)?;
     let ids: Vec<_> = page.iter().map(|licence| licence.id).collect();
     for licence in page {
         if to == Suspended || returns(c, &licence, now)? {
@@ -127,16 +117,11 @@ fn follow_with_licences(
 }
 
 /// Tells the subscriptions that cover a version whether it is held.
-fn follow_with_subscriptions(
-    c: &mut Conn,
-    keys: &ExchangeKeys,
-    change: Change,
-    after: &str,
-    now: Instant,
-) -> Result<Option<String>> {
-    let cause = market::cause_of_hold(c, change.version)?;
-    let told = (cause.is_some(), cause.unwrap_or(change.cause));
-    let page = subscriptions::note_hold(c, keys, change.version, told, (after, FOLLOWERS), now)?;
+fn follow_with_subscriptions(c: &mut Conn, change: Change, after: &str) -> Result<Option<String>> {
+    let Change { keys, version, cause, now, .. } = change;
+    let held_because = market::cause_of_hold(c, version)?;
+    let told = (held_because.is_some(), held_because.unwrap_or(cause));
+    let page = subscriptions::note_hold(c, keys, version, told, (after, FOLLOWERS), now)?;
     Ok(next(&page))
 }
 

@@ -1,4 +1,4 @@
-//! Sweeps: going through a list of what time has ended or begun.
+//! Sweeps: going through a list of what time has ended or begun; and what a job does page by page.
 
 use std::fmt::Display;
 
@@ -35,6 +35,23 @@ where
             }
         }
     }
+}
+
+/// Does something by pages, each in a transaction of its own, until nothing is left: `page` is told after which key its page
+/// begins, and says after which the next one does.
+///
+/// # Errors
+/// Those of `page`; what came before is done.
+pub async fn pages<P>(db: &Db, clock: &Clock, page: P) -> Result<()>
+where
+    P: Fn(&mut Conn, &str, Instant) -> Result<Option<String>> + Clone + Send + 'static,
+{
+    let mut next = Some(String::new());
+    while let Some(after) = next {
+        let (page, now) = (page.clone(), clock.now());
+        next = db.write(move |c| page(c, &after, now)).await?;
+    }
+    Ok(())
 }
 
 /// Notes that everything that time ends was gone through.

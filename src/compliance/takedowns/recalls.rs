@@ -29,8 +29,8 @@ use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::signing::Envelope;
 use crate::text_enum;
 use crate::types::{
-    Cursor, DAY, Digest, EntitlementId, Instant, OrganisationId, Page, PageQuery, RecallId, StatementId, TakedownId,
-    VersionId, kind,
+    DAY, Digest, EntitlementId, Instant, OrganisationId, Page, PageQuery, RecallId, StatementId, TakedownId, VersionId,
+    kind,
 };
 
 /// How long a licensee has.
@@ -120,21 +120,17 @@ pub(super) fn issue(c: &mut Conn, keys: &ExchangeKeys, case: &Takedown, now: Ins
 /// # Errors
 /// `NotFound`; those of the database.
 pub async fn issue_rest(app: &App, id: TakedownId) -> Result<()> {
-    let mut next = Some(Cursor(String::new()));
-    while let Some(Cursor(after)) = next {
-        let (keys, now) = (app.keys.clone(), app.clock.now());
-        let issue = move |c: &mut Conn| {
-            let case = queries::find_takedown(c, id)?.ok_or_else(|| Error::not_found(format!("takedown {id}")))?;
-            issue_page(c, &keys, &case, &after, now)
-        };
-        next = app.db.write(issue).await?;
-    }
-    Ok(())
+    let keys = app.keys.clone();
+    let page = move |c: &mut Conn, after: &str, now: Instant| {
+        let case = queries::find_takedown(c, id)?.ok_or_else(|| Error::not_found(format!("takedown {id}")))?;
+        issue_page(c, &keys, &case, after, now)
+    };
+    sweep::pages(&app.db, &app.clock, page).await
 }
 
 /// Revokes a page of the licences to the version of a case, those after one, and tells their holders; says where the next page
 /// begins, if there is one.
-fn issue_page(c: &mut Conn, keys: &ExchangeKeys, case: &Takedown, after: &str, now: Instant) -> Result<Option<Cursor>> {
+fn issue_page(c: &mut Conn, keys: &ExchangeKeys, case: &Takedown, after: &str, now: Instant) -> Result<Option<String>> {
     let decided = history::last_into(c, case.id, TakedownState::RecallIssued.as_str())?;
     let decided = decided.ok_or_else(|| Error::internal(format!("{} recalls nothing", case.id)))?;
     let unrecalled = queries::list_unrecalled(c, case, after, PAGE.saturating_add(1))?;
@@ -156,7 +152,7 @@ fn issue_page(c: &mut Conn, keys: &ExchangeKeys, case: &Takedown, after: &str, n
         queries::insert_recall(c, &recall)?;
         put_on_record(c, keys, &recall, None, &decided.actor, &decided.reason, now)?;
     }
-    Ok(next)
+    Ok(next.map(|cursor| cursor.0))
 }
 
 /// The licensee says that it knows of a recall.
