@@ -6,6 +6,7 @@ use diesel::sql_types::BigInt;
 
 use super::{Count, Under, Usage};
 use crate::db::Conn;
+use crate::market::orders::Trade;
 use crate::schema::{download_excesses, downloads, receipts, shards};
 use crate::types::{EntitlementId, Instant, ListingId, OrganisationId, VersionId};
 
@@ -14,7 +15,7 @@ type Sums = (i64, i64, i64, i64);
 /// Adds to what a desk counted under a licence, of a version and on a day.
 pub(super) fn add(
     c: &mut Conn,
-    (licence, (listing, [buyer, provider])): (EntitlementId, (ListingId, [OrganisationId; 2])),
+    (licence, trade): (EntitlementId, Trade),
     (version, day, desk): (VersionId, &str, &str),
     more: Count,
 ) -> QueryResult<()> {
@@ -33,9 +34,9 @@ pub(super) fn add(
                 downloads::version_id.eq(version),
                 downloads::day.eq(day),
                 downloads::desk.eq(desk),
-                downloads::organisation_id.eq(buyer),
-                downloads::provider_id.eq(provider),
-                downloads::listing_id.eq(listing),
+                downloads::organisation_id.eq(trade.buyer_id),
+                downloads::provider_id.eq(trade.provider_id),
+                downloads::listing_id.eq(trade.listing_id),
                 downloads::shards.eq(more.shards),
                 downloads::bytes.eq(more.bytes),
                 downloads::records.eq(more.records),

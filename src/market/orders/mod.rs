@@ -246,11 +246,21 @@ pub fn parties_of(c: &mut Conn, ids: &[OrderId]) -> Result<HashMap<OrderId, [Org
     Ok(rows.map(|(id, buyer, provider)| (id, [buyer, provider])).collect())
 }
 
-/// At which listing something was bought; who buys, and who sells. Callers authorise.
-pub fn trade(c: &mut Conn, id: OrderId) -> Result<(ListingId, [OrganisationId; 2])> {
-    let (listing, buyer, provider) =
-        queries::find_trade(c, id)?.ok_or_else(|| Error::not_found(format!("order {id}")))?;
-    Ok((listing, [buyer, provider]))
+/// At which listing something was bought, and by whom of whom.
+#[derive(Debug, Clone, Copy, diesel::Queryable, diesel::Selectable)]
+#[diesel(table_name = crate::schema::orders, check_for_backend(crate::db::MultiBackend))]
+pub struct Trade {
+    /// The listing.
+    pub listing_id: ListingId,
+    /// Who buys.
+    pub buyer_id: OrganisationId,
+    /// Who sells.
+    pub provider_id: OrganisationId,
+}
+
+/// What an order trades. Callers authorise.
+pub fn trade(c: &mut Conn, id: OrderId) -> Result<Trade> {
+    queries::find_trade(c, id)?.ok_or_else(|| Error::not_found(format!("order {id}")))
 }
 
 /// An order that the caller may see: a member of either side, or the platform's staff.

@@ -4,11 +4,11 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::{Contract, Order, OrderState};
+use super::{Contract, Order, OrderState, Trade};
 use crate::appends;
 use crate::db::Conn;
 use crate::schema::{contracts, orders};
-use crate::types::{Currency, Instant, ListingId, OrderId, OrganisationId, VersionId};
+use crate::types::{Currency, Instant, OrderId, OrganisationId, VersionId};
 
 appends!(Order => orders, Contract => contracts);
 
@@ -16,12 +16,8 @@ pub(super) fn find_order(c: &mut Conn, id: OrderId) -> QueryResult<Option<Order>
     orders::table.find(id).select(Order::as_select()).first(c).optional()
 }
 
-/// The listing, the buyer and the provider of an order.
-pub(super) fn find_trade(
-    c: &mut Conn,
-    id: OrderId,
-) -> QueryResult<Option<(ListingId, OrganisationId, OrganisationId)>> {
-    orders::table.find(id).select((orders::listing_id, orders::buyer_id, orders::provider_id)).first(c).optional()
+pub(super) fn find_trade(c: &mut Conn, id: OrderId) -> QueryResult<Option<Trade>> {
+    orders::table.find(id).select(Trade::as_select()).first(c).optional()
 }
 
 /// The buyer and the provider of each of these orders.
