@@ -45,7 +45,7 @@ pub use conn::{Conn, MultiBackend};
 pub use facts::fact;
 use facts::{AtHand, Facts, Memory};
 use gather::Gathered;
-pub use gather::{Append, append, flush, load_ahead, load_once};
+pub use gather::{Append, append, flush, load_ahead, load_once, load_one};
 pub use guards::{APPEND_ONLY, KEPT_A_WHILE, LIVES};
 use pool::ConnPool;
 use reads::Reader;

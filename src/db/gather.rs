@@ -206,6 +206,22 @@ where
     Ok(found)
 }
 
+/// As [`load_once`], by the query with which [`load_ahead`] loads the same for many: the `T` of one key, if there is one.
+///
+/// # Errors
+/// Those of `load`.
+pub fn load_one<K, T, E>(
+    c: &mut Conn,
+    key: &K,
+    load: impl FnOnce(&mut Conn, &[K]) -> Result<Vec<(K, T)>, E>,
+) -> Result<Option<T>, E>
+where
+    K: Display,
+    T: Clone + 'static,
+{
+    load_once(c, key, |c| Ok(load(c, std::slice::from_ref(key))?.pop().map(|(_, found)| found)))
+}
+
 /// What was loaded under this key and type.
 pub(super) fn loaded<T: Clone + 'static>(key: &str) -> Option<T> {
     GATHERED.with_borrow(|gathered| {

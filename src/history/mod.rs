@@ -100,12 +100,7 @@ pub fn last_into(c: &mut Conn, subject: impl Display, state: &str) -> Result<Opt
 
 /// The steps of `subject`, oldest first; at most 1,000.
 pub fn list(c: &mut Conn, subject: impl Display) -> Result<Vec<Transition>> {
-    let subject = subject.to_string();
-    let alone = |c: &mut Conn| {
-        let found = queries::list_transitions(c, std::slice::from_ref(&subject));
-        found.map(|mut lists| lists.pop().map(|(_, steps)| steps))
-    };
-    Ok(db::load_once(c, &subject, alone)?.unwrap_or_default())
+    Ok(db::load_one(c, &subject.to_string(), queries::list_transitions)?.unwrap_or_default())
 }
 
 /// Loads the steps of these subjects together, for a page that asks [`list`] for each.

@@ -224,10 +224,7 @@ pub(super) fn versions(c: &mut Conn, entitlement: &Entitlement) -> Result<Vec<(C
     if !is_one(c, entitlement)? {
         return Ok(Vec::new());
     }
-    let found = db::load_once(c, entitlement.id, |c| {
-        queries::list_versions(c, &[entitlement.id]).map(|mut found| found.pop().map(|(_, versions)| versions))
-    })?;
-    Ok(found.unwrap_or_default())
+    Ok(db::load_one(c, &entitlement.id, queries::list_versions)?.unwrap_or_default())
 }
 
 /// Loads the versions of these licences together, for a page that asks [`versions`] for each.
