@@ -1,7 +1,7 @@
 //! The tables of organisations, members and signing keys; people and their credentials are in [`credentials`],
 //! what the platform's own people read in [`audit`].
 
-use diesel::dsl::exists;
+use diesel::dsl::{auto_type, exists};
 use diesel::prelude::*;
 
 use super::{Member, Membership, Organisation, OrganisationState, Role, SigningKey};
@@ -59,6 +59,14 @@ pub(super) fn find_verified_by_number(c: &mut Conn, country: &str, number: &str)
         .optional()
 }
 
+/// The membership of a user in the organisation that is looked at.
+#[auto_type]
+fn membership_of(user_id: UserId) -> _ {
+    memberships::table
+        .filter(memberships::user_id.eq(user_id))
+        .filter(memberships::organisation_id.eq(organisations::id))
+}
+
 /// The organisation that was rejected last of those that had this handle: of all, or of those that `only_for` was a member of.
 pub(super) fn find_rejected(
     c: &mut Conn,
@@ -72,12 +80,7 @@ pub(super) fn find_rejected(
         .select(organisations::id);
     match only_for {
         None => rows.first(c).optional(),
-        Some(user_id) => {
-            let own = memberships::table
-                .filter(memberships::user_id.eq(user_id))
-                .filter(memberships::organisation_id.eq(organisations::id));
-            rows.filter(exists(own)).first(c).optional()
-        }
+        Some(user_id) => rows.filter(exists(membership_of(user_id))).first(c).optional(),
     }
 }
 
@@ -97,10 +100,8 @@ pub(super) fn list_organisations(
     match only_for {
         None => rows.load(c),
         Some(user_id) => {
-            let own = memberships::table
-                .filter(memberships::user_id.eq(user_id))
-                .filter(memberships::organisation_id.eq(organisations::id));
-            rows.filter(organisations::state.eq(OrganisationState::Verified).or(exists(own))).load(c)
+            let verified = organisations::state.eq(OrganisationState::Verified);
+            rows.filter(verified.or(exists(membership_of(user_id)))).load(c)
         }
     }
 }
