@@ -152,19 +152,18 @@ fn named_field(message: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
+    use serde_json::json;
 
     use super::*;
     use crate::terms::Use;
-    use crate::types::{Money, TermsId};
+    use crate::types::{Currency, Instant, Money, TermsId};
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[allow(dead_code)]
     struct Wanted {
         #[serde(default)]
         uses: Vec<Use>,
         price: Option<Money>,
-        limit: Option<i64>,
         terms_id: TermsId,
     }
 
@@ -193,12 +192,23 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[allow(dead_code)]
     struct Asked {
         organisation: String,
         r#use: Option<Use>,
         limit: Option<i64>,
         terms: Option<TermsId>,
+    }
+
+    #[test]
+    fn what_fits_is_read() {
+        let (given, fen) = (TermsId::new(Instant::from_unix_micros(0)), Money::new(1, Currency::CNY));
+        let body = json!({ "uses": ["pretrain"], "price": fen, "terms_id": given }).to_string();
+        let Wanted { uses, price, terms_id } = decode_json(body.as_bytes()).unwrap();
+        assert_eq!((uses, price, terms_id), (vec![Use::Pretrain], Some(fen), given));
+        let query = format!("organisation=a&use=pretrain&limit=1&terms={given}");
+        let Asked { organisation, r#use, limit, terms } = decode_query(&query).unwrap();
+        let asked = (organisation.as_str(), r#use, limit, terms);
+        assert_eq!(asked, ("a", Some(Use::Pretrain), Some(1), Some(given)));
     }
 
     #[test]
