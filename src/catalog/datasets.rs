@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Dataset, EDITORS, queries};
+use super::{Dataset, queries};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
-use crate::identity::{self, Caller};
+use crate::identity::{self, Caller, Role};
 use crate::text_enum;
 use crate::types::{DatasetId, Instant, OrganisationId, Page, PageQuery};
 
@@ -131,7 +131,7 @@ pub struct DatasetQuery {
 /// `NotFound` or `Forbidden` for those who may not; `WrongState` while the organisation is not verified; `Invalid`
 /// naming the field; `AlreadyExists` when the name is taken, in whatever case.
 pub fn create(c: &mut Conn, caller: &Caller, input: &NewDataset, now: Instant) -> Result<Dataset> {
-    let organisation = identity::for_member(c, caller, &input.organisation, EDITORS)?;
+    let organisation = identity::for_member(c, caller, &input.organisation, Role::DEALERS)?;
     identity::require_verified(&organisation)?;
     check(input)?;
     if queries::has_dataset_named(c, organisation.id, &input.name)? {

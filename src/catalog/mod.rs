@@ -50,11 +50,6 @@ pub use paths::check_path;
 pub use selection::{Part, Selection, choose};
 pub use uploads::verification::{sweep_object, sweep_stale_uploads, verify_upload};
 
-/// Who may change what an organisation offers, beside its admins.
-pub const EDITORS: &[Role] = &[Role::Admin, Role::Signer, Role::Trader];
-/// Who may commit an organisation with its signature.
-pub const SEALERS: &[Role] = &[Role::Admin, Role::Signer];
-
 /// A named corpus.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = crate::schema::datasets, check_for_backend(MultiBackend))]
@@ -322,7 +317,7 @@ pub fn view_version(c: &mut Conn, caller: Option<&Caller>, which: &VersionRef) -
 /// `NotFound`, `Forbidden`, or `WrongState` when it is sealed.
 fn edit_draft(c: &mut Conn, caller: &Caller, which: &VersionRef) -> Result<(Dataset, Version)> {
     let (dataset, version) = view_version(c, Some(caller), which)?;
-    caller.may_for(dataset.organisation_id, &dataset.handle, EDITORS)?;
+    caller.may_for(dataset.organisation_id, &dataset.handle, Role::DEALERS)?;
     require_draft(&version)?;
     Ok((dataset, version))
 }

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use super::manifest::in_predicate;
 use super::{
-    Dataset, Manifest, ManifestShard, Measure, SEALERS, Seal, Version, VersionRef, VersionState, lineage, move_state,
-    queries, require_draft, seal_of, view_version,
+    Dataset, Manifest, ManifestShard, Measure, Seal, Version, VersionRef, VersionState, lineage, move_state, queries,
+    require_draft, seal_of, view_version,
 };
 use crate::config::MAX_SHARDS;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::identity::{self, Caller};
+use crate::identity::{self, Caller, Role};
 use crate::jobs::{self, Job};
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, StatementKind};
@@ -28,7 +28,7 @@ const SHARDS_AT_ONCE: usize = 500;
 /// `NotFound`, `Forbidden`, `WrongState`.
 pub fn may_seal(c: &mut Conn, caller: &Caller, which: &VersionRef) -> Result<(Dataset, Version)> {
     let (dataset, version) = view_version(c, Some(caller), which)?;
-    caller.may_for(dataset.organisation_id, &dataset.handle, SEALERS)?;
+    caller.may_for(dataset.organisation_id, &dataset.handle, Role::SIGNERS)?;
     identity::require_verified(&identity::organisation(c, dataset.organisation_id)?)?;
     require_draft(&version)?;
     Ok((dataset, version))

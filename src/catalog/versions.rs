@@ -2,13 +2,13 @@
 
 use super::card::Card;
 use super::{
-    Dataset, DatasetRef, EDITORS, Seal, Shard, Version, VersionRef, VersionState, edit_draft, is_insider, queries,
-    view_dataset, view_version,
+    Dataset, DatasetRef, Seal, Shard, Version, VersionRef, VersionState, edit_draft, is_insider, queries, view_dataset,
+    view_version,
 };
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::history;
-use crate::identity::{self, Caller};
+use crate::identity::{self, Caller, Role};
 use crate::types::{Digest, Instant, Page, PageQuery, VersionId};
 
 /// A version together with its seal, if it has one.
@@ -20,7 +20,7 @@ pub type Sealed = (Version, Option<Seal>);
 /// `NotFound`, `Forbidden`; those of [`Card::parse`].
 pub fn create(c: &mut Conn, caller: &Caller, which: &DatasetRef, card: &str, now: Instant) -> Result<Version> {
     let dataset = view_dataset(c, Some(caller), which)?;
-    caller.may_for(dataset.organisation_id, &dataset.handle, EDITORS)?;
+    caller.may_for(dataset.organisation_id, &dataset.handle, Role::DEALERS)?;
     identity::require_verified(&identity::organisation(c, dataset.organisation_id)?)?;
     Card::parse(card)?;
     let last = queries::find_last_number(c, dataset.id)?.unwrap_or(0);

@@ -75,7 +75,7 @@ impl Role {
     pub const SIGNERS: &'static [Role] = &[Role::Signer];
     /// They buy and sell for it, with its money.
     pub const TRADERS: &'static [Role] = &[Role::Trader];
-    /// They deal and answer for it where that takes neither.
+    /// They deal and answer for it, and edit what it offers, where that takes neither.
     pub const DEALERS: &'static [Role] = &[Role::Signer, Role::Trader];
     /// They take and use what it has a right to.
     pub const USERS: &'static [Role] = &[Role::Trader, Role::Signer, Role::Reader];

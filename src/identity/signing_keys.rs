@@ -77,7 +77,7 @@ pub fn register_key(
     envelope: &Envelope,
     now: Instant,
 ) -> Result<SigningKey> {
-    let organisation = organisations::for_member(c, caller, handle, &[Role::Admin, Role::Signer])?;
+    let organisation = organisations::for_member(c, caller, handle, Role::SIGNERS)?;
     organisations::require_verified(&organisation)?;
     let registration = proven_registration(envelope, handle)?;
     let public_key = registration.public_key;
@@ -159,7 +159,7 @@ pub fn revoke_key(
 ) -> Result<SigningKey> {
     let organisation = organisations::visible_organisation(c, Some(caller), handle)?;
     if compromised_at.is_none() || !caller.is_compliance() {
-        caller.may_for(organisation.id, handle, &[Role::Admin, Role::Signer])?;
+        caller.may_for(organisation.id, handle, Role::SIGNERS)?;
     }
     let key = queries::find_key(c, id)?
         .filter(|key| key.organisation_id == organisation.id)

@@ -26,12 +26,12 @@ use utoipa::ToSchema;
 use parts::{sign, standing_parts, whole, with_urls};
 
 use super::manifest::check_shard;
-use super::{EDITORS, ManifestShard, Shard, VersionRef, edit_draft, is_insider, queries as catalog_queries};
+use super::{ManifestShard, Shard, VersionRef, edit_draft, is_insider, queries as catalog_queries};
 use crate::app::App;
 use crate::config::{MAX_SHARDS, SIGNED_URL_TTL};
 use crate::db::{Conn, MultiBackend};
 use crate::error::{Error, Kind, Result};
-use crate::identity::Caller;
+use crate::identity::{Caller, Role};
 use crate::jobs::{self, Job};
 use crate::schema::uploads;
 use crate::store::{self, StorageKey};
@@ -362,7 +362,7 @@ fn view(c: &mut Conn, caller: &Caller, id: UploadId) -> Result<Upload> {
 fn edit(c: &mut Conn, caller: &Caller, id: UploadId) -> Result<Upload> {
     let upload = view(c, caller, id)?;
     let (dataset, _) = super::version(c, upload.version_id)?;
-    caller.may_for(dataset.organisation_id, &dataset.handle, EDITORS)?;
+    caller.may_for(dataset.organisation_id, &dataset.handle, Role::DEALERS)?;
     Ok(upload)
 }
 

@@ -4,11 +4,11 @@ use bytes::Bytes;
 
 use super::{NewUpload, Upload, UploadState, find_standing, insert_open, verification};
 use crate::app::App;
-use crate::catalog::{EDITORS, Shard, VersionRef, edit_draft, require_draft, shard, version, view_version};
+use crate::catalog::{Shard, VersionRef, edit_draft, require_draft, shard, version, view_version};
 use crate::config::MAX_SMALL_SHARD_BYTES;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::identity::Caller;
+use crate::identity::{Caller, Role};
 use crate::signing;
 use crate::store::StorageKey;
 use crate::types::{Digest, Instant, length};
@@ -22,7 +22,7 @@ pub async fn may_put(app: &App, caller: &Caller, which: &VersionRef) -> Result<(
     app.db
         .read(move |c| {
             let (dataset, version) = view_version(c, Some(&caller), &which)?;
-            caller.may_for(dataset.organisation_id, &dataset.handle, EDITORS)?;
+            caller.may_for(dataset.organisation_id, &dataset.handle, Role::DEALERS)?;
             require_draft(&version)
         })
         .await
