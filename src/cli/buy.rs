@@ -8,14 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::client::Client;
+use super::contract::{Ordered, agree, text};
 use super::key::KeyFile;
 use super::output::Out;
 use super::parse_word;
 use super::reference::DatasetRef;
 use crate::catalog::{Domain, Selection};
 use crate::error::{Error, Kind, Result};
-use crate::market::contracts;
-use crate::provenance::Statement;
 use crate::signing::{Bytes, IN_TOTO_PAYLOAD_TYPE};
 use crate::terms::Use;
 use crate::types::{Digest, EntitlementId, ListingId, Money, OfferId, OrderId, ProgrammeId};
@@ -174,8 +173,7 @@ impl Buy {
         (selection != Selection::default()).then_some(selection)
     }
 
-    /// Looks at what is about to be signed: it must be this purchase and no other, and read as its renderings do. Gives the
-    /// order that it is for.
+    /// Looks at what is about to be signed: it must be this purchase and no other. Gives the order that it is for.
     fn check_contract(
         &self,
         quoted: &Quote,
@@ -183,23 +181,20 @@ impl Buy {
         organisation: &str,
         offer: Option<&Offer>,
     ) -> Result<OrderId> {
-        let statement: Statement = serde_json::from_slice(&quoted.contract_payload.0)?;
-        let contract = contracts::check(statement.predicate)?;
-        let named = |sha256: Option<Digest>| sha256.map(|sha256| sha256.to_string()).unwrap_or_default();
-        let selected = |selection: Option<Selection>| selection.map(|lists| lists.to_string()).unwrap_or_default();
-        agree([
-            ("renews", contract.renews.map(|order| order.to_string()).unwrap_or_default(), String::new()),
-            ("part", selected(contract.part.map(|part| part.selection)), selected(self.selection())),
-            ("offer_sha256", named(contract.offer_sha256), named(offer.map(|offer| offer.sha256))),
-            ("listing", contract.listing.to_string(), listing.id.to_string()),
-            ("dataset", contract.dataset, self.dataset.full_name()),
-            ("version", contract.version.to_string(), listing.version.to_string()),
-            ("terms", contract.terms.to_string(), listing.terms_id.clone()),
-            ("buyer", contract.buyer.handle, organisation.to_string()),
-            ("purpose", contract.purpose, self.purpose.clone()),
-            ("use", contract.r#use.to_string(), self.kind.to_string()),
-            ("price", contract.price.to_string(), quoted.price.to_string()),
-        ])?;
+        let ordered = Ordered {
+            listing_id: listing.id,
+            buyer: organisation.to_string(),
+            dataset: self.dataset.full_name(),
+            version: listing.version,
+            selection: self.selection(),
+            terms_id: listing.terms_id.clone(),
+            r#use: self.kind,
+            purpose: self.purpose.clone(),
+            price: quoted.price,
+            renews: None,
+        };
+        let contract = ordered.contract(&quoted.contract_payload)?;
+        agree([("offer_sha256", text(contract.offer_sha256), text(offer.map(|offer| offer.sha256)))])?;
         Ok(contract.order)
     }
 }
@@ -223,17 +218,6 @@ fn by_voucher(error: Error) -> Error {
         }
         _ => error,
     }
-}
-
-/// Compares what a contract says with what was ordered: (field, found, wanted).
-pub(super) fn agree(fields: impl IntoIterator<Item = (&'static str, String, String)>) -> Result<()> {
-    for (field, found, wanted) in fields {
-        if found != wanted {
-            let detail = format!("the contract says {found:?} and {wanted:?} was ordered; it was not signed");
-            return Err(Error::new(Kind::Unverified, detail).field(field));
-        }
-    }
-    Ok(())
 }
 
 /// The only listing of the newest version on the board under these terms, or the one named.

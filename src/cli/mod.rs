@@ -8,6 +8,7 @@ mod api;
 mod audit;
 mod buy;
 pub mod client;
+mod contract;
 mod demo;
 mod download;
 mod evaluate;
