@@ -86,9 +86,17 @@ where
     Ok(found)
 }
 
+/// Whether the fact of type `T` that goes by `key` is remembered.
+pub(super) fn is_remembered<T: 'static>(key: &str) -> bool {
+    let key = (TypeId::of::<T>(), key.to_string());
+    let known =
+        |(facts, _): &(Arc<Facts>, Memory)| facts.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(&key);
+    AT_HAND.with_borrow(|at_hand| at_hand.as_ref().is_some_and(known))
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::db::{Conn, Db, fact};
+    use crate::db::{Conn, Db, fact, load_ahead};
     use crate::error::{Error, Result};
 
     async fn database(folder: &tempfile::TempDir, name: &str) -> Db {
@@ -115,6 +123,21 @@ mod tests {
             None,
             "another database"
         );
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_is_not_loaded_ahead() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = database(&folder, "a").await;
+        db.read(|c| ask(c, "seal", Some(1))).await.unwrap();
+        let asked = db.read(|c| {
+            load_ahead(c, ["seal", "terms"], |_, keys| {
+                assert_eq!(keys, ["terms"]);
+                Ok::<_, Error>(vec![("terms", 2_u8)])
+            })?;
+            Ok((ask(c, "seal", None)?, ask(c, "terms", None)?))
+        });
+        assert_eq!(asked.await.unwrap(), (Some(1), Some(2)));
     }
 
     #[tokio::test]

@@ -23,6 +23,7 @@ use std::fmt::Display;
 use diesel::QueryResult;
 
 use super::Conn;
+use super::facts::is_remembered;
 
 /// A row that is written once and for all. [`appends!`](crate::appends) says into which table.
 pub trait Append: Sized + Send + 'static {
@@ -241,8 +242,8 @@ fn keep_loaded<T: 'static>(found: impl IntoIterator<Item = (String, T)>) {
 }
 
 /// Loads together what [`load_once`] or [`fact`](super::fact) is about to be asked for, one by one: the `T` of each of these
-/// keys, which they give as an `Option<T>`. What is not found is looked for again when it is asked for; so is everything outside of
-/// reads and gathered writes.
+/// keys, which they give as an `Option<T>`, but for what was loaded before and the facts that are remembered. What is not found is
+/// looked for again when it is asked for; so is everything outside of reads and gathered writes.
 ///
 /// # Errors
 /// Those of `load`.
@@ -258,7 +259,10 @@ where
     if GATHERED.with_borrow(Option::is_none) {
         return Ok(());
     }
-    let is_new = |key: &K| loaded::<Option<T>>(&key.to_string()).is_none();
+    let is_new = |key: &K| {
+        let key = key.to_string();
+        loaded::<Option<T>>(&key).is_none() && !is_remembered::<T>(&key)
+    };
     let mut keys: Vec<K> = keys.into_iter().filter(is_new).collect();
     keys.sort_unstable();
     keys.dedup();
