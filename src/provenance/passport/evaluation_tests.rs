@@ -26,11 +26,27 @@ fn drawn(seed: u8, manifest: Digest) -> Envelope {
 
 /// A sample that was evaluated; what a statement says at a JSON pointer is changed before it is signed, and named by others.
 fn evaluated(changed: Option<(StatementKind, &str, Value)>) -> Story {
-    let mut story = Story::new();
-    let mut record = |kind: StatementKind, mut predicate: Value| {
+    recorded(|kind, predicate| {
         if let Some((of, pointer, value)) = changed.clone().filter(|(of, ..)| *of == kind) {
             *predicate.pointer_mut(pointer).unwrap_or_else(|| panic!("{of} has no {pointer}")) = value;
         }
+    })
+}
+
+/// The same without a member of what a statement says.
+fn evaluated_without(of: StatementKind, member: &str) -> Story {
+    recorded(|kind, predicate| {
+        if kind == of {
+            predicate.as_object_mut().unwrap().remove(member).unwrap_or_else(|| panic!("{of} has no {member}"));
+        }
+    })
+}
+
+/// A sample that was evaluated; what the statements say goes through `change` before they are signed.
+fn recorded(change: impl Fn(StatementKind, &mut Value)) -> Story {
+    let mut story = Story::new();
+    let mut record = |kind: StatementKind, mut predicate: Value| {
+        change(kind, &mut predicate);
         let party = if predicate["organisation"] == "lab" { story.lab.clone() } else { story.provider.clone() };
         story.record(kind, (kind.signers() == Signers::Organisation).then_some(party), predicate)
     };
@@ -135,4 +151,26 @@ fn what_was_taken_is_the_sample_of_the_evaluation_while_it_held() {
         without,
         "(evaluation-receipt): chain: it refers to a evaluation that the passport does not hold",
     );
+}
+
+#[test]
+fn nothing_that_the_verification_rests_on_can_be_left_out() {
+    let missing = |check: &str, member: &str| format!("(evaluation): {check}: missing field `{member}`");
+    let mut cases: Vec<(StatementKind, &str, String)> = vec![
+        (Evaluation, "manifest_sha256", "provider: it names terms of provider, and nobody as its provider".into()),
+        (Evaluation, "terms_sha256", "provider: it names terms of nobody, and provider as its provider".into()),
+        (Terms, "document", "(evaluation): terms: its terms offer no evaluation".into()),
+        (Inspection, "manifest_sha256", missing("sample", "manifest_sha256")),
+        (Inspection, "sample", "(evaluation): sample: no inspection that is in the passport drew".into()),
+        (EvaluationReceipt, "evaluation_sha256", "evaluation: it names no evaluation that is in the passport".into()),
+    ];
+    for member in ["evaluation", "organisation", "sample_sha256", "granted_at", "expires_at"] {
+        cases.push((Evaluation, member, missing("evaluation", member)));
+    }
+    for member in ["evaluation", "sample_sha256", "issued_at"] {
+        cases.push((EvaluationReceipt, member, format!("(evaluation-receipt): evaluation: missing field `{member}`")));
+    }
+    for (kind, member, reason) in cases {
+        expect(&format!("{kind} without {member}"), evaluated_without(kind, member).forged(|_| {}), &reason);
+    }
 }
