@@ -275,6 +275,9 @@ fn licences_of(
     holders: &[OrganisationId],
     datasets: &[DatasetId],
 ) -> Result<Vec<(VersionId, Entitlement)>> {
+    if holders.is_empty() {
+        return Ok(Vec::new());
+    }
     let bought = queries::list_entitlements_to(c, holders, datasets)?;
     let mut licences: Vec<_> = bought.into_iter().map(|licence| (licence.version_id, licence)).collect();
     licences.extend(subscriptions::of(c, holders, datasets)?);
