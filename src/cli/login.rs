@@ -155,7 +155,11 @@ pub(super) fn password(question: &str) -> Result<String> {
     }
     let mut line = String::new();
     stdin.lock().take(LONGEST_LINE).read_line(&mut line)?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_string())
+    match line.trim_end_matches(['\r', '\n']) {
+        "" => Err(Error::invalid("password", "there is no terminal to ask for it, and standard input holds none")
+            .remedy("give it as a line of standard input")),
+        password => Ok(password.to_string()),
+    }
 }
 
 fn prompt(question: &str) -> Result<String> {

@@ -438,6 +438,8 @@ async fn a_script_signs_in_with_a_password_on_standard_input() {
     let login = ["login", "--server", &url, "--email", "admin@verse-lab.test"];
     let why = said(exchange.operate(&login[..3]), 1);
     assert!(why.contains("email: ") && why.contains("give --token"), "{why}");
+    let why = said(exchange.operate_with(&login, ""), 1);
+    assert!(why.contains("password: ") && why.contains("give it as a line of standard input"), "{why}");
     let why = said(exchange.operate_with(&login, "not the password"), 1);
     assert!(why.contains("no account has this e-mail address and password"), "{why}");
     let told = said(exchange.operate_with(&login, PASSWORD), 0);
