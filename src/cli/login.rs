@@ -111,8 +111,12 @@ pub(super) async fn make_token(signed_in: &Client, name: &str, days: u16) -> Res
 
 /// The remembered login, if there is one.
 pub(super) fn saved() -> Result<Option<Saved>> {
-    match fs::read_to_string(login_file()?) {
-        Ok(text) => Ok(Some(serde_json::from_str(&text)?)),
+    let file = login_file()?;
+    match fs::read_to_string(&file) {
+        // The reason may quote what stands there, which is secret.
+        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|_| {
+            Error::new(Kind::Malformed, format!("{} holds no login", file.display())).remedy("run `corpex login` again")
+        }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }

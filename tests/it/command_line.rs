@@ -455,6 +455,9 @@ async fn a_script_signs_in_with_a_password_on_standard_input() {
     assert!(why.contains("the API token was revoked at "), "{why}");
     let told = said(exchange.operate(&["logout"]), 0);
     assert!(told.contains("nobody is signed in"), "{told}");
+    std::fs::write(&remembered, "{}").unwrap();
+    let why = said(exchange.operate(&["logout"]), 1);
+    assert!(why.contains("login.json holds no login") && why.contains("run `corpex login` again"), "{why}");
 }
 
 #[tokio::test]
