@@ -67,6 +67,14 @@ async fn a_purchase_with_a_voucher_and_its_renewal_are_paid_by_commands_once() {
     assert_eq!(lab.json(&pay), paid, "paying again is the same payment");
     let said = lab.done(&pay);
     assert!(said.contains("was paid before") && said.contains("nothing was paid now"), "{said}");
+    for paid_before in [vec!["pay", order], [&pay[..], &voucher].concat()] {
+        let said = lab.refused(&paid_before);
+        assert!(said.contains("this can be done when it is awaiting_payment"), "{said}");
+    }
+    let said = lab.refused(&["pay", "order_01jd0000000000000000000000"]);
+    assert!(said.contains("does not exist, or you may not see it"), "{said}");
+    let said = String::from_utf8(lab.run(&["pay", entitlement]).stderr).unwrap();
+    assert!(said.contains("is not an identifier of the form order_"), "{said}");
     assert_eq!(wallet(), SUBSIDY);
     exchange.stop();
     exchange.audit();
