@@ -191,6 +191,13 @@ fn the_sample_and_the_right_to_it_are_proven_offline(lab: &Person, dataset: &str
     for victim in [sample, Path::new(&passport)] {
         flipping_a_byte_is_refused(lab, victim, &verify);
     }
+    for (wrong, why) in [
+        (passport.as_str(), "no evaluation in the passport covers it"),
+        ("nothing.jsonl", "--sample: nothing.jsonl cannot be read"),
+    ] {
+        let said = lab.refused(&[&verify[..2], &["--sample", wrong], &verify[4..]].concat());
+        assert!(said.contains(why), "{said}");
+    }
     let evaluation = lab.json(&verify)["samples"][0]["evaluation"].as_str().unwrap().to_string();
     std::fs::remove_file(&passport).unwrap();
     lab.done(&["passport", dataset, "--evaluation", &evaluation, "--out", &passport]);
