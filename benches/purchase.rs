@@ -181,12 +181,17 @@ async fn buy(app: &corpex::app::App, offer: &Offer, caller: &Caller, handle: &st
         selection: None,
     };
     let (who, config, asked, now) = (caller.clone(), app.config.clone(), wanted.clone(), app.clock.now());
-    let quoted = app.db.read_shared(move |c| quotes::quote(c, &who, &config, &asked, now)).await.unwrap();
+    let quoted =
+        app.db.read_shared(asked.ahead(), move |c| quotes::quote(c, &who, &config, &asked, now)).await.unwrap();
     let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, quoted.contract_document.clone().into_bytes());
     let quote = quotes::seal(&app.keys, &quoted).unwrap();
     let purchase = Purchase { wanted, quote, envelope, voucher: None };
     let (who, keys, config, now) = (caller.clone(), app.keys.clone(), app.config.clone(), app.clock.now());
-    app.db.write_gathered(move |c| purchases::buy(c, &who, &keys, &config, &purchase, now).map(drop)).await.unwrap();
+    let ahead = purchase.ahead(&who);
+    app.db
+        .write_gathered(ahead, move |c| purchases::buy(c, &who, &keys, &config, &purchase, now).map(drop))
+        .await
+        .unwrap();
 }
 
 /// The reference: `pgbench` on the same server, in a database of its own.

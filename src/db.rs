@@ -31,6 +31,7 @@ use tokio::runtime::Handle;
 use crate::error::{Error, Result};
 use crate::failpoints::{self, Site};
 
+mod ahead;
 mod conn;
 mod facts;
 mod gather;
@@ -41,11 +42,12 @@ mod pool;
 mod reads;
 mod writes;
 
+pub use ahead::Ahead;
 pub use conn::{Conn, MultiBackend};
 pub use facts::fact;
 use facts::{AtHand, Facts, Memory};
 use gather::Gathered;
-pub use gather::{Append, append, flush, load_ahead, load_once, load_one};
+pub use gather::{Append, append, flush, flush_of, keep, load_ahead, load_once, load_one};
 pub use guards::{APPEND_ONLY, KEPT_A_WHILE, LIVES};
 use pool::ConnPool;
 use reads::Reader;
@@ -145,13 +147,14 @@ impl Db {
         .await
     }
 
-    /// As [`Db::read`], for a small read that many make at the same time: they share a snapshot (see `db/reads.rs`).
-    pub async fn read_shared<T, F>(&self, work: F) -> Result<T>
+    /// As [`Db::read`], for a small read that many make at the same time: they share a snapshot (see `db/reads.rs`), and what
+    /// each is about to ask for, as far as it is said in `ahead`, is loaded for all of them together.
+    pub async fn read_shared<T, F>(&self, ahead: Vec<Ahead>, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
-        self.reader.read(work).await
+        self.reader.read(ahead, work).await
     }
 
     /// As [`Db::read`], for who asks how the database is: it waits for no connection and for no thread that others work with, so
@@ -172,17 +175,17 @@ impl Db {
         T: Send + 'static,
         F: Fn(&mut Conn) -> Result<T> + Send + 'static,
     {
-        self.writer.write(work, false).await
+        self.writer.write(None, work).await
     }
 
     /// As [`Db::write`], for work that only appends rows, and swaps balances that it compared (see `db/gather.rs`): many of
-    /// these at the same time cost less.
-    pub async fn write_gathered<T, F>(&self, work: F) -> Result<T>
+    /// these at the same time cost less. `ahead` is as in [`Db::read_shared`].
+    pub async fn write_gathered<T, F>(&self, ahead: Vec<Ahead>, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: Fn(&mut Conn) -> Result<T> + Send + 'static,
     {
-        self.writer.write(work, true).await
+        self.writer.write(Some(ahead), work).await
     }
 
     /// How many writes were repeated because of a conflict, since the start.

@@ -12,8 +12,8 @@
 //! two writes of a group cannot both stand (one quote, bought twice), the table refuses the second, and the group begins
 //! anew with nothing gathered, as it does when a write fails.
 //!
-//! Invariant: gathered writes change nothing that they ask for with [`load_once`]. Before a write of another kind runs in the same
-//! transaction, what waits is inserted, and what was loaded is forgotten.
+//! Invariant: gathered writes change nothing that they ask for with [`load_once`], unless they [`keep`] what it becomes. Before a write
+//! of another kind runs in the same transaction, what waits is inserted, and what was loaded is forgotten.
 
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
@@ -25,11 +25,12 @@ use diesel::QueryResult;
 use super::Conn;
 use super::facts::is_remembered;
 
-/// A row that is written once and for all. [`appends!`](crate::appends) says into which table.
+/// A row that is written once and for all, or another change of a table that need not be made before others of its kind are.
+/// [`appends!`](crate::appends) says of rows into which table they are inserted.
 pub trait Append: Sized + Send + 'static {
     /// The table's name, and where it is declared.
     fn table() -> &'static str;
-    /// Inserts rows, many in one statement.
+    /// Inserts rows, many in one statement; makes changes in their order.
     fn insert(rows: &[Self], c: &mut Conn) -> QueryResult<usize>;
 }
 
@@ -84,17 +85,19 @@ pub(super) struct Gathered {
 
 /// Rows of one table.
 trait Rows: Any {
-    fn table(&self) -> &'static str;
+    /// The table into which some wait to be inserted.
+    fn table(&self) -> Option<&'static str>;
     fn insert(&self, c: &mut Conn) -> QueryResult<usize>;
 }
 
 impl<R: Append> Rows for Vec<R> {
-    fn table(&self) -> &'static str {
+    fn table(&self) -> Option<&'static str> {
         let name = R::table();
-        name.strip_suffix("::table").and_then(|path| path.rsplit("::").next()).unwrap_or(name)
+        let name = name.strip_suffix("::table").and_then(|path| path.rsplit("::").next()).unwrap_or(name);
+        (!self.is_empty()).then_some(name)
     }
     fn insert(&self, c: &mut Conn) -> QueryResult<usize> {
-        R::insert(self, c)
+        if self.is_empty() { Ok(0) } else { R::insert(self, c) }
     }
 }
 
@@ -133,14 +136,15 @@ impl Gathered {
     }
 
     fn add<R: Append>(&mut self, row: R) {
-        for rows in &mut self.rows {
-            let rows: &mut dyn Any = &mut **rows;
-            if let Some(rows) = rows.downcast_mut::<Vec<R>>() {
-                rows.push(row);
-                return;
-            }
+        match self.waiting() {
+            Some(rows) => rows.push(row),
+            None => self.rows.push(Box::new(vec![row])),
         }
-        self.rows.push(Box::new(vec![row]));
+    }
+
+    /// The rows of a type, if any were appended.
+    fn waiting<R: Append>(&mut self) -> Option<&mut Vec<R>> {
+        self.rows.iter_mut().find_map(|rows| (&mut **rows as &mut dyn Any).downcast_mut())
     }
 }
 
@@ -150,13 +154,22 @@ pub(super) fn note_query(query: &dyn Display) {
         let Some(gathered) = gathered else { return };
         let sql = query.to_string();
         let asks = |rows: &dyn Rows| {
-            let name = rows.table();
-            sql.contains(&format!("\"{name}\"")) || sql.contains(&format!("`{name}`"))
+            rows.table()
+                .is_some_and(|name| ["\"", "`"].iter().any(|quote| sql.contains(&format!("{quote}{name}{quote}"))))
         };
         if !sql.starts_with("INSERT") && gathered.rows.iter().any(|rows| asks(&**rows)) {
             gathered.astray = Some(sql);
         }
     });
+}
+
+/// Inserts what waits of one type, which refers to nothing else that waits: for a gathered write that is about to ask the table.
+///
+/// # Errors
+/// Those of the database.
+pub fn flush_of<R: Append>(c: &mut Conn) -> QueryResult<()> {
+    let waiting = GATHERED.with_borrow_mut(|gathered| Some(std::mem::take(gathered.as_mut()?.waiting::<R>()?)));
+    waiting.filter(|rows| !rows.is_empty()).map_or(Ok(()), |rows| R::insert(&rows, c).map(drop))
 }
 
 /// Inserts what waits: for a gathered write that goes on to more than appending.
@@ -229,6 +242,11 @@ pub(super) fn loaded<T: Clone + 'static>(key: &str) -> Option<T> {
         let found = gathered.as_ref()?.loaded.get(&(TypeId::of::<T>(), key.to_string()));
         found?.downcast_ref::<T>().cloned()
     })
+}
+
+/// What [`load_once`] gives from now on under this key: a gathered write has just made it so.
+pub fn keep<T: 'static>(key: impl Display, value: T) {
+    keep_loaded([(key.to_string(), value)]);
 }
 
 fn keep_loaded<T: 'static>(found: impl IntoIterator<Item = (String, T)>) {

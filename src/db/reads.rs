@@ -6,13 +6,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::vec;
 
 use tokio::sync::oneshot;
 
 use super::facts::{AtHand, Facts, Memory};
 use super::gather::Gathered;
 use super::lane::{Lane, MOST_WAITING, busy};
-use super::{Conn, ConnPool, begin_read, has_failed, outcome_of, roll_back, span};
+use super::{Ahead, Conn, ConnPool, ahead, begin_read, has_failed, outcome_of, roll_back, span};
 use crate::error::{Error, Result};
 
 /// The one way in which a process makes reads that share a snapshot.
@@ -24,6 +25,8 @@ pub(super) struct Reader {
 
 /// A read that waits for its turn.
 trait Read: Send {
+    /// What it is about to ask for.
+    fn ahead(&self) -> &[Ahead];
     /// Does the work, and tells the caller. False when the snapshot is of no more use.
     fn run(self: Box<Self>, conn: &mut Conn) -> bool;
     /// Tells the caller that there is no snapshot.
@@ -31,14 +34,18 @@ trait Read: Send {
 }
 
 struct Queued<T, F> {
+    ahead: Vec<Ahead>,
     work: F,
     caller: oneshot::Sender<Result<T>>,
     span: tracing::Span,
 }
 
 impl<T: Send, F: FnOnce(&mut Conn) -> Result<T> + Send> Read for Queued<T, F> {
+    fn ahead(&self) -> &[Ahead] {
+        &self.ahead
+    }
     fn run(self: Box<Self>, conn: &mut Conn) -> bool {
-        let Self { work, caller, span } = *self;
+        let Self { work, caller, span, .. } = *self;
         if caller.is_closed() {
             return true;
         }
@@ -58,7 +65,7 @@ impl Reader {
     }
 
     /// Queues `work`, and waits for its outcome.
-    pub(super) async fn read<T, F>(self: &Arc<Self>, work: F) -> Result<T>
+    pub(super) async fn read<T, F>(self: &Arc<Self>, ahead: Vec<Ahead>, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
@@ -68,7 +75,7 @@ impl Reader {
         }
         let (caller, answer) = oneshot::channel();
         let reader = self.clone();
-        let read = Queued { work, caller, span: span("shared read") };
+        let read = Queued { ahead, work, caller, span: span("shared read") };
         self.lane.queue(Box::new(read), move |group| reader.work_off(group));
         answer.await.map_err(|error| Error::internal("the read was given up").because(error))?
     }
@@ -86,9 +93,14 @@ impl Reader {
     }
 
     /// Runs reads until one breaks the snapshot. Fails when there is none.
-    fn over_a_snapshot(&self, group: &mut impl Iterator<Item = Box<dyn Read>>) -> Result<()> {
+    fn over_a_snapshot(&self, group: &mut vec::IntoIter<Box<dyn Read>>) -> Result<()> {
         let mut conn = self.pool.begin(begin_read)?;
         let mut asked = Gathered::of_reads();
+        let wanted = group.as_slice().iter().flat_map(|read| read.ahead());
+        if let Err(error) = asked.within(|| ahead::load_all(&mut conn, wanted)) {
+            roll_back(&mut conn);
+            return Err(error);
+        }
         for read in group.by_ref() {
             if !asked.within(|| read.run(&mut conn)) {
                 break;
@@ -110,7 +122,7 @@ mod tests {
     use diesel::sql_types::BigInt;
 
     use super::*;
-    use crate::db::{Db, load_ahead, load_once};
+    use crate::db::{Db, keep, load_ahead, load_once};
     use crate::error::Kind;
 
     async fn numbers() -> (tempfile::TempDir, Db) {
@@ -124,6 +136,13 @@ mod tests {
         Ok(diesel::select(diesel::dsl::sql::<BigInt>("(SELECT COUNT(*) FROM numbers)")).get_result(c)?)
     }
 
+    /// Keeps of each key how many were loaded together.
+    #[allow(clippy::unnecessary_wraps)] // as whatever loads ahead
+    fn keep_how_many(_: &mut Conn, keys: &[String]) -> Result<()> {
+        keys.iter().for_each(|key| keep(key, i64::try_from(keys.len()).unwrap()));
+        Ok(())
+    }
+
     /// The outcomes of reads that all waited while another was busy; `meanwhile` happens once they wait.
     async fn together<F>(db: &Db, reads: Vec<F>, meanwhile: impl Future<Output = ()>) -> Vec<Result<i64>>
     where
@@ -132,7 +151,7 @@ mod tests {
         let ((begin, begun), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
         let first = db.clone();
         let busy = tokio::spawn(async move {
-            first.read_shared(move |_| Ok(begin.send(()).is_ok() && released.recv().is_ok())).await
+            first.read_shared(Vec::new(), move |_| Ok(begin.send(()).is_ok() && released.recv().is_ok())).await
         });
         while begun.try_recv().is_err() {
             tokio::task::yield_now().await;
@@ -140,7 +159,9 @@ mod tests {
         let mut waiting = Vec::new();
         for read in reads {
             let of = db.clone();
-            waiting.push(tokio::spawn(async move { of.read_shared(read).await }));
+            waiting.push(tokio::spawn(
+                async move { of.read_shared(vec![Ahead::new("ahead", keep_how_many)], read).await },
+            ));
             while db.reader.lane.waiting().len() < waiting.len() {
                 tokio::task::yield_now().await;
             }
@@ -172,6 +193,14 @@ mod tests {
         let outcomes = together(&db, vec![look(&asked), look(&asked), look(&asked)], write).await;
         assert_eq!(outcomes.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [1, 1, 1]);
         assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn what_those_that_wait_are_about_to_ask_for_is_loaded_for_all_of_them() {
+        let (_folder, db) = numbers().await;
+        let ask = |c: &mut Conn| load_once(c, "ahead", |_| Err::<i64, _>(Error::internal("asked alone")));
+        let outcomes = together(&db, vec![ask, ask, ask], async {}).await;
+        assert_eq!(outcomes.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [3, 3, 3]);
     }
 
     /// One blocking thread does everything.
@@ -225,7 +254,7 @@ mod tests {
     async fn a_full_lane_takes_no_more_and_says_so() {
         let (_folder, db) = numbers().await;
         let one_more = async {
-            let refused = db.read_shared(count).await.unwrap_err();
+            let refused = db.read_shared(Vec::new(), count).await.unwrap_err();
             assert_eq!((refused.kind, refused.seconds_to_wait()), (Kind::Unavailable, Some(2)));
             assert!(refused.detail.contains("this one was not asked"), "{refused}");
         };

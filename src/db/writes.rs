@@ -29,7 +29,7 @@ use super::facts::{AtHand, Facts, Memory};
 use super::gather::Gathered;
 use super::lane::{self, Lane, MOST_WAITING};
 use super::pool::{away, is_away, is_broken};
-use super::{Conn, ConnPool, FIRST_FAILURE, Manager, begin, is_conflict, outcome_of, roll_back, span};
+use super::{Ahead, Conn, ConnPool, FIRST_FAILURE, Manager, ahead, begin, is_conflict, outcome_of, roll_back, span};
 use crate::error::{DISK_FAILS, Error, Kind, Result};
 use crate::failpoints::{self, Site};
 
@@ -55,8 +55,8 @@ pub(super) struct Writer {
 trait Write: Send {
     /// Begins it, unless who asked for it has given it up by now.
     fn begin(&self) -> bool;
-    /// Whether it only appends, and does so together with others.
-    fn is_gathered(&self) -> bool;
+    /// What it is about to ask for, if it only appends, and does so together with others.
+    fn ahead(&self) -> Option<&[Ahead]>;
     /// Does the work; more than once where a transaction has to be repeated.
     fn run(&mut self, conn: &mut Conn) -> Result<()>;
     /// Tells the caller.
@@ -64,8 +64,8 @@ trait Write: Send {
 }
 
 struct Queued<T, F> {
+    ahead: Option<Vec<Ahead>>,
     work: F,
-    is_gathered: bool,
     value: Option<T>,
     caller: oneshot::Sender<Result<T>>,
     claim: Claim,
@@ -95,8 +95,8 @@ impl<T: Send, F: Fn(&mut Conn) -> Result<T> + Send> Write for Queued<T, F> {
     fn begin(&self) -> bool {
         self.claim.take()
     }
-    fn is_gathered(&self) -> bool {
-        self.is_gathered
+    fn ahead(&self) -> Option<&[Ahead]> {
+        self.ahead.as_deref()
     }
     fn run(&mut self, conn: &mut Conn) -> Result<()> {
         self.value = Some(self.span.in_scope(|| (self.work)(conn))?);
@@ -133,8 +133,8 @@ impl Writer {
         self.lane.waiting().len()
     }
 
-    /// Queues `work`, and waits for its outcome.
-    pub(super) async fn write<T, F>(self: &Arc<Self>, work: F, is_gathered: bool) -> Result<T>
+    /// Queues `work`, and waits for its outcome. It is gathered when it says what it is about to ask for.
+    pub(super) async fn write<T, F>(self: &Arc<Self>, ahead: Option<Vec<Ahead>>, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: Fn(&mut Conn) -> Result<T> + Send + 'static,
@@ -146,7 +146,7 @@ impl Writer {
         // Its time is that of the wait, too.
         let (writer, span) = (self.clone(), span("write"));
         let given_up = GivenUp(claim.clone());
-        let write = Queued { work, is_gathered, value: None, caller, claim, span };
+        let write = Queued { ahead, work, value: None, caller, claim, span };
         self.lane.queue(Box::new(write), move |group| writer.work_off(group));
         let answered = match tokio::time::timeout(MOST_WAIT, &mut answer).await {
             Err(_) if given_up.0.take() => return Err(busy()),
@@ -344,18 +344,19 @@ fn has_no_connection(error: &Error) -> bool {
 /// Runs the writes of a group one after another, as far as they succeed; those that append do it together. Counts those that
 /// are done.
 fn run_gathering(conn: &mut Conn, group: &mut [Box<dyn Write>], done: &mut usize) -> Result<()> {
-    let mut gathered = Gathered::default();
-    for write in group {
-        match write.is_gathered() {
-            true => gathered.within(|| run(conn, &mut **write))?,
-            false => {
-                gathered.flush(conn)?;
-                run(conn, &mut **write)?;
+    for alike in group.chunk_by_mut(|one, next| one.ahead().is_some() == next.ahead().is_some()) {
+        let mut gathered = Gathered::default();
+        gathered.within(|| ahead::load_all(conn, alike.iter().filter_map(|write| write.ahead()).flatten()))?;
+        for write in alike {
+            match write.ahead() {
+                Some(_) => gathered.within(|| run(conn, &mut **write))?,
+                None => run(conn, &mut **write)?,
             }
+            *done += 1;
         }
-        *done += 1;
+        gathered.flush(conn)?;
     }
-    Ok(gathered.flush(conn)?)
+    Ok(())
 }
 
 /// Runs a write within the group's transaction: what it made of it, or why the whole group cannot go on.

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::appends;
-use crate::db::{Db, append, load_once};
+use crate::db::{Db, append, keep, load_once};
 
 diesel::table! {
     numbers (number) {
@@ -49,7 +49,7 @@ fn add(number: u32) -> impl Fn(&mut Conn) -> Result<u32> + Send {
 
 /// The outcomes of writes that all waited while another was busy.
 async fn together(db: &Db, numbers: &[u32]) -> Vec<Result<u32>> {
-    let writes = numbers.iter().map(|number| (false, add(*number)));
+    let writes = numbers.iter().map(|number| (None, add(*number)));
     all_at_once(db, writes.collect()).await
 }
 
@@ -65,19 +65,19 @@ async fn keep_busy(db: &Db) -> (mpsc::Sender<()>, JoinHandle<Result<bool>>) {
     (release, busy)
 }
 
-/// As [`together`]; with each write goes whether it is a gathered one.
-async fn all_at_once<F>(db: &Db, writes: Vec<(bool, F)>) -> Vec<Result<u32>>
+/// As [`together`]; with each gathered write goes what it is about to ask for.
+async fn all_at_once<F>(db: &Db, writes: Vec<(Option<Vec<Ahead>>, F)>) -> Vec<Result<u32>>
 where
     F: Fn(&mut Conn) -> Result<u32> + Send + 'static,
 {
     let (release, busy) = keep_busy(db).await;
     let mut waiting = Vec::new();
-    for (is_gathered, work) in writes {
+    for (ahead, work) in writes {
         let of = db.clone();
         waiting.push(tokio::spawn(async move {
-            match is_gathered {
-                true => of.write_gathered(work).await,
-                false => of.write(work).await,
+            match ahead {
+                Some(ahead) => of.write_gathered(ahead, work).await,
+                None => of.write(work).await,
             }
         }));
         // One after another, so that they stand in the queue in this order.
@@ -123,7 +123,7 @@ async fn of_many_rows_that_wait_none_is_left_out() {
             (first..first + many).try_for_each(|number| append(c, Number { number }))?;
             Ok(())
         };
-        db.write_gathered(append).await.unwrap();
+        db.write_gathered(Vec::new(), append).await.unwrap();
         assert_eq!(count(&db).await, i64::from(first + many));
     }
 }
@@ -174,7 +174,7 @@ fn gather(number: i32) -> impl Fn(&mut Conn) -> Result<u32> + Send {
 #[tokio::test]
 async fn what_gathered_writes_append_waits_for_the_commit_or_for_a_write_of_another_kind() {
     let (_folder, db) = numbers().await;
-    let writes = [1, 2, 3, 4].map(|number| (number != 3, gather(number)));
+    let writes = [1, 2, 3, 4].map(|number| ((number != 3).then(Vec::new), gather(number)));
     let outcomes: Vec<u32> = all_at_once(&db, writes.into()).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(outcomes, [0, 0, 3, 3], "the third sees those before it, and what it appends itself");
     assert_eq!(count(&db).await, 4);
@@ -183,7 +183,7 @@ async fn what_gathered_writes_append_waits_for_the_commit_or_for_a_write_of_anot
 #[tokio::test]
 async fn gathered_writes_that_cannot_both_stand_begin_anew_one_after_another() {
     let (_folder, db) = numbers().await;
-    let outcomes = all_at_once(&db, [1, 1, 2].map(|number| (true, gather(number))).into()).await;
+    let outcomes = all_at_once(&db, [1, 1, 2].map(|number| (Some(Vec::new()), gather(number))).into()).await;
     assert_eq!((outcomes[0].as_ref().unwrap(), outcomes[2].as_ref().unwrap()), (&1, &2));
     assert_eq!(outcomes[1].as_ref().unwrap_err().kind, Kind::AlreadyExists);
     assert_eq!(count(&db).await, 2);
@@ -199,7 +199,7 @@ async fn one_that_is_refused_does_not_keep_the_others_from_appending_together() 
             _ => gather(c),
         }
     };
-    let outcomes = all_at_once(&db, [1, 7, 2].map(|number| (true, work(number))).into()).await;
+    let outcomes = all_at_once(&db, [1, 7, 2].map(|number| (Some(Vec::new()), work(number))).into()).await;
     assert_eq!((outcomes[0].as_ref().unwrap(), outcomes[2].as_ref().unwrap()), (&0, &0), "neither is inserted yet");
     assert_eq!(outcomes[1].as_ref().unwrap_err().field.as_deref(), Some("number"));
     assert_eq!(count(&db).await, 2);
@@ -216,9 +216,49 @@ async fn what_gathered_writes_ask_for_once_is_forgotten_when_another_write_may_h
             Ok(seen)
         }
     };
-    let writes = [2, 3, 4, 5].map(|number| (number != 4, look(number)));
+    let writes = [2, 3, 4, 5].map(|number| ((number != 4).then(Vec::new), look(number)));
     let outcomes: Vec<u32> = all_at_once(&db, writes.into()).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(outcomes, [1, 1, 3, 4]);
+}
+
+#[tokio::test]
+async fn what_the_gathered_writes_of_a_group_are_about_to_ask_for_is_loaded_together_and_kept_as_they_change_it() {
+    let (_folder, db) = numbers().await;
+    let ahead = |key: &str| {
+        Ahead::new(key, |_, keys| {
+            keys.iter().for_each(|key| keep(key, keys.len()));
+            Ok(())
+        })
+    };
+    let ask = |key: &'static str, becomes: usize| {
+        move |c: &mut Conn| {
+            let loaded = load_once(c, key, |_| Ok::<_, Error>(0_usize))?;
+            keep(key, becomes);
+            Ok(u32::try_from(loaded).unwrap())
+        }
+    };
+    let writes = vec![
+        (Some(vec![ahead("a")]), ask("a", 7)),
+        (Some(vec![ahead("b")]), ask("b", 8)),
+        (Some(Vec::new()), ask("a", 9)),
+        (Some(vec![ahead("c")]), ask("d", 9)),
+        (None, ask("a", 9)),
+    ];
+    let outcomes: Vec<u32> = all_at_once(&db, writes).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(
+        outcomes,
+        [3, 3, 7, 0, 0],
+        "three together; what was changed; not loaded; of a write that is not gathered"
+    );
+}
+
+#[tokio::test]
+async fn when_nothing_can_be_loaded_ahead_each_write_looks_for_itself() {
+    let (_folder, db) = numbers().await;
+    let broken = || Some(vec![Ahead::new("a", |_, _| Err(Error::internal("no such table")))]);
+    let writes = [1, 2, 3].map(|number| (broken(), add(number)));
+    assert!(all_at_once(&db, writes.into()).await.iter().all(Result::is_ok));
+    assert_eq!(count(&db).await, 3);
 }
 
 #[cfg(debug_assertions)]
@@ -229,7 +269,7 @@ async fn a_gathered_write_that_asks_for_rows_which_may_wait_is_found_out() {
         append(c, Number { number: 1 })?;
         Ok(u32::try_from(numbers::table.count().get_result::<i64>(c)?).unwrap())
     };
-    for outcome in all_at_once(&db, vec![(true, asks), (true, asks)]).await {
+    for outcome in all_at_once(&db, vec![(Some(Vec::new()), asks), (Some(Vec::new()), asks)]).await {
         assert_eq!(outcome.unwrap_err().kind, Kind::Internal);
     }
     assert_eq!(count(&db).await, 0);

@@ -10,9 +10,10 @@ pub mod routes;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::db::Conn;
+use crate::db::{self, Ahead, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::types::{Digest, Instant, UserId};
+use queries::Answer;
 
 const MAX_KEY_LENGTH: usize = 255;
 
@@ -47,7 +48,11 @@ impl IdempotencyKey {
         T: Serialize + DeserializeOwned,
         F: FnOnce(&mut Conn) -> Result<T>,
     {
-        if let Some((request_sha256, answer)) = queries::find_answer(c, self.principal, &self.key)? {
+        let find = |c: &mut Conn| {
+            db::flush_of::<Answer>(c)?;
+            queries::find_answer(c, self.principal, &self.key)
+        };
+        if let Some(Answer { request_sha256, answer, .. }) = db::load_once(c, self.name(), find)? {
             if request_sha256 != self.request_sha256 {
                 return Err(Error::new(Kind::IdempotencyKeyReused, "this key was used for another request")
                     .field("Idempotency-Key")
@@ -56,16 +61,39 @@ impl IdempotencyKey {
             return Ok(serde_json::from_str(&answer)?);
         }
         let answer = effect(c)?;
-        queries::insert_answer(
-            c,
-            self.principal,
-            &self.key,
-            self.request_sha256,
-            &serde_json::to_string(&answer)?,
-            now,
-        )?;
+        let kept = Answer {
+            principal: self.principal,
+            idempotency_key: self.key.clone(),
+            request_sha256: self.request_sha256,
+            answer: serde_json::to_string(&answer)?,
+            created_at: now,
+        };
+        db::keep(self.name(), Some(kept.clone()));
+        db::append(c, kept)?;
         Ok(answer)
     }
+
+    /// That [`once`](Self::once) is about to look whether there is an answer under this key.
+    pub fn ahead(&self) -> Ahead {
+        Ahead::new(self.name(), |c, names| {
+            let keys: Vec<_> = names.iter().filter_map(|name| name.split_once(' ')).collect();
+            let found = queries::list_answers(c, &keys)?;
+            names.iter().for_each(|name| db::keep(name, None::<Answer>));
+            found
+                .into_iter()
+                .for_each(|answer| db::keep(name(answer.principal, &answer.idempotency_key), Some(answer)));
+            Ok(())
+        })
+    }
+
+    fn name(&self) -> String {
+        name(self.principal, &self.key)
+    }
+}
+
+/// By what an answer is known within a transaction. A key holds no space.
+fn name(principal: UserId, key: &str) -> String {
+    format!("{principal} {key}")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::IdempotencyKey;
 use crate::app::App;
-use crate::db::Conn;
+use crate::db::{Ahead, Conn};
 use crate::error::{Error, Result};
 
 /// The `Idempotency-Key` header of a request, if it carries one. Whether it must is for
@@ -47,12 +47,14 @@ where
     app.db.write(move |c| key.once(c, now, &effect)).await
 }
 
-/// As [`once`], for an effect that only appends ([`Db::write_gathered`](crate::db::Db::write_gathered)).
-pub(crate) async fn once_gathered<T, F>(app: &App, key: IdempotencyKey, effect: F) -> Result<T>
+/// As [`once`], for an effect that only appends, and is about to ask for what is `ahead`
+/// ([`Db::write_gathered`](crate::db::Db::write_gathered)).
+pub(crate) async fn once_gathered<T, F>(app: &App, key: IdempotencyKey, mut ahead: Vec<Ahead>, effect: F) -> Result<T>
 where
     T: Serialize + DeserializeOwned + Send + 'static,
     F: Fn(&mut Conn) -> Result<T> + Send + 'static,
 {
     let now = app.clock.now();
-    app.db.write_gathered(move |c| key.once(c, now, &effect)).await
+    ahead.push(key.ahead());
+    app.db.write_gathered(ahead, move |c| key.once(c, now, &effect)).await
 }

@@ -38,15 +38,15 @@ pub use audit::{
 pub use caller::{Caller, CallerCache, Membership, memberships_of};
 pub use members::{Member, members, put_member, remove_member};
 pub use organisations::{
-    NewOrganisation, Organisation, OrganisationState, Rejection, check_handle, find_organisation, for_member,
-    load_organisations, organisation, organisations, register_organisation, reject_organisation, rejection,
-    require_verified, verify_organisation, visible_organisation,
+    NewOrganisation, Organisation, OrganisationState, Rejection, ahead_of_organisation, check_handle,
+    find_organisation, for_member, load_organisations, organisation, organisations, register_organisation,
+    reject_organisation, rejection, require_verified, verify_organisation, visible_organisation,
 };
 pub use routes::{MaybeCaller, MaybeReader};
 pub(crate) use routes::{known_user, lately_known};
 pub use signing_keys::{
-    SigningKey, holder_of_key, passport_key, register_key, require_sound, revoke_key, signing_key, signing_key_for,
-    signing_keys,
+    SigningKey, ahead_of_signing_key, holder_of_key, passport_key, register_key, require_sound, revoke_key,
+    signing_key, signing_key_for, signing_keys,
 };
 pub use tokens::{ApiToken, TokenText, issue_token, revoke_token, standing_token, tokens};
 pub use users::{

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Caller, Role, affiliations, countries, members, queries};
-use crate::db::{self, Conn};
+use crate::db::{self, Ahead, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::history::{self, Transition};
 use crate::text_enum;
@@ -298,6 +298,13 @@ pub fn visible_organisation(c: &mut Conn, caller: Option<&Caller>, handle: &str)
 pub fn find_organisation(c: &mut Conn, handle: &str) -> Result<Organisation> {
     db::load_once(c, handle, |c| queries::find_organisation_by_handle(c, handle))?
         .ok_or_else(|| unseen(handle, Error::not_found))
+}
+
+/// That [`find_organisation`] is about to be asked for this handle.
+pub fn ahead_of_organisation(handle: &str) -> Ahead {
+    Ahead::new(handle, |c, handles| {
+        Ok(db::load_ahead(c, handles.iter().cloned(), queries::list_organisations_by_handle)?)
+    })
 }
 
 /// The organisation with this identifier.

@@ -48,6 +48,17 @@ pub(super) fn find_organisation_by_handle(c: &mut Conn, handle: &str) -> QueryRe
         .optional()
 }
 
+pub(super) fn list_organisations_by_handle(
+    c: &mut Conn,
+    handles: &[String],
+) -> QueryResult<Vec<(String, Organisation)>> {
+    organisations::table
+        .filter(organisations::handle.eq_any(handles))
+        .filter(organisations::state.ne(OrganisationState::Rejected))
+        .select((organisations::handle, Organisation::as_select()))
+        .load(c)
+}
+
 /// The handle of the verified organisation with this number in the country's register.
 pub(super) fn find_verified_by_number(c: &mut Conn, country: &str, number: &str) -> QueryResult<Option<String>> {
     organisations::table
@@ -218,6 +229,11 @@ pub(super) fn find_key(c: &mut Conn, id: SigningKeyId) -> QueryResult<Option<Sig
 
 pub(super) fn find_key_by_key_id(c: &mut Conn, key_id: Digest) -> QueryResult<Option<SigningKey>> {
     signing_keys::table.filter(signing_keys::key_id.eq(key_id)).select(SigningKey::as_select()).first(c).optional()
+}
+
+pub(super) fn list_keys_by_key_id(c: &mut Conn, key_ids: &[String]) -> QueryResult<Vec<(String, SigningKey)>> {
+    let keys = signing_keys::table.filter(signing_keys::key_id.eq_any(key_ids)).select(SigningKey::as_select());
+    Ok(keys.load(c)?.into_iter().map(|key| (key.key_id.to_string(), key)).collect())
 }
 
 /// By the time of registration.

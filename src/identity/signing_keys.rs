@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Caller, Organisation, Role, organisations, queries};
-use crate::db::{self, Conn};
+use crate::db::{self, Ahead, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::keys::ExchangeKeys;
@@ -293,6 +293,11 @@ pub fn holder_of_key(c: &mut Conn, id: SigningKeyId) -> Result<OrganisationId> {
 /// The key with this key id, whatever its state and whoever registered it.
 pub fn signing_key(c: &mut Conn, key_id: Digest) -> Result<Option<SigningKey>> {
     Ok(db::load_once(c, key_id, |c| queries::find_key_by_key_id(c, key_id))?)
+}
+
+/// That [`signing_key`] is about to be asked for this key id.
+pub fn ahead_of_signing_key(key_id: Digest) -> Ahead {
+    Ahead::new(key_id, |c, key_ids| Ok(db::load_ahead(c, key_ids.iter().cloned(), queries::list_keys_by_key_id)?))
 }
 
 /// A key as a passport, and whoever checks statements, has it.

@@ -8,7 +8,7 @@
 use std::fmt;
 
 use super::{closings, queries};
-use crate::db::{self, Conn};
+use crate::db::{self, Ahead, Conn};
 use crate::error::{Error, Result};
 use crate::identity::{self, Caller};
 use crate::text_enum;
@@ -175,21 +175,27 @@ pub fn balance(c: &mut Conn, account: AccountRef, currency: Currency) -> Result<
     Ok(Money::new(minor, currency))
 }
 
+/// That what is in an organisation's wallets is about to be moved.
+pub fn ahead_of_wallets(organisation: OrganisationId) -> Ahead {
+    Ahead::new(organisation, |c, organisations| {
+        for wallet in queries::list_accounts_of(c, AccountKind::Wallet, organisations)? {
+            keep(&wallet, wallet.name()?);
+        }
+        Ok(())
+    })
+}
+
 pub(super) fn open_account(
     c: &mut Conn,
     account: AccountRef,
     currency: Currency,
     now: Instant,
 ) -> Result<queries::Account> {
-    // What an account is never changes; what it holds does, where that is kept beside the postings.
-    match account.kind().is_gated() {
-        true => find_or_open(c, account, currency, now),
-        false => db::load_once(c, format_args!("{account} in {currency}"), |c| find_or_open(c, account, currency, now)),
-    }
-}
-
-fn find_or_open(c: &mut Conn, account: AccountRef, currency: Currency, now: Instant) -> Result<queries::Account> {
-    if let Some(row) = queries::find_account(c, account, currency)? {
+    let find = |c: &mut Conn| {
+        db::flush_of::<queries::Gate>(c)?;
+        queries::find_account(c, account, currency)
+    };
+    if let Some(row) = db::load_once(c, key(account, currency), find)? {
         return Ok(row);
     }
     let row = queries::Account {
@@ -202,5 +208,22 @@ fn find_or_open(c: &mut Conn, account: AccountRef, currency: Currency, now: Inst
         created_at: now,
     };
     queries::insert_account(c, &row)?;
+    keep(&row, account);
     Ok(row)
+}
+
+/// Has an account hold this from now on, beside its postings, instead of what it holds.
+pub(super) fn swap_gate(c: &mut Conn, account: AccountRef, row: queries::Account, from: i64, to: i64) -> Result<()> {
+    db::append(c, queries::Gate { account_id: row.id, from, to })?;
+    keep(&queries::Account { gated_balance_minor: Some(to), ..row }, account);
+    Ok(())
+}
+
+/// Under what an account is known to the transaction.
+fn key(account: AccountRef, currency: Currency) -> String {
+    format!("{account} in {currency}")
+}
+
+fn keep(row: &queries::Account, account: AccountRef) {
+    db::keep(key(account, row.currency), Some(row.clone()));
 }

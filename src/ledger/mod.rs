@@ -27,7 +27,7 @@ pub mod routes;
 pub mod statements;
 pub mod withdrawals;
 
-pub use accounts::{AccountBalance, AccountKind, AccountRef, accounts, balance};
+pub use accounts::{AccountBalance, AccountKind, AccountRef, accounts, ahead_of_wallets, balance};
 pub use audit::{Difference, Rule, audit, compare, escrow, extent, frozen, pools};
 pub use closings::close_accounts;
 pub use deposits::{Deposit, DepositState};

@@ -1,6 +1,6 @@
 //! Postings: how money moves.
 
-use super::accounts::{AccountKind, AccountRef, authorise_reader, open_account};
+use super::accounts::{AccountKind, AccountRef, authorise_reader, open_account, swap_gate};
 use super::{closings, queries};
 use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
@@ -85,9 +85,7 @@ pub fn post(
         let row = open_account(c, account, amount.currency, now)?;
         if let Some(gate) = row.gated_balance_minor {
             let after = remaining(account, Money::new(gate, amount.currency), amount, || named(c, account))?;
-            if queries::set_gated_balance(c, row.id, gate, after.amount_minor)? != 1 {
-                return Err(Error::internal(format!("{account} changed within a serialisable transaction")));
-            }
+            swap_gate(c, account, row.clone(), gate, after.amount_minor)?;
         } else if account.owner().is_some() && amount.amount_minor < 0 {
             let held = Money::new(closings::held(c, &row)?, amount.currency);
             remaining(account, held, amount, || named(c, account))?;

@@ -1,4 +1,5 @@
-//! The `ledger_*` tables; deposits and withdrawals are in [`movements`], closing balances in [`closings`].
+//! The `ledger_*` tables; deposits and withdrawals are in [`movements`], closing balances in [`closings`], the change of a balance that
+//! is kept beside its postings in [`gates`].
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -14,9 +15,11 @@ use crate::schema::{
 use crate::types::{AccountId, Currency, Instant, Money, OrganisationId, PostingId, ProgrammeId, TransactionId};
 
 mod closings;
+mod gates;
 mod movements;
 
 pub(super) use closings::*;
+pub(super) use gates::Gate;
 pub(super) use movements::*;
 
 diesel::allow_columns_to_appear_in_same_group_by_clause!(postings::transaction_id, accounts::currency);
@@ -62,10 +65,13 @@ pub(super) fn insert_account(c: &mut Conn, account: &Account) -> QueryResult<usi
     diesel::insert_into(accounts::table).values(account).execute(c)
 }
 
-pub(super) fn set_gated_balance(c: &mut Conn, id: AccountId, from: i64, to: i64) -> QueryResult<usize> {
-    diesel::update(accounts::table.find(id).filter(accounts::gated_balance_minor.eq(from)))
-        .set(accounts::gated_balance_minor.eq(to))
-        .execute(c)
+/// The accounts of a kind of these organisations, in any currency.
+pub(super) fn list_accounts_of(c: &mut Conn, kind: AccountKind, organisations: &[String]) -> QueryResult<Vec<Account>> {
+    accounts::table
+        .filter(accounts::kind.eq(kind))
+        .filter(accounts::organisation_id.eq_any(organisations))
+        .select(Account::as_select())
+        .load(c)
 }
 
 pub(super) fn list_accounts(

@@ -119,6 +119,25 @@ async fn a_quote_holds_while_what_it_rests_on_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn purchases_of_one_lab_in_one_moment_spend_what_it_has_and_no_more_and_each_key_buys_once() {
+    let (app, _, offer, lab) = market(2 * PRICE).await;
+    let mut wanted = Vec::new();
+    for key in ["first", "second", "third", "first"] {
+        wanted.push((key, lab.quoted(&offer).await.unwrap()));
+    }
+    let buy = |(key, purchase): &(&str, Value)| lab.keyed(key, "/v1/purchases", purchase).send::<Value>();
+    let outcomes = in_one_group(&app.app().db, wanted.len(), join_all(wanted.iter().map(buy))).await;
+
+    let order = |outcome: &corpex::error::Result<Value>| outcome.as_ref().ok().map(|paid| paid["order"]["id"].clone());
+    assert_eq!(order(&outcomes[0]), order(&outcomes[3]), "one key, one effect");
+    let (bought, refusals): (Vec<_>, Vec<_>) = outcomes.into_iter().take(3).partition(Result::is_ok);
+    assert_eq!(bought.len(), 2);
+    refusals.into_iter().for_each(|outcome| drop(refused(outcome, Kind::InsufficientFunds, None)));
+    assert_eq!(lab.balance("wallet").await, 0);
+    assert_eq!(lab.get("/v1/orders").await.unwrap()["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn purchases_of_one_moment_are_each_whole_and_what_cannot_stand_falls_alone() {
     let (app, provider, offer, first) = market(2 * PRICE).await;
     let mut labs = vec![first];

@@ -50,13 +50,13 @@ pub(crate) async fn buy(
     let key = IdempotencyKey::new(caller.user_id, key.value(), "buy", &(&wanted, voucher))?;
     let purchase = Purchase { wanted, quote, envelope, voucher };
     let (keys, config, now) = (app.keys.clone(), app.config.clone(), app.clock.now());
-    let only_appends = purchase.only_appends();
+    let (only_appends, ahead) = (purchase.only_appends(), purchase.ahead(&caller));
     let buy = move |c: &mut Conn| {
         let (order, entitlement) = super::buy(c, &caller, &keys, &config, &purchase, now)?;
         payment(c, order, entitlement)
     };
     let paid = match only_appends {
-        true => once_gathered(&app, key, buy).await?,
+        true => once_gathered(&app, key, ahead, buy).await?,
         false => once(&app, key, buy).await?,
     };
     Ok(HttpResponse::Created().json(paid))

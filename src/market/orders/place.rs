@@ -7,7 +7,7 @@ use super::extent::extent;
 use super::{Order, OrderState, days, quotes};
 use crate::catalog::Selection;
 use crate::config::Config;
-use crate::db::{self, Conn};
+use crate::db::{self, Ahead, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, Organisation, Role};
 use crate::market::listings::{self, Listing, ListingState};
@@ -41,6 +41,13 @@ pub struct NewOrder {
     /// What the buyer expects to pay: the order is refused if it costs anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Money>,
+}
+
+impl NewOrder {
+    /// What whoever quotes it is about to ask for, beside the listing that others ask for as well.
+    pub fn ahead(&self) -> Vec<Ahead> {
+        vec![identity::ahead_of_organisation(&self.organisation)]
+    }
 }
 
 /// Orders what is on the board, for a declared use that the terms permit.

@@ -9,13 +9,13 @@ use super::place::take_offer;
 use super::quotes::{redeem, used};
 use super::{Contract, NewOrder, Order, OrderState};
 use crate::config::Config;
-use crate::db::{self, Conn};
+use crate::db::{self, Ahead, Conn};
 use crate::error::Result;
-use crate::history;
-use crate::identity::{Caller, Role};
+use crate::identity::{self, Caller, Role};
 use crate::keys::ExchangeKeys;
 use crate::signing::Envelope;
 use crate::types::{Instant, ProgrammeId};
+use crate::{history, ledger};
 
 /// What a buyer sends to buy at a quote.
 #[derive(Debug, Clone)]
@@ -34,6 +34,16 @@ impl Purchase {
     /// Whether it only appends: what a private offer or a voucher is worth depends on the purchases before.
     pub fn only_appends(&self) -> bool {
         self.wanted.offer_id.is_none() && self.voucher.is_none()
+    }
+
+    /// What [`purchase`] is about to ask for: the buyer, its key and its wallets.
+    pub fn ahead(&self, caller: &Caller) -> Vec<Ahead> {
+        let mut ahead = self.wanted.ahead();
+        let signature = self.envelope.signatures.first();
+        ahead.extend(signature.map(|signature| identity::ahead_of_signing_key(signature.keyid)));
+        let buyer = caller.memberships.iter().find(|membership| membership.handle == self.wanted.organisation);
+        ahead.extend(buyer.map(|buyer| ledger::ahead_of_wallets(buyer.organisation_id)));
+        ahead
     }
 }
 

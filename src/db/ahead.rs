@@ -1,0 +1,39 @@
+//! Looking ahead: what those of a group are about to ask for, one by one, is loaded for all of them before the first one runs.
+//!
+//! A group of purchases looks for as many buyers, keys and wallets as there are in it. Each says beforehand which, as far as
+//! that can be told from what it was sent, and a question is asked once for each kind of thing. It is only ever loaded
+//! sooner: what nobody said beforehand, or is not found, is looked for when it is asked for.
+
+use std::fmt::Display;
+
+use super::Conn;
+use crate::error::Result;
+
+/// Loads the things of one kind that go by these keys, by [`load_ahead`](super::load_ahead).
+type Load = fn(&mut Conn, &[String]) -> Result<()>;
+
+/// Something that is about to be asked for.
+#[derive(Debug, Clone)]
+pub struct Ahead {
+    key: String,
+    load: Load,
+}
+
+impl Ahead {
+    /// What goes by `key`, which `load` loads together with others.
+    pub fn new(key: impl Display, load: Load) -> Self {
+        Self { key: key.to_string(), load }
+    }
+}
+
+/// Loads all of these, each kind together.
+pub(super) fn load_all<'a>(c: &mut Conn, wanted: impl IntoIterator<Item = &'a Ahead>) -> Result<()> {
+    let mut kinds: Vec<(Load, Vec<String>)> = Vec::new();
+    for Ahead { key, load } in wanted {
+        match kinds.iter_mut().find(|(kind, _)| std::ptr::fn_addr_eq(*kind, *load)) {
+            Some((_, keys)) => keys.push(key.clone()),
+            None => kinds.push((*load, vec![key.clone()])),
+        }
+    }
+    kinds.into_iter().try_for_each(|(load, keys)| load(c, &keys))
+}
