@@ -188,6 +188,15 @@ impl Db {
         self.writer.write(Some(ahead), work).await
     }
 
+    /// The same database for the background of a process: where it takes more than one writer, that one's writes have a lane of their
+    /// own, and those of requests do not wait for them.
+    pub fn for_background(&self) -> Self {
+        match self.writer.is_shared() {
+            true => Self { writer: Arc::new(self.writer.beside()), ..self.clone() },
+            false => self.clone(),
+        }
+    }
+
     /// How many writes were repeated because of a conflict, since the start.
     pub fn retries(&self) -> u64 {
         self.writer.retries()

@@ -38,6 +38,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// # Errors
 /// `Internal`, when a part of it ends before: the others have been stopped then.
 pub async fn run(app: App, stop: CancellationToken) -> Result<()> {
+    let app = App { db: app.db.for_background(), ..app };
     let (owner, stop) = (uuid::Uuid::now_v7().to_string(), stop.child_token());
     let (db, store, keys, policy) = (app.db.clone(), app.store.clone(), app.keys.clone(), app.log_policy.clone());
     let publisher = Publisher::new(db, store, keys, &app.config.log_origin, &owner, policy)?;

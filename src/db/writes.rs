@@ -10,10 +10,11 @@
 //! The queue is bounded, and so is the wait in it: who is turned away is told that nothing was done. When no connection can be
 //! had, all who wait are told so at once, and not one group after the other.
 //!
-//! A process has one lane. SQLite takes one writer at a time anyway; on PostgreSQL, transactions that append to the same
-//! tables side by side are in each other's way in serialisable isolation (its locks cover whole pages of an index), and
-//! one lane that commits groups is faster than several that repeat their work. Conflicts with other instances are
-//! repeated with jitter.
+//! The requests of a process have one lane. SQLite takes one writer at a time anyway; on PostgreSQL, transactions that append to the
+//! same tables side by side are in each other's way in serialisable isolation (its locks cover whole pages of an index), and
+//! one lane that commits groups is faster than several that repeat their work. The background of a process (the sequencer, the
+//! dispatcher, jobs) has a second lane there, as it has in a worker: it writes to other tables. Conflicts with other
+//! instances are repeated with jitter.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -41,14 +42,14 @@ const TAKEN_ATTEMPTS: u32 = 3;
 /// How long a write waits at most.
 const MOST_WAIT: Duration = Duration::from_secs(10);
 
-/// The one way in which a process writes.
+/// The way in which a process writes, or its background does.
 pub(super) struct Writer {
     pool: ConnPool,
     lane: Lane<dyn Write>,
     /// Whether other processes may write at the same moment.
     is_shared: bool,
     facts: Arc<Facts>,
-    retries: AtomicU64,
+    retries: Arc<AtomicU64>,
 }
 
 /// A write that waits for its turn.
@@ -111,7 +112,14 @@ impl<T: Send, F: Fn(&mut Conn) -> Result<T> + Send> Write for Queued<T, F> {
 
 impl Writer {
     pub(super) fn new(pool: ConnPool, is_shared: bool, facts: Arc<Facts>) -> Self {
-        Self { pool, lane: Lane::default(), is_shared, facts, retries: AtomicU64::default() }
+        Self { pool, lane: Lane::default(), is_shared, facts, retries: Arc::default() }
+    }
+
+    /// The same with another lane.
+    pub(super) fn beside(&self) -> Self {
+        let Self { pool, is_shared, facts, retries, .. } = self;
+        let (pool, facts, retries) = (pool.clone(), facts.clone(), retries.clone());
+        Self { pool, lane: Lane::default(), is_shared: *is_shared, facts, retries }
     }
 
     pub(super) fn pool(&self) -> &ConnPool {
