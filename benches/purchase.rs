@@ -182,7 +182,7 @@ async fn buy(app: &corpex::app::App, offer: &Offer, caller: &Caller, handle: &st
     };
     let (who, config, asked, now) = (caller.clone(), app.config.clone(), wanted.clone(), app.clock.now());
     let quoted =
-        app.db.read_shared(asked.ahead(), move |c| quotes::quote(c, &who, &config, &asked, now)).await.unwrap();
+        app.db.read_shared(asked.ahead(caller), move |c| quotes::quote(c, &who, &config, &asked, now)).await.unwrap();
     let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, quoted.contract_document.clone().into_bytes());
     let quote = quotes::seal(&app.keys, &quoted).unwrap();
     let purchase = Purchase { wanted, quote, envelope, voucher: None };

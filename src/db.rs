@@ -68,6 +68,8 @@ pub struct Db {
     catalogue: Option<ConnPool>,
     reader: Arc<Reader>,
     writer: Arc<Writer>,
+    /// What writes for the background of the process.
+    background: Arc<Writer>,
     facts: Arc<Facts>,
 }
 
@@ -108,7 +110,8 @@ impl Db {
         let facts = Arc::<Facts>::default();
         let reader = Arc::new(Reader::new(readers.clone(), facts.clone()));
         let writer = Arc::new(Writer::new(writers, is_shared, facts.clone()));
-        Ok(Self { checks: readers.aside()?, readers, home, catalogue: None, reader, writer, facts })
+        let (checks, background) = (readers.aside()?, writer.beside());
+        Ok(Self { checks, readers, home, catalogue: None, reader, writer, background, facts })
     }
 
     /// Runs `work` over one consistent snapshot; it cannot write.
@@ -188,23 +191,26 @@ impl Db {
         self.writer.write(Some(ahead), work).await
     }
 
-    /// The same database for the background of a process: where it takes more than one writer, that one's writes have a lane of their
-    /// own, and those of requests do not wait for them.
+    /// The same database for the background of a process: where it takes more than one writer, what is written here has a lane of its
+    /// own, and requests do not wait for it.
     pub fn for_background(&self) -> Self {
-        match self.writer.is_shared() {
-            true => Self { writer: Arc::new(self.writer.beside()), ..self.clone() },
-            false => self.clone(),
-        }
+        Self { writer: self.background.clone(), ..self.clone() }
     }
 
     /// How many writes were repeated because of a conflict, since the start.
     pub fn retries(&self) -> u64 {
-        self.writer.retries()
+        self.writers().map(|writer| writer.retries()).sum()
     }
 
     /// How many writes wait for their turn now.
     pub fn waiting(&self) -> usize {
-        self.writer.waiting()
+        self.writers().map(|writer| writer.waiting()).sum()
+    }
+
+    /// What writes here, each once.
+    fn writers(&self) -> impl Iterator<Item = &Arc<Writer>> {
+        let beside = Some(&self.background).filter(|background| !Arc::ptr_eq(&self.writer, background));
+        std::iter::once(&self.writer).chain(beside)
     }
 
     async fn on_blocking_thread<T, F>(&self, work: F) -> Result<T>

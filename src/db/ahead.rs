@@ -3,7 +3,11 @@
 //! A group of purchases looks for as many buyers, keys and wallets as there are in it. Each says beforehand which, as far as
 //! that can be told from what it was sent, and a question is asked once for each kind of thing. It is only ever loaded
 //! sooner: what nobody said beforehand, or is not found, is looked for when it is asked for.
+//!
+//! Invariant: nobody's key makes the question fail for the others. PostgreSQL takes no text with a NUL in it: who asks for
+//! such a key alone is told so.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use super::Conn;
@@ -26,14 +30,18 @@ impl Ahead {
     }
 }
 
-/// Loads all of these, each kind together.
+/// Loads all of these, each kind together and each key once.
 pub(super) fn load_all<'a>(c: &mut Conn, wanted: impl IntoIterator<Item = &'a Ahead>) -> Result<()> {
-    let mut kinds: Vec<(Load, Vec<String>)> = Vec::new();
-    for Ahead { key, load } in wanted {
+    let mut kinds: Vec<(Load, BTreeSet<&str>)> = Vec::new();
+    for Ahead { key, load } in wanted.into_iter().filter(|ahead| !ahead.key.contains('\0')) {
         match kinds.iter_mut().find(|(kind, _)| std::ptr::fn_addr_eq(*kind, *load)) {
-            Some((_, keys)) => keys.push(key.clone()),
-            None => kinds.push((*load, vec![key.clone()])),
+            Some((_, keys)) => drop(keys.insert(key)),
+            None => kinds.push((*load, BTreeSet::from([key.as_str()]))),
         }
     }
-    kinds.into_iter().try_for_each(|(load, keys)| load(c, &keys))
+    let mut load_kind = |(load, keys): (Load, BTreeSet<&str>)| {
+        let keys: Vec<_> = keys.into_iter().map(str::to_string).collect();
+        load(c, &keys)
+    };
+    kinds.into_iter().try_for_each(&mut load_kind)
 }

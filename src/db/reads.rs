@@ -98,8 +98,10 @@ impl Reader {
         let mut asked = Gathered::of_reads();
         let wanted = group.as_slice().iter().flat_map(|read| read.ahead());
         if let Err(error) = asked.within(|| ahead::load_all(&mut conn, wanted)) {
+            tracing::warn!(%error, "nothing was loaded ahead; each read looks for itself");
             roll_back(&mut conn);
-            return Err(error);
+            drop(conn);
+            (conn, asked) = (self.pool.begin(begin_read)?, Gathered::of_reads());
         }
         for read in group.by_ref() {
             if !asked.within(|| read.run(&mut conn)) {
@@ -158,10 +160,8 @@ mod tests {
         }
         let mut waiting = Vec::new();
         for read in reads {
-            let of = db.clone();
-            waiting.push(tokio::spawn(
-                async move { of.read_shared(vec![Ahead::new("ahead", keep_how_many)], read).await },
-            ));
+            let (of, ahead) = (db.clone(), vec![Ahead::new(waiting.len(), keep_how_many)]);
+            waiting.push(tokio::spawn(async move { of.read_shared(ahead, read).await }));
             while db.reader.lane.waiting().len() < waiting.len() {
                 tokio::task::yield_now().await;
             }
@@ -196,9 +196,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn when_nothing_can_be_loaded_ahead_each_read_looks_for_itself() {
+        let (_folder, db) = numbers().await;
+        let broken = || vec![Ahead::new("ahead", |c, _| Ok(c.batch_execute("SELECT nothing")?))];
+        assert_eq!(db.read_shared(broken(), count).await.unwrap(), 0);
+        let other = Ahead::new("a\0b", |_, keys| Err(Error::internal(format!("{keys:?} were asked for"))));
+        assert_eq!(db.read_shared(vec![other], count).await.unwrap(), 0, "PostgreSQL would refuse the others' with it");
+    }
+
+    #[tokio::test]
     async fn what_those_that_wait_are_about_to_ask_for_is_loaded_for_all_of_them() {
         let (_folder, db) = numbers().await;
-        let ask = |c: &mut Conn| load_once(c, "ahead", |_| Err::<i64, _>(Error::internal("asked alone")));
+        let ask = |c: &mut Conn| load_once(c, 0, |_| Err::<i64, _>(Error::internal("asked alone")));
         let outcomes = together(&db, vec![ask, ask, ask], async {}).await;
         assert_eq!(outcomes.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [3, 3, 3]);
     }

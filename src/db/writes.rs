@@ -13,8 +13,8 @@
 //! The requests of a process have one lane. SQLite takes one writer at a time anyway; on PostgreSQL, transactions that append to the
 //! same tables side by side are in each other's way in serialisable isolation (its locks cover whole pages of an index), and
 //! one lane that commits groups is faster than several that repeat their work. The background of a process (the sequencer, the
-//! dispatcher, jobs) has a second lane there, as it has in a worker: it writes to other tables. Conflicts with other
-//! instances are repeated with jitter.
+//! dispatcher, jobs) has a second lane there, as it has in a worker: it writes to other tables for the most part. A group that
+//! meets a conflict, with that lane or with another instance, is repeated with jitter before it falls apart.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -36,6 +36,8 @@ use crate::failpoints::{self, Site};
 
 /// How often a write is repeated on a serialisation failure before the caller is told to try later.
 const WRITE_ATTEMPTS: u32 = 20;
+/// How often a group is attempted as a whole before each of it runs alone.
+const GROUP_ATTEMPTS: u32 = 3;
 /// How often one is repeated when a key is taken that it had not seen: another instance was faster by a moment, and
 /// on the next attempt the rule that looks for the key says so in its own words.
 const TAKEN_ATTEMPTS: u32 = 3;
@@ -49,7 +51,7 @@ pub(super) struct Writer {
     /// Whether other processes may write at the same moment.
     is_shared: bool,
     facts: Arc<Facts>,
-    retries: Arc<AtomicU64>,
+    retries: AtomicU64,
 }
 
 /// A write that waits for its turn.
@@ -112,14 +114,15 @@ impl<T: Send, F: Fn(&mut Conn) -> Result<T> + Send> Write for Queued<T, F> {
 
 impl Writer {
     pub(super) fn new(pool: ConnPool, is_shared: bool, facts: Arc<Facts>) -> Self {
-        Self { pool, lane: Lane::default(), is_shared, facts, retries: Arc::default() }
+        Self { pool, lane: Lane::default(), is_shared, facts, retries: AtomicU64::default() }
     }
 
-    /// The same with another lane.
-    pub(super) fn beside(&self) -> Self {
-        let Self { pool, is_shared, facts, retries, .. } = self;
-        let (pool, facts, retries) = (pool.clone(), facts.clone(), retries.clone());
-        Self { pool, lane: Lane::default(), is_shared: *is_shared, facts, retries }
+    /// What writes beside this one, where the database takes more than one writer; the same where it does not.
+    pub(super) fn beside(self: &Arc<Self>) -> Arc<Self> {
+        match self.is_shared {
+            true => Arc::new(Self::new(self.pool.clone(), true, self.facts.clone())),
+            false => self.clone(),
+        }
     }
 
     pub(super) fn pool(&self) -> &ConnPool {
@@ -182,8 +185,16 @@ impl Writer {
 
     /// Runs a group in one transaction, and gives back those that must run again alone.
     fn run_together(&self, mut group: Vec<Box<dyn Write>>, is_reached: &mut bool) -> Vec<Box<dyn Write>> {
-        let mut again = Vec::new();
-        let outcomes = match self.try_together(&mut group, &mut again) {
+        let (mut again, mut attempt) = (Vec::new(), 1);
+        let tried = loop {
+            match self.try_together(&mut group, &mut again) {
+                Err(error) if attempt < GROUP_ATTEMPTS && error.cause().is_some_and(is_conflict) => {
+                    self.rest_before(&mut attempt);
+                }
+                tried => break tried,
+            }
+        };
+        let outcomes = match tried {
             Ok(outcomes) => outcomes,
             Err(error) if is_away(&error) || error.kind == Kind::OutcomeUnknown => {
                 *is_reached = !has_no_connection(&error);
@@ -264,15 +275,18 @@ impl Writer {
         let mut attempt = 1;
         loop {
             match self.try_alone(write) {
-                Err(error) if attempt < self.attempts(&error) => {
-                    self.retries.fetch_add(1, Ordering::Relaxed);
-                    let most = 1_u64 << attempt.min(7);
-                    std::thread::sleep(Duration::from_millis(rand::random_range(0..=most)));
-                    attempt += 1;
-                }
+                Err(error) if attempt < self.attempts(&error) => self.rest_before(&mut attempt),
                 outcome => return outcome,
             }
         }
+    }
+
+    /// Rests before the next attempt, the longer the more there were, so that those that were in each other's way come apart.
+    fn rest_before(&self, attempt: &mut u32) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+        let most = 1_u64 << (*attempt).min(7);
+        std::thread::sleep(Duration::from_millis(rand::random_range(0..=most)));
+        *attempt += 1;
     }
 
     fn try_alone(&self, write: &mut dyn Write) -> Result<()> {
@@ -301,7 +315,7 @@ impl Writer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tried {
     Committed,
-    /// This write of it failed, or the rows that waited before it.
+    /// This write of it failed, or the rows that waited before it, or what was to be loaded ahead from it on.
     FailedAt(usize),
     /// The rows that waited could not be inserted at the end.
     Failed,

@@ -76,7 +76,8 @@ impl IdempotencyKey {
     /// That [`once`](Self::once) is about to look whether there is an answer under this key.
     pub fn ahead(&self) -> Ahead {
         Ahead::new(self.name(), |c, names| {
-            let keys: Vec<_> = names.iter().filter_map(|name| name.split_once(' ')).collect();
+            let keys = names.iter().filter_map(|name| name.split_once(' '));
+            let keys: Vec<_> = keys.map(|(principal, key)| Ok((principal.parse()?, key))).collect::<Result<_>>()?;
             let found = queries::list_answers(c, &keys)?;
             names.iter().for_each(|name| db::keep(name, None::<Answer>));
             found

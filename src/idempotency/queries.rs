@@ -1,6 +1,7 @@
 //! The `idempotency_keys` table.
 
 use diesel::prelude::*;
+use diesel::sql_types::{Array, Text};
 
 use crate::appends;
 use crate::db::Conn;
@@ -8,7 +9,7 @@ use crate::schema::idempotency_keys as keys;
 use crate::types::{Digest, Instant, UserId};
 
 /// What a request was answered.
-#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[derive(Debug, Clone, Queryable, QueryableByName, Selectable, Insertable)]
 #[diesel(treat_none_as_default_value = false)]
 #[diesel(table_name = keys, check_for_backend(crate::db::MultiBackend))]
 pub(super) struct Answer {
@@ -25,11 +26,19 @@ pub(super) fn find_answer(c: &mut Conn, principal: UserId, key: &str) -> QueryRe
     keys::table.find((principal, key)).select(Answer::as_select()).first(c).optional()
 }
 
-/// The answers under these keys of these principals; of each of these, also those under the others' keys.
-pub(super) fn list_answers(c: &mut Conn, of: &[(&str, &str)]) -> QueryResult<Vec<Answer>> {
-    keys::table
-        .filter(keys::principal.eq_any(of.iter().map(|(principal, _)| *principal)))
-        .filter(keys::idempotency_key.eq_any(of.iter().map(|(_, key)| *key)))
-        .select(Answer::as_select())
-        .load(c)
+/// The answers under these keys, each of a principal.
+pub(super) fn list_answers(c: &mut Conn, of: &[(UserId, &str)]) -> QueryResult<Vec<Answer>> {
+    let alone = |c: &mut Conn| -> QueryResult<Vec<Answer>> {
+        let found = of.iter().map(|(principal, key)| find_answer(c, *principal, key));
+        Ok(found.collect::<QueryResult<Vec<_>>>()?.into_iter().flatten().collect())
+    };
+    let (Conn::Pg(pg), [_, _, ..]) = (&mut *c, of) else { return alone(c) };
+    let (principals, keys): (Vec<_>, Vec<_>) = of.iter().copied().unzip();
+    diesel::sql_query(
+        "SELECT kept.* FROM UNNEST($1, $2) AS wanted (principal, idempotency_key) \
+         JOIN idempotency_keys AS kept USING (principal, idempotency_key)",
+    )
+    .bind::<Array<Text>, _>(principals)
+    .bind::<Array<Text>, _>(keys)
+    .load(pg)
 }

@@ -90,6 +90,10 @@ impl Caller {
     pub fn member_of(&self, organisation_id: OrganisationId) -> Option<&Membership> {
         self.memberships.iter().find(|membership| membership.organisation_id == organisation_id)
     }
+    /// The caller's membership of the organisation with this handle, if there is one.
+    pub fn member_of_handle(&self, handle: &str) -> Option<&Membership> {
+        self.memberships.iter().find(|membership| membership.handle == handle)
+    }
     /// The organisations that the caller is a member of.
     pub fn organisations(&self) -> Vec<OrganisationId> {
         self.memberships.iter().map(|membership| membership.organisation_id).collect()

@@ -212,10 +212,10 @@ pub(super) fn open_account(
     Ok(row)
 }
 
-/// Has an account hold this from now on, beside its postings, instead of what it holds.
-pub(super) fn swap_gate(c: &mut Conn, account: AccountRef, row: queries::Account, from: i64, to: i64) -> Result<()> {
+/// Has an account that holds `from` beside its postings hold `to` from now on.
+pub(super) fn swap_gate(c: &mut Conn, account: AccountRef, row: &queries::Account, from: i64, to: i64) -> Result<()> {
     db::append(c, queries::Gate { account_id: row.id, from, to })?;
-    keep(&queries::Account { gated_balance_minor: Some(to), ..row }, account);
+    keep(&queries::Account { gated_balance_minor: Some(to), ..row.clone() }, account);
     Ok(())
 }
 

@@ -85,7 +85,7 @@ pub fn post(
         let row = open_account(c, account, amount.currency, now)?;
         if let Some(gate) = row.gated_balance_minor {
             let after = remaining(account, Money::new(gate, amount.currency), amount, || named(c, account))?;
-            swap_gate(c, account, row.clone(), gate, after.amount_minor)?;
+            swap_gate(c, account, &row, gate, after.amount_minor)?;
         } else if account.owner().is_some() && amount.amount_minor < 0 {
             let held = Money::new(closings::held(c, &row)?, amount.currency);
             remaining(account, held, amount, || named(c, account))?;

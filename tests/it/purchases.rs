@@ -138,6 +138,32 @@ async fn purchases_of_one_lab_in_one_moment_spend_what_it_has_and_no_more_and_ea
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_one_moment_a_repeated_key_is_answered_a_reused_one_refused_and_anothers_is_its_own() {
+    let (app, _, offer, lab) = market(3 * PRICE).await;
+    let other = app.lab("other-lab", PRICE).await;
+    let purchase = lab.quoted(&offer).await.unwrap();
+    let before = lab.keyed("once", "/v1/purchases", &purchase).send::<Value>().await.unwrap();
+    let mut reused = lab.quoted(&offer).await.unwrap();
+    reused["order"]["purpose"] = json!("something else than what the key stands for");
+    let wanted = [
+        (&lab, "once", lab.quoted(&offer).await.unwrap()),
+        (&other, "once", other.quoted(&offer).await.unwrap()),
+        (&lab, "once", reused),
+        (&lab, "another", lab.quoted(&offer).await.unwrap()),
+    ];
+    let buying = wanted
+        .iter()
+        .map(|(lab, key, purchase)| async { lab.keyed(key, "/v1/purchases", purchase).send::<Value>().await });
+    let outcomes = in_one_group(&app.app().db, wanted.len(), join_all(buying)).await;
+    let [again, others, reused, another]: [corpex::error::Result<Value>; 4] = outcomes.try_into().unwrap();
+    assert_eq!(again.unwrap(), before);
+    assert_ne!(others.unwrap()["order"]["id"], before["order"]["id"]);
+    refused(reused, Kind::IdempotencyKeyReused, Some("Idempotency-Key"));
+    assert_eq!(another.unwrap()["order"]["state"], "escrowed");
+    assert_eq!((lab.balance("wallet").await, other.balance("wallet").await), (PRICE, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn purchases_of_one_moment_are_each_whole_and_what_cannot_stand_falls_alone() {
     let (app, provider, offer, first) = market(2 * PRICE).await;
     let mut labs = vec![first];

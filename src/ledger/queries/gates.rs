@@ -1,5 +1,7 @@
 //! The change of a balance that is kept beside its postings.
 
+use std::collections::BTreeMap;
+
 use diesel::prelude::*;
 use diesel::result::Error as Diesel;
 use diesel::sql_types::{Array, BigInt, Text};
@@ -21,16 +23,21 @@ impl Append for Gate {
         std::any::type_name::<accounts::table>()
     }
     fn insert(gates: &[Self], c: &mut Conn) -> QueryResult<usize> {
-        let changes = of_each_account(gates);
+        let changes = of_each_account(gates)?;
         let changed = match (c, changes.as_slice()) {
             (Conn::Pg(pg), [_, _, ..]) => set_together(pg, &changes)?,
             (c, _) => changes.iter().try_fold(0, |changed, gate| Ok::<_, Diesel>(changed + set(c, *gate)?))?,
         };
         match changed == changes.len() {
             true => Ok(changed),
-            false => Err(Diesel::QueryBuilderError("a balance changed within a serialisable transaction".into())),
+            false => Err(astray()),
         }
     }
+}
+
+/// That a balance is not what it was taken for.
+fn astray() -> Diesel {
+    Diesel::QueryBuilderError("a balance changed within a serialisable transaction".into())
 }
 
 fn set(c: &mut Conn, Gate { account_id, from, to }: Gate) -> QueryResult<usize> {
@@ -54,16 +61,18 @@ fn set_together(pg: &mut PgConnection, changes: &[Gate]) -> QueryResult<usize> {
     .execute(pg)
 }
 
-/// What becomes of each account, from before the first of its changes until after the last.
-fn of_each_account(gates: &[Gate]) -> Vec<Gate> {
-    let mut changes: Vec<Gate> = Vec::new();
+/// What becomes of each account, from before the first of its changes until after the last; in the order of the accounts, so that
+/// those who change the same ones wait for each other, and not crosswise.
+fn of_each_account(gates: &[Gate]) -> QueryResult<Vec<Gate>> {
+    let mut changes: BTreeMap<AccountId, Gate> = BTreeMap::new();
     for gate in gates {
-        match changes.iter_mut().find(|change| change.account_id == gate.account_id) {
-            Some(change) => change.to = gate.to,
-            None => changes.push(*gate),
+        let change = changes.entry(gate.account_id).or_insert(Gate { to: gate.from, ..*gate });
+        if change.to != gate.from {
+            return Err(astray());
         }
+        change.to = gate.to;
     }
-    changes
+    Ok(changes.into_values().collect())
 }
 
 #[cfg(test)]
@@ -71,29 +80,45 @@ mod tests {
     use super::*;
     use crate::error::Result;
     use crate::ledger::closings::tests::after_sales;
-    use crate::types::Instant;
+    use crate::ledger::{AccountRef, TransactionKind, balance, post, queries};
+    use crate::types::{Currency, Instant, Money};
 
     fn gate(account_id: AccountId, from: i64, to: i64) -> Gate {
         Gate { account_id, from, to }
     }
 
     #[test]
-    fn the_changes_of_an_account_are_one_from_before_the_first_until_after_the_last() {
+    fn the_changes_of_an_account_are_one_if_they_follow_each_other() {
         let [a, b] = [1, 2].map(|at| AccountId::new(Instant::from_unix_micros(at)));
-        let changes = of_each_account(&[gate(a, 9, 7), gate(b, 5, 4), gate(a, 7, 1)]);
+        let changes = of_each_account(&[gate(b, 5, 4), gate(a, 9, 7), gate(a, 7, 1)]).unwrap();
         let changes: Vec<_> = changes.iter().map(|gate| (gate.account_id, gate.from, gate.to)).collect();
         assert_eq!(changes, [(a, 9, 1), (b, 5, 4)]);
+        let twice = of_each_account(&[gate(a, 9, 7), gate(b, 5, 4), gate(a, 9, 8)]);
+        assert!(twice.is_err_and(|error| error.to_string().contains("a balance changed")));
     }
 
     #[tokio::test]
-    async fn a_balance_that_is_not_what_it_was_said_to_be_stays_and_fails_the_change() {
-        let (_folder, db, _) = after_sales(0).await;
-        let change = move |c: &mut Conn| -> Result<()> {
-            Gate::insert(&[gate(AccountId::new(Instant::from_unix_micros(1)), 9, 7)], c)?;
-            Ok(())
+    async fn a_balance_that_is_not_what_it_was_taken_for_stays_and_fails_the_change() {
+        let (_folder, db, payable) = after_sales(0).await;
+        let wallet = AccountRef::Wallet(payable.owner().unwrap());
+        let deposit = move |c: &mut Conn| {
+            let lines = [-5, 5].map(|minor| Money::new(minor, Currency::CNY));
+            let lines = [(AccountRef::Bank, lines[0]), (wallet, lines[1])];
+            post(c, TransactionKind::Deposit, "a deposit", &lines, Instant::from_unix_micros(1))
         };
-        let error = db.write(change).await.unwrap_err();
-        let cause = error.cause::<Diesel>().unwrap().to_string();
-        assert!(cause.contains("a balance changed within a serialisable transaction"), "{cause}");
+        db.write(deposit).await.unwrap();
+        let change = move |from: i64| {
+            move |c: &mut Conn| -> Result<()> {
+                let account = queries::find_account(c, wallet, Currency::CNY)?.unwrap();
+                Gate::insert(&[gate(account.id, from, 3)], c)?;
+                Ok(())
+            }
+        };
+        let error = db.write(change(4)).await.unwrap_err();
+        assert_eq!(error.cause::<Diesel>().unwrap().to_string(), astray().to_string());
+        let held = move |c: &mut Conn| balance(c, wallet, Currency::CNY);
+        assert_eq!(db.read(held).await.unwrap().amount_minor, 5);
+        db.write(change(5)).await.unwrap();
+        assert_eq!(db.read(held).await.unwrap().amount_minor, 3);
     }
 }

@@ -44,9 +44,11 @@ pub struct NewOrder {
 }
 
 impl NewOrder {
-    /// What whoever quotes it is about to ask for, beside the listing that others ask for as well.
-    pub fn ahead(&self) -> Vec<Ahead> {
-        vec![identity::ahead_of_organisation(&self.organisation)]
+    /// What whoever quotes it is about to ask for, beside the listing that others ask for as well: the buyer, if the caller is
+    /// its member.
+    pub fn ahead(&self, caller: &Caller) -> Vec<Ahead> {
+        let buyer = caller.member_of_handle(&self.organisation);
+        buyer.map(|buyer| identity::ahead_of_organisation(&buyer.handle)).into_iter().collect()
     }
 }
 

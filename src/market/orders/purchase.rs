@@ -38,10 +38,10 @@ impl Purchase {
 
     /// What [`purchase`] is about to ask for: the buyer, its key and its wallets.
     pub fn ahead(&self, caller: &Caller) -> Vec<Ahead> {
-        let mut ahead = self.wanted.ahead();
+        let mut ahead = self.wanted.ahead(caller);
         let signature = self.envelope.signatures.first();
         ahead.extend(signature.map(|signature| identity::ahead_of_signing_key(signature.keyid)));
-        let buyer = caller.memberships.iter().find(|membership| membership.handle == self.wanted.organisation);
+        let buyer = caller.member_of_handle(&self.wanted.organisation);
         ahead.extend(buyer.map(|buyer| ledger::ahead_of_wallets(buyer.organisation_id)));
         ahead
     }

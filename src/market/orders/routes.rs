@@ -155,7 +155,7 @@ pub(crate) struct QuoteView {
 #[post("/v1/quotes")]
 pub(crate) async fn create_quote(app: Data<App>, caller: Caller, wanted: Json<NewOrder>) -> Result<Json<QuoteView>> {
     let (config, now) = (app.config.clone(), app.clock.now());
-    let (looks_at_shards, ahead) = (wanted.selection.is_some(), wanted.ahead());
+    let (looks_at_shards, ahead) = (wanted.selection.is_some(), wanted.ahead(&caller));
     let quote = move |c: &mut Conn| super::quotes::quote(c, &caller, &config, &wanted, now);
     // Others would wait until all the shards were looked at.
     let order = match looks_at_shards {
