@@ -8,16 +8,16 @@
 //!
 //! | folder | what it is about |
 //! |---|---|
-//! | [`identity`] | organisations, members, signing keys, sessions, API tokens, sign-in of devices, and who is calling |
-//! | [`ledger`] | double-entry money |
-//! | [`provenance`] | signed statements, the transparency log, proofs, passports |
+//! | [`identity`] | organisations and who belongs together, members, signing keys, sessions, API tokens, sign-in of devices, who is calling, and the audit trail |
+//! | [`ledger`] | double-entry money: deposits, withdrawals, statements of account |
+//! | [`provenance`] | signed statements, the transparency log, proofs, passports; its witnesses and monitors; the lot of samples |
 //! | [`catalog`] | datasets, versions, shards and what tells them apart, manifests, uploads, what is found in them and drawn as a sample |
 //! | [`terms`] | licence terms: the uses they permit, what they ask |
 //! | [`assessment`] | compliance assessments and registration certificates |
 //! | [`market`] | listings and objections, search, previews, private offers, negotiation, orders, contracts, disputes, vouchers |
-//! | [`delivery`] | entitlements: who may use them and for how long, subscriptions, links, receipts; evaluations of samples; what becomes of a licence when its order is refunded |
+//! | [`delivery`] | purchases and entitlements: who may use them and for how long, seats, renewals, subscriptions, links, receipts, usage; evaluations of samples; what becomes of a licence when its order is refunded |
 //! | [`models`] | which models were trained on which versions, as labs declare it |
-//! | [`compliance`] | traces: where bytes came from and who holds them; takedowns and recalls |
+//! | [`compliance`] | traces: where bytes came from and who holds them; the same bytes under two providers; takedowns and recalls; reconciliation |
 //! | [`events`] | what each organisation is told of the steps that concern it, in order and by webhook |
 //! | [`hub`] | reads as the Hugging Face Hub answers them, for the tools that labs have |
 //! | [`exports`] | what is offered, in the vocabularies of others: DCAT, Croissant |
@@ -26,8 +26,8 @@
 //!
 //! Below the domains lie [`store`] (objects), [`db`] (rows), [`jobs`] (queued work; [`worker`] runs it),
 //! [`history`] (every step of every life), [`idempotency`] (one key, one effect), [`signing`], [`schemas`],
-//! [`leases`] (one process at a time), [`keys`] (the exchange's own), [`outgoing`] (HTTP to others), [`config`],
-//! [`error`], [`types`] and [`failpoints`].
+//! [`leases`] (one process at a time), [`keys`] (the exchange's own), [`outgoing`] (HTTP to others), [`schema`] (tables),
+//! [`config`], [`error`], [`types`] and [`failpoints`].
 //!
 //! # Invariants
 //!
@@ -35,8 +35,9 @@
 //! - A row in `objects` means: these bytes were read back from the store and have this digest. Only sealed versions
 //!   can be listed, and only listed ones bought: foreign keys say so too.
 //! - The lineage of versions has no cycle: only what is sealed can be a parent, and what is sealed gets no other parent.
-//! - No link leaves without an active entitlement, or an evaluation of the sample, and a durable receipt.
-//! - Which records a sample holds is nobody's choice: who has the shards can draw it again.
+//! - No link leaves without an active entitlement, or an evaluation of the sample, and a durable receipt, nor any to a version
+//!   that is held.
+//! - Which records a sample holds is no provider's choice: who has the shards can draw it again.
 //! - Postings sum to zero, and no account of an organisation falls below zero.
 //! - A voucher's pool is never below zero, and pays for no purchase of which an affiliate of the buyer has a part.
 //! - The log only grows, and every checkpoint is consistent with the one before.
