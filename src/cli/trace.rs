@@ -21,7 +21,8 @@ const PAGE: usize = 50;
 #[derive(Debug, Default, Args)]
 pub(super) struct Trace {
     /// A file, a SHA-256 (of bytes, a signed document or a key), ORG, ORG/NAME, ORG/NAME@VERSION,
-    /// ORG/NAME@VERSION:PATH, an order, a contract, an entitlement, a certificate (CPX-…), or a log entry (log:INDEX)
+    /// ORG/NAME@VERSION:PATH, terms, a listing, an evaluation, an order, a contract, an entitlement, a dispute,
+    /// a certificate (CPX-…), or a log entry (log:INDEX)
     #[arg(value_name = "SUBJECT")]
     pub(super) subject: Option<String>,
     /// The date at which terms are in force, such as 2026-01-31T08:00:00Z; now when absent
