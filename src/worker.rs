@@ -33,7 +33,7 @@ const SWEEP: Duration = Duration::from_secs(10 * 60);
 /// How long it waits after a failure of the database.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Works until `stop`; then finishes the jobs in hand, or hands them back, and returns.
+/// Works until `stop`; then hands the jobs in hand back, and returns.
 ///
 /// # Errors
 /// `Internal`, when a part of it ends before: the others have been stopped then.

@@ -13,8 +13,8 @@ use crate::keys::{self, KeyRole};
 use crate::provenance::exchange_keys;
 use crate::provenance::routes::ExchangeKeyView;
 
-const ORDER: &str = "A rotation, in this order: `rotate`; restart every instance; when all run again, `retire`; restart every \
-    instance. Instances read their keys when they start. In between nothing has to happen at once: one that still signs \
+const ORDER: &str = "A rotation, in this order: `rotate`; restart every instance and worker; when all run again, `retire`; restart \
+    them once more. They read their keys when they start. In between nothing has to happen at once: one that still signs \
     with the old key alone is right until `retire`, and refuses to sign after it; one that holds both keys signs with \
     both, and with the new one alone after `retire`. Where instances have copies of the keys directory, bring them up to \
     date before each restart. Cut off anywhere, each command can be given again.";
@@ -76,7 +76,10 @@ impl ExchangeKeyArgs {
                     json!({ "role": role, "key_id": public.key_id(), "public_key": public, "changed": changed });
                 out.result(&document, || match changed {
                     true => {
-                        format!("{role} key {} signs beside the present one: restart every instance", public.key_id())
+                        format!(
+                            "{role} key {} signs beside the present one: restart every instance and worker",
+                            public.key_id()
+                        )
                     }
                     false => format!("{role} key {} signs beside the present one already", public.key_id()),
                 })
@@ -89,13 +92,13 @@ impl ExchangeKeyArgs {
                 let retired = app.keys.of(role).0.public().key_id();
                 keys::promote_next(&app.config.keys_dir(), role, retired)?;
                 let document = json!({ "role": role, "retired": retired, "changed": changed });
-                out.result(&document, || format!("{role} key {retired} is retired: restart every instance"))
+                out.result(&document, || format!("{role} key {retired} is retired: restart every instance and worker"))
             }
             ExchangeKeyCommand::MakeMissing { config } => {
                 let made = keys::make_missing(&config.keys_dir())?;
                 out.result(&json!({ "made": made }), || match made.as_slice() {
                     [] => "no key is missing".to_string(),
-                    made => format!("made {}: back them up, and restart every instance", made.join(", ")),
+                    made => format!("made {}: back them up, and restart every instance and worker", made.join(", ")),
                 })
             }
         }

@@ -265,7 +265,8 @@ pub fn retire(c: &mut Conn, keys: &ExchangeKeys, role: KeyRole, origin: &str, no
     let last = queries::find_last_checkpoint(c)?;
     let vkey = VerifierKey::new(origin, next.public())?;
     if role == KeyRole::Log && last.is_none_or(|last| Checkpoint::open(&last.note, &vkey).is_err()) {
-        let remedy = "restart every instance, and try again when the log has taken in another entry".to_string();
+        let remedy =
+            "restart every instance and worker, and try again when the log has taken in another entry".to_string();
         return refused(format!("the log's last checkpoint is not signed by the new key {vkey}"), remedy);
     }
     record(c, role, KeyEvent::Retired, (next, current), now)?;
