@@ -3,6 +3,8 @@
 //! [`enqueue`] inserts a job in the caller's transaction, so the work exists exactly when its cause does. A
 //! worker leases a job, runs it and [`finish`]es it; a worker that dies loses its lease, and another takes
 //! the job. Jobs therefore run at least once, and what they do must bear repetition.
+//!
+//! While versions change, a program may meet jobs of a kind that only a newer one knows: it leaves them to that one.
 
 mod queries;
 pub mod sweep;
@@ -17,6 +19,8 @@ use crate::types::{EntitlementId, Instant, JobId, Json, ListingId, TakedownId, U
 
 /// A job that failed this often is set aside for a person to look at.
 const MAX_ATTEMPTS: i32 = 12;
+/// Behind how many jobs that it does not know a program looks for one that it does.
+const MOST_UNKNOWN: i64 = 100;
 /// How long a worker holds a job before another may take it.
 pub const LEASE: Duration = Duration::from_secs(10);
 
@@ -120,16 +124,32 @@ pub fn enqueue(c: &mut Conn, job: Job, run_at: Instant) -> Result<JobId> {
 
 /// True if some job waits for this lane of a worker now.
 pub fn is_any_due(c: &mut Conn, lane: Lane, now: Instant) -> Result<bool> {
-    Ok(queries::find_due_job(c, lane, now)?.is_some())
+    Ok(find_due(c, lane, now)?.is_some())
 }
 
 /// Takes the next job that is due for this lane, if there is one.
 pub fn lease(c: &mut Conn, owner: &str, lane: Lane, now: Instant) -> Result<Option<Leased>> {
-    let Some(row) = queries::find_due_job(c, lane, now)? else {
+    let Some((id, job, attempts)) = find_due(c, lane, now)? else {
         return Ok(None);
     };
-    queries::set_leased(c, row.id, owner, row.attempts + 1, now.plus(LEASE))?;
-    Ok(Some(Leased { id: row.id, job: row.payload.0, attempts: row.attempts + 1, owner: owner.to_string() }))
+    let attempts = attempts + 1;
+    queries::set_leased(c, id, owner, attempts, now.plus(LEASE))?;
+    Ok(Some(Leased { id, job, attempts, owner: owner.to_string() }))
+}
+
+/// The oldest job that is due for this lane of those that this program knows, and how often it was tried.
+fn find_due(c: &mut Conn, lane: Lane, now: Instant) -> Result<Option<(JobId, Job, i32)>> {
+    let known = |due: Vec<(JobId, String, i32)>| {
+        due.into_iter().find_map(|(id, payload, attempts)| Some((id, serde_json::from_str(&payload).ok()?, attempts)))
+    };
+    let first = queries::list_due_jobs(c, lane, now, 1)?;
+    if first.is_empty() {
+        return Ok(None);
+    }
+    match known(first) {
+        Some(due) => Ok(Some(due)),
+        None => Ok(known(queries::list_due_jobs(c, lane, now, MOST_UNKNOWN)?)),
+    }
 }
 
 /// Extends the lease of a job that takes long. False if it was lost.
@@ -190,12 +210,38 @@ mod tests {
     use super::*;
     use crate::db::Db;
 
-    #[tokio::test]
-    async fn whatever_long_jobs_wait_one_lane_is_there_for_the_others() {
+    async fn empty() -> (tempfile::TempDir, Db, Instant) {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(&folder.path().join("db.sqlite3").display().to_string(), 1).unwrap();
         db.migrate().await.unwrap();
-        let now = Instant::from_unix_micros(1_800_000_000_000_000);
+        (folder, db, Instant::from_unix_micros(1_800_000_000_000_000))
+    }
+
+    #[tokio::test]
+    async fn a_job_of_a_newer_version_is_left_to_it_and_keeps_nobody_from_the_others() {
+        let (_folder, db, now) = empty().await;
+        let (id, then) = (JobId::new(now), "'2026-01-01 00:00:00.000000'");
+        let newer = format!(
+            "INSERT INTO jobs (id, payload, is_long, state, run_at, attempts, created_at) \
+             VALUES ('{id}', '{{\"job\": \"not_known_yet\"}}', FALSE, 'ready', {then}, 0, {then})"
+        );
+        let known = Job::SweepObject { storage_key: "objects/00/none".to_string() };
+        let job = known.clone();
+        db.write(move |c| {
+            diesel::connection::SimpleConnection::batch_execute(c, &newer)?;
+            enqueue(c, job.clone(), now)
+        })
+        .await
+        .unwrap();
+        let take = async || db.write(move |c| lease(c, "worker", Lane::Any, now)).await.unwrap().map(|job| job.job);
+        assert_eq!(take().await, Some(known));
+        assert_eq!(take().await, None);
+        assert_eq!(db.read(count).await.unwrap().live, 2);
+    }
+
+    #[tokio::test]
+    async fn whatever_long_jobs_wait_one_lane_is_there_for_the_others() {
+        let (_folder, db, now) = empty().await;
         let long = Job::InspectVersion { version_id: VersionId::new(now) };
         let short = Job::SweepObject { storage_key: "objects/00/none".to_string() };
         let (first, second) = (long.clone(), short.clone());

@@ -3,17 +3,9 @@
 use diesel::prelude::*;
 
 use super::{Job, Lane};
-use crate::db::{Conn, MultiBackend};
+use crate::db::Conn;
 use crate::schema::{jobs, sweeps};
 use crate::types::{Instant, JobId, Json};
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = jobs, check_for_backend(MultiBackend))]
-pub(super) struct DueJob {
-    pub(super) id: JobId,
-    pub(super) payload: Json<Job>,
-    pub(super) attempts: i32,
-}
 
 pub(super) fn insert_job(
     c: &mut Conn,
@@ -33,8 +25,14 @@ pub(super) fn insert_job(
         .execute(c)
 }
 
-/// The oldest job that is due for a lane; a leased one is due when its lease has lapsed.
-pub(super) fn find_due_job(c: &mut Conn, lane: Lane, now: Instant) -> QueryResult<Option<DueJob>> {
+/// Up to `limit` jobs that are due for a lane, the oldest first: each with what it is, as text, and how often it was tried. A leased
+/// one is due when its lease has lapsed.
+pub(super) fn list_due_jobs(
+    c: &mut Conn,
+    lane: Lane,
+    now: Instant,
+    limit: i64,
+) -> QueryResult<Vec<(JobId, String, i32)>> {
     let ready = jobs::state.eq("ready").and(jobs::run_at.le(now));
     let lapsed = jobs::state.eq("leased").and(jobs::leased_until.assume_not_null().lt(now));
     jobs::table
@@ -44,9 +42,9 @@ pub(super) fn find_due_job(c: &mut Conn, lane: Lane, now: Instant) -> QueryResul
             Lane::Short => &[false],
         }))
         .order((jobs::run_at, jobs::id))
-        .select(DueJob::as_select())
-        .first(c)
-        .optional()
+        .limit(limit)
+        .select((jobs::id, jobs::payload, jobs::attempts))
+        .load(c)
 }
 
 pub(super) fn set_leased(c: &mut Conn, id: JobId, owner: &str, attempts: i32, until: Instant) -> QueryResult<usize> {
