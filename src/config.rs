@@ -23,7 +23,7 @@ pub struct Config {
     /// postgres://… for a fleet; an SQLite file in the data directory when absent
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// postgres://… of a copy that follows that database: what searches and catalogues show is read there, while it answers
+    /// postgres://… of a copy that follows that database: what searches and the Hub's lists show is read there, while it answers
     #[arg(long, env = "DATABASE_READ_URL", value_name = "URL", hide_env_values = true)]
     pub database_read_url: Option<String>,
     /// Connections per process, to each of these
