@@ -252,6 +252,29 @@ async fn what_the_gathered_writes_of_a_group_are_about_to_ask_for_is_loaded_toge
     );
 }
 
+/// Those that gather see none of the rows that wait; each that runs alone sees its own, too.
+#[tokio::test]
+async fn a_group_that_meets_a_conflict_is_repeated_whole_and_falls_apart_when_it_meets_too_many() {
+    for (conflicts, seen) in [(GROUP_ATTEMPTS - 1, [0, 0]), (GROUP_ATTEMPTS, [1, 2])] {
+        let (_folder, db) = numbers().await;
+        let left = Arc::new(std::sync::atomic::AtomicU32::new(conflicts));
+        let writes = [1, 2].map(|number| {
+            let (left, gather) = (left.clone(), gather(number));
+            let meets = move |c: &mut Conn| match left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+            {
+                Ok(_) => {
+                    Err(Diesel::DatabaseError(DatabaseErrorKind::SerializationFailure, Box::new(String::new())).into())
+                }
+                Err(_) => gather(c),
+            };
+            (Some(Vec::new()), meets)
+        });
+        let outcomes: Vec<u32> = all_at_once(&db, writes.into()).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!((outcomes, db.retries()), (seen.into(), u64::from(conflicts)));
+    }
+}
+
 #[tokio::test]
 async fn when_nothing_can_be_loaded_ahead_each_write_looks_for_itself() {
     let (_folder, db) = numbers().await;

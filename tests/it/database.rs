@@ -1,11 +1,11 @@
 //! One migration set on both databases, and tables that never change.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
 
 use corpex::app::App;
 use corpex::config::Config;
-use corpex::db::{APPEND_ONLY, Conn, KEPT_A_WHILE};
+use corpex::db::{APPEND_ONLY, KEPT_A_WHILE};
 use corpex::error::Kind;
 use corpex::jobs::{self, Job};
 use corpex::types::DAY;
@@ -14,7 +14,7 @@ use diesel::{Connection as _, PgConnection};
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::{TestApp, TestDatabase, in_one_group};
+use crate::support::{TestApp, TestDatabase, in_one_group, keep_busy};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn migrations_go_down_and_up_again_with_data_in_the_tables() {
@@ -60,13 +60,7 @@ async fn only_who_serves_or_migrates_brings_an_old_schema_up_to_date() {
 async fn what_the_background_writes_waits_for_no_request_where_there_is_room_for_both() {
     let app = TestApp::start_with(|config| config.no_worker = true).await;
     let (requests, background) = (app.app().db.clone(), app.app().db.for_background());
-    let ((begin, begun), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
-    let released = Mutex::new(released);
-    let hold = move |_: &mut Conn| Ok(begin.send(()).is_ok() && released.lock().unwrap().recv().is_ok());
-    let held = tokio::spawn(async move { requests.write(hold).await });
-    while begun.try_recv().is_err() {
-        tokio::task::yield_now().await;
-    }
+    let (release, held) = keep_busy(&requests).await;
     let waiting = background.clone();
     let written = tokio::spawn(async move { background.write(|c| Ok(jobs::count(c)?.live)).await });
     match app.app().config.database_url().starts_with("postgres") {

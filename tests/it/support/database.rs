@@ -8,9 +8,12 @@ use corpex::db::{Conn, Db};
 use corpex::error::Result;
 use diesel::connection::{InstrumentationEvent, SimpleConnection as _};
 use diesel::{Connection as _, PgConnection};
+use tokio::task::JoinHandle;
 
 /// How many connections each exchange keeps open at most.
 pub const CONNECTIONS: u32 = 4;
+/// How often something is looked at that is about to come.
+const MOMENT: Duration = Duration::from_millis(5);
 
 /// Points an exchange at the bucket of the environment (`TEST_S3_ENDPOINT`, `TEST_S3_BUCKET`, `TEST_S3_REGION`, and
 /// `AWS_*` for the credentials), where there is one. Exchanges share it: they choose keys that never meet.
@@ -99,19 +102,24 @@ pub async fn counted<T: Send + 'static>(
     db.read(read).await.unwrap()
 }
 
-/// What is asked for, with so many writes in it that all come while the database is busy, and so are done in one group.
-pub async fn in_one_group<T>(db: &Db, writes: usize, asked: impl Future<Output = T>) -> T {
+/// Begins a write that ends when it is told to.
+pub async fn keep_busy(db: &Db) -> (mpsc::Sender<()>, JoinHandle<Result<bool>>) {
     let ((begin, begun), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
     let (busy, released) = (db.clone(), Mutex::new(released));
     let wait = move |_: &mut Conn| Ok(begin.send(()).is_ok() && released.lock().unwrap().recv().is_ok());
     let busy = tokio::spawn(async move { busy.write(wait).await });
-    let moment = Duration::from_millis(5);
     while begun.try_recv().is_err() {
-        tokio::time::sleep(moment).await;
+        tokio::time::sleep(MOMENT).await;
     }
+    (release, busy)
+}
+
+/// What is asked for, with so many writes in it that all come while the database is busy, and so are done in one group.
+pub async fn in_one_group<T>(db: &Db, writes: usize, asked: impl Future<Output = T>) -> T {
+    let (release, busy) = keep_busy(db).await;
     let all_wait = async {
         while db.waiting() < writes {
-            tokio::time::sleep(moment).await;
+            tokio::time::sleep(MOMENT).await;
         }
         release.send(()).unwrap();
     };

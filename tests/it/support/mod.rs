@@ -12,7 +12,7 @@ pub mod process;
 pub mod wire;
 
 pub use actors::{Actor, CARD, Offer, PASSWORD, Published, claim, provenance, terms, token_wish};
-pub use database::{TestDatabase, counted, in_one_group, use_bucket_of_the_environment, watch};
+pub use database::{TestDatabase, counted, in_one_group, keep_busy, use_bucket_of_the_environment, watch};
 pub use log::kinds_in_log;
 
 use std::sync::Arc;
