@@ -13,7 +13,8 @@ use std::fmt::Display;
 use super::Conn;
 use crate::error::Result;
 
-/// Loads the things of one kind that go by these keys, by [`load_ahead`](super::load_ahead).
+/// Loads the things of one kind that go by these keys, by [`load_ahead`](super::load_ahead), or has each at hand by
+/// [`keep`](super::keep).
 type Load = fn(&mut Conn, &[String]) -> Result<()>;
 
 /// Something that is about to be asked for.
@@ -39,9 +40,9 @@ pub(super) fn load_all<'a>(c: &mut Conn, wanted: impl IntoIterator<Item = &'a Ah
             None => kinds.push((*load, BTreeSet::from([key.as_str()]))),
         }
     }
-    let mut load_kind = |(load, keys): (Load, BTreeSet<&str>)| {
+    for (load, keys) in kinds {
         let keys: Vec<_> = keys.into_iter().map(str::to_string).collect();
-        load(c, &keys)
-    };
-    kinds.into_iter().try_for_each(&mut load_kind)
+        load(c, &keys)?;
+    }
+    Ok(())
 }
