@@ -55,8 +55,10 @@ impl Bench {
         let keys = Arc::new(ExchangeKeys::load_or_create(&config.keys_dir()).unwrap());
         let store = Store::open(&config, &keys).await.unwrap();
         let policy = Policy::of_log(VerifierKey::new(ORIGIN, keys.log.public()).unwrap());
-        let publisher = Publisher::new(db.clone(), store, keys, ORIGIN, "bench", policy).unwrap();
-        Self { db, clock: Clock::default(), publisher, size: 0, sample: Vec::new() }
+        let mut publisher = Publisher::new(db.clone(), store, keys, ORIGIN, "bench", policy).unwrap();
+        let clock = Clock::default();
+        publisher.step(clock.now()).await.unwrap(); // signs the empty log, and takes in nothing
+        Self { db, clock, publisher, size: 0, sample: Vec::new() }
     }
 
     /// Records entries as actions do, but by the thousand: this is not what is measured.
