@@ -225,6 +225,8 @@ fn check(c: &mut Conn, checked: &mut Checked, receipt: &Receipt, now: Instant) -
 }
 
 fn write_batch(c: &mut Conn, keys: &ExchangeKeys, receipts: &[(VersionId, &Written)], now: Instant) -> Result<()> {
+    // No receipt is of a later time than the log entry of its batch, whatever the clocks say.
+    let now = receipts.iter().map(|(_, written)| written.receipt.issued_at).fold(now, Instant::max);
     let batch = ReceiptBatchId::new(now);
     let leaves: Vec<_> = receipts.iter().map(|(_, written)| written.leaf).collect();
     let root = tree::root_of(&leaves);

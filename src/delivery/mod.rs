@@ -144,10 +144,10 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// The same delivery once more, with a receipt of its own.
+    /// The same delivery once more, with a receipt of its own, which is of no earlier time.
     pub fn again(&self, now: Instant) -> Self {
         let mut again = self.clone();
-        (again.receipt.receipt, again.receipt.issued_at) = (ReceiptId::new(now), now);
+        (again.receipt.receipt, again.receipt.issued_at) = (ReceiptId::new(now), now.max(self.receipt.issued_at));
         again
     }
 }

@@ -4,6 +4,7 @@ use corpex::db::Conn;
 use corpex::delivery::{self, trades};
 use corpex::error::{Kind, Result};
 use corpex::identity::{self, Caller, Membership, Role, Scope};
+use corpex::provenance::StatementKind;
 use corpex::provenance::passport::{Report, Trust, verify};
 use corpex::types::{DAY, EntitlementId};
 use serde_json::{Value, json};
@@ -238,6 +239,20 @@ async fn links_to_many_shards_take_no_more_questions_than_a_link_to_one() {
     let missing = story.lab.links(&story.entitlement, &["data/a.jsonl", "data/c.jsonl", "a\0b"]).await;
     let missing = refused(missing, Kind::NotFound, None);
     assert!(missing.detail.contains("data/c.jsonl"), "{missing}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_from_a_clock_that_was_ahead_is_on_record_no_earlier_than_it_was_issued() {
+    let story = Story::licensed_for_a_day().await;
+    let (app, caller) = (story.app.app(), story.reader().await);
+    let id: EntitlementId = story.entitlement.parse().unwrap();
+    let (paths, ahead) = (["data/a.jsonl".to_string()], story.app.clock.now().plus(DAY / 24));
+    let planned = app.db.read(move |c| delivery::plan(c, &caller, id, (None, &paths), ahead)).await.unwrap();
+    app.receipts.record(planned).await.unwrap();
+    let report = story.verified().await;
+    assert_eq!(report.deliveries.len(), 1);
+    let batch = report.statements.iter().find(|statement| statement.kind == StatementKind::ReceiptBatch).unwrap();
+    assert_eq!(batch.recorded_at, ahead, "its desk's clock was behind");
 }
 
 #[tokio::test(flavor = "multi_thread")]
