@@ -231,6 +231,7 @@ def verify_delivery(delivery, opened, licences):  # [10]
     document = read(receipt, "the receipt")
     members(document, RECEIPT, ("affiliate", "seat"))
     require(document["v"] == 1 and INSTANT.fullmatch(document["issued_at"]), "it is no receipt of this form")
+    require(document["issued_at"] <= opened[batch][3], "it is of a later time than the log entry of its batch")
     require(document["entitlement"] in licences, f"it is for {document['entitlement']}, which the passport does not hold")
     shards = licences[document["entitlement"]].get((document["dataset"], document["version"]), ())
     require((document["path"], document["sha256"]) in shards, f"the licence covers no such shard as {document['path']}")

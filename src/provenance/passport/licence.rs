@@ -170,7 +170,7 @@ fn subjects(manifest: &Opened) -> impl Iterator<Item = (&str, Digest)> {
     manifest.statement.subject.iter().map(|shard| (shard.name.as_str(), shard.digest.sha256))
 }
 
-/// Checks a receipt: that its batch commits to it, and that it is for a shard that its licence covers.
+/// Checks a receipt: that its batch commits to it and was recorded no earlier, and that it is for a shard that its licence covers.
 pub(super) fn open_delivery(
     delivery: &Delivery,
     opened: &[Opened],
@@ -197,6 +197,10 @@ pub(super) fn open_delivery(
     let receipt = read_canonical_json(&delivery.receipt.0);
     let receipt = receipt.map_err(|why| refused("receipt", format!("the receipt {why}")))?;
     validate(DELIVERY_RECEIPT, &receipt).map_err(|error| refused("receipt", error.to_string()))?;
+    let issued_at = Instant::deserialize(receipt.get("issued_at").unwrap_or(&Value::Null));
+    if issued_at.map_err(|error| refused("receipt", error.to_string()))? > batch.recorded_at {
+        return Err(refused("receipt", "it is of a later time than the log entry of its batch".into()));
+    }
     is_licensed(&receipt, licensed).map_err(|why| refused("licence", why))?;
     Ok(CheckedDelivery { receipt_sha256: Digest::of(&delivery.receipt.0), batch_sha256: batch.pae_sha256 })
 }

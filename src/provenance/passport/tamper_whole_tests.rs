@@ -18,6 +18,11 @@ fn each_part_of_a_delivery() {
         ),
         ("an unknown member", bought().with_receipt(unknown.as_bytes()), "receipt: "),
         (
+            "a later time than that of its batch",
+            bought().with_receipt(&canonical_json(&receipt(16)).unwrap()),
+            "receipt: it is of a later time than the log entry of its batch",
+        ),
+        (
             "the receipt of another place",
             bought().forged(|p| {
                 let swapped = Story::bought().receipts[2].clone();
