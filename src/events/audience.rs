@@ -23,15 +23,15 @@ pub(super) fn event_type(step: &Unsent) -> String {
     format!("{}.{}", kind(&step.subject), step.to_state.to_lowercase())
 }
 
-/// Each kind of thing whose steps are told of, with what its types of event end with: its states, and what happens while its
-/// state stays as it is.
+/// Each kind of thing whose steps are told of, with what its types of event end with: its states, but for those in which nobody is
+/// left to be told, and what happens while its state stays as it is.
 fn kinds() -> [(&'static str, Vec<String>); 20] {
     fn ends(states: &[impl AsRef<str>], steps: &[&str]) -> Vec<String> {
         states.iter().map(|state| state.as_ref()).chain(steps.iter().copied()).map(str::to_lowercase).collect()
     }
     let licence_steps = ["ending", "renewed", "shortened", "extended", "narrowed", "downloads_exceeded"];
     [
-        ("org", ends(OrganisationState::ALL, &[])),
+        ("org", ends(&[OrganisationState::Registered, OrganisationState::Verified], &[])),
         ("member", ends(Role::ALL, &["removed"])),
         ("key", ends(&["active", "revoked"], &[])),
         ("dataset", ends(&["registered"], &[])),
@@ -49,7 +49,7 @@ fn kinds() -> [(&'static str, Vec<String>); 20] {
         ("evaluation", ends(&["granted"], &[])),
         ("seat", ends(&["assigned", "freed"], &[])),
         ("takedown", ends(TakedownState::ALL, &[])),
-        ("webhook", ends(&["active", "disabled", "removed"], &[])),
+        ("webhook", ends(&["active", "disabled"], &[])),
         ("recall", ends(RecallState::ALL, &[])),
     ]
 }

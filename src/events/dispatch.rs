@@ -103,7 +103,7 @@ fn number(c: &mut Conn, claimant: &Claimant, batch: &[Addressed], now: Instant) 
     for Addressed { step, audience, dataset } in told {
         on_board.extend(dataset.map(|dataset_id| (step.id, dataset_id)));
         for organisation_id in audience {
-            let position = last.entry(*organisation_id).or_default();
+            let Some(position) = last.get_mut(organisation_id) else { continue };
             *position += 1;
             events.push(event(step, *organisation_id, *position));
         }

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use super::Event;
 use crate::appends;
 use crate::db::Conn;
+use crate::identity::OrganisationState;
 use crate::schema::{event_lease, events, organisations};
 use crate::types::{Instant, OrganisationId};
 
@@ -19,7 +20,8 @@ pub(super) fn find_last_position(c: &mut Conn, organisation_id: OrganisationId) 
         .optional()
 }
 
-/// The number of the last event of each of these; none where one has no event.
+/// The number of the last event of each of these, but for those that were rejected, whose events nobody reads; none where one
+/// has no event.
 pub(super) fn list_last_positions(
     c: &mut Conn,
     owners: &[OrganisationId],
@@ -30,7 +32,11 @@ pub(super) fn list_last_positions(
         .limit(1)
         .select(events::position)
         .single_value();
-    organisations::table.filter(organisations::id.eq_any(owners)).select((organisations::id, last)).load(c)
+    organisations::table
+        .filter(organisations::id.eq_any(owners))
+        .filter(organisations::state.ne(OrganisationState::Rejected))
+        .select((organisations::id, last))
+        .load(c)
 }
 
 /// The events after a position, oldest first; only those of these types, when there are any.

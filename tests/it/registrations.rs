@@ -1,7 +1,11 @@
 //! Registrations of organisations under the names of others: what they can do, and how the names come to whom they belong.
 
+use corpex::db::Conn;
 use corpex::error::Kind;
 use corpex::provenance::{ResourceDescriptor, StatementKind};
+use corpex::schema::events;
+use corpex::types::OrganisationId;
+use diesel::prelude::*;
 use serde_json::{Value, json};
 
 use crate::support::{Actor, TestApp, refused};
@@ -54,6 +58,24 @@ async fn who_registers_under_anothers_name_is_rejected_and_the_name_is_free() {
     assert_eq!(squatter.get(path).await.unwrap(), rejected, "the reason stays");
     let members = firm.get(format!("{lab}/members")).await.unwrap();
     assert_eq!(members["items"].as_array().unwrap().len(), 1, "{members}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_organisation_is_told_of_nothing_once_it_is_rejected() {
+    let app = TestApp::start().await;
+    let squatter = Actor::register(&app.anonymous(), "verse-lab").await;
+    let of_rejections = squatter.get("/v1/events?organisation=verse-lab&types=org.rejected").await;
+    refused(of_rejections, Kind::Invalid, Some("types"));
+    app.told().await;
+    let because = json!({ "reason": "its papers are those of another firm" });
+    let rejected = app.operator.post("/v1/organisations/verse-lab/rejection", &because).await.unwrap();
+    app.told().await;
+    let id: OrganisationId = rejected["organisation_id"].as_str().unwrap().parse().unwrap();
+    let told = move |c: &mut Conn| {
+        let told = events::table.filter(events::organisation_id.eq(id)).order(events::event_type);
+        Ok(told.select(events::event_type).load::<String>(c)?)
+    };
+    assert_eq!(app.app().db.read(told).await.unwrap(), ["member.admin", "org.registered"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
