@@ -9,9 +9,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Conn;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Loads the things of one kind that go by these keys, by [`load_ahead`](super::load_ahead), or has each at hand by
 /// [`keep`](super::keep).
@@ -31,7 +32,7 @@ impl Ahead {
     }
 }
 
-/// Loads all of these, each kind together and each key once.
+/// Loads all of these, each kind together and each key once. What panics has failed.
 pub(super) fn load_all<'a>(c: &mut Conn, wanted: impl IntoIterator<Item = &'a Ahead>) -> Result<()> {
     let mut kinds: Vec<(Load, BTreeSet<&str>)> = Vec::new();
     for Ahead { key, load } in wanted.into_iter().filter(|ahead| !ahead.key.contains('\0')) {
@@ -42,7 +43,8 @@ pub(super) fn load_all<'a>(c: &mut Conn, wanted: impl IntoIterator<Item = &'a Ah
     }
     for (load, keys) in kinds {
         let keys: Vec<_> = keys.into_iter().map(str::to_string).collect();
-        load(c, &keys)?;
+        let loaded = catch_unwind(AssertUnwindSafe(|| load(c, &keys)));
+        loaded.unwrap_or_else(|_| Err(Error::internal("what loads ahead panicked")))?;
     }
     Ok(())
 }
