@@ -33,7 +33,8 @@ use crate::types::Instant;
 const MAX_BATCHES: usize = 20;
 /// How many places the mark has: what was sent to one of them would have to be on its way for as many changes of the sequencer.
 const PLACES: i64 = 32;
-/// How often an idle log is compared with what the object store and the witnesses remember; the first time at the start.
+/// How often an idle log is compared with what the object store and the witnesses remember; the first time at the start, and
+/// again at once after a failure.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The one who extends the log and publishes it, as long as it holds the sequencer's lease.
@@ -85,7 +86,7 @@ impl Publisher {
         let outcome = if due { self.advance(now).await } else { self.look_after(now).await };
         let problem = outcome.as_ref().err().map(ToString::to_string);
         if problem.is_some() {
-            self.shown = None;
+            (self.shown, self.looked_at) = (None, None);
         }
         if problem != self.db.read(sequencer::problem).await? {
             let claimant = self.claimant.clone();
@@ -187,7 +188,10 @@ async fn remembered(
     let note = String::from_utf8(stored).map_err(|error| unreadable(error.to_string()))?;
     let (keys, origin) = (keys.clone(), origin.to_string());
     let opened = db.read(move |c| exchange_keys::open_checkpoint(c, &keys, &origin, &note)).await;
-    opened.map(Some).map_err(|error| unreadable(error.detail))
+    opened.map(Some).map_err(|error| match error.kind {
+        Kind::Unverified => unreadable(error.detail),
+        _ => error, // the database's
+    })
 }
 
 /// Where the object store remembers how far a log is: places under each key that the log has or had. Whoever holds the key of

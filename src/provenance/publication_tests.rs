@@ -93,3 +93,21 @@ async fn what_an_instance_showed_counts_only_while_nobody_else_has_led() {
     let refused = published(&log, &mut one).await.unwrap_err();
     assert!(refused.detail.contains("9 entries were signed and shown, and this database holds 2"), "{refused}");
 }
+
+#[tokio::test]
+async fn what_the_object_store_remembers_wrongly_stops_an_idle_log_for_as_long_as_it_does() {
+    let log = Log::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&Config::embedded(folder.path()), &Arc::new(log.keys.clone())).await.unwrap();
+    let mut one = publisher(&log, &store, "one");
+    published(&log, &mut one).await.unwrap();
+    let place = publication::place(&log.vkey().to_string(), 5);
+    store.put(&place, "nothing that was signed".into()).await.unwrap();
+    let refused = published(&log, &mut one).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::Unverified);
+    assert!(refused.detail.contains("remembers a checkpoint that is none: the note has no blank line"), "{refused}");
+    assert!(log.db.read(sequencer::problem).await.unwrap().is_some());
+    store.delete(&place).await.unwrap();
+    published(&log, &mut one).await.unwrap();
+    assert_eq!(log.db.read(sequencer::problem).await.unwrap(), None);
+}
