@@ -19,6 +19,8 @@ use crate::types::{EntitlementId, Instant, JobId, Json, ListingId, TakedownId, U
 
 /// A job that failed this often is set aside for a person to look at.
 const MAX_ATTEMPTS: i32 = 12;
+/// So is one that was begun this often, and neither done nor failed: it ends whoever runs it.
+const MOST_BEGUN: i32 = 100;
 /// Behind how many jobs that it does not know a program looks for one that it does.
 const MOST_UNKNOWN: i64 = 100;
 /// How long a worker holds a job before another may take it.
@@ -134,6 +136,10 @@ pub fn lease(c: &mut Conn, owner: &str, lane: Lane, now: Instant) -> Result<Opti
     };
     let attempts = attempts + 1;
     queries::set_leased(c, id, owner, attempts, now.plus(LEASE))?;
+    if attempts > MOST_BEGUN {
+        queries::set_failed(c, id, owner, true, "every worker that began it ended before it did", now)?;
+        return Ok(None);
+    }
     Ok(Some(Leased { id, job, attempts, owner: owner.to_string() }))
 }
 
@@ -237,6 +243,25 @@ mod tests {
         assert_eq!(take().await, Some(known));
         assert_eq!(take().await, None);
         assert_eq!(db.read(count).await.unwrap().live, 2);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_ends_whoever_runs_it_is_set_aside_at_last() {
+        let (_folder, db, now) = empty().await;
+        let job = Job::SweepObject { storage_key: "objects/00/none".to_string() };
+        let queued = job.clone();
+        db.write(move |c| enqueue(c, queued.clone(), now)).await.unwrap();
+        let begun = move |c: &mut Conn| {
+            let mut begun = 0;
+            // Each worker is gone when the next one looks.
+            while lease(c, "worker", Lane::Any, now.plus(LEASE * 2 * (begun + 1)))?.is_some() {
+                begun += 1;
+            }
+            Ok(begun)
+        };
+        assert_eq!(db.write(begun).await.unwrap(), MOST_BEGUN.unsigned_abs());
+        let [(_, aside, why)]: [_; 1] = db.read(set_aside).await.unwrap().try_into().unwrap();
+        assert_eq!((aside, why.as_str()), (job, "every worker that began it ended before it did"));
     }
 
     #[tokio::test]
