@@ -39,8 +39,8 @@ pub use caller::{Caller, CallerCache, Membership, memberships_of};
 pub use members::{Member, members, put_member, remove_member};
 pub use organisations::{
     NewOrganisation, Organisation, OrganisationState, Rejection, ahead_of_organisation, check_handle,
-    find_organisation, for_member, load_organisations, organisation, organisations, register_organisation,
-    reject_organisation, rejection, require_verified, verify_organisation, visible_organisation,
+    find_organisation, for_member, for_standing_member, load_organisations, organisation, organisations,
+    register_organisation, reject_organisation, rejection, require_verified, verify_organisation, visible_organisation,
 };
 pub use routes::{MaybeCaller, MaybeReader};
 pub(crate) use routes::{known_user, lately_known};

@@ -340,6 +340,13 @@ pub fn for_member(c: &mut Conn, caller: &Caller, handle: &str, roles: &[Role]) -
     Ok(organisation)
 }
 
+/// As [`for_member`], by the caller's memberships as they stand at this moment: for what would outlive one that has just ended, of
+/// which another instance learns some seconds later.
+pub fn for_standing_member(c: &mut Conn, caller: &Caller, handle: &str, roles: &[Role]) -> Result<Organisation> {
+    let standing = Caller { memberships: queries::list_memberships(c, caller.user_id)?, ..caller.clone() };
+    for_member(c, &standing, handle, roles)
+}
+
 /// What is said of a handle of which no organisation is there, or none for who asks.
 fn unseen(handle: &str, error: fn(String) -> Error) -> Error {
     let rejection = format!("GET /v1/organisations/{handle}/rejection");

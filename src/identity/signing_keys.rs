@@ -77,7 +77,7 @@ pub fn register_key(
     envelope: &Envelope,
     now: Instant,
 ) -> Result<SigningKey> {
-    let organisation = organisations::for_member(c, caller, handle, Role::SIGNERS)?;
+    let organisation = organisations::for_standing_member(c, caller, handle, Role::SIGNERS)?;
     organisations::require_verified(&organisation)?;
     let registration = proven_registration(envelope, handle)?;
     let public_key = registration.public_key;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use base64::Engine as _;
+use corpex::db::Conn;
 use corpex::error::{Error, Kind};
-use corpex::identity::{PlatformRole, create_platform_user};
+use corpex::identity::{self, Caller, Membership, PlatformRole, Role, Scope, create_platform_user};
 use corpex::provenance::{ResourceDescriptor, StatementKind};
 use corpex::signing::SecretKey;
 use corpex::types::{DAY, Instant};
@@ -123,6 +124,35 @@ async fn an_admin_invites_members_and_one_admin_always_remains() {
     delete(&admin, &own).await.unwrap();
     refused(admin.get("/v1/organisations/verse/members").await, Kind::NotFound, None);
     refused(delete(&helper, &own).await, Kind::NotFound, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_an_admin_a_moment_ago_gives_nobody_a_role() {
+    let app = TestApp::start().await;
+    let (admin, _) = sign_up(&app, "admin@verse.test").await;
+    let (helper, _) = sign_up(&app, "helper@verse.test").await;
+    let registered = admin.post("/v1/organisations", &organisation("verse")).await.unwrap();
+    helper.accept(&admin.invite("verse", "admin").await.unwrap()).await.unwrap();
+    put_member(&admin, "verse", "helper@verse.test", "reader").await.unwrap();
+    // Who an instance that has not learnt of it yet believes to ask.
+    let membership = Membership {
+        organisation_id: text(&registered, "id").parse().unwrap(),
+        handle: "verse".to_string(),
+        role: Role::Admin,
+        verified: false,
+    };
+    let before = Caller {
+        user_id: text(&helper.get("/v1/me").await.unwrap(), "user_id").parse().unwrap(),
+        email: "helper@verse.test".to_string(),
+        platform_role: None,
+        scope: Scope::Write,
+        token_id: None,
+        memberships: vec![membership],
+    };
+    let now = app.clock.now();
+    let again = move |c: &mut Conn| identity::put_member(c, &before, "verse", "helper@verse.test", Role::Admin, now);
+    let error = refused(app.app().db.write(again).await, Kind::Forbidden, None);
+    assert!(error.detail.contains("yours is reader"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -443,7 +473,7 @@ async fn a_key_is_registered_once_by_its_holder_and_revoked_for_good() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_platform_account_is_made_once_and_never_out_of_somebody_elses() {
-    use corpex::{history, identity};
+    use corpex::history;
     let app = TestApp::start().await;
     sign_up(&app, "squatter@exchange.test").await;
     let now = app.clock.now();

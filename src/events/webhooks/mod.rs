@@ -104,7 +104,7 @@ async fn register(
     address::resolve(&url, private).await?;
     let keys = app.keys.clone();
     let insert = move |c: &mut Conn| {
-        let organisation = identity::for_member(c, &caller, &handle, ADMINS)?;
+        let organisation = identity::for_standing_member(c, &caller, &handle, ADMINS)?;
         if queries::count_webhooks(c, organisation.id)? >= MOST_WEBHOOKS {
             return Err(Error::new(Kind::WrongState, format!("{handle} has {MOST_WEBHOOKS} webhooks"))
                 .remedy("remove one of them first"));
@@ -231,7 +231,7 @@ pub(super) fn owner(c: &mut Conn, id: WebhookId) -> Result<OrganisationId> {
 }
 
 fn own(c: &mut Conn, caller: &Caller, handle: &str, id: WebhookId) -> Result<(Organisation, Webhook)> {
-    let organisation = identity::for_member(c, caller, handle, ADMINS)?;
+    let organisation = identity::for_standing_member(c, caller, handle, ADMINS)?;
     let webhook = queries::find_webhook(c, id)?.filter(|webhook| webhook.organisation_id == organisation.id);
     Ok((organisation, webhook.ok_or_else(|| unknown(id))?))
 }
