@@ -14,6 +14,7 @@ use actix_web::{HttpRequest, HttpResponse, Responder, get};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _, stream};
 use serde::Serialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument as _;
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -29,6 +30,10 @@ use crate::types::{Cursor, Page};
 const DEADLINE: Duration = Duration::from_secs(60);
 /// The same for those that carry file bytes: a body that trickles in may not hold its place for ever.
 const BYTES_DEADLINE: Duration = Duration::from_secs(60 * 60);
+const MIB: usize = 1024 * 1024;
+/// How many MiB of bodies one process holds at once, the first of each not counted.
+const MOST_HELD: usize = 256;
+static ROOM: Semaphore = Semaphore::const_new(MOST_HELD);
 /// The media type of JSON-LD.
 pub(crate) const JSON_LD: &str = "application/ld+json";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -217,18 +222,39 @@ pub(crate) fn incomplete(error: PayloadError) -> Error {
     }
 }
 
+/// A body that was read, and the room that it takes for as long as somebody holds it.
+struct Kept {
+    bytes: Bytes,
+    _room: Vec<SemaphorePermit<'static>>,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Reads a body of at most `most` bytes, and waits for no piece of it longer than [`CLIENT_TIMEOUT`].
+///
+/// # Errors
+/// `Unavailable`, when so many large bodies are held already that there is no room for it.
 pub(crate) async fn read_body(
     body: &mut (impl Stream<Item = Result<Bytes, PayloadError>> + Unpin),
     most: usize,
     too_large: impl Fn() -> Error,
 ) -> Result<Bytes, Error> {
-    let mut bytes = BytesMut::new();
+    let crowded = |_| Error::new(Kind::Unavailable, "too many large bodies are sent at once").retry_after(2);
+    let (mut bytes, mut room) = (BytesMut::new(), Vec::new());
     loop {
         let piece = tokio::time::timeout(CLIENT_TIMEOUT, body.next()).await;
         match piece.map_err(|_| Error::new(Kind::Timeout, "the body stopped arriving"))? {
-            None => return Ok(bytes.freeze()),
-            Some(Ok(piece)) if bytes.len().saturating_add(piece.len()) <= most => bytes.extend_from_slice(&piece),
+            None => return Ok(Bytes::from_owner(Kept { bytes: bytes.freeze(), _room: room })),
+            Some(Ok(piece)) if bytes.len().saturating_add(piece.len()) <= most => {
+                bytes.extend_from_slice(&piece);
+                while room.len() < bytes.len() / MIB {
+                    room.push(ROOM.try_acquire().map_err(crowded)?);
+                }
+            }
             Some(Ok(_)) => return Err(too_large()),
             Some(Err(error)) => return Err(incomplete(error)),
         }
@@ -309,5 +335,23 @@ mod tests {
         assert_eq!(changed.status(), StatusCode::GATEWAY_TIMEOUT);
         let late = answered(TestRequest::post(), true).await;
         assert_eq!(late.status(), StatusCode::REQUEST_TIMEOUT);
+    }
+
+    #[actix_web::test]
+    async fn a_large_body_for_which_there_is_no_room_is_refused_until_others_are_done_with() {
+        let send = async |length: usize| {
+            let mut body = stream::iter([Ok::<_, PayloadError>(Bytes::from(vec![b'a'; length]))]);
+            read_body(&mut body, 4 * MIB, || Error::invalid("body", "this is too large")).await
+        };
+        let large = send(3 * MIB).await.unwrap();
+        let mut rest = Vec::new();
+        while let Ok(taken) = ROOM.try_acquire() {
+            rest.push(taken);
+        }
+        let refused = send(2 * MIB).await.unwrap_err();
+        assert_eq!((refused.kind, refused.seconds_to_wait()), (Kind::Unavailable, Some(2)));
+        assert_eq!(send(MIB - 1).await.unwrap().len(), MIB - 1, "what is small needs no room");
+        drop(large);
+        assert_eq!(send(2 * MIB).await.unwrap().len(), 2 * MIB);
     }
 }
