@@ -61,9 +61,12 @@ async fn who_registers_under_anothers_name_is_rejected_and_the_name_is_free() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_organisation_is_told_of_nothing_once_it_is_rejected() {
+async fn an_organisation_is_sent_nothing_before_it_is_verified_and_told_of_nothing_once_it_is_rejected() {
     let app = TestApp::start().await;
     let squatter = Actor::register(&app.anonymous(), "verse-lab").await;
+    let hook = json!({ "url": "https://hooks.example/corpex" });
+    let webhook = squatter.post("/v1/organisations/verse-lab/webhooks", &hook).await;
+    assert!(refused(webhook, Kind::WrongState, None).remedy.unwrap().contains("an operator verifies it"));
     let of_rejections = squatter.get("/v1/events?organisation=verse-lab&types=org.rejected").await;
     refused(of_rejections, Kind::Invalid, Some("types"));
     app.told().await;

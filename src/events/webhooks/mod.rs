@@ -85,10 +85,11 @@ pub struct Attempt {
     pub attempted_at: Instant,
 }
 
-/// Makes a webhook that is sent what happens from now on, and gives its secret, this once. Admins only.
+/// Makes a webhook that is sent what happens from now on, and gives its secret, this once. Admins of verified organisations only:
+/// for a stranger the exchange knocks at no door.
 ///
 /// # Errors
-/// `NotFound`, `Forbidden`; `Invalid`, naming the field; `WrongState` when there are too many.
+/// `NotFound`, `Forbidden`; `Invalid`, naming the field; `WrongState` when there are too many, or nobody has verified it.
 async fn register(
     app: &App,
     caller: Caller,
@@ -98,7 +99,8 @@ async fn register(
 ) -> Result<(Webhook, Secret)> {
     let (private, now) = (app.config.webhook_private_networks, app.clock.now());
     let (asker, whose) = (caller.clone(), handle.clone());
-    app.db.read(move |c| identity::for_member(c, &asker, &whose, ADMINS)).await?;
+    let may_have = move |c: &mut Conn| identity::require_verified(&identity::for_member(c, &asker, &whose, ADMINS)?);
+    app.db.read(may_have).await?;
     super::check_types(&types)?;
     let url = address::parse(&url, private)?;
     address::resolve(&url, private).await?;

@@ -112,11 +112,11 @@ pub(crate) struct ResumptionInput {
     cursor: Option<String>,
 }
 
-/// Makes a webhook of an organisation, which is sent what happens from now on; admins only.
+/// Makes a webhook of a verified organisation, which is sent what happens from now on; admins only.
 #[utoipa::path(tag = "events", security(("bearer" = [])), request_body = WebhookInput, responses(
     (status = 201, body = WebhookWithSecret),
     (status = 403, body = Problem, description = "not an admin"),
-    (status = 409, body = Problem, description = "the organisation has ten already"),
+    (status = 409, body = Problem, description = "the organisation is not verified, or has ten already"),
     (status = 422, body = Problem, description = "the URL is not https, or leads to an address that is not public")))]
 #[post("/v1/organisations/{handle}/webhooks")]
 pub(crate) async fn create_webhook(
