@@ -3,6 +3,7 @@
 //! Results go to standard output, as text or (`--json`) as one JSON document; everything else, progress
 //! included, goes to standard error. Exit codes: 0 done, 1 refused or failed, 2 usage, 3 a log that misbehaved.
 
+mod acceptance;
 mod admin;
 mod api;
 mod audit;
@@ -110,6 +111,10 @@ enum Command {
     Buy(buy::Buy),
     /// Sign and pay an order that stands: a renewal, or what was ordered or negotiated over the API
     Pay(pay::Pay),
+    /// Accept what was delivered of an order, or the refund of a part that is offered: the provider is paid
+    Accept(acceptance::Accept),
+    /// Refuse what was delivered of an order, or the refund of a part that is offered: the provider cures it, or refunds
+    Reject(acceptance::Reject),
     /// Download a licensed version, every byte checked against its signed manifest
     Download(download::Download),
     /// Save the offline proof of a licence, or of an evaluation
@@ -162,6 +167,8 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Evaluate(args) => args.run(&global.client()?, &out).await,
         Command::Buy(args) => args.run(&global.client()?, &out).await.map(drop),
         Command::Pay(args) => args.run(&global.client()?, &out).await,
+        Command::Accept(args) => args.run(&global.client()?, &out).await,
+        Command::Reject(args) => args.run(&global.client()?, &out).await,
         Command::Download(args) => args.run(&global.client()?, &out).await.map(drop),
         Command::Passport(args) => args.run(&global.client()?, &out).await,
         Command::Verify(args) => args.run(&global, &out).await,

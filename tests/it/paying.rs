@@ -1,13 +1,33 @@
-//! Orders that a command signs and pays: with a voucher, and a renewal that was ordered over the API.
+//! Orders that a command signs and pays, with a voucher, and a renewal that was ordered over the API; and what commands answer to
+//! what was delivered.
+
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::command_line::{assess, deposit, papers};
-use crate::support::process::{Exchange, organisation};
+use crate::support::process::{Exchange, Person, organisation};
 
+const DATASET: &str = "poetry-house/poems";
 const PRICE: i64 = 50_000;
 /// What the voucher pays of it.
 const SUBSIDY: i64 = 15_000;
+
+/// Publishes a corpus of one file and puts it on the board, on these terms.
+fn put_on_the_board(provider: &Person, compliance: &Person, work: &Path, document: &Value) {
+    let (terms, provenance) = papers(work);
+    std::fs::write(&terms, document.to_string()).unwrap();
+    let source = work.join("source");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("a.jsonl"), "{}\n").unwrap();
+    let folder = source.display().to_string();
+    let about = ["--language", "zh", "--domain", "education"];
+    let publish = ["publish", &folder, "--dataset", DATASET, "--terms", &terms, "--provenance", &provenance];
+    let published = provider.json(&[&publish[..], &about].concat());
+    assess(compliance, DATASET, &published["version"]);
+    let listing = json!({ "dataset": DATASET, "version": 1, "terms_id": published["terms_id"] });
+    provider.api("POST", "/v1/listings", &listing);
+}
 
 #[tokio::test]
 async fn a_purchase_with_a_voucher_and_its_renewal_are_paid_by_commands_once() {
@@ -19,20 +39,9 @@ async fn a_purchase_with_a_voucher_and_its_renewal_are_paid_by_commands_once() {
     deposit(&operator, "verse-lab", 2 * PRICE);
     deposit(&operator, "city-bureau", PRICE);
     let work = tempfile::tempdir().unwrap();
-    let (terms, provenance) = papers(work.path());
     let mut document = crate::support::terms(PRICE);
     document["duration_days"] = json!(30);
-    std::fs::write(&terms, document.to_string()).unwrap();
-    let source = work.path().join("source");
-    std::fs::create_dir(&source).unwrap();
-    std::fs::write(source.join("a.jsonl"), "{}\n").unwrap();
-    let (dataset, folder) = ("poetry-house/poems", source.display().to_string());
-    let about = ["--language", "zh", "--domain", "education"];
-    let publish = ["publish", &folder, "--dataset", dataset, "--terms", &terms, "--provenance", &provenance];
-    let published = provider.json(&[&publish[..], &about].concat());
-    assess(&compliance, dataset, &published["version"]);
-    let listing = json!({ "dataset": dataset, "version": 1, "terms_id": published["terms_id"] });
-    provider.api("POST", "/v1/listings", &listing);
+    put_on_the_board(&provider, &compliance, work.path(), &document);
     let programme = json!({
         "organisation": "city-bureau", "name": "语料券", "pool": { "amount_minor": PRICE, "currency": "CNY" },
         "rate_basis_points": 3000, "cap_minor": PRICE, "domains": ["education"],
@@ -46,7 +55,7 @@ async fn a_purchase_with_a_voucher_and_its_renewal_are_paid_by_commands_once() {
         wallet.unwrap()["balance"]["amount_minor"].as_i64().unwrap()
     };
 
-    let buy = [&["buy", dataset, "--use", "pretraining of a small language model"], &voucher[..]].concat();
+    let buy = [&["buy", DATASET, "--use", "pretraining of a small language model"], &voucher[..]].concat();
     let bought = lab.json(&buy);
     assert_eq!(lab.json(&buy), bought, "buying the same again is the same purchase");
     let said = lab.done(&buy);
@@ -56,8 +65,8 @@ async fn a_purchase_with_a_voucher_and_its_renewal_are_paid_by_commands_once() {
     assert_eq!(wallet(), 2 * PRICE - (PRICE - SUBSIDY));
 
     let (order, entitlement) = (bought["order"].as_str().unwrap(), bought["entitlement"].as_str().unwrap());
-    lab.json(&["download", dataset, "--to", &work.path().join("target").display().to_string()]);
-    lab.api("POST", &format!("/v1/orders/{order}/acceptance"), &Value::Null);
+    lab.json(&["download", DATASET, "--to", &work.path().join("target").display().to_string()]);
+    lab.json(&["accept", order]);
     let renewal = lab.api("POST", &format!("/v1/entitlements/{entitlement}/renewals"), &Value::Null);
     let pay = ["pay", renewal["id"].as_str().unwrap()];
     let said = bureau.refused(&pay);
@@ -76,6 +85,57 @@ async fn a_purchase_with_a_voucher_and_its_renewal_are_paid_by_commands_once() {
     let said = String::from_utf8(lab.run(&["pay", entitlement]).stderr).unwrap();
     assert!(said.contains("is not an identifier of the form order_"), "{said}");
     assert_eq!(wallet(), SUBSIDY);
+    exchange.stop();
+    exchange.audit();
+}
+
+#[tokio::test]
+async fn what_was_delivered_is_refused_and_accepted_by_commands_once() {
+    let mut exchange = Exchange::serve().await;
+    let (operator, compliance) = (exchange.platform("operator"), exchange.platform("compliance"));
+    let provider = organisation(&exchange, &operator, "poetry-house");
+    let lab = organisation(&exchange, &operator, "verse-lab");
+    deposit(&operator, "verse-lab", 2 * PRICE);
+    let work = tempfile::tempdir().unwrap();
+    put_on_the_board(&provider, &compliance, work.path(), &crate::support::terms(PRICE));
+    let bought = ["the first", "the second"].map(|again| {
+        let buy = ["buy", DATASET, "--use", "pretraining of a small language model", "--again", again];
+        let bought = lab.json(&buy);
+        let (order, entitlement) = (bought["order"].as_str().unwrap(), bought["entitlement"].as_str().unwrap());
+        let said = lab.refused(&["accept", order]);
+        assert!(said.contains("this can be done when it is delivering or delivered"), "{said}");
+        let to = work.path().join(again).display().to_string();
+        lab.json(&["download", DATASET, "--to", &to, "--entitlement", entitlement]);
+        order.to_string()
+    });
+    let [first, second] = bought.each_ref().map(String::as_str);
+
+    let said = provider.refused(&["accept", first]);
+    assert!(said.contains("the buyer"), "{said}");
+    let reject = ["reject", first, "--reason", "half of the poems are missing"];
+    let usage = lab.run(&reject[..2]);
+    assert_eq!(usage.status.code(), Some(2), "why is for the buyer to say");
+    let rejected = lab.json(&reject);
+    assert_eq!((&rejected["order"], &rejected["state"]), (&json!(first), &json!("rejected")), "{rejected}");
+    assert_eq!(lab.json(&reject), rejected, "rejecting again is the same rejection");
+    let said = lab.done(&reject);
+    assert!(said.contains("was rejected before") && said.contains("nothing was done now"), "{said}");
+    let refund = json!({ "amount_minor": PRICE / 5, "currency": "CNY" });
+    let cure = json!({ "remedy": { "kind": "refund", "amount": refund }, "note": "a part of the price" });
+    for answered in ["rejected", "certificated"] {
+        provider.api("POST", &format!("/v1/orders/{first}/cure"), &cure);
+        let answer = if answered == "rejected" { lab.json(&reject) } else { lab.json(&["accept", first]) };
+        assert_eq!(answer["state"], answered, "{answer}");
+        assert_eq!(answer["refund"], if answered == "rejected" { Value::Null } else { refund.clone() });
+    }
+    let said = lab.refused(&reject);
+    assert!(said.contains("is certificated, and this can be done when it is delivering or delivered"), "{said}");
+
+    let said = lab.done(&["accept", second]);
+    assert!(said.starts_with("accepted poetry-house/poems@1: ") && said.contains("CNY 500.00"), "{said}");
+    let said = lab.done(&["accept", second]);
+    assert!(said.contains("was accepted before") && said.contains("nothing was done now"), "{said}");
+    assert_eq!(lab.json(&["accept", second])["state"], "certificated");
     exchange.stop();
     exchange.audit();
 }
