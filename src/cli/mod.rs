@@ -14,6 +14,7 @@ mod demo;
 mod download;
 mod evaluate;
 mod exchange_keys;
+mod holdings;
 mod hub_cache;
 mod key;
 mod licence;
@@ -115,6 +116,10 @@ enum Command {
     Accept(acceptance::Accept),
     /// Refuse what was delivered of an order, or the refund of a part that is offered: the provider cures it, or refunds
     Reject(acceptance::Reject),
+    /// List what your organisations ordered, and what was ordered of them
+    Orders(holdings::Holdings),
+    /// List what your organisations may use, their own licences and those of whose affiliates they are
+    Licences(holdings::Holdings),
     /// Download a licensed version, every byte checked against its signed manifest
     Download(download::Download),
     /// Save the offline proof of a licence, or of an evaluation
@@ -169,6 +174,8 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Pay(args) => args.run(&global.client()?, &out).await,
         Command::Accept(args) => args.run(&global.client()?, &out).await,
         Command::Reject(args) => args.run(&global.client()?, &out).await,
+        Command::Orders(args) => args.orders(&global.client()?, &out).await,
+        Command::Licences(args) => args.licences(&global.client()?, &out).await,
         Command::Download(args) => args.run(&global.client()?, &out).await.map(drop),
         Command::Passport(args) => args.run(&global.client()?, &out).await,
         Command::Verify(args) => args.run(&global, &out).await,

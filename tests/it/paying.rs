@@ -131,6 +131,16 @@ async fn what_was_delivered_is_refused_and_accepted_by_commands_once() {
     let said = lab.refused(&reject);
     assert!(said.contains("is certificated, and this can be done when it is delivering or delivered"), "{said}");
 
+    let all = lab.json(&["orders"]);
+    assert_eq!(all, lab.api("GET", "/v1/orders", &Value::Null), "nothing of them is left out");
+    let page = lab.json(&["orders", "--limit", "1"]);
+    assert_eq!((&page["items"][0]["id"], page["items"][1].get("id")), (&json!(first), None), "{page}");
+    let said = lab.done(&["orders", "--limit", "1", "--cursor", page["next"].as_str().unwrap()]);
+    assert!(said.starts_with(&format!("{second}  {DATASET}@1  verse-lab  CNY 500.00  delivered until 2")), "{said}");
+    assert_eq!(said.lines().count(), 1, "that was the last: {said}");
+    let said = lab.done(&["licences"]);
+    assert!(said.contains(&format!("  {DATASET}@1  verse-lab  {second}  active")), "{said}");
+    assert_eq!(provider.done(&["licences"]).trim(), "there is none");
     let said = lab.done(&["accept", second]);
     assert!(said.starts_with("accepted poetry-house/poems@1: ") && said.contains("CNY 500.00"), "{said}");
     let said = lab.done(&["accept", second]);
