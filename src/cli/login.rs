@@ -1,4 +1,5 @@
-//! `corpex login`: remembers a server and a credential, readable by the user only.
+//! `corpex login`: remembers a server and a credential, readable by the user only. The login before ends, and the token that
+//! was made for it.
 
 use std::fs;
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::client::{Client, text_at};
+use super::logout::Ended;
 use super::output::Out;
 use super::{Global, whole};
 use crate::error::{Error, Kind, Result};
@@ -60,14 +62,36 @@ impl Login {
         let server = global.server.clone().ok_or_else(|| {
             Error::invalid("server", "nothing says which exchange to sign in to").remedy("give --server URL")
         })?;
+        // One that cannot be read is replaced all the same: this command is the way out.
+        let before = saved().unwrap_or_default();
         let (token, made) = match &global.token {
             Some(token) => (token.clone(), None),
             None => self.sign_in(&server).await.map(|(token, made)| (token, Some(made)))?,
         };
-        let me: Value = Client::new(&server, Some(token.clone()))?.get("/v1/me").send().await?;
-        save(&Saved { server: server.clone(), token, made })?;
-        let email = text_at(&me, "/email").to_string();
-        out.result(&json!({ "server": server, "email": email }), || format!("signed in to {server} as {email}"))
+        let login = Saved { server, token, made };
+        let email = match remember(&login).await {
+            Ok(email) => email,
+            Err(error) => {
+                // Nobody would know of a token that was made and is remembered nowhere.
+                Ended::of(login).await;
+                return Err(error);
+            }
+        };
+        let replaced = match before.filter(|before| before.token != login.token) {
+            // What it was used to make is revoked with it.
+            Some(Saved { server, made, .. }) if login.made.is_none() => {
+                let refused = Some("it may have made the token that was given".to_string());
+                Some(Ended { server, made, refused })
+            }
+            Some(before) => Some(Ended::of(before).await),
+            None => None,
+        };
+        let document = json!({
+            "server": login.server, "email": email, "replaced": replaced.as_ref().map(Ended::document) });
+        out.result(&document, || {
+            let told = replaced.as_ref().and_then(told).map(|told| format!("\n{told}")).unwrap_or_default();
+            format!("signed in to {} as {email}{told}", login.server)
+        })
     }
 
     async fn sign_in(&self, server: &str) -> Result<(String, Made)> {
@@ -86,6 +110,25 @@ impl Login {
         let signed_in = client.with_token(text_at(&session, "/access_token"));
         make_token(&signed_in, "corpex login", TOKEN_DAYS).await
     }
+}
+
+/// Asks whose token it is, and remembers the login; gives the e-mail address.
+async fn remember(login: &Saved) -> Result<String> {
+    let me: Value = Client::new(&login.server, Some(login.token.clone()))?.get("/v1/me").send().await?;
+    save(login)?;
+    Ok(text_at(&me, "/email").to_string())
+}
+
+/// What became of the login before, where its token was made for it.
+fn told(Ended { server, made, refused }: &Ended) -> Option<String> {
+    let Made { id, expires_at } = made.as_ref()?;
+    Some(match refused {
+        None => "the token of the login before is revoked, with those that it was used to make".to_string(),
+        Some(why) => format!(
+            "the token of the login before is not revoked: {why}. It is good until {expires_at}, unless you revoke it at \
+             {server} with `corpex api DELETE /v1/tokens/{id}`"
+        ),
+    })
 }
 
 /// Approves the sign-in of a program that shows a code: it gets a token that may only read.

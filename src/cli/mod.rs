@@ -95,6 +95,8 @@ enum Command {
     /// Manage the platform's own accounts, directly on its database
     Admin(admin::Admin),
     /// Remember a server and a credential: the --token given, or one made with an e-mail address and its password
+    ///
+    /// With a password, the token that was made for the login before is revoked, and every token that it was used to make.
     Login(login::Login),
     /// Forget the remembered login, and revoke the token that was made for it
     Logout,

@@ -415,7 +415,7 @@ async fn what_would_be_read_otherwise_than_it_was_written_is_refused_where_it_st
 }
 
 /// What a command said that ended with this exit code: its result, or why it was refused.
-fn said(output: Output, code: i32) -> String {
+pub fn said(output: Output, code: i32) -> String {
     assert_eq!(output.status.code(), Some(code), "{output:?}");
     String::from_utf8(if code == 0 { output.stdout } else { output.stderr }).unwrap()
 }
@@ -432,54 +432,6 @@ async fn locked_out(person: &Person) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("a token that was revoked is still believed");
-}
-
-#[tokio::test]
-async fn a_script_signs_in_with_a_password_on_standard_input() {
-    let mut exchange = Exchange::serve().await;
-    let operator = exchange.platform("operator");
-    organisation(&exchange, &operator, "verse-lab");
-    let config = tempfile::tempdir().unwrap();
-    exchange.set("CORPEX_CONFIG_DIR", config.path().display().to_string());
-    let url = exchange.url.clone();
-    let login = ["login", "--server", &url, "--email", "admin@verse-lab.test"];
-    let why = said(exchange.operate(&login[..3]), 1);
-    assert!(why.contains("email: ") && why.contains("give --token"), "{why}");
-    let why = said(exchange.operate_with(&login, ""), 1);
-    assert!(why.contains("password: ") && why.contains("give it as a line of standard input"), "{why}");
-    let why = said(exchange.operate_with(&login, "not the password"), 1);
-    assert!(why.contains("no account has this e-mail address and password"), "{why}");
-    let told = said(exchange.operate_with(&login, PASSWORD), 0);
-    assert!(told.contains("as admin@verse-lab.test"), "{told}");
-    said(exchange.operate(&["api", "GET", "/v1/me"]), 0);
-
-    let remembered = config.path().join("login.json");
-    let login_of = |text: Vec<u8>| serde_json::from_slice::<Value>(&text).unwrap();
-    let token = login_of(std::fs::read(&remembered).unwrap())["token"].as_str().unwrap().to_string();
-    let told = said(exchange.operate(&["logout"]), 0);
-    assert!(told.contains("the token is revoked") && !remembered.exists(), "{told}");
-    let why = said(exchange.operate(&["api", "GET", "/v1/me", "--server", &url, "--token", &token]), 1);
-    assert!(why.contains("the API token was revoked at "), "{why}");
-    let told = said(exchange.operate(&["logout"]), 0);
-    assert!(told.contains("nobody is signed in"), "{told}");
-    std::fs::write(&remembered, "{}").unwrap();
-    let why = said(exchange.operate(&["logout"]), 1);
-    assert!(why.contains("login.json holds no login") && why.contains("run `corpex login` again"), "{why}");
-}
-
-#[tokio::test]
-async fn who_signs_out_while_the_server_is_away_is_told_how_long_the_token_lives() {
-    let mut exchange = Exchange::serve().await;
-    let operator = exchange.platform("operator");
-    organisation(&exchange, &operator, "verse-lab");
-    let config = tempfile::tempdir().unwrap();
-    exchange.set("CORPEX_CONFIG_DIR", config.path().display().to_string());
-    let url = exchange.url.clone();
-    said(exchange.operate_with(&["login", "--server", &url, "--email", "admin@verse-lab.test"], PASSWORD), 0);
-    exchange.kill();
-    let told = said(exchange.operate(&["logout"]), 0);
-    assert!(told.contains("cannot be reached") && told.contains("is good until 2"), "{told}");
-    assert!(!config.path().join("login.json").exists());
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ mod lineage;
 mod listings;
 mod lives;
 mod log;
+mod logins;
 mod market;
 mod model;
 mod models;

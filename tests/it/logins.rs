@@ -1,0 +1,129 @@
+//! Signing in and out by commands: what is remembered, and which tokens are good.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::command_line::said;
+use crate::support::process::{Exchange, Person, organisation};
+use crate::support::{PASSWORD, token_wish};
+
+const EMAIL: &str = "admin@verse-lab.test";
+
+#[tokio::test]
+async fn a_script_signs_in_with_a_password_on_standard_input() {
+    let mut exchange = Exchange::serve().await;
+    let operator = exchange.platform("operator");
+    organisation(&exchange, &operator, "verse-lab");
+    let config = tempfile::tempdir().unwrap();
+    exchange.set("CORPEX_CONFIG_DIR", config.path().display().to_string());
+    let url = exchange.url.clone();
+    let login = ["login", "--server", &url, "--email", EMAIL];
+    let why = said(exchange.operate(&login[..3]), 1);
+    assert!(why.contains("email: ") && why.contains("give --token"), "{why}");
+    let why = said(exchange.operate_with(&login, ""), 1);
+    assert!(why.contains("password: ") && why.contains("give it as a line of standard input"), "{why}");
+    let why = said(exchange.operate_with(&login, "not the password"), 1);
+    assert!(why.contains("no account has this e-mail address and password"), "{why}");
+    let told = said(exchange.operate_with(&login, PASSWORD), 0);
+    assert!(told.contains("as admin@verse-lab.test"), "{told}");
+    said(exchange.operate(&["api", "GET", "/v1/me"]), 0);
+
+    let file = config.path().join("login.json");
+    let token = remembered(config.path())["token"].as_str().unwrap().to_string();
+    let told = said(exchange.operate(&["logout"]), 0);
+    assert!(told.contains("the token is revoked") && !file.exists(), "{told}");
+    let why = said(exchange.operate(&["api", "GET", "/v1/me", "--server", &url, "--token", &token]), 1);
+    assert!(why.contains("the API token was revoked at "), "{why}");
+    let told = said(exchange.operate(&["logout"]), 0);
+    assert!(told.contains("nobody is signed in"), "{told}");
+    std::fs::write(&file, "{}").unwrap();
+    let why = said(exchange.operate(&["logout"]), 1);
+    assert!(why.contains("login.json holds no login") && why.contains("run `corpex login` again"), "{why}");
+}
+
+#[tokio::test]
+async fn who_signs_out_while_the_server_is_away_is_told_how_long_the_token_lives() {
+    let mut exchange = Exchange::serve().await;
+    let operator = exchange.platform("operator");
+    organisation(&exchange, &operator, "verse-lab");
+    let config = tempfile::tempdir().unwrap();
+    exchange.set("CORPEX_CONFIG_DIR", config.path().display().to_string());
+    let url = exchange.url.clone();
+    said(exchange.operate_with(&["login", "--server", &url, "--email", EMAIL], PASSWORD), 0);
+    exchange.kill();
+    let told = said(exchange.operate(&["logout"]), 0);
+    assert!(told.contains("cannot be reached") && told.contains("is good until 2"), "{told}");
+    assert!(!config.path().join("login.json").exists());
+}
+
+/// How many of the tokens are good that `corpex login` made.
+fn good(lab: &Person) -> usize {
+    let tokens = lab.api("GET", "/v1/tokens", &Value::Null);
+    let is_good = |token: &&Value| token["name"] == "corpex login" && token["revoked_at"].is_null();
+    tokens["items"].as_array().unwrap().iter().filter(is_good).count()
+}
+
+fn remembered(config: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(config.join("login.json")).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn who_signs_in_again_leaves_no_token_of_the_login_before() {
+    let mut exchange = Exchange::serve().await;
+    let operator = exchange.platform("operator");
+    let lab = organisation(&exchange, &operator, "verse-lab");
+    let config = tempfile::tempdir().unwrap();
+    exchange.set("CORPEX_CONFIG_DIR", config.path().display().to_string());
+    let url = exchange.url.clone();
+    let login = ["login", "--server", &url, "--email", EMAIL];
+    let told = said(exchange.operate_with(&login, PASSWORD), 0);
+    assert!(!told.contains("the login before"), "{told}");
+    let told = said(exchange.operate_with(&login, PASSWORD), 0);
+    assert!(told.contains("the token of the login before is revoked"), "{told}");
+    assert_eq!(good(&lab), 1);
+
+    let wish = token_wish("write", 30).to_string();
+    let made: Value = serde_json::from_str(&said(exchange.operate(&["api", "POST", "/v1/tokens", &wish]), 0)).unwrap();
+    let given = ["login", "--server", &url, "--token", made["token"].as_str().unwrap()];
+    let told = said(exchange.operate(&given), 0);
+    assert!(told.contains("it may have made the token that was given") && told.contains("/v1/tokens/token_"), "{told}");
+    said(exchange.operate(&["api", "GET", "/v1/me"]), 0);
+    let told = said(exchange.operate(&[&given[..], &["--json"]].concat()), 0);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["email"], told.get("replaced")), (&json!(EMAIL), Some(&Value::Null)), "it is the same login");
+}
+
+#[tokio::test]
+async fn who_signs_in_again_while_the_server_of_before_is_away_is_told_how_long_that_token_lives() {
+    let mut exchange = Exchange::serve().await;
+    let operator = exchange.platform("operator");
+    let lab = organisation(&exchange, &operator, "verse-lab");
+    let config = tempfile::tempdir().unwrap();
+    exchange.set("CORPEX_CONFIG_DIR", config.path().display().to_string());
+    let url = exchange.url.clone();
+    let login = ["login", "--server", &url, "--email", EMAIL];
+    said(exchange.operate_with(&login, PASSWORD), 0);
+    let mut elsewhere = remembered(config.path());
+    elsewhere["server"] = json!("http://127.0.0.1:1");
+    std::fs::write(config.path().join("login.json"), elsewhere.to_string()).unwrap();
+    let told = said(exchange.operate_with(&[&login[..], &["--json"]].concat(), PASSWORD), 0);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let replaced = &told["replaced"];
+    assert_eq!((&replaced["server"], &replaced["revoked"]), (&elsewhere["server"], &json!(false)), "{told}");
+    assert_eq!(replaced["expires_at"], elsewhere["made"]["expires_at"]);
+    assert_eq!((good(&lab), &remembered(config.path())["server"]), (2, &json!(url)));
+}
+
+#[tokio::test]
+async fn a_login_that_cannot_be_remembered_leaves_no_token() {
+    let mut exchange = Exchange::serve().await;
+    let operator = exchange.platform("operator");
+    let lab = organisation(&exchange, &operator, "verse-lab");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    exchange.set("CORPEX_CONFIG_DIR", file.path().display().to_string());
+    let url = exchange.url.clone();
+    let why = said(exchange.operate_with(&["login", "--server", &url, "--email", EMAIL], PASSWORD), 1);
+    assert!(why.contains("login.json cannot be written"), "{why}");
+    assert_eq!(good(&lab), 0);
+}
