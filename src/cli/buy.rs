@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::client::Client;
-use super::contract::{Ordered, agree, text};
-use super::key::KeyFile;
+use super::contract::{Buyer, Ordered, agree, text};
 use super::output::Out;
 use super::parse_word;
 use super::reference::DatasetRef;
@@ -42,9 +41,6 @@ pub(super) struct Buy {
     /// Buy only the shards under this licence (SPDX); may be repeated
     #[arg(long = "licence", value_name = "EXPRESSION")]
     pub(super) licences: Vec<String>,
-    /// The buying organisation; yours when you belong to one only
-    #[arg(long, value_name = "HANDLE")]
-    pub(super) organisation: Option<String>,
     /// A private offer (offer_…) at whose price to buy
     #[arg(long, value_name = "ID")]
     pub(super) offer: Option<OfferId>,
@@ -55,7 +51,7 @@ pub(super) struct Buy {
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(super) again: String,
     #[command(flatten)]
-    pub(super) key: KeyFile,
+    pub(super) buyer: Buyer,
 }
 
 /// What a purchase came to.
@@ -114,8 +110,8 @@ pub(super) struct Entitlement {
 
 impl Buy {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<Bought> {
-        let organisation = own_organisation(client, self.organisation.as_deref()).await?;
-        let key = self.key.read(&organisation)?;
+        let organisation = self.buyer.organisation(client).await?;
+        let key = self.buyer.key.read(&organisation)?;
         let offer: Option<Offer> = match self.offer {
             Some(id) => Some(client.get(format!("/v1/offers/{id}")).send().await?),
             None => None,
@@ -131,15 +127,10 @@ impl Buy {
         }
         let once = Digest::of(format!("{wanted}{}", self.again)).to_string();
         let quoted: Quote = client.post("/v1/quotes").json(&wanted)?.send().await.map_err(by_option)?;
-        out.note(format!(
-            "{}@{}: {} under {}, to {}",
-            self.dataset.full_name(),
-            listing.version,
-            quoted.price,
-            listing.terms_id,
-            self.kind
-        ));
-        let ordered = self.check_contract(&quoted, &listing, &organisation, offer.as_ref())?;
+        let ordered = self.ordered(&quoted, &listing, &organisation);
+        let contract = ordered.contract(&quoted.contract_payload)?;
+        agree([("offer_sha256", text(contract.offer_sha256), text(offer.map(|offer| offer.sha256)))])?;
+        self.buyer.agree_to(&ordered, &organisation, out)?;
         let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, quoted.contract_payload.0);
         let purchase = json!({ "order": wanted, "quote": quoted.quote, "envelope": envelope, "voucher": self.voucher });
         let sent = client.post("/v1/purchases").idempotent(format!("buy-{once}")).json(&purchase)?.send().await;
@@ -154,7 +145,7 @@ impl Buy {
         out.result(&bought, || {
             let Bought { dataset, version, order, entitlement, price } = &bought;
             // An order that was placed now is that of the contract which was signed now.
-            match *order == ordered {
+            match *order == contract.order {
                 true => format!("bought {dataset}@{version} for {price}: {order}, licensed by {entitlement}"),
                 false => format!(
                     "{dataset}@{version} was bought before, for {price}: {order}, licensed by {entitlement}; nothing was \
@@ -173,15 +164,9 @@ impl Buy {
         (selection != Selection::default()).then_some(selection)
     }
 
-    /// Looks at what is about to be signed: it must be this purchase and no other. Gives the order that it is for.
-    fn check_contract(
-        &self,
-        quoted: &Quote,
-        listing: &Listing,
-        organisation: &str,
-        offer: Option<&Offer>,
-    ) -> Result<OrderId> {
-        let ordered = Ordered {
+    /// What the contract must be of: this purchase and no other.
+    fn ordered(&self, quoted: &Quote, listing: &Listing, organisation: &str) -> Ordered {
+        Ordered {
             listing_id: listing.id,
             buyer: organisation.to_string(),
             dataset: self.dataset.full_name(),
@@ -192,10 +177,7 @@ impl Buy {
             purpose: self.purpose.clone(),
             price: quoted.price,
             renews: None,
-        };
-        let contract = ordered.contract(&quoted.contract_payload)?;
-        agree([("offer_sha256", text(contract.offer_sha256), text(offer.map(|offer| offer.sha256)))])?;
-        Ok(contract.order)
+        }
     }
 }
 

@@ -1,16 +1,74 @@
-//! What a contract must say before a command signs it.
+//! What a contract must say before a command signs it, and who agrees to it.
 
 use std::fmt::Display;
+use std::io::IsTerminal as _;
 
+use clap::Args;
 use serde::Deserialize;
 
+use super::buy::own_organisation;
+use super::client::Client;
+use super::key::KeyFile;
+use super::login::prompt;
+use super::output::Out;
+use super::parse_word;
 use crate::catalog::Selection;
 use crate::error::{Error, Kind, Result};
 use crate::market::contracts::{self, ContractDocument};
 use crate::provenance::Statement;
 use crate::signing::Bytes;
 use crate::terms::Use;
-use crate::types::{ListingId, Money, OrderId};
+use crate::types::{Currency, ListingId, Money, OrderId};
+
+/// Who buys, and at what price.
+#[derive(Debug, Args)]
+pub(super) struct Buyer {
+    /// The buying organisation; yours when you belong to one only
+    #[arg(long, value_name = "HANDLE")]
+    pub(super) organisation: Option<String>,
+    /// Agree to what costs this many minor units (fen, cents) at most; who sits at a terminal is asked when absent
+    #[arg(long, value_name = "AMOUNT", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(super) max_price: Option<i64>,
+    /// The currency of --max-price
+    #[arg(long, value_name = "CODE", default_value = "CNY", value_parser = parse_word::<Currency>)]
+    pub(super) currency: Currency,
+    #[command(flatten)]
+    pub(super) key: KeyFile,
+}
+
+impl Buyer {
+    /// The organisation that buys.
+    pub(super) async fn organisation(&self, client: &Client) -> Result<String> {
+        own_organisation(client, self.organisation.as_deref()).await
+    }
+
+    /// Agrees to what is about to be signed and paid, for the organisation that buys: nothing is before.
+    pub(super) fn agree_to(&self, ordered: &Ordered, organisation: &str, out: &Out) -> Result<()> {
+        let Ordered { buyer, dataset, version, price, terms_id, r#use: kind, .. } = ordered;
+        out.note(format!("{dataset}@{version}: {price} under {terms_id}, to {kind}, for {buyer}"));
+        if buyer != organisation {
+            let detail = format!("this was ordered by {buyer}, not by {organisation}");
+            return Err(Error::invalid("--organisation", detail).remedy(format!("name {buyer}, if it is yours")));
+        }
+        let most = self.max_price.map(|amount| Money::new(amount, self.currency));
+        let agreed = match most {
+            Some(most) => price.currency == most.currency && price.amount_minor <= most.amount_minor,
+            None if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() => {
+                let answer = prompt(&format!("Sign for {buyer}, and pay {price} for {dataset}@{version}? [y/N] "))?;
+                matches!(answer.as_str(), "y" | "Y" | "yes")
+            }
+            None => true,
+        };
+        match (agreed, most) {
+            (true, _) => Ok(()),
+            (false, Some(most)) => {
+                let detail = format!("{dataset}@{version} costs {price}, which is not within {most}; nothing was paid");
+                Err(Error::invalid("--max-price", detail))
+            }
+            (false, None) => Err(Error::invalid("", "you did not agree; nothing was paid")),
+        }
+    }
+}
 
 /// What was ordered, as the exchange shows an order.
 #[derive(Deserialize)]

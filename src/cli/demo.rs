@@ -17,12 +17,13 @@ use super::client::text_at;
 use super::output::{Out, counted};
 use super::reference::DatasetRef;
 use super::subset::Subset;
-use super::{buy, download, publish, trace, verify};
+use super::{buy, contract, download, publish, trace, verify};
 use crate::app::{Running, signalled};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::provenance::passport::Trust;
 use crate::provenance::policy::Policy;
+use crate::types::Currency;
 
 const DATASET: &str = "spring-poems";
 
@@ -162,11 +163,15 @@ impl Demo {
             languages: Vec::new(),
             domains: Vec::new(),
             licences: Vec::new(),
-            organisation: Some(people.lab.handle.clone()),
             offer: None,
             voucher: None,
             again: String::new(),
-            key: people.lab.key_file(),
+            buyer: contract::Buyer {
+                organisation: Some(people.lab.handle.clone()),
+                max_price: Some(corpus::PRICE_FEN),
+                currency: Currency::CNY,
+                key: people.lab.key_file(),
+            },
         };
         let forbidden = purchase(crate::terms::Use::Redistribute).run(&people.lab.client, &Out::silent()).await;
         let refusal = expect_refusal(forbidden, Kind::UseNotPermitted)?;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, text_at};
 use super::logout::Ended;
-use super::output::Out;
+use super::output::{Out, harmless};
 use super::{Global, whole};
 use crate::error::{Error, Kind, Result};
 use crate::types::{Clock, DAY, Instant, TokenId};
@@ -209,8 +209,9 @@ pub(super) fn password(question: &str) -> Result<String> {
     }
 }
 
-fn prompt(question: &str) -> Result<String> {
-    eprint!("{question}");
+/// Asks on the terminal.
+pub(super) fn prompt(question: &str) -> Result<String> {
+    eprint!("{}", harmless(question));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(answer.trim().to_string())

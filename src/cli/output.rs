@@ -130,7 +130,7 @@ pub(super) fn counted(count: impl Display, thing: &str) -> String {
 }
 
 /// Text without what steers a terminal, or puts letters elsewhere than they are read: that is spelled out. Bold letters stay.
-fn harmless(text: &str) -> String {
+pub(super) fn harmless(text: &str) -> String {
     let steers = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
     let reorders = |letter: char| matches!(letter, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     let mut shown = String::with_capacity(text.len());

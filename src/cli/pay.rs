@@ -10,8 +10,7 @@ use serde_json::json;
 
 use super::buy::Paid;
 use super::client::Client;
-use super::contract::{Ordered, agree};
-use super::key::KeyFile;
+use super::contract::{Buyer, Ordered, agree};
 use super::output::Out;
 use crate::error::Result;
 use crate::market::OrderState;
@@ -27,7 +26,7 @@ pub(super) struct Pay {
     #[arg(long, value_name = "ID")]
     voucher: Option<ProgrammeId>,
     #[command(flatten)]
-    key: KeyFile,
+    buyer: Buyer,
 }
 
 /// An order, as the exchange shows it.
@@ -44,9 +43,13 @@ impl Pay {
         let path = format!("/v1/orders/{}", self.order);
         let Standing { ordered, state, contract_payload } = client.get(path.as_str()).send().await?;
         let what = format!("{}@{}", ordered.dataset, ordered.version);
-        out.note(format!("{what}: {} under {}, to {}", ordered.price, ordered.terms_id, ordered.r#use));
+        let is_unpaid = matches!(state, OrderState::AwaitingSignature | OrderState::AwaitingPayment);
+        if is_unpaid {
+            let organisation = self.buyer.organisation(client).await?;
+            self.buyer.agree_to(&ordered, &organisation, out)?;
+        }
         if state == OrderState::AwaitingSignature {
-            let key = self.key.read(&ordered.buyer)?;
+            let key = self.buyer.key.read(&ordered.buyer)?;
             let contract = ordered.contract(&contract_payload)?;
             agree([("order", contract.order.to_string(), self.order.to_string())])?;
             let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, contract_payload.0);
@@ -58,11 +61,9 @@ impl Pay {
             client.post(format!("{path}/payment{voucher}")).idempotent(once).send().await?;
         let document = json!({ "order": order.id, "entitlement": entitlement.id, "price": order.price });
         let (price, order, licence) = (order.price, order.id, entitlement.id);
-        out.result(&document, || match state {
-            OrderState::AwaitingSignature | OrderState::AwaitingPayment => {
-                format!("paid {price} for {what}: {order}, licensed by {licence}")
-            }
-            _ => format!("{what} was paid before, {price}: {order}, licensed by {licence}; nothing was paid now"),
+        out.result(&document, || match is_unpaid {
+            true => format!("paid {price} for {what}: {order}, licensed by {licence}"),
+            false => format!("{what} was paid before, {price}: {order}, licensed by {licence}; nothing was paid now"),
         })
     }
 }

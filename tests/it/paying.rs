@@ -56,7 +56,13 @@ async fn a_purchase_with_a_voucher_and_its_renewal_are_paid_by_commands_once() {
     };
 
     let buy = [&["buy", DATASET, "--use", "pretraining of a small language model"], &voucher[..]].concat();
-    let bought = lab.json(&buy);
+    let said = lab.refused(&[&buy[..], &["--max-price", "49999"]].concat());
+    assert!(
+        said.contains("--max-price: poetry-house/poems@1 costs CNY 500.00, which is not within CNY 499.99"),
+        "{said}"
+    );
+    assert_eq!(wallet(), 2 * PRICE);
+    let bought = lab.json(&[&buy[..], &["--max-price", "50000"]].concat());
     assert_eq!(lab.json(&buy), bought, "buying the same again is the same purchase");
     let said = lab.done(&buy);
     assert!(said.contains("was bought before") && said.contains("nothing was paid now"), "{said}");
@@ -71,6 +77,16 @@ async fn a_purchase_with_a_voucher_and_its_renewal_are_paid_by_commands_once() {
     let pay = ["pay", renewal["id"].as_str().unwrap()];
     let said = bureau.refused(&pay);
     assert!(said.contains("does not exist, or you may not see it"), "{said}");
+    for (given, why) in [
+        (
+            ["--max-price", "49999"],
+            "--max-price: poetry-house/poems@1 costs CNY 500.00, which is not within CNY 499.99",
+        ),
+        (["--organisation", "city-bureau"], "--organisation: this was ordered by verse-lab, not by city-bureau"),
+    ] {
+        let said = lab.refused(&[&pay[..], &given].concat());
+        assert!(said.contains(why), "{said}");
+    }
     let paid = lab.json(&pay);
     assert_eq!((&paid["order"], &paid["entitlement"]), (&renewal["id"], &bought["entitlement"]), "{paid}");
     assert_eq!(lab.json(&pay), paid, "paying again is the same payment");

@@ -27,6 +27,9 @@ provenance:
 Lines that a small program put together. They prove the way from a provider to a lab, and nothing about poetry.
 ";
 
+/// What the terms ask, in fen.
+pub(super) const PRICE_FEN: i64 = 128_000;
+
 const TERMS: &str = r#"{
   "permitted_uses": ["pretrain", "finetune", "evaluate"],
   "prohibited_uses": ["redistribute"],
