@@ -77,25 +77,22 @@ pub(super) struct Download {
 }
 
 impl LocalStore {
-    /// Opens the store in the settings' data directory, making it if it is missing, and clears what a crash left.
+    /// Opens the store in the settings' data directory, and clears what a crash left. Directories are made when they are needed.
     pub(super) async fn open(config: &Config, keys: &ExchangeKeys) -> Result<Self> {
         let links = Links::new(keys.url.seed(), public_url(config)?);
         let store = Self { root: config.objects_dir().into(), links, small: SmallObjects::default() };
-        store
-            .blocking(|store| {
-                for directory in [store.root.join("objects"), store.uploads(), store.temporary()] {
-                    ensure_directory(&directory)?;
-                }
-                store.sweep()
-            })
-            .await
+        store.blocking(Self::sweep).await
     }
 
     pub(super) async fn begin_multipart(&self, key: &StorageKey) -> Result<String> {
         // One upload per key: the key's own digits name it.
         let multipart_id = key.name().to_string();
         let directory = self.upload_directory(&multipart_id)?;
-        self.blocking(move |_| Ok(ensure_directory(&directory)?)).await?;
+        self.blocking(move |store| {
+            store.prepare()?;
+            Ok(ensure_directory(&directory)?)
+        })
+        .await?;
         Ok(multipart_id)
     }
 
@@ -302,7 +299,17 @@ impl LocalStore {
             Err(Error::not_found("the upload"))
         }
     }
+    /// Makes the store's directories unless they stand: where the last of them does, the others are durable.
+    fn prepare(&self) -> io::Result<()> {
+        if !self.temporary().is_dir() {
+            for directory in [self.root.to_path_buf(), self.root.join("objects"), self.uploads(), self.temporary()] {
+                ensure_directory(&directory)?;
+            }
+        }
+        Ok(())
+    }
     fn temporary_file(&self) -> Result<NamedTempFile> {
+        self.prepare()?;
         Ok(NamedTempFile::new_in(self.temporary())?)
     }
 
@@ -330,6 +337,7 @@ impl LocalStore {
 
     /// Makes an upload disappear in one step, so that a late part finds no place, then removes its files.
     fn forget(&self, uploaded: &Path) -> Result<()> {
+        self.prepare()?;
         let grave = tempfile::tempdir_in(self.temporary())?;
         match fs::rename(uploaded, grave.path().join("upload")) {
             Ok(()) => {}
@@ -342,6 +350,9 @@ impl LocalStore {
 
     /// Removes what crashed processes left in `temporary/`. Ages are taken from the file system's own clock.
     fn sweep(self) -> Result<Self> {
+        if !self.temporary().is_dir() {
+            return Ok(self);
+        }
         let now = self.temporary_file()?.as_file().metadata()?.modified()?;
         for entry in fs::read_dir(self.temporary())? {
             let entry = entry?;
@@ -384,107 +395,5 @@ fn public_url(config: &Config) -> Result<Url> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Crashed {
-        _dir: tempfile::TempDir,
-        config: Config,
-        keys: ExchangeKeys,
-        store: LocalStore,
-        key: StorageKey,
-        id: String,
-    }
-
-    impl Crashed {
-        /// An upload with three parts.
-        async fn before_completion() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let config = Config::embedded(dir.path());
-            let keys = ExchangeKeys::generate();
-            let store = LocalStore::open(&config, &keys).await.unwrap();
-            let key = StorageKey::new(Instant::from_unix_micros(0));
-            let id = store.begin_multipart(&key).await.unwrap();
-            let this = Self { _dir: dir, config, keys, store, key, id };
-            for (number, text) in [(1, "one "), (2, "two "), (3, "three")] {
-                this.put(number, text).await;
-            }
-            this
-        }
-        async fn put(&self, number: u32, text: &'static str) -> Part {
-            let slot = PartSlot { multipart_id: self.id.clone(), number, size_bytes: text.len() as u64 };
-            let body = futures_util::stream::iter([Ok(Bytes::from_static(text.as_bytes()))]);
-            self.store.put_part(&slot, body).await.unwrap()
-        }
-        async fn parts(&self) -> Vec<Part> {
-            self.store.parts(&self.key, &self.id).await.unwrap()
-        }
-        fn uploaded(&self) -> PathBuf {
-            self.store.upload_directory(&self.id).unwrap()
-        }
-        /// Opens the store anew, completes, and finds everything done.
-        async fn complete_after_restart(&self, parts: Vec<Part>) {
-            let store = LocalStore::open(&self.config, &self.keys).await.unwrap();
-            store.complete_multipart(&self.key, &self.id, parts).await.unwrap();
-            assert_eq!(fs::read_to_string(store.object_path(&self.key)).unwrap(), "one two three");
-            assert!(!self.uploaded().exists());
-        }
-    }
-
-    #[tokio::test]
-    async fn a_crash_while_the_parts_are_joined_loses_none() {
-        let crashed = Crashed::before_completion().await;
-        fs::write(crashed.store.temporary().join("half"), "one t").unwrap();
-        crashed.complete_after_restart(crashed.parts().await).await;
-    }
-
-    #[tokio::test]
-    async fn a_crash_after_the_object_stands_is_finished_by_the_next_call() {
-        for parts_left in [3, 1, 0] {
-            let crashed = Crashed::before_completion().await;
-            let parts = crashed.parts().await;
-            let object = crashed.store.object_path(&crashed.key);
-            ensure_directory(parent(&object)).unwrap();
-            crashed.store.assemble(&object, &crashed.uploaded(), &parts).unwrap();
-            for entry in fs::read_dir(crashed.uploaded()).unwrap().skip(parts_left) {
-                fs::remove_file(entry.unwrap().path()).unwrap();
-            }
-            crashed.complete_after_restart(parts).await;
-        }
-    }
-
-    #[tokio::test]
-    async fn a_crash_while_a_part_is_replaced_leaves_the_newest() {
-        let crashed = Crashed::before_completion().await;
-        let old = File::options()
-            .write(true)
-            .create_new(true)
-            .open(crashed.uploaded().join(format!("3.{}", crate::types::Digest::of("the replaced part"))));
-        old.unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
-        let parts = crashed.parts().await;
-        assert_eq!(parts.iter().map(|part| part.size_bytes).collect::<Vec<_>>(), [4, 4, 5]);
-        crashed.complete_after_restart(parts).await;
-    }
-
-    #[tokio::test]
-    async fn a_part_that_was_replaced_since_it_was_listed_is_refused() {
-        let crashed = Crashed::before_completion().await;
-        let listed = crashed.parts().await;
-        crashed.put(3, "drei").await;
-        let error = crashed.store.complete_multipart(&crashed.key, &crashed.id, listed).await.unwrap_err();
-        assert_eq!((error.kind, error.field.as_deref()), (Kind::WrongState, Some("parts")));
-        crashed.put(3, "three").await;
-        crashed.complete_after_restart(crashed.parts().await).await;
-    }
-
-    #[tokio::test]
-    async fn what_an_old_crash_left_is_cleared_and_what_is_new_is_kept() {
-        let crashed = Crashed::before_completion().await;
-        let temporary = crashed.store.temporary();
-        let (old, new) = (temporary.join("old"), temporary.join("new"));
-        fs::write(&new, "").unwrap();
-        File::create(&old).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
-        LocalStore::open(&crashed.config, &crashed.keys).await.unwrap();
-        assert_eq!((old.exists(), new.exists()), (false, true));
-    }
-}
+#[path = "local_tests.rs"]
+mod tests;
