@@ -9,8 +9,7 @@ use serde::Deserialize;
 use super::buy::own_organisation;
 use super::client::Client;
 use super::key::KeyFile;
-use super::login::prompt;
-use super::output::Out;
+use super::output::{Out, ask};
 use super::parse_word;
 use crate::catalog::Selection;
 use crate::error::{Error, Kind, Result};
@@ -54,7 +53,7 @@ impl Buyer {
         let agreed = match most {
             Some(most) => price.currency == most.currency && price.amount_minor <= most.amount_minor,
             None if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() => {
-                let answer = prompt(&format!("Sign for {buyer}, and pay {price} for {dataset}@{version}? [y/N] "))?;
+                let answer = ask(&format!("Sign for {buyer}, and pay {price} for {dataset}@{version}? [y/N] "))?;
                 matches!(answer.as_str(), "y" | "Y" | "yes")
             }
             None => true,

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use self::people::People;
 use super::client::text_at;
-use super::output::{Out, counted};
+use super::output::{Out, counted, say};
 use super::reference::DatasetRef;
 use super::subset::Subset;
 use super::{buy, contract, download, publish, trace, verify};
@@ -83,7 +83,7 @@ impl Demo {
         let told = self.tell(out, &running, &folder).await;
         if told.is_ok() && self.keep_serving {
             let signalled = signalled()?;
-            eprintln!("serving on {} until interrupted", running.url);
+            say(&format!("serving on {} until interrupted", running.url));
             signalled.await;
         }
         running.stop().await?;

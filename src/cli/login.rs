@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, text_at};
 use super::logout::Ended;
-use super::output::{Out, harmless};
+use super::output::{Out, ask};
 use super::{Global, whole};
 use crate::error::{Error, Kind, Result};
 use crate::types::{Clock, DAY, Instant, TokenId};
@@ -98,7 +98,7 @@ impl Login {
         let client = Client::new(server, None)?;
         let email = match &self.email {
             Some(email) => email.clone(),
-            None if std::io::stdin().is_terminal() => prompt("E-mail: ")?,
+            None if std::io::stdin().is_terminal() => ask("E-mail: ")?,
             None => {
                 return Err(Error::invalid("email", "there is no terminal to ask for an e-mail address")
                     .remedy("give --email, and the password as a line of standard input; or give --token"));
@@ -207,12 +207,4 @@ pub(super) fn password(question: &str) -> Result<String> {
             .remedy("give it as a line of standard input")),
         password => Ok(password.to_string()),
     }
-}
-
-/// Asks on the terminal.
-pub(super) fn prompt(question: &str) -> Result<String> {
-    eprint!("{}", harmless(question));
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(answer.trim().to_string())
 }

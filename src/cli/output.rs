@@ -114,8 +114,21 @@ impl Out {
 
 /// Says something on standard error; a terminal is shown what would steer it.
 pub(super) fn say(text: &str) {
+    write_to_stderr(&format!("{text}\n"));
+}
+
+/// Asks something on standard error, and reads a line of standard input.
+pub(super) fn ask(question: &str) -> Result<String> {
+    write_to_stderr(question);
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(answer.trim().to_string())
+}
+
+/// Whoever reads us may have read enough: the work goes on.
+fn write_to_stderr(text: &str) {
     let shown = if std::io::stderr().is_terminal() { harmless(text) } else { text.to_string() };
-    eprintln!("{shown}");
+    let _ = std::io::stderr().write_all(shown.as_bytes());
 }
 
 /// So many of a thing: `1 shard`, `2 shards`, `0 entries`.
@@ -130,7 +143,7 @@ pub(super) fn counted(count: impl Display, thing: &str) -> String {
 }
 
 /// Text without what steers a terminal, or puts letters elsewhere than they are read: that is spelled out. Bold letters stay.
-pub(super) fn harmless(text: &str) -> String {
+fn harmless(text: &str) -> String {
     let steers = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
     let reorders = |letter: char| matches!(letter, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     let mut shown = String::with_capacity(text.len());
@@ -158,7 +171,7 @@ impl Count {
         self.bar.inc(u64::try_from(by).unwrap_or(0));
         let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
         if self.plain && done.is_multiple_of(LINE_EVERY) {
-            eprintln!("{}: {done} of {total}", self.what);
+            say(&format!("{}: {done} of {total}", self.what));
         }
     }
     /// Ends it.
@@ -208,7 +221,7 @@ impl FileProgress {
     pub(super) fn waits(&self, what: &str) {
         self.bar.set_message(format!("{} {what}", self.name));
         if self.all.plain {
-            eprintln!("{}: {} {what}", self.all.what, self.name);
+            say(&format!("{}: {} {what}", self.all.what, self.name));
         }
     }
     /// Ends the file; `how` says what became of it.
@@ -216,7 +229,7 @@ impl FileProgress {
         self.bar.finish_and_clear();
         if self.all.plain {
             let (done, total) = (self.all.total.position(), self.all.total.length().unwrap_or(0));
-            eprintln!("{}: {} {how} ({done} of {total} bytes)", self.all.what, self.name);
+            say(&format!("{}: {} {how} ({done} of {total} bytes)", self.all.what, self.name));
         }
     }
 }

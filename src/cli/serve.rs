@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::output::Out;
+use super::output::{Out, say};
 use super::telemetry::Telemetry;
 use crate::app::{App, Running, signalled};
 use crate::config::Config;
@@ -38,7 +38,7 @@ impl Serve {
         let telemetry = Telemetry::start(self.config.log_json)?;
         let mut running = Running::start(self.config).await?;
         let signalled = signalled()?;
-        eprintln!("serving on {}", running.url);
+        say(&format!("serving on {}", running.url));
         // Half of a server would look like a whole one: whoever watches over it starts it again when it ends.
         let ended = tokio::select! {
             () = signalled => Ok(()),
@@ -57,7 +57,7 @@ impl Worker {
         let stop = CancellationToken::new();
         let mut working = pin!(worker::run(app, stop.clone()));
         let signalled = signalled()?;
-        eprintln!("working");
+        say("working");
         let worked = tokio::select! {
             worked = &mut working => worked,
             () = signalled => {

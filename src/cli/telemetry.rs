@@ -14,6 +14,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
+use super::output::say;
 use crate::error::{Error, Result};
 use crate::outgoing::prepare_tls;
 
@@ -45,7 +46,7 @@ impl Telemetry {
             (None, tracing_subscriber::registry().with(logs).with(wanted).try_init())
         };
         if let Err(error) = started {
-            eprintln!("logging was started before: {error}");
+            say(&format!("logging was started before: {error}"));
         }
         Ok(Self(provider))
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::output::say;
 use super::telemetry::Telemetry;
 use crate::app::signalled;
 use crate::error::{Error, Result};
@@ -49,8 +50,8 @@ impl Witness {
         let vkey = witness.vkey()?;
         let serving = Serving::start(witness, Clock::default(), self.listen)?;
         let signalled = signalled()?;
-        eprintln!("witness {vkey}");
-        eprintln!("serving on http://{}", serving.address);
+        say(&format!("witness {vkey}"));
+        say(&format!("serving on http://{}", serving.address));
         signalled.await;
         let stopped = serving.stop().await;
         telemetry.stop().await;

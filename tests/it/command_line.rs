@@ -352,6 +352,27 @@ async fn an_export_whose_reader_has_had_enough_ends() {
 }
 
 #[tokio::test]
+async fn a_command_whose_progress_nobody_reads_goes_on() {
+    let exchange = Exchange::serve().await;
+    let operator = exchange.platform("operator");
+    let provider = organisation(&exchange, &operator, "poetry-house");
+    let work = tempfile::tempdir().unwrap();
+    let (terms, provenance) = papers(work.path());
+    let source = work.path().join("source");
+    std::fs::create_dir(&source).unwrap();
+    for number in 0..20 {
+        std::fs::write(source.join(format!("{number}.jsonl")), format!("{{\"number\": {number}}}\n")).unwrap();
+    }
+    let (folder, dataset) = (source.display().to_string(), ["--dataset", "poetry-house/poems", "--language", "zh"]);
+    let publish = [&["publish", &folder, "--terms", &terms, "--provenance", &provenance], &dataset[..]].concat();
+    let mut publishing = provider.begin(&publish);
+    drop(publishing.stderr.take());
+    let published = publishing.wait_with_output().unwrap();
+    assert!(published.status.success(), "{}", published.status);
+    assert!(String::from_utf8(published.stdout).unwrap().starts_with("published poetry-house/poems@1: 20 shards"));
+}
+
+#[tokio::test]
 async fn an_unreachable_server_is_named_and_the_command_gives_up() {
     let mut exchange = Exchange::serve().await;
     let operator = exchange.platform("operator");
