@@ -26,7 +26,7 @@ use super::pace::{Pace, rate};
 use super::reference::DatasetRef;
 use super::subset::Subset;
 use super::trust::signed_manifest;
-use super::{hub_cache, passport, shards};
+use super::{hub_cache, passport, shards, whole};
 use crate::error::{Error, Result};
 use crate::provenance::passport::Report;
 use crate::types::EntitlementId;
@@ -122,7 +122,7 @@ impl Download {
         let saved = self.to.join(".corpex").join("passport.json");
         let proves = |report: &Report| passport::require_licensed(report, signed.pae_sha256);
         passport::save(client, passport::of_licence(entitlement.id), proves, &saved).await?;
-        tokio::fs::write(self.to.join(MANIFEST_NAME), signed.pae_sha256.to_string()).await?;
+        whole::write(&self.to.join(MANIFEST_NAME), signed.pae_sha256.to_string().as_bytes())?;
         let _ = tokio::fs::remove_dir(self.to.join(".corpex").join("partial")).await;
         let strangers = shards::strangers(&self.to, signed.manifest.shards.iter().map(|shard| shard.path.as_str()))?;
         let hf_snapshot = match &self.export_hf_cache {

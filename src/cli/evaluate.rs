@@ -86,10 +86,11 @@ impl Evaluate {
             let why = format!("what was sent is not the sample {sha256} that the exchange drew; nothing was saved");
             return Err(Error::new(Kind::DigestMismatch, why));
         }
-        whole::write(&self.out, &sample)?;
+        // The passport first: no sample lies anywhere without the right to it.
         let passport = beside(&self.out);
         let proves = |report: &Report| require_sample(report, sha256);
         passport::save(client, passport::of_evaluation(evaluation.id), proves, &passport).await?;
+        whole::write(&self.out, &sample)?;
         let taken = Taken {
             dataset: evaluation.dataset,
             version: evaluation.version,

@@ -107,6 +107,6 @@ impl Place {
     fn refer(&self, name: &str) -> Result<()> {
         let refs = self.repository.join("refs");
         std::fs::create_dir_all(&refs)?;
-        Ok(std::fs::write(refs.join(name), &self.commit)?)
+        self.put(&refs.join(name), |new| std::fs::write(new, &self.commit))
     }
 }

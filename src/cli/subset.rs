@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::whole;
 use crate::catalog::glob;
 use crate::error::{Error, Result};
 
@@ -50,8 +51,7 @@ impl Subset {
                 _ => Ok(()),
             };
         }
-        std::fs::create_dir_all(folder.join(".corpex"))?;
-        Ok(std::fs::write(file, serde_json::to_vec_pretty(self)?)?)
+        whole::write(&file, &serde_json::to_vec_pretty(self)?)
     }
 }
 
