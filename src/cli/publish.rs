@@ -6,6 +6,7 @@
 
 mod upload;
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -209,8 +210,9 @@ impl Publish {
             path: String,
         }
         let base = format!("{}/shards", self.dataset.version_path(version));
+        let wanted: HashSet<&str> = manifest.shards.iter().map(|shard| shard.path.as_str()).collect();
         for shard in client.get_all::<Shard>(&base).await? {
-            if !manifest.shards.iter().any(|wanted| wanted.path == shard.path) {
+            if !wanted.contains(shard.path.as_str()) {
                 client.delete(format!("{base}/{}", in_path(&shard.path))).response().await?;
             }
         }
