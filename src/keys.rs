@@ -185,7 +185,9 @@ fn load(path: &Path) -> Result<Option<SecretKey>> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
+        Err(error) => {
+            return Err(Error::internal(format!("the key {} cannot be read: {error}", path.display())).because(error));
+        }
     };
     let mut seed = [0; 32];
     hex::decode_to_slice(text.trim(), &mut seed)

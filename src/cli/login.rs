@@ -161,7 +161,7 @@ pub(super) fn saved() -> Result<Option<Saved>> {
             Error::new(Kind::Malformed, format!("{} holds no login", file.display())).remedy("run `corpex login` again")
         }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(Error::internal(format!("{} cannot be read: {error}", file.display())).because(error)),
     }
 }
 

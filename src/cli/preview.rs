@@ -95,7 +95,11 @@ async fn redraw(client: &Client, dataset: &DatasetRef, version: i32, folder: &Pa
     let mut survey = Survey::new(seed, Limits::ORDINARY);
     for shard in &manifest.manifest.shards {
         let file = folder.join(&shard.path);
-        if shards::digest_of(&file, |_| {})?.0 != shard.sha256 {
+        let (found, _) = shards::digest_of(&file, |_| {}).map_err(|error| {
+            Error::invalid("--redraw", format!("{} cannot be read: {}", file.display(), error.detail))
+                .remedy("the lot is drawn from all shards: download those that are missing")
+        })?;
+        if found != shard.sha256 {
             return Err(unverified(&format!("{} is not the shard that the provider signed", file.display())));
         }
         let source: Arc<dyn Source> = Arc::new(ShardFile::open(&file)?);
