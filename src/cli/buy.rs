@@ -83,8 +83,16 @@ struct Quote {
 /// The answer to a payment.
 #[derive(Deserialize)]
 pub(super) struct Paid {
-    pub(super) order: Order,
-    pub(super) entitlement: Entitlement,
+    order: Order,
+    entitlement: Entitlement,
+}
+
+impl Paid {
+    /// What it came to, of a dataset's version.
+    pub(super) fn into_bought(self, dataset: String, version: i32) -> Bought {
+        let Self { order, entitlement } = self;
+        Bought { dataset, version, order: order.id, entitlement: entitlement.id, price: order.price }
+    }
 }
 
 #[derive(Deserialize)]
@@ -97,15 +105,15 @@ struct Offer {
 
 /// What was paid.
 #[derive(Deserialize)]
-pub(super) struct Order {
-    pub(super) id: OrderId,
-    pub(super) price: Money,
+struct Order {
+    id: OrderId,
+    price: Money,
 }
 
 /// The licence that it gave.
 #[derive(Deserialize)]
-pub(super) struct Entitlement {
-    pub(super) id: EntitlementId,
+struct Entitlement {
+    id: EntitlementId,
 }
 
 impl Buy {
@@ -135,13 +143,7 @@ impl Buy {
         let purchase = json!({ "order": wanted, "quote": quoted.quote, "envelope": envelope, "voucher": self.voucher });
         let sent = client.post("/v1/purchases").idempotent(format!("buy-{once}")).json(&purchase)?.send().await;
         let paid: Paid = sent.map_err(by_voucher)?;
-        let bought = Bought {
-            dataset: self.dataset.full_name(),
-            version: listing.version,
-            order: paid.order.id,
-            entitlement: paid.entitlement.id,
-            price: paid.order.price,
-        };
+        let bought = paid.into_bought(ordered.dataset, ordered.version);
         out.result(&bought, || {
             let Bought { dataset, version, order, entitlement, price } = &bought;
             // An order that was placed now is that of the contract which was signed now.

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::buy::Paid;
+use super::buy::{Bought, Paid};
 use super::client::Client;
 use super::contract::{Buyer, Ordered, agree};
 use super::output::Out;
@@ -42,7 +42,6 @@ impl Pay {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<()> {
         let path = format!("/v1/orders/{}", self.order);
         let Standing { ordered, state, contract_payload } = client.get(path.as_str()).send().await?;
-        let what = format!("{}@{}", ordered.dataset, ordered.version);
         let is_unpaid = matches!(state, OrderState::AwaitingSignature | OrderState::AwaitingPayment);
         if is_unpaid {
             let organisation = self.buyer.organisation(client).await?;
@@ -57,13 +56,16 @@ impl Pay {
         }
         let voucher = self.voucher.map(|programme| format!("?voucher={programme}")).unwrap_or_default();
         let once = format!("pay-{}{voucher}", self.order);
-        let Paid { order, entitlement } =
-            client.post(format!("{path}/payment{voucher}")).idempotent(once).send().await?;
-        let document = json!({ "order": order.id, "entitlement": entitlement.id, "price": order.price });
-        let (price, order, licence) = (order.price, order.id, entitlement.id);
-        out.result(&document, || match is_unpaid {
-            true => format!("paid {price} for {what}: {order}, licensed by {licence}"),
-            false => format!("{what} was paid before, {price}: {order}, licensed by {licence}; nothing was paid now"),
+        let paid: Paid = client.post(format!("{path}/payment{voucher}")).idempotent(once).send().await?;
+        let bought = paid.into_bought(ordered.dataset, ordered.version);
+        out.result(&bought, || {
+            let Bought { dataset, version, order, entitlement, price } = &bought;
+            match is_unpaid {
+                true => format!("paid {price} for {dataset}@{version}: {order}, licensed by {entitlement}"),
+                false => format!(
+                    "{dataset}@{version} was paid before, {price}: {order}, licensed by {entitlement}; nothing was paid now"
+                ),
+            }
         })
     }
 }
