@@ -67,7 +67,8 @@ struct Global {
     /// The exchange to talk to; the saved login's when absent
     #[arg(long, global = true, env = "CORPEX_SERVER", value_name = "URL", help_heading = "Client options")]
     server: Option<String>,
-    /// The API token to present; the saved login's when absent and the server is the same
+    /// The API token to present, best in the variable: others on this computer see arguments. The saved login's when absent
+    /// and the server is the same
     #[arg(
         long,
         global = true,
