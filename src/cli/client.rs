@@ -136,8 +136,7 @@ impl Request<'_> {
 
     /// Sends the request and reads a JSON answer.
     pub async fn send<T: DeserializeOwned>(self) -> Result<T> {
-        let response = self.response().await?;
-        let bytes = response.bytes().await.map_err(broken)?;
+        let bytes = self.whole().await?;
         serde_json::from_slice(&bytes).map_err(|error| {
             Error::new(
                 Kind::Malformed,
@@ -148,11 +147,33 @@ impl Request<'_> {
 
     /// Sends the request and gives the answer's text.
     pub async fn text(self) -> Result<String> {
-        self.response().await?.text().await.map_err(broken)
+        Ok(String::from_utf8_lossy(&self.whole().await?).into_owned())
     }
 
     /// Sends the request, again where that is safe and may help, and gives a successful answer's head.
     pub async fn response(self) -> Result<reqwest::Response> {
+        self.answered().await
+    }
+
+    /// All of a successful answer: asked for again where the connection broke amid it and that is safe.
+    async fn whole(&self) -> Result<bytes::Bytes> {
+        let mut wait = FIRST_WAIT;
+        for attempt in 1..=ATTEMPTS {
+            let error = match self.answered().await?.bytes().await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => broken(error),
+            };
+            if attempt == ATTEMPTS || !self.repeatable {
+                return Err(error);
+            }
+            tracing::debug!("{error}; trying again");
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+        Err(Error::internal("attempts are bounded"))
+    }
+
+    async fn answered(&self) -> Result<reqwest::Response> {
         let mut wait = FIRST_WAIT;
         for attempt in 1..=ATTEMPTS {
             let failed = match self.once().await {
@@ -230,11 +251,19 @@ impl Request<'_> {
     async fn refusal(&self, response: reqwest::Response) -> Error {
         let status = response.status();
         let wait = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let elsewhere = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+        let elsewhere = elsewhere.and_then(|url| url.strip_suffix(self.path.as_str()));
+        let elsewhere = elsewhere.filter(|server| !server.is_empty()).map(str::to_string);
         let bytes = response.bytes().await.unwrap_or_default();
         let error = match serde_json::from_slice::<Problem>(&bytes) {
             Ok(problem) => told(problem),
             Err(_) => {
-                Error::new(kind_of(status, self.is_link()), format!("the server {} answered {status}", self.whom()))
+                let detail = format!("the server {} answered {status}", self.whom());
+                let error = Error::new(kind_of(status, self.is_link()), detail);
+                match elsewhere {
+                    Some(server) => error.remedy(format!("the exchange is at {server}: give that as --server")),
+                    None => error,
+                }
             }
         };
         match wait {
@@ -312,6 +341,8 @@ pub fn in_path(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+
     use super::*;
 
     #[test]
@@ -320,6 +351,41 @@ mod tests {
         let link = "https://bucket.example:9000/key?X-Amz-Signature=secret";
         assert_eq!(client.get(link).whom(), "https://bucket.example:9000");
         assert_eq!(client.get("/v1/me").whom(), "https://exchange.example/cx");
+    }
+
+    /// A server that gives one answer after the other.
+    fn serving<const N: usize>(answers: [&'static str; N]) -> (Client, std::thread::JoinHandle<()>) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
+        let served = std::thread::spawn(move || {
+            for answer in answers {
+                let mut client = listener.accept().unwrap().0;
+                assert!(client.read(&mut [0; 4096]).unwrap() > 0);
+                write!(client, "HTTP/1.1 {answer}").unwrap();
+            }
+        });
+        (client, served)
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_is_asked_for_again() {
+        let (client, served) = serving([
+            "200 OK\r\nContent-Length: 100\r\n\r\n{\"a\": 1}",
+            "200 OK\r\nContent-Length: 8\r\n\r\n{\"a\": 1}",
+        ]);
+        let answer: serde_json::Value = client.get("/v1/me").send().await.unwrap();
+        served.join().unwrap();
+        assert_eq!(answer["a"], 1);
+    }
+
+    #[tokio::test]
+    async fn who_is_sent_elsewhere_is_told_where_the_exchange_is() {
+        let moved = "301 Moved Permanently\r\nLocation: https://exchange.example/cx/v1/me\r\nContent-Length: 0\r\n\r\n";
+        let (client, served) = serving([moved]);
+        let error = client.get("/v1/me").send::<serde_json::Value>().await.unwrap_err();
+        served.join().unwrap();
+        let remedy = error.remedy.unwrap();
+        assert_eq!(remedy, "the exchange is at https://exchange.example/cx: give that as --server");
     }
 
     #[test]
