@@ -224,7 +224,8 @@ impl Demo {
         downloaded: &download::Downloaded,
     ) -> Result<()> {
         let trust = Trust { log: Some(Policy::of_log(running.app.log_vkey()?)), exchange_keys: Vec::new() };
-        let report = verify::folder(target, &trust)?;
+        let quiet = Out::silent();
+        let report = verify::folder(target, &trust, &quiet)?;
         story.tell(
             "The lab verifies its passport and its files, offline",
             report.summary(),
@@ -232,11 +233,11 @@ impl Demo {
         )?;
         let victim = target.join("data").join("poems-00001.jsonl");
         corpus::flip_one_byte(&victim)?;
-        let refusal = expect_refusal(verify::folder(target, &trust), Kind::DigestMismatch)?;
+        let refusal = expect_refusal(verify::folder(target, &trust, &quiet), Kind::DigestMismatch)?;
         corpus::flip_one_byte(&victim)?;
         let saved = std::fs::read(&downloaded.passport)?;
         std::fs::write(&downloaded.passport, corpus::with_one_byte_flipped(&saved))?;
-        let second = verify::folder(target, &trust).err().map(|error| error.to_string());
+        let second = verify::folder(target, &trust, &quiet).err().map(|error| error.to_string());
         std::fs::write(&downloaded.passport, saved)?;
         let second = second.ok_or_else(|| Error::internal("a forged passport was accepted"))?;
         story.tell(
@@ -244,7 +245,7 @@ impl Demo {
             format!("shard: {refusal}. Passport: {second}"),
             "both were refused with the reason; put back, both verify again",
         )?;
-        verify::folder(target, &trust).map(drop)
+        verify::folder(target, &trust, &quiet).map(drop)
     }
 
     async fn refuse_the_stranger(&self, story: &mut Story<'_>, people: &People, bought: &buy::Bought) -> Result<()> {

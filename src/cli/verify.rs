@@ -70,8 +70,11 @@ impl Verify {
         if !self.exchange_key.is_empty() {
             trust.exchange_keys.clone_from(&self.exchange_key);
         }
-        let mut verified =
-            if self.target.is_dir() { folder(&self.target, &trust)? } else { passport(&self.target, None, &trust)? };
+        let mut verified = if self.target.is_dir() {
+            folder(&self.target, &trust, out)?
+        } else {
+            passport(&self.target, None, &trust)?
+        };
         if let Some(sample) = self.sample {
             let (found, _) = shards::digest_of(&sample, |_| {}).map_err(|error| {
                 Error::invalid("--sample", format!("{} cannot be read: {}", sample.display(), error.detail))
@@ -85,7 +88,7 @@ impl Verify {
 
 /// Verifies a downloaded folder: its passport, and every file against the manifest in it that was downloaded. A file
 /// that was left out on purpose may be absent, and one that the manifest does not name is told of.
-pub(super) fn folder(folder: &Path, trust: &Trust) -> Result<Verified> {
+pub(super) fn folder(folder: &Path, trust: &Trust, out: &Out) -> Result<Verified> {
     let downloaded = match std::fs::read_to_string(folder.join(MANIFEST_NAME)) {
         Ok(digest) => Some(digest.trim().parse::<Digest>()?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -93,15 +96,19 @@ pub(super) fn folder(folder: &Path, trust: &Trust) -> Result<Verified> {
     };
     let mut verified = passport(&folder.join(".corpex").join("passport.json"), downloaded, trust)?;
     let subset = Subset::of(folder)?;
-    let mut compared = 0;
+    let mut files = Vec::new();
     for LicensedShard { shard, .. } in &verified.report.shards {
-        let file = folder.join(&shard.name);
-        if !subset.wants(&shard.name) && !file.exists() {
-            continue;
-        }
-        compared += 1;
         crate::catalog::check_path(&shard.name)?;
-        let (found, _) = shards::digest_of(&file, |_| {}).map_err(|error| {
+        let file = folder.join(&shard.name);
+        if subset.wants(&shard.name) || file.exists() {
+            let size_bytes = file.metadata().map_or(0, |found| found.len());
+            files.push((shard, file, size_bytes));
+        }
+    }
+    let progress = out.progress("verifying", files.iter().map(|(_, _, size_bytes)| size_bytes).sum());
+    for (shard, file, size_bytes) in &files {
+        let bar = progress.file(&shard.name, *size_bytes);
+        let (found, _) = shards::digest_of(file, |bytes| bar.advance(bytes)).map_err(|error| {
             Error::new(Kind::DigestMismatch, format!("{} cannot be read: {}", file.display(), error.detail))
                 .remedy("this file was licensed: download it again")
         })?;
@@ -112,8 +119,10 @@ pub(super) fn folder(folder: &Path, trust: &Trust) -> Result<Verified> {
             )
             .remedy("this file is not what was licensed: download it again"));
         }
+        bar.finish("is as signed");
     }
-    verified.files = Some(compared);
+    progress.finish();
+    verified.files = Some(files.len());
     verified.strangers =
         shards::strangers(folder, verified.report.shards.iter().map(|licensed| licensed.shard.name.as_str()))?;
     Ok(verified)
