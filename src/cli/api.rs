@@ -1,9 +1,11 @@
 //! `corpex api`: any request to the exchange, with the saved login and the client's retries.
 
+use std::io::IsTerminal as _;
+
 use clap::Args;
 use serde_json::Value;
 
-use super::client::Client;
+use super::client::{Client, broken, is_json, pass_on};
 use super::output::Out;
 use crate::error::{Error, Result};
 
@@ -42,7 +44,12 @@ impl Api {
         if let Some(key) = self.idempotency_key {
             request = request.idempotent(key);
         }
-        let answer = request.text().await?;
+        let answer = request.response().await?;
+        // A terminal is shown no commands that steer it, and nobody reads all of a long answer there.
+        if !is_json(&answer) && !std::io::stdout().is_terminal() {
+            return pass_on(answer, out).await;
+        }
+        let answer = answer.text().await.map_err(broken)?;
         match serde_json::from_str::<Value>(&answer) {
             Ok(value) => out.text(&serde_json::to_string_pretty(&value)?),
             Err(_) => out.text(&answer),

@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::output::say;
+use super::output::{Out, say};
 use crate::error::{Error, Kind, Problem, Result};
 use crate::outgoing;
 use crate::types::{Cursor, Page};
@@ -321,6 +321,23 @@ fn unreachable(server: &str, error: &reqwest::Error) -> Error {
 /// What became of an answer that did not arrive whole, without the URL, which may be a signed one.
 pub(super) fn broken(error: reqwest::Error) -> Error {
     Error::new(Kind::Unavailable, format!("the connection broke: {}", error.without_url()))
+}
+
+/// Whether an answer says that it is JSON: one document, and no lines of them.
+pub(super) fn is_json(answer: &reqwest::Response) -> bool {
+    let said = answer.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = said.split(';').next().unwrap_or_default().trim();
+    kind == "application/json" || kind.ends_with("+json")
+}
+
+/// Passes an answer of any length on to standard output, for as long as somebody reads it.
+pub(super) async fn pass_on(mut answer: reqwest::Response, out: &Out) -> Result<()> {
+    while let Some(piece) = answer.chunk().await.map_err(broken)? {
+        if !out.bytes(&piece)? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The text at a JSON pointer of an answer; empty when there is none.

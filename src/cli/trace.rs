@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::client::{Client, broken};
+use super::client::{Client, broken, pass_on};
 use super::output::{Out, counted};
 use super::shards;
 use super::whole::Whole;
@@ -117,12 +117,7 @@ impl Trace {
         let path = format!("/v1/trace/export?format={format}&{}", self.filter());
         let mut answer = client.get(path).response().await?;
         let Some(file) = &self.out else {
-            while let Some(piece) = answer.chunk().await.map_err(cut_off)? {
-                if !out.bytes(&piece)? {
-                    break;
-                }
-            }
-            return Ok(());
+            return pass_on(answer, out).await.map_err(|error| error.remedy("export again"));
         };
         let mut whole = Whole::begin(file)?;
         let mut bytes = 0_u64;

@@ -149,6 +149,8 @@ async fn what_was_delivered_is_refused_and_accepted_by_commands_once() {
     let said = lab.refused(&reject);
     assert!(said.contains("is certificated, and this can be done when it is delivering or delivered"), "{said}");
 
+    let said = lab.done(&["api", "GET", &format!("/v1/orders/{second}/contract/rendering?lang=zh&format=text")]);
+    assert!(said.contains("合同") && !said.starts_with('"'), "what is no JSON is given as it is: {said}");
     let all = lab.json(&["orders"]);
     assert_eq!(all, lab.api("GET", "/v1/orders", &Value::Null), "nothing of them is left out");
     let page = lab.json(&["orders", "--limit", "1"]);
