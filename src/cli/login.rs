@@ -59,11 +59,12 @@ impl Login {
         if let Some(code) = &self.approve {
             return approve(&global.client()?, code, out).await;
         }
-        let server = global.server.clone().ok_or_else(|| {
-            Error::invalid("server", "nothing says which exchange to sign in to").remedy("give --server URL")
-        })?;
         // One that cannot be read is replaced all the same: this command is the way out.
         let before = saved().unwrap_or_default();
+        let server = global.server.clone().or_else(|| before.as_ref().map(|before| before.server.clone()));
+        let server = server.ok_or_else(|| {
+            Error::invalid("server", "nothing says which exchange to sign in to").remedy("give --server URL")
+        })?;
         let (token, made) = match &global.token {
             Some(token) => (token.clone(), None),
             None => self.sign_in(&server).await.map(|(token, made)| (token, Some(made)))?,

@@ -77,10 +77,12 @@ async fn who_signs_in_again_leaves_no_token_of_the_login_before() {
     exchange.set("CORPEX_CONFIG_DIR", config.path().display().to_string());
     let url = exchange.url.clone();
     let login = ["login", "--server", &url, "--email", EMAIL];
+    let why = said(exchange.operate(&["login", "--email", EMAIL]), 1);
+    assert!(why.contains("nothing says which exchange to sign in to") && why.contains("give --server URL"), "{why}");
     let told = said(exchange.operate_with(&login, PASSWORD), 0);
     assert!(!told.contains("the login before"), "{told}");
-    let told = said(exchange.operate_with(&login, PASSWORD), 0);
-    assert!(told.contains("the token of the login before is revoked"), "{told}");
+    let told = said(exchange.operate_with(&["login", "--email", EMAIL], PASSWORD), 0);
+    assert!(told.contains("the token of the login before is revoked"), "where it was, unless told otherwise: {told}");
     assert_eq!(good(&lab), 1);
 
     let wish = token_wish("write", 30).to_string();
