@@ -55,7 +55,8 @@ pub(super) fn find_account(c: &mut Conn, account: AccountRef, currency: Currency
     match (account.owner(), account.programme()) {
         (Some(owner), _) => query.filter(accounts::organisation_id.eq(owner)),
         (None, Some(programme)) => query.filter(accounts::programme_id.eq(programme)),
-        (None, None) => query.filter(accounts::organisation_id.is_null()),
+        // As the index of the exchange's own says it.
+        (None, None) => query.filter(accounts::organisation_id.is_null()).filter(accounts::programme_id.is_null()),
     }
     .first(c)
     .optional()
