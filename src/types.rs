@@ -19,7 +19,7 @@ pub use id::*;
 pub use instant::{Clock, DAY, Instant};
 pub use json::Json;
 pub use money::{BASIS_POINTS, Currency, Money};
-pub use page::{Cursor, Page, PageQuery};
+pub use page::{Cursor, Page, PageQuery, merged};
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -97,6 +97,16 @@ pub enum Lane {
     Short,
 }
 
+impl Lane {
+    /// Whether what it takes may take hours: each answer that there is.
+    fn lengths(self) -> &'static [bool] {
+        match self {
+            Self::Any => &[false, true],
+            Self::Short => &[false],
+        }
+    }
+}
+
 /// A job in a worker's hands.
 #[derive(Debug, Clone)]
 pub struct Leased {
@@ -262,6 +272,25 @@ mod tests {
         assert_eq!(db.write(begun).await.unwrap(), MOST_BEGUN.unsigned_abs());
         let [(_, aside, why)]: [_; 1] = db.read(set_aside).await.unwrap().try_into().unwrap();
         assert_eq!((aside, why.as_str()), (job, "every worker that began it ended before it did"));
+    }
+
+    #[tokio::test]
+    async fn a_job_whose_lease_lapsed_is_taken_again_in_its_turn() {
+        let (_folder, db, now) = empty().await;
+        let job = |key: &str| Job::SweepObject { storage_key: format!("objects/00/{key}") };
+        let queued = [job("first"), job("second"), job("third")];
+        let run_at = [now, now.plus(LEASE), now.plus(LEASE * 2)];
+        db.write(move |c| queued.iter().zip(run_at).try_for_each(|(job, at)| enqueue(c, job.clone(), at).map(drop)))
+            .await
+            .unwrap();
+        let take = async |at| db.write(move |c| lease(c, "worker", Lane::Any, at)).await.unwrap().map(|job| job.job);
+        assert_eq!(take(now).await, Some(job("first")));
+        assert_eq!(take(now).await, None);
+        let lapsed = now.plus(LEASE * 2);
+        assert_eq!(take(lapsed).await, Some(job("first")));
+        assert_eq!(take(lapsed).await, Some(job("second")));
+        assert_eq!(take(lapsed).await, Some(job("third")));
+        assert_eq!(take(lapsed).await, None);
     }
 
     #[tokio::test]

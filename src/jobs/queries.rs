@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use super::{Job, Lane};
 use crate::db::Conn;
 use crate::schema::{jobs, sweeps};
-use crate::types::{Instant, JobId, Json};
+use crate::types::{Instant, JobId, Json, merged};
 
 pub(super) fn insert_job(
     c: &mut Conn,
@@ -26,25 +26,30 @@ pub(super) fn insert_job(
 }
 
 /// Up to `limit` jobs that are due for a lane, the oldest first: each with what it is, as text, and how often it was tried. A leased
-/// one is due when its lease has lapsed.
+/// one is due when its lease has lapsed. What is ready is read in the order of its index, so that a long queue costs no more.
 pub(super) fn list_due_jobs(
     c: &mut Conn,
     lane: Lane,
     now: Instant,
     limit: i64,
 ) -> QueryResult<Vec<(JobId, String, i32)>> {
-    let ready = jobs::state.eq("ready").and(jobs::run_at.le(now));
-    let lapsed = jobs::state.eq("leased").and(jobs::leased_until.assume_not_null().lt(now));
-    jobs::table
-        .filter(ready.or(lapsed))
-        .filter(jobs::is_long.eq_any(match lane {
-            Lane::Any => &[false, true][..],
-            Lane::Short => &[false],
-        }))
-        .order((jobs::run_at, jobs::id))
-        .limit(limit)
-        .select((jobs::id, jobs::payload, jobs::attempts))
-        .load(c)
+    type Due = (Instant, JobId, String, i32);
+    let first = |state: &'static str, is_long: bool| {
+        jobs::table
+            .filter(jobs::state.eq(state))
+            .filter(jobs::is_long.eq(is_long))
+            .order((jobs::run_at, jobs::id))
+            .limit(limit)
+            .select((jobs::run_at, jobs::id, jobs::payload, jobs::attempts))
+    };
+    let mut due: Vec<Due> = Vec::new();
+    for is_long in lane.lengths() {
+        due.extend(first("ready", *is_long).filter(jobs::run_at.le(now)).load::<Due>(c)?);
+        let lapsed = first("leased", *is_long).filter(jobs::leased_until.assume_not_null().lt(now));
+        due.extend(lapsed.load::<Due>(c)?);
+    }
+    let due = merged(due, limit, |(run_at, id, ..)| (*run_at, *id)).into_iter();
+    Ok(due.map(|(_, id, payload, attempts)| (id, payload, attempts)).collect())
 }
 
 pub(super) fn set_leased(c: &mut Conn, id: JobId, owner: &str, attempts: i32, until: Instant) -> QueryResult<usize> {

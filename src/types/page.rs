@@ -89,6 +89,14 @@ impl<T> Page<T> {
     }
 }
 
+/// The first `limit` of these rows by their keys, each key once: of several lists, each up to `limit` long, the page of them all.
+pub fn merged<T, K: Ord>(mut rows: Vec<T>, limit: i64, key: impl Fn(&T) -> K) -> Vec<T> {
+    rows.sort_unstable_by_key(&key);
+    rows.dedup_by_key(|row| key(row));
+    rows.truncate(usize::try_from(limit).unwrap_or(0));
+    rows
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +107,12 @@ mod tests {
         assert_eq!(page.items, ["a", "b"]);
         assert_eq!(page.next, Some(Cursor("b".into())));
         assert_eq!(Page::new(vec!["a"], 2, |row| (*row).to_string()).next, None);
+    }
+
+    #[test]
+    fn a_page_of_several_lists_has_the_first_of_them_all_and_each_once() {
+        assert_eq!(merged(vec![1, 4, 2, 4, 3], 4, |row| *row), [1, 2, 3, 4]);
+        assert_eq!(merged(vec![1, 4, 2, 4, 3], 2, |row| *row), [1, 2]);
     }
 
     #[test]

@@ -1,0 +1,15 @@
+-- Indexes for what is asked for again and again, however many rows there are.
+
+-- The next job of a lane is the first of its kinds.
+DROP INDEX jobs_by_time;
+CREATE INDEX jobs_by_time ON jobs (state, is_long, run_at, id);
+
+-- Only webhooks that wait for a courier: those of an organisation that wait for nothing are found by the organisation.
+DROP INDEX webhooks_by_time;
+CREATE INDEX webhooks_by_time ON webhooks (due_at, id) WHERE due_at IS NOT NULL;
+
+-- A new password ends the standing sessions of a user.
+CREATE INDEX sessions_by_user ON sessions (user_id, id);
+
+-- Staff page through what was denied, among all that was read.
+CREATE INDEX audit_records_by_outcome ON audit_records (outcome, id);
