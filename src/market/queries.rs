@@ -75,7 +75,7 @@ pub(super) fn set_review_at(c: &mut Conn, id: ListingId, at: Option<Instant>) ->
 /// Listings that the exchange has to look at by `now`.
 pub(super) fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> QueryResult<Vec<ListingId>> {
     listings::table
-        .filter(listings::review_at.le(now))
+        .filter(listings::review_at.between(Instant::epoch(), now))
         .filter(listings::id.gt(after))
         .order(listings::id)
         .limit(limit)

@@ -36,6 +36,11 @@ impl Instant {
         let micros = micros.clamp(*WRITABLE.start(), *WRITABLE.end());
         Self(DateTime::<Utc>::from_timestamp_micros(micros).unwrap_or_default().naive_utc())
     }
+    /// 1970-01-01T00:00:00Z, before all that is on record: the other end of a range up to some instant. SQLite, which keeps no
+    /// statistics here, reads a range that has both ends by its index; one with a single end it may look for among all rows.
+    pub fn epoch() -> Self {
+        Self::from_unix_micros(0)
+    }
     /// Microseconds since 1970-01-01T00:00:00Z.
     pub fn unix_micros(self) -> i64 {
         self.0.and_utc().timestamp_micros()

@@ -37,7 +37,7 @@ pub(super) fn set_dispute(c: &mut Conn, dispute: &Dispute, from: DisputeState) -
 /// The orders of the disputes whose window to appeal has passed.
 pub(super) fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> QueryResult<Vec<OrderId>> {
     disputes::table
-        .filter(disputes::due_at.le(now))
+        .filter(disputes::due_at.between(Instant::epoch(), now))
         .filter(disputes::order_id.gt(after))
         .order(disputes::order_id)
         .limit(limit)

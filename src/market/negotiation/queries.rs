@@ -58,7 +58,7 @@ pub(super) fn set_negotiation(c: &mut Conn, moved: &Negotiation, from: Negotiati
 /// Negotiations in which the time for the next message is over.
 pub(super) fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> QueryResult<Vec<NegotiationId>> {
     negotiations::table
-        .filter(negotiations::due_at.le(now))
+        .filter(negotiations::due_at.between(Instant::epoch(), now))
         .filter(negotiations::id.gt(after))
         .order(negotiations::id)
         .limit(limit)

@@ -93,7 +93,7 @@ pub(super) fn set_refund(c: &mut Conn, order: &Order) -> QueryResult<usize> {
 /// Orders whose deadline has passed, and that are not moved on yet.
 pub(super) fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> QueryResult<Vec<OrderId>> {
     orders::table
-        .filter(orders::due_at.le(now))
+        .filter(orders::due_at.between(Instant::epoch(), now))
         .filter(orders::id.gt(after))
         .order(orders::id)
         .limit(limit)
