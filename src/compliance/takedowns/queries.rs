@@ -8,7 +8,7 @@ use super::{Takedown, TakedownState};
 use crate::db::Conn;
 use crate::identity::Caller;
 use crate::schema::{entitlements, recalls, subscription_versions, takedowns};
-use crate::types::{EntitlementId, Instant, OrganisationId, RecallId, StatementId, TakedownId, UserId};
+use crate::types::{EntitlementId, Instant, OrganisationId, RecallId, StatementId, TakedownId, UserId, merged};
 
 pub(super) fn insert_takedown(c: &mut Conn, case: &Takedown) -> QueryResult<usize> {
     diesel::insert_into(takedowns::table).values(case).execute(c)
@@ -96,10 +96,7 @@ pub(super) fn list_unrecalled(
     let mut found: Vec<EntitlementId> = bought.load(c)?;
     found.extend(joined.load::<EntitlementId>(c)?);
     // A subscription covers the version that it was bought with, too.
-    found.sort_unstable();
-    found.dedup();
-    found.truncate(usize::try_from(limit).unwrap_or(0));
-    Ok(found)
+    Ok(merged(found, limit, |id| *id))
 }
 
 pub(super) fn find_recall(c: &mut Conn, id: RecallId) -> QueryResult<Option<Recall>> {

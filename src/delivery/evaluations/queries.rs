@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use super::Evaluation;
 use crate::db::Conn;
 use crate::schema::evaluations;
-use crate::types::{EvaluationId, OrganisationId, VersionId};
+use crate::types::{EvaluationId, OrganisationId, VersionId, merged};
 
 pub(super) fn insert_evaluation(c: &mut Conn, evaluation: &Evaluation) -> QueryResult<usize> {
     diesel::insert_into(evaluations::table).values(evaluation).execute(c)
@@ -28,17 +28,24 @@ pub(super) fn find_evaluation_of(
         .optional()
 }
 
+/// The evaluations by or with one of these organisations: of each and on each side no more than a page is read.
 pub(super) fn list_evaluations(
     c: &mut Conn,
     sides: &[OrganisationId],
     after: &str,
     limit: i64,
 ) -> QueryResult<Vec<Evaluation>> {
-    evaluations::table
-        .filter(evaluations::organisation_id.eq_any(sides).or(evaluations::provider_id.eq_any(sides)))
-        .filter(evaluations::id.gt(after))
-        .order(evaluations::id)
-        .limit(limit)
-        .select(Evaluation::as_select())
-        .load(c)
+    let page = || {
+        evaluations::table
+            .filter(evaluations::id.gt(after))
+            .order(evaluations::id)
+            .limit(limit)
+            .select(Evaluation::as_select())
+    };
+    let mut found = Vec::new();
+    for side in sides {
+        found.extend(page().filter(evaluations::organisation_id.eq(*side)).load::<Evaluation>(c)?);
+        found.extend(page().filter(evaluations::provider_id.eq(*side)).load::<Evaluation>(c)?);
+    }
+    Ok(merged(found, limit, |evaluation| evaluation.id))
 }

@@ -23,7 +23,7 @@ use crate::market;
 use crate::market::disputes::{self, Decision};
 use crate::market::orders::{self, CureOffer};
 use crate::market::{Order, OrderState};
-use crate::types::{Instant, OrderId};
+use crate::types::{Instant, OrderId, merged};
 
 /// The buyer accepts what was delivered; the settlement states what the receipts show.
 pub fn accept(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, id: OrderId, now: Instant) -> Result<Order> {
@@ -122,9 +122,7 @@ fn follow(c: &mut Conn, keys: &ExchangeKeys, order: Order, actor: impl Display, 
 fn list_due(c: &mut Conn, after: &str, now: Instant) -> Result<Vec<OrderId>> {
     let mut due = orders::list_due(c, now, after, sweep::PAGE)?;
     due.extend(disputes::list_due(c, now, after, sweep::PAGE)?);
-    due.sort_unstable();
-    due.truncate(usize::try_from(sweep::PAGE).unwrap_or(usize::MAX));
-    Ok(due)
+    Ok(merged(due, sweep::PAGE, |id| *id))
 }
 
 /// Moves on every order whose deadline has passed, and tells the sides of those that count as accepted soon.

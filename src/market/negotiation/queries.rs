@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use super::{Negotiation, NegotiationState};
 use crate::db::Conn;
 use crate::schema::negotiations;
-use crate::types::{Instant, NegotiationId, OrderId, OrganisationId};
+use crate::types::{Instant, NegotiationId, OrderId, OrganisationId, merged};
 
 pub(super) fn insert_negotiation(c: &mut Conn, negotiation: &Negotiation) -> QueryResult<usize> {
     diesel::insert_into(negotiations::table).values(negotiation).execute(c)
@@ -19,20 +19,26 @@ pub(super) fn find_negotiation_of(c: &mut Conn, order: OrderId) -> QueryResult<O
     negotiations::table.filter(negotiations::order_id.eq(order)).select(Negotiation::as_select()).first(c).optional()
 }
 
-/// Negotiations in which one of these organisations buys or sells.
+/// Negotiations in which one of these organisations buys or sells: of each and on each side no more than a page is read.
 pub(super) fn list_negotiations(
     c: &mut Conn,
     parties: &[OrganisationId],
     after: &str,
     limit: i64,
 ) -> QueryResult<Vec<Negotiation>> {
-    negotiations::table
-        .filter(negotiations::buyer_id.eq_any(parties).or(negotiations::provider_id.eq_any(parties)))
-        .filter(negotiations::id.gt(after))
-        .order(negotiations::id)
-        .limit(limit)
-        .select(Negotiation::as_select())
-        .load(c)
+    let page = || {
+        negotiations::table
+            .filter(negotiations::id.gt(after))
+            .order(negotiations::id)
+            .limit(limit)
+            .select(Negotiation::as_select())
+    };
+    let mut found = Vec::new();
+    for party in parties {
+        found.extend(page().filter(negotiations::buyer_id.eq(*party)).load::<Negotiation>(c)?);
+        found.extend(page().filter(negotiations::provider_id.eq(*party)).load::<Negotiation>(c)?);
+    }
+    Ok(merged(found, limit, |negotiation| negotiation.id))
 }
 
 /// Writes what a message changed, unless the negotiation has left `from` meanwhile.

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use super::{Offer, OfferState};
 use crate::db::Conn;
 use crate::schema::offers;
-use crate::types::{Instant, OfferId, OrderId, OrganisationId};
+use crate::types::{Instant, OfferId, OrderId, OrganisationId, merged};
 
 pub(super) fn insert_offer(c: &mut Conn, offer: &Offer) -> QueryResult<usize> {
     diesel::insert_into(offers::table).values(offer).execute(c)
@@ -19,20 +19,20 @@ pub(super) fn find_offer_of(c: &mut Conn, order: OrderId) -> QueryResult<Option<
     offers::table.filter(offers::order_id.eq(order)).select(Offer::as_select()).first(c).optional()
 }
 
-/// The offers to or by one of these organisations.
+/// The offers to or by one of these organisations: of each and on each side no more than a page is read.
 pub(super) fn list_offers(
     c: &mut Conn,
     parties: &[OrganisationId],
     after: &str,
     limit: i64,
 ) -> QueryResult<Vec<Offer>> {
-    offers::table
-        .filter(offers::buyer_id.eq_any(parties).or(offers::provider_id.eq_any(parties)))
-        .filter(offers::id.gt(after))
-        .order(offers::id)
-        .limit(limit)
-        .select(Offer::as_select())
-        .load(c)
+    let page = || offers::table.filter(offers::id.gt(after)).order(offers::id).limit(limit).select(Offer::as_select());
+    let mut found = Vec::new();
+    for party in parties {
+        found.extend(page().filter(offers::buyer_id.eq(*party)).load::<Offer>(c)?);
+        found.extend(page().filter(offers::provider_id.eq(*party)).load::<Offer>(c)?);
+    }
+    Ok(merged(found, limit, |offer| offer.id))
 }
 
 /// Writes where an offer is now, unless it has left `from` meanwhile.

@@ -8,7 +8,7 @@ use super::{Contract, Order, OrderState, Trade};
 use crate::appends;
 use crate::db::Conn;
 use crate::schema::{contracts, orders};
-use crate::types::{Currency, Instant, OrderId, OrganisationId, VersionId};
+use crate::types::{Currency, Instant, OrderId, OrganisationId, VersionId, merged};
 
 appends!(Order => orders, Contract => contracts);
 
@@ -28,20 +28,20 @@ pub(super) fn list_parties(
     orders::table.filter(orders::id.eq_any(ids)).select((orders::id, orders::buyer_id, orders::provider_id)).load(c)
 }
 
-/// Orders in which one of these organisations buys or sells.
+/// Orders in which one of these organisations buys or sells: of each and on each side no more than a page is read.
 pub(super) fn list_orders(
     c: &mut Conn,
     parties: &[OrganisationId],
     after: &str,
     limit: i64,
 ) -> QueryResult<Vec<Order>> {
-    orders::table
-        .filter(orders::buyer_id.eq_any(parties).or(orders::provider_id.eq_any(parties)))
-        .filter(orders::id.gt(after))
-        .order(orders::id)
-        .limit(limit)
-        .select(Order::as_select())
-        .load(c)
+    let page = || orders::table.filter(orders::id.gt(after)).order(orders::id).limit(limit).select(Order::as_select());
+    let mut found = Vec::new();
+    for party in parties {
+        found.extend(page().filter(orders::buyer_id.eq(*party)).load::<Order>(c)?);
+        found.extend(page().filter(orders::provider_id.eq(*party)).load::<Order>(c)?);
+    }
+    Ok(merged(found, limit, |order| order.id))
 }
 
 /// The orders of a version in these states.
