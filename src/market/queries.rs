@@ -142,8 +142,9 @@ pub(super) fn list_listed_since(
 
 /// The datasets of which a version is on the board, newest first.
 pub(super) fn list_listed_datasets(c: &mut Conn, before: Option<DatasetId>, limit: i64) -> QueryResult<Vec<DatasetId>> {
-    let on_board = listings::table.filter(listings::state.eq(ListingState::Listed)).select(listings::version_id);
-    let listed = versions::table.filter(versions::dataset_id.eq(datasets::id)).filter(versions::id.eq_any(on_board));
+    let on_board =
+        listings::table.filter(listings::version_id.eq(versions::id)).filter(listings::state.eq(ListingState::Listed));
+    let listed = versions::table.filter(versions::dataset_id.eq(datasets::id)).filter(exists(on_board));
     let mut query = datasets::table
         .filter(exists(listed))
         .order(datasets::id.desc())
