@@ -1,7 +1,8 @@
 //! The life of one version: a bounded list of each kind of record.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{Text, Timestamp};
+use diesel::sql_types::{Bool, Text, Timestamp};
 
 use super::events::{parameter, versions};
 use super::sql::Sql;
@@ -13,7 +14,7 @@ use crate::identity::Organisation;
 use crate::market::Order;
 use crate::schema::{
     contracts, entitlements, evaluations, log_sequence, objects, orders, organisations, receipt_batches, receipts,
-    shards, statements, subscription_versions,
+    shards, statements,
 };
 use crate::terms::TermsDocument;
 use crate::types::{
@@ -111,12 +112,13 @@ pub(in crate::compliance) fn list_licences(
         .inner_join(orders::table)
         .inner_join(organisations::table)
         .inner_join(contracts::table.on(contracts::order_id.eq(entitlements::order_id)))
+        // One list, and not two conditions of which one must hold: neither database would look for those by an index.
         .filter(
-            entitlements::version_id.eq(version).or(entitlements::id.eq_any(
-                subscription_versions::table
-                    .filter(subscription_versions::version_id.eq(version))
-                    .select(subscription_versions::entitlement_id),
-            )),
+            sql::<Bool>("entitlements.id IN (SELECT id FROM entitlements WHERE version_id = ")
+                .bind::<Text, _>(version)
+                .sql(" UNION ALL SELECT entitlement_id FROM subscription_versions WHERE version_id = ")
+                .bind::<Text, _>(version)
+                .sql(")"),
         )
         .order(entitlements::id)
         .limit(limit)
