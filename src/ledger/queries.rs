@@ -12,7 +12,9 @@ use crate::db::Conn;
 use crate::schema::{
     ledger_accounts as accounts, ledger_postings as postings, ledger_transactions as transactions, withdrawals,
 };
-use crate::types::{AccountId, Currency, Instant, Money, OrganisationId, PostingId, ProgrammeId, TransactionId};
+use crate::types::{
+    AccountId, Currency, Instant, Money, OrganisationId, PostingId, ProgrammeId, TransactionId, merged,
+};
 
 mod closings;
 mod gates;
@@ -152,7 +154,7 @@ pub(super) fn list_accounts_in(
         .load(c)
 }
 
-/// The postings to some accounts after one and before another, oldest first.
+/// The postings to some accounts after one and before another, oldest first: of each account no more than a page is read.
 pub(super) fn list_lines(
     c: &mut Conn,
     of: &[AccountId],
@@ -160,15 +162,20 @@ pub(super) fn list_lines(
     before: &str,
     limit: i64,
 ) -> QueryResult<Vec<Line>> {
-    postings::table
-        .inner_join(transactions::table)
-        .filter(postings::account_id.eq_any(of))
-        .filter(postings::id.gt(after))
-        .filter(postings::id.lt(before))
-        .order(postings::id)
-        .limit(limit)
-        .select(Line::as_select())
-        .load(c)
+    let mut found = Vec::new();
+    for account in of {
+        let lines: Vec<Line> = postings::table
+            .inner_join(transactions::table)
+            .filter(postings::account_id.eq(*account))
+            .filter(postings::id.gt(after))
+            .filter(postings::id.lt(before))
+            .order(postings::id)
+            .limit(limit)
+            .select(Line::as_select())
+            .load(c)?;
+        found.extend(lines);
+    }
+    Ok(merged(found, limit, |line| line.id))
 }
 
 /// The postings of a transaction with their accounts, in order.
@@ -183,36 +190,39 @@ pub(super) fn list_lines_of(c: &mut Conn, kind: TransactionKind, reference: &str
         .load(c)
 }
 
+/// The postings to an organisation's accounts after one, oldest first: of each account no more than a page is read.
 pub(super) fn list_postings(
     c: &mut Conn,
     organisation: OrganisationId,
     after: &str,
     limit: i64,
 ) -> QueryResult<Vec<Posting>> {
-    type Row = (PostingId, TransactionId, i64, TransactionKind, String, Instant, AccountKind, Currency);
-    let rows: Vec<Row> = postings::table
-        .inner_join(transactions::table)
-        .inner_join(accounts::table)
-        .filter(accounts::organisation_id.eq(organisation))
-        .filter(postings::id.gt(after))
-        .order(postings::id)
-        .limit(limit)
-        .select((
-            postings::id,
-            postings::transaction_id,
-            postings::amount_minor,
-            transactions::kind,
-            transactions::reference,
-            transactions::posted_at,
-            accounts::kind,
-            accounts::currency,
-        ))
-        .load(c)?;
-    let posting = |(id, transaction_id, minor, transaction_kind, reference, posted_at, account_kind, currency)| {
-        let amount = Money::new(minor, currency);
-        Posting { id, transaction_id, transaction_kind, reference, account_kind, amount, posted_at }
-    };
-    Ok(rows.into_iter().map(posting).collect())
+    type Row = (PostingId, TransactionId, i64, TransactionKind, String, Instant);
+    let of = accounts::table.filter(accounts::organisation_id.eq(organisation)).select(Account::as_select());
+    let mut found = Vec::new();
+    for Account { id: account, kind: account_kind, currency, .. } in of.load::<Account>(c)? {
+        let rows: Vec<Row> = postings::table
+            .inner_join(transactions::table)
+            .filter(postings::account_id.eq(account))
+            .filter(postings::id.gt(after))
+            .order(postings::id)
+            .limit(limit)
+            .select((
+                postings::id,
+                postings::transaction_id,
+                postings::amount_minor,
+                transactions::kind,
+                transactions::reference,
+                transactions::posted_at,
+            ))
+            .load(c)?;
+        let posting = |(id, transaction_id, minor, transaction_kind, reference, posted_at)| {
+            let amount = Money::new(minor, currency);
+            Posting { id, transaction_id, transaction_kind, reference, account_kind, amount, posted_at }
+        };
+        found.extend(rows.into_iter().map(posting));
+    }
+    Ok(merged(found, limit, |posting| posting.id))
 }
 
 /// Transactions whose postings in a currency do not sum to zero, with that sum.

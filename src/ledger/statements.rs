@@ -118,7 +118,7 @@ pub struct AccountStatement {
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable)]
 #[diesel(table_name = crate::schema::ledger_postings, check_for_backend(crate::db::MultiBackend))]
 pub(super) struct Line {
-    id: PostingId,
+    pub(super) id: PostingId,
     account_id: AccountId,
     amount_minor: i64,
     transaction_id: TransactionId,
