@@ -43,6 +43,7 @@ mod offers;
 mod orders;
 mod paying;
 mod payouts;
+mod plans;
 mod purchases;
 mod races;
 mod refusals;
