@@ -87,18 +87,31 @@ impl Event {
     }
 }
 
-/// The events of an organisation after a cursor, oldest first: up to one page. Its members only.
+/// The events of an organisation after a cursor, oldest first: up to one page; and the position to go on from, which is past
+/// those that the types leave out: none is looked through again. Its members only.
 ///
 /// # Errors
 /// `NotFound`, `Forbidden`; `Invalid`, naming the parameter; `Gone` when what comes after the cursor is no longer kept.
-pub fn events(c: &mut Conn, caller: &Caller, handle: &str, types: &[String], page: &PageQuery) -> Result<Vec<Event>> {
+pub fn events(
+    c: &mut Conn,
+    caller: &Caller,
+    handle: &str,
+    types: &[String],
+    page: &PageQuery,
+) -> Result<(Vec<Event>, i64)> {
     let organisation = identity::for_member(c, caller, handle, &[])?;
     check_types(types)?;
     let after = after(page)?;
     if page.cursor.is_some() {
         retention::require_kept(c, organisation.id, after)?;
     }
-    Ok(queries::list_events(c, organisation.id, types, after, page.limit()?)?)
+    let limit = page.limit()?;
+    let found = queries::list_events(c, organisation.id, types, after, limit)?;
+    let next = match found.last() {
+        Some(last) if i64::try_from(found.len()).is_ok_and(|length| length >= limit) => last.position,
+        _ => queries::find_last_position(c, organisation.id)?.unwrap_or(after).max(after),
+    };
+    Ok((found, next))
 }
 
 /// The position that a cursor names.

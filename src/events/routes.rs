@@ -56,12 +56,10 @@ pub(crate) async fn replay_events(
     let EventFeedParams { organisation, types, cursor, limit } = query.into_inner();
     let types: Vec<String> = types.iter().flat_map(|text| text.split(',')).map(str::to_string).collect();
     let replay = move |c: &mut crate::db::Conn| {
-        let page = PageQuery { cursor: cursor.clone(), limit };
-        let found = super::events(c, &caller, &organisation, &types, &page)?;
-        let last = found.last().map(|event| event.position.to_string());
-        let next = Cursor(last.or(cursor).unwrap_or_else(|| "0".to_string()));
+        let page = PageQuery { cursor, limit };
+        let (found, next) = super::events(c, &caller, &organisation, &types, &page)?;
         let items = found.into_iter().map(|event| event.message(&organisation)).collect();
-        Ok(EventFeed { items, next })
+        Ok(EventFeed { items, next: Cursor(next.to_string()) })
     };
     Ok(Json(app.db.read(replay).await?))
 }
