@@ -14,7 +14,7 @@ use crate::jobs::sweep;
 use crate::types::{DAY, Instant, OrganisationId};
 
 /// Rows that are removed in one transaction.
-const AT_ONCE: i64 = 10_000;
+pub(super) const AT_ONCE: i64 = 10_000;
 
 /// Removes what has been kept long enough.
 pub async fn remove_old(app: &App) -> Result<()> {

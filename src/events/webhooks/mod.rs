@@ -19,6 +19,7 @@ mod secret;
 use std::time::Duration;
 
 use self::secret::Secret;
+use super::retention::AT_ONCE;
 use crate::app::App;
 use crate::db::{Conn, MultiBackend};
 use crate::error::{Error, Kind, Result};
@@ -137,6 +138,14 @@ async fn register(
 pub fn webhooks(c: &mut Conn, caller: &Caller, handle: &str) -> Result<Vec<Webhook>> {
     let organisation = identity::for_member(c, caller, handle, ADMINS)?;
     Ok(queries::list_webhooks(c, organisation.id, MOST_WEBHOOKS)?)
+}
+
+/// Removes a part of a webhook's log of attempts, and tells whether there may be more: [`remove`] takes along what is left, and
+/// keeps other writes waiting for as long. Admins only.
+pub fn clear(c: &mut Conn, caller: &Caller, handle: &str, id: WebhookId) -> Result<bool> {
+    own(c, caller, handle, id)?;
+    let some = queries::list_some_attempts(c, id, AT_ONCE)?;
+    Ok(i64::try_from(queries::delete_attempts(c, &some)?).unwrap_or(0) == AT_ONCE)
 }
 
 /// Removes a webhook with its log of attempts. Admins only.

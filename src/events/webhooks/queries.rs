@@ -130,6 +130,15 @@ pub(super) fn list_attempts(c: &mut Conn, id: WebhookId, after: &str, limit: i64
         .load(c)
 }
 
+/// Up to `limit` of them.
+pub(super) fn list_some_attempts(c: &mut Conn, id: WebhookId, limit: i64) -> QueryResult<Vec<AttemptId>> {
+    webhook_attempts::table
+        .filter(webhook_attempts::webhook_id.eq(id))
+        .limit(limit)
+        .select(webhook_attempts::id)
+        .load(c)
+}
+
 pub(super) fn list_attempts_before(c: &mut Conn, before: AttemptId, limit: i64) -> QueryResult<Vec<AttemptId>> {
     webhook_attempts::table
         .filter(webhook_attempts::id.lt(before))

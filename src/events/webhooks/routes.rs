@@ -149,6 +149,12 @@ pub(crate) async fn delete_webhook(
     path: Path<(String, WebhookId)>,
 ) -> Result<Json<WebhookView>> {
     let ((handle, id), now) = (path.into_inner(), app.clock.now());
+    loop {
+        let (caller, handle) = (caller.clone(), handle.clone());
+        if !app.db.write(move |c| super::clear(c, &caller, &handle, id)).await? {
+            break;
+        }
+    }
     Ok(Json(app.db.write(move |c| super::remove(c, &caller, &handle, id, now)).await?.into()))
 }
 
