@@ -84,6 +84,7 @@ pub(crate) async fn create_programme(
 pub(crate) async fn list_programmes(app: Data<App>, page: Query<PageQuery>) -> Result<Page<ProgrammeView>> {
     let list = move |c: &mut Conn| {
         let rows = super::programmes(c, &page)?;
+        identity::load_organisations(c, rows.iter().map(|programme| programme.funder_id))?;
         let views = rows.into_iter().map(|row| view(c, row)).collect::<Result<Vec<_>>>()?;
         Ok(Page::new(views, page.limit()?, |view| view.id.to_string()))
     };
