@@ -1,8 +1,9 @@
 //! The tables of organisations, members and signing keys; people and their credentials are in [`credentials`],
 //! what the platform's own people read in [`audit`].
 
-use diesel::dsl::{auto_type, exists};
+use diesel::dsl::{auto_type, exists, sql};
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use super::{Member, Membership, Organisation, OrganisationState, Role, SigningKey};
 use crate::db::Conn;
@@ -64,7 +65,8 @@ pub(super) fn find_verified_by_number(c: &mut Conn, country: &str, number: &str)
     organisations::table
         .filter(organisations::country.eq(country))
         .filter(organisations::registration_number.eq(number))
-        .filter(organisations::state.eq(OrganisationState::Verified))
+        // As their index says it: SQLite looks at no value that is bound.
+        .filter(sql::<Bool>("organisations.state = 'verified'"))
         .select(organisations::handle)
         .first(c)
         .optional()

@@ -46,7 +46,8 @@ pub(in crate::ledger) fn find_deposit(c: &mut Conn, id: DepositId) -> QueryResul
 pub(in crate::ledger) fn find_deposit_by_reference(c: &mut Conn, reference: &str) -> QueryResult<Option<Deposit>> {
     deposits::table
         .filter(deposits::reference.eq(reference))
-        .filter(deposits::state.ne(DepositState::Refused))
+        // As their index says it: SQLite looks at no value that is bound.
+        .filter(sql::<Bool>("deposits.state <> 'refused'"))
         .select(Deposit::as_select())
         .first(c)
         .optional()
@@ -99,7 +100,7 @@ pub(in crate::ledger) fn find_withdrawal_by_reference(
 ) -> QueryResult<Option<Withdrawal>> {
     withdrawals::table
         .filter(withdrawals::reference.eq(reference))
-        .filter(withdrawals::state.ne(WithdrawalState::Refused))
+        .filter(sql::<Bool>("withdrawals.state <> 'refused'")) // as their index says it
         .select(Withdrawal::as_select())
         .first(c)
         .optional()
