@@ -133,7 +133,7 @@ async fn a_feed_is_read_page_by_page_and_on_from_where_it_ended() {
     assert_eq!(types(&chosen), ["org.verified", "deposit.posted", "deposit.posted"]);
     let (first, after_first) = page(&lab, "types=deposit.posted&limit=1").await.unwrap();
     assert_eq!(after_first, first[0]["data"]["position"].to_string(), "others may come after a full page");
-    let (none, after_none) = page(&lab, "types=webhook.removed").await.unwrap();
+    let (none, after_none) = page(&lab, "types=webhook.disabled").await.unwrap();
     let (_, end) = page(&lab, "limit=1000").await.unwrap();
     assert!(none.is_empty());
     assert_eq!(after_none, end, "what a filter leaves out is not looked through again");
