@@ -271,9 +271,13 @@ pub fn hub(to: &mut impl Routes) {
         .service(exports::routes::hub_get_croissant);
 }
 
-/// Whatever else the Hub's clients ask for, in their words that it is not here.
+/// Whatever else the Hub's clients ask for, in their words that it is not here. They take a file that is refused in other
+/// words for one that could not be reached.
 pub(super) fn rest_of_hub(to: &mut web::ServiceConfig) {
-    to.route("/api/{kind:models|datasets|spaces}/{rest:.*}", web::route().to(hub::routes::no_such_api));
+    let nowhere = hub::routes::no_such_repository;
+    to.route("/api/{kind:models|datasets|spaces}/{rest:.*}", web::route().to(nowhere));
+    // Files of models and spaces, and of datasets that are named without their organisation.
+    to.route("/{repository:(?:spaces/)?[^/]+(?:/[^/]+)?}/resolve/{rest:.*}", web::get().to(nowhere));
 }
 
 /// The description of every route of our own, as OpenAPI 3.1.

@@ -8,6 +8,6 @@ mod tree;
 
 pub(crate) use info::*;
 pub(crate) use list::*;
-pub(crate) use reply::{HubCaller, no_such_api, read};
+pub(crate) use reply::{HubCaller, no_such_repository, read};
 pub(crate) use resolve::*;
 pub(crate) use tree::*;

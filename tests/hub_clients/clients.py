@@ -289,6 +289,8 @@ def refusals_become_the_right_exceptions():
             raised(errors.RepositoryNotFoundError, lambda: somebody.dataset_info(repo_id))
             raised(errors.RepositoryNotFoundError, lambda: somebody.list_repo_files(repo_id, repo_type="dataset"))
         raised(errors.RepositoryNotFoundError, lambda: somebody.model_info(repo["id"]))
+        # Who forgets that it is a dataset asks for a model.
+        raised(errors.RepositoryNotFoundError, lambda: somebody.hf_hub_download(repo["id"], path, cache_dir=scratch / "models"))
     assert hub.HfApi(token=facts["tokens"]["provider"]).dataset_info(facts["secret"]).private
     raised(errors.RevisionNotFoundError, lambda: api.dataset_info(repo["id"], revision="v9"))
     raised(errors.RevisionNotFoundError, lambda: api.hf_hub_download(repo["id"], path, revision="v9", **kept))
@@ -306,7 +308,8 @@ def refusals_become_the_right_exceptions():
         refused = raised(kind, action)
         assert refused.response.status_code == 401, refused
     raised(datasets.exceptions.DatasetNotFoundError, lambda: datasets.load_dataset(facts["gated"], token=facts["tokens"]["stranger"]))
-    raised(datasets.exceptions.DatasetNotFoundError, lambda: datasets.load_dataset(facts["secret"]))
+    for repo_id in (facts["secret"], "nothing"):
+        raised(datasets.exceptions.DatasetNotFoundError, lambda: datasets.load_dataset(repo_id))
     ok("GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError, bad tokens")
 
 

@@ -307,8 +307,15 @@ async fn what_clients_cannot_mean_is_refused_in_the_words_of_the_hub() {
         "/api/datasets/poems",
         "/api/spaces/a/b/tree/main",
         "/api/models/a/b/c/d/e",
+        "/poetry-house/poems/resolve/main/data/train-0.jsonl",
+        "/datasets/poems/resolve/main/README.md",
+        "/gpt2/resolve/main/config.json",
+        "/spaces/a/b/resolve/main/app.py",
     ] {
-        hub.get(path).await.refused(404, Some("RepoNotFound"));
+        for method in [Method::GET, Method::HEAD] {
+            hub.send(method, path, &[], None).await.refused(404, Some("RepoNotFound"));
+        }
+        HubClient::new(&story.app, None).get(path).await.refused(401, Some("RepoNotFound"));
     }
     let long = format!("{REPO}?search={}", "x".repeat(10_000));
     assert_eq!(hub.get(&long).await.status, StatusCode::OK);

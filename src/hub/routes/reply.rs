@@ -138,6 +138,6 @@ fn visible(text: &str) -> String {
 }
 
 /// Whatever else clients of the Hub ask for: nothing of the kind is here.
-pub(crate) async fn no_such_api(caller: HubCaller) -> Result<HttpResponse, Refusal> {
+pub(crate) async fn no_such_repository(caller: HubCaller) -> Result<HttpResponse, Refusal> {
     Err(Refusal::Repo { signed_in: caller.0.is_some() })
 }
