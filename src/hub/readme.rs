@@ -75,12 +75,15 @@ fn front_matter(dataset: &Dataset, own: &Mapping, shards: &[Shard]) -> Mapping {
     merged
 }
 
-/// True for keys that become keyword arguments in Python.
+/// What the clients' own object for a card has under these names: they call it, and a key would be called in its place.
+const TAKEN: &[&str] = &["self", "ignore_metadata_errors", "get", "pop", "to_dict", "to_yaml"];
+
+/// True for keys that become keyword arguments and attributes in Python.
 fn is_plain_key(key: &Value) -> bool {
     key.as_str().is_some_and(|key| {
         yaml::is_bare(key)
             && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
-            && key != "self"
+            && !TAKEN.contains(&key)
     })
 }
 
@@ -363,6 +366,14 @@ tags:
         assert!(!own.text.contains("odd") && !own.text.contains("'1'"), "{}", own.text);
         let other = readme(card, &[("parts/a.jsonl", 1)]);
         assert!(!other.text.contains("small") && other.text.contains("parts/a.jsonl"), "{}", other.text);
+    }
+
+    #[test]
+    fn keys_that_would_take_the_place_of_what_clients_call_are_left_out() {
+        let card = format!("---\n{}gets: x\n---\n", TAKEN.iter().map(|key| format!("{key}: x\n")).collect::<String>());
+        let written = readme(&card, &[("a.jsonl", 1)]).front_matter;
+        let left: Vec<&&str> = TAKEN.iter().filter(|key| written.contains_key(**key)).collect();
+        assert!(left.is_empty() && written.contains_key("gets"), "{left:?}");
     }
 
     #[test]

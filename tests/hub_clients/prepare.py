@@ -70,13 +70,15 @@ def organisation(handle, operator):
 
 
 def make_corpora():
-    """Corpora of forms that those at hand do not have: nested and unusual paths, compression, tar files, an empty file."""
+    """Corpora of forms that those at hand do not have: nested and unusual paths, compression, tar files, an empty file, an odd card."""
     line = lambda number: json.dumps({"id": number, "text": f"第{number}句"}, ensure_ascii=False) + "\n"
     odd = folder / "corpora" / "odd-paths"
     (odd / "数据 一" / "deep").mkdir(parents=True)
     (odd / "数据 一" / "train [1].jsonl").write_text("".join(map(line, range(500))))
     (odd / "数据 一" / "deep" / "train+%2.jsonl.gz").write_bytes(gzip.compress("".join(map(line, range(500, 900))).encode()))
     (odd / "LICENCE").write_text("")
+    # What a card may not say to clients: they would call it in the place of their own.
+    (odd / "README.md").write_text("---\nget: x\npop: x\nto_dict: x\nignore_metadata_errors: false\n---\n# Verses\n")
     samples = folder / "corpora" / "samples"
     (samples / "data").mkdir(parents=True)
     for shard in range(2):
