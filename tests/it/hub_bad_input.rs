@@ -181,6 +181,17 @@ async fn a_query_may_be_long_and_nothing_in_it_is_syntax() {
     let why = hub.get(&format!("/api/datasets?search={long}")).await;
     assert!(why.refused(422, None).header("x-error-message").unwrap().contains("at most 200 characters"), "{why:?}");
     hub.get(&format!("/api/datasets?cursor={long}")).await.refused(422, None);
+    // A name may be long, too, and is not said back whole in a header.
+    let (name, turned) = (&long, "%E2%80%AE".repeat(1000));
+    for (path, code, why) in [
+        (format!("{REPO}/revision/{name}"), "RevisionNotFound", "Invalid rev id: xxx"),
+        (format!("{REPO}/tree/main/{turned}"), "EntryNotFound", "Entry not found: \\u{202e}\\u{202e}"),
+        (format!("{RESOLVE}/main/{turned}"), "EntryNotFound", "Entry not found: \\u{202e}\\u{202e}"),
+    ] {
+        let answer = hub.get(&path).await;
+        let said = answer.refused(404, Some(code)).header("x-error-message").unwrap();
+        assert!(said.starts_with(why) && said.len() <= 1000, "{said}");
+    }
     for words in
         ["*:*", "title:\"", "poems AND (", "[a TO z}", "+poems -", "a~^9", "\\", "\u{202e}poems", "' OR 1=1 --", "%"]
     {

@@ -131,10 +131,18 @@ impl ResponseError for Refusal {
     }
 }
 
-/// A text as a header may carry it: visible ASCII, the rest escaped.
+/// The most that a header says, in bytes: clients and proxies refuse an answer with a longer head than they have room for, and
+/// a name that was asked for may be of any length.
+const MOST_SAID: usize = 1000;
+
+/// A text as a header may carry it: visible ASCII, the rest escaped, and cut off where it is too long.
 fn visible(text: &str) -> String {
     let escaped = |c: char| if (' '..='~').contains(&c) { c.to_string() } else { c.escape_default().to_string() };
-    text.chars().map(escaped).collect()
+    let fits = |said: &mut usize, piece: String| {
+        *said = said.saturating_add(piece.len());
+        (*said <= MOST_SAID).then_some(piece)
+    };
+    text.chars().map(escaped).scan(0, fits).collect()
 }
 
 /// Whatever else clients of the Hub ask for: nothing of the kind is here.
