@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use yaml_serde::Value as Yaml;
 
-use super::{agent, named, summary, typed};
+use super::{agent, iri, named, summary, typed};
 use crate::catalog::card::Card;
 use crate::catalog::inspection::{self, ColumnType, Findings, NamedType, Packing};
 use crate::catalog::lineage::{self, Parent};
@@ -174,7 +174,7 @@ impl About<'_> {
             }
             Parent::Source(source) => {
                 if let Some(url) = &source.url {
-                    say("prov:atLocation", named(url));
+                    say("prov:atLocation", named(iri(url)));
                 }
                 if let Some(sha256) = source.sha256 {
                     say("sha256", json!(sha256));

@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use super::{agent, named, summary, typed};
@@ -29,6 +30,9 @@ const MAX_LISTINGS: i64 = 1000;
 const THEMES: &str = "http://publications.europa.eu/resource/authority/data-theme";
 const RESTRICTED: &str = "http://publications.europa.eu/resource/authority/access-right/RESTRICTED";
 const MEDIA_TYPES: &str = "https://www.iana.org/assignments/media-types/";
+/// What media types consist of that may stand in an IRI as it is.
+const IN_MEDIA_TYPES: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'+');
 
 /// A page of the catalogue that is being written.
 #[derive(Debug)]
@@ -259,9 +263,9 @@ impl Writer<'_> {
         let licences = terms.map(|iri| json!({ "@id": iri, "@type": "dct:LicenseDocument" }));
         let plural = if *files == 1 { "file" } else { "files" };
         let mut distribution = json!({
-            "@id": format!("{version_iri}#{media_type}"), "@type": "dcat:Distribution",
-            "dct:title": media_type, "dct:description": format!("{files} {plural} of {media_type}"),
-            "dcat:mediaType": { "@id": format!("{MEDIA_TYPES}{media_type}"), "@type": "dct:MediaType" },
+            "@id": format!("{version_iri}#{}", utf8_percent_encode(media_type, IN_MEDIA_TYPES)),
+            "@type": "dcat:Distribution", "dct:title": media_type, "dct:description": format!("{files} {plural} of {media_type}"),
+            "dcat:mediaType": { "@id": media_iri(media_type), "@type": "dct:MediaType" },
             "dcat:byteSize": typed(total_bytes, "xsd:nonNegativeInteger"),
             "dcat:accessURL":
                 version.listings.iter().map(|listing| named(format!("{url}/v1/listings/{}", listing.id))).collect::<Vec<_>>(),
@@ -280,6 +284,12 @@ impl Writer<'_> {
         }
         distribution
     }
+}
+
+/// A media type, by its IRI at IANA, which knows of no parameters.
+fn media_iri(media_type: &str) -> String {
+    let essence = media_type.split(';').next().unwrap_or_default().trim_end();
+    format!("{MEDIA_TYPES}{}", utf8_percent_encode(essence, IN_MEDIA_TYPES))
 }
 
 /// A language, by the IRI that DCAT asks for: the Library of Congress's of ISO 639-1 where the language has two letters,
@@ -311,4 +321,20 @@ fn theme(domain: Domain) -> Option<Value> {
         General | Other => return None,
     };
     Some(json!({ "@id": format!("{THEMES}/{code}"), "@type": "skos:Concept", "skos:prefLabel": label }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_media_type_has_an_iri_whatever_it_consists_of() {
+        for (media_type, name) in [
+            ("application/jsonl+gzip", "application/jsonl+gzip"),
+            ("text/plain ; charset=utf-8", "text/plain"),
+            ("x/a^b#c|d%e", "x/a%5Eb%23c%7Cd%25e"),
+        ] {
+            assert_eq!(media_iri(media_type), format!("{MEDIA_TYPES}{name}"));
+        }
+    }
 }

@@ -9,10 +9,15 @@ pub mod croissant;
 pub mod dcat;
 pub(crate) mod routes;
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::identity::Organisation;
 use crate::terms::odrl;
+
+/// What may not stand in an IRI (RFC 3987), though people write it into addresses.
+const NOT_IN_IRIS: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
 /// An organisation, as every vocabulary here takes it.
 fn agent(public_url: &str, organisation: &Organisation) -> Value {
@@ -24,6 +29,11 @@ fn agent(public_url: &str, organisation: &Organisation) -> Value {
 
 fn named(iri: impl Into<String>) -> Value {
     json!({ "@id": iri.into() })
+}
+
+/// An address that somebody gave, as an IRI.
+fn iri(address: &str) -> String {
+    utf8_percent_encode(address, NOT_IN_IRIS).to_string()
 }
 
 fn typed(value: impl ToString, kind: &str) -> Value {
@@ -50,5 +60,10 @@ mod tests {
             assert_eq!(summary(nothing), None, "{nothing:?}");
         }
         assert_eq!(summary(&"诗".repeat(2000)).unwrap().chars().count(), 1000);
+    }
+
+    #[test]
+    fn an_address_that_is_no_iri_is_made_one() {
+        assert_eq!(iri("https://a.org/{x}|y?q=%20&r=[1]#诗"), "https://a.org/%7Bx%7D%7Cy?q=%20&r=[1]#%E8%AF%97");
     }
 }
