@@ -43,6 +43,7 @@ fn typed(value: impl ToString, kind: &str) -> Value {
 /// What people read of a corpus: the first paragraph of its card that is no heading; nothing if there is none.
 fn summary(card_body: &str) -> Option<String> {
     const MOST_CHARS: usize = 1000;
+    let card_body = card_body.replace("\r\n", "\n");
     let paragraphs = card_body.split("\n\n").map(str::trim);
     let found =
         paragraphs.flat_map(|text| text.split("\n# ")).find(|text| !text.is_empty() && !text.starts_with('#'))?;
@@ -55,7 +56,10 @@ mod tests {
 
     #[test]
     fn a_corpus_is_summed_up_by_the_first_paragraph_that_is_no_heading() {
-        assert_eq!(summary("# Poems\n\nSongs of\nmany springs.\n\nMore.\n").as_deref(), Some("Songs of many springs."));
+        let card = "# Poems\n\nSongs of\nmany springs.\n\nMore.\n";
+        for card in [card.to_string(), card.replace('\n', "\r\n")] {
+            assert_eq!(summary(&card).as_deref(), Some("Songs of many springs."), "{card:?}");
+        }
         for nothing in ["", "\n\n", "# Poems\n", "# Poems\n\n## Songs\n"] {
             assert_eq!(summary(nothing), None, "{nothing:?}");
         }
