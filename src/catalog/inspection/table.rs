@@ -128,6 +128,7 @@ fn kind_of(field: &Type) -> ColumnType {
         (ConvertedType::TIME_MILLIS | ConvertedType::TIME_MICROS, _) => return ColumnType::String,
         (ConvertedType::DECIMAL, _) => return ColumnType::Number,
         (_, Some(LogicalType::Timestamp { .. })) => return ColumnType::DateTime,
+        (_, Some(LogicalType::Float16)) => return ColumnType::Number,
         _ => {}
     }
     match field.get_physical_type() {

@@ -4,7 +4,9 @@ use std::io;
 
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding};
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, Int64Type};
+use parquet::data_type::{
+    BoolType, ByteArray, ByteArrayType, DataType, FixedLenByteArray, FixedLenByteArrayType, Int64Type,
+};
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
@@ -145,6 +147,15 @@ fn lists_are_read_whole_however_their_rows_lie_in_pages() {
         let bytes = column::<ByteArrayType>(LISTS, encoding, &values, Some((&definition, &repetition)));
         assert_eq!(seen(bytes).unwrap().rows, rows.clone().map(|words| json!({ "words": words })), "{encoding}");
     }
+}
+
+#[test]
+fn numbers_of_two_bytes_are_numbers() {
+    let halves = [[0x00, 0x3e], [0x00, 0x7e]].map(|bytes| FixedLenByteArray::from(bytes.to_vec()));
+    let schema = "message vectors { required fixed_len_byte_array (2) half (FLOAT16); }";
+    let seen = seen(column::<FixedLenByteArrayType>(schema, Encoding::PLAIN, &halves, None)).unwrap();
+    assert_eq!(seen.columns, [("half".to_string(), ColumnType::Number)]);
+    assert_eq!(seen.rows, [json!({ "half": 1.5 }), json!({ "half": null })], "what is no number is nothing in JSON");
 }
 
 #[test]
