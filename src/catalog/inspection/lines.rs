@@ -8,6 +8,9 @@ use super::source::Source;
 use super::unpacking::{Limits, Packing, unpack};
 use crate::types::length;
 
+/// What some programs put before a text in UTF-8: readers pass it over, as they may (RFC 8259, section 8.1).
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Shows every record of a shard, with its index from 0: each line that is not blank. Answers how many there were.
 ///
 /// # Errors
@@ -22,7 +25,7 @@ pub(super) fn for_each(
     let packed = Counted { inner: source.read(0..source.size_bytes())?, count: taken.clone() };
     let unpacked = unpack(BufReader::with_capacity(1 << 16, packed), packing);
     let mut lines = BufReader::with_capacity(1 << 16, Limited { unpacked, taken, given: 0, limits });
-    let (mut line, mut index) = (Vec::new(), 0);
+    let (mut line, mut index, mut at_start) = (Vec::new(), 0, true);
     loop {
         line.clear();
         if (&mut lines).take(limits.record_bytes.saturating_add(1)).read_until(b'\n', &mut line)? == 0 {
@@ -30,6 +33,8 @@ pub(super) fn for_each(
         }
         let record = line.strip_suffix(b"\n").unwrap_or(&line);
         let record = record.strip_suffix(b"\r").unwrap_or(record);
+        let mark = if std::mem::take(&mut at_start) { BYTE_ORDER_MARK } else { &[] };
+        let record = record.strip_prefix(mark).unwrap_or(record);
         if length(record) > limits.record_bytes {
             return Err(io::Error::other(format!("record {index} is longer than {} bytes", limits.record_bytes)));
         }
@@ -121,6 +126,17 @@ mod tests {
             assert_eq!(records(&bytes, packing).unwrap(), expected, "{packing:?}");
         }
         assert!(records(b"", None).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_mark_before_the_first_line_is_none_of_it() {
+        let lines = "\u{feff}{}\n\u{feff}{}\n".as_bytes();
+        let expected = [(0, "{}".to_string()), (1, "\u{feff}{}".to_string())];
+        for (bytes, packing) in
+            [(lines.to_vec(), None), (gzip(lines), Some(Packing::Gzip)), (zstd(lines), Some(Packing::Zstd))]
+        {
+            assert_eq!(records(&bytes, packing).unwrap(), expected, "{packing:?}");
+        }
     }
 
     #[test]
