@@ -1,11 +1,14 @@
 //! What no client of the Hub should send. Every answer is the one that it asks for, and none is the exchange's fault.
 
 use std::io::{Read as _, Write as _};
+use std::time::Duration;
 
+use corpex::types::DAY;
 use reqwest::{Method, StatusCode};
+use serde_json::Value;
 
 use crate::hub::HubClient;
-use crate::support::{Actor, TestApp};
+use crate::support::{Actor, TestApp, token_wish};
 
 const ONE: &[u8] = b"{\"text\":\"one\"}\n";
 const RESOLVE: &str = "/datasets/poetry-house/poems/resolve";
@@ -164,6 +167,27 @@ async fn a_range_that_is_not_there_is_told_with_the_size() {
     }
     let suffix = hub.send(Method::GET, &file, &[("Range", "bytes=-999999"), ("If-Range", &etag)], None).await;
     assert_eq!((suffix.status, suffix.body.as_slice()), (StatusCode::PARTIAL_CONTENT, ONE));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_ends_stops_the_next_request_of_a_download() {
+    let story = Story::licensed().await;
+    let (file, card) = (story.file("a.jsonl"), story.file("README.md"));
+    for is_revoked in [true, false] {
+        let made = story.lab.post("/v1/tokens", &token_wish("read", 1)).await.unwrap();
+        let hub = HubClient::new(&story.app, made["token"].as_str());
+        let part = async |range: &str| hub.send(Method::GET, &file, &[("Range", range)], None).await;
+        assert!(!part("bytes=0-0").await.status.is_client_error());
+        if is_revoked {
+            let path = format!("/v1/tokens/{}", made["id"].as_str().unwrap());
+            story.lab.client.delete(path).send::<Value>().await.unwrap();
+        }
+        story.app.clock.advance(if is_revoked { Duration::from_secs(5) } else { DAY });
+        for answer in [part("bytes=1-1").await, hub.get(&card).await, hub.send(Method::HEAD, &file, &[], None).await] {
+            let why = answer.refused(401, None).header("x-error-message");
+            assert_eq!(why, Some("Invalid credentials in Authorization header"), "{is_revoked}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
