@@ -159,6 +159,25 @@ async fn words_in_both_languages_find_what_is_on_the_board_and_show_where() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_corpus_is_found_by_the_columns_that_were_found_in_it() {
+    let app = TestApp::start().await;
+    let (provider, anyone) = (app.provider().await, app.anonymous());
+    let record = "{\"诗句\":\"床前明月光\",\"rhyme_scheme\":\"aabb\"}\n";
+    let published = provider.publish("verses", &[("a.jsonl", record.as_bytes())]).await;
+    app.compliance.assess(&published).await;
+    let terms = provider.publish_terms(100).await;
+    provider.list(&published, &terms).await;
+    found(&anyone, "q=verses", 1).await;
+    app.drain().await; // it may be inspected only now
+    for words in ["诗句", "Rhyme", "scheme+rhyme"] {
+        assert_eq!(names(&found(&anyone, &format!("q={words}"), 1).await), ["verses"], "{words}");
+    }
+    for words in ["明月光", "aabb"] {
+        assert!(names(&search(&anyone, &format!("q={words}")).await).is_empty(), "{words} is what it holds");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn facets_count_exactly_and_narrow_down() {
     let app = TestApp::start().await;
     let (provider, anyone) = (app.provider().await, app.anonymous());

@@ -25,6 +25,7 @@ mod survey;
 mod table;
 mod unpacking;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -59,6 +60,8 @@ use crate::types::{Digest, Hasher, Instant, ObjectId, StatementId, VersionId, le
 pub const SAMPLE_PATH: &str = "sample.jsonl";
 /// What the sample's bytes are.
 pub const SAMPLE_MEDIA_TYPE: &str = "application/jsonl";
+/// Of so many versions what was found is read at a time: of one it may be some hundred kilobytes.
+const READ_TOGETHER: usize = 20;
 
 /// The inspection of a version.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
@@ -188,8 +191,36 @@ pub fn inspection_of(c: &mut Conn, version: VersionId) -> Result<Inspection> {
 /// Those of the database.
 pub fn findings(c: &mut Conn, inspection: &Inspection) -> Result<(Findings, provenance::StoredStatement)> {
     let stored = provenance::statement(c, inspection.statement_id)?;
-    let statement: Statement = serde_json::from_slice(&stored.envelope.payload.0)?;
-    Ok((serde_json::from_value(statement.predicate)?, stored))
+    Ok((stated(&stored.envelope)?, stored))
+}
+
+fn stated(envelope: &Envelope) -> Result<Findings> {
+    let statement: Statement = serde_json::from_slice(&envelope.payload.0)?;
+    Ok(serde_json::from_value(statement.predicate)?)
+}
+
+/// Those of these versions that were inspected.
+///
+/// # Errors
+/// Those of the database.
+pub fn inspected(c: &mut Conn, versions: &[VersionId]) -> Result<Vec<VersionId>> {
+    Ok(queries::list_inspected(c, versions)?)
+}
+
+/// The names of the columns of each of these versions that was inspected.
+///
+/// # Errors
+/// Those of the database.
+pub fn column_names(c: &mut Conn, versions: &[VersionId]) -> Result<HashMap<VersionId, Vec<String>>> {
+    let mut names = HashMap::new();
+    for some in inspected(c, versions)?.chunks(READ_TOGETHER) {
+        for (version, envelope) in queries::list_statements(c, some)? {
+            // What was stated in a form that is read no more names none: it keeps nobody from the names of others.
+            let columns = stated(&envelope.0).map(|findings| findings.columns).unwrap_or_default();
+            names.insert(version, columns.into_iter().map(|column| column.name).collect());
+        }
+    }
+    Ok(names)
 }
 
 impl Findings {

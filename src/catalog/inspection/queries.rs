@@ -4,11 +4,26 @@ use diesel::prelude::*;
 
 use super::Inspection;
 use crate::db::Conn;
-use crate::schema::inspections;
-use crate::types::VersionId;
+use crate::schema::{inspections, statements};
+use crate::signing::Envelope;
+use crate::types::{Json, VersionId};
 
 pub(super) fn find_inspection(c: &mut Conn, version: VersionId) -> QueryResult<Option<Inspection>> {
     inspections::table.find(version).select(Inspection::as_select()).first(c).optional()
+}
+
+/// Those of these versions that were inspected.
+pub(super) fn list_inspected(c: &mut Conn, versions: &[VersionId]) -> QueryResult<Vec<VersionId>> {
+    inspections::table.filter(inspections::version_id.eq_any(versions)).select(inspections::version_id).load(c)
+}
+
+/// What was stated of each of these versions.
+pub(super) fn list_statements(c: &mut Conn, versions: &[VersionId]) -> QueryResult<Vec<(VersionId, Json<Envelope>)>> {
+    inspections::table
+        .inner_join(statements::table.on(statements::id.eq(inspections::statement_id)))
+        .filter(inspections::version_id.eq_any(versions))
+        .select((inspections::version_id, statements::envelope))
+        .load(c)
 }
 
 pub(super) fn insert_inspection(c: &mut Conn, inspection: &Inspection) -> QueryResult<usize> {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::facets::{self, Facet};
 use super::queries::{self, OnBoard};
-use crate::catalog::Dataset;
 use crate::catalog::card::Card;
+use crate::catalog::{Dataset, inspection};
 use crate::db::Conn;
 use crate::error::Result;
 use crate::market::listings::Listing;
@@ -44,6 +44,8 @@ pub struct Entry {
     pub formats: Vec<String>,
     /// The items of the checklist that its latest assessment found not to apply.
     pub not_applicable: Vec<String>,
+    /// The names of its columns, where it is read to be indexed and was inspected.
+    pub columns: Option<Vec<String>>,
 }
 
 impl Entry {
@@ -117,6 +119,17 @@ pub(super) fn of_listings(c: &mut Conn, listings: &[ListingId]) -> Result<Vec<En
     entries(c, found)
 }
 
+/// The same, with the names of their columns, to be indexed.
+pub(super) fn to_index(c: &mut Conn, listings: &[ListingId]) -> Result<Vec<Entry>> {
+    let mut entries = of_listings(c, listings)?;
+    let versions: Vec<VersionId> = entries.iter().map(|entry| entry.listing.version_id).collect();
+    let columns = inspection::column_names(c, &versions)?;
+    for entry in &mut entries {
+        entry.columns = columns.get(&entry.listing.version_id).cloned();
+    }
+    Ok(entries)
+}
+
 fn entries(c: &mut Conn, found: Vec<OnBoard>) -> Result<Vec<Entry>> {
     let mut versions: Vec<VersionId> = found.iter().map(|row| row.listing.version_id).collect();
     versions.dedup();
@@ -146,6 +159,7 @@ fn entries(c: &mut Conn, found: Vec<OnBoard>) -> Result<Vec<Entry>> {
             version: row.version,
             card: row.card,
             provider: row.provider,
+            columns: None,
         })
     };
     Ok(found.into_iter().filter_map(entry).collect())

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::types::{DatasetId, TransitionId};
 
 /// Raised when words or facets are made otherwise, so that the index is built anew.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// The memory in which one thread gathers a segment.
 const BYTES_PER_THREAD: usize = 20_000_000;
 /// Segments above this are left as they are.
@@ -37,7 +37,7 @@ pub(super) struct Fields {
     pub(super) title: Field,
     /// The words of the tags.
     pub(super) tags: Field,
-    /// The words of the dataset's name, and of the names of its provider.
+    /// The words of the dataset's name, and of the names of its provider and of its columns.
     pub(super) names: Field,
     /// See [`super::facets`].
     pub(super) facets: Field,
@@ -97,12 +97,13 @@ impl Fields {
     fn document(&self, entry: &Entry) -> TantivyDocument {
         let mut document = TantivyDocument::new();
         let (tags, text) = entry.tags_and_text();
-        let names = [&entry.dataset.name, &entry.dataset.handle, &entry.provider];
+        let own = [&entry.dataset.name, &entry.dataset.handle, &entry.provider];
+        let names: Vec<&str> = own.into_iter().chain(entry.columns.iter().flatten()).map(String::as_str).collect();
         document.add_text(self.title, &entry.dataset.title);
         tags.iter().for_each(|tag| document.add_text(self.tags, tag));
         names.iter().for_each(|name| document.add_text(self.names, name));
         let everything = [entry.dataset.title.as_str(), text];
-        let everything = everything.into_iter().chain(tags.iter().map(String::as_str)).chain(names.map(String::as_str));
+        let everything = everything.into_iter().chain(tags.iter().map(String::as_str)).chain(names);
         everything.for_each(|text| document.add_text(self.words, text));
         entry.facet_terms().iter().for_each(|term| document.add_text(self.facets, term));
         let mut flags = vec![Flag::Currency(entry.price.currency)];

@@ -36,8 +36,8 @@ const IN_TITLE: u16 = 8;
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct SearchQuery {
-    /// Words in Chinese or English that must all be found in the title, the card, the tags or the names of the dataset and its
-    /// provider; at most 200 characters.
+    /// Words in Chinese or English that must all be found in the title, the card, the tags or the names of the dataset, its
+    /// provider and its columns; at most 200 characters.
     pub q: Option<String>,
     /// The handle of the organisation that offers it.
     pub organisation: Option<String>,
