@@ -121,6 +121,8 @@ async fn corpora_travel_from_provider_to_lab_and_every_byte_is_proven() {
         let to = target.display().to_string();
         lab.json(&["download", &dataset, "--to", &to, "--jobs", "4"]);
         assert_eq!(files(&source), files(&target), "{name} differs after its journey");
+        let order = lab.api("GET", &format!("/v1/orders/{}", bought["order"].as_str().unwrap()), &Value::Null);
+        assert_eq!(order["state"], "delivered", "all of {name} was given, what is empty of it, too");
 
         let verify = ["verify", to.as_str(), "--offline", "--log-key", &log_key];
         lab.done(&verify);

@@ -170,6 +170,20 @@ async fn a_range_that_is_not_there_is_told_with_the_size() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_empty_file_is_delivered_when_it_is_described() {
+    let story = Story::licensed().await;
+    let hub = HubClient::of(&story.app, &story.lab);
+    let licences = story.lab.get("/v1/entitlements").await.unwrap();
+    let order = format!("/v1/orders/{}", licences["items"][0]["order_id"].as_str().unwrap());
+    let state = async || story.lab.get(&order).await.unwrap()["state"].clone();
+    hub.get(&story.file("a.jsonl")).await;
+    assert_eq!(state().await, "delivering");
+    let told = hub.send(Method::HEAD, &story.file("empty.jsonl"), &[], None).await;
+    assert_eq!((told.status, told.header("x-linked-size")), (StatusCode::OK, Some("0")));
+    assert_eq!(state().await, "delivered", "clients do not ask for what they have");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_ends_stops_the_next_request_of_a_download() {
     let story = Story::licensed().await;
     let (file, card) = (story.file("a.jsonl"), story.file("README.md"));

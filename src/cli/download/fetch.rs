@@ -88,6 +88,10 @@ impl Fetcher {
             bar.advance(segment.length);
         }
         let links = Arc::new(Links::new(self.client.clone(), self.entitlement, self.version, shard.path.clone()));
+        if all.is_empty() {
+            // Nothing comes of an empty shard; that it was given is on record all the same.
+            links.other_than(None).await?;
+        }
         let mut running = futures_util::stream::iter(missing)
             .map(|segment| {
                 let (this, links, bar, file) = (self.clone(), links.clone(), bar.clone(), partial.file.clone());

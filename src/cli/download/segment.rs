@@ -63,7 +63,7 @@ impl Links {
     }
 
     /// A link that is not this one, which was refused.
-    async fn other_than(&self, refused: Option<&str>) -> Result<String> {
+    pub(super) async fn other_than(&self, refused: Option<&str>) -> Result<String> {
         let mut current = self.current.lock().await;
         if let Some(link) = current.as_ref().filter(|link| Some(link.as_str()) != refused) {
             return Ok(link.clone());

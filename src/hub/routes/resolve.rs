@@ -1,9 +1,9 @@
 //! The bytes of a file.
 //!
 //! A name that may come to mean another commit leads to the commit (307), so that all that follows is of one commit. A
-//! commit's file is described to HEAD. To GET it comes straight from a local store, by ranges too, or leads to the bucket
-//! (302); every GET asks here again, so that a client resumes with a fresh link, and each is on record before a byte or a link
-//! leaves.
+//! commit's file is described to HEAD, which delivers it if it is empty. To GET it comes straight from a local store, by ranges
+//! too, or leads to the bucket (302); every GET asks here again, so that a client resumes with a fresh link, and each is on
+//! record before a byte or a link leaves.
 
 use std::ops::Range;
 
@@ -122,6 +122,10 @@ async fn answer(app: &App, content: Content, request: &HttpRequest, now: Instant
             HttpResponse::Found().insert_header((header::LOCATION, url.as_str())).finish()
         }
         store => {
+            // Whoever is told that a file is empty has all of it, and asks no further.
+            if request.method() == Method::HEAD && planned.shard.size_bytes == 0 {
+                deliver(app, planned.clone()).await?;
+            }
             let read = async |range: Range<u64>| -> Result<ByteStream, Refusal> {
                 let delivered = deliver(app, planned.clone()).await?;
                 Ok(store.read_sealed(&delivered.storage_key, range).await?)
