@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use corpex::error::Kind;
+use corpex::provenance::StatementKind;
 use corpex::types::DAY;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::hub::HubClient;
-use crate::support::{Actor, Offer, TestApp, refused};
+use crate::support::{Actor, Offer, Published, TestApp, refused};
 
 const PATHS: [&str; 2] = ["data/a.jsonl", "data/b.jsonl"];
 
@@ -88,6 +89,30 @@ async fn each_side_sees_what_was_downloaded_and_a_shard_counts_once_a_day() {
     assert_eq!(both["shards"], 3);
     let [second] = usage(&story.lab, &days(&today(&story.app), &today(&story.app))).await.try_into().unwrap();
     assert_eq!(second["bytes"], json!(sizes[0]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_counted_where_a_shard_says_how_many_it_holds() {
+    let app = TestApp::start().await;
+    let provider = app.provider().await;
+    let odes = b"{}\n{}\n{}\n".as_slice();
+    let draft = provider.draft("odes").await;
+    provider.put_shard(&draft, "a.jsonl?records=3", odes).await.unwrap();
+    let (subjects, mut predicate) = provider.manifest("odes", 1, &[("a.jsonl", odes)]);
+    predicate["shards"][0]["records"] = json!(3);
+    let manifest = provider.sign(StatementKind::Manifest, subjects, predicate);
+    provider.post(format!("{draft}/seal"), &json!({ "envelope": manifest })).await.unwrap();
+    let published = Published { dataset: "poetry-house/odes".to_string(), version: 1, manifest };
+    app.compliance.assess(&published).await;
+    let terms = provider.publish_terms(0).await;
+    let offer = provider.list(&published, &terms).await;
+    let lab = app.lab("verse-lab", 0).await;
+    let licence = lab.buy(&offer).await.unwrap();
+    lab.links(&licence, &["a.jsonl"]).await.unwrap();
+    for (who, side) in [(&lab, "licensee"), (&provider, "provider")] {
+        let [line] = usage(who, &format!("side={side}")).await.try_into().unwrap();
+        assert_eq!((&line["records"], &line["bytes"]), (&json!(3), &json!(odes.len())), "{side}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
