@@ -150,6 +150,14 @@ fn lists_are_read_whole_however_their_rows_lie_in_pages() {
 }
 
 #[test]
+fn a_table_that_is_encrypted_is_told() {
+    let mut bytes = table(WriterVersion::PARQUET_2_0, true);
+    let end = bytes.len() - 4;
+    bytes[end..].copy_from_slice(b"PARE");
+    assert_eq!(why(bytes), "Parquet error: its footer is encrypted");
+}
+
+#[test]
 fn numbers_of_two_bytes_are_numbers() {
     let halves = [[0x00, 0x3e], [0x00, 0x7e]].map(|bytes| FixedLenByteArray::from(bytes.to_vec()));
     let schema = "message vectors { required fixed_len_byte_array (2) half (FLOAT16); }";
