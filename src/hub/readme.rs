@@ -78,21 +78,28 @@ fn front_matter(dataset: &Dataset, own: &Mapping, shards: &[Shard]) -> Mapping {
 /// What the clients' own object for a card has under these names: they call it, and a key would be called in its place.
 const TAKEN: &[&str] = &["self", "ignore_metadata_errors", "get", "pop", "to_dict", "to_yaml"];
 
+/// The longest key, in bytes: Python's readers of YAML look for a colon among the next 1024 characters, escapes counted, and
+/// read nothing where there is none.
+const LONGEST_KEY: usize = 128;
+
 /// True for keys that become keyword arguments and attributes in Python.
 fn is_plain_key(key: &Value) -> bool {
     key.as_str().is_some_and(|key| {
         yaml::is_bare(key)
             && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+            && key.len() <= LONGEST_KEY
             && !TAKEN.contains(&key)
     })
 }
 
-/// True for values without tags, which safe readers of YAML refuse.
+/// True for values without tags and with keys that are short texts: safe readers of YAML refuse others.
 fn is_plain(value: &Value) -> bool {
     match value {
         Value::Tagged(_) => false,
         Value::Sequence(items) => items.iter().all(is_plain),
-        Value::Mapping(entries) => entries.iter().all(|(key, value)| key.is_string() && is_plain(value)),
+        Value::Mapping(entries) => entries
+            .iter()
+            .all(|(key, value)| key.as_str().is_some_and(|key| key.len() <= LONGEST_KEY) && is_plain(value)),
         _ => true,
     }
 }
@@ -374,6 +381,15 @@ tags:
         let written = readme(&card, &[("a.jsonl", 1)]).front_matter;
         let left: Vec<&&str> = TAKEN.iter().filter(|key| written.contains_key(**key)).collect();
         assert!(left.is_empty() && written.contains_key("gets"), "{left:?}");
+    }
+
+    #[test]
+    fn a_key_that_is_too_long_to_be_read_is_left_out_wherever_it_stands() {
+        let (fits, long) = ("k".repeat(LONGEST_KEY), "k".repeat(LONGEST_KEY + 1));
+        let card = format!("---\n{fits}: x\n{long}: x\ninner:\n- {long}: x\nouter:\n- {fits}: x\n---\n");
+        let written = readme(&card, &[("a.jsonl", 1)]).front_matter;
+        let kept = [fits.as_str(), &long, "inner", "outer"].map(|key| written.contains_key(key));
+        assert_eq!(kept, [true, false, false, true]);
     }
 
     #[test]
