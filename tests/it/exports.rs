@@ -208,8 +208,14 @@ async fn croissant_stands_where_the_hub_has_it_and_hides_what_the_hub_hides() {
     let newest = document(&app, &format!("/v1/datasets/{}/versions/2/croissant", poems.dataset)).await;
     assert_eq!(HubClient::new(&app, None).json(&format!("/api/datasets/{}/croissant", poems.dataset)).await, newest);
     let secret = "/v1/datasets/poetry-house/secret/versions/1/croissant";
+    app.drain().await; // what is found in it is told, too
     let mine: Value = provider.get(secret).await.unwrap();
     assert!(mine.get("usageInfo").is_none(), "nothing is offered");
+    for path in [secret, "/api/datasets/poetry-house/secret/croissant"] {
+        let asked = reqwest::Client::new().get(format!("{}{path}", app.url)).basic_auth("me", provider.client.token());
+        let told: Value = asked.send().await.unwrap().json().await.unwrap();
+        assert_eq!(told, mine, "{path} takes a token as the password, too");
+    }
     refused(app.anonymous().get(secret).text().await, Kind::NotFound, None);
     for unknown in ["poetry-house/poems/versions/9", "poetry-house/nothing/versions/1"] {
         refused(app.anonymous().get(format!("/v1/datasets/{unknown}/croissant")).text().await, Kind::NotFound, None);
