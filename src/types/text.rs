@@ -23,11 +23,22 @@ pub fn readable(field: &str, text: &str, most: usize) -> Result<String> {
     if length == 0 || length > most {
         return Err(Error::invalid(field, format!("this is {length} characters long; 1 to {most} are allowed")));
     }
-    if let Some(hidden) = text.chars().find(|c| is_hidden(*c)) {
-        let detail = format!("the character U+{:04X} is invisible or changes the order of text", u32::from(hidden));
-        return Err(Error::invalid(field, detail).remedy("leave it out"));
-    }
+    visible(field, text)?;
     Ok(text.to_string())
+}
+
+/// Checks that no character of a line is invisible.
+///
+/// # Errors
+/// `Invalid`, naming `field`.
+pub fn visible(field: &str, line: &str) -> Result<()> {
+    match line.chars().find(|c| is_hidden(*c)) {
+        None => Ok(()),
+        Some(hidden) => {
+            let detail = format!("the character U+{:04X} is invisible or changes the order of text", u32::from(hidden));
+            Err(Error::invalid(field, detail).remedy("leave it out"))
+        }
+    }
 }
 
 /// True for characters by which two different texts can look the same: control characters, line separators, invisible

@@ -13,7 +13,7 @@ use crate::identity::{self, Caller, Organisation, Role};
 use crate::market::listings::{self, Listing, ListingState};
 use crate::market::offers::{self, Offer};
 use crate::terms::{self, Use};
-use crate::types::{BASIS_POINTS, Digest, Instant, Json, ListingId, Money, NegotiationId, OfferId, OrderId};
+use crate::types::{BASIS_POINTS, Digest, Instant, Json, ListingId, Money, NegotiationId, OfferId, OrderId, text};
 use crate::{assessment, catalog, history};
 
 /// A declared use says something, and no more than fits a page.
@@ -215,19 +215,16 @@ fn check_price(expected: Option<Money>, price: Money) -> Result<()> {
     }
 }
 
-/// Refuses a declared use that says nothing, or too much.
+/// Refuses a declared use that says nothing, too much, or what cannot be seen.
 pub fn check_purpose(purpose: &str) -> Result<()> {
+    purpose.split('\n').try_for_each(|line| text::visible("purpose", line))?;
     let (said, length) = (purpose.trim().chars().count(), purpose.chars().count());
-    let readable = !purpose.chars().any(|ch| ch.is_control() && ch != '\n');
-    if said >= *PURPOSE_CHARS.start() && length <= *PURPOSE_CHARS.end() && readable {
+    if said >= *PURPOSE_CHARS.start() && length <= *PURPOSE_CHARS.end() {
         return Ok(());
     }
-    let detail = format!(
-        "the declared use has {length} characters; say in {} to {} what the corpus will be used for",
-        PURPOSE_CHARS.start(),
-        PURPOSE_CHARS.end()
-    );
-    Err(Error::invalid("purpose", detail))
+    let (least, most) = (PURPOSE_CHARS.start(), PURPOSE_CHARS.end());
+    Err(Error::invalid("purpose", format!("the declared use has {length} characters"))
+        .remedy(format!("say in {least} to {most} what the corpus will be used for")))
 }
 
 #[cfg(test)]
@@ -236,10 +233,15 @@ mod tests {
 
     #[test]
     fn a_declared_use_must_say_something() {
-        assert!(check_purpose("pretraining of a small model").is_ok());
+        assert!(check_purpose("pretraining of a small model,\nfor poems").is_ok());
         let padded = format!("pretraining of a small model{}", " ".repeat(2000));
-        for bad in ["", "training", "   \n      ", "with a bell \u{7} in it", &padded] {
-            assert_eq!(check_purpose(bad).unwrap_err().field.as_deref(), Some("purpose"), "{bad:?}");
+        let unseen = "\u{200b}".repeat(10);
+        for bad in
+            ["", "training", "   \n      ", "with a bell \u{7} in it", "to \u{202e}niart a model", &unseen, &padded]
+        {
+            let error = check_purpose(bad).unwrap_err();
+            assert_eq!(error.field.as_deref(), Some("purpose"), "{bad:?}");
+            assert!(error.remedy.is_some(), "{error}");
         }
     }
 }
