@@ -86,13 +86,13 @@ impl Money {
     /// The sum of two amounts of one currency.
     pub fn plus(self, other: Self) -> Result<Self> {
         self.same_currency(other)?;
-        let sum = self.amount_minor.checked_add(other.amount_minor).ok_or_else(overflow)?;
+        let sum = self.amount_minor.checked_add(other.amount_minor).ok_or_else(|| overflow(other))?;
         Ok(Self::new(sum, self.currency))
     }
     /// The difference of two amounts of one currency.
     pub fn minus(self, other: Self) -> Result<Self> {
         self.same_currency(other)?;
-        let difference = self.amount_minor.checked_sub(other.amount_minor).ok_or_else(overflow)?;
+        let difference = self.amount_minor.checked_sub(other.amount_minor).ok_or_else(|| overflow(other))?;
         Ok(Self::new(difference, self.currency))
     }
     /// The same amount owed the other way.
@@ -115,14 +115,14 @@ impl Money {
         let mut by_remainder: Vec<usize> = (0..weights.len()).collect();
         by_remainder.sort_by_key(|i| std::cmp::Reverse(weights.get(*i).map_or(0, |w| exact(*w) % total)));
         let left_over = i128::from(self.amount_minor) - parts.iter().sum::<i128>();
-        for index in by_remainder.into_iter().take(usize::try_from(left_over).map_err(|_| overflow())?) {
+        for index in by_remainder.into_iter().take(usize::try_from(left_over).map_err(|_| overflow(self))?) {
             if let Some(part) = parts.get_mut(index) {
                 *part += 1;
             }
         }
         parts
             .into_iter()
-            .map(|part| Ok(Self::new(i64::try_from(part).map_err(|_| overflow())?, self.currency)))
+            .map(|part| Ok(Self::new(i64::try_from(part).map_err(|_| overflow(self))?, self.currency)))
             .collect()
     }
 
@@ -133,7 +133,7 @@ impl Money {
         if whole == 0 {
             return Ok(Self::zero(self.currency));
         }
-        let rest = whole.checked_sub(part).ok_or_else(overflow)?;
+        let rest = whole.checked_sub(part).ok_or_else(|| overflow(self))?;
         Ok(self.split(&[part, rest])?.first().copied().unwrap_or(Self::zero(self.currency)))
     }
 
@@ -148,8 +148,9 @@ impl Money {
     }
 }
 
-fn overflow() -> Error {
-    Error::invalid("amount_minor", format!("the amount is larger than {} minor units", i64::MAX))
+fn overflow(with: Money) -> Error {
+    Error::invalid("amount_minor", format!("with {with} the amount is larger than {} minor units", i64::MAX))
+        .remedy("use a smaller amount")
 }
 
 impl Money {
@@ -190,6 +191,8 @@ mod tests {
     fn an_overflowing_sum_is_refused_and_names_the_field() {
         let error = Money::new(i64::MAX, Currency::CNY).plus(Money::new(1, Currency::CNY)).unwrap_err();
         assert_eq!(error.field.as_deref(), Some("amount_minor"));
+        assert!(error.detail.starts_with("with CNY 0.01 the amount is larger"), "{error}");
+        assert!(error.remedy.is_some());
     }
 
     #[test]

@@ -153,7 +153,9 @@ async fn who_may_not_buy_does_not() {
     let app = TestApp::start().await;
     let provider = app.provider().await;
     let offer = app.listed_corpus(&provider, "poems", 100).await;
-    refused(provider.effect("/v1/orders", &wanted(&offer, "poetry-house")).await, Kind::Invalid, Some("organisation"));
+    let own = provider.effect("/v1/orders", &wanted(&offer, "poetry-house")).await;
+    let own = refused(own, Kind::Invalid, Some("organisation"));
+    assert!(own.detail.contains("poetry-house cannot buy from itself") && own.remedy.is_some(), "{own}");
     let lab = app.lab("verse-lab", 100).await;
     assert_eq!(lab.effect("/v1/orders", &wanted(&offer, "poetry-house")).await.unwrap_err().kind, Kind::Forbidden);
     let hopeful = Actor::register(&app.anonymous(), "hopeful-lab").await;

@@ -110,7 +110,8 @@ pub(super) fn draft(
     check_purpose(&input.purpose)?;
     let listing = open_listing(c, input.listing_id, now).map_err(|error| error.field("listing_id"))?;
     if listing.provider_id == buyer.id {
-        return Err(Error::invalid("organisation", format!("{} cannot buy from itself", buyer.handle)));
+        return Err(Error::invalid("organisation", format!("{} cannot buy from itself", buyer.handle))
+            .remedy("order for another organisation"));
     }
     let terms = terms::terms(c, listing.terms_id)?;
     terms::permits(&terms.document, input.r#use)?;
