@@ -3,6 +3,9 @@
 //! The state itself is a column that its domain compares and swaps; this is the record beside it. Each step lies in the
 //! outbox, too, from its own transaction on until the organisations that it concerns are told of it: nobody is told of
 //! what did not happen, and nothing that happened is kept from them.
+//!
+//! Invariant: the steps of a subject sort as they were taken, whatever the clocks say: what a hold or a suspension found is
+//! where its end leads back to.
 
 mod audit;
 mod queries;
@@ -37,7 +40,8 @@ pub struct Transition {
     pub at: Instant,
 }
 
-/// Records a step of `subject` (any identifier) in the caller's transaction.
+/// Records a step of `subject` (any identifier) in the caller's transaction; one that is not its first comes after those before it,
+/// even by an instance whose clock is behind.
 pub fn record(
     c: &mut Conn,
     subject: impl Display,
@@ -54,8 +58,13 @@ pub fn record(
         reason: reason.to_string(),
         at: now,
     };
-    let id = TransitionId::new(now);
-    db::append(c, queries::TransitionRow { id, subject: subject.to_string(), step })?;
+    let subject = subject.to_string();
+    let before = match from {
+        Some(_) => queries::find_last_id(c, &subject)?,
+        None => None,
+    };
+    let id = TransitionId::after(before, now);
+    db::append(c, queries::TransitionRow { id, subject, step })?;
     db::append(c, queries::UnsentRow { transition_id: id })?;
     Ok(())
 }
@@ -107,4 +116,36 @@ pub fn list(c: &mut Conn, subject: impl Display) -> Result<Vec<Transition>> {
 pub fn load_lists(c: &mut Conn, subjects: impl IntoIterator<Item = impl Display>) -> Result<()> {
     let subjects = subjects.into_iter().map(|subject| subject.to_string());
     Ok(db::load_ahead(c, subjects, queries::list_transitions)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::Db;
+    use crate::types::DAY;
+
+    #[tokio::test]
+    async fn the_last_step_is_the_one_that_was_taken_last_whatever_the_clocks_say() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&folder.path().join("db.sqlite3").display().to_string(), 1).unwrap();
+        db.migrate().await.unwrap();
+        let now = Instant::from_unix_micros(1_800_000_000_000_000);
+        let steps = [
+            (None, "listed", now),
+            (Some("listed"), "suspended", now.plus(DAY)),
+            (Some("suspended"), "listed", now),
+            (Some("listed"), "paused", now),
+            (Some("paused"), "suspended", now.minus(DAY)),
+        ];
+        db.write(move |c| {
+            steps.iter().try_for_each(|(from, to, at)| record(c, "listing", *from, to, "staff", "", *at))
+        })
+        .await
+        .unwrap();
+        let (all, last) =
+            db.read(|c| Ok((list(c, "listing")?, last_into(c, "listing", "suspended")?.unwrap()))).await.unwrap();
+        let taken: Vec<_> = steps.iter().map(|(_, to, at)| (*to, *at)).collect();
+        assert_eq!(all.iter().map(|step| (step.to_state.as_str(), step.at)).collect::<Vec<_>>(), taken);
+        assert_eq!(last.from_state.as_deref(), Some("paused"));
+    }
 }

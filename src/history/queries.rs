@@ -69,6 +69,15 @@ pub(super) fn list_transitions(c: &mut Conn, subjects: &[String]) -> QueryResult
     Ok(lists.into_iter().collect())
 }
 
+pub(super) fn find_last_id(c: &mut Conn, subject: &str) -> QueryResult<Option<TransitionId>> {
+    transitions::table
+        .filter(transitions::subject.eq(subject))
+        .order(transitions::id.desc())
+        .select(transitions::id)
+        .first(c)
+        .optional()
+}
+
 pub(super) fn find_last_transition(c: &mut Conn, subject: &str) -> QueryResult<Option<Transition>> {
     transitions::table
         .filter(transitions::subject.eq(subject))

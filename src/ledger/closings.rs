@@ -48,16 +48,11 @@ pub(super) fn held_through(c: &mut Conn, account: AccountId, last: Option<&str>)
 
 /// A fresh identifier for a posting to an account: it sorts after what was closed, whatever the clock says.
 pub(super) fn next_posting(c: &mut Conn, account: &Account, now: Instant) -> Result<PostingId> {
-    let id = PostingId::new(now);
-    if !is_closed_now_and_then(account) {
-        return Ok(id);
-    }
-    match queries::find_closing(c, account.id, None)? {
-        Some(closing) if id <= closing.last_posting_id => {
-            Ok(PostingId::new(closing.last_posting_id.made_at().plus(std::time::Duration::from_micros(1))))
-        }
-        _ => Ok(id),
-    }
+    let closing = match is_closed_now_and_then(account) {
+        true => queries::find_closing(c, account.id, None)?,
+        false => None,
+    };
+    Ok(PostingId::after(closing.map(|closing| closing.last_posting_id), now))
 }
 
 fn is_closed_now_and_then(account: &Account) -> bool {

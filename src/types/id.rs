@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::AsExpression;
@@ -38,6 +39,15 @@ impl<T: Noun> Id<T> {
 }
 
 impl<T: Noun> Id<T> {
+    /// A fresh identifier that sorts after `before`, which another process may have made, whose clock is ahead.
+    pub fn after(before: Option<Self>, now: Instant) -> Self {
+        let id = Self::new(now);
+        match before {
+            Some(before) if id <= before => Self::new(before.made_at().plus(Duration::from_micros(1))),
+            _ => id,
+        }
+    }
+
     /// Sorts before every identifier that is made at `at` or later, and after all others.
     pub fn first_at(at: Instant) -> Self {
         Self(uuid_v7(u64::try_from(at.unix_micros()).unwrap_or(0), 0, 0), PhantomData)
@@ -257,8 +267,6 @@ identifiers! {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -302,6 +310,18 @@ mod tests {
             let millis = made.iter().map(|id| id.0.get_timestamp().unwrap().to_unix());
             assert!(millis.into_iter().all(|(s, n)| s * 1000 + u64::from(n) / 1_000_000
                 == now.unix().0 * 1000 + u64::from(now.unix().1) / 1_000_000));
+        }
+    }
+
+    #[test]
+    fn what_comes_after_sorts_after_whatever_the_clock_says() {
+        let now = Instant::from_unix_micros(1_700_000_000_000_999);
+        let before = TransitionId::new(now);
+        let behind = TransitionId::after(Some(before), now.minus(Duration::from_secs(3600)));
+        assert_eq!((before < behind, behind.made_at()), (true, now.plus(Duration::from_micros(1))));
+        let ahead = now.plus(Duration::from_secs(3600));
+        for before in [None, Some(behind)] {
+            assert_eq!(TransitionId::after(before, ahead).made_at(), ahead);
         }
     }
 

@@ -1,10 +1,15 @@
 //! Claims against versions: who learns what, what is held meanwhile, and what follows the decision.
 
+use std::time::Duration;
+
 use corpex::compliance::takedowns::recalls;
+use corpex::db::Conn;
+use corpex::delivery::{self, EntitlementState};
 use corpex::error::{Error, Kind, Result};
+use corpex::identity::{Caller, PlatformRole, Scope};
 use corpex::provenance::{self, StatementKind, StoredStatement};
 use corpex::signing::{IN_TOTO_PAYLOAD_TYPE, canonical_json};
-use corpex::types::{DAY, Digest, RecallId, TakedownId};
+use corpex::types::{DAY, Digest, EntitlementId, RecallId, TakedownId};
 use serde_json::{Value, json};
 
 use crate::support::{Actor, Offer, TestApp, claim};
@@ -253,6 +258,38 @@ async fn a_claim_that_fails_leaves_everything_as_it_was_before() {
     for step in ["upholding", "reinstatement", "closure"] {
         refused(story.app.compliance.decide(&case, step).await, Kind::WrongState, "is reinstated and cannot become");
     }
+}
+
+/// Who suspends the licence has a clock that is an hour behind that of who decides the claims.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_hold_returns_no_licence_that_staff_suspended_whatever_the_clocks_say() {
+    let story = Story::begin().await;
+    let (app, operator) = (story.app.app(), &story.app.operator);
+    let me = operator.get("/v1/me").await.unwrap();
+    let operator = Caller {
+        user_id: me["user_id"].as_str().unwrap().parse().unwrap(),
+        email: operator.email.clone(),
+        platform_role: Some(PlatformRole::Operator),
+        scope: Scope::Write,
+        token_id: None,
+        memberships: Vec::new(),
+    };
+    let behind = story.app.clock.now();
+    story.app.clock.advance(Duration::from_secs(3600));
+    let case = story.notified().await;
+    story.decide(&case, &["reinstatement"]).await;
+    assert_eq!(story.licence_state().await, "active");
+
+    let (keys, id) = (app.keys.clone(), story.entitlement.parse::<EntitlementId>().unwrap());
+    let suspend = move |c: &mut Conn| {
+        let (to, reason) = (EntitlementState::Suspended, "the invoice is disputed");
+        delivery::change_standing(c, &operator, &keys, id, to, reason, behind).map(drop)
+    };
+    app.db.write(suspend).await.unwrap();
+    let case = story.notified().await;
+    story.decide(&case, &["reinstatement"]).await;
+    assert_eq!(story.licence_state().await, "suspended", "the claims had not suspended it");
+    assert_eq!(story.life(&story.entitlement).await, "active, suspended, active, suspended");
 }
 
 #[tokio::test(flavor = "multi_thread")]
