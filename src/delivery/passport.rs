@@ -88,9 +88,7 @@ pub fn passport_of_evaluation(
 
 /// The receipt of the first link to a sample; later ones prove nothing more, as with [`deliveries`].
 fn first_receipt(c: &mut Conn, id: EvaluationId) -> Result<Option<StatementId>> {
-    // One of the first two is the grant.
-    let said = provenance::page_about(c, id, &PageQuery { cursor: None, limit: Some(2) })?;
-    Ok(said.iter().find(|about| about.kind == StatementKind::EvaluationReceipt).map(|about| about.id))
+    Ok(provenance::first_about(c, id, StatementKind::EvaluationReceipt)?.map(|about| about.id))
 }
 
 /// Adds the keys to the statements, the organisations' and the exchange's, and signs the whole.

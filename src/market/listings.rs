@@ -22,7 +22,7 @@ use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::terms;
 use crate::text_enum;
 use crate::types::{
-    AssessmentId, DAY, DatasetId, Digest, Instant, ListingId, OrganisationId, PageQuery, TermsId, VersionId, text,
+    AssessmentId, DAY, DatasetId, Digest, Instant, ListingId, OrganisationId, TermsId, VersionId, text,
 };
 
 /// The longest reason that somebody gives for a step of a listing, in characters: the exchange may put words before it.
@@ -263,10 +263,9 @@ pub(super) fn advance(
     Ok(Listing { state: to, ..listing })
 }
 
-/// The digest of the statement that opened a listing.
+/// The digest of the statement that opened a listing. By a clock that is behind, others about it may have come before.
 pub(super) fn opening_of(c: &mut Conn, id: ListingId) -> Result<Digest> {
-    let first = PageQuery { cursor: None, limit: Some(1) };
-    let opening = provenance::page_about(c, id, &first)?.into_iter().next();
+    let opening = provenance::first_about(c, id, StatementKind::Listing)?;
     Ok(opening.ok_or_else(|| Error::internal(format!("no statement opened {id}")))?.envelope.pae_sha256())
 }
 

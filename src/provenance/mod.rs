@@ -210,6 +210,11 @@ pub fn page_about(c: &mut Conn, subject: impl Display, page: &PageQuery) -> Resu
     Ok(rows.into_iter().map(StoredStatement::from).collect())
 }
 
+/// The first statement of a kind about a thing, if there is one.
+pub fn first_about(c: &mut Conn, subject: impl Display, kind: StatementKind) -> Result<Option<StoredStatement>> {
+    Ok(queries::find_first_statement(c, &subject.to_string(), kind)?.map(StoredStatement::from))
+}
+
 /// Looks at every statement of a kind, oldest first.
 pub fn each_of_kind(
     c: &mut Conn,

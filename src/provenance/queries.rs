@@ -93,6 +93,19 @@ pub(super) fn list_statements(c: &mut Conn, subject: &str, after: &str, limit: i
         .load(c)
 }
 
+pub(super) fn find_first_statement(
+    c: &mut Conn,
+    subject: &str,
+    kind: StatementKind,
+) -> QueryResult<Option<StatementRow>> {
+    statements::table
+        .filter(statements::subject.eq(subject).and(statements::kind.eq(kind)))
+        .order(statements::id)
+        .select(StatementRow::as_select())
+        .first(c)
+        .optional()
+}
+
 pub(super) fn list_statements_of_kind(
     c: &mut Conn,
     kind: StatementKind,

@@ -1,10 +1,12 @@
 //! The board: public notice and objections, assessments that lapse, and what stays of a listing that was withdrawn.
 
+use corpex::db::Conn;
 use corpex::error::{Kind, Result};
-use corpex::market;
+use corpex::identity::{Caller, Membership, Role, Scope};
+use corpex::market::{self, ListingState, listings};
 use corpex::provenance::StatementKind;
 use corpex::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE, canonical_json};
-use corpex::types::{DAY, Digest};
+use corpex::types::{DAY, Digest, ListingId};
 use serde_json::{Value, json};
 
 use crate::support::{Actor, Offer, Published, TestApp, refused};
@@ -224,6 +226,44 @@ async fn a_listing_that_was_withdrawn_says_when_why_and_what_takes_its_place() {
     let last: Envelope = serde_json::from_value(last).unwrap();
     let stated: Value = serde_json::from_slice(&last.payload.0).unwrap();
     assert_eq!((&stated["predicate"]["state"], &stated["predicate"]["successor"]), (&json!("delisted"), &heir));
+}
+
+/// Where the provider pauses it, the clock is behind the one by which it was opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_change_of_a_listing_names_its_opening_whatever_the_clocks_say() {
+    let story = Story::begin().await;
+    story.days_pass(7).await;
+    let me = story.provider.get("/v1/me").await.unwrap();
+    let provider = Membership {
+        organisation_id: me["memberships"][0]["organisation_id"].as_str().unwrap().parse().unwrap(),
+        handle: story.provider.handle.clone(),
+        role: Role::Admin,
+        verified: true,
+    };
+    let caller = Caller {
+        user_id: me["user_id"].as_str().unwrap().parse().unwrap(),
+        email: story.provider.email.clone(),
+        platform_role: None,
+        scope: Scope::Write,
+        token_id: None,
+        memberships: vec![provider],
+    };
+    let (keys, id) = (story.app.app().keys.clone(), story.listing.parse::<ListingId>().unwrap());
+    let behind = story.app.clock.now().minus(DAY * 8);
+    let pause = move |c: &mut Conn| listings::change(c, &caller, &keys, id, ListingState::Paused, behind).map(drop);
+    story.app.app().db.write(pause).await.unwrap();
+    story.provider.post(format!("{}/resume", story.path()), &json!({})).await.unwrap();
+
+    let stated: Value = story.app.anonymous().get(format!("{}/statements", story.path())).send().await.unwrap();
+    let envelope = |said: &Value| serde_json::from_value::<Envelope>(said["envelope"].clone()).unwrap();
+    let (opening, changes): (Vec<_>, Vec<_>) =
+        stated["items"].as_array().unwrap().iter().partition(|said| said["kind"] == "listing");
+    let named = |said: &Value| {
+        let signed: Value = serde_json::from_slice(&envelope(said).payload.0).unwrap();
+        signed["predicate"]["listing_sha256"].as_str().unwrap().to_string()
+    };
+    let named: Vec<_> = changes.into_iter().map(named).collect();
+    assert_eq!(named, vec![envelope(opening[0]).pae_sha256().to_string(); 3]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

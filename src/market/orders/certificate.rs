@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::identity::{self, Caller};
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, StatementKind, StoredStatement};
-use crate::types::{Digest, Instant, OrderId, PageQuery};
+use crate::types::{Digest, Instant, OrderId};
 
 /// The number of an order's certificate, once it has one.
 pub fn certificate_number(order: &Order) -> Option<String> {
@@ -54,7 +54,6 @@ pub(super) fn certify(
 pub fn trade_certificate(c: &mut Conn, caller: &Caller, id: OrderId) -> Result<(String, StoredStatement)> {
     let order = visible_order(c, caller, id)?;
     let number = certificate_number(&order).ok_or_else(|| wrong_state(&order, "certificated"))?;
-    let about = provenance::page_about(c, id, &PageQuery { cursor: None, limit: Some(1000) })?;
-    let found = about.into_iter().rfind(|statement| statement.kind == StatementKind::TradeCertificate);
+    let found = provenance::first_about(c, id, StatementKind::TradeCertificate)?;
     Ok((number, found.ok_or_else(|| Error::internal(format!("order {id} has no certificate")))?))
 }
