@@ -1,12 +1,15 @@
 //! Disputes: the exchange decides what becomes of the money, once, and nothing is paid before that.
 
+use std::time::Duration;
+
 use corpex::delivery::trades;
 use corpex::error::Kind;
 use corpex::identity::PlatformRole;
-use corpex::types::DAY;
+use corpex::market::OrderState;
+use corpex::types::{DAY, OrderId};
 use serde_json::{Value, json};
 
-use crate::support::{Actor, Offer, TestApp, refused, terms};
+use crate::support::{Actor, Offer, TestApp, at_once, refused, terms};
 
 const PRICE: i64 = 50_000;
 
@@ -136,6 +139,41 @@ async fn one_appeal_within_its_window_brings_a_second_decision_which_is_final() 
     assert!(late.detail.contains("the time to appeal ended"));
     story.days_pass(0).await;
     assert_eq!(story.money().await, (20_000, 29_100 + 48_500));
+}
+
+/// The appeal is in time by one clock, and the end of the window has come by another, which is an hour ahead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_an_appeal_and_the_end_of_its_window_at_once_one_wins() {
+    let story = Story::begin(4).await;
+    let Story { app, lab, provider, offer } = &story;
+    let mut orders = Vec::new();
+    for _ in 0..4 {
+        let (order, _) = lab.take_delivery(offer).await;
+        lab.open_dispute(&order).await.unwrap();
+        app.operator.decide_dispute(&order, "decision", "provider", None).await.unwrap();
+        orders.push(order);
+    }
+    app.clock.advance(DAY * 7 - Duration::from_secs(1800));
+    let ahead = app.clock.now().plus(Duration::from_secs(3600));
+    let wanted = orders.iter().flat_map(|order| [(order, true), (order, false)]).map(|(order, appeals)| {
+        let (lab, app, order) = (lab.clone(), app.app().clone(), order.clone());
+        async move {
+            if appeals {
+                return lab.answer(&order, "dispute/appeal").await.is_ok();
+            }
+            let (keys, id) = (app.keys.clone(), order.parse::<OrderId>().unwrap());
+            let carried_out = app.db.write(move |c| trades::pass_deadline(c, &keys, id, ahead)).await.unwrap();
+            carried_out.state == OrderState::Certificated
+        }
+    });
+    let won = at_once(wanted.collect::<Vec<_>>()).await;
+    let mut settled = 0;
+    for (order, won) in orders.iter().zip(won.chunks(2)) {
+        assert_ne!(won[0], won[1], "{order} was appealed: {}, and carried out: {}", won[0], won[1]);
+        assert_eq!(story.state(order).await, if won[0] { "disputed" } else { "certificated" });
+        settled += i64::from(won[1]);
+    }
+    assert_eq!(provider.balance("payable").await, settled * 48_500);
 }
 
 #[tokio::test(flavor = "multi_thread")]
