@@ -115,6 +115,10 @@ async fn one_appeal_within_its_window_brings_a_second_decision_which_is_final() 
             refused(app.operator.decide_dispute(&order, "decision", "split", fen).await, Kind::Invalid, Some("refund"));
         assert!(error.remedy.unwrap().contains("less than CNY 500.00"), "{fen:?}");
     }
+    let foreign = json!({ "amount_minor": 1, "currency": "USD" });
+    let foreign = json!({ "outcome": "split", "refund": foreign, "reason": "so we found" });
+    let foreign = app.operator.effect(format!("/v1/orders/{order}/dispute/decision"), &foreign).await;
+    assert_eq!(refused(foreign, Kind::Invalid, Some("refund")).remedy.unwrap(), "refund CNY");
     let aimless = app.operator.decide_dispute(&order, "decision", "buyer", Some(1)).await;
     refused(aimless, Kind::Invalid, Some("refund"));
     app.operator.decide_dispute(&order, "decision", "buyer", None).await.unwrap();

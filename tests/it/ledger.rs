@@ -41,7 +41,9 @@ async fn a_deposit_credits_the_wallet_and_its_reference_works_once() {
     let unknown = json!({
         "organisation": "verse-lab", "amount": { "amount_minor": 5, "currency": "XYZ" }, "reference": "r",
     });
-    assert_eq!(app.operator.effect("/v1/deposits", &unknown).await.unwrap_err().kind, Kind::Invalid);
+    let unknown = app.operator.effect("/v1/deposits", &unknown).await.unwrap_err();
+    assert_eq!((unknown.kind, unknown.field.as_deref()), (Kind::Invalid, Some("amount.currency")));
+    assert!(unknown.detail.contains("\"XYZ\" is not an ISO 4217 currency code such as CNY"), "{unknown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
