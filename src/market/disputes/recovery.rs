@@ -3,7 +3,8 @@
 //! When such a dispute is opened, what the settlement owes to the provider, to its co-builders and to those who have
 //! royalties leaves their payables for accounts from which nobody is paid out, as far as it is there. When the dispute is
 //! final, each gives back its part of what the buyer gets, in proportion to what it had, and the exchange of its fee and tax;
-//! what is left returns to the payables. What was paid out before cannot be taken back: it is the buyer's claim, on record.
+//! what is left returns to the payables. What was paid out before cannot be taken back: it is the buyer's claim, on record. So is
+//! what waits for the bank when the dispute is opened: the bank may have paid it already, and only an operator knows.
 //! Everybody whose money is frozen is told of it, and when it no longer is.
 
 use std::collections::BTreeMap;
