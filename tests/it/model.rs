@@ -5,6 +5,7 @@
 //! then on.
 
 mod rules;
+mod staff;
 mod world;
 
 use std::collections::BTreeMap;
@@ -57,6 +58,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => order.clone().prop_map(Step::Dispute),
         3 => (order.clone(), prop::sample::select(Outcome::ALL), 0..=rules::PRICE + 1)
             .prop_map(|(order, outcome, fen)| Step::Decide { order, outcome, fen }),
+        2 => order.clone().prop_map(Step::Appeal),
+        2 => (order.clone(), prop::sample::select(Outcome::ALL), 0..=rules::PRICE + 1)
+            .prop_map(|(order, outcome, fen)| Step::DecideAppeal { order, outcome, fen }),
+        1 => order.clone().prop_map(Step::Suspend),
+        1 => order.clone().prop_map(Step::Reinstate),
         1 => (order.clone(), any::<bool>()).prop_map(|(order, refund)| Step::Revoke { order, refund }),
         2 => order.clone().prop_map(Step::Extend),
         1 => (0..2 * rules::PRICE).prop_map(|leave| Step::PayOut { leave }),

@@ -58,12 +58,24 @@ pub enum Step {
     RejectCure(Index),
     /// The lab opens a dispute.
     Dispute(Index),
-    /// The exchange decides it; nobody appeals.
+    /// An operator decides it.
     Decide {
         order: Index,
         outcome: Outcome,
         fen: i64,
     },
+    /// The lab appeals against that.
+    Appeal(Index),
+    /// Another operator decides the appeal.
+    DecideAppeal {
+        order: Index,
+        outcome: Outcome,
+        fen: i64,
+    },
+    /// Staff suspend the licence.
+    Suspend(Index),
+    /// Staff reinstate it.
+    Reinstate(Index),
     /// Staff revoke the licence, and have what is in escrow refunded, or not.
     Revoke {
         order: Index,
@@ -92,7 +104,10 @@ impl Step {
             | Self::Buy { .. }
             | Self::PayOut { .. }
             | Self::Wait { .. } => None,
-            Self::OfferRefund { order, .. } | Self::Decide { order, .. } | Self::Revoke { order, .. } => Some(*order),
+            Self::OfferRefund { order, .. }
+            | Self::Decide { order, .. }
+            | Self::DecideAppeal { order, .. }
+            | Self::Revoke { order, .. } => Some(*order),
             Self::Sign(order)
             | Self::Cancel(order)
             | Self::Pay(order)
@@ -105,6 +120,9 @@ impl Step {
             | Self::AcceptCure(order)
             | Self::RejectCure(order)
             | Self::Dispute(order)
+            | Self::Appeal(order)
+            | Self::Suspend(order)
+            | Self::Reinstate(order)
             | Self::Extend(order)
             | Self::PassDeadline(order) => Some(*order),
         }
@@ -125,6 +143,7 @@ pub struct Trade {
     dispute: Option<Dispute>,
     /// By staff.
     pub is_revoked: bool,
+    is_suspended: bool,
     subscription: Option<Subscription>,
 }
 
@@ -142,6 +161,7 @@ struct Dispute {
     frozen: i64,
     /// For whom it is decided, with how much of a split, and the day from which on that is carried out.
     decided: Option<(Outcome, i64, i64)>,
+    is_appealed: bool,
     is_final: bool,
 }
 
@@ -165,6 +185,7 @@ impl Trade {
             settlement: None,
             dispute: None,
             is_revoked: false,
+            is_suspended: false,
             subscription: None,
         }
     }
@@ -178,6 +199,26 @@ impl Trade {
     /// Whether there is a licence that nothing has ended.
     fn is_licensed(&self) -> bool {
         self.is_paid() && !self.is_revoked && self.state != "refunded"
+    }
+    /// Where its licence is, if there is one.
+    pub fn licence(&self) -> Option<&'static str> {
+        let standing = if self.is_suspended { "suspended" } else { "active" };
+        self.is_paid().then_some(if self.is_licensed() { standing } else { "revoked" })
+    }
+    fn is_with_buyer(&self) -> bool {
+        matches!(self.state, "escrowed" | "delivering" | "delivered")
+    }
+    /// The time of an order that is with its buyer begins anew.
+    fn begin_again(&mut self, day: i64) {
+        let days = if self.state == "delivered" { ACCEPTANCE_DAYS } else { i64::from(DOWNLOAD_DAYS) };
+        if self.is_with_buyer() {
+            self.due = self.due.max(Some(day + days));
+        }
+    }
+    /// A split gives back something, and not all that is left.
+    fn weigh(&self, outcome: Outcome, fen: i64) -> Result<(), Kind> {
+        let left = PRICE - self.refund.unwrap_or(0);
+        if outcome == Outcome::Split && !(1..left).contains(&fen) { Err(Kind::Invalid) } else { Ok(()) }
     }
 }
 
@@ -316,13 +357,34 @@ impl Book {
                 }
             },
             Step::Decide { outcome, fen, .. } => {
-                let Some(dispute) = &mut trade.dispute else { return Err(Kind::WrongState) };
-                let left = PRICE - trade.refund.unwrap_or(0);
-                if *outcome == Outcome::Split && !(1..left).contains(fen) {
-                    return Err(Kind::Invalid);
-                }
+                let Some(dispute) = trade.dispute else { return Err(Kind::WrongState) };
+                trade.weigh(*outcome, *fen)?;
                 allowed(dispute.decided.is_none())?;
-                dispute.decided = Some((*outcome, *fen, day + APPEAL_DAYS));
+                let decided = Some((*outcome, *fen, day + APPEAL_DAYS));
+                trade.dispute = Some(Dispute { decided, ..dispute });
+            }
+            Step::Appeal(_) => {
+                let Some(dispute) = trade.dispute else { return Err(Kind::WrongState) };
+                let is_in_time = dispute.decided.is_some_and(|(_, _, due)| day < due);
+                allowed(is_in_time && !dispute.is_appealed && !dispute.is_final)?;
+                trade.dispute = Some(Dispute { is_appealed: true, ..dispute });
+            }
+            Step::DecideAppeal { outcome, fen, .. } => {
+                allowed(trade.dispute.is_some_and(|dispute| dispute.is_appealed && !dispute.is_final))?;
+                trade.weigh(*outcome, *fen)?;
+                self.carry_out(trade, *outcome, *fen);
+            }
+            // There is nothing to suspend.
+            Step::Suspend(_) | Step::Reinstate(_) if !trade.is_paid() => {}
+            Step::Suspend(_) => {
+                allowed(trade.licence() == Some("active"))?;
+                trade.is_suspended = true;
+            }
+            Step::Reinstate(_) => {
+                let runs = trade.subscription.is_none_or(|subscription| day < subscription.ends);
+                allowed(trade.licence() == Some("suspended") && runs)?;
+                trade.is_suspended = false;
+                trade.begin_again(day);
             }
             // There is nothing to revoke.
             Step::Revoke { .. } if !trade.is_paid() => {}
@@ -340,7 +402,11 @@ impl Book {
                     trade.subscription = Some(Subscription { covers: VERSIONS, ..subscription });
                 }
             }
-            Step::PassDeadline(_) if trade.dispute.is_some() => self.carry_out(trade),
+            Step::PassDeadline(_) if trade.dispute.is_some() => self.end_dispute(trade),
+            // The exchange itself is in the way.
+            Step::PassDeadline(_) if is_late && trade.is_with_buyer() && trade.licence() == Some("suspended") => {
+                trade.begin_again(day);
+            }
             Step::PassDeadline(_) if is_late => match trade.state {
                 "awaiting_signature" | "awaiting_payment" => (trade.state, trade.due) = ("expired", None),
                 "rejected" => self.refund_all(trade),
@@ -358,10 +424,19 @@ impl Book {
         Ok(())
     }
 
-    /// A decision that nobody appealed against in time moves the money.
-    fn carry_out(&mut self, trade: &mut Trade) {
-        let Some(dispute) = trade.dispute.filter(|dispute| !dispute.is_final) else { return };
-        let Some((outcome, fen, _)) = dispute.decided.filter(|(_, _, due)| *due <= self.day) else { return };
+    /// A decision that nobody appealed against in time is carried out.
+    fn end_dispute(&mut self, trade: &mut Trade) {
+        let unopposed = trade.dispute.filter(|dispute| !dispute.is_appealed && !dispute.is_final);
+        if let Some((outcome, fen, due)) = unopposed.and_then(|dispute| dispute.decided)
+            && due <= self.day
+        {
+            self.carry_out(trade, outcome, fen);
+        }
+    }
+
+    /// The last decision moves the money.
+    fn carry_out(&mut self, trade: &mut Trade, outcome: Outcome, fen: i64) {
+        let Some(dispute) = trade.dispute else { return };
         trade.dispute = Some(Dispute { is_final: true, ..dispute });
         match (trade.settlement, outcome) {
             (None, Outcome::Buyer) => self.refund_all(trade),

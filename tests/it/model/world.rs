@@ -9,16 +9,16 @@ use corpex::compliance;
 use corpex::db::Conn;
 use corpex::delivery::{self, purchases, trades};
 use corpex::error::{Error, Kind};
-use corpex::identity::{Caller, Membership, PlatformRole, Role, Scope};
+use corpex::identity::{Caller, Membership, Role, Scope};
 use corpex::jobs::{self, Lane};
 use corpex::ledger::withdrawals::{self, NewWithdrawal, Source};
 use corpex::ledger::{self, AccountRef, TransactionKind};
 use corpex::market;
-use corpex::market::disputes::{self, Decision, NewDispute, Outcome};
+use corpex::market::disputes::{self, NewDispute};
 use corpex::market::orders::{self, CureOffer, NewOrder, Purchase, Remedy, quotes};
 use corpex::signing::{IN_TOTO_PAYLOAD_TYPE, SecretKey};
 use corpex::terms::Use;
-use corpex::types::{Clock, Currency, DAY, EntitlementId, Instant, Money, OrderId, OrganisationId};
+use corpex::types::{Clock, Currency, DAY, Instant, Money, OrganisationId};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use futures_util::FutureExt as _;
@@ -30,6 +30,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::json;
 
 use super::rules::{Book, DOWNLOAD_DAYS, PRICE, SUBSCRIPTION_DAYS, Step, Trade, VERSIONS};
+use super::staff::{REVOKED, Staff, licence_of};
 use crate::support::{Actor, Offer, TestApp, terms};
 
 /// What a step says of its order where the order is known anyway.
@@ -38,8 +39,6 @@ fn any_order() -> Index {
 }
 
 const HOUR: i64 = 3_600_000_000;
-/// Why staff revoke licences.
-const REVOKED: &str = "a court ordered it";
 
 fn time(days: i64) -> Duration {
     DAY * u32::try_from(days.unsigned_abs()).unwrap()
@@ -95,19 +94,6 @@ struct Standing {
     /// How many versions it covers as a subscription.
     #[diesel(sql_type = BigInt)]
     versions: i64,
-}
-
-#[derive(Debug, QueryableByName)]
-struct Licence {
-    #[diesel(sql_type = Text)]
-    id: String,
-}
-
-/// The licence that was bought with an order.
-fn licence_of(c: &mut Conn, order: OrderId) -> corpex::error::Result<Option<EntitlementId>> {
-    let sql = format!("SELECT id FROM entitlements WHERE order_id = '{order}'");
-    let found: Option<Licence> = diesel::sql_query(sql).get_result(c).optional()?;
-    found.map(|licence| licence.id.parse()).transpose()
 }
 
 /// Puts the versions of a dataset on the board, to which labs subscribe.
@@ -374,6 +360,7 @@ impl World {
     async fn trade(&self, trade: &Trade, step: &Step, now: Instant) -> Result<(), Error> {
         let (id, lab, keys) = (trade.id, &self.labs[trade.lab], self.app.app().keys.clone());
         let (buyer, seller) = (lab.caller.clone(), self.provider.caller.clone());
+        let staff = Staff::of(&buyer, &seller);
         let envelope = lab.key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, trade.contract.clone().into_bytes());
         let (step, config) = (step.clone(), self.app.app().config.clone());
         let offer = |remedy: Remedy| CureOffer { remedy, note: "to make good".to_string() };
@@ -399,33 +386,15 @@ impl World {
                 let dispute = NewDispute { reason: "half is missing".to_string(), evidence: Vec::new() };
                 disputes::open(c, &buyer, &keys, id, &dispute, now).map(drop)
             }
-            Step::Decide { outcome, fen, .. } => {
-                let operator = Caller { platform_role: Some(PlatformRole::Operator), ..buyer.clone() };
-                let refund = (*outcome == Outcome::Split).then_some(Money::new(*fen, Currency::CNY));
-                let decision = Decision { outcome: *outcome, refund, reason: "so we found".to_string() };
-                disputes::decide(c, &operator, (&keys, &config), id, &decision, now).map(drop)
-            }
-            Step::Revoke { refund, .. } => match licence_of(c, id)? {
-                Some(licence) => {
-                    let operator = Caller { platform_role: Some(PlatformRole::Operator), ..buyer.clone() };
-                    delivery::revoke(c, &operator, &keys, licence, (REVOKED, *refund), now).map(drop)
-                }
-                None => Ok(()),
-            },
+            Step::Appeal(_) => disputes::appeal(c, &buyer, &keys, id, "it was otherwise", now).map(drop),
             Step::PassDeadline(_) => trades::pass_deadline(c, &keys, id, now).map(drop),
-            Step::Deposit { .. }
-            | Step::Place { .. }
-            | Step::Subscribe { .. }
-            | Step::Buy { .. }
-            | Step::Extend(_)
-            | Step::PayOut { .. }
-            | Step::Wait { .. } => Ok(()),
+            _ => staff.act(c, (&keys, &config), id, &step, now),
         };
         self.write(act).await
     }
 
-    /// The accounts hold what the book says, the orders are where it says, and staff revoked, and subscriptions cover, what it
-    /// says.
+    /// The accounts hold what the book says, the orders and their licences are where it says, and staff revoked, and subscriptions
+    /// cover, what it says.
     async fn compare(&self, book: &Book) -> Result<(), String> {
         let found = self.open_book().await;
         let held = |book: &Book| (book.wallets.clone(), book.payable, book.frozen, book.fees);
@@ -433,11 +402,12 @@ impl World {
             return Err(format!("wallets, payable, frozen and fees are {:?}, not {:?}", held(&found), held(book)));
         }
         for trade in &book.trades {
-            let Standing { order_state, revocations, versions, .. } = self.standing(trade).await;
-            let expected = (trade.state, i64::from(trade.is_revoked), trade.covers());
-            if (order_state.as_str(), revocations, versions) != expected {
-                let found = format!("is {order_state}, {revocations} times revoked, and covers {versions} versions");
-                return Err(format!("{} {found}: not {expected:?}", trade.id));
+            let Standing { order_state, licence_state, revocations, versions } = self.standing(trade).await;
+            let expected = (trade.state, trade.licence(), i64::from(trade.is_revoked), trade.covers());
+            let found = (order_state.as_str(), licence_state.as_deref(), revocations, versions);
+            if found != expected {
+                let named = "state, licence, revocations and versions";
+                return Err(format!("{}: {named} are {found:?}, not {expected:?}", trade.id));
             }
         }
         Ok(())
@@ -451,6 +421,8 @@ impl World {
                 "awaiting_signature" | "awaiting_payment" | "cancelled" | "expired" => None,
                 "refunded" => Some("revoked"),
                 _ if revocations > 0 => Some("revoked"),
+                // It stands all the same.
+                _ if licence_state.as_deref() == Some("suspended") => Some("suspended"),
                 _ => Some("active"),
             };
             if licence_state.as_deref() != expected {
