@@ -1,8 +1,8 @@
 //! Withdrawals: money that an organisation has paid out to its bank account.
 //!
 //! The request moves the amount from the wallet or the payable to what is held, where nothing else can spend it. An
-//! operator makes the payment at the bank and records its reference, and the amount leaves the books; or it returns
-//! to where it came from.
+//! operator records the bank's reference, the amount leaves the books, and then the bank is to pay: before, the organisation may
+//! take its request back at any moment. Or the amount returns to where it came from.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -161,7 +161,7 @@ pub fn cancel(c: &mut Conn, caller: &Caller, id: WithdrawalId, now: Instant) -> 
     advance(c, caller, withdrawal, WithdrawalState::Cancelled, "taken back", now)
 }
 
-/// An operator records that the bank has paid: the amount leaves the books, at once or when a second operator approves.
+/// An operator records the bank's payment: the amount leaves the books, at once or when a second operator approves.
 ///
 /// # Errors
 /// `WrongState` unless it is requested; `Invalid`; `AlreadyExists` when the reference was used before.

@@ -124,10 +124,11 @@ pub(crate) struct BankPayment {
     reference: String,
 }
 
-/// Records that the bank has paid.
+/// Records the bank's payment.
 ///
 /// For operators. Beyond the amount that one operator may move in a day the answer is `awaiting_approval`, and a second
-/// operator approves.
+/// operator approves. Have the bank pay once it is `executed`: before, the organisation may take its request back. What the
+/// bank does not pay is reversed.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), request_body = BankPayment, params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 200, body = WithdrawalView),
     (status = 403, body = Problem, description = "Not an operator"),
