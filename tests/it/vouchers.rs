@@ -194,6 +194,10 @@ async fn a_buyer_whose_affiliate_has_a_part_in_the_price_gets_no_voucher() {
         refused(lab.pay_with(&programme, &order).await, Kind::Invalid, &words);
         lab.pay(&order).await.unwrap();
     }
+    app.operator.deposit("partner-house", 1000, "bank partner-house").await;
+    let own = partner.order(&offer).await.unwrap();
+    let words = "belongs to the payee partner-house: partner-house";
+    refused(partner.pay_with(&programme, &own).await, Kind::Invalid, words);
     assert_eq!(pool(&app, &programme).await, 5000);
 }
 
