@@ -1,12 +1,16 @@
 //! Buying in one step: a quote, its contract signed, and everything else at once or not at all.
 
+use std::time::Duration;
+
+use corpex::app::Running;
+use corpex::cli::client::Client;
 use corpex::error::Kind;
 use corpex::signing::Envelope;
 use corpex::types::DAY;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{Actor, Offer, TestApp, in_one_group, kinds_in_log, refused};
+use crate::support::{Actor, Offer, TestApp, at_once, in_one_group, kinds_in_log, refused, token_wish};
 
 const PRICE: i64 = 50_000;
 
@@ -135,6 +139,44 @@ async fn purchases_of_one_lab_in_one_moment_spend_what_it_has_and_no_more_and_ea
     refusals.into_iter().for_each(|outcome| drop(refused(outcome, Kind::InsufficientFunds, None)));
     assert_eq!(lab.balance("wallet").await, 0);
     assert_eq!(lab.get("/v1/orders").await.unwrap()["items"].as_array().unwrap().len(), 2);
+}
+
+/// The clock of the other instance is an hour behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_instances_answer_one_key_once_and_spend_what_a_wallet_has_and_no_more() {
+    let (app, _, offer, lab) = market(3 * PRICE).await;
+    let token = lab.post("/v1/tokens", &token_wish("write", 1)).await.unwrap();
+    app.clock.advance(Duration::from_secs(3600));
+    let mut config = (*app.app().config).clone();
+    (config.listen, config.no_worker) = ("127.0.0.1:0".parse().unwrap(), true);
+    let other = Running::start(config).await.unwrap();
+    let token = token["token"].as_str().unwrap().to_string();
+    let there = Actor { client: Client::new(&other.url, Some(token)).unwrap(), ..lab.clone() };
+    let mut alike = Vec::new();
+    for number in 0..16 {
+        let at = if number % 2 == 0 { &lab } else { &there };
+        let key = if number < 8 { "once".to_string() } else { format!("key-{number}") };
+        alike.push((at.clone(), key, at.quoted(&offer).await.unwrap()));
+    }
+    let different = alike.split_off(8);
+    let buy = |(at, key, purchase): (Actor, String, Value)| async move {
+        at.keyed(&key, "/v1/purchases", &purchase).send::<Value>().await
+    };
+
+    let answers = at_once(alike.into_iter().map(buy)).await;
+    let answers: Vec<Value> = answers.into_iter().map(|answer| answer.unwrap()).collect();
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
+    assert_eq!(lab.balance("wallet").await, 2 * PRICE);
+
+    let outcomes = at_once(different.into_iter().map(buy)).await;
+    let (bought, refusals): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+    assert_eq!(bought.len(), 2, "{refusals:?}");
+    refusals.into_iter().for_each(|outcome| drop(refused(outcome, Kind::InsufficientFunds, None)));
+    assert_eq!(lab.balance("wallet").await, 0);
+    assert_eq!(lab.get("/v1/orders").await.unwrap()["items"].as_array().unwrap().len(), 3);
+    let report = app.operator.get("/v1/reconciliation").await.unwrap();
+    assert_eq!(report["differences"], json!([]));
+    other.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
