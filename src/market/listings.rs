@@ -116,7 +116,8 @@ pub fn open(
     }
     let notice = DAY * config.public_notice_days.unsigned_abs();
     let listing = Listing {
-        id: ListingId::new(now),
+        // Whatever the clock says: royalties go by the terms of the first.
+        id: ListingId::after(queries::find_last_listing_of(c, version.id)?, now),
         version_id: version.id,
         terms_id,
         assessment_id: assessment.id,

@@ -61,6 +61,16 @@ pub(super) fn list_listings_of(c: &mut Conn, version: VersionId, after: &str, li
         .load(c)
 }
 
+/// The last listing of a version.
+pub(super) fn find_last_listing_of(c: &mut Conn, version: VersionId) -> QueryResult<Option<ListingId>> {
+    listings::table
+        .filter(listings::version_id.eq(version))
+        .order(listings::id.desc())
+        .select(listings::id)
+        .first(c)
+        .optional()
+}
+
 /// Moves a listing to a state, unless it has left its own meanwhile, and writes what takes its place.
 pub(super) fn set_listing_state(c: &mut Conn, listing: &Listing, to: ListingState) -> QueryResult<usize> {
     diesel::update(listings::table.find(listing.id).filter(listings::state.eq(listing.state)))

@@ -1,10 +1,14 @@
 //! Who is paid for a trade, to the fen, and the certificate that says that it is settled.
 
+use std::time::Duration;
+
+use corpex::app::Running;
+use corpex::cli::client::Client;
 use corpex::error::Kind;
 use corpex::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE};
 use serde_json::{Value, json};
 
-use crate::support::{Actor, Offer, Published, TestApp, terms};
+use crate::support::{Actor, Offer, Published, TestApp, terms, token_wish};
 
 const SHARDS: &[(&str, &[u8])] = &[("data/a.jsonl", b"{}\n"), ("data/b.jsonl", b"{\"n\":2}\n")];
 
@@ -74,6 +78,35 @@ async fn a_royalty_that_nobody_could_know_of_when_they_agreed_is_not_paid() {
     let (after, _) = lab.take_delivery(&remixed).await;
     lab.answer(&after, "acceptance").await.unwrap();
     assert_eq!((source.balance("payable").await, remixer.balance("payable").await), (4850, 9700 + 4850));
+}
+
+/// The second listing is made where the clock is an hour behind: by that, it is older than the first, and than the order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_listing_asks_for_no_royalty_whatever_the_clocks_say() {
+    let app = TestApp::start().await;
+    let (source, remixer) = (app.provider().await, app.organisation("remix-house").await);
+    let lab = app.lab("verse-lab", 10_000).await;
+    let poems = source.publish("poems", SHARDS).await;
+    app.compliance.assess(&poems).await;
+    let token = source.post("/v1/tokens", &token_wish("write", 1)).await.unwrap();
+    app.clock.advance(Duration::from_secs(3600));
+    source.list(&poems, &source.publish_terms(100).await).await;
+    let remix = remixer.publish_from("remix", SHARDS, &[poems.as_parent()]).await;
+    let remixed = offer(&app, &remixer, &remix, 10_000, json!({})).await;
+    let (order, _) = lab.take_delivery(&remixed).await;
+
+    let mut config = (*app.app().config).clone();
+    (config.listen, config.no_worker) = ("127.0.0.1:0".parse().unwrap(), true);
+    let other = Running::start(config).await.unwrap();
+    let token = token["token"].as_str().unwrap().to_string();
+    let there = Actor { client: Client::new(&other.url, Some(token)).unwrap(), ..source.clone() };
+    let mut document = terms(100);
+    document["derivative_royalty_basis_points"] = json!(5000);
+    let asking = there.try_publish_terms(&document).await.unwrap()["id"].as_str().unwrap().to_string();
+    there.list(&poems, &asking).await;
+    lab.answer(&order, "acceptance").await.unwrap();
+    assert_eq!((source.balance("payable").await, remixer.balance("payable").await), (0, 9700));
+    other.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
