@@ -11,6 +11,8 @@ mod checklist;
 mod queries;
 pub mod routes;
 
+use std::time::Duration;
+
 use diesel::{Insertable, Queryable, Selectable};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -149,16 +151,21 @@ pub fn assess(
 ) -> Result<(Assessment, Option<Certificate>)> {
     caller.require_compliance()?;
     let (dataset, version) = catalog::find_version(c, which.0, which.1, which.2)?;
-    let valid_until = validity(input.valid_days, now)?;
+    // The last word comes last, though the clock of who spoke before may be ahead.
+    let assessed_at = match newest(c, version.id)? {
+        Some(before) => now.max(before.assessed_at.plus(Duration::from_micros(1))),
+        None => now,
+    };
+    let valid_until = validity(input.valid_days, assessed_at)?;
     checklist::check(&input.checklist, input.decision)?;
     let seal = catalog::seal_of(c, version.id)?;
     move_version(c, caller, &version, input.decision, now)?;
     jobs::enqueue(c, Job::ReviewListings { version_id: version.id }, now)?;
     let subject = Subject { dataset, version, seal };
-    let assessed = declare_assessment(c, keys, caller, &subject, input, (now, valid_until))?;
+    let assessed = declare_assessment(c, keys, caller, &subject, input, (assessed_at, valid_until))?;
     let (assessment, recorded) = &assessed;
     let certificate = match (input.decision, queries::find_certificate(c, subject.version.id)?) {
-        (Decision::Passed, None) => Some(issue_certificate(c, keys, &subject, assessment, recorded, now)?),
+        (Decision::Passed, None) => Some(issue_certificate(c, keys, &subject, assessment, recorded, assessed_at)?),
         (Decision::Passed, standing) => standing,
         (Decision::Failed, _) => None,
     };
@@ -281,19 +288,33 @@ fn free_number(c: &mut Conn, now: Instant) -> Result<String> {
     Err(Error::new(Kind::Unavailable, "no free certificate number was found").remedy("try again"))
 }
 
-/// The assessment on whose strength a version may be offered at `at`: its latest by then, if that passed and had not
-/// lapsed. Given the moment of an order, it is the assessment that the order relied on.
+/// The assessment on whose strength a version is offered now: its latest, if that passed and has not lapsed. That it failed
+/// counts at once, though the clock by which it did is ahead.
 ///
 /// # Errors
 /// `NotAssessed`, saying which of these is missing.
-pub fn valid_assessment(c: &mut Conn, version: VersionId, at: Instant) -> Result<Assessment> {
-    let newest = db::load_once(c, version, |c| queries::find_last_assessment(c, version, None))?;
+pub fn valid_assessment(c: &mut Conn, version: VersionId, now: Instant) -> Result<Assessment> {
+    match newest(c, version)? {
+        Some(failed) if failed.decision == Decision::Failed => gate(Some(failed), now),
+        _ => assessment_at(c, version, now),
+    }
+}
+
+/// The same at the moment of an order: the assessment that the order relied on.
+///
+/// # Errors
+/// As [`valid_assessment`].
+pub fn assessment_at(c: &mut Conn, version: VersionId, at: Instant) -> Result<Assessment> {
     // One that came later says nothing of that moment.
-    let latest = match newest {
+    let latest = match newest(c, version)? {
         Some(newest) if newest.assessed_at > at => queries::find_last_assessment(c, version, Some(at))?,
         newest => newest,
     };
     gate(latest, at)
+}
+
+fn newest(c: &mut Conn, version: VersionId) -> Result<Option<Assessment>> {
+    Ok(db::load_once(c, version, |c| queries::find_last_assessment(c, version, None))?)
 }
 
 fn gate(latest: Option<Assessment>, now: Instant) -> Result<Assessment> {

@@ -111,7 +111,7 @@ fn issue(
 fn vetting(c: &mut Conn, version: VersionId, at: Instant) -> Result<[StatementId; 3]> {
     Ok([
         catalog::seal_of(c, version)?.statement_id,
-        assessment::valid_assessment(c, version, at)?.statement_id,
+        assessment::assessment_at(c, version, at)?.statement_id,
         assessment::registered(c, version)?.statement_id,
     ])
 }

@@ -1,5 +1,7 @@
 //! The market: what may be listed, ordered and agreed, and by whom.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use corpex::error::Kind;
 use corpex::provenance::{ResourceDescriptor, StatementKind};
@@ -380,4 +382,31 @@ async fn a_version_that_fails_is_rejected_for_good() {
     let second = json!({ "checklist": whole, "decision": "passed", "valid_days": 30 });
     refused(app.compliance.post(&path, &second).await, Kind::WrongState, None);
     assert_eq!(provider.get(&path).await.unwrap()["items"][0]["decision"], "failed");
+}
+
+/// The clock by which it fails is an hour behind that by which it passed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_failed_last_is_not_offered_whatever_the_clocks_say() {
+    let mut app = TestApp::start().await;
+    let provider = app.provider().await;
+    let published = poems(&provider).await;
+    let path = format!("{}/assessments", published.path());
+    let terms = provider.publish_terms(0).await;
+    let whole = answers(&provider, "compliant").await;
+    app.clock.advance(Duration::from_secs(3600));
+    let passed = json!({ "checklist": whole, "decision": "passed", "valid_days": 30 });
+    app.compliance.post(&path, &passed).await.unwrap();
+
+    app.restart().await; // with a clock of its own
+    let mut fault = whole.clone();
+    fault[4]["finding"] = json!("non_compliant");
+    fault[4]["note"] = json!("抽检发现违法和不良信息");
+    let failed = json!({ "checklist": fault, "decision": "failed", "valid_days": 30 });
+    app.compliance.post(&path, &failed).await.unwrap();
+    let listing = json!({ "dataset": published.dataset, "version": 1, "terms_id": terms });
+    for hours in [0, 2] {
+        app.clock.advance(Duration::from_secs(hours * 3600));
+        let refusal = refused(provider.post("/v1/listings", &listing).await, Kind::NotAssessed, None);
+        assert!(refusal.detail.contains("failed its assessment"), "{refusal}");
+    }
 }
