@@ -108,7 +108,7 @@ struct News {
     batches: Vec<Vec<ListingId>>,
 }
 
-/// Versions that were not inspected yet when they were indexed, and of which dataset each is.
+/// Versions that may not have been inspected when they were indexed, and of which dataset each is.
 type Awaited = HashMap<VersionId, DatasetId>;
 
 /// What happened after a position, and to what is awaited.
@@ -146,9 +146,9 @@ struct Keeper {
 impl Keeper {
     async fn begin(app: &App) -> Result<Self> {
         let slot = Slot::take(&app.config.search_dir())?;
-        // Asked before anything is read: what is inspected from now on is read again.
+        // What was inspected while nobody looked was listed lately, like what is inspected from now on.
         let most = i64::try_from(MOST_AWAITED).unwrap_or(i64::MAX);
-        let awaited = app.db.read(move |c| Ok(queries::list_not_inspected(c, most)?)).await?.into_iter().collect();
+        let awaited = app.db.read(move |c| Ok(queries::list_newest(c, most)?)).await?.into_iter().collect();
         let folder = slot.index();
         let opened = tokio::task::spawn_blocking(move || BoardIndex::open(&folder)).await.unwrap_or(None);
         let reach = opened.as_ref().map_or(Reach(None), BoardIndex::reach);

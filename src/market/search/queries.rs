@@ -1,6 +1,6 @@
 //! The `board_changes` table, and what is on the board with all that it is searched by.
 
-use diesel::dsl::{exists, not, sql};
+use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
@@ -10,9 +10,7 @@ use crate::assessment::Answer;
 use crate::catalog::{Dataset, Seal};
 use crate::db::Conn;
 use crate::market::listings::{Listing, ListingState};
-use crate::schema::{
-    assessments, board_changes, datasets, inspections, listings, organisations, seals, shards, terms, versions,
-};
+use crate::schema::{assessments, board_changes, datasets, listings, organisations, seals, shards, terms, versions};
 use crate::terms::TermsDocument;
 use crate::types::{DatasetId, Json, ListingId, VersionId};
 
@@ -60,13 +58,12 @@ pub(super) fn list_datasets_on_board(c: &mut Conn, after: &str, limit: i64) -> Q
         .load(c)
 }
 
-/// Versions on the board that were not inspected yet, each with its dataset.
-pub(super) fn list_not_inspected(c: &mut Conn, limit: i64) -> QueryResult<Vec<(VersionId, DatasetId)>> {
-    let on_board = listings::table.filter(listings::state.eq(ListingState::Listed)).select(listings::version_id);
-    let inspected = inspections::table.filter(inspections::version_id.eq(versions::id));
-    versions::table
-        .filter(versions::id.eq_any(on_board))
-        .filter(not(exists(inspected)))
+/// The versions that came on the board last, and the dataset of each.
+pub(super) fn list_newest(c: &mut Conn, limit: i64) -> QueryResult<Vec<(VersionId, DatasetId)>> {
+    listings::table
+        .inner_join(seals::table.inner_join(versions::table))
+        .filter(listings::state.eq(ListingState::Listed))
+        .order(listings::id.desc())
         .limit(limit)
         .select((versions::id, versions::dataset_id))
         .load(c)
