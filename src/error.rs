@@ -320,6 +320,9 @@ impl From<diesel::result::Error> for Error {
             Diesel::DatabaseError(_, info) if IS_FULL.iter().any(|full| info.message().contains(full)) => {
                 (Kind::Unavailable, "the database has no room for more: nothing was changed")
             }
+            Diesel::DatabaseError(_, info) if info.message().contains("out of shared memory") => {
+                (Kind::Unavailable, "the database has no room for the locks of more changes: nothing was changed")
+            }
             Diesel::DatabaseError(_, info) if info.message().contains(DISK_FAILS) => {
                 (Kind::Unavailable, "the database's disk fails")
             }
@@ -382,6 +385,7 @@ mod tests {
         for (error, kind) in [
             (said(r#"invalid byte sequence for encoding "UTF8": 0x00"#), Kind::Invalid),
             (said("could not extend file \"base/5/16396\": No space left on device"), Kind::Unavailable),
+            (said("out of shared memory"), Kind::Unavailable),
             (at_commit, Kind::Unavailable),
             (said("something else"), Kind::Internal),
         ] {

@@ -60,6 +60,12 @@ pub async fn repeat_past(app: &App, few: usize, times: usize) {
 
 /// Repeats the rows of a table that are `past`. What names another thing of the same purchase is `renamed`.
 fn repeat(c: &mut Conn, table: &str, past: &str, renamed: &[&str]) -> Result<()> {
+    if let Conn::Pg(pg) = c {
+        // A million rows would be more than a serialisable transaction can remember.
+        pg.batch_execute(
+            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0",
+        )?;
+    }
     let columns = match c {
         Conn::Pg(_) => format!(
             "SELECT CAST(column_name AS TEXT) AS name FROM information_schema.columns \
@@ -79,9 +85,6 @@ fn repeat(c: &mut Conn, table: &str, past: &str, renamed: &[&str]) -> Result<()>
         })
         .collect();
     let (names, values) = (names.join(", "), values.join(", "));
-    if let Conn::Pg(pg) = c {
-        pg.batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")?;
-    }
     // The original stays: the repeats are one less than `times`, and differ in identifiers only.
     let sql = format!(
         "INSERT INTO {table} ({names}) SELECT {values} FROM {table} CROSS JOIN repeats WHERE ({past}) AND n <> '000'"
