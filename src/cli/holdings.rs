@@ -34,7 +34,7 @@ impl Holdings {
         let page: Value = client.get(format!("{list}?{}", query.finish())).send().await?;
         out.result(&page, || {
             let mut lines: Vec<String> = items(&page).iter().map(line).collect();
-            match page["next"].as_str() {
+            match page.get("next").and_then(Value::as_str) {
                 // A page may be empty and have a next one.
                 Some(next) => lines.push(format!("more with --cursor {next}")),
                 None if lines.is_empty() => lines.push("there is none".to_string()),
