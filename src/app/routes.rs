@@ -125,6 +125,7 @@ pub fn own(to: &mut impl Routes) {
         .service(ledger::routes::request_withdrawal)
         .service(ledger::routes::list_withdrawals)
         .service(ledger::routes::cancel_withdrawal)
+        .service(ledger::routes::process_withdrawal)
         .service(ledger::routes::execute_withdrawal)
         .service(ledger::routes::approve_withdrawal)
         .service(ledger::routes::refuse_withdrawal)

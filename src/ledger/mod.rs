@@ -8,8 +8,9 @@
 //! beside them, because it gates spending: two buyers' trades therefore never write the same row. Of what is owed to a provider,
 //! which many buyers' trades credit, a job writes down a closing balance (`closings.rs`) now and then; the rest is summed.
 //!
-//! Money comes in by a [deposit](deposits) and goes out by a [withdrawal](withdrawals); an operator records both with
-//! the bank's reference, and what is beyond one operator's amount for a day takes two. What was wrong is reversed by its opposite, never changed.
+//! Money comes in by a [deposit](deposits) and goes out by a [withdrawal](withdrawals), which an operator takes up before the bank
+//! pays it; an operator records both with the bank's reference, and what is beyond one operator's amount for a day takes two. What was
+//! wrong is reversed by its opposite, never changed.
 //!
 //! Invariant: the postings of every transaction sum to zero.
 //! Invariant: a gated balance, and a closing balance, equal the sum of their postings, and no account of an organisation is below zero.

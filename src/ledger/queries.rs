@@ -275,11 +275,13 @@ pub(super) fn list_overdrawn(c: &mut Conn) -> QueryResult<Vec<(AccountId, Curren
         .load(c)
 }
 
-/// What waits for the bank, by organisation and currency.
+/// What waits for the bank, which has given no reference for it yet, by organisation and currency.
 pub(super) fn sum_waiting_withdrawals(c: &mut Conn) -> QueryResult<Vec<(OrganisationId, Currency, i64)>> {
+    use WithdrawalState::{AwaitingApproval, Processing, Requested, Reversing};
     const WAITING: &str = "CAST(SUM(withdrawals.amount_minor) AS BIGINT)";
     withdrawals::table
-        .filter(withdrawals::state.eq_any([WithdrawalState::Requested, WithdrawalState::AwaitingApproval]))
+        .filter(withdrawals::state.eq_any([Requested, AwaitingApproval, Processing, Reversing]))
+        .filter(withdrawals::reference.is_null())
         .group_by((withdrawals::organisation_id, withdrawals::currency))
         .select((withdrawals::organisation_id, withdrawals::currency, sql::<BigInt>(WAITING)))
         .load(c)

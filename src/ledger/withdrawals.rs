@@ -1,8 +1,11 @@
 //! Withdrawals: money that an organisation has paid out to its bank account.
 //!
-//! The request moves the amount from the wallet or the payable to what is held, where nothing else can spend it. An
-//! operator records the bank's reference, the amount leaves the books, and then the bank is to pay: before, the organisation may
-//! take its request back at any moment. Or the amount returns to where it came from.
+//! The request moves the amount from the wallet or the payable to what is held, where nothing else can spend it. An operator
+//! takes it up, has the bank pay, and records the bank's reference: the amount leaves the books. Until it is taken up, which beyond
+//! an amount takes two operators, the organisation may take its request back; from then on it is only paid, or found not to be
+//! paid, and the amount returns to where it came from.
+//!
+//! Invariant: what an operator has the bank pay is neither cancelled meanwhile nor taken up by another operator.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -31,10 +34,12 @@ text_enum! {
 text_enum! {
     /// Where a withdrawal is in its life.
     pub enum WithdrawalState {
-        /// The amount is held, and waits for the bank.
+        /// The amount is held, and waits for an operator to take it up.
         Requested = "requested",
-        /// One operator recorded the bank's payment; a second must approve it. The amount is still held.
+        /// One operator would take it up; a second must approve. The amount is still held.
         AwaitingApproval = "awaiting_approval",
+        /// Taken up: an operator has the bank pay it. The amount is still held.
+        Processing = "processing",
         /// The bank has paid.
         Executed = "executed",
         /// Refused by an operator; the amount went back.
@@ -51,13 +56,16 @@ text_enum! {
 impl WithdrawalState {
     /// Whether a withdrawal in this state may next be in that one.
     pub fn may_become(self, next: Self) -> bool {
-        use WithdrawalState::{AwaitingApproval, Cancelled, Executed, Refused, Requested, Reversed, Reversing};
+        use WithdrawalState::{
+            AwaitingApproval, Cancelled, Executed, Processing, Refused, Requested, Reversed, Reversing,
+        };
         matches!(
             (self, next),
-            (Requested, AwaitingApproval | Executed | Refused | Cancelled)
-                | (AwaitingApproval, Executed | Refused)
+            (Requested, AwaitingApproval | Processing | Refused | Cancelled)
+                | (AwaitingApproval, Processing | Refused | Cancelled)
+                | (Processing, Executed | Reversing | Reversed)
                 | (Executed, Reversing | Reversed)
-                | (Reversing, Executed | Reversed)
+                | (Reversing, Processing | Executed | Reversed)
         )
     }
 }
@@ -79,11 +87,11 @@ pub struct Withdrawal {
     pub currency: Currency,
     /// The bank account to pay to, in the organisation's words.
     pub pay_to: String,
-    /// The bank's reference, once it has paid.
+    /// The bank's reference, once it has paid: before, the amount is held.
     pub reference: Option<String>,
     /// Where it is in its life.
     pub state: WithdrawalState,
-    /// Who asked for it, or the operator who took the last step towards the bank or back.
+    /// Who asked for it, or the operator who took it up, or who found that the bank has not paid.
     pub proposed_by: UserId,
     /// When it was asked for.
     pub requested_at: Instant,
@@ -147,37 +155,49 @@ pub fn request(c: &mut Conn, caller: &Caller, handle: &str, input: &NewWithdrawa
     Ok(withdrawal)
 }
 
-/// The organisation takes its request back before the bank was told.
+/// The organisation takes its request back, until an operator has taken it up.
 ///
 /// # Errors
-/// `NotFound` and `Forbidden` for those who may not; `WrongState` once an operator has taken it up.
+/// `NotFound` and `Forbidden` for those who may not; `WrongState` once it is taken up, or at its end.
 pub fn cancel(c: &mut Conn, caller: &Caller, id: WithdrawalId, now: Instant) -> Result<Withdrawal> {
     let withdrawal = visible(c, caller, id)?;
     caller.may_for(withdrawal.organisation_id, "the organisation that asked for it", Role::TRADERS)?;
-    if withdrawal.state != WithdrawalState::Requested {
-        return Err(wrong_state(&withdrawal, "it can be cancelled while it is requested"));
+    if !withdrawal.state.may_become(WithdrawalState::Cancelled) {
+        return Err(wrong_state(&withdrawal, "it can be cancelled until an operator has taken it up"));
     }
     release(c, &withdrawal, now)?;
     advance(c, caller, withdrawal, WithdrawalState::Cancelled, "taken back", now)
 }
 
-/// An operator records the bank's payment: the amount leaves the books, at once or when a second operator approves.
+/// An operator takes a request up, at once or when a second operator approves: nobody but operators changes anything about it any
+/// more, and the bank is to pay it.
 ///
 /// # Errors
-/// `WrongState` unless it is requested; `Invalid`; `AlreadyExists` when the reference was used before.
-pub fn execute(
-    c: &mut Conn,
-    caller: &Caller,
-    config: &Config,
-    id: WithdrawalId,
-    reference: &str,
-    now: Instant,
-) -> Result<Withdrawal> {
+/// `WrongState` unless it is requested.
+pub fn process(c: &mut Conn, caller: &Caller, config: &Config, id: WithdrawalId, now: Instant) -> Result<Withdrawal> {
+    caller.require_operator()?;
+    let withdrawal = find(c, id)?;
+    if withdrawal.state != WithdrawalState::Requested {
+        return Err(wrong_state(&withdrawal, "it can be taken up while it is requested"));
+    }
+    let next = match approval::is_needed(c, caller, config, withdrawal.amount(), now)? {
+        true => WithdrawalState::AwaitingApproval,
+        false => WithdrawalState::Processing,
+    };
+    queries::set_withdrawal_proposer(c, id, caller.user_id)?;
+    advance(c, caller, Withdrawal { proposed_by: caller.user_id, ..withdrawal }, next, "taken up", now)
+}
+
+/// An operator records that the bank has paid: the amount leaves the books.
+///
+/// # Errors
+/// `WrongState` unless it is taken up; `Invalid`; `AlreadyExists` when the reference was used before.
+pub fn execute(c: &mut Conn, caller: &Caller, id: WithdrawalId, reference: &str, now: Instant) -> Result<Withdrawal> {
     caller.require_operator()?;
     approval::check_reference("reference", reference)?;
     let withdrawal = find(c, id)?;
-    if withdrawal.state != WithdrawalState::Requested {
-        return Err(wrong_state(&withdrawal, "it can be paid while it is requested"));
+    if withdrawal.state != WithdrawalState::Processing {
+        return Err(wrong_state(&withdrawal, "it can be recorded as paid while it is processing"));
     }
     if let Some(standing) = queries::find_withdrawal_by_reference(c, reference)? {
         let detail = format!("the reference {reference:?} is that of {}, {}", standing.id, standing.state);
@@ -185,38 +205,33 @@ pub fn execute(
             .field("reference")
             .remedy("a reference works once; check whether this is the same payment"));
     }
+    let lines = [(withdrawal.held(), withdrawal.amount().negated()?), (AccountRef::Bank, withdrawal.amount())];
+    post(c, TransactionKind::Withdrawal, reference, &lines, now)?;
+    let paid = advance(c, caller, withdrawal, WithdrawalState::Executed, reference, now)?;
     queries::set_withdrawal_reference(c, id, reference)?;
-    queries::set_withdrawal_proposer(c, id, caller.user_id)?;
-    let withdrawal = Withdrawal { reference: Some(reference.to_string()), proposed_by: caller.user_id, ..withdrawal };
-    if approval::is_needed(c, caller, config, withdrawal.amount(), now)? {
-        return advance(c, caller, withdrawal, WithdrawalState::AwaitingApproval, reference, now);
-    }
-    pay_out(c, &withdrawal, now)?;
-    advance(c, caller, withdrawal, WithdrawalState::Executed, reference, now)
+    Ok(Withdrawal { reference: Some(reference.to_string()), ..paid })
 }
 
-/// A second operator approves what waits: the payment, or its reversal.
+/// A second operator approves what waits: that it is taken up, or its reversal.
 ///
 /// # Errors
-/// `WrongState` when nothing waits; `Forbidden` for the operator who recorded it.
+/// `WrongState` when nothing waits; `Forbidden` for the operator who took it up, or found that the bank has not paid.
 pub fn approve(c: &mut Conn, caller: &Caller, id: WithdrawalId, now: Instant) -> Result<Withdrawal> {
     caller.require_operator()?;
     let withdrawal = find(c, id)?;
     let next = match withdrawal.state {
-        WithdrawalState::AwaitingApproval => WithdrawalState::Executed,
+        WithdrawalState::AwaitingApproval => WithdrawalState::Processing,
         WithdrawalState::Reversing => WithdrawalState::Reversed,
         _ => return Err(wrong_state(&withdrawal, "nothing about it waits for approval")),
     };
     approval::require_another(caller, withdrawal.proposed_by)?;
-    match next {
-        WithdrawalState::Executed => pay_out(c, &withdrawal, now)?,
-        _ => take_back(c, &withdrawal, now)?,
+    if next == WithdrawalState::Reversed {
+        take_back(c, &withdrawal, now)?;
     }
     advance(c, caller, withdrawal, next, "approved by a second operator", now)
 }
 
-/// An operator refuses what waits: the request or the payment, and the amount goes back; or a reversal, and it stays
-/// paid.
+/// An operator refuses what waits: the request, and the amount goes back; or a reversal, and it is processing or paid as before.
 ///
 /// # Errors
 /// `WrongState` when nothing waits; `Invalid` without a reason.
@@ -226,6 +241,7 @@ pub fn refuse(c: &mut Conn, caller: &Caller, id: WithdrawalId, reason: &str, now
     let withdrawal = find(c, id)?;
     let next = match withdrawal.state {
         WithdrawalState::Requested | WithdrawalState::AwaitingApproval => WithdrawalState::Refused,
+        WithdrawalState::Reversing if withdrawal.reference.is_none() => WithdrawalState::Processing,
         WithdrawalState::Reversing => WithdrawalState::Executed,
         _ => return Err(wrong_state(&withdrawal, "nothing about it waits for a decision")),
     };
@@ -235,10 +251,11 @@ pub fn refuse(c: &mut Conn, caller: &Caller, id: WithdrawalId, reason: &str, now
     advance(c, caller, withdrawal, next, &reason, now)
 }
 
-/// An operator records that an executed payment came back: at once, or when a second operator approves.
+/// An operator records that the bank does not pay what was taken up, or that what it paid came back: at once, or when a second
+/// operator approves.
 ///
 /// # Errors
-/// `WrongState` unless it is executed; `Invalid` without a reason.
+/// `WrongState` unless it is processing or executed; `Invalid` without a reason.
 pub fn reverse(
     c: &mut Conn,
     caller: &Caller,
@@ -250,8 +267,8 @@ pub fn reverse(
     caller.require_operator()?;
     let reason = text::reason(reason)?;
     let withdrawal = find(c, id)?;
-    if withdrawal.state != WithdrawalState::Executed {
-        return Err(wrong_state(&withdrawal, "only what is executed can be reversed"));
+    if !matches!(withdrawal.state, WithdrawalState::Processing | WithdrawalState::Executed) {
+        return Err(wrong_state(&withdrawal, "only what is processing or executed can be reversed"));
     }
     let next = match approval::is_needed(c, caller, config, withdrawal.amount(), now)? {
         true => WithdrawalState::Reversing,
@@ -284,18 +301,14 @@ fn visible(c: &mut Conn, caller: &Caller, id: WithdrawalId) -> Result<Withdrawal
     Err(Error::withheld(named(id)))
 }
 
-/// The bank has paid.
-fn pay_out(c: &mut Conn, withdrawal: &Withdrawal, now: Instant) -> Result<()> {
-    let lines = [(withdrawal.held(), withdrawal.amount().negated()?), (AccountRef::Bank, withdrawal.amount())];
-    post(c, TransactionKind::Withdrawal, reference_of(withdrawal)?, &lines, now).map(drop)
-}
-
-/// The bank has not paid after all: the opposite of the payment, and back to where it came from.
+/// The bank has not paid after all: the opposite of the payment, if it is recorded, and back to where it came from.
 fn take_back(c: &mut Conn, withdrawal: &Withdrawal, now: Instant) -> Result<()> {
-    let paid = transaction_of(c, TransactionKind::Withdrawal, reference_of(withdrawal)?)?
-        .ok_or_else(|| Error::internal(format!("{} was never paid", withdrawal.id)))?;
-    let lines = [(AccountRef::Bank, withdrawal.amount().negated()?), (withdrawal.held(), withdrawal.amount())];
-    post(c, TransactionKind::Reversal, &paid.to_string(), &lines, now)?;
+    if let Some(reference) = &withdrawal.reference {
+        let paid = transaction_of(c, TransactionKind::Withdrawal, reference)?
+            .ok_or_else(|| Error::internal(format!("{} was never paid", withdrawal.id)))?;
+        let lines = [(AccountRef::Bank, withdrawal.amount().negated()?), (withdrawal.held(), withdrawal.amount())];
+        post(c, TransactionKind::Reversal, &paid.to_string(), &lines, now)?;
+    }
     release(c, withdrawal, now)
 }
 
@@ -303,11 +316,6 @@ fn take_back(c: &mut Conn, withdrawal: &Withdrawal, now: Instant) -> Result<()> 
 fn release(c: &mut Conn, withdrawal: &Withdrawal, now: Instant) -> Result<()> {
     let lines = [(withdrawal.held(), withdrawal.amount().negated()?), (withdrawal.source(), withdrawal.amount())];
     post(c, TransactionKind::WithdrawalRelease, &withdrawal.id.to_string(), &lines, now).map(drop)
-}
-
-fn reference_of(withdrawal: &Withdrawal) -> Result<&str> {
-    let reference = withdrawal.reference.as_deref();
-    reference.ok_or_else(|| Error::internal(format!("{} is {} without a reference", withdrawal.id, withdrawal.state)))
 }
 
 /// Moves a withdrawal to its next state, if it is still where it was read.

@@ -70,6 +70,7 @@ const TABLE: &[(&str, Log)] = &[
     ("reverse_deposit",       Nothing(MONEY)),
     ("request_withdrawal",    Nothing(MONEY)),
     ("cancel_withdrawal",     Nothing(MONEY)),
+    ("process_withdrawal",    Nothing(MONEY)),
     ("execute_withdrawal",    Nothing(MONEY)),
     ("approve_withdrawal",    Nothing(MONEY)),
     ("refuse_withdrawal",     Nothing(MONEY)),

@@ -5,7 +5,7 @@ use corpex::identity::PlatformRole;
 use corpex::types::DAY;
 use serde_json::{Value, json};
 
-use crate::support::{Actor, TestApp, refused};
+use crate::support::{Actor, TestApp, at_once, refused};
 
 /// An exchange where an operator moves 1,000 fen a day alone, and its second one.
 async fn exchange() -> (TestApp, Actor) {
@@ -22,7 +22,7 @@ fn path(thing: &Value, step: &str) -> String {
 
 async fn decide(operator: &Actor, thing: &Value, step: &str) -> Result<Value, Error> {
     let body = match step {
-        "approval" | "cancellation" => Value::Null,
+        "approval" | "cancellation" | "processing" => Value::Null,
         "execution" => json!({ "reference": format!("ICBC {}", thing["id"]) }),
         _ => json!({ "reason": "it was for somebody else" }),
     };
@@ -77,8 +77,8 @@ async fn what_an_operator_moves_alone_is_summed_over_a_day() {
     assert_eq!(state(&beyond), "awaiting_approval", "in parts it is as much");
     assert_eq!(state(&decide(&second, &beyond, "approval").await.unwrap()), "posted");
     let withdrawal = lab.withdraw(1).await.unwrap();
-    let paid = decide(&app.operator, &withdrawal, "execution").await.unwrap();
-    assert_eq!(state(&paid), "awaiting_approval", "money that leaves counts with money that comes");
+    let taken_up = decide(&app.operator, &withdrawal, "processing").await.unwrap();
+    assert_eq!(state(&taken_up), "awaiting_approval", "money that leaves counts with money that comes");
 
     let wrong = second.deposit("verse-lab", 500, "bank 4").await;
     assert_eq!(
@@ -101,6 +101,13 @@ async fn a_withdrawal_is_held_until_the_bank_has_paid() {
     let withdrawal = lab.withdraw(600).await.unwrap();
     assert_eq!((lab.balance("wallet").await, lab.balance("held").await), (300, 600));
     refused(lab.withdraw(301).await, Kind::InsufficientFunds, Some("amount.amount_minor"));
+    refused(decide(&second, &withdrawal, "execution").await, Kind::WrongState, None);
+    let taken_up = decide(&second, &withdrawal, "processing").await.unwrap();
+    assert_eq!((taken_up["state"].as_str(), lab.balance("held").await), (Some("processing"), 600));
+    refused(decide(&lab, &withdrawal, "cancellation").await, Kind::WrongState, None);
+    for step in ["processing", "refusal"] {
+        refused(decide(&app.operator, &withdrawal, step).await, Kind::WrongState, None);
+    }
     let paid = decide(&second, &withdrawal, "execution").await.unwrap();
     assert_eq!((paid["state"].as_str(), lab.balance("held").await), (Some("executed"), 0));
     let postings = lab.get("/v1/organisations/verse-lab/postings").await.unwrap();
@@ -109,28 +116,53 @@ async fn a_withdrawal_is_held_until_the_bank_has_paid() {
 
     let next = lab.withdraw(100).await.unwrap();
     let used = json!({ "reference": paid["reference"] });
+    decide(&second, &next, "processing").await.unwrap();
     refused(app.operator.effect(path(&next, "execution"), &used).await, Kind::AlreadyExists, Some("reference"));
-    assert_eq!(decide(&lab, &next, "cancellation").await.unwrap()["state"], "cancelled");
-    refused(decide(&app.operator, &next, "execution").await, Kind::WrongState, None);
+    assert_eq!(decide(&second, &next, "reversal").await.unwrap()["state"], "reversed", "the bank does not pay it");
+    let other = lab.withdraw(100).await.unwrap();
+    assert_eq!(decide(&lab, &other, "cancellation").await.unwrap()["state"], "cancelled");
+    refused(decide(&second, &other, "processing").await, Kind::WrongState, None);
     let last = lab.withdraw(300).await.unwrap();
     assert_eq!(decide(&app.operator, &last, "refusal").await.unwrap()["state"], "refused");
     refused(decide(&lab, &last, "cancellation").await, Kind::WrongState, None);
     assert_eq!((lab.balance("wallet").await, lab.balance("held").await), (300, 0));
     let listed = lab.get("/v1/withdrawals").await.unwrap();
-    assert_eq!(listed["items"].as_array().unwrap().len(), 3);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_a_cancellation_and_two_operators_who_take_a_payout_up_at_once_one_wins() {
+    let (app, second) = exchange().await;
+    let lab = app.lab("verse-lab", 8).await;
+    let mut withdrawals = Vec::new();
+    for _ in 0..8 {
+        withdrawals.push(lab.withdraw(1).await.unwrap());
+    }
+    let steps = withdrawals.iter().flat_map(|withdrawal| {
+        [(&lab, "cancellation"), (&app.operator, "processing"), (&second, "processing")].map(|(who, step)| {
+            let (who, withdrawal) = (who.clone(), withdrawal.clone());
+            async move { decide(&who, &withdrawal, step).await.is_ok() }
+        })
+    });
+    let won = at_once(steps.collect::<Vec<_>>()).await;
+    for (withdrawal, won) in withdrawals.iter().zip(won.chunks(3)) {
+        assert_eq!(won.iter().filter(|won| **won).count(), 1, "{withdrawal}: {won:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_withdrawal_leaves_the_books_when_a_second_operator_approves() {
+async fn a_large_withdrawal_is_for_the_bank_when_a_second_operator_approves() {
     let (app, second) = exchange().await;
     let lab = app.lab("verse-lab", 900).await;
     decide(&second, &app.operator.deposit("verse-lab", 9000, "bank 1").await, "approval").await.unwrap();
     let withdrawal = lab.withdraw(9000).await.unwrap();
-    let recorded = decide(&app.operator, &withdrawal, "execution").await.unwrap();
-    assert_eq!((recorded["state"].as_str(), lab.balance("held").await), (Some("awaiting_approval"), 9000));
+    let taken_up = decide(&app.operator, &withdrawal, "processing").await.unwrap();
+    assert_eq!((taken_up["state"].as_str(), lab.balance("held").await), (Some("awaiting_approval"), 9000));
     refused(decide(&app.operator, &withdrawal, "approval").await, Kind::Forbidden, None);
+    refused(decide(&app.operator, &withdrawal, "execution").await, Kind::WrongState, None);
+    assert_eq!(decide(&second, &withdrawal, "approval").await.unwrap()["state"], "processing");
     refused(decide(&lab, &withdrawal, "cancellation").await, Kind::WrongState, None);
-    assert_eq!(decide(&second, &withdrawal, "approval").await.unwrap()["state"], "executed");
+    assert_eq!(decide(&app.operator, &withdrawal, "execution").await.unwrap()["state"], "executed");
     assert_eq!((lab.balance("wallet").await, lab.balance("held").await), (900, 0));
 
     // The bank sends it back.
@@ -142,6 +174,32 @@ async fn a_large_withdrawal_leaves_the_books_when_a_second_operator_approves() {
     assert_eq!(decide(&app.operator, &withdrawal, "approval").await.unwrap()["state"], "reversed");
     assert_eq!((lab.balance("wallet").await, lab.balance("held").await), (9900, 0));
     refused(decide(&app.operator, &withdrawal, "reversal").await, Kind::WrongState, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_bank_does_not_pay_goes_back_when_a_second_operator_approves() {
+    let (app, second) = exchange().await;
+    let lab = app.lab("verse-lab", 0).await;
+    decide(&second, &app.operator.deposit("verse-lab", 9000, "bank 1").await, "approval").await.unwrap();
+    let early = lab.withdraw(9000).await.unwrap();
+    decide(&app.operator, &early, "processing").await.unwrap();
+    assert_eq!(decide(&lab, &early, "cancellation").await.unwrap()["state"], "cancelled", "one operator is not enough");
+    refused(decide(&second, &early, "approval").await, Kind::WrongState, None);
+
+    let withdrawal = lab.withdraw(9000).await.unwrap();
+    decide(&app.operator, &withdrawal, "processing").await.unwrap();
+    decide(&second, &withdrawal, "approval").await.unwrap();
+    assert_eq!(decide(&second, &withdrawal, "reversal").await.unwrap()["state"], "reversing");
+    let report = app.operator.get("/v1/reconciliation").await.unwrap();
+    assert_eq!(report["differences"], json!([]), "what is held is what waits for the bank");
+    assert_eq!(decide(&app.operator, &withdrawal, "refusal").await.unwrap()["state"], "processing", "it does pay");
+    assert_eq!(decide(&app.operator, &withdrawal, "reversal").await.unwrap()["state"], "reversing");
+    refused(decide(&app.operator, &withdrawal, "approval").await, Kind::Forbidden, None);
+    assert_eq!(decide(&second, &withdrawal, "approval").await.unwrap()["state"], "reversed");
+    assert_eq!((lab.balance("wallet").await, lab.balance("held").await), (9000, 0));
+    let postings = lab.get("/v1/organisations/verse-lab/postings").await.unwrap();
+    let kinds = postings["items"].as_array().unwrap().iter().map(|line| line["kind"].as_str().unwrap());
+    assert!(kinds.clone().all(|kind| kind != "withdrawal"), "nothing left the books: {:?}", kinds.collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,7 +245,9 @@ async fn a_provider_is_paid_out_what_was_settled_and_not_a_fen_more() {
     assert_eq!(provider.balance("payable").await, 970);
     refused(provider.withdraw_from("payable", 971).await, Kind::InsufficientFunds, Some("amount.amount_minor"));
     let withdrawal = provider.withdraw_from("payable", 970).await.unwrap();
-    decide(&second, &withdrawal, "execution").await.unwrap();
+    for step in ["processing", "execution"] {
+        decide(&second, &withdrawal, step).await.unwrap();
+    }
     assert_eq!((provider.balance("payable").await, provider.balance("held").await), (0, 0));
     decide(&app.operator, &withdrawal, "reversal").await.unwrap();
     decide(&second, &withdrawal, "approval").await.unwrap();

@@ -10,8 +10,8 @@ use crate::ledger::withdrawals::{Withdrawal, WithdrawalState};
 use crate::schema::{deposits, transitions, withdrawals};
 use crate::types::{DepositId, Instant, OrganisationId, TransitionId, UserId, WithdrawalId};
 
-/// The steps after which money has moved, as the index of them says it.
-const MOVED: &str = "transitions.to_state IN ('posted', 'executed', 'reversed')";
+/// The steps by which an operator has money move, as the index of them says it.
+const MOVED: &str = "transitions.to_state IN ('posted', 'processing', 'reversed')";
 /// And no second operator had to approve.
 const ALONE: &str = "COALESCE(transitions.from_state, '') NOT IN ('awaiting_approval', 'reversing')";
 
@@ -93,17 +93,11 @@ pub(in crate::ledger) fn find_withdrawal(c: &mut Conn, id: WithdrawalId) -> Quer
     withdrawals::table.find(id).select(Withdrawal::as_select()).first(c).optional()
 }
 
-/// The withdrawal with this reference that was not refused.
 pub(in crate::ledger) fn find_withdrawal_by_reference(
     c: &mut Conn,
     reference: &str,
 ) -> QueryResult<Option<Withdrawal>> {
-    withdrawals::table
-        .filter(withdrawals::reference.eq(reference))
-        .filter(sql::<Bool>("withdrawals.state <> 'refused'")) // as their index says it
-        .select(Withdrawal::as_select())
-        .first(c)
-        .optional()
+    withdrawals::table.filter(withdrawals::reference.eq(reference)).select(Withdrawal::as_select()).first(c).optional()
 }
 
 pub(in crate::ledger) fn set_withdrawal_state(

@@ -92,12 +92,12 @@ pub(crate) async fn list_withdrawals(
     app.db.read(list).await
 }
 
-/// Takes a request back before an operator has taken it up.
+/// Takes a request back, until an operator has taken it up.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 200, body = WithdrawalView),
     (status = 403, body = Problem, description = "Not your organisation, or your role is too small"),
     (status = 404, body = Problem, description = "Unknown, or not yours"),
-    (status = 409, body = Problem, description = "It is not merely requested any more"),
+    (status = 409, body = Problem, description = "An operator has taken it up, or it is at its end"),
 ))]
 #[post("/v1/withdrawals/{id}/cancellation")]
 pub(crate) async fn cancel_withdrawal(
@@ -115,25 +115,50 @@ pub(crate) async fn cancel_withdrawal(
     Ok(Json(once(&app, key, cancel).await?))
 }
 
+/// Takes a request up, to have the bank pay it.
+///
+/// For operators. Beyond the amount that one operator may move in a day the answer is `awaiting_approval`, and a second
+/// operator approves. Have the bank pay what is `processing`, and nothing else: its organisation can take it back no more, and no
+/// other operator pays it, too.
+#[utoipa::path(tag = "ledger", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
+    (status = 200, body = WithdrawalView),
+    (status = 403, body = Problem, description = "Not an operator"),
+    (status = 404, body = Problem, description = "No such withdrawal"),
+    (status = 409, body = Problem, description = "It is not requested"),
+))]
+#[post("/v1/withdrawals/{id}/processing")]
+pub(crate) async fn process_withdrawal(
+    app: Data<App>,
+    caller: Caller,
+    key: KeyHeader,
+    id: Path<WithdrawalId>,
+) -> Result<Json<WithdrawalView>> {
+    let (config, id, now) = (app.config.clone(), *id, app.clock.now());
+    let key = IdempotencyKey::new(caller.user_id, key.value(), "process_withdrawal", &id)?;
+    let process = move |c: &mut Conn| {
+        let withdrawal = withdrawals::process(c, &caller, &config, id, now)?;
+        view(c, withdrawal)
+    };
+    Ok(Json(once(&app, key, process).await?))
+}
+
 /// What the bank said.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BankPayment {
-    /// The bank's reference, 1 to 140 characters. It works once, unless the withdrawal is refused.
+    /// The bank's reference, 1 to 140 characters. It works once.
     #[schema(min_length = 1, max_length = 140)]
     reference: String,
 }
 
-/// Records the bank's payment.
+/// Records that the bank has paid.
 ///
-/// For operators. Beyond the amount that one operator may move in a day the answer is `awaiting_approval`, and a second
-/// operator approves. Have the bank pay once it is `executed`: before, the organisation may take its request back. What the
-/// bank does not pay is reversed.
+/// For operators. What the bank does not pay is reversed.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), request_body = BankPayment, params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 200, body = WithdrawalView),
     (status = 403, body = Problem, description = "Not an operator"),
     (status = 404, body = Problem, description = "No such withdrawal"),
-    (status = 409, body = Problem, description = "It is not requested, or the reference was used before"),
+    (status = 409, body = Problem, description = "It is not processing, or the reference was used before"),
     (status = 422, body = Problem, description = "The reference was refused"),
 ))]
 #[post("/v1/withdrawals/{id}/execution")]
@@ -144,19 +169,19 @@ pub(crate) async fn execute_withdrawal(
     id: Path<WithdrawalId>,
     input: Json<BankPayment>,
 ) -> Result<Json<WithdrawalView>> {
-    let (config, id, now) = (app.config.clone(), *id, app.clock.now());
+    let (id, now) = (*id, app.clock.now());
     let key = IdempotencyKey::new(caller.user_id, key.value(), "execute_withdrawal", &(id, &*input))?;
     let execute = move |c: &mut Conn| {
-        let withdrawal = withdrawals::execute(c, &caller, &config, id, &input.reference, now)?;
+        let withdrawal = withdrawals::execute(c, &caller, id, &input.reference, now)?;
         view(c, withdrawal)
     };
     Ok(Json(once(&app, key, execute).await?))
 }
 
-/// Approves a payment that another operator recorded, or its reversal.
+/// Approves that another operator takes a request up, or its reversal.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 200, body = WithdrawalView),
-    (status = 403, body = Problem, description = "Not an operator, or the one who recorded it"),
+    (status = 403, body = Problem, description = "Not an operator, or the one whose step it is"),
     (status = 404, body = Problem, description = "No such withdrawal"),
     (status = 409, body = Problem, description = "Nothing waits for approval"),
 ))]
@@ -176,7 +201,7 @@ pub(crate) async fn approve_withdrawal(
     Ok(Json(once(&app, key, approve).await?))
 }
 
-/// Refuses a request, a payment that waits for approval, or its reversal.
+/// Refuses a request that is not taken up, or the reversal of one that is.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), request_body = Because, params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 200, body = WithdrawalView),
     (status = 403, body = Problem, description = "Not an operator"),
@@ -201,7 +226,7 @@ pub(crate) async fn refuse_withdrawal(
     Ok(Json(once(&app, key, refuse).await?))
 }
 
-/// Records that an executed payment came back; the amount returns to where it was taken from.
+/// Records that the bank does not pay, or that what it paid came back; the amount returns to where it was taken from.
 ///
 /// For operators. Beyond the amount that one operator may move in a day the answer is `reversing`, and a second operator
 /// approves.
@@ -209,7 +234,7 @@ pub(crate) async fn refuse_withdrawal(
     (status = 200, body = WithdrawalView),
     (status = 403, body = Problem, description = "Not an operator"),
     (status = 404, body = Problem, description = "No such withdrawal"),
-    (status = 409, body = Problem, description = "It is not executed"),
+    (status = 409, body = Problem, description = "It is neither processing nor executed"),
     (status = 422, body = Problem, description = "No reason was given"),
 ))]
 #[post("/v1/withdrawals/{id}/reversal")]

@@ -315,6 +315,7 @@ pub const TABLE: &[Case] = &[
     row("create_version",      Of(House, EDITORS, Public),      |t| with(format!("/v1/datasets/{}/versions", t.open_dataset), json!({ "card": "" }))),
     row("create_version",      Of(House, EDITORS, Inside),      |t| with(format!("/v1/datasets/{}/versions", t.draft_dataset), json!({ "card": "" }))),
     row("cancel_withdrawal",   Of(Lab, TRADERS, Inside),        |t| at(format!("/v1/withdrawals/{}/cancellation", t.withdrawal))),
+    row("process_withdrawal",  OPERATOR,                        |t| at(format!("/v1/withdrawals/{}/processing", t.withdrawal))),
     row("get_delivery",        Parties,                         |t| at(format!("/v1/orders/{}/delivery", t.order))),
     row("get_dispute",         Parties,                         |t| at(format!("/v1/orders/{}/dispute", t.order))),
     row("open_dispute",        Sides(TRADERS),                  |t| with(format!("/v1/orders/{}/dispute", t.order), json!({ "reason": "", "evidence": [] }))),
