@@ -15,7 +15,8 @@ CREATE TABLE withdrawals_before (
 );
 INSERT INTO withdrawals_before (id, organisation_id, source, amount_minor, currency, pay_to, reference, state, proposed_by, requested_at)
     SELECT id, organisation_id, source, amount_minor, currency, pay_to, reference,
-        CASE WHEN state IN ('awaiting_approval', 'processing') OR (state = 'reversing' AND reference IS NULL) THEN 'requested' ELSE state END,
+        CASE WHEN state IN ('awaiting_approval', 'processing') OR (state = 'reversing' AND reference IS NULL) THEN 'requested'
+            WHEN state = 'stopped' THEN 'cancelled' ELSE state END,
         proposed_by, requested_at
     FROM withdrawals;
 DROP TABLE withdrawals;
@@ -23,7 +24,7 @@ ALTER TABLE withdrawals_before RENAME TO withdrawals;
 CREATE UNIQUE INDEX withdrawals_by_reference ON withdrawals (reference) WHERE state <> 'refused';
 CREATE INDEX withdrawals_by_organisation ON withdrawals (organisation_id, id);
 
-DELETE FROM state_edges WHERE life = 'withdrawals' AND 'processing' IN (from_state, to_state);
+DELETE FROM state_edges WHERE life = 'withdrawals' AND ('processing' IN (from_state, to_state) OR to_state = 'stopped');
 DELETE FROM state_edges WHERE life = 'withdrawals' AND from_state = 'awaiting_approval' AND to_state = 'cancelled';
 INSERT INTO state_edges (life, from_state, to_state) VALUES
     ('withdrawals', 'requested', 'executed'),

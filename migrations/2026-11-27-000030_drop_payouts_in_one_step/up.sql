@@ -1,5 +1,5 @@
 -- An operator takes a payout up before the bank pays it, and only then records that it has: no payout is requested and paid in one
--- step any more. It has the bank's reference once it is paid, and not before.
+-- step any more. It has the bank's reference once it is paid, and not before. Until it is taken up, a dispute may stop it.
 
 CREATE TABLE withdrawals_taken_up (
     id TEXT NOT NULL PRIMARY KEY,
@@ -11,7 +11,7 @@ CREATE TABLE withdrawals_taken_up (
     pay_to TEXT NOT NULL,
     -- The bank's, once it has paid.
     reference TEXT,
-    state TEXT NOT NULL CHECK (state IN ('requested', 'awaiting_approval', 'processing', 'executed', 'refused', 'cancelled', 'reversing', 'reversed')),
+    state TEXT NOT NULL CHECK (state IN ('requested', 'awaiting_approval', 'processing', 'executed', 'refused', 'cancelled', 'stopped', 'reversing', 'reversed')),
     proposed_by TEXT NOT NULL REFERENCES users (id),
     requested_at TIMESTAMP NOT NULL,
     CHECK (reference IS NULL OR state IN ('executed', 'reversing', 'reversed'))
@@ -24,12 +24,16 @@ DROP TABLE withdrawals;
 ALTER TABLE withdrawals_taken_up RENAME TO withdrawals;
 CREATE UNIQUE INDEX withdrawals_by_reference ON withdrawals (reference);
 CREATE INDEX withdrawals_by_organisation ON withdrawals (organisation_id, id);
+-- Those of an organisation that are not taken up: how many it may have of them is bounded.
+CREATE INDEX withdrawals_not_taken_up ON withdrawals (organisation_id, id) WHERE state IN ('requested', 'awaiting_approval');
 
 DELETE FROM state_edges WHERE life = 'withdrawals' AND from_state IN ('requested', 'awaiting_approval') AND to_state = 'executed';
 INSERT INTO state_edges (life, from_state, to_state) VALUES
     ('withdrawals', 'requested', 'processing'),
+    ('withdrawals', 'requested', 'stopped'),
     ('withdrawals', 'awaiting_approval', 'processing'),
     ('withdrawals', 'awaiting_approval', 'cancelled'),
+    ('withdrawals', 'awaiting_approval', 'stopped'),
     ('withdrawals', 'processing', 'executed'),
     ('withdrawals', 'processing', 'reversing'),
     ('withdrawals', 'processing', 'reversed'),

@@ -91,7 +91,7 @@ pub fn audit(c: &mut Conn) -> Result<Vec<Difference>> {
     for (account, currency, sum) in queries::list_overdrawn(c)? {
         found.push(Difference::new(Rule::NotOverdrawn, account, "zero or more", Money::new(sum, currency)));
     }
-    let waiting = queries::sum_waiting_withdrawals(c)?;
+    let waiting = queries::sum_unpaid_withdrawals(c)?;
     let waiting = waiting.into_iter().map(|(owner, currency, sum)| ((owner.to_string(), currency), sum)).collect();
     let holding = queries::list_holding(c, AccountKind::Held)?;
     let owner = |owner: Option<_>| owner.map(|id: OrganisationId| id.to_string()).unwrap_or_default();

@@ -15,7 +15,7 @@ text_enum! {
         Deposit = "deposit",
         /// An organisation asked for a payout; the reference is the withdrawal.
         WithdrawalHold = "withdrawal_hold",
-        /// A payout was refused, cancelled or reversed; the reference is the withdrawal.
+        /// A payout was refused, cancelled, stopped or reversed; the reference is the withdrawal.
         WithdrawalRelease = "withdrawal_release",
         /// The bank paid an organisation; the reference is the bank's.
         Withdrawal = "withdrawal",

@@ -276,7 +276,7 @@ pub(super) fn list_overdrawn(c: &mut Conn) -> QueryResult<Vec<(AccountId, Curren
 }
 
 /// What waits for the bank, which has given no reference for it yet, by organisation and currency.
-pub(super) fn sum_waiting_withdrawals(c: &mut Conn) -> QueryResult<Vec<(OrganisationId, Currency, i64)>> {
+pub(super) fn sum_unpaid_withdrawals(c: &mut Conn) -> QueryResult<Vec<(OrganisationId, Currency, i64)>> {
     use WithdrawalState::{AwaitingApproval, Processing, Requested, Reversing};
     const WAITING: &str = "CAST(SUM(withdrawals.amount_minor) AS BIGINT)";
     withdrawals::table

@@ -2,15 +2,16 @@
 //!
 //! The request moves the amount from the wallet or the payable to what is held, where nothing else can spend it. An operator
 //! takes it up, has the bank pay, and records the bank's reference: the amount leaves the books. Until it is taken up, which beyond
-//! an amount takes two operators, the organisation may take its request back; from then on it is only paid, or found not to be
-//! paid, and the amount returns to where it came from.
+//! an amount takes two operators, the organisation may take its request back, and a dispute may stop it; from then on it is only
+//! paid, or found not to be paid, and the amount returns to where it came from.
 //!
-//! Invariant: what an operator has the bank pay is neither cancelled meanwhile nor taken up by another operator.
+//! Invariant: what an operator has the bank pay is neither cancelled nor stopped meanwhile, nor taken up by another operator.
+//! Invariant: of an organisation only so many requests wait to be taken up, so that a dispute meets no more.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::accounts::AccountRef;
+use super::accounts::{AccountRef, balance};
 use super::postings::{TransactionKind, post, transaction_of};
 use super::{approval, queries};
 use crate::config::Config;
@@ -20,6 +21,9 @@ use crate::history;
 use crate::identity::{self, Caller, Role};
 use crate::text_enum;
 use crate::types::{Currency, Instant, Money, OrganisationId, PageQuery, UserId, WithdrawalId, kind, text};
+
+/// How many requests of an organisation may wait to be taken up.
+const MOST_WAITING: i64 = 10;
 
 text_enum! {
     /// Where a withdrawal takes the money from.
@@ -46,6 +50,8 @@ text_enum! {
         Refused = "refused",
         /// Taken back by the organisation; the amount went back.
         Cancelled = "cancelled",
+        /// Stopped by a dispute; the amount went back, and the dispute froze what it needs of it.
+        Stopped = "stopped",
         /// One operator found that the bank has not paid; a second must approve the reversal.
         Reversing = "reversing",
         /// The bank did not pay, or the payment came back; the amount went back.
@@ -57,12 +63,12 @@ impl WithdrawalState {
     /// Whether a withdrawal in this state may next be in that one.
     pub fn may_become(self, next: Self) -> bool {
         use WithdrawalState::{
-            AwaitingApproval, Cancelled, Executed, Processing, Refused, Requested, Reversed, Reversing,
+            AwaitingApproval, Cancelled, Executed, Processing, Refused, Requested, Reversed, Reversing, Stopped,
         };
         matches!(
             (self, next),
-            (Requested, AwaitingApproval | Processing | Refused | Cancelled)
-                | (AwaitingApproval, Processing | Refused | Cancelled)
+            (Requested, AwaitingApproval | Processing | Refused | Cancelled | Stopped)
+                | (AwaitingApproval, Processing | Refused | Cancelled | Stopped)
                 | (Processing, Executed | Reversing | Reversed)
                 | (Executed, Reversing | Reversed)
                 | (Reversing, Processing | Executed | Reversed)
@@ -129,11 +135,17 @@ pub struct NewWithdrawal {
 /// Holds an amount of an organisation's money for payout.
 ///
 /// # Errors
-/// `NotFound` and `Forbidden` for those who may not; `Invalid`; `InsufficientFunds` when the account holds less.
+/// `NotFound` and `Forbidden` for those who may not; `Invalid`; `WrongState` when too many wait to be taken up;
+/// `InsufficientFunds` when the account holds less.
 pub fn request(c: &mut Conn, caller: &Caller, handle: &str, input: &NewWithdrawal, now: Instant) -> Result<Withdrawal> {
     let organisation = identity::for_member(c, caller, handle, Role::TRADERS)?;
     approval::check_amount(input.amount)?;
     approval::check_reference("pay_to", &input.pay_to)?;
+    if queries::count_waiting_withdrawals(c, organisation.id)? >= MOST_WAITING {
+        let detail = format!("{MOST_WAITING} withdrawals of {handle} wait to be taken up");
+        return Err(Error::new(Kind::WrongState, detail)
+            .remedy("wait until an operator takes one of them up, or cancel one and ask for both amounts together"));
+    }
     let withdrawal = Withdrawal {
         id: WithdrawalId::new(now),
         organisation_id: organisation.id,
@@ -166,7 +178,31 @@ pub fn cancel(c: &mut Conn, caller: &Caller, id: WithdrawalId, now: Instant) -> 
         return Err(wrong_state(&withdrawal, "it can be cancelled until an operator has taken it up"));
     }
     release(c, &withdrawal, now)?;
-    advance(c, caller, withdrawal, WithdrawalState::Cancelled, "taken back", now)
+    advance(c, caller.user_id, withdrawal, WithdrawalState::Cancelled, "taken back", now)
+}
+
+/// Stops what an organisation has asked to be paid out of its payable and no operator has taken up, whole and newest first, until
+/// its payable holds this amount or nothing is left to stop; gives what it holds then. Callers authorise.
+///
+/// # Errors
+/// Those of the database.
+pub fn stop(
+    c: &mut Conn,
+    organisation: OrganisationId,
+    wanted: Money,
+    (actor, reason): (UserId, &str),
+    now: Instant,
+) -> Result<Money> {
+    let mut there = balance(c, AccountRef::Payable(organisation), wanted.currency)?;
+    for withdrawal in queries::list_waiting_payouts(c, organisation, wanted.currency, MOST_WAITING)? {
+        if there.amount_minor >= wanted.amount_minor {
+            break;
+        }
+        there = there.plus(withdrawal.amount())?;
+        release(c, &withdrawal, now)?;
+        advance(c, actor, withdrawal, WithdrawalState::Stopped, reason, now)?;
+    }
+    Ok(there)
 }
 
 /// An operator takes a request up, at once or when a second operator approves: nobody but operators changes anything about it any
@@ -185,7 +221,7 @@ pub fn process(c: &mut Conn, caller: &Caller, config: &Config, id: WithdrawalId,
         false => WithdrawalState::Processing,
     };
     queries::set_withdrawal_proposer(c, id, caller.user_id)?;
-    advance(c, caller, Withdrawal { proposed_by: caller.user_id, ..withdrawal }, next, "taken up", now)
+    advance(c, caller.user_id, Withdrawal { proposed_by: caller.user_id, ..withdrawal }, next, "taken up", now)
 }
 
 /// An operator records that the bank has paid: the amount leaves the books.
@@ -207,7 +243,7 @@ pub fn execute(c: &mut Conn, caller: &Caller, id: WithdrawalId, reference: &str,
     }
     let lines = [(withdrawal.held(), withdrawal.amount().negated()?), (AccountRef::Bank, withdrawal.amount())];
     post(c, TransactionKind::Withdrawal, reference, &lines, now)?;
-    let paid = advance(c, caller, withdrawal, WithdrawalState::Executed, reference, now)?;
+    let paid = advance(c, caller.user_id, withdrawal, WithdrawalState::Executed, reference, now)?;
     queries::set_withdrawal_reference(c, id, reference)?;
     Ok(Withdrawal { reference: Some(reference.to_string()), ..paid })
 }
@@ -228,7 +264,7 @@ pub fn approve(c: &mut Conn, caller: &Caller, id: WithdrawalId, now: Instant) ->
     if next == WithdrawalState::Reversed {
         take_back(c, &withdrawal, now)?;
     }
-    advance(c, caller, withdrawal, next, "approved by a second operator", now)
+    advance(c, caller.user_id, withdrawal, next, "approved by a second operator", now)
 }
 
 /// An operator refuses what waits: the request, and the amount goes back; or a reversal, and it is processing or paid as before.
@@ -248,7 +284,7 @@ pub fn refuse(c: &mut Conn, caller: &Caller, id: WithdrawalId, reason: &str, now
     if next == WithdrawalState::Refused {
         release(c, &withdrawal, now)?;
     }
-    advance(c, caller, withdrawal, next, &reason, now)
+    advance(c, caller.user_id, withdrawal, next, &reason, now)
 }
 
 /// An operator records that the bank does not pay what was taken up, or that what it paid came back: at once, or when a second
@@ -278,7 +314,7 @@ pub fn reverse(
         take_back(c, &withdrawal, now)?;
     }
     queries::set_withdrawal_proposer(c, id, caller.user_id)?;
-    advance(c, caller, Withdrawal { proposed_by: caller.user_id, ..withdrawal }, next, &reason, now)
+    advance(c, caller.user_id, Withdrawal { proposed_by: caller.user_id, ..withdrawal }, next, &reason, now)
 }
 
 /// The withdrawals that the caller may know of, oldest first: those of its organisations, or all for the exchange's
@@ -321,7 +357,7 @@ fn release(c: &mut Conn, withdrawal: &Withdrawal, now: Instant) -> Result<()> {
 /// Moves a withdrawal to its next state, if it is still where it was read.
 fn advance(
     c: &mut Conn,
-    caller: &Caller,
+    actor: UserId,
     withdrawal: Withdrawal,
     to: WithdrawalState,
     reason: &str,
@@ -331,7 +367,7 @@ fn advance(
     if !from.may_become(to) || queries::set_withdrawal_state(c, withdrawal.id, from, to)? != 1 {
         return Err(wrong_state(&withdrawal, &format!("it cannot become {to}")));
     }
-    history::record(c, withdrawal.id, Some(from.as_str()), to.as_str(), caller.user_id, reason, now)?;
+    history::record(c, withdrawal.id, Some(from.as_str()), to.as_str(), actor, reason, now)?;
     Ok(Withdrawal { state: to, ..withdrawal })
 }
 

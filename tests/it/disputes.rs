@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use corpex::delivery::trades;
-use corpex::error::Kind;
+use corpex::error::{Kind, Result};
 use corpex::identity::PlatformRole;
 use corpex::market::OrderState;
 use corpex::types::{DAY, OrderId};
@@ -205,6 +205,24 @@ impl Story {
         (order, licence)
     }
 
+    /// The operator takes up what somebody asked to be paid out.
+    async fn take_up(&self, withdrawal: &Value) -> Result<Value> {
+        let path = format!("/v1/withdrawals/{}/processing", withdrawal["id"].as_str().unwrap());
+        self.app.operator.effect(path, &Value::Null).await
+    }
+
+    /// Where the provider's payouts are, oldest first.
+    async fn payouts(&self) -> Vec<String> {
+        let listed = self.provider.get("/v1/withdrawals").await.unwrap();
+        let states = listed["items"].as_array().unwrap().iter().map(|payout| payout["state"].as_str().unwrap());
+        states.map(str::to_string).collect()
+    }
+
+    /// What of the provider's is frozen, and what is held for payout.
+    async fn kept(&self) -> (i64, i64) {
+        (self.provider.balance("frozen").await, self.provider.balance("held").await)
+    }
+
     async fn dispute(&self, order: &str) -> Value {
         self.lab.get(format!("/v1/orders/{order}/dispute")).await.unwrap()
     }
@@ -247,7 +265,8 @@ async fn what_was_paid_out_before_the_dispute_is_a_claim_on_record_and_nothing_f
     let story = Story::begin(1).await;
     let Story { lab, provider, .. } = &story;
     let (order, _) = story.settled().await;
-    provider.withdraw_from("payable", 40_000).await.unwrap();
+    let payout = provider.withdraw_from("payable", 40_000).await.unwrap();
+    story.take_up(&payout).await.unwrap();
     lab.open_dispute(&order).await.unwrap();
     assert_eq!((provider.balance("payable").await, provider.balance("frozen").await), (0, 8500));
     let shown = story.decide(&order, "buyer", None).await;
@@ -256,6 +275,81 @@ async fn what_was_paid_out_before_the_dispute_is_a_claim_on_record_and_nothing_f
     assert_eq!(shown["claims"], json!([owed]));
     assert_eq!((story.state(&order).await.as_str(), story.money().await), ("refunded", (10_000, 0)));
     assert_eq!(provider.balance("held").await, 40_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispute_stops_the_newest_payouts_that_no_operator_has_taken_up_and_no_more_than_it_takes() {
+    let story = Story::begin(2).await;
+    let Story { app, lab, provider, .. } = &story;
+    let (order, _) = story.settled().await;
+    let (_other, _) = story.settled().await;
+    let mut payouts = Vec::new();
+    for fen in [30_000, 10_000, 35_000, 15_000] {
+        payouts.push(provider.withdraw_from("payable", fen).await.unwrap());
+    }
+    story.take_up(&payouts[0]).await.unwrap();
+    assert_eq!(provider.balance("payable").await, 7000);
+    lab.open_dispute(&order).await.unwrap();
+    assert_eq!(story.payouts().await, ["processing", "requested", "stopped", "stopped"]);
+    assert_eq!((provider.balance("payable").await, story.kept().await), (8500, (48_500, 40_000)));
+    let report = app.operator.get("/v1/reconciliation").await.unwrap();
+    assert_eq!(report["differences"], json!([]), "what is held is what waits for the bank");
+    refused(story.take_up(&payouts[3]).await, Kind::WrongState, None);
+    let cancellation = format!("/v1/withdrawals/{}/cancellation", payouts[3]["id"].as_str().unwrap());
+    refused(provider.effect(cancellation, &Value::Null).await, Kind::WrongState, None);
+    app.told().await;
+    let told = provider.get("/v1/events?organisation=poetry-house&types=withdrawal.stopped").await.unwrap();
+    let told: Vec<_> = told["items"].as_array().unwrap().iter().map(|event| &event["data"]["subject"]).collect();
+    assert_eq!(told, [&payouts[3]["id"], &payouts[2]["id"]]);
+
+    let shown = story.decide(&order, "buyer", None).await;
+    assert_eq!((&shown["recovered"]["amount_minor"], &shown["claims"]), (&json!(PRICE), &json!([])));
+    assert_eq!((story.money().await, story.kept().await), ((PRICE, 8500), (0, 40_000)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispute_stops_what_waits_for_a_second_operator_and_nothing_of_a_wallet() {
+    let app = TestApp::start_with(|config| config.approval_above = PRICE).await;
+    let provider = app.provider().await;
+    let offer = app.listed_corpus(&provider, "poems", PRICE).await;
+    let lab = app.lab("verse-lab", PRICE).await;
+    let story = Story { app, provider, lab, offer };
+    let second = story.app.staff("second@exchange.test", PlatformRole::Operator).await;
+    second.deposit("poetry-house", 9000, "bank 1").await;
+    let (order, _) = story.settled().await;
+    let large = story.provider.withdraw_from("payable", 48_500).await.unwrap();
+    story.provider.withdraw(9000).await.unwrap();
+    assert_eq!(story.take_up(&large).await.unwrap()["state"], "awaiting_approval");
+    story.lab.open_dispute(&order).await.unwrap();
+    assert_eq!(story.payouts().await, ["stopped", "requested"]);
+    assert_eq!(story.kept().await, (48_500, 9000));
+    let approval = format!("/v1/withdrawals/{}/approval", large["id"].as_str().unwrap());
+    refused(second.effect(approval, &Value::Null).await, Kind::WrongState, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_an_operator_takes_up_as_a_dispute_is_opened_is_either_paid_or_frozen() {
+    let story = Story::begin(4).await;
+    for round in 1..=4 {
+        let (order, _) = story.settled().await;
+        let (frozen, held) = story.kept().await;
+        let payout = story.provider.withdraw_from("payable", 48_500).await.unwrap();
+        let path = format!("/v1/withdrawals/{}/processing", payout["id"].as_str().unwrap());
+        let racers = [true, false].map(|disputes| {
+            let (lab, operator) = (story.lab.clone(), story.app.operator.clone());
+            let (order, path) = (order.clone(), path.clone());
+            async move {
+                match disputes {
+                    true => lab.open_dispute(&order).await.is_ok(),
+                    false => operator.effect(path, &Value::Null).await.is_ok(),
+                }
+            }
+        });
+        let won = at_once(racers).await;
+        assert!(won[0], "round {round}: the dispute is opened either way");
+        let expected = if won[1] { (frozen, held + 48_500) } else { (frozen + 48_500, held) };
+        assert_eq!(story.kept().await, expected, "round {round}: taken up: {}", won[1]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -289,7 +383,7 @@ async fn co_builders_and_the_voucher_have_their_parts_in_what_goes_back() {
     lab.links(paid["entitlement"]["id"].as_str().unwrap(), &["data/a.jsonl"]).await.unwrap();
     lab.answer(&order, "acceptance").await.unwrap();
     assert_eq!((provider.balance("payable").await, builder.balance("payable").await), (582, 388));
-    builder.withdraw_from("payable", 388).await.unwrap();
+    story.take_up(&builder.withdraw_from("payable", 388).await.unwrap()).await.unwrap();
 
     lab.open_dispute(&order).await.unwrap();
     assert_eq!((provider.balance("frozen").await, builder.balance("frozen").await), (582, 0));

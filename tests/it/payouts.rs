@@ -255,6 +255,21 @@ async fn a_provider_is_paid_out_what_was_settled_and_not_a_fen_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_an_organisation_ten_requests_wait_at_most() {
+    let (app, _) = exchange().await;
+    let lab = app.lab("verse-lab", 900).await;
+    let oldest = lab.withdraw(1).await.unwrap();
+    for _ in 1..10 {
+        lab.withdraw(1).await.unwrap();
+    }
+    let error = refused(lab.withdraw(1).await, Kind::WrongState, None);
+    assert!(error.detail.contains("wait to be taken up") && error.remedy.is_some(), "{error}");
+    assert_eq!(lab.balance("held").await, 10);
+    decide(&app.operator, &oldest, "processing").await.unwrap();
+    lab.withdraw(1).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn withdrawals_that_say_too_little_are_refused() {
     let (app, _) = exchange().await;
     let lab = app.lab("verse-lab", 900).await;

@@ -6,14 +6,16 @@ use diesel::sql_types::{BigInt, Bool, Nullable};
 
 use crate::db::Conn;
 use crate::ledger::deposits::{Deposit, DepositState};
-use crate::ledger::withdrawals::{Withdrawal, WithdrawalState};
+use crate::ledger::withdrawals::{Source, Withdrawal, WithdrawalState};
 use crate::schema::{deposits, transitions, withdrawals};
-use crate::types::{DepositId, Instant, OrganisationId, TransitionId, UserId, WithdrawalId};
+use crate::types::{Currency, DepositId, Instant, OrganisationId, TransitionId, UserId, WithdrawalId};
 
 /// The steps by which an operator has money move, as the index of them says it.
 const MOVED: &str = "transitions.to_state IN ('posted', 'processing', 'reversed')";
 /// And no second operator had to approve.
 const ALONE: &str = "COALESCE(transitions.from_state, '') NOT IN ('awaiting_approval', 'reversing')";
+/// That a withdrawal is not taken up, as the index of those says it.
+const WAITING: &str = "withdrawals.state IN ('requested', 'awaiting_approval')";
 
 /// What an operator has moved without a second one since `since`: deposits, withdrawals and reversals, in minor units of
 /// whatever currency.
@@ -91,6 +93,32 @@ pub(in crate::ledger) fn insert_withdrawal(c: &mut Conn, withdrawal: &Withdrawal
 
 pub(in crate::ledger) fn find_withdrawal(c: &mut Conn, id: WithdrawalId) -> QueryResult<Option<Withdrawal>> {
     withdrawals::table.find(id).select(Withdrawal::as_select()).first(c).optional()
+}
+
+/// How many of an organisation are not taken up.
+pub(in crate::ledger) fn count_waiting_withdrawals(c: &mut Conn, organisation: OrganisationId) -> QueryResult<i64> {
+    withdrawals::table
+        .filter(withdrawals::organisation_id.eq(organisation))
+        .filter(sql::<Bool>(WAITING))
+        .count()
+        .get_result(c)
+}
+
+/// Those of what an organisation has earned that are not taken up, newest first.
+pub(in crate::ledger) fn list_waiting_payouts(
+    c: &mut Conn,
+    organisation: OrganisationId,
+    currency: Currency,
+    limit: i64,
+) -> QueryResult<Vec<Withdrawal>> {
+    withdrawals::table
+        .filter(withdrawals::organisation_id.eq(organisation))
+        .filter(sql::<Bool>(WAITING))
+        .filter(withdrawals::source.eq(Source::Payable).and(withdrawals::currency.eq(currency)))
+        .order(withdrawals::id.desc())
+        .limit(limit)
+        .select(Withdrawal::as_select())
+        .load(c)
 }
 
 pub(in crate::ledger) fn find_withdrawal_by_reference(

@@ -56,6 +56,7 @@ fn view(c: &mut Conn, withdrawal: Withdrawal) -> Result<WithdrawalView> {
     (status = 201, body = WithdrawalView),
     (status = 403, body = Problem, description = "Not your organisation, or your role is too small"),
     (status = 404, body = Problem, description = "No such organisation"),
+    (status = 409, body = Problem, description = "Ten wait to be taken up"),
     (status = 422, body = Problem, description = "A field was refused, or the account holds less"),
 ))]
 #[post("/v1/organisations/{handle}/withdrawals")]
@@ -118,8 +119,8 @@ pub(crate) async fn cancel_withdrawal(
 /// Takes a request up, to have the bank pay it.
 ///
 /// For operators. Beyond the amount that one operator may move in a day the answer is `awaiting_approval`, and a second
-/// operator approves. Have the bank pay what is `processing`, and nothing else: its organisation can take it back no more, and no
-/// other operator pays it, too.
+/// operator approves. Have the bank pay what is `processing`, and nothing else: its organisation can take it back no more, no dispute
+/// stops it, and no other operator pays it, too.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 200, body = WithdrawalView),
     (status = 403, body = Problem, description = "Not an operator"),

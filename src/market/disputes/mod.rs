@@ -2,9 +2,9 @@
 //!
 //! A dispute is opened while the order waits for one of the two, within the window of that wait, or after the settlement,
 //! within a window then. It freezes the payout, never the licence: what is in escrow stays there, and of what was settled
-//! what is unpaid is frozen (`recovery.rs`). An operator mediates and decides: for the buyer (all goes back), for the provider (all is settled)
-//! or for a split. Either side may appeal once, within a window; then the second decision, or the first that nobody
-//! appealed against, is carried out.
+//! what is unpaid is frozen, and with it what is only asked to be paid out (`recovery.rs`). An operator mediates and decides: for the
+//! buyer (all goes back), for the provider (all is settled) or for a split. Either side may appeal once, within a window; then the
+//! second decision, or the first that nobody appealed against, is carried out.
 //!
 //! Invariant: an order has one dispute at most, and no money moves before its dispute is final.
 //! Invariant: a refund is at most what was paid, and the rest is settled.
@@ -96,7 +96,7 @@ pub struct Dispute {
     pub refund_minor: Option<i64>,
     /// Of a dispute over what was settled, once it is final: what went back to the buyer, in minor units.
     pub recovered_minor: Option<i64>,
-    /// And what could not be taken back, because it was paid out: who owes the buyer what.
+    /// And what could not be taken back, because it was paid out, or taken up for that: who owes the buyer what.
     pub claims: Option<Json<Vec<Claim>>>,
     /// Until when a side may appeal.
     pub due_at: Option<Instant>,
@@ -149,7 +149,7 @@ pub fn open(
     let order = match order.state {
         OrderState::Certificated => {
             orders::require_disputable(&order, now)?;
-            recovery::freeze(c, &order, dispute_id, now)?;
+            recovery::freeze(c, &order, dispute_id, caller.user_id, now)?;
             order
         }
         _ => orders::dispute(c, order, caller.user_id, now)?,

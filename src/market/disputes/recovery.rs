@@ -1,11 +1,12 @@
 //! Disputes after the settlement: what can still be taken back.
 //!
 //! When such a dispute is opened, what the settlement owes to the provider, to its co-builders and to those who have
-//! royalties leaves their payables for accounts from which nobody is paid out, as far as it is there. When the dispute is
-//! final, each gives back its part of what the buyer gets, in proportion to what it had, and the exchange of its fee and tax;
-//! what is left returns to the payables. What was paid out before cannot be taken back: it is the buyer's claim, on record. So is
-//! what waits for the bank when the dispute is opened: the bank may have paid it already, and only an operator knows.
-//! Everybody whose money is frozen is told of it, and when it no longer is.
+//! royalties leaves their payables for accounts from which nobody is paid out, as far as it is there. Where it is not, payouts that
+//! they asked for are stopped, newest first, and no more of them than it takes. When the dispute is final, each gives back its part
+//! of what the buyer gets, in proportion to what it had, and the exchange of its fee and tax; what is left returns to the payables.
+//! What was paid out before cannot be taken back: it is the buyer's claim, on record. So is what an operator has taken up when the
+//! dispute is opened: the bank may have paid it already. Everybody is told whose payout is stopped, whose money is frozen, and when
+//! it no longer is.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,7 @@ use crate::identity;
 use crate::ledger::{self, AccountRef, TransactionKind};
 use crate::market::orders::Order;
 use crate::market::vouchers;
-use crate::types::{Currency, DisputeId, Instant, Money, OrganisationId};
+use crate::types::{Currency, DisputeId, Instant, Money, OrganisationId, UserId};
 
 /// What somebody owes the buyer by a decision, beyond what could be taken back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -31,12 +32,14 @@ pub struct Claim {
     pub amount: Money,
 }
 
-/// Keeps what was settled of an order from payout, as far as it is unpaid.
-pub(super) fn freeze(c: &mut Conn, order: &Order, dispute: DisputeId, now: Instant) -> Result<()> {
+/// Keeps what was settled of an order from payout, as far as it is unpaid and no operator has taken it up.
+pub(super) fn freeze(c: &mut Conn, order: &Order, dispute: DisputeId, opener: UserId, now: Instant) -> Result<()> {
+    let why = format!("{dispute} freezes it");
     let mut lines = Vec::new();
     for (payee, owed) in by_owner(&parts(c, order)?) {
-        let there = ledger::balance(c, AccountRef::Payable(payee), order.currency)?;
-        let amount = Money::new(owed.min(there.amount_minor), order.currency);
+        let owed = Money::new(owed, order.currency);
+        let there = ledger::withdrawals::stop(c, payee, owed, (opener, &why), now)?;
+        let amount = Money::new(owed.amount_minor.min(there.amount_minor), order.currency);
         lines.extend([(AccountRef::Payable(payee), amount.negated()?), (AccountRef::Frozen(payee), amount)]);
     }
     move_money(c, TransactionKind::Freeze, dispute, &lines, now)

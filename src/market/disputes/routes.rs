@@ -39,7 +39,7 @@ pub(crate) struct DisputeView {
     refund: Option<Money>,
     /// Of a dispute over what was settled, once it is final: what went back to the buyer.
     recovered: Option<Money>,
-    /// What a final decision gives the buyer beyond that, because it was paid out before: who owes it what.
+    /// What a final decision gives the buyer beyond that, because it was paid out before, or taken up for that: who owes it what.
     claims: Vec<Claim>,
     /// Until when a side may appeal; null while there is nothing to appeal against.
     due_at: Option<Instant>,

@@ -6,8 +6,9 @@ use corpex::delivery::{self, EntitlementState, trades};
 use corpex::error::Result;
 use corpex::identity::{Caller, PlatformRole};
 use corpex::keys::ExchangeKeys;
+use corpex::ledger::withdrawals;
 use corpex::market::disputes::{self, Decision, Outcome};
-use corpex::types::{Currency, EntitlementId, Instant, Money, OrderId};
+use corpex::types::{Currency, EntitlementId, Instant, Money, OrderId, WithdrawalId};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
@@ -67,6 +68,11 @@ impl Staff {
             },
             _ => Ok(()),
         }
+    }
+
+    /// Takes up a payout, which no dispute stops then.
+    pub fn take_up(&self, c: &mut Conn, config: &Config, id: WithdrawalId, now: Instant) -> Result<()> {
+        withdrawals::process(c, &self.first, config, id, now).map(drop)
     }
 
     fn change(

@@ -308,11 +308,17 @@ impl World {
         self.write(post).await
     }
 
+    /// The provider asks for a payout, and an operator takes it up at once.
     async fn pay_out(&self, fen: i64, now: Instant) -> Result<(), Error> {
         let (caller, handle) = (self.provider.caller.clone(), self.provider.handle.clone());
+        let (staff, config) = (Staff::of(&caller, &caller), self.app.app().config.clone());
         let (amount, pay_to) = (Money::new(fen, Currency::CNY), "ICBC 1".to_string());
         let wanted = NewWithdrawal { amount, from: Source::Payable, pay_to };
-        self.write(move |c| withdrawals::request(c, &caller, &handle, &wanted, now).map(drop)).await
+        let take_up = move |c: &mut Conn| {
+            let asked = withdrawals::request(c, &caller, &handle, &wanted, now)?;
+            staff.take_up(c, &config, asked.id, now)
+        };
+        self.write(take_up).await
     }
 
     async fn place(&self, lab: usize, offer: &Offer, now: Instant) -> Result<market::Order, Error> {
