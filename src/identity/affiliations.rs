@@ -1,5 +1,7 @@
 //! Who belongs together: organisations declare their affiliates, and what one declares that is verified holds for both. Of the
-//! others nobody knows who they are: what they declare counts for nothing.
+//! others nobody knows who they are: what they declare counts for nothing, and nobody can declare them.
+//!
+//! Invariant: who is declared is verified, and so keeps its handle: what was declared of one never comes to be said of another.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
@@ -12,8 +14,18 @@ use crate::types::OrganisationId;
 const MOST_LOOKED_AT: usize = 1000;
 
 /// Keeps what a new organisation declares where it can be followed.
+///
+/// # Errors
+/// `Invalid` for a handle that no verified organisation has: nobody knows yet who will.
 pub(super) fn declare(c: &mut Conn, organisation: &Organisation) -> Result<()> {
-    for affiliate in &organisation.affiliations.0 {
+    let declared = &organisation.affiliations.0;
+    let known = queries::list_organisations_by_handle(c, declared)?;
+    for affiliate in declared {
+        if !known.iter().any(|(handle, known)| handle == affiliate && known.state == OrganisationState::Verified) {
+            let detail = format!("no verified organisation has the handle {affiliate:?}");
+            let remedy = "GET /v1/organisations lists who is verified; have the others verified first";
+            return Err(Error::invalid("affiliations", detail).remedy(remedy));
+        }
         queries::insert_affiliation(c, &organisation.handle, affiliate)?;
     }
     Ok(())

@@ -117,7 +117,7 @@ pub struct NewOrganisation {
     /// ISO 3166-1 alpha-2, in capitals.
     #[schema(min_length = 2, max_length = 2, example = "CN")]
     pub country: String,
-    /// Handles of affiliated organisations, at most 100.
+    /// Handles of affiliated organisations, at most 100; each is of one that is verified.
     #[serde(default)]
     #[schema(max_items = 100)]
     pub affiliations: Vec<String>,
@@ -185,8 +185,8 @@ impl NewOrganisation {
 
 /// Registers an organisation, with the caller as its first admin.
 ///
-/// [`Kind::Invalid`] names the field at fault, [`Kind::AlreadyExists`] the one that is taken. [`Kind::WrongState`] for staff
-/// of the platform, and who acts for too many.
+/// [`Kind::Invalid`] names the field at fault, such as affiliates that are not verified, [`Kind::AlreadyExists`] the one that is
+/// taken. [`Kind::WrongState`] for staff of the platform, and who acts for too many.
 pub fn register_organisation(
     c: &mut Conn,
     caller: &Caller,

@@ -295,8 +295,8 @@ async fn an_affiliate_downloads_and_proves_under_the_licence_of_who_vouches_for_
     let exchange = Exchange::serve().await;
     let (operator, compliance) = (exchange.platform("operator"), exchange.platform("compliance"));
     let provider = organisation(&exchange, &operator, "poetry-house");
-    let lab = affiliate(&exchange, &operator, "verse-lab", &["verse-cloud"]);
     let cloud = organisation(&exchange, &operator, "verse-cloud");
+    let lab = affiliate(&exchange, &operator, "verse-lab", &["verse-cloud"]);
     deposit(&operator, "verse-lab", 1_000_000);
     let work = tempfile::tempdir().unwrap();
     let (terms, provenance) = papers(work.path());

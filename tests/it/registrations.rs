@@ -21,6 +21,7 @@ fn with_the_number(handle: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_registers_under_anothers_name_is_rejected_and_the_name_is_free() {
     let app = TestApp::start().await;
+    app.provider().await;
     let squatter = Actor::register_with(&app.anonymous(), "verse-lab", &["poetry-house"]).await;
     let firm = Actor::register(&app.anonymous(), "verse-holding").await;
     let invited = squatter.invite("verse-lab", "reader").await.unwrap();
@@ -41,7 +42,8 @@ async fn who_registers_under_anothers_name_is_rejected_and_the_name_is_free() {
     // Its members learn why, and that is all that they still can.
     assert_eq!(squatter.get(path).await.unwrap(), rejected);
     assert_eq!(squatter.get("/v1/me").await.unwrap()["memberships"], json!([]));
-    assert_eq!(squatter.get("/v1/organisations").await.unwrap()["items"], json!([]));
+    let listed = squatter.get("/v1/organisations").await.unwrap()["items"].clone();
+    assert_eq!((&listed[0]["handle"], &listed[1]), (&json!("poetry-house"), &Value::Null));
     let unknown = refused(squatter.get(lab).await, Kind::NotFound, None);
     assert!(unknown.remedy.unwrap().contains(path));
     refused(squatter.invite("verse-lab", "reader").await, Kind::NotFound, None);
@@ -84,6 +86,7 @@ async fn an_organisation_is_sent_nothing_before_it_is_verified_and_told_of_nothi
 #[tokio::test(flavor = "multi_thread")]
 async fn anybody_may_claim_a_registration_number_and_one_is_verified_with_it() {
     let app = TestApp::start().await;
+    app.provider().await;
     let squatter = Actor::register(&app.anonymous(), "rhyme-house").await;
     let firm = Actor::register(&app.anonymous(), "verse-holding").await;
     for (who, handle) in [(&squatter, "verse-first"), (&firm, "verse-lab")] {
@@ -95,6 +98,29 @@ async fn anybody_may_claim_a_registration_number_and_one_is_verified_with_it() {
     assert!(error.detail.contains("verse-lab"), "{error}");
     let third = squatter.post("/v1/organisations", &with_the_number("verse-third")).await;
     refused(third, Kind::AlreadyExists, Some("registration_number"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_is_verified_can_be_declared_an_affiliate() {
+    let app = TestApp::start().await;
+    let firm = Actor::register(&app.anonymous(), "verse-holding").await;
+    let squatter = Actor::register(&app.anonymous(), "rhyme-house").await;
+    let wanted = with_the_number("verse-lab");
+    let declare = || firm.post("/v1/organisations", &wanted);
+    let why = "no verified organisation has the handle \"poetry-house\"";
+    assert_eq!(refused(declare().await, Kind::Invalid, Some("affiliations")).detail, why);
+    let itself = squatter.post("/v1/organisations", &with_the_number("poetry-house")).await;
+    assert_eq!(refused(itself, Kind::Invalid, Some("affiliations")).detail, why);
+
+    let mut squatted = with_the_number("poetry-house");
+    squatted["affiliations"] = json!([]);
+    squatter.post("/v1/organisations", &squatted).await.unwrap();
+    assert_eq!(refused(declare().await, Kind::Invalid, Some("affiliations")).detail, why, "as if it were not there");
+    let because = json!({ "reason": "its papers are those of another firm" });
+    app.operator.post("/v1/organisations/poetry-house/rejection", &because).await.unwrap();
+    refused(declare().await, Kind::Invalid, Some("affiliations"));
+    app.provider().await;
+    assert_eq!(declare().await.unwrap()["affiliations"], json!(["poetry-house"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -139,15 +139,18 @@ async fn parties_that_belong_together_get_no_voucher_and_are_told_by_which_way()
     let (provider, bureau) = (app.provider().await, app.lab("city-bureau", 10_000).await);
     let offer = app.listed_corpus(&provider, "poems", 1000).await;
     let programme = bureau.announce(5000, 3000, 3000).await;
+    let far = app.organisation("verse-lab").await;
+    let direct = app.affiliate("direct-lab", &["poetry-house"]).await;
+    let funded = app.affiliate("bureau-lab", &["city-bureau"]).await;
     // Each declares in another direction: the holding the provider, and the lab's parent the holding.
     app.affiliate("holding", &["poetry-house"]).await;
     app.affiliate("parent", &["holding", "verse-lab"]).await;
-    for (handle, affiliations, words) in [
-        ("verse-lab", &[][..], "verse-lab – parent – holding – poetry-house"),
-        ("direct-lab", &["poetry-house"][..], "belongs to the provider poetry-house: direct-lab – poetry-house"),
-        ("bureau-lab", &["city-bureau"][..], "belongs to the funder city-bureau: bureau-lab – city-bureau"),
+    for (lab, words) in [
+        (far, "verse-lab – parent – holding – poetry-house"),
+        (direct, "belongs to the provider poetry-house: direct-lab – poetry-house"),
+        (funded, "belongs to the funder city-bureau: bureau-lab – city-bureau"),
     ] {
-        let lab = app.affiliate(handle, affiliations).await;
+        let handle = lab.handle.as_str();
         app.operator.deposit(handle, 1000, &format!("bank {handle}")).await;
         let order = lab.order(&offer).await.unwrap();
         refused(lab.pay_with(&programme, &order).await, Kind::Invalid, words);
