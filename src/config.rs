@@ -93,7 +93,8 @@ pub struct Config {
     /// Let webhooks lead to private addresses, and without TLS: for an exchange inside a private network
     #[arg(long, env = "CORPEX_WEBHOOK_PRIVATE_NETWORKS")]
     pub webhook_private_networks: bool,
-    /// How many requests one credential may send in a minute; 0 for any number. Each process counts for itself
+    /// How many requests one credential may send in a minute, and ten times as many all those of one account together; 0 for
+    /// any number. Each process counts for itself
     #[arg(long, env = "CORPEX_REQUESTS_PER_TOKEN", default_value_t = 6000, value_name = "N")]
     pub requests_per_token: u32,
     /// How many requests an address may send in a minute without a credential that is known to be good; 0 for any number

@@ -108,7 +108,7 @@ fn note_denial<B>(response: &ServiceResponse<B>, route: &str) {
     let Some(kind) = refused.filter(|kind| withheld || Denials::concern(*kind)) else { return };
     let request = response.request();
     let Some(app) = request.app_data::<Data<App>>() else { return };
-    let user = identity::known_user(app, request);
+    let user = identity::lately_known(app, request).map(|(_, user_id)| user_id);
     let what = if user.is_some() { request.path() } else { route };
     let address = client_address(request, app.config.trusted_proxies);
     app.denials.count(user, address, &format!("{} {what}", request.method()), kind);

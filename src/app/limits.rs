@@ -1,4 +1,8 @@
-//! How much one client may ask in a minute: by its credential while that is known to be good, and by its address otherwise.
+//! How much one client may ask in a minute: by its credential and its account while those are known to be good, and by its
+//! address otherwise.
+//!
+//! A program has a share of its own, so that it is in the way of no other of the same account; and the account has one that all
+//! of them use up, so that nobody gets further with more tokens, or with a session that it refreshes again and again.
 //!
 //! Who has not shown in the last seconds who it is counts by where it comes from, so made-up credentials get nobody
 //! further. What a client has left stands in the headers of each answer (`RateLimit`, `RateLimit-Policy`:
@@ -27,9 +31,11 @@ use super::App;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::identity;
-use crate::types::Digest;
+use crate::types::{Digest, UserId};
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// So many times what one credential may ask may all those of an account ask together.
+const CREDENTIALS_OF_AN_ACCOUNT: u32 = 10;
 /// After so many requests, those who have all of their share again are forgotten.
 const TIDY_EVERY: u32 = 4096;
 /// What asks whether the process is well is always answered; the address of an object is a credential of its own, whose
@@ -42,6 +48,7 @@ const X_FORWARDED_FOR: &str = "x-forwarded-for";
 /// The limits of one process.
 pub struct Limits {
     tokens: Option<Limit<Digest>>,
+    accounts: Option<Limit<UserId>>,
     addresses: Option<Limit<IpAddr>>,
     attempts: Option<Limit<Digest>>,
 }
@@ -69,8 +76,10 @@ struct Limit<K: Hash + Eq + Clone, C: Clock = DefaultClock> {
 impl Limits {
     /// The limits that are set; one of zero is none.
     pub(super) fn new(config: &Config) -> Self {
+        let per_account = config.requests_per_token.saturating_mul(CREDENTIALS_OF_AN_ACCOUNT);
         Self {
             tokens: Limit::new("token", config.requests_per_token, DefaultClock::default()),
+            accounts: Limit::new("account", per_account, DefaultClock::default()),
             addresses: Limit::new("address", config.requests_per_address, DefaultClock::default()),
             attempts: Limit::new("attempts", config.attempts, DefaultClock::default()),
         }
@@ -123,6 +132,11 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limit<K, C> {
 }
 
 impl Share {
+    /// The one of two shares of which less is left: what a client has to go by.
+    fn scarcer(self, other: Self) -> Self {
+        if other.left < self.left { other } else { self }
+    }
+
     fn refusal(&self, what: &str) -> Error {
         Error::new(Kind::RateLimited, format!("more than {} {what} in a minute", self.quota))
             .remedy(format!("wait {} s", self.seconds))
@@ -172,7 +186,10 @@ fn share_of(app: &App, request: &HttpRequest) -> Option<Result<Share, Share>> {
         return None;
     }
     match identity::lately_known(app, request) {
-        Some(credential) => app.limits.tokens.as_ref().map(|limit| limit.take(&credential)),
+        Some((credential, user_id)) => {
+            let (tokens, accounts) = (app.limits.tokens.as_ref()?, app.limits.accounts.as_ref()?);
+            Some(tokens.take(&credential).and_then(|own| Ok(own.scarcer(accounts.take(&user_id)?))))
+        }
         None => {
             let address = client_address(request, app.config.trusted_proxies);
             app.limits.addresses.as_ref().map(|limit| limit.take(&address))

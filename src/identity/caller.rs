@@ -302,10 +302,6 @@ impl CallerCache {
     pub(super) fn find(&self, sha256: Digest, now: Instant) -> Option<Arc<SignedIn>> {
         self.lock().get(&sha256).filter(|entry| entry.holds(now)).map(|entry| entry.signed_in.clone())
     }
-    /// Whether a credential was checked a moment ago.
-    pub(super) fn knows(&self, sha256: Digest, now: Instant) -> bool {
-        self.lock().get(&sha256).is_some_and(|entry| entry.holds(now))
-    }
     /// Remembers a credential that was checked at `since`.
     pub(super) fn remember(&self, sha256: Digest, signed_in: Arc<SignedIn>, since: Instant) {
         let mut remembered = self.lock();

@@ -43,7 +43,7 @@ pub use organisations::{
     register_organisation, reject_organisation, rejection, require_verified, verify_organisation, visible_organisation,
 };
 pub use routes::{MaybeCaller, MaybeReader};
-pub(crate) use routes::{known_user, lately_known};
+pub(crate) use routes::lately_known;
 pub use signing_keys::{
     SigningKey, ahead_of_signing_key, holder_of_key, passport_key, register_key, require_sound, revoke_key,
     signing_key, signing_key_for, signing_keys,

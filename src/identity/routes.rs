@@ -14,7 +14,7 @@ pub(crate) use accounts::*;
 pub(crate) use audit::*;
 pub(crate) use devices::*;
 pub use extractors::{MaybeCaller, MaybeReader};
-pub(crate) use extractors::{known_user, lately_known};
+pub(crate) use extractors::lately_known;
 pub(crate) use invitations::*;
 pub(crate) use organisations::*;
 pub(crate) use signing_keys::*;

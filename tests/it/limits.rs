@@ -1,5 +1,9 @@
 //! How much one client may ask, and how it is told.
 
+use corpex::db::Conn;
+use corpex::error::Result;
+use corpex::identity::{self, ApiToken, Scope, TokenText};
+use corpex::types::DAY;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -46,6 +50,40 @@ async fn who_asks_too_much_is_told_when_to_come_back_and_is_in_nobody_elses_way(
 
     assert_eq!(calm.get("/v1/me").await.status, StatusCode::OK);
     assert_eq!(eager.get("/healthz").await.status, StatusCode::OK, "how the process is may always be asked");
+}
+
+/// So many tokens, good for a day, that are issued at the server.
+async fn issued(app: &TestApp, email: &str, count: usize) -> Vec<(TokenText, ApiToken)> {
+    let (email, now) = (email.to_string(), app.clock.now());
+    let issue = move |c: &mut Conn| {
+        let one = |_| identity::issue_token(c, &email, "one of many", Scope::Read, now.plus(DAY), now);
+        (0..count).map(one).collect::<Result<Vec<_>>>()
+    };
+    app.app().db.write(issue).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_tokens_get_an_account_no_further_than_ten_do() {
+    let app = TestApp::start_with(|config| config.requests_per_token = 8).await;
+    let tokens = issued(&app, &app.operator.email, 12).await;
+    let programs: Vec<_> = tokens.iter().map(|(text, _)| HubClient::new(&app, Some(text.reveal()))).collect();
+    let refused = 'asked: {
+        for program in programs.iter().cycle().take(ENOUGH) {
+            let answer = program.get("/v1/me").await;
+            if answer.status == StatusCode::OK {
+                continue;
+            }
+            // A program that has used up its own share takes nothing of the account's.
+            let told: Value = answer.json();
+            if told["detail"].as_str().unwrap().contains("more than 80 requests of one account in a minute") {
+                break 'asked answer;
+            }
+        }
+        panic!("nothing was refused")
+    };
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.header("ratelimit-policy"), Some("\"account\";q=80;w=60"));
+    assert_eq!(HubClient::of(&app, &app.compliance).get("/v1/me").await.status, StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread")]

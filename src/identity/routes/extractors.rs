@@ -81,16 +81,10 @@ fn presented(request: &HttpRequest) -> Result<Option<Presented>> {
     }
 }
 
-/// The digest of the request's credential, if that was checked a moment ago.
-pub(crate) fn lately_known(app: &App, request: &HttpRequest) -> Option<Digest> {
+/// The digest of the request's credential and who sent it, if the credential was checked a moment ago.
+pub(crate) fn lately_known(app: &App, request: &HttpRequest) -> Option<(Digest, UserId)> {
     let sha256 = presented(request).ok()??.sha256();
-    app.caller_cache.knows(sha256, app.clock.now()).then_some(sha256)
-}
-
-/// Who sent a request, if its credential was checked a moment ago.
-pub(crate) fn known_user(app: &App, request: &HttpRequest) -> Option<UserId> {
-    let sha256 = presented(request).ok()??.sha256();
-    app.caller_cache.find(sha256, app.clock.now()).map(|signed_in| signed_in.caller.user_id)
+    app.caller_cache.find(sha256, app.clock.now()).map(|signed_in| (sha256, signed_in.caller.user_id))
 }
 
 async fn authenticate(app: &App, presented: Presented) -> Result<Arc<SignedIn>> {
