@@ -4,6 +4,8 @@
 //! comes back means that two parties hold the session, so it is revoked for both (RFC 9700 §4.14), with every API token that
 //! was asked for with it. Signing out leaves those: a program may go on when its owner has left.
 //!
+//! Of a user who signs in again and again, the last sessions stand.
+//!
 //! Invariant: a revoked session gives no token and none of its access tokens is believed.
 
 use std::time::Duration;
@@ -18,6 +20,8 @@ use crate::types::{DAY, Digest, Instant, SessionId, UserId};
 
 /// How long a session lasts, however often it is refreshed.
 const LIFETIME: Duration = DAY.saturating_mul(30);
+/// How many sessions of one user may stand at once.
+const MOST_STANDING: usize = 100;
 
 const ACTIVE: &str = "active";
 const REVOKED: &str = "revoked";
@@ -80,6 +84,9 @@ pub(super) fn wrong_credentials() -> Error {
 pub(super) fn open(c: &mut Conn, email: &str, phc: &str, refresh_token: &TokenText, now: Instant) -> Result<Session> {
     let found = queries::find_credentials(c, email)?.filter(|(_, current)| current.as_deref() == Some(phc));
     let user_id = found.ok_or_else(wrong_credentials)?.0.id;
+    for id in queries::list_standing_sessions(c, user_id, now)?.into_iter().rev().skip(MOST_STANDING - 1) {
+        revoke(c, id, user_id, "too many were opened after it", now)?;
+    }
     let session =
         Session { id: SessionId::new(now), user_id, created_at: now, expires_at: now.plus(LIFETIME), revoked_at: None };
     queries::insert_session(c, &session)?;

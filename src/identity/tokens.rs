@@ -17,6 +17,8 @@ use crate::types::{DAY, Digest, Instant, PageQuery, TokenId, UserId, kind, text}
 
 const PREFIX: &str = "cpx_";
 const LONGEST_NAME: usize = 100;
+/// How many tokens of one user may stand at once.
+const MOST_STANDING: usize = 100;
 const MOST_DAYS: u32 = 365;
 /// The longest life of an API token.
 const LONGEST_LIFE: Duration = DAY.saturating_mul(MOST_DAYS);
@@ -120,7 +122,7 @@ pub(super) fn create(
 /// Issues a token to the user with this e-mail address; done at the server, not over HTTP.
 ///
 /// The text is returned here and nowhere else. [`Kind::NotFound`] when there is no such user,
-/// [`Kind::Invalid`] when it would end in the past or after more than a year.
+/// [`Kind::Invalid`] when it would end in the past or after more than a year, [`Kind::WrongState`] when the user has too many.
 pub fn issue_token(
     c: &mut Conn,
     email: &str,
@@ -137,6 +139,8 @@ pub fn issue_token(
 }
 
 /// Issues a token to a user, who was asked. Callers authorise.
+///
+/// [`Kind::Invalid`] names the field at fault, [`Kind::WrongState`] when the user has too many.
 pub(super) fn insert(
     c: &mut Conn,
     user_id: UserId,
@@ -147,6 +151,11 @@ pub(super) fn insert(
     let name = text::readable("name", &wanted.name, LONGEST_NAME)?;
     if wanted.expires_at <= now || wanted.expires_at > now.plus(LONGEST_LIFE) {
         return Err(Error::invalid("expires_at", format!("a token ends after now, and within {MOST_DAYS} days")));
+    }
+    if queries::list_standing_tokens(c, user_id, now)?.len() >= MOST_STANDING {
+        let detail = format!("{MOST_STANDING} API tokens of this account may be used already");
+        return Err(Error::new(Kind::WrongState, detail)
+            .remedy("revoke one of them first: GET /v1/tokens lists them, DELETE /v1/tokens/{id} revokes one"));
     }
     let token = ApiToken {
         id: TokenId::new(now),

@@ -1,14 +1,14 @@
 //! How much one client may ask, and how it is told.
 
 use corpex::db::Conn;
-use corpex::error::Result;
+use corpex::error::{Kind, Result};
 use corpex::identity::{self, ApiToken, Scope, TokenText};
 use corpex::types::DAY;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::hub::HubClient;
-use crate::support::TestApp;
+use crate::support::{Actor, PASSWORD, TestApp, refused, token_wish};
 
 /// A limit that is met at the latest by then, however slowly the requests go: some of a share comes back meanwhile.
 const ENOUGH: usize = 1000;
@@ -84,6 +84,41 @@ async fn more_tokens_get_an_account_no_further_than_ten_do() {
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(refused.header("ratelimit-policy"), Some("\"account\";q=80;w=60"));
     assert_eq!(HubClient::of(&app, &app.compliance).get("/v1/me").await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_has_a_hundred_tokens_at_most_and_room_again_when_one_ends() {
+    let app = TestApp::start().await;
+    let lab = Actor::register(&app.anonymous(), "verse-lab").await;
+    issued(&app, &lab.email, 98).await;
+    let wish = token_wish("read", 30);
+    let last = lab.post("/v1/tokens", &wish).await.unwrap();
+    let full = refused(lab.post("/v1/tokens", &wish).await, Kind::WrongState, None);
+    assert!(full.detail.contains("100 API tokens of this account"), "{full}");
+    let path = format!("/v1/tokens/{}", last["id"].as_str().unwrap());
+    let _: Value = lab.client.delete(path).send().await.unwrap();
+    lab.post("/v1/tokens", &wish).await.unwrap();
+    refused(lab.post("/v1/tokens", &wish).await, Kind::WrongState, None);
+    app.clock.advance(DAY);
+    lab.post("/v1/tokens", &wish).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_an_account_that_signs_in_again_and_again_the_last_hundred_sessions_stand() {
+    let app = TestApp::start().await;
+    let lab = Actor::register(&app.anonymous(), "verse-lab").await;
+    let sign_in = || async {
+        let person = json!({ "email": lab.email, "password": PASSWORD });
+        let session: Value = app.anonymous().post("/v1/sessions").json(&person).unwrap().send().await.unwrap();
+        app.anonymous().with_token(session["access_token"].as_str().unwrap())
+    };
+    let (first, second) = (sign_in().await, sign_in().await);
+    for _ in 0..99 {
+        sign_in().await;
+    }
+    let ended = refused(first.get("/v1/me").send::<Value>().await, Kind::Unauthenticated, None);
+    assert!(ended.detail.contains("the session of this access token has ended"), "{ended}");
+    let _: Value = second.get("/v1/me").send().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -73,6 +73,7 @@ pub(crate) struct TokenPath {
 #[utoipa::path(tag = "identity", security(("bearer" = [])), request_body = TokenInput, responses(
     (status = 201, body = IssuedToken),
     (status = 403, body = Problem, description = "asked for with a token that may only read"),
+    (status = 409, body = Problem, description = "the caller has too many tokens that may be used"),
     (status = 422, body = Problem, description = "a field is not acceptable")))]
 #[post("/v1/tokens")]
 pub(crate) async fn create_token(app: Data<App>, signed_in: SignedIn, input: Json<TokenInput>) -> Result<HttpResponse> {

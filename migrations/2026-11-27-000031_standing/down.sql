@@ -1,0 +1,3 @@
+DROP INDEX sessions_standing;
+CREATE INDEX sessions_by_user ON sessions (user_id, id);
+DROP INDEX api_tokens_standing;
