@@ -586,6 +586,7 @@ diesel::table! {
         fee_minor -> BigInt,
         tax_minor -> BigInt,
         currency -> Text,
+        royalties -> Text,
         contract_document -> Text,
         state -> Text,
         download_days -> Integer,

@@ -1,3 +1,4 @@
+ALTER TABLE orders DROP COLUMN royalties;
 DROP INDEX sessions_standing;
 CREATE INDEX sessions_by_user ON sessions (user_id, id);
 DROP INDEX api_tokens_standing;

@@ -2,3 +2,6 @@
 CREATE INDEX api_tokens_standing ON api_tokens (user_id, expires_at) WHERE revoked_at IS NULL;
 DROP INDEX sessions_by_user;
 CREATE INDEX sessions_standing ON sessions (user_id, expires_at) WHERE revoked_at IS NULL;
+
+-- What an order owes the providers of what the version was made from, as JSON; as it was when the order was made.
+ALTER TABLE orders ADD COLUMN royalties TEXT NOT NULL DEFAULT '[]';

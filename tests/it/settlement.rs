@@ -8,7 +8,7 @@ use corpex::error::Kind;
 use corpex::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE};
 use serde_json::{Value, json};
 
-use crate::support::{Actor, Offer, Published, TestApp, terms, token_wish};
+use crate::support::{Actor, Offer, Published, TestApp, terms};
 
 const SHARDS: &[(&str, &[u8])] = &[("data/a.jsonl", b"{}\n"), ("data/b.jsonl", b"{\"n\":2}\n")];
 
@@ -80,6 +80,19 @@ async fn a_royalty_that_nobody_could_know_of_when_they_agreed_is_not_paid() {
     assert_eq!((source.balance("payable").await, remixer.balance("payable").await), (4850, 9700 + 4850));
 }
 
+/// One more instance of the exchange, whose clock is right.
+async fn another(app: &TestApp) -> Running {
+    let mut config = (*app.app().config).clone();
+    (config.listen, config.no_worker) = ("127.0.0.1:0".parse().unwrap(), true);
+    Running::start(config).await.unwrap()
+}
+
+/// Somebody, at that instance.
+fn at(instance: &Running, actor: &Actor) -> Actor {
+    let token = actor.client.token().map(str::to_string);
+    Actor { client: Client::new(&instance.url, token).unwrap(), ..actor.clone() }
+}
+
 /// The second listing is made where the clock is an hour behind: by that, it is older than the first, and than the order.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_later_listing_asks_for_no_royalty_whatever_the_clocks_say() {
@@ -88,24 +101,58 @@ async fn a_later_listing_asks_for_no_royalty_whatever_the_clocks_say() {
     let lab = app.lab("verse-lab", 10_000).await;
     let poems = source.publish("poems", SHARDS).await;
     app.compliance.assess(&poems).await;
-    let token = source.post("/v1/tokens", &token_wish("write", 1)).await.unwrap();
     app.clock.advance(Duration::from_secs(3600));
     source.list(&poems, &source.publish_terms(100).await).await;
     let remix = remixer.publish_from("remix", SHARDS, &[poems.as_parent()]).await;
     let remixed = offer(&app, &remixer, &remix, 10_000, json!({})).await;
     let (order, _) = lab.take_delivery(&remixed).await;
 
-    let mut config = (*app.app().config).clone();
-    (config.listen, config.no_worker) = ("127.0.0.1:0".parse().unwrap(), true);
-    let other = Running::start(config).await.unwrap();
-    let token = token["token"].as_str().unwrap().to_string();
-    let there = Actor { client: Client::new(&other.url, Some(token)).unwrap(), ..source.clone() };
+    let other = another(&app).await;
+    let there = at(&other, &source);
     let mut document = terms(100);
     document["derivative_royalty_basis_points"] = json!(5000);
     let asking = there.try_publish_terms(&document).await.unwrap()["id"].as_str().unwrap().to_string();
     there.list(&poems, &asking).await;
     lab.answer(&order, "acceptance").await.unwrap();
     assert_eq!((source.balance("payable").await, remixer.balance("payable").await), (0, 9700));
+    other.stop().await.unwrap();
+}
+
+/// By the clocks, which differ by an hour, the first order came after the listing of one source, and the second before that of
+/// the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_order_owes_goes_by_what_was_on_the_board_whatever_the_clocks_say() {
+    let app = TestApp::start().await;
+    let (source, remixer) = (app.provider().await, app.organisation("remix-house").await);
+    let lab = app.lab("verse-lab", 20_000).await;
+    let (poems, verses) = (source.publish("poems", SHARDS).await, source.publish("verses", SHARDS).await);
+    for published in [&poems, &verses] {
+        app.compliance.assess(published).await;
+    }
+    let remix = remixer.publish_from("remix", SHARDS, &[poems.as_parent(), verses.as_parent()]).await;
+    let remixed = offer(&app, &remixer, &remix, 10_000, json!({})).await;
+    app.clock.advance(Duration::from_secs(3600));
+    let other = another(&app).await;
+    let ask = async |seller: &Actor, published: &Published, points: i64| {
+        let mut document = terms(100);
+        document["derivative_royalty_basis_points"] = json!(points);
+        let terms = seller.try_publish_terms(&document).await.unwrap()["id"].as_str().unwrap().to_string();
+        seller.list(published, &terms).await;
+    };
+    let owed = async || (source.balance("payable").await, remixer.balance("payable").await);
+
+    let (first, _) = lab.take_delivery(&remixed).await;
+    ask(&at(&other, &source), &poems, 1000).await;
+    lab.answer(&first, "acceptance").await.unwrap();
+    assert_eq!(owed().await, (0, 9700), "nothing that came on the board later");
+
+    ask(&source, &verses, 2000).await;
+    let second = at(&other, &lab).order(&remixed).await.unwrap();
+    let paid = lab.pay(&second).await.unwrap();
+    let entitlement = paid["entitlement"]["id"].as_str().unwrap();
+    lab.links(entitlement, &["data/a.jsonl", "data/b.jsonl"]).await.unwrap();
+    lab.answer(&second, "acceptance").await.unwrap();
+    assert_eq!(owed().await, (970 + 1940, 9700 + 6790), "all that was on the board before");
     other.stop().await.unwrap();
 }
 

@@ -2,7 +2,7 @@
 
 use super::contract::{contract_document, record_contract};
 use super::place::{Deal, Grounds, make_out};
-use super::{Order, OrderState, advance, days};
+use super::{Order, OrderState, advance, days, royalties};
 use crate::catalog;
 use crate::config::Config;
 use crate::db::{self, Conn};
@@ -14,7 +14,7 @@ use crate::market::Listing;
 use crate::market::contracts;
 use crate::provenance::Statement;
 use crate::signing::{Envelope, PublicKey};
-use crate::types::{BASIS_POINTS, Instant, OrderId, OrganisationId};
+use crate::types::{BASIS_POINTS, Instant, Json, OrderId, OrganisationId};
 
 /// The contract that a negotiation would end with: the exact bytes that both sides sign. Nothing is stored.
 pub(in crate::market) fn negotiated_contract(
@@ -24,7 +24,7 @@ pub(in crate::market) fn negotiated_contract(
     grounds: Grounds,
     now: Instant,
 ) -> Result<String> {
-    let order = make_out(config, deal, (OrderId::new(now), now))?;
+    let order = make_out(c, config, deal, (OrderId::new(now), now))?;
     contract_document(c, &order, deal.buyer, grounds)
 }
 
@@ -55,6 +55,7 @@ pub(in crate::market) fn conclude(
         fee_minor: document.fee.amount_minor,
         tax_minor: document.fee.part(config.tax_basis_points, BASIS_POINTS)?.amount_minor,
         currency: document.price.currency,
+        royalties: Json(royalties::owed(c, listing.version_id, listing.provider_id)?),
         contract_document: String::from_utf8_lossy(&envelope.payload.0).into_owned(),
         state: OrderState::AwaitingSignature,
         download_days: document.delivery_days.or(document.download_days).unwrap_or(config.download_window_days),

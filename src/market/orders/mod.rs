@@ -48,6 +48,7 @@ pub use purchase::{Purchase, purchase};
 pub(super) use rejection::refund_all;
 pub use rejection::{CureOffer, Remedy, accept_cure, offer_cure, redeliver, refund_escrowed, reject, reject_cure};
 pub use renewal::{paid_renewals, renew};
+pub use royalties::Royalty;
 pub(super) use royalties::require_derivable;
 pub(super) use settlement::payees;
 
@@ -178,6 +179,8 @@ pub struct Order {
     pub tax_minor: i64,
     /// The currency of all three.
     pub currency: Currency,
+    /// What it owes the providers of what the version was made from, nearest first; as it was when the order was made.
+    pub royalties: Json<Vec<Royalty>>,
     /// The exact bytes that both sides sign: canonical JSON.
     #[serde(skip)]
     pub contract_document: String,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::extent::extent;
-use super::{Order, OrderState, days, quotes};
+use super::{Order, OrderState, days, quotes, royalties};
 use crate::catalog::Selection;
 use crate::config::Config;
 use crate::db::{self, Ahead, Conn};
@@ -137,12 +137,17 @@ pub(super) fn draft(
         purpose: &input.purpose,
         price,
     };
-    let order = make_out(config, &deal, (id, made_at))?;
+    let order = make_out(c, config, &deal, (id, made_at))?;
     Ok((order, Grounds { offer_sha256: offer.map(|offer| offer.sha256), negotiation: None }))
 }
 
 /// The order for a deal, as it would be made at `made_at`, without its contract.
-pub(super) fn make_out(config: &Config, deal: &Deal<'_>, (id, made_at): (OrderId, Instant)) -> Result<Order> {
+pub(super) fn make_out(
+    c: &mut Conn,
+    config: &Config,
+    deal: &Deal<'_>,
+    (id, made_at): (OrderId, Instant),
+) -> Result<Order> {
     let Deal { listing, price, .. } = *deal;
     let fee = price.part(config.fee_basis_points, BASIS_POINTS)?;
     let tax = fee.part(config.tax_basis_points, BASIS_POINTS)?;
@@ -161,6 +166,7 @@ pub(super) fn make_out(config: &Config, deal: &Deal<'_>, (id, made_at): (OrderId
         fee_minor: fee.amount_minor,
         tax_minor: tax.amount_minor,
         currency: price.currency,
+        royalties: Json(royalties::owed(c, listing.version_id, listing.provider_id)?),
         contract_document: String::new(),
         state: OrderState::AwaitingSignature,
         download_days: config.download_window_days,

@@ -1,19 +1,18 @@
 //! Royalties: a provider may ask for a part of each sale of what was made from its corpus.
 //!
 //! The rule: of each ancestor of the version that is sold, up to five steps up its lineage, that another organisation had
-//! put on the board when the contract was made out, the terms count under which it was listed first. If they ask for a
-//! royalty, the ancestor's provider has that part of what the exchange's fee leaves of the price. Neither the lineage of a
-//! sealed version nor the first listing of its ancestors ever changes, and later listings do not count, so buyer and provider
-//! know the royalties when they agree.
+//! put on the board when the order was made, the terms count under which it was listed first. If they ask for a royalty, the
+//! ancestor's provider has that part of what the exchange's fee leaves of the price. The order keeps what is owed, for no
+//! clock tells later what was on the board then.
+
+use serde::{Deserialize, Serialize};
 
 use super::super::queries;
-use super::Order;
 use crate::catalog::{Dataset, Version, lineage};
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
-use crate::market::Listing;
 use crate::terms::{self, Use};
-use crate::types::OrganisationId;
+use crate::types::{OrganisationId, VersionId};
 
 /// How many steps up the lineage royalties are paid.
 const MAX_STEPS: u32 = 5;
@@ -23,20 +22,29 @@ const MAX_ANCESTORS: usize = 100;
 const MAX_OFFERS: i64 = 1000;
 
 /// What the provider of an ancestor asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Royalty {
-    pub(super) owner_id: OrganisationId,
-    pub(super) basis_points: i64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Royalty {
+    /// The provider.
+    pub owner_id: OrganisationId,
+    /// Its part of 10,000.
+    pub basis_points: i64,
 }
 
-/// The royalties of an order, nearest ancestor first.
-pub(super) fn of(c: &mut Conn, order: &Order) -> Result<Vec<Royalty>> {
-    let walk = lineage::ancestors(c, order.version_id, MAX_ANCESTORS)?;
+/// The ancestors of a version that count, nearest first: a sealed one never has others.
+#[derive(Debug, Clone)]
+struct Ancestors(Vec<VersionId>);
+
+/// What an order of this version that is made now owes others than its provider, nearest ancestor first.
+pub(super) fn owed(c: &mut Conn, version: VersionId, provider: OrganisationId) -> Result<Vec<Royalty>> {
+    let ancestors = db::fact(c, version, |c| {
+        let walk = lineage::ancestors(c, version, MAX_ANCESTORS)?;
+        let near = walk.found.into_iter().take_while(|(steps, _)| *steps <= MAX_STEPS);
+        Ok::<_, Error>(Some(Ancestors(near.map(|(_, ancestor)| ancestor.version_id).collect())))
+    })?;
     let mut royalties = Vec::new();
-    for (_, ancestor) in walk.found.into_iter().take_while(|(steps, _)| *steps <= MAX_STEPS) {
-        let first = queries::list_listings_of(c, ancestor.version_id, "", 1)?.pop();
-        let counts = |first: &Listing| first.provider_id != order.provider_id && first.created_at <= order.created_at;
-        let Some(first) = first.filter(counts) else { continue };
+    for ancestor in ancestors.map_or_else(Vec::new, |known| known.0) {
+        let first = queries::list_listings_of(c, ancestor, "", 1)?.pop();
+        let Some(first) = first.filter(|first| first.provider_id != provider) else { continue };
         if let Some(basis_points) = terms::terms(c, first.terms_id)?.document.derivative_royalty_basis_points {
             royalties.push(Royalty { owner_id: first.provider_id, basis_points });
         }

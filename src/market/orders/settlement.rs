@@ -2,15 +2,14 @@
 //!
 //! 1. What both sides agreed to refund goes back to those who paid it.
 //! 2. The exchange has its fee, the same share of the rest as of the whole, and in it the same tax.
-//! 3. Of what is left, those have their [royalties](royalties) whose terms ask for one.
+//! 3. Of what is left, those have their [royalties](super::royalties) whose terms ask for one.
 //! 4. The co-builders divide the remainder by the shares in the terms; without such, the provider has all of it.
 //!
 //! Every division is by largest remainder, so that the parts sum to the whole.
 
 use serde_json::json;
 
-use super::royalties::{self, Royalty};
-use super::{Order, OrderState, advance, certificate, contract_of, days};
+use super::{Order, OrderState, Royalty, advance, certificate, contract_of, days};
 use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::identity;
@@ -29,7 +28,7 @@ pub(super) fn settle(
     evidence: &DeliveryEvidence,
     now: Instant,
 ) -> Result<Order> {
-    let (id, royalties, shares) = (order.id, royalties::of(c, &order)?, shares_of(c, &order)?);
+    let (id, royalties, shares) = (order.id, order.royalties.0.clone(), shares_of(c, &order)?);
     let asked: Vec<i64> = royalties.iter().map(|royalty| royalty.basis_points).collect();
     let held: Vec<i64> = shares.iter().map(|(_, points)| *points).collect();
     let division = divide(&order, &asked, &held)?;
@@ -63,7 +62,7 @@ pub(super) fn settle(
 
 /// Who has a part in an order's price, once it is settled; some more than once.
 pub(in crate::market) fn payees(c: &mut Conn, order: &Order) -> Result<Vec<OrganisationId>> {
-    let owners = royalties::of(c, order)?.into_iter().map(|royalty| royalty.owner_id);
+    let owners = order.royalties.0.iter().map(|royalty| royalty.owner_id);
     Ok(owners.chain(shares_of(c, order)?.into_iter().map(|(owner, _)| owner)).collect())
 }
 
@@ -130,7 +129,7 @@ mod tests {
 
     use super::*;
     use crate::terms::Use;
-    use crate::types::{Currency, ListingId, OrderId, TermsId, VersionId};
+    use crate::types::{Currency, Json, ListingId, OrderId, TermsId, VersionId};
 
     fn order(price_minor: i64, fee_minor: i64, refund_minor: Option<i64>) -> Order {
         let now = Instant::from_unix_micros(0);
@@ -149,6 +148,7 @@ mod tests {
             fee_minor,
             tax_minor: fee_minor / 10,
             currency: Currency::CNY,
+            royalties: Json(Vec::new()),
             contract_document: String::new(),
             state: OrderState::Accepted,
             download_days: 1,
