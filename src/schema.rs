@@ -267,6 +267,7 @@ diesel::table! {
         kind -> Text,
         currency -> Text,
         gated_balance_minor -> Nullable<BigInt>,
+        last_posting_id -> Nullable<Text>,
         created_at -> Timestamp,
     }
 }

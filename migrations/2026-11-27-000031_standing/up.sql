@@ -5,3 +5,6 @@ CREATE INDEX sessions_standing ON sessions (user_id, expires_at) WHERE revoked_a
 
 -- What an order owes the providers of what the version was made from, as JSON; as it was when the order was made.
 ALTER TABLE orders ADD COLUMN royalties TEXT NOT NULL DEFAULT '[]';
+
+-- The posting after which an account holds the balance that is kept: the next one sorts after it, whatever the clock says.
+ALTER TABLE ledger_accounts ADD COLUMN last_posting_id TEXT;

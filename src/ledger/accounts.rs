@@ -12,7 +12,9 @@ use crate::db::{self, Ahead, Conn};
 use crate::error::{Error, Result};
 use crate::identity::{self, Caller};
 use crate::text_enum;
-use crate::types::{AccountId, Currency, Instant, Money, OrganisationId, Page, PageQuery, ProgrammeId, kind};
+use crate::types::{
+    AccountId, Currency, Instant, Money, OrganisationId, Page, PageQuery, PostingId, ProgrammeId, kind,
+};
 
 text_enum! {
     /// What an account is for.
@@ -205,6 +207,7 @@ pub(super) fn open_account(
         kind: account.kind(),
         currency,
         gated_balance_minor: account.kind().is_gated().then_some(0),
+        last_posting_id: None,
         created_at: now,
     };
     queries::insert_account(c, &row)?;
@@ -212,10 +215,17 @@ pub(super) fn open_account(
     Ok(row)
 }
 
-/// Has an account that holds `from` beside its postings hold `to` from now on.
-pub(super) fn swap_gate(c: &mut Conn, account: AccountRef, row: &queries::Account, from: i64, to: i64) -> Result<()> {
-    db::append(c, queries::Gate { account_id: row.id, from, to })?;
-    keep(&queries::Account { gated_balance_minor: Some(to), ..row.clone() }, account);
+/// Has an account that holds `from` beside its postings hold `to` from this posting on.
+pub(super) fn swap_gate(
+    c: &mut Conn,
+    account: AccountRef,
+    row: &queries::Account,
+    (from, to): (i64, i64),
+    posting_id: PostingId,
+) -> Result<()> {
+    db::append(c, queries::Gate { account_id: row.id, from, to, posting_id })?;
+    let (gated_balance_minor, last_posting_id) = (Some(to), Some(posting_id));
+    keep(&queries::Account { gated_balance_minor, last_posting_id, ..row.clone() }, account);
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::jobs::sweep;
-use crate::types::{AccountId, Instant, PostingId};
+use crate::types::{AccountId, Instant, Money, PostingId};
 
 /// How many postings make a closing worth while: at most about twice as many are summed by who reads a balance.
 const STEP: i64 = 1000;
@@ -46,17 +46,16 @@ pub(super) fn held_through(c: &mut Conn, account: AccountId, last: Option<&str>)
     closed.checked_add(since).ok_or_else(|| Error::internal(format!("what {account} holds overflows")))
 }
 
-/// A fresh identifier for a posting to an account: it sorts after what was closed, whatever the clock says.
-pub(super) fn next_posting(c: &mut Conn, account: &Account, now: Instant) -> Result<PostingId> {
-    let closing = match is_closed_now_and_then(account) {
-        true => queries::find_closing(c, account.id, None)?,
-        false => None,
+/// A fresh identifier for a posting to an account. Whatever the clock says, it sorts after the last one where that is kept
+/// with the balance, and where it takes what an organisation has; and after what was closed, where it only adds.
+pub(super) fn next_posting(c: &mut Conn, account: &Account, amount: Money, now: Instant) -> Result<PostingId> {
+    let last = match (account.gated_balance_minor, account.organisation_id) {
+        (Some(_), _) => account.last_posting_id,
+        (None, None) => None,
+        (None, Some(_)) if amount.amount_minor < 0 => queries::find_last_posting(c, account.id)?,
+        (None, Some(_)) => queries::find_closing(c, account.id, None)?.map(|closing| closing.last_posting_id),
     };
-    Ok(PostingId::after(closing.map(|closing| closing.last_posting_id), now))
-}
-
-fn is_closed_now_and_then(account: &Account) -> bool {
-    account.organisation_id.is_some() && account.gated_balance_minor.is_none()
+    Ok(PostingId::after(last, now))
 }
 
 /// Closes the accounts to which enough was posted since they were last closed.
@@ -111,7 +110,7 @@ pub(super) mod tests {
     use super::*;
     use crate::error::Kind;
     use crate::ledger::{AccountRef, Rule, TransactionKind, audit, balance, post};
-    use crate::types::{Currency, DAY, Money, OrganisationId};
+    use crate::types::{Currency, DAY, OrganisationId};
 
     fn now() -> Instant {
         Instant::from_unix_micros(1_000_000_000)
@@ -216,6 +215,25 @@ pub(super) mod tests {
             }
             assert_eq!((held(c, &account)?, open_postings(c, account.id)), (STEP + 2, 2));
             assert_eq!(audit(c)?, []);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_by_a_clock_that_is_behind_comes_after_what_it_was_taken_from() {
+        let (_folder, db, payable) = after_sales(3).await;
+        db.write(move |c| {
+            let lines = [(payable, cny(-3)), (AccountRef::Bank, cny(3))];
+            post(c, TransactionKind::Withdrawal, "payout", &lines, Instant::from_unix_micros(0))?;
+            let account = account_of(c, payable).id;
+            let mut held = Vec::new();
+            for number in 1..=4 {
+                let posting = queries::find_posting_number(c, account, "", number)?.unwrap().to_string();
+                held.push(held_through(c, account, Some(&posting))?);
+            }
+            assert_eq!(held, [1, 2, 3, 0]);
             Ok(())
         })
         .await

@@ -83,14 +83,15 @@ pub fn post(
     db::append(c, transaction).map_err(|error| db::or_taken(error, posted_before))?;
     for (account, amount) in lines {
         let row = open_account(c, account, amount.currency, now)?;
+        let posting = closings::next_posting(c, &row, amount, now)?;
         if let Some(gate) = row.gated_balance_minor {
             let after = remaining(account, Money::new(gate, amount.currency), amount, || named(c, account))?;
-            swap_gate(c, account, &row, gate, after.amount_minor)?;
+            swap_gate(c, account, &row, (gate, after.amount_minor), posting)?;
         } else if account.owner().is_some() && amount.amount_minor < 0 {
             let held = Money::new(closings::held(c, &row)?, amount.currency);
             remaining(account, held, amount, || named(c, account))?;
         }
-        let (posting, amount_minor) = (closings::next_posting(c, &row, now)?, amount.amount_minor);
+        let amount_minor = amount.amount_minor;
         db::append(c, queries::PostingRow { id: posting, transaction_id: id, account_id: row.id, amount_minor })?;
     }
     Ok(id)

@@ -45,6 +45,8 @@ pub(super) struct Account {
     pub(super) kind: AccountKind,
     pub(super) currency: Currency,
     pub(super) gated_balance_minor: Option<i64>,
+    /// The posting after which it holds that; none before the first.
+    pub(super) last_posting_id: Option<PostingId>,
     pub(super) created_at: Instant,
 }
 

@@ -2,7 +2,8 @@
 //! what they held after.
 //!
 //! Lines are read a page at a time, however many there are. A posting's identifier begins with its time, so a period is
-//! a range of identifiers, and the balance before any line is a closing balance and a sum over the index from there.
+//! a range of identifiers, and the balance before any line is a closing balance and a sum over the index from there. Whatever
+//! the clocks of instances say, the lines of a wallet stand as they were posted, and no line takes what came after it.
 
 use std::collections::BTreeMap;
 

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use corpex::app::Running;
-use corpex::cli::client::Client;
 use corpex::error::Kind;
 use corpex::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE};
 use serde_json::{Value, json};
@@ -80,19 +78,6 @@ async fn a_royalty_that_nobody_could_know_of_when_they_agreed_is_not_paid() {
     assert_eq!((source.balance("payable").await, remixer.balance("payable").await), (4850, 9700 + 4850));
 }
 
-/// One more instance of the exchange, whose clock is right.
-async fn another(app: &TestApp) -> Running {
-    let mut config = (*app.app().config).clone();
-    (config.listen, config.no_worker) = ("127.0.0.1:0".parse().unwrap(), true);
-    Running::start(config).await.unwrap()
-}
-
-/// Somebody, at that instance.
-fn at(instance: &Running, actor: &Actor) -> Actor {
-    let token = actor.client.token().map(str::to_string);
-    Actor { client: Client::new(&instance.url, token).unwrap(), ..actor.clone() }
-}
-
 /// The second listing is made where the clock is an hour behind: by that, it is older than the first, and than the order.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_later_listing_asks_for_no_royalty_whatever_the_clocks_say() {
@@ -107,8 +92,8 @@ async fn a_later_listing_asks_for_no_royalty_whatever_the_clocks_say() {
     let remixed = offer(&app, &remixer, &remix, 10_000, json!({})).await;
     let (order, _) = lab.take_delivery(&remixed).await;
 
-    let other = another(&app).await;
-    let there = at(&other, &source);
+    let other = app.another().await;
+    let there = source.at(&other);
     let mut document = terms(100);
     document["derivative_royalty_basis_points"] = json!(5000);
     let asking = there.try_publish_terms(&document).await.unwrap()["id"].as_str().unwrap().to_string();
@@ -132,7 +117,7 @@ async fn what_an_order_owes_goes_by_what_was_on_the_board_whatever_the_clocks_sa
     let remix = remixer.publish_from("remix", SHARDS, &[poems.as_parent(), verses.as_parent()]).await;
     let remixed = offer(&app, &remixer, &remix, 10_000, json!({})).await;
     app.clock.advance(Duration::from_secs(3600));
-    let other = another(&app).await;
+    let other = app.another().await;
     let ask = async |seller: &Actor, published: &Published, points: i64| {
         let mut document = terms(100);
         document["derivative_royalty_basis_points"] = json!(points);
@@ -142,12 +127,12 @@ async fn what_an_order_owes_goes_by_what_was_on_the_board_whatever_the_clocks_sa
     let owed = async || (source.balance("payable").await, remixer.balance("payable").await);
 
     let (first, _) = lab.take_delivery(&remixed).await;
-    ask(&at(&other, &source), &poems, 1000).await;
+    ask(&source.at(&other), &poems, 1000).await;
     lab.answer(&first, "acceptance").await.unwrap();
     assert_eq!(owed().await, (0, 9700), "nothing that came on the board later");
 
     ask(&source, &verses, 2000).await;
-    let second = at(&other, &lab).order(&remixed).await.unwrap();
+    let second = lab.at(&other).order(&remixed).await.unwrap();
     let paid = lab.pay(&second).await.unwrap();
     let entitlement = paid["entitlement"]["id"].as_str().unwrap();
     lab.links(entitlement, &["data/a.jsonl", "data/b.jsonl"]).await.unwrap();

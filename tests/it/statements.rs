@@ -85,6 +85,26 @@ async fn a_statement_as_a_file_says_the_same_and_runs_nothing_in_a_spreadsheet()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_lines_of_a_wallet_stand_as_they_were_posted_whatever_the_clocks_say() {
+    let app = TestApp::start().await;
+    let (bureau, lab) = (app.lab("city-bureau", 0).await, app.lab("verse-lab", 0).await);
+    app.clock.advance(std::time::Duration::from_secs(3600));
+    app.operator.deposit("city-bureau", 500, "first").await;
+    app.operator.deposit("verse-lab", 500, "second").await;
+    let other = app.another().await;
+    app.operator.at(&other).deposit("verse-lab", 20, "third").await;
+    let programme = bureau.at(&other).announce(400, 3000, 400).await;
+    let lines = lab.get(path(&lab, ALL)).await.unwrap()["items"].clone();
+    let told: Vec<_> =
+        lines.as_array().unwrap().iter().map(|line| (&line["reference"], minor(&line["balance"]))).collect();
+    assert_eq!(told, [(&json!("second"), 500), (&json!("third"), 520)]);
+    let lines = bureau.get(path(&bureau, ALL)).await.unwrap()["items"].clone();
+    let told: Vec<_> = lines.as_array().unwrap().iter().map(|line| (&line["kind"], minor(&line["balance"]))).collect();
+    assert_eq!(told, [(&json!("deposit"), 500), (&json!("voucher_funding"), 100)], "{programme}");
+    other.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_period_that_cannot_be_is_refused() {
     let app = TestApp::start().await;
     let lab = app.lab("verse-lab", 1).await;

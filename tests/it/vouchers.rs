@@ -266,3 +266,18 @@ async fn a_pool_pays_no_more_than_it_holds_however_many_ask_at_once() {
     assert_eq!((paid, pool(&app, &programme).await, lab.balance("wallet").await), (2, 100, 100_000 - 1400));
     assert_eq!(movements(&bureau, &programme).await.len(), 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_changes_of_a_pool_stand_as_they_were_made_whatever_the_clocks_say() {
+    let app = TestApp::start().await;
+    let bureau = app.lab("city-bureau", 500).await;
+    app.clock.advance(std::time::Duration::from_secs(3600));
+    let programme = bureau.announce(400, 3000, 400).await;
+    let other = app.another().await;
+    let more = json!({ "amount": { "amount_minor": 50, "currency": "CNY" } });
+    bureau.at(&other).effect(format!("/v1/voucher-programmes/{programme}/funding"), &more).await.unwrap();
+    let told = movements(&bureau, &programme).await;
+    let told: Vec<_> = told.iter().map(|m| (fen(&m["amount"]), fen(&m["remaining"]))).collect();
+    assert_eq!(told, [(400, 400), (50, 450)]);
+    other.stop().await.unwrap();
+}

@@ -64,6 +64,16 @@ pub(in crate::ledger) fn sum_postings(
     query.first(c)
 }
 
+/// The last posting to an account.
+pub(in crate::ledger) fn find_last_posting(c: &mut Conn, account: AccountId) -> QueryResult<Option<PostingId>> {
+    postings::table
+        .filter(postings::account_id.eq(account))
+        .order(postings::id.desc())
+        .select(postings::id)
+        .first(c)
+        .optional()
+}
+
 /// The `number`th posting to an account after another, counted from 1.
 pub(in crate::ledger) fn find_posting_number(
     c: &mut Conn,

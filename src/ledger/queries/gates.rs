@@ -8,14 +8,15 @@ use diesel::sql_types::{Array, BigInt, Text};
 
 use super::accounts;
 use crate::db::{Append, Conn};
-use crate::types::AccountId;
+use crate::types::{AccountId, PostingId};
 
-/// What an account held, and holds from now on. Those of one account follow each other.
+/// What an account held, and holds from now on, after this posting. Those of one account follow each other.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::ledger) struct Gate {
     pub(in crate::ledger) account_id: AccountId,
     pub(in crate::ledger) from: i64,
     pub(in crate::ledger) to: i64,
+    pub(in crate::ledger) posting_id: PostingId,
 }
 
 impl Append for Gate {
@@ -40,9 +41,9 @@ fn astray() -> Diesel {
     Diesel::QueryBuilderError("a balance changed within a serialisable transaction".into())
 }
 
-fn set(c: &mut Conn, Gate { account_id, from, to }: Gate) -> QueryResult<usize> {
+fn set(c: &mut Conn, Gate { account_id, from, to, posting_id }: Gate) -> QueryResult<usize> {
     diesel::update(accounts::table.find(account_id).filter(accounts::gated_balance_minor.eq(from)))
-        .set(accounts::gated_balance_minor.eq(to))
+        .set((accounts::gated_balance_minor.eq(to), accounts::last_posting_id.eq(posting_id)))
         .execute(c)
 }
 
@@ -50,14 +51,16 @@ fn set(c: &mut Conn, Gate { account_id, from, to }: Gate) -> QueryResult<usize> 
 fn set_together(pg: &mut PgConnection, changes: &[Gate]) -> QueryResult<usize> {
     let ids: Vec<_> = changes.iter().map(|gate| gate.account_id).collect();
     let (from, to): (Vec<_>, Vec<_>) = changes.iter().map(|gate| (gate.from, gate.to)).unzip();
+    let postings: Vec<_> = changes.iter().map(|gate| gate.posting_id).collect();
     diesel::sql_query(
-        "UPDATE ledger_accounts SET gated_balance_minor = gates.becomes \
-         FROM UNNEST($1, $2, $3) AS gates (id, was, becomes) \
+        "UPDATE ledger_accounts SET gated_balance_minor = gates.becomes, last_posting_id = gates.posting_id \
+         FROM UNNEST($1, $2, $3, $4) AS gates (id, was, becomes, posting_id) \
          WHERE ledger_accounts.id = gates.id AND ledger_accounts.gated_balance_minor = gates.was",
     )
     .bind::<Array<Text>, _>(ids)
     .bind::<Array<BigInt>, _>(from)
     .bind::<Array<BigInt>, _>(to)
+    .bind::<Array<Text>, _>(postings)
     .execute(pg)
 }
 
@@ -70,7 +73,7 @@ fn of_each_account(gates: &[Gate]) -> QueryResult<Vec<Gate>> {
         if change.to != gate.from {
             return Err(astray());
         }
-        change.to = gate.to;
+        (change.to, change.posting_id) = (gate.to, gate.posting_id);
     }
     Ok(changes.into_values().collect())
 }
@@ -84,15 +87,16 @@ mod tests {
     use crate::types::{Currency, Instant, Money};
 
     fn gate(account_id: AccountId, from: i64, to: i64) -> Gate {
-        Gate { account_id, from, to }
+        Gate { account_id, from, to, posting_id: PostingId::new(Instant::from_unix_micros(to)) }
     }
 
     #[test]
     fn the_changes_of_an_account_are_one_if_they_follow_each_other() {
         let [a, b] = [1, 2].map(|at| AccountId::new(Instant::from_unix_micros(at)));
         let changes = of_each_account(&[gate(b, 5, 4), gate(a, 9, 7), gate(a, 7, 1)]).unwrap();
-        let changes: Vec<_> = changes.iter().map(|gate| (gate.account_id, gate.from, gate.to)).collect();
-        assert_eq!(changes, [(a, 9, 1), (b, 5, 4)]);
+        let changes = changes.iter().map(|gate| (gate.account_id, gate.from, gate.to, gate.posting_id.made_at()));
+        let at = Instant::from_unix_micros;
+        assert_eq!(changes.collect::<Vec<_>>(), [(a, 9, 1, at(1)), (b, 5, 4, at(4))]);
         let twice = of_each_account(&[gate(a, 9, 7), gate(b, 5, 4), gate(a, 9, 8)]);
         assert!(twice.is_err_and(|error| error.to_string().contains("a balance changed")));
     }

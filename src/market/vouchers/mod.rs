@@ -183,7 +183,7 @@ pub fn take_back_rest(c: &mut Conn, caller: &Caller, id: ProgrammeId, now: Insta
         return Err(Error::new(Kind::WrongState, format!("programme {id} has nothing left"))
             .remedy("nothing is to be done until a refund gives some back"));
     }
-    let movement = movement(&programme, MovementKind::Return, rest.negated()?, now);
+    let movement = movement(c, &programme, MovementKind::Return, rest.negated()?, now)?;
     let lines = [(programme.pool(), rest.negated()?), (AccountRef::Wallet(programme.funder_id), rest)];
     ledger::post(c, TransactionKind::VoucherReturn, &movement.id.to_string(), &lines, now)?;
     queries::insert_movement(c, &movement)?;
@@ -197,7 +197,7 @@ fn fill(c: &mut Conn, programme: &Programme, (field, amount): (&str, Money), now
         let detail = format!("{amount} is not above zero");
         return Err(Error::invalid(field, detail).remedy("give whole minor units above zero"));
     }
-    let movement = movement(programme, MovementKind::Funding, amount, now);
+    let movement = movement(c, programme, MovementKind::Funding, amount, now)?;
     let lines = [(AccountRef::Wallet(programme.funder_id), amount.negated()?), (programme.pool(), amount)];
     ledger::post(c, TransactionKind::VoucherFunding, &movement.id.to_string(), &lines, now)
         .map_err(|error| if error.kind == Kind::InsufficientFunds { error.field(field) } else { error })?;
@@ -205,16 +205,23 @@ fn fill(c: &mut Conn, programme: &Programme, (field, amount): (&str, Money), now
     Ok(())
 }
 
-fn movement(programme: &Programme, kind: MovementKind, amount: Money, now: Instant) -> queries::Movement {
-    queries::Movement {
-        id: MovementId::new(now),
+/// The next change of a programme's pool, whatever the clock says.
+fn movement(
+    c: &mut Conn,
+    programme: &Programme,
+    kind: MovementKind,
+    amount: Money,
+    now: Instant,
+) -> Result<queries::Movement> {
+    Ok(queries::Movement {
+        id: MovementId::after(queries::find_last_movement(c, programme.id)?, now),
         programme_id: programme.id,
         kind,
         order_id: None,
         buyer_id: None,
         amount_minor: amount.amount_minor,
         moved_at: now,
-    }
+    })
 }
 
 /// A programme; everybody may see it.

@@ -48,6 +48,15 @@ pub(super) fn insert_movement(c: &mut Conn, movement: &Movement) -> QueryResult<
     diesel::insert_into(movements::table).values(movement).execute(c)
 }
 
+pub(super) fn find_last_movement(c: &mut Conn, programme: ProgrammeId) -> QueryResult<Option<MovementId>> {
+    movements::table
+        .filter(movements::programme_id.eq(programme))
+        .order(movements::id.desc())
+        .select(movements::id)
+        .first(c)
+        .optional()
+}
+
 pub(super) fn find_use(c: &mut Conn, order: OrderId) -> QueryResult<Option<Movement>> {
     movements::table
         .filter(movements::order_id.eq(order))

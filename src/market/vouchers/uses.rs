@@ -52,13 +52,10 @@ pub fn apply(c: &mut Conn, order: &Order, id: ProgrammeId, now: Instant) -> Resu
             .field(FIELD)
             .remedy("pay without this voucher, or wait until its funder adds to it"));
     }
+    let used = movement(c, &programme, MovementKind::Use, amount.negated()?, now)?;
     queries::insert_movement(
         c,
-        &queries::Movement {
-            order_id: Some(order.id),
-            buyer_id: Some(order.buyer_id),
-            ..movement(&programme, MovementKind::Use, amount.negated()?, now)
-        },
+        &queries::Movement { order_id: Some(order.id), buyer_id: Some(order.buyer_id), ..used },
     )?;
     Ok(Voucher { pool: programme.pool(), amount })
 }
@@ -124,7 +121,7 @@ pub fn refund_lines(
     let (voucher, own) = clawed_back(order.price(), paid, (before, amount))?;
     let programme = programme(c, used.programme_id)?;
     if voucher.amount_minor > 0 {
-        let clawback = movement(&programme, MovementKind::Clawback, voucher, now);
+        let clawback = movement(c, &programme, MovementKind::Clawback, voucher, now)?;
         queries::insert_movement(
             c,
             &queries::Movement { order_id: Some(order.id), buyer_id: Some(order.buyer_id), ..clawback },

@@ -5,6 +5,7 @@ mod lab;
 mod provider;
 
 use base64::Engine as _;
+use corpex::app::Running;
 use corpex::cli::client::{Client, Request};
 use corpex::error::Result;
 use corpex::provenance::{ResourceDescriptor, Statement, StatementKind};
@@ -54,6 +55,12 @@ impl Actor {
     /// The operator or a compliance officer.
     pub fn platform(client: Client, email: &str) -> Self {
         Self { client, email: email.to_string(), handle: String::new(), key: SecretKey::generate() }
+    }
+
+    /// The same actor, at another instance of the exchange.
+    pub fn at(&self, instance: &Running) -> Self {
+        let token = self.client.token().map(str::to_string);
+        Self { client: Client::new(&instance.url, token).unwrap(), ..self.clone() }
     }
 
     /// Signs up a person and an organisation.

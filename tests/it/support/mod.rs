@@ -136,6 +136,13 @@ impl TestApp {
         self.running = Some(running);
     }
 
+    /// One more instance of the exchange, whose clock is right whatever was done to the first one's; for the test to stop.
+    pub async fn another(&self) -> Running {
+        let mut config = (*self.app().config).clone();
+        (config.listen, config.no_worker) = ("127.0.0.1:0".parse().unwrap(), true);
+        Running::start(config).await.unwrap()
+    }
+
     /// Stops the server for good, whatever is left in its queue and its books.
     pub async fn abandon(mut self) {
         self.running.take().unwrap().stop().await.unwrap();
