@@ -259,14 +259,14 @@ pub(super) fn list_all_keys(c: &mut Conn, after: &str, limit: i64) -> QueryResul
         .load(c)
 }
 
-/// The keys of an organisation that others may have held.
-pub(super) fn list_compromised_keys(c: &mut Conn, id: OrganisationId, limit: i64) -> QueryResult<Vec<SigningKey>> {
+/// A key of an organisation that others may have held, if there is any.
+pub(super) fn find_compromised_key(c: &mut Conn, id: OrganisationId) -> QueryResult<Option<SigningKeyId>> {
     signing_keys::table
         .filter(signing_keys::organisation_id.eq(id))
         .filter(signing_keys::compromised_at.is_not_null())
-        .limit(limit)
-        .select(SigningKey::as_select())
-        .load(c)
+        .select(signing_keys::id)
+        .first(c)
+        .optional()
 }
 
 /// Revokes an active key.

@@ -26,8 +26,6 @@ use crate::types::{DAY, Digest, Instant, OrganisationId, PageQuery, SigningKeyId
 
 /// The name of a key in the subjects of the statements about it.
 const SUBJECT: &str = "key";
-/// More stolen keys than any organisation will ever have had.
-const MAX_COMPROMISED: i64 = 1000;
 /// How far back an organisation itself dates a compromise.
 const HINDSIGHT: Duration = DAY.saturating_mul(30);
 const ACTIVE: &str = "active";
@@ -261,22 +259,24 @@ pub fn signing_key_for(c: &mut Conn, organisation_id: OrganisationId, key_id: Di
 
 /// Refuses when any of these statements of an organisation is void: others may have held its key when it was logged.
 pub fn require_sound(c: &mut Conn, organisation_id: OrganisationId, statements: &[StatementId]) -> Result<()> {
-    let compromised =
-        db::load_once(c, organisation_id, |c| queries::list_compromised_keys(c, organisation_id, MAX_COMPROMISED))?;
     // Statements may be large: they are read only where that can matter.
-    for id in statements.iter().filter(|_| !compromised.is_empty()) {
+    if db::load_once(c, organisation_id, |c| queries::find_compromised_key(c, organisation_id))?.is_none() {
+        return Ok(());
+    }
+    for id in statements {
         let statement = provenance::statement(c, *id)?;
-        let void = |key: &&SigningKey| {
-            statement.envelope.signature_by(key.key_id).is_ok()
-                && key.compromised_at.is_some_and(|at| at <= statement.recorded_at)
+        let is_void = |key: &SigningKey| {
+            key.organisation_id == organisation_id && key.compromised_at.is_some_and(|at| at <= statement.recorded_at)
         };
-        if let Some(key) = compromised.iter().find(void) {
-            let what = format!("the {} statement logged at {} is void", statement.kind, statement.recorded_at);
-            return Err(Error::new(
-                Kind::WrongState,
-                format!("{what}: others may have held the key {} by then", key.key_id),
-            )
-            .remedy("ask the provider to sign it again, with a key of its own"));
+        for signature in &statement.envelope.signatures {
+            if let Some(key) = signing_key(c, signature.keyid)?.filter(is_void) {
+                let what = format!("the {} statement logged at {} is void", statement.kind, statement.recorded_at);
+                return Err(Error::new(
+                    Kind::WrongState,
+                    format!("{what}: others may have held the key {} by then", key.key_id),
+                )
+                .remedy("ask the provider to sign it again, with a key of its own"));
+            }
         }
     }
     Ok(())
