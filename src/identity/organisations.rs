@@ -19,6 +19,8 @@ use crate::types::{Instant, Json, OrganisationId, PageQuery, text};
 const LONGEST_LEGAL_NAME: usize = 200;
 const LONGEST_REGISTRATION_NUMBER: usize = 64;
 const MOST_AFFILIATIONS: usize = 100;
+/// For how many organisations that no operator has looked at yet somebody may act who registers another: each takes a handle.
+const MOST_UNDECIDED: i64 = 10;
 
 /// Handles that would be mistaken for a path of the exchange, or for the exchange itself.
 const RESERVED: &[&str] = &[
@@ -186,7 +188,7 @@ impl NewOrganisation {
 /// Registers an organisation, with the caller as its first admin.
 ///
 /// [`Kind::Invalid`] names the field at fault, such as affiliates that are not verified, [`Kind::AlreadyExists`] the one that is
-/// taken. [`Kind::WrongState`] for staff of the platform, and who acts for too many.
+/// taken. [`Kind::WrongState`] for staff of the platform, and who acts for too many, or for too many that are not verified.
 pub fn register_organisation(
     c: &mut Conn,
     caller: &Caller,
@@ -203,6 +205,12 @@ pub fn register_organisation(
     if queries::find_verified_by_number(c, &new.country, &new.registration_number)?.is_some() {
         let detail = "an organisation with this registration number and country is verified; ask one of its admins, or the operator";
         return taken("registration_number", detail.to_string());
+    }
+    if queries::count_undecided(c, caller.user_id)? >= MOST_UNDECIDED {
+        let detail = format!("{MOST_UNDECIDED} organisations for which you act were neither verified nor rejected yet");
+        return Err(
+            Error::new(Kind::WrongState, detail).remedy("register another when an operator has decided on one of them")
+        );
     }
     queries::insert_organisation(c, &new)?;
     affiliations::declare(c, &new)?;

@@ -174,6 +174,16 @@ pub(super) fn count_memberships(c: &mut Conn, user_id: UserId) -> QueryResult<i6
         .get_result(c)
 }
 
+/// For how many organisations a user acts on which no operator has decided.
+pub(super) fn count_undecided(c: &mut Conn, user_id: UserId) -> QueryResult<i64> {
+    memberships::table
+        .inner_join(organisations::table)
+        .filter(memberships::user_id.eq(user_id))
+        .filter(organisations::state.eq(OrganisationState::Registered))
+        .count()
+        .get_result(c)
+}
+
 type MemberRow = (UserId, String, Role, Instant);
 
 fn member((user_id, email, role, created_at): MemberRow) -> Member {

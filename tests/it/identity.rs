@@ -213,7 +213,9 @@ async fn a_person_acts_for_a_bounded_number_of_organisations() {
     let (admin, _) = sign_up(&app, "admin@other.test").await;
     admin.post("/v1/organisations", &organisation("other")).await.unwrap();
     for number in 0..100 {
-        person.post("/v1/organisations", &organisation(&format!("verse-{number}"))).await.unwrap();
+        let handle = format!("verse-{number}");
+        person.post("/v1/organisations", &organisation(&handle)).await.unwrap();
+        app.operator.verify(&handle).await;
     }
     let error = refused(person.post("/v1/organisations", &organisation("verse")).await, Kind::WrongState, None);
     assert!(error.detail.contains("100 organisations"), "{error}");

@@ -124,6 +124,28 @@ async fn only_who_is_verified_can_be_declared_an_affiliate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_ten_registrations_to_be_decided_on_registers_another_when_one_is() {
+    let app = TestApp::start().await;
+    let squatter = Actor::register(&app.anonymous(), "verse-0").await;
+    let register = async |number: u32| {
+        let mut wanted = with_the_number(&format!("verse-{number}"));
+        wanted["affiliations"] = json!([]);
+        squatter.post("/v1/organisations", &wanted).await
+    };
+    for number in 1..10 {
+        register(number).await.unwrap();
+    }
+    let full = refused(register(10).await, Kind::WrongState, None);
+    assert!(full.detail.contains("10 organisations") && full.remedy.is_some(), "{full}");
+    let because = json!({ "reason": "its papers are those of another firm" });
+    app.operator.post("/v1/organisations/verse-1/rejection", &because).await.unwrap();
+    register(10).await.unwrap();
+    refused(register(11).await, Kind::WrongState, None);
+    app.operator.verify("verse-0").await;
+    register(11).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_organisation_speaks_in_the_log_only_once_it_is_verified() {
     let app = TestApp::start().await;
     let lab = Actor::register(&app.anonymous(), "verse-lab").await;

@@ -53,7 +53,7 @@ impl From<Organisation> for OrganisationView {
 /// Registers an organisation; the caller becomes its admin. An operator verifies it before it can trade, or rejects it.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), request_body = NewOrganisation, responses(
     (status = 201, body = OrganisationView),
-    (status = 409, body = Problem, description = "the handle is taken, or a verified organisation has the registration number; or the caller is staff of the platform, or acts for too many organisations"),
+    (status = 409, body = Problem, description = "the handle is taken, or a verified organisation has the registration number; or the caller is staff of the platform, or acts for too many organisations, or for too many that are not verified"),
     (status = 422, body = Problem, description = "a field is not acceptable")))]
 #[post("/v1/organisations")]
 pub(crate) async fn register_organisation(
