@@ -6,7 +6,7 @@
 //!
 //! Invariant: after a review, a listing that was ever on the board and is not delisted is suspended exactly when its version
 //! is held, has no valid assessment, or has a shard that is not what it says it is.
-//! Invariant: nothing is listed while its public notice runs, or while an objection to it is open.
+//! Invariant: nothing goes on the board while its public notice runs, or while an objection to a listing of the version is open.
 
 use std::fmt::Display;
 
@@ -73,7 +73,7 @@ pub(super) fn review(
             let before = before.ok_or_else(|| Error::internal(format!("{} was never suspended", listing.id)))?;
             advance(c, keys, listing, before.parse()?, actor, "nothing stands against it any more", now)?
         }
-        (PublicNotice, None) if listing.notice_ends_at <= now && !objections::is_any_open(c, listing.id)? => {
+        (PublicNotice, None) if listing.notice_ends_at <= now && !objections::is_any_open(c, listing.version_id)? => {
             advance(c, keys, listing, Listed, actor, "the public notice is over, and no objection stands", now)?
         }
         _ => listing,

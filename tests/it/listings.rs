@@ -120,6 +120,37 @@ async fn an_objection_that_is_upheld_ends_the_listing_and_the_tombstone_says_why
     refused(story.object(&lab).await, Kind::WrongState, None);
 }
 
+/// Announces the version of a story under other terms, once its listing is withdrawn.
+async fn announced_anew(story: &mut Story) {
+    let withdrawn = story.listing.clone();
+    story.provider.post(format!("/v1/listings/{withdrawn}/withdraw"), &json!({})).await.unwrap();
+    let terms = story.provider.publish_terms(101).await;
+    let wanted = json!({ "dataset": story.published.dataset, "version": 1, "terms_id": terms });
+    let announced = story.provider.post("/v1/listings", &wanted).await.unwrap();
+    story.listing = announced["id"].as_str().unwrap().to_string();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_withdraws_a_listing_and_announces_another_does_not_outrun_an_objection() {
+    let mut upheld = Story::begin().await;
+    let objection = upheld.object(&upheld.rival).await.unwrap();
+    announced_anew(&mut upheld).await;
+    upheld.days_pass(8).await;
+    assert_eq!(upheld.state().await, "public_notice");
+    upheld.decide(&objection, "upholding").await.unwrap();
+    let tombstone: Value = upheld.app.anonymous().get(upheld.path()).send().await.unwrap();
+    assert_eq!(tombstone["state"], "delisted");
+    assert_eq!(tombstone["state_reason"], "an objection was upheld: The edition is older than the poems' author.");
+
+    let mut dismissed = Story::begin().await;
+    let objection = dismissed.object(&dismissed.rival).await.unwrap();
+    announced_anew(&mut dismissed).await;
+    dismissed.days_pass(8).await;
+    assert_eq!(dismissed.state().await, "public_notice");
+    dismissed.decide(&objection, "dismissal").await.unwrap();
+    assert_eq!(dismissed.state().await, "listed");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_objects_and_why_is_for_the_parties_and_the_log_has_its_digest() {
     let story = Story::begin().await;

@@ -1,8 +1,9 @@
 //! Objections: while a listing is on public notice (公示), any verified organisation may say why it must not go on the
 //! board, and compliance decides.
 //!
-//! An objection that is upheld ends the listing; one that is dismissed no longer stands in its way. Each step is stated in
-//! the log, where who objects and why is a salted digest. The objector, the provider and compliance can read it all.
+//! An objection stands in the way of every listing of the same version that is on public notice: who withdraws one and
+//! announces another outruns nobody. If it is upheld it ends them all, and if it is dismissed, none. Each step is stated in the
+//! log, where who objects and why is a salted digest. The objector, the provider and compliance can read it all.
 //!
 //! Invariant: an organisation objects to a listing at most once, and never to its own.
 
@@ -14,7 +15,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::listings::{self, Listing, ListingState, MAX_REASON_CHARS};
-use super::review::review;
+use super::review::{listings_of, review_all};
 use crate::assessment::{self, Evidence};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
@@ -24,18 +25,20 @@ use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::signing::canonical_json;
 use crate::text_enum;
-use crate::types::{Digest, Instant, Json, ListingId, ObjectionId, OrganisationId, PageQuery, UserId, kind, text};
+use crate::types::{
+    Digest, Instant, Json, ListingId, ObjectionId, OrganisationId, PageQuery, UserId, VersionId, kind, text,
+};
 
 const MAX_OBJECTION_CHARS: usize = 2000;
 
 text_enum! {
     /// Where an objection stands.
     pub enum ObjectionState {
-        /// Compliance has to decide it; until then the listing does not go on the board.
+        /// Compliance has to decide it; until then no listing of the version goes on the board.
         Open = "open",
-        /// The listing was withdrawn for ever.
+        /// The listing was withdrawn for ever, and with it those of the version that were on public notice.
         Upheld = "upheld",
-        /// It does not stand in the listing's way.
+        /// It does not stand in the way.
         Dismissed = "dismissed",
     }
 }
@@ -179,12 +182,17 @@ pub fn decide(
     }
     let objection = Objection { state: to, ..objection };
     put_on_record(c, keys, &objection, Some(from), caller.user_id, &reason, now)?;
-    let listing = listings::listing(c, objection.listing_id)?;
+    let version = listings::listing(c, objection.listing_id)?.version_id;
     if to == ObjectionState::Dismissed {
-        review(c, keys, listing, "exchange", now)?;
-    } else if listing.state.may_become(ListingState::Delisted) {
-        let reason = format!("an objection was upheld: {reason}");
-        listings::advance(c, keys, listing, ListingState::Delisted, caller.user_id, &reason, now)?;
+        review_all(c, keys, version, "exchange", now)?;
+        return Ok(objection);
+    }
+    let reason = format!("an objection was upheld: {reason}");
+    for listing in listings_of(c, version)? {
+        let ends = listing.id == objection.listing_id || listing.state == ListingState::PublicNotice;
+        if ends && listing.state.may_become(ListingState::Delisted) {
+            listings::advance(c, keys, listing, ListingState::Delisted, caller.user_id, &reason, now)?;
+        }
     }
     Ok(objection)
 }
@@ -204,9 +212,9 @@ pub fn sides(c: &mut Conn, id: ObjectionId) -> Result<[OrganisationId; 2]> {
     Ok([objection.objector_id, listings::listing(c, objection.listing_id)?.provider_id])
 }
 
-/// Whether an objection to a listing has to be decided yet.
-pub(super) fn is_any_open(c: &mut Conn, listing: ListingId) -> Result<bool> {
-    Ok(queries::is_any_open(c, listing)?)
+/// Whether an objection to a listing of this version has to be decided yet.
+pub(super) fn is_any_open(c: &mut Conn, version: VersionId) -> Result<bool> {
+    Ok(queries::is_any_open(c, version)?)
 }
 
 fn put_on_record(

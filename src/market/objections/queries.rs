@@ -4,8 +4,8 @@ use diesel::prelude::*;
 
 use super::{Objection, ObjectionState};
 use crate::db::Conn;
-use crate::schema::objections;
-use crate::types::{ListingId, ObjectionId, OrganisationId};
+use crate::schema::{listings, objections};
+use crate::types::{ListingId, ObjectionId, OrganisationId, VersionId};
 
 pub(super) fn insert_objection(c: &mut Conn, objection: &Objection) -> QueryResult<usize> {
     diesel::insert_into(objections::table).values(objection).execute(c)
@@ -49,9 +49,10 @@ pub(super) fn list_objections(
     query.load(c)
 }
 
-pub(super) fn is_any_open(c: &mut Conn, listing: ListingId) -> QueryResult<bool> {
+pub(super) fn is_any_open(c: &mut Conn, version: VersionId) -> QueryResult<bool> {
     let open = objections::table
-        .filter(objections::listing_id.eq(listing))
+        .inner_join(listings::table)
+        .filter(listings::version_id.eq(version))
         .filter(objections::state.eq(ObjectionState::Open))
         .select(objections::id);
     Ok(open.first::<ObjectionId>(c).optional()?.is_some())

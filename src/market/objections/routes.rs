@@ -97,7 +97,7 @@ pub(crate) struct Ruling {
     reason: String,
 }
 
-/// Upholds an objection: the listing is withdrawn for ever.
+/// Upholds an objection: the listing is withdrawn for ever, and with it those of the same version on public notice.
 #[utoipa::path(tag = "market", security(("bearer" = [])), request_body = Ruling, responses((status = 200, body = ObjectionView), (status = 403, body = Problem, description = "not compliance staff"), (status = 409, body = Problem, description = "decided already")))]
 #[post("/v1/objections/{id}/upholding")]
 pub(crate) async fn uphold_objection(
@@ -109,7 +109,7 @@ pub(crate) async fn uphold_objection(
     decide(app, caller, *id, ObjectionState::Upheld, why).await
 }
 
-/// Dismisses an objection: unless another one is open, the listing goes on the board when its public notice is over.
+/// Dismisses an objection: unless another one is open, the listings of the version go on the board when their public notice is over.
 #[utoipa::path(tag = "market", security(("bearer" = [])), request_body = Ruling, responses((status = 200, body = ObjectionView), (status = 403, body = Problem, description = "not compliance staff"), (status = 409, body = Problem, description = "decided already")))]
 #[post("/v1/objections/{id}/dismissal")]
 pub(crate) async fn dismiss_objection(
