@@ -190,7 +190,7 @@ fn session_tokens(app: &App, session: &Session, refresh: &TokenText, now: Instan
     })
 }
 
-/// Signs in with e-mail address and password.
+/// Signs in with e-mail address and password; where a hundred sessions of the account stand, the oldest ends.
 #[utoipa::path(tag = "identity", security(()), request_body = EmailAndPassword, responses(
     (status = 201, body = SessionTokens),
     (status = 401, body = Problem, description = "no account has this e-mail address and password"),
