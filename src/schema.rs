@@ -635,6 +635,7 @@ diesel::table! {
         permitted_use -> Nullable<Text>,
         purpose -> Nullable<Text>,
         contract_document -> Nullable<Text>,
+        royalties -> Nullable<Text>,
         agreement -> Nullable<Text>,
         order_id -> Nullable<Text>,
         termination_code -> Nullable<Text>,

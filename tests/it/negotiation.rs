@@ -7,7 +7,7 @@ use corpex::provenance::passport::{self, Trust};
 use corpex::types::{DAY, Digest};
 use serde_json::{Value, json};
 
-use crate::support::{Actor, Offer, TestApp, kinds_in_log, refused};
+use crate::support::{Actor, Offer, TestApp, kinds_in_log, refused, terms};
 
 const PRICE: i64 = 50_000;
 
@@ -281,6 +281,37 @@ async fn nothing_is_agreed_on_that_cannot_be_kept() {
     let late = refused(story.sign(provider, "agreement", &brief).await, Kind::WrongState, Some("offer"));
     assert!(late.detail.contains("expired at") && late.remedy.is_some());
     story.sign(provider, "agreement", &asked).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_on_the_board_after_the_contract_was_made_out_has_no_part_in_its_price() {
+    let app = TestApp::start().await;
+    let (source, provider) = (app.organisation("source-house").await, app.provider().await);
+    let shards: &[(&str, &[u8])] = &[("data/a.jsonl", b"{}\n"), ("data/b.jsonl", b"{\"n\":2}\n")];
+    let poems = source.publish("poems", shards).await;
+    let remix = provider.publish_from("remix", shards, &[poems.as_parent()]).await;
+    for published in [&poems, &remix] {
+        app.compliance.assess(published).await;
+    }
+    let offer = provider.list(&remix, &provider.publish_terms(PRICE).await).await;
+    let lab = app.lab("verse-lab", PRICE).await;
+    let story = Story { app, provider, lab, offer };
+
+    let mut now = story.request(40_000, None).await.unwrap();
+    let mut document = terms(100);
+    document["derivative_royalty_basis_points"] = json!(5000);
+    let asking = source.try_publish_terms(&document).await.unwrap()["id"].as_str().unwrap().to_string();
+    source.list(&poems, &asking).await;
+    for (side, message) in [(&story.provider, "agreement"), (&story.lab, "agreement/verification")] {
+        now = story.sign(side, message, &now).await.unwrap();
+    }
+    now = story.event(&story.provider, "FINALIZED", &now).await.unwrap();
+    let order = now["order_id"].as_str().unwrap();
+    let paid = story.lab.pay(order).await.unwrap();
+    let entitlement = paid["entitlement"]["id"].as_str().unwrap();
+    story.lab.links(entitlement, &["data/a.jsonl", "data/b.jsonl"]).await.unwrap();
+    story.lab.answer(order, "acceptance").await.unwrap();
+    assert_eq!((source.balance("payable").await, story.provider.balance("payable").await), (0, 38_800));
 }
 
 #[tokio::test(flavor = "multi_thread")]

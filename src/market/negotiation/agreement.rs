@@ -78,7 +78,9 @@ pub fn finalize(
     for (side, signature) in [Side::Provider, Side::Buyer].into_iter().zip(&signed.signatures) {
         signers.push(identity::signing_key_for(c, before.organisation(side), signature.keyid)?.public_key);
     }
-    let order = orders::conclude(c, (config, keys), (&listing, before.buyer_id), (signed, &signers), caller, now)?;
+    let royalties = before.royalties.clone().unwrap_or_default();
+    let order =
+        orders::conclude(c, (config, keys), (&listing, before.buyer_id), royalties, (signed, &signers), caller, now)?;
     let from = before.state;
     let finalized = Negotiation { order_id: Some(order.id), ..before };
     let reason = "the exchange countersigned the contract";

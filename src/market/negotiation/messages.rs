@@ -69,6 +69,7 @@ pub fn begin(
         permitted_use: None,
         purpose: None,
         contract_document: None,
+        royalties: None,
         agreement: None,
         order_id: None,
         termination_code: None,
@@ -117,6 +118,7 @@ pub fn reply(
         offer_sha256: recorded.pae_sha256,
         offer_statement_id: recorded.id,
         contract_document: None,
+        royalties: None,
         ..before
     };
     let replied = make_out_for(c, config, declare(replied, declared)?, side == Side::Buyer, now)?;
@@ -236,8 +238,8 @@ fn make_out_for(
     let (listing, buyer, price) = (&listing, &buyer, offer.price);
     let deal = Deal { listing, selection: None, shard_count, buyer, wanted, purpose, price };
     let grounds = Grounds { offer_sha256: Some(negotiation.offer_sha256), negotiation: Some(negotiation.id) };
-    let contract_document = Some(orders::negotiated_contract(c, config, &deal, grounds, now)?);
-    Ok(Negotiation { contract_document, ..negotiation })
+    let (contract, royalties) = orders::negotiated_contract(c, config, &deal, grounds, now)?;
+    Ok(Negotiation { contract_document: Some(contract), royalties: Some(royalties), ..negotiation })
 }
 
 /// The use that the buyer declared, if the last offer is for it.

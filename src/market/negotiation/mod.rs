@@ -29,7 +29,7 @@ use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{self, Caller};
 use crate::keys::ExchangeKeys;
-use crate::market::orders;
+use crate::market::orders::{self, Royalty};
 use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::signing::Envelope;
 use crate::terms::Use;
@@ -127,6 +127,8 @@ pub struct Negotiation {
     pub purpose: Option<String>,
     /// The exact bytes that both sides sign; absent while the provider cannot agree.
     pub contract_document: Option<String>,
+    /// What its order would owe the providers of what the version was made from, as it was when the contract was made out.
+    pub royalties: Option<Json<Vec<Royalty>>>,
     /// Those bytes with the signatures so far.
     pub agreement: Option<Json<Envelope>>,
     /// The order that came of it.

@@ -52,6 +52,7 @@ pub(super) fn set_negotiation(c: &mut Conn, moved: &Negotiation, from: Negotiati
             negotiations::permitted_use.eq(moved.permitted_use),
             negotiations::purpose.eq(&moved.purpose),
             negotiations::contract_document.eq(&moved.contract_document),
+            negotiations::royalties.eq(&moved.royalties),
             negotiations::agreement.eq(&moved.agreement),
             negotiations::order_id.eq(moved.order_id),
             negotiations::termination_code.eq(&moved.termination_code),

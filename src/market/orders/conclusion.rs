@@ -2,7 +2,7 @@
 
 use super::contract::{contract_document, record_contract};
 use super::place::{Deal, Grounds, make_out};
-use super::{Order, OrderState, advance, days, royalties};
+use super::{Order, OrderState, Royalty, advance, days};
 use crate::catalog;
 use crate::config::Config;
 use crate::db::{self, Conn};
@@ -16,16 +16,17 @@ use crate::provenance::Statement;
 use crate::signing::{Envelope, PublicKey};
 use crate::types::{BASIS_POINTS, Instant, Json, OrderId, OrganisationId};
 
-/// The contract that a negotiation would end with: the exact bytes that both sides sign. Nothing is stored.
+/// The contract that a negotiation would end with: the exact bytes that both sides sign, and the royalties that its order would
+/// owe. Nothing is stored.
 pub(in crate::market) fn negotiated_contract(
     c: &mut Conn,
     config: &Config,
     deal: &Deal<'_>,
     grounds: Grounds,
     now: Instant,
-) -> Result<String> {
+) -> Result<(String, Json<Vec<Royalty>>)> {
     let order = make_out(c, config, deal, (OrderId::new(now), now))?;
-    contract_document(c, &order, deal.buyer, grounds)
+    Ok((contract_document(c, &order, deal.buyer, grounds)?, order.royalties))
 }
 
 /// Stores the order of a contract that both sides signed, with `signers`; the exchange countersigns, and the order waits
@@ -34,6 +35,7 @@ pub(in crate::market) fn conclude(
     c: &mut Conn,
     (config, keys): (&Config, &ExchangeKeys),
     (listing, buyer_id): (&Listing, OrganisationId),
+    royalties: Json<Vec<Royalty>>,
     (envelope, signers): (Envelope, &[PublicKey]),
     caller: &Caller,
     now: Instant,
@@ -55,7 +57,7 @@ pub(in crate::market) fn conclude(
         fee_minor: document.fee.amount_minor,
         tax_minor: document.fee.part(config.tax_basis_points, BASIS_POINTS)?.amount_minor,
         currency: document.price.currency,
-        royalties: Json(royalties::owed(c, listing.version_id, listing.provider_id)?),
+        royalties,
         contract_document: String::from_utf8_lossy(&envelope.payload.0).into_owned(),
         state: OrderState::AwaitingSignature,
         download_days: document.delivery_days.or(document.download_days).unwrap_or(config.download_window_days),

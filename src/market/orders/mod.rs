@@ -179,7 +179,7 @@ pub struct Order {
     pub tax_minor: i64,
     /// The currency of all three.
     pub currency: Currency,
-    /// What it owes the providers of what the version was made from, nearest first; as it was when the order was made.
+    /// What it owes the providers of what the version was made from, nearest first; as it was when the contract was made out.
     pub royalties: Json<Vec<Royalty>>,
     /// The exact bytes that both sides sign: canonical JSON.
     #[serde(skip)]

@@ -1,9 +1,9 @@
 //! Royalties: a provider may ask for a part of each sale of what was made from its corpus.
 //!
 //! The rule: of each ancestor of the version that is sold, up to five steps up its lineage, that another organisation had
-//! put on the board when the order was made, the terms count under which it was listed first. If they ask for a royalty, the
-//! ancestor's provider has that part of what the exchange's fee leaves of the price. The order keeps what is owed, for no
-//! clock tells later what was on the board then.
+//! put on the board when the contract was made out, the terms count under which it was listed first. If they ask for a
+//! royalty, the ancestor's provider has that part of what the exchange's fee leaves of the price. The order keeps what is
+//! owed, for no clock tells later what was on the board then.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ pub struct Royalty {
 #[derive(Debug, Clone)]
 struct Ancestors(Vec<VersionId>);
 
-/// What an order of this version that is made now owes others than its provider, nearest ancestor first.
+/// What an order of this version whose contract is made out now owes others than its provider, nearest ancestor first.
 pub(super) fn owed(c: &mut Conn, version: VersionId, provider: OrganisationId) -> Result<Vec<Royalty>> {
     let ancestors = db::fact(c, version, |c| {
         let walk = lineage::ancestors(c, version, MAX_ANCESTORS)?;
