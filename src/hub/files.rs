@@ -3,8 +3,6 @@
 //! Shards are what the Hub calls LFS files: named by their SHA-256, with a small pointer file in git. README.md is an
 //! ordinary file. Object names are git's own, so that clients can check what they downloaded.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use sha1::{Digest as _, Sha1};
@@ -89,6 +87,19 @@ impl Entry<'_> {
             Entry::Folder(path) => hex::encode(Sha1::digest(format!("folder {commit} {path}"))),
         }
     }
+
+    /// Its place in a tree: a folder stands before what lies in it.
+    pub fn place(&self) -> String {
+        match self {
+            Entry::File(file) => file.path.clone(),
+            Entry::Folder(path) => within(path),
+        }
+    }
+}
+
+/// How the paths of all that lies in a folder begin.
+fn within(folder: &str) -> String {
+    if folder.is_empty() { String::new() } else { format!("{folder}/") }
 }
 
 /// All files of a commit.
@@ -98,17 +109,13 @@ pub struct Files {
     pub commit: String,
     /// The generated card.
     pub readme: Readme,
-    by_path: BTreeMap<String, File>,
+    /// By the bytes of their paths.
+    files: Vec<File>,
 }
 
 /// The files of a commit: as they stand on the shelf, or read and put there.
 pub fn files(c: &mut Conn, shelf: &Shelf, dataset: &Dataset, revision: &Revision) -> Result<Arc<Files>> {
-    if let Some(files) = shelf.find(&revision.commit) {
-        return Ok(files);
-    }
-    let files = Arc::new(read(c, dataset, revision)?);
-    shelf.keep(files.clone());
-    Ok(files)
+    shelf.find_or(&revision.commit, || read(c, dataset, revision))
 }
 
 fn read(c: &mut Conn, dataset: &Dataset, revision: &Revision) -> Result<Files> {
@@ -116,67 +123,81 @@ fn read(c: &mut Conn, dataset: &Dataset, revision: &Revision) -> Result<Files> {
     let mut shards = catalog::all_shards(c, revision.version_id())?;
     shards.retain(|shard| revision.shows(shard));
     let readme = Readme::write(dataset, &version.card, &shards)?;
-    let mut by_path: BTreeMap<_, _> =
-        shards.into_iter().map(|shard| (shard.path.clone(), File::of_shard(shard))).collect();
-    by_path.insert(README.to_string(), File::of_readme(&readme.text));
-    Ok(Files { commit: revision.commit(), readme, by_path })
+    let files = shards.into_iter().map(File::of_shard).chain([File::of_readme(&readme.text)]).collect();
+    Ok(Files::new(revision.commit(), readme, files))
 }
 
 impl Files {
+    /// A commit with these files, in whatever order.
+    pub(in crate::hub) fn new(commit: String, readme: Readme, mut files: Vec<File>) -> Self {
+        files.sort_by(|one, other| one.path.cmp(&other.path));
+        Self { commit, readme, files }
+    }
+
     /// About how much memory they take, in bytes.
     pub(super) fn weight(&self) -> usize {
-        let of_file =
-            |path: &String| path.len().saturating_mul(2).saturating_add(size_of::<(String, File)>() + OID_DIGITS);
-        self.by_path.keys().map(of_file).fold(self.readme.text.len().saturating_mul(2), usize::saturating_add)
+        let of_file = |file: &File| file.path.len().saturating_add(size_of::<File>() + OID_DIGITS);
+        self.files.iter().map(of_file).fold(self.readme.text.len().saturating_mul(2), usize::saturating_add)
     }
 
     /// Every file, by path.
-    pub fn all(&self) -> impl Iterator<Item = &File> {
-        self.by_path.values()
+    pub fn all(&self) -> &[File] {
+        &self.files
     }
 
     /// The file or folder at a path.
     pub fn entry<'a>(&'a self, path: &'a str) -> Option<Entry<'a>> {
-        if let Some(file) = self.by_path.get(path) {
-            return Some(Entry::File(file));
+        if let Ok(at) = self.files.binary_search_by(|file| file.path.as_str().cmp(path)) {
+            return self.files.get(at).map(Entry::File);
         }
-        self.below(path).next().map(|_| Entry::Folder(path))
+        (!self.below(&within(path)).is_empty()).then_some(Entry::Folder(path))
     }
 
-    /// What lies in a folder, by path: its own entries, or everything below it. The root is the folder without a name.
-    pub fn tree(&self, folder: &str, recursive: bool) -> Result<Vec<Entry<'_>>, Refusal> {
-        let start = if folder.is_empty() { 0 } else { folder.len().saturating_add(1) };
-        let mut found = BTreeMap::new();
-        for file in self.below(folder) {
-            let inner = file.path.get(start..).unwrap_or_default();
-            let mut folders = inner.match_indices('/').filter_map(|(at, _)| file.path.get(..start.saturating_add(at)));
-            match folders.next() {
-                Some(first) if !recursive => {
-                    found.insert(first, Entry::Folder(first));
-                    continue;
-                }
-                Some(first) => {
-                    found.insert(first, Entry::Folder(first));
-                    found.extend(folders.map(|path| (path, Entry::Folder(path))));
-                }
-                None => {}
-            }
-            found.insert(&file.path, Entry::File(file));
-        }
-        if found.is_empty() && !folder.is_empty() {
+    /// What lies in a folder, its own entries or everything below it, in the order of their [places](Entry::place): of what
+    /// comes after the place `after`, at most `limit`. The root is the folder without a name.
+    ///
+    /// Takes as long as what it gives, however much lies before and after.
+    pub fn tree(
+        &self,
+        folder: &str,
+        recursive: bool,
+        (after, limit): (&str, usize),
+    ) -> Result<Vec<Entry<'_>>, Refusal> {
+        let prefix = within(folder);
+        let below = self.below(&prefix);
+        if below.is_empty() && !folder.is_empty() {
             return Err(Refusal::Entry { path: folder.to_string(), commit: self.commit.clone() });
         }
-        Ok(found.into_values().collect())
+        let mut left = past(below, |file| file.path.as_str() <= after);
+        let (mut found, mut last) = (Vec::new(), after);
+        while let Some((file, rest)) = left.split_first().filter(|_| found.len() < limit) {
+            let ends = file.path.match_indices('/').map(|(end, _)| end).filter(|end| *end >= prefix.len());
+            let levels = if recursive { usize::MAX } else { 1 };
+            let folders: Vec<&str> = ends.filter_map(|end| file.path.get(..=end)).take(levels).collect();
+            // A folder whose place was passed has been told of.
+            let new = folders.iter().copied().filter(|place| *place > last);
+            found.extend(new.filter_map(|place| place.strip_suffix('/')).map(Entry::Folder));
+            match folders.first().filter(|_| !recursive) {
+                Some(place) => left = past(rest, |file| file.path.starts_with(*place)),
+                None => {
+                    found.push(Entry::File(file));
+                    (left, last) = (rest, file.path.as_str());
+                }
+            }
+        }
+        found.truncate(limit);
+        Ok(found)
     }
 
-    fn below<'a>(&'a self, folder: &str) -> impl Iterator<Item = &'a File> + use<'a> {
-        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-        let start = Bound::Included(prefix.clone());
-        self.by_path
-            .range((start, Bound::Unbounded))
-            .map(|(_, file)| file)
-            .take_while(move |file| file.path.starts_with(&prefix))
+    fn below(&self, prefix: &str) -> &[File] {
+        let from = past(&self.files, |file| file.path.as_str() < prefix);
+        from.get(..from.partition_point(|file| file.path.starts_with(prefix))).unwrap_or_default()
     }
+}
+
+/// What comes after those files, the first ones, of which `is_before` holds.
+fn past(files: &[File], is_before: impl Fn(&File) -> bool) -> &[File] {
+    files.get(files.partition_point(is_before)..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -189,42 +210,102 @@ mod tests {
         assert_eq!(git_blob(b"hello\n"), "ce013625030ba8dba906f756967f9e9ca394464a");
     }
 
-    fn some() -> Files {
-        let file = |path: &str| {
-            (path.to_string(), File { path: path.to_string(), size_bytes: 1, oid: String::new(), lfs: None })
-        };
-        let by_path = ["README.md", "data/a/1", "data/a/2", "data/b", "data-2/c"].map(file).into();
-        Files { commit: String::new(), readme: Readme::default(), by_path }
+    fn files_at<S: ToString>(paths: impl IntoIterator<Item = S>) -> Files {
+        let file = |path: S| File { path: path.to_string(), size_bytes: 1, oid: String::new(), lfs: None };
+        Files::new(String::new(), Readme::default(), paths.into_iter().map(file).collect())
     }
 
-    fn paths(entries: &[Entry<'_>]) -> Vec<String> {
-        entries.iter().map(|entry| entry.path().to_string()).collect()
+    fn some() -> Files {
+        files_at(["README.md", "data/a/1", "data/a/2", "data/b", "data-2/c"])
+    }
+
+    fn tree(files: &Files, folder: &str, recursive: bool) -> Vec<String> {
+        files.tree(folder, recursive, ("", usize::MAX)).unwrap().iter().map(|entry| entry.path().to_string()).collect()
     }
 
     #[test]
     fn a_folder_holds_its_own_entries_or_everything_below_it() {
         let files = some();
-        assert_eq!(paths(&files.tree("", false).unwrap()), ["README.md", "data", "data-2"]);
+        assert_eq!(tree(&files, "", false), ["README.md", "data-2", "data"]);
         assert_eq!(
-            paths(&files.tree("", true).unwrap()),
-            ["README.md", "data", "data-2", "data-2/c", "data/a", "data/a/1", "data/a/2", "data/b"]
+            tree(&files, "", true),
+            ["README.md", "data-2", "data-2/c", "data", "data/a", "data/a/1", "data/a/2", "data/b"]
         );
-        assert_eq!(paths(&files.tree("data", false).unwrap()), ["data/a", "data/b"]);
-        assert_eq!(paths(&files.tree("data", true).unwrap()), ["data/a", "data/a/1", "data/a/2", "data/b"]);
+        assert_eq!(tree(&files, "data", false), ["data/a", "data/b"]);
+        assert_eq!(tree(&files, "data", true), ["data/a", "data/a/1", "data/a/2", "data/b"]);
+    }
+
+    #[test]
+    fn the_pages_of_a_tree_are_the_whole_of_it() {
+        let files = files_at(["a/b/c/1", "a/b/c/2", "a/b-c/3", "a/b0", "a.b/4", "z/y/x/5", "z/y/x/6"]);
+        for (folder, recursive) in [("", true), ("", false), ("a", true), ("a", false), ("a/b", true), ("z", false)] {
+            for limit in 1..4 {
+                let (mut after, mut seen) = (String::new(), Vec::new());
+                loop {
+                    let page = files.tree(folder, recursive, (after.as_str(), limit)).unwrap();
+                    let Some(last) = page.last() else { break };
+                    after = last.place();
+                    seen.extend(page.iter().map(|entry| entry.path().to_string()));
+                }
+                assert_eq!(seen, tree(&files, folder, recursive), "{folder:?} {recursive} {limit}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_of_a_tree_of_deep_folders_holds_no_more_than_was_asked_for() {
+        let files = files_at((0..100).map(|n| format!("{n:03}/{}x", "a/".repeat(500))));
+        let page = files.tree("", true, ("", 1000)).unwrap();
+        assert_eq!(page.len(), 1000);
+        assert_eq!(page[502].path(), "001", "the first file and its 501 folders stand before");
     }
 
     #[test]
     fn what_nobody_asked_for_longest_makes_room_on_the_shelf() {
         let shelf = Shelf::default();
-        let keep = |commit: &str| {
-            let readme = Readme { text: "x".repeat(10 * 1024 * 1024), ..Readme::default() };
-            shelf.keep(Arc::new(Files { commit: commit.to_string(), readme, by_path: BTreeMap::new() }));
+        let asked = |commit: &str, size: usize| {
+            let mut was_made = false;
+            let make = || {
+                was_made = true;
+                let readme = Readme { text: "x".repeat(size * 1024 * 1024), ..Readme::default() };
+                Ok(Files::new(commit.to_string(), readme, Vec::new()))
+            };
+            shelf.find_or(commit, make).unwrap();
+            was_made
         };
-        let kept = |commit: &str| shelf.find(commit).is_some();
-        ["a", "b", "c", "c"].into_iter().for_each(keep);
-        assert!(kept("a"), "three fit");
-        keep("d");
-        assert_eq!(["a", "b", "c", "d"].map(kept), [true, false, true, true]);
+        assert_eq!(["a", "b", "c", "c", "a"].map(|commit| asked(commit, 10)), [true, true, true, false, false]);
+        assert!(asked("d", 10), "three fit");
+        assert_eq!(["a", "d", "c"].map(|commit| asked(commit, 10)), [false; 3], "b made room");
+        assert!(asked("e", 40));
+        assert!(!asked("e", 40), "what is too heavy for the shelf stands on it alone");
+        assert!(asked("a", 10) && asked("e", 40), "until something else is asked for");
+    }
+
+    #[test]
+    fn two_who_ask_for_a_commit_at_once_share_one_reading_of_it() {
+        let (shelf, asking) = (Shelf::default(), std::sync::Barrier::new(2));
+        let made = std::sync::atomic::AtomicUsize::new(0);
+        let ask = || {
+            asking.wait();
+            let make = || {
+                made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Ok(Files::new("a".to_string(), Readme::default(), Vec::new()))
+            };
+            shelf.find_or("a", make).unwrap()
+        };
+        let (one, other) = std::thread::scope(|scope| {
+            let other = scope.spawn(ask);
+            (ask(), other.join().unwrap())
+        });
+        assert!(Arc::ptr_eq(&one, &other));
+        assert_eq!(made.into_inner(), 1);
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_tried_again_by_the_next() {
+        let shelf = Shelf::default();
+        assert!(shelf.find_or("a", || Err(crate::error::Error::internal("no"))).is_err());
+        assert!(shelf.find_or("a", || Ok(Files::new("a".to_string(), Readme::default(), Vec::new()))).is_ok());
     }
 
     #[test]
@@ -234,8 +315,8 @@ mod tests {
         assert!(matches!(files.entry("data/a"), Some(Entry::Folder("data/a"))));
         for nothing in ["dat", "data/", "data/b/", "..", "data/../data", "\0", "/"] {
             assert!(files.entry(nothing).is_none(), "{nothing:?}");
-            assert!(files.tree(nothing, true).is_err(), "{nothing:?}");
+            assert!(files.tree(nothing, true, ("", 1)).is_err(), "{nothing:?}");
         }
-        assert!(files.tree("data/b", false).is_err(), "a file is no folder");
+        assert!(files.tree("data/b", false, ("", 1)).is_err(), "a file is no folder");
     }
 }

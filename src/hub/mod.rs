@@ -100,8 +100,11 @@ impl Revision {
 
     /// Whether it shows a shard of the version.
     pub fn shows(&self, shard: &Shard) -> bool {
+        if self.parts.is_empty() {
+            return true;
+        }
         let shard = ManifestShard::from(shard);
-        self.parts.is_empty() || self.parts.iter().any(|part| part.includes(&shard))
+        self.parts.iter().any(|part| part.includes(&shard))
     }
 
     /// The tag that names it.

@@ -1,7 +1,11 @@
 //! Who the client is, what a repository is, and which revisions it has.
 
+use std::sync::Arc;
+
 use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
 use serde::Serialize;
 
 use super::reply::{HubCaller, Parameters, read};
@@ -11,6 +15,9 @@ use crate::error::{Error, Kind, Result};
 use crate::hub::{self, File, Files, Refusal, Repo, Revision, Shelf};
 use crate::identity::{Caller, Scope};
 use crate::types::Instant;
+
+/// The files that are written at a time.
+const SIBLINGS: usize = 1000;
 
 /// A user, as `huggingface_hub.whoami` reads it.
 #[derive(Serialize)]
@@ -88,8 +95,6 @@ pub(super) struct Info {
     likes: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     card_data: Option<serde_json::Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    siblings: Option<Vec<Sibling>>,
 }
 
 /// Whether files take something more than a token: `false`, or the word for "ask somebody".
@@ -143,20 +148,11 @@ impl Info {
             downloads: 0,
             likes: 0,
             card_data: None,
-            siblings: None,
         }
     }
 
-    fn whole(repo: &Repo, revision: &Revision, files: &Files, blobs: bool) -> Self {
-        let sibling = |file: &File| {
-            let lfs = file.lfs.map(|lfs| SiblingLfs {
-                sha256: lfs.sha256.to_string(),
-                size: file.size_bytes,
-                pointer_size: lfs.pointer_bytes,
-            });
-            let blob = blobs.then(|| Blob { size: file.size_bytes, blob_id: file.oid.clone(), lfs });
-            Sibling { rfilename: file.path.clone(), blob }
-        };
+    /// All that is shown of a repository but its files.
+    fn whole(repo: &Repo, revision: &Revision, files: &Files) -> Self {
         let tagged = |key: &str, prefix: &str| {
             files.readme.texts(key).into_iter().map(|value| format!("{prefix}{value}")).collect::<Vec<_>>()
         };
@@ -170,9 +166,20 @@ impl Info {
             ]
             .concat(),
             card_data: serde_json::to_value(&files.readme.front_matter).ok(),
-            siblings: Some(files.all().map(sibling).collect()),
             ..Self::brief(repo, revision)
         }
+    }
+}
+
+impl Sibling {
+    fn new(file: &File, blobs: bool) -> Self {
+        let lfs = file.lfs.map(|lfs| SiblingLfs {
+            sha256: lfs.sha256.to_string(),
+            size: file.size_bytes,
+            pointer_size: lfs.pointer_bytes,
+        });
+        let blob = blobs.then(|| Blob { size: file.size_bytes, blob_id: file.oid.clone(), lfs });
+        Self { rfilename: file.path.clone(), blob }
     }
 }
 
@@ -188,9 +195,29 @@ async fn info(
         let repo = hub::repo(c, caller.0.as_ref(), &organisation, &name)?;
         let revision = repo.revision(&revision)?;
         let files = hub::files(c, &shelf, &repo.dataset, &revision)?;
-        Ok(Info::whole(&repo, &revision, &files, blobs))
+        Ok((Info::whole(&repo, &revision, &files), files))
     };
-    Ok(HttpResponse::Ok().json(read(app, show).await?))
+    let (info, files) = read(app, show).await?;
+    let head = serde_json::to_string(&info).map_err(Error::from)?;
+    Ok(HttpResponse::Ok().content_type("application/json").streaming(with_siblings(head, files, blobs)))
+}
+
+/// A repository with its files, of which there may be a hundred thousand: some at a time, as the client takes them, out of
+/// what stands on the shelf.
+fn with_siblings(info: String, files: Arc<Files>, blobs: bool) -> impl Stream<Item = Result<Bytes>> + 'static {
+    let head = format!("{},\"siblings\":[", info.strip_suffix('}').unwrap_or(&info));
+    let pieces = files.all().len().div_ceil(SIBLINGS);
+    let piece = move |number: usize| -> Result<Bytes> {
+        let mut piece = String::new();
+        let first = number.saturating_mul(SIBLINGS);
+        for (index, file) in files.all().iter().enumerate().skip(first).take(SIBLINGS) {
+            piece.push_str(if index == 0 { "" } else { "," });
+            piece.push_str(&serde_json::to_string(&Sibling::new(file, blobs))?);
+        }
+        Ok(Bytes::from(piece))
+    };
+    let end = Bytes::from_static(b"]}");
+    stream::iter([Ok(Bytes::from(head))]).chain(stream::iter((0..pieces).map(piece))).chain(stream::iter([Ok(end)]))
 }
 
 /// Describes a repository.
@@ -293,4 +320,25 @@ pub(crate) async fn hub_list_commits(
         authors: vec![Author { user: repo.dataset.handle.clone() }],
     };
     Ok(Json(repo.revisions.iter().filter(|revision| revision.number <= newest).map(commit).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::TryStreamExt as _;
+
+    use super::*;
+    use crate::hub::Readme;
+
+    #[tokio::test]
+    async fn a_repository_of_many_files_is_written_some_at_a_time() {
+        let file = |n: usize| File { path: format!("{n:05}"), size_bytes: 1, oid: String::new(), lfs: None };
+        let files = Files::new(String::new(), Readme::default(), (0..2 * SIBLINGS + 1).map(file).collect());
+        let written = with_siblings("{\"id\":\"a/b\"}".to_string(), Arc::new(files), false);
+        let pieces: Vec<Bytes> = written.try_collect().await.unwrap();
+        assert_eq!(pieces.len(), 5, "between its beginning and its end");
+        let whole: serde_json::Value = serde_json::from_slice(&pieces.concat()).unwrap();
+        assert_eq!(whole["id"], "a/b");
+        let siblings = whole["siblings"].as_array().unwrap();
+        assert_eq!((siblings.len(), &siblings[1000]["rfilename"]), (2001, &serde_json::json!("01000")));
+    }
 }

@@ -81,21 +81,19 @@ async fn tree(
         let repo = hub::repo(c, caller.0.as_ref(), &organisation, &name)?;
         let revision = &repo.revision(&revision)?;
         let files = hub::files(c, &shelf, &repo.dataset, revision)?;
-        let entries = files.tree(folder.trim_end_matches('/'), query.is_set("recursive"))?;
         let after = query.get("cursor").unwrap_or_default();
-        let left = entries.iter().filter(|entry| entry.path() > after);
-        let mut nodes: Vec<Node> = left
-            .take(limit.saturating_add(1))
-            .map(|entry| Node::new(entry, revision, query.is_set("expand")))
-            .collect();
-        let more = nodes.len() > limit;
-        nodes.truncate(limit);
-        Ok((nodes, more))
+        let page = (after, limit.saturating_add(1));
+        let mut entries = files.tree(folder.trim_end_matches('/'), query.is_set("recursive"), page)?;
+        let more = entries.len() > limit;
+        entries.truncate(limit);
+        let next = entries.last().filter(|_| more).map(Entry::place);
+        let nodes = entries.iter().map(|entry| Node::new(entry, revision, query.is_set("expand")));
+        Ok((nodes.collect::<Vec<_>>(), next))
     };
-    let (nodes, more) = read(app, list).await?;
+    let (nodes, next) = read(app, list).await?;
     let mut response = HttpResponse::Ok();
-    if let Some(last) = nodes.last().filter(|_| more) {
-        response.insert_header(next_page(app, request, &last.path));
+    if let Some(next) = next {
+        response.insert_header(next_page(app, request, &next));
     }
     Ok(response.json(nodes))
 }
