@@ -6,18 +6,23 @@
 //! are those that the exchange found when it [inspected](inspection) the version, and until then those that the card names.
 //!
 //! Licence terms are Offers of ODRL under `usageInfo`, what the version was made from is told in PROV-O, and what the card
-//! says under `rai` goes into the vocabulary of that name (<http://mlcommons.org/croissant/RAI/1.0>).
+//! says under `rai` goes into the vocabulary of that name.
+//!
+//! A version may have a hundred thousand files: they are written some at a time, as the client takes them, so that memory
+//! does not grow with them.
+
+mod rai;
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 use yaml_serde::Value as Yaml;
 
+use self::rai::rai;
 use super::{agent, iri, named, summary, typed};
 use crate::catalog::card::Card;
 use crate::catalog::inspection::{self, ColumnType, Findings, NamedType, Packing};
 use crate::catalog::lineage::{self, Parent};
-use crate::catalog::manifest::{CollectionMethod, Origin, PersonalData};
 use crate::catalog::{self, Dataset, Seal, Shard};
 use crate::db::Conn;
 use crate::error::Result;
@@ -25,34 +30,14 @@ use crate::hub;
 use crate::identity::{self, Organisation};
 use crate::market;
 use crate::terms::odrl;
+use crate::types::VersionId;
 
+/// Files that are written at a time: more than have a RecordSet each.
+const FILES: i64 = 1000;
 /// The most files that have a RecordSet each.
 pub const MAX_RECORD_SETS: usize = 100;
 /// The most parents that are told of.
 const MAX_PARENTS: i64 = 1000;
-/// The words of the RAI vocabulary that a card may use under `rai`.
-const RAI_WORDS: &[&str] = &[
-    "annotationsPerItem",
-    "annotatorDemographics",
-    "dataAnnotationAnalysis",
-    "dataAnnotationPlatform",
-    "dataAnnotationProtocol",
-    "dataBiases",
-    "dataCollection",
-    "dataCollectionMissingData",
-    "dataCollectionRawData",
-    "dataCollectionTimeframe",
-    "dataCollectionType",
-    "dataImputationProtocol",
-    "dataLimitations",
-    "dataManipulationProtocol",
-    "dataPreprocessingProtocol",
-    "dataReleaseMaintenancePlan",
-    "dataSocialImpact",
-    "dataUseCases",
-    "machineAnnotationTools",
-    "personalSensitiveInformation",
-];
 
 /// A column of the records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,15 +48,36 @@ pub struct Field {
     pub data_type: &'static str,
 }
 
-/// Describes a sealed version, whoever asks: the caller of this function authorises.
+/// A description that is being written.
+#[derive(Debug)]
+pub struct Description {
+    public_url: String,
+    /// `org/name`.
+    dataset: String,
+    version_id: VersionId,
+    commit: String,
+    known: Known,
+    /// What stands before the files, until it is written.
+    head: String,
+    /// How many files are written, the path of the last, and how they hold their records.
+    count: usize,
+    after: String,
+    formats: BTreeSet<Format>,
+    ended: bool,
+}
+
+/// Begins to describe a sealed version, whoever asks: the caller of this function authorises.
 ///
 /// # Errors
 /// Those of the database.
-pub fn croissant(c: &mut Conn, (dataset, number, seal): (&Dataset, i32, &Seal), public_url: &str) -> Result<Value> {
+pub fn croissant(
+    c: &mut Conn,
+    (dataset, number, seal): (&Dataset, i32, &Seal),
+    public_url: &str,
+) -> Result<Description> {
     let (_, version) = catalog::version(c, seal.version_id)?;
     let card = Card::parse(&version.card)?;
     let provider = identity::organisation(c, dataset.organisation_id)?;
-    let shards = catalog::all_shards(c, seal.version_id)?;
     let parents = lineage::parents_of(c, seal.version_id, -1, MAX_PARENTS)?;
     let parents: Vec<Parent> = parents.into_iter().map(|link| link.parent).collect();
     let listings = market::listed(c, &[seal.version_id])?;
@@ -87,17 +93,71 @@ pub fn croissant(c: &mut Conn, (dataset, number, seal): (&Dataset, i32, &Seal), 
     if !offers.is_empty() {
         members.insert("usageInfo".to_string(), Value::Array(offers));
     }
-    let files: Vec<File<'_>> = shards.iter().enumerate().map(|(index, shard)| File::new(index, shard)).collect();
-    let sets = if files.len() > MAX_RECORD_SETS { file_sets(&files) } else { Vec::new() };
     let found = inspection::find(c, seal.version_id)?;
     let found = found.map(|inspection| inspection::findings(c, &inspection)).transpose()?.map(|(findings, _)| findings);
-    let records = record_sets(&files, &sets, &Known { found, named: named_columns(&card) });
-    let objects = files.iter().map(|file| about.file_object(file));
-    members.insert("distribution".to_string(), objects.chain(sets.iter().map(FileSet::describe)).collect());
-    if !records.is_empty() {
-        members.insert("recordSet".to_string(), Value::Array(records));
+    let said = Value::Object(members).to_string();
+    Ok(Description {
+        public_url: public_url.to_string(),
+        dataset: dataset.full_name(),
+        version_id: seal.version_id,
+        commit: hub::commit_of(seal),
+        known: Known { found, named: named_columns(&card) },
+        head: format!("{},\"distribution\":[", said.strip_suffix('}').unwrap_or(&said)),
+        count: 0,
+        after: String::new(),
+        formats: BTreeSet::new(),
+        ended: false,
+    })
+}
+
+impl Description {
+    /// The next piece of the document; `None` after the last.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn next_piece(&mut self, c: &mut Conn) -> Result<Option<Vec<u8>>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let shards = catalog::shards(c, self.version_id, &self.after, FILES)?;
+        self.ended = i64::try_from(shards.len()).is_ok_and(|read| read < FILES);
+        if let Some(last) = shards.last() {
+            self.after.clone_from(&last.path);
+        }
+        Ok(Some(self.write(&shards).into_bytes()))
     }
-    Ok(Value::Object(members))
+
+    /// Writes the next files, and the end where it has come.
+    fn write(&mut self, shards: &[Shard]) -> String {
+        let files: Vec<File<'_>> = (self.count..).zip(shards).map(|(index, shard)| File::new(index, shard)).collect();
+        self.count = self.count.saturating_add(files.len());
+        self.formats.extend(files.iter().filter_map(|file| file.format.clone()));
+        let are_many = self.count > MAX_RECORD_SETS;
+        let sets = if self.ended && are_many { file_sets(&self.formats) } else { Vec::new() };
+        let mut separator = if self.head.is_empty() { "," } else { "" };
+        let mut piece = std::mem::take(&mut self.head);
+        for object in files.iter().map(|file| self.file_object(file)).chain(sets.iter().map(FileSet::describe)) {
+            piece.push_str(separator);
+            piece.push_str(&object.to_string());
+            separator = ",";
+        }
+        if self.ended {
+            let records = record_sets(&files, &sets, &self.known);
+            let records = if records.is_empty() { String::new() } else { format!(",\"recordSet\":{}", json!(records)) };
+            piece.push_str(&format!("]{records}}}\n"));
+        }
+        piece
+    }
+
+    fn file_object(&self, file: &File<'_>) -> Value {
+        let Shard { path, size_bytes, sha256, media_type, .. } = file.shard;
+        let address = hub::file_path(&self.dataset, &self.commit, path);
+        json!({
+            "@type": "cr:FileObject", "@id": file.id, "name": path,
+            "contentUrl": format!("{}{address}", self.public_url), "contentSize": format!("{size_bytes} B"),
+            "encodingFormat": file.format.as_ref().map_or_else(|| json!(media_type), Format::media_types), "sha256": sha256,
+        })
+    }
 }
 
 /// An Offer as Croissant wants it: usage information of schema.org, and an Offer of ODRL.
@@ -188,16 +248,6 @@ impl About<'_> {
             }
         }
         Value::Object(entity)
-    }
-
-    fn file_object(&self, file: &File<'_>) -> Value {
-        let Shard { path, size_bytes, sha256, media_type, .. } = file.shard;
-        let address = hub::file_path(&self.dataset.full_name(), &hub::commit_of(self.seal), path);
-        json!({
-            "@type": "cr:FileObject", "@id": file.id, "name": path,
-            "contentUrl": format!("{}{address}", self.public_url), "contentSize": format!("{size_bytes} B"),
-            "encodingFormat": file.format.as_ref().map_or_else(|| json!(media_type), Format::media_types), "sha256": sha256,
-        })
     }
 }
 
@@ -323,9 +373,9 @@ impl FileSet {
     }
 }
 
-fn file_sets(files: &[File<'_>]) -> Vec<FileSet> {
-    let formats: BTreeSet<Format> = files.iter().filter_map(|file| file.format.clone()).collect();
-    formats.into_iter().map(|format| FileSet { id: format!("files-{}", format.ending), format }).collect()
+fn file_sets(formats: &BTreeSet<Format>) -> Vec<FileSet> {
+    let set = |format: &Format| FileSet { id: format!("files-{}", format.ending), format: format.clone() };
+    formats.iter().map(set).collect()
 }
 
 /// What is known of the columns.
@@ -414,63 +464,6 @@ fn named_columns(card: &Card<'_>) -> Option<Vec<Field>> {
         Some(Field { name, data_type })
     };
     Some(features.iter().filter_map(column).collect())
-}
-
-/// What a card says of responsible use: under `rai` in the vocabulary's own words, and under `provenance` in ours.
-fn rai(card: &Card<'_>) -> Map<String, Value> {
-    let mut said = Map::new();
-    if let Ok(origin) = card.origin() {
-        said.extend(rai_of(&origin));
-    }
-    for word in RAI_WORDS {
-        let value = card.front_matter.get("rai").and_then(|rai| rai.get(*word));
-        let texts: Vec<Value> = match value {
-            Some(Yaml::Sequence(items)) => items.iter().filter_map(text).collect(),
-            Some(value) => text(value).into_iter().collect(),
-            None => continue,
-        };
-        if !texts.is_empty() {
-            said.insert(format!("rai:{word}"), Value::Array(texts));
-        }
-    }
-    said
-}
-
-fn text(value: &Yaml) -> Option<Value> {
-    match value {
-        Yaml::String(text) => Some(json!(text)),
-        Yaml::Number(number) => Some(json!(number.to_string())),
-        _ => None,
-    }
-}
-
-fn rai_of(origin: &Origin) -> Map<String, Value> {
-    use CollectionMethod::*;
-    let method = match origin.collection_method {
-        WebScraping => "Web Scraping",
-        Feeds | Syndication => "Web API",
-        DataMining => "Secondary Data analysis",
-        SensorOutput => "Direct measurement",
-        SocialMedia | UserGeneratedContent => "User-generated content data",
-        PrimaryUserSource => "Surveys",
-        MachineGenerated | DataAugmentation | TransferLearning | Simulation | Other => "Others",
-    };
-    let people = match origin.personal_data {
-        PersonalData::None => "No personal data.",
-        PersonalData::Anonymised => "Personal data was removed, and cannot be restored.",
-        PersonalData::Pseudonymised => "Personal data can be restored with information kept elsewhere.",
-        PersonalData::Personal => "Personal data.",
-        PersonalData::Sensitive => "Sensitive personal data.",
-    };
-    let days: Vec<&String> = origin.collected_from.iter().chain(&origin.collected_to).collect();
-    let mut said = Map::from_iter([
-        ("rai:dataCollectionType".to_string(), json!(method)),
-        ("rai:personalSensitiveInformation".to_string(), json!(people)),
-    ]);
-    if !days.is_empty() {
-        said.insert("rai:dataCollectionTimeframe".to_string(), json!(days));
-    }
-    said
 }
 
 #[cfg(test)]

@@ -25,6 +25,10 @@ fn files(shards: &[Shard]) -> Vec<File<'_>> {
     shards.iter().enumerate().map(|(index, shard)| File::new(index, shard)).collect()
 }
 
+fn formats(files: &[File<'_>]) -> BTreeSet<Format> {
+    files.iter().filter_map(|file| file.format.clone()).collect()
+}
+
 /// What a card says of one column.
 fn named_text() -> Known {
     Known { found: None, named: Some(vec![Field { name: "full text".into(), data_type: "sc:Text" }]) }
@@ -94,7 +98,7 @@ fn what_was_found_in_a_file_is_told_rather_than_what_the_card_says() {
         &[("ok", "sc:Boolean")],
     ];
     assert_eq!(told, own);
-    let sets = file_sets(&files(&shards));
+    let sets = file_sets(&formats(&files(&shards)));
     let together = record_sets(&files(&shards), &sets, &known);
     assert_eq!(together.iter().map(fields).collect::<Vec<_>>(), [own[0], own[3], own[2]]);
 }
@@ -103,13 +107,47 @@ fn what_was_found_in_a_file_is_told_rather_than_what_the_card_says() {
 fn many_files_are_sets_by_format() {
     let shards = shards((0..MAX_RECORD_SETS + 1).map(|n| format!("data/{n}.jsonl")).chain(["x.parquet".into()]));
     let files = files(&shards);
-    let sets = file_sets(&files);
+    let sets = file_sets(&formats(&files));
     let described: Vec<Value> = sets.iter().map(FileSet::describe).collect();
     let includes: Vec<&str> = described.iter().map(|set| set["includes"].as_str().unwrap()).collect();
     assert_eq!(includes, ["*.jsonl", "*.parquet"]);
     let records = record_sets(&files, &sets, &named_text());
     assert_eq!(records.len(), 2);
     assert_eq!(records[0]["field"][0]["source"]["fileSet"]["@id"], "files-jsonl");
+}
+
+/// A description of files that are written so many at a time.
+fn written(shards: &[Shard], at_a_time: usize) -> Value {
+    let mut description = Description {
+        public_url: "https://exchange.example".into(),
+        dataset: "o/n".into(),
+        version_id: VersionId::new(Instant::from_unix_micros(0)),
+        commit: "c".repeat(40),
+        known: named_text(),
+        head: "{\"@type\":\"sc:Dataset\",\"distribution\":[".into(),
+        count: 0,
+        after: String::new(),
+        formats: BTreeSet::new(),
+        ended: false,
+    };
+    let mut document = String::new();
+    for files in shards.chunks(at_a_time) {
+        document.push_str(&description.write(files));
+    }
+    description.ended = true;
+    document.push_str(&description.write(&[]));
+    serde_json::from_str(&document).unwrap()
+}
+
+#[test]
+fn files_that_are_written_some_at_a_time_are_one_description() {
+    let shards = shards((0..MAX_RECORD_SETS + 1).map(|n| format!("data/{n:03}.jsonl")).chain(["x.tar".into()]));
+    let whole = written(&shards, shards.len());
+    let ids: Vec<&str> =
+        whole["distribution"].as_array().unwrap().iter().map(|one| one["@id"].as_str().unwrap()).collect();
+    assert_eq!((ids.len(), ids[0], &ids[101..]), (103, "file-00000", ["file-00101", "files-jsonl"].as_slice()));
+    assert_eq!(whole["recordSet"].as_array().unwrap().len(), 1);
+    assert_eq!(written(&shards, 7), whole);
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get};
 
+use super::croissant::Description;
 use super::{croissant, dcat};
 use crate::app::App;
-use crate::app::http::{JSON_LD, json_ld, next_link, pieces};
+use crate::app::http::{JSON_LD, next_link, pieces};
 use crate::app::input::Query;
 use crate::catalog::{DatasetRef, VersionRef};
 use crate::db::Conn;
@@ -55,7 +56,8 @@ pub(crate) async fn get_croissant(
         let revision = repo.revisions.iter().find(|revision| revision.number == which.number).ok_or_else(unknown)?;
         croissant::croissant(c, (&repo.dataset, revision.number, &revision.seal), &url)
     };
-    Ok(json_ld(&app.db.read(show).await?))
+    let description = app.db.read(show).await?;
+    Ok(described(app, description))
 }
 
 /// Describes the newest version of a repository in Croissant, where the Hub does.
@@ -72,5 +74,11 @@ pub(crate) async fn hub_get_croissant(
         let newest = repo.revision("main")?;
         Ok(croissant::croissant(c, (&repo.dataset, newest.number, &newest.seal), &url)?)
     };
-    Ok(json_ld(&read(&app, show).await?))
+    let description = read(&app, show).await?;
+    Ok(described(app, description))
+}
+
+/// Sends a description while it is written.
+fn described(app: Data<App>, description: Description) -> HttpResponse {
+    HttpResponse::Ok().content_type(JSON_LD).streaming(pieces(app, description, Description::next_piece))
 }

@@ -129,7 +129,7 @@ fn read(c: &mut Conn, dataset: &Dataset, revision: &Revision) -> Result<Files> {
 
 impl Files {
     /// A commit with these files, in whatever order.
-    pub(in crate::hub) fn new(commit: String, readme: Readme, mut files: Vec<File>) -> Self {
+    pub(super) fn new(commit: String, readme: Readme, mut files: Vec<File>) -> Self {
         files.sort_by(|one, other| one.path.cmp(&other.path));
         Self { commit, readme, files }
     }
