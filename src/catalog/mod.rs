@@ -109,9 +109,8 @@ text_enum! {
     }
 }
 
-/// One edition of a dataset.
-#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
-#[diesel(treat_none_as_default_value = false)]
+/// One edition of a dataset, but for its card, which may be long: see [`card_of`].
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = versions_table, check_for_backend(MultiBackend))]
 pub struct Version {
     /// Which version.
@@ -122,17 +121,8 @@ pub struct Version {
     pub number: i32,
     /// Where in its life it is.
     pub state: VersionState,
-    /// The dataset card.
-    pub card: String,
     /// When it was begun.
     pub created_at: Instant,
-}
-
-impl Version {
-    /// The SHA-256 of the card: its ETag, and what the manifest names.
-    pub fn card_sha256(&self) -> Digest {
-        Digest::of(&self.card)
-    }
 }
 
 /// The provider's signature under a version.
@@ -369,6 +359,25 @@ pub fn find_version(c: &mut Conn, handle: &str, name: &str, number: i32) -> Resu
 /// `NotFound`.
 pub fn version(c: &mut Conn, id: VersionId) -> Result<(Dataset, Version)> {
     queries::find_version_by_id(c, id)?.ok_or_else(|| Error::not_found(format_args!("version {id}")))
+}
+
+/// The card of a version, whoever asks.
+///
+/// # Errors
+/// `NotFound`.
+pub fn card_of(c: &mut Conn, id: VersionId) -> Result<String> {
+    queries::find_card(c, id)?.ok_or_else(|| Error::not_found(format_args!("version {id}")))
+}
+
+/// The digest of a card that does not change any more.
+#[derive(Debug, Clone, Copy)]
+struct CardDigest(Digest);
+
+/// The SHA-256 of a version's card: its ETag, and what the manifest names. That of a sealed version is remembered.
+fn card_sha256(c: &mut Conn, version: &Version) -> Result<Digest> {
+    let read = |c: &mut Conn| Ok::<_, Error>(Some(CardDigest(Digest::of(card_of(c, version.id)?))));
+    let digest = if version.state == VersionState::Draft { read(c)? } else { db::fact(c, version.id, read)? };
+    digest.map(|digest| digest.0).ok_or_else(|| Error::internal("a version has a card"))
 }
 
 /// How documents and people refer to a version: neither part ever changes.

@@ -109,8 +109,17 @@ pub(super) fn find_last_number(c: &mut Conn, dataset: DatasetId) -> QueryResult<
     versions::table.filter(versions::dataset_id.eq(dataset)).select(max(versions::number)).first(c)
 }
 
-pub(super) fn insert_version(c: &mut Conn, version: &Version) -> QueryResult<usize> {
-    diesel::insert_into(versions::table).values(version).execute(c)
+pub(super) fn insert_version(c: &mut Conn, version: &Version, card: &str) -> QueryResult<usize> {
+    diesel::insert_into(versions::table)
+        .values((
+            versions::id.eq(version.id),
+            versions::dataset_id.eq(version.dataset_id),
+            versions::number.eq(version.number),
+            versions::state.eq(version.state),
+            versions::card.eq(card),
+            versions::created_at.eq(version.created_at),
+        ))
+        .execute(c)
 }
 
 pub(super) fn find_version(
@@ -199,6 +208,10 @@ pub(super) fn list_seals_among(c: &mut Conn, ids: &[VersionId]) -> QueryResult<V
     }
     found.sort_by_key(|(_, number, _)| Reverse(*number));
     Ok(found)
+}
+
+pub(super) fn find_card(c: &mut Conn, id: VersionId) -> QueryResult<Option<String>> {
+    versions::table.find(id).select(versions::card).first(c).optional()
 }
 
 pub(super) fn set_card(c: &mut Conn, id: VersionId, card: &str) -> QueryResult<usize> {

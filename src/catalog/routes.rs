@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::datasets::NewDataset;
-use super::versions::Sealed;
+use super::versions::Described;
 use super::{
     Dataset, DatasetRef, Domain, Modality, Seal, Shard, Version, VersionRef, VersionState, datasets, seal, versions,
-    view_dataset, view_version,
+    view_dataset,
 };
 use crate::app::App;
 use crate::app::http::read_body;
@@ -72,9 +72,8 @@ pub(crate) struct SealView {
     sealed_at: Instant,
 }
 
-impl From<Sealed> for VersionView {
-    fn from((version, seal): Sealed) -> Self {
-        let card_sha256 = version.card_sha256();
+impl From<Described> for VersionView {
+    fn from((version, card_sha256, seal): Described) -> Self {
         let Version { id, number, state, created_at, .. } = version;
         let view = |seal: Seal| SealView {
             manifest_sha256: seal.manifest_sha256,
@@ -193,7 +192,7 @@ pub(crate) async fn create_version(
     let now = app.clock.now();
     let (which, input) = (which.into_inner(), input.into_inner());
     let version = app.db.write(move |c| versions::create(c, &caller, &which, &input.card, now)).await?;
-    Ok(HttpResponse::Created().insert_header(card_etag(&version)).json(VersionView::from((version, None))))
+    Ok(HttpResponse::Created().insert_header(card_etag(version.1)).json(VersionView::from(version)))
 }
 
 /// Lists the versions of a dataset that you may see, by number.
@@ -217,8 +216,7 @@ pub(crate) async fn get_version(
     caller: MaybeCaller,
     which: Path<VersionRef>,
 ) -> Result<Json<VersionView>> {
-    let (_, sealed) = app.db.read(move |c| versions::get(c, caller.0.as_ref(), &which)).await?;
-    Ok(Json(sealed.into()))
+    Ok(Json(app.db.read(move |c| versions::get(c, caller.0.as_ref(), &which)).await?.into()))
 }
 
 /// Shows the dataset card of a version, byte for byte as the manifest names it.
@@ -236,13 +234,14 @@ pub(crate) async fn get_card(
     which: Path<VersionRef>,
     request: HttpRequest,
 ) -> Result<HttpResponse> {
-    let (_, version) = app.db.read(move |c| view_version(c, caller.0.as_ref(), &which)).await?;
-    if is_unchanged(&request, &version.card_sha256().to_string())? {
-        return Ok(HttpResponse::NotModified().insert_header(card_etag(&version)).finish());
+    let card = app.db.read(move |c| versions::card(c, caller.0.as_ref(), &which)).await?;
+    let sha256 = Digest::of(&card);
+    if is_unchanged(&request, &sha256.to_string())? {
+        return Ok(HttpResponse::NotModified().insert_header(card_etag(sha256)).finish());
     }
     let mut response = HttpResponse::Ok();
-    response.insert_header(card_etag(&version)).content_type("text/markdown; charset=utf-8");
-    Ok(response.body(version.card))
+    response.insert_header(card_etag(sha256)).content_type("text/markdown; charset=utf-8");
+    Ok(response.body(card))
 }
 
 /// Replaces the card of a draft; with `If-Match`, only if it is still the one you know.
@@ -263,7 +262,7 @@ pub(crate) async fn put_card(
     let (which, input) = (which.into_inner(), input.into_inner());
     let write = move |c: &mut crate::db::Conn| versions::set_card(c, &caller, &which, &input.card, known.as_deref());
     let version = app.db.write(write).await?;
-    Ok(HttpResponse::Ok().insert_header(card_etag(&version)).json(VersionView::from((version, None))))
+    Ok(HttpResponse::Ok().insert_header(card_etag(version.1)).json(VersionView::from(version)))
 }
 
 /// Lists the verified shards of a version, by path.
@@ -311,8 +310,7 @@ pub(crate) async fn seal_version(
     let SealInput { envelope } = serde_json::from_slice(&body)?;
     let (keys, which, now) = (app.keys.clone(), which.into_inner(), app.clock.now());
     let write = move |c: &mut crate::db::Conn| seal::seal(c, &keys, &caller, &which, &envelope, now);
-    let (version, seal) = app.db.write(write).await?;
-    Ok(Json(VersionView::from((version, Some(seal)))))
+    Ok(Json(app.db.write(write).await?.into()))
 }
 
 /// Shows the signed manifest of a sealed version.
@@ -329,8 +327,8 @@ pub(crate) async fn get_manifest(
     Ok(Json(app.db.read(move |c| seal::manifest(c, caller.0.as_ref(), &which)).await?))
 }
 
-fn card_etag(version: &Version) -> (actix_web::http::header::HeaderName, String) {
-    (ETAG, format!("\"{}\"", version.card_sha256()))
+fn card_etag(card_sha256: Digest) -> (actix_web::http::header::HeaderName, String) {
+    (ETAG, format!("\"{card_sha256}\""))
 }
 
 /// A header's value, if there is one.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::manifest::in_predicate;
+use super::versions::Described;
 use super::{
     Dataset, Manifest, ManifestShard, Measure, Seal, Version, VersionRef, VersionState, lineage, move_state, queries,
     require_draft, seal_of, view_version,
@@ -47,7 +48,7 @@ pub fn seal(
     which: &VersionRef,
     envelope: &Envelope,
     now: Instant,
-) -> Result<(Version, Seal)> {
+) -> Result<Described> {
     let (dataset, version) = may_seal(c, caller, which)?;
     let [signature] = envelope.signatures.as_slice() else {
         return Err(Error::new(Kind::BadSignature, "a manifest carries exactly one signature: the provider's")
@@ -58,9 +59,8 @@ pub fn seal(
     let most = i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX);
     let verified = queries::list_shards(c, version.id, "", most.saturating_add(1))?;
     let verified: Vec<ManifestShard> = verified.iter().map(ManifestShard::from).collect();
-    manifest
-        .check_against(&dataset.full_name(), version.number, version.card_sha256(), &verified)
-        .map_err(in_predicate)?;
+    let card_sha256 = super::card_sha256(c, &version)?;
+    manifest.check_against(&dataset.full_name(), version.number, card_sha256, &verified).map_err(in_predicate)?;
     let parents = lineage::check_parents(c, (&dataset, &version), &manifest.parents).map_err(in_predicate)?;
     let recorded = provenance::admit(c, keys, StatementKind::Manifest, version.id, envelope, key, now)?;
     let measure = Measure::of(manifest.shards.iter()).map_err(in_predicate)?;
@@ -83,7 +83,7 @@ pub fn seal(
     // Later, and after every sealing alike: whether somebody sealed the same bytes must not show in this answer.
     jobs::enqueue(c, Job::FlagConflicts { version_id: version.id }, now)?;
     jobs::enqueue(c, Job::InspectVersion { version_id: version.id }, now)?;
-    Ok((Version { state: sealed, ..version }, seal))
+    Ok((Version { state: sealed, ..version }, card_sha256, Some(seal)))
 }
 
 /// Keeps what the provider says of each shard beside what was verified of it. Shards of which the same is said are written

@@ -2,7 +2,7 @@
 
 use super::card::Card;
 use super::{
-    Dataset, DatasetRef, Seal, Shard, Version, VersionRef, VersionState, edit_draft, is_insider, queries, view_dataset,
+    DatasetRef, Seal, Shard, Version, VersionRef, VersionState, edit_draft, is_insider, queries, view_dataset,
     view_version,
 };
 use crate::db::Conn;
@@ -11,14 +11,14 @@ use crate::history;
 use crate::identity::{self, Caller, Role};
 use crate::types::{Digest, Instant, Page, PageQuery, VersionId};
 
-/// A version together with its seal, if it has one.
-pub type Sealed = (Version, Option<Seal>);
+/// A version together with the digest of its card, and its seal, if it has one.
+pub type Described = (Version, Digest, Option<Seal>);
 
 /// Begins the next version of a dataset as a draft.
 ///
 /// # Errors
 /// `NotFound`, `Forbidden`; those of [`Card::parse`].
-pub fn create(c: &mut Conn, caller: &Caller, which: &DatasetRef, card: &str, now: Instant) -> Result<Version> {
+pub fn create(c: &mut Conn, caller: &Caller, which: &DatasetRef, card: &str, now: Instant) -> Result<Described> {
     let dataset = view_dataset(c, Some(caller), which)?;
     caller.may_for(dataset.organisation_id, &dataset.handle, Role::DEALERS)?;
     identity::require_verified(&identity::organisation(c, dataset.organisation_id)?)?;
@@ -30,12 +30,11 @@ pub fn create(c: &mut Conn, caller: &Caller, which: &DatasetRef, card: &str, now
         dataset_id: dataset.id,
         number,
         state: VersionState::Draft,
-        card: card.to_string(),
         created_at: now,
     };
-    queries::insert_version(c, &version)?;
+    queries::insert_version(c, &version, card)?;
     history::record(c, version.id, None, version.state.as_str(), caller.user_id, "begun", now)?;
-    Ok(version)
+    Ok((version, Digest::of(card), None))
 }
 
 /// Replaces the card of a draft; with `if_match`, only if the card's digest is still that one.
@@ -48,40 +47,56 @@ pub fn set_card(
     which: &VersionRef,
     card: &str,
     if_match: Option<&[Digest]>,
-) -> Result<Version> {
+) -> Result<Described> {
     let (_, version) = edit_draft(c, caller, which)?;
     Card::parse(card)?;
-    let present = version.card_sha256();
+    let present = super::card_sha256(c, &version)?;
     if if_match.is_some_and(|known| !known.contains(&present)) {
         return Err(Error::new(Kind::Stale, format!("the card is now {present}"))
             .field("If-Match")
             .remedy("fetch the card again, and repeat the change with its ETag"));
     }
     queries::set_card(c, version.id, card)?;
-    Ok(Version { card: card.to_string(), ..version })
+    Ok((version, Digest::of(card), None))
 }
 
-/// A version that `caller` may see, with its seal.
+/// A version that `caller` may see.
 ///
 /// # Errors
 /// `NotFound`.
-pub fn get(c: &mut Conn, caller: Option<&Caller>, which: &VersionRef) -> Result<(Dataset, Sealed)> {
-    let (dataset, version) = view_version(c, caller, which)?;
+pub fn get(c: &mut Conn, caller: Option<&Caller>, which: &VersionRef) -> Result<Described> {
+    let (_, version) = view_version(c, caller, which)?;
     let seal = queries::find_seal(c, version.id)?;
-    Ok((dataset, (version, seal)))
+    described(c, (version, seal))
+}
+
+fn described(c: &mut Conn, (version, seal): (Version, Option<Seal>)) -> Result<Described> {
+    let card_sha256 = super::card_sha256(c, &version)?;
+    Ok((version, card_sha256, seal))
+}
+
+/// The card of a version that `caller` may see.
+///
+/// # Errors
+/// `NotFound`.
+pub fn card(c: &mut Conn, caller: Option<&Caller>, which: &VersionRef) -> Result<String> {
+    let (_, version) = view_version(c, caller, which)?;
+    super::card_of(c, version.id)
 }
 
 /// The versions of a dataset that `caller` may see, in the order of their numbers.
 ///
 /// # Errors
 /// `NotFound`; `Invalid`, naming the parameter.
-pub fn list(c: &mut Conn, caller: Option<&Caller>, which: &DatasetRef, page: &PageQuery) -> Result<Page<Sealed>> {
+pub fn list(c: &mut Conn, caller: Option<&Caller>, which: &DatasetRef, page: &PageQuery) -> Result<Page<Described>> {
     let dataset = view_dataset(c, caller, which)?;
     let limit = page.limit()?;
     let after: i32 = page.after_number()?.unwrap_or(0);
     let assessed_only = !is_insider(caller, dataset.organisation_id);
     let rows = queries::list_versions(c, dataset.id, assessed_only, after, limit.saturating_add(1))?;
-    Ok(Page::new(rows, limit, |(version, _)| version.number.to_string()))
+    let Page { items, next } = Page::new(rows, limit, |(version, _)| version.number.to_string());
+    let items = items.into_iter().map(|version| described(c, version)).collect::<Result<_>>()?;
+    Ok(Page { items, next })
 }
 
 /// The shards of a version that `caller` may see, sorted by path.

@@ -75,8 +75,8 @@ pub fn croissant(
     (dataset, number, seal): (&Dataset, i32, &Seal),
     public_url: &str,
 ) -> Result<Description> {
-    let (_, version) = catalog::version(c, seal.version_id)?;
-    let card = Card::parse(&version.card)?;
+    let card = catalog::card_of(c, seal.version_id)?;
+    let card = Card::parse(&card)?;
     let provider = identity::organisation(c, dataset.organisation_id)?;
     let parents = lineage::parents_of(c, seal.version_id, -1, MAX_PARENTS)?;
     let parents: Vec<Parent> = parents.into_iter().map(|link| link.parent).collect();

@@ -158,9 +158,10 @@ fn dataset(c: &mut Conn, public_url: &str, id: DatasetId) -> Result<Vec<Value>> 
         .map(|(_, number, seal)| Listed { number, listings: of(&seal), seal })
         .collect();
     let Some(newest) = listed.first() else { return Ok(Vec::new()) };
-    let (dataset, version) = catalog::version(c, newest.seal.version_id)?;
+    let (dataset, _) = catalog::version(c, newest.seal.version_id)?;
+    let card = catalog::card_of(c, newest.seal.version_id)?;
     let provider = identity::organisation(c, dataset.organisation_id)?;
-    let description = summary(Card::parse(&version.card)?.body).unwrap_or_else(|| dataset.title.clone());
+    let description = summary(Card::parse(&card)?.body).unwrap_or_else(|| dataset.title.clone());
     let writer = Writer { public_url, dataset: &dataset, provider: &provider, description };
     let media = catalog::media_of(c, &listed.iter().map(|version| version.seal.version_id).collect::<Vec<_>>())?;
     let mut resources = vec![writer.whole(&listed, newest)];

@@ -119,10 +119,10 @@ pub fn files(c: &mut Conn, shelf: &Shelf, dataset: &Dataset, revision: &Revision
 }
 
 fn read(c: &mut Conn, dataset: &Dataset, revision: &Revision) -> Result<Files> {
-    let (_, version) = catalog::version(c, revision.version_id())?;
+    let card = catalog::card_of(c, revision.version_id())?;
     let mut shards = catalog::all_shards(c, revision.version_id())?;
     shards.retain(|shard| revision.shows(shard));
-    let readme = Readme::write(dataset, &version.card, &shards)?;
+    let readme = Readme::write(dataset, &card, &shards)?;
     let files = shards.into_iter().map(File::of_shard).chain([File::of_readme(&readme.text)]).collect();
     Ok(Files::new(revision.commit(), readme, files))
 }

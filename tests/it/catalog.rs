@@ -1,14 +1,15 @@
 //! The catalogue: drafts nobody else sees, bytes that arrive in parts, and what a seal ends.
 
-use corpex::catalog;
+use corpex::catalog::{self, DatasetRef, versions};
 use corpex::config::MAX_SHARDS;
+use corpex::db::Conn;
 use corpex::error::{Error, Kind};
 use corpex::provenance::StatementKind;
-use corpex::types::Digest;
+use corpex::types::{Digest, PageQuery};
 use diesel::connection::SimpleConnection as _;
 use serde_json::{Value, json};
 
-use crate::support::{Actor, TestApp};
+use crate::support::{Actor, TestApp, watch};
 
 #[track_caller]
 fn refused<T: std::fmt::Debug>(outcome: Result<T, Error>, kind: Kind) {
@@ -129,6 +130,25 @@ async fn a_card_is_changed_only_by_who_knows_it() {
     put("*", "# Others\n").await.unwrap();
     refused(put("*", "---\n- a\n---\n").await, Kind::Invalid);
     assert_eq!(provider.client.get(&card).text().await.unwrap(), "# Others\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_versions_reads_no_card_a_second_time() {
+    let app = TestApp::start().await;
+    app.listed_corpus(&app.provider().await, "poems", 0).await;
+    let mut cards_read = Vec::new();
+    for _ in 0..2 {
+        let list = |c: &mut Conn| {
+            let statements = watch(c);
+            let poems = DatasetRef { organisation: "poetry-house".into(), name: "poems".into() };
+            let page = versions::list(c, None, &poems, &PageQuery::default())?;
+            assert_eq!(page.items.len(), 1);
+            let asked = statements.lock().unwrap().clone();
+            Ok(asked.iter().filter(|statement| statement.contains("card")).count())
+        };
+        cards_read.push(app.app().db.read(list).await.unwrap());
+    }
+    assert_eq!(cards_read[1], 0, "a card may have a mebibyte, and a page a thousand of them: {cards_read:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
