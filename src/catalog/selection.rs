@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::datasets::{Domain, check_language};
 use super::{ManifestShard, Measure, all_shards, facets};
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Result};
 use crate::provenance::passport::part::{Facets, paths_sha256};
 use crate::types::{Digest, VersionId};
@@ -101,14 +101,26 @@ impl Selection {
     }
 }
 
-/// The shards of a version that a selection wants: how much they hold, and the part that they are.
+/// What was chosen of a sealed version: how much it holds, and the digest of its paths.
+#[derive(Debug, Clone, Copy)]
+struct Chosen(Measure, Digest);
+
+/// The shards of a sealed version that a selection wants: how much they hold, and the part that they are. They are the same
+/// for ever, and remembered: there may be a hundred thousand to choose from.
 ///
 /// # Errors
 /// Those of [`Selection::check`] and [`Selection::choose`].
 pub fn choose(c: &mut Conn, version: VersionId, selection: &Selection) -> Result<(Measure, Part)> {
     selection.check()?;
-    let shards: Vec<_> = all_shards(c, version)?.iter().map(ManifestShard::from).collect();
-    selection.choose(&shards)
+    let key = format!("{version} {}", Digest::of(serde_json::to_vec(selection)?));
+    let choose = |c: &mut Conn| {
+        let shards: Vec<_> = all_shards(c, version)?.iter().map(ManifestShard::from).collect();
+        let (measure, part) = selection.choose(&shards)?;
+        Ok::<_, Error>(Some(Chosen(measure, part.paths_sha256)))
+    };
+    let chosen = db::fact(c, key, choose)?;
+    let Chosen(measure, paths_sha256) = chosen.ok_or_else(|| Error::internal("a selection chooses something"))?;
+    Ok((measure, Part { selection: selection.clone(), shards: measure.shards, paths_sha256 }))
 }
 
 /// Some of the facets that there are, for who selected others.

@@ -19,7 +19,7 @@ use chrono::NaiveDate;
 use super::desk::Written;
 use super::{Entitlement, Planned, Receipt};
 use crate::catalog;
-use crate::db::{self, Conn};
+use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::identity::{self, Caller};
 use crate::terms::{self, ExpectedDownloads};
@@ -214,13 +214,10 @@ fn window(ExpectedDownloads { per_days, .. }: ExpectedDownloads, now: Instant) -
 
 /// How much a licence lets its holder download of a version: a sealed version never changes, and a part never does.
 fn licensed_bytes(c: &mut Conn, licence: &Entitlement, version: VersionId) -> Result<i64> {
-    #[derive(Clone)]
-    struct Bytes(i64);
-    let Some(selection) = licence.selection().filter(|_| version == licence.version_id) else {
-        return Ok(catalog::seal_of(c, version)?.total_bytes);
-    };
-    let chosen = |c: &mut Conn| catalog::choose(c, version, selection).map(|(measure, _)| Some(Bytes(measure.bytes)));
-    Ok(db::fact(c, licence.id, chosen)?.map_or(0, |bytes: Bytes| bytes.0))
+    match licence.selection().filter(|_| version == licence.version_id) {
+        Some(selection) => Ok(catalog::choose(c, version, selection)?.0.bytes),
+        None => Ok(catalog::seal_of(c, version)?.total_bytes),
+    }
 }
 
 /// Tells both sides that more is downloaded than is expected, unless they were told within the window.
