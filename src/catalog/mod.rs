@@ -332,7 +332,7 @@ pub fn find_dataset(c: &mut Conn, handle: &str, name: &str) -> Result<Dataset> {
 ///
 /// # Errors
 /// Those of the database.
-pub fn sealed_versions(c: &mut Conn, datasets: &[DatasetId], limit: i64) -> Result<Vec<VersionId>> {
+pub fn sealed_versions(c: &mut Conn, datasets: &[DatasetId], limit: i64) -> Result<Vec<(DatasetId, VersionId)>> {
     Ok(queries::list_sealed(c, datasets, limit)?)
 }
 

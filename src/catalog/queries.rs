@@ -184,14 +184,18 @@ pub(super) fn list_versions(
     query.load(c)
 }
 
-/// The sealed versions of these datasets, those of the greatest numbers first.
-pub(super) fn list_sealed(c: &mut Conn, datasets: &[DatasetId], limit: i64) -> QueryResult<Vec<VersionId>> {
+/// The sealed versions of these datasets, each with its dataset, those of the greatest numbers first.
+pub(super) fn list_sealed(
+    c: &mut Conn,
+    datasets: &[DatasetId],
+    limit: i64,
+) -> QueryResult<Vec<(DatasetId, VersionId)>> {
     versions::table
         .inner_join(seals::table)
         .filter(versions::dataset_id.eq_any(datasets))
         .order(versions::number.desc())
         .limit(limit)
-        .select(versions::id)
+        .select((versions::dataset_id, versions::id))
         .load(c)
 }
 

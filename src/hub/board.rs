@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Repo, visible};
+use super::{Depth, Repo, visible};
 use crate::app::App;
 use crate::catalog::Dataset;
 use crate::catalog::datasets::{self, DatasetQuery};
@@ -48,14 +48,14 @@ pub fn tags(dataset: &Dataset) -> Vec<String> {
     tags
 }
 
-/// Lists the repositories that `caller` may see, newest first, and where the next page begins, if there is one.
+/// Lists the repositories that `caller` may see, each at its newest revision, newest first, and where the next page begins, if there is one.
 pub fn board(c: &mut Conn, caller: Option<&Caller>, query: &BoardQuery) -> Result<(Vec<Repo>, Option<String>)> {
     let (mut found, mut looked_at, mut cursor) = (Vec::new(), 0_usize, query.cursor.clone());
     loop {
         let step = DatasetQuery { cursor: cursor.clone(), limit: Some(STEP), organisation: query.author.clone() };
         let page = datasets::list(c, caller, &step)?;
         let fitting: Vec<&Dataset> = page.items.iter().filter(|dataset| query.fits(dataset)).collect();
-        let mut visible = visible(c, caller, &fitting)?;
+        let mut visible = visible(c, caller, &fitting, Depth::Newest)?;
         for dataset in page.items {
             cursor = Some(dataset.id.to_string());
             looked_at = looked_at.saturating_add(1);
@@ -114,7 +114,7 @@ fn repos(c: &mut Conn, caller: Option<&Caller>, entries: Vec<Entry>) -> Result<V
     let is_first = |entry: &Entry| listed.iter().any(|listing| listing.id == entry.listing.id);
     let entries: Vec<Entry> = entries.into_iter().filter(is_first).collect();
     let datasets: Vec<&Dataset> = entries.iter().map(|entry| &entry.dataset).collect();
-    let visible = visible(c, caller, &datasets)?;
+    let visible = visible(c, caller, &datasets, Depth::Newest)?;
     let repo = |entry: Entry| {
         let revisions = visible.get(&entry.dataset.id)?.clone();
         Some(Repo::new(entry.dataset, revisions))

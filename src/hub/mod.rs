@@ -24,7 +24,7 @@ mod shelf;
 mod yaml;
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -174,20 +174,34 @@ pub fn repo(c: &mut Conn, caller: Option<&Caller>, organisation: &str, name: &st
         Kind::NotFound => unknown(),
         _ => error.into(),
     })?;
-    let revisions = visible(c, caller, &[&dataset])?.remove(&dataset.id).ok_or_else(unknown)?;
+    let revisions = visible(c, caller, &[&dataset], Depth::All)?.remove(&dataset.id).ok_or_else(unknown)?;
     Ok(Repo::new(dataset, revisions))
 }
 
+/// How many of a dataset's versions are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// Every one that the caller may see.
+    All,
+    /// The newest of them, and some others perhaps: there may be a thousand of each dataset of a page.
+    Newest,
+}
+
 /// What `caller` may see of each of these datasets, newest first; nothing of one of which it may see nothing.
-fn visible(c: &mut Conn, caller: Option<&Caller>, datasets: &[&Dataset]) -> Result<HashMap<DatasetId, Vec<Revision>>> {
+fn visible(
+    c: &mut Conn,
+    caller: Option<&Caller>,
+    datasets: &[&Dataset],
+    depth: Depth,
+) -> Result<HashMap<DatasetId, Vec<Revision>>> {
     let ids: Vec<DatasetId> = datasets.iter().map(|dataset| dataset.id).collect();
     let most = i64::try_from(ids.len()).unwrap_or(i64::MAX).saturating_mul(MAX_REVISIONS);
     let is_own = |dataset: &&&Dataset| catalog::is_insider(caller, dataset.organisation_id);
     let own: Vec<DatasetId> = datasets.iter().filter(is_own).map(|dataset| dataset.id).collect();
-    let listed = market::listed_versions(c, &ids, most)?;
+    let listed = to_depth(depth, market::listed_versions(c, &ids, most)?);
     let mut shown = listed.clone();
     if !own.is_empty() {
-        shown.extend(catalog::sealed_versions(c, &own, most)?);
+        shown.extend(to_depth(depth, catalog::sealed_versions(c, &own, most)?));
     }
     let mut licences: HashMap<VersionId, Vec<Entitlement>> = HashMap::new();
     for (version, licence) in caller.map_or(Ok(Vec::new()), |caller| delivery::licences(c, caller, &ids))? {
@@ -203,6 +217,13 @@ fn visible(c: &mut Conn, caller: Option<&Caller>, datasets: &[&Dataset]) -> Resu
         visible.entry(dataset).or_default().push(Revision { number, seal, is_listed, licences, parts, commit });
     }
     Ok(visible)
+}
+
+/// Those of some versions, each after its dataset's newer ones, that are wanted.
+fn to_depth(depth: Depth, versions: Vec<(DatasetId, VersionId)>) -> HashSet<VersionId> {
+    let mut seen = HashSet::new();
+    let wanted = versions.into_iter().filter(|(dataset, _)| depth == Depth::All || seen.insert(*dataset));
+    wanted.map(|(_, version)| version).collect()
 }
 
 /// The parts that licences are for: of those that are in force, or else of all; none where one is for the whole version.

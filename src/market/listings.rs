@@ -1,6 +1,5 @@
 //! Listings: versions on the board.
 
-use std::collections::HashSet;
 use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
@@ -295,9 +294,10 @@ pub fn listed(c: &mut Conn, versions: &[VersionId]) -> Result<Vec<Listing>> {
     Ok(queries::list_listed(c, versions)?)
 }
 
-/// The versions of these datasets that are on the board: of up to `limit` listings, those of the greatest numbers.
-pub fn listed_versions(c: &mut Conn, datasets: &[DatasetId], limit: i64) -> Result<HashSet<VersionId>> {
-    Ok(queries::list_listed_versions(c, datasets, limit)?.into_iter().collect())
+/// The versions of these datasets that are on the board, each with its dataset: of up to `limit` listings, those of the greatest
+/// numbers, which come first.
+pub fn listed_versions(c: &mut Conn, datasets: &[DatasetId], limit: i64) -> Result<Vec<(DatasetId, VersionId)>> {
+    Ok(queries::list_listed_versions(c, datasets, limit)?)
 }
 
 /// Up to `limit` listings on the board of a dataset, those of its newest version first.

@@ -103,15 +103,20 @@ pub(super) fn list_listed(c: &mut Conn, versions: &[VersionId]) -> QueryResult<V
         .load(c)
 }
 
-/// The versions of these datasets that are on the board, those of the greatest numbers first; each as often as it is listed.
-pub(super) fn list_listed_versions(c: &mut Conn, datasets: &[DatasetId], limit: i64) -> QueryResult<Vec<VersionId>> {
+/// The versions of these datasets that are on the board, each with its dataset, those of the greatest numbers first; each as
+/// often as it is listed.
+pub(super) fn list_listed_versions(
+    c: &mut Conn,
+    datasets: &[DatasetId],
+    limit: i64,
+) -> QueryResult<Vec<(DatasetId, VersionId)>> {
     listings::table
         .inner_join(versions::table.on(versions::id.eq(listings::version_id)))
         .filter(versions::dataset_id.eq_any(datasets))
         .filter(listings::state.eq(ListingState::Listed))
         .order(versions::number.desc())
         .limit(limit)
-        .select(listings::version_id)
+        .select((versions::dataset_id, listings::version_id))
         .load(c)
 }
 
