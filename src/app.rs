@@ -9,6 +9,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App as HttpApp, HttpServer};
+use bytes::Bytes;
 use futures_util::{FutureExt as _, TryFutureExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
@@ -25,6 +26,7 @@ use crate::ops::Metrics;
 use crate::provenance::exchange_keys;
 use crate::provenance::note::{self, VerifierKey};
 use crate::provenance::policy::Policy;
+use crate::shelf::Shelf;
 use crate::store::Store;
 use crate::types::Clock;
 use crate::{hub, worker};
@@ -198,11 +200,12 @@ impl Running {
         tasks.spawn(search::follow(app.clone(), stop.clone()).map(Ok));
         tasks.spawn(identity::keep_denials(app.clone(), no_more_requests.clone()).map(Ok));
         let data = Data::new(app.clone());
-        let shelf = Data::new(hub::Shelf::default());
+        let (commits, manifests) = (Data::new(hub::Shelf::default()), Data::new(Shelf::<Bytes>::default()));
         let server = HttpServer::new(move || {
             HttpApp::new()
                 .app_data(data.clone())
-                .app_data(shelf.clone())
+                .app_data(commits.clone())
+                .app_data(manifests.clone())
                 .app_data(Data::new(hub::Lately::default()))
                 .wrap(from_fn(methods::answer_head))
                 .wrap(from_fn(limits::admit))

@@ -26,7 +26,7 @@
 //!
 //! Below the domains lie [`store`] (objects), [`db`] (rows), [`jobs`] (queued work; [`worker`] runs it),
 //! [`history`] (every step of every life), [`idempotency`] (one key, one effect), [`signing`], [`schemas`],
-//! [`leases`] (one process at a time), [`keys`] (the exchange's own), [`outgoing`] (HTTP to others), [`schema`] (tables),
+//! [`leases`] (one process at a time), [`shelf`] (one reading for many), [`keys`] (the exchange's own), [`outgoing`] (HTTP to others), [`schema`] (tables),
 //! [`config`], [`error`], [`types`] and [`failpoints`].
 //!
 //! # Invariants
@@ -70,6 +70,7 @@ pub mod outgoing;
 pub mod provenance;
 pub mod schema;
 pub mod schemas;
+pub mod shelf;
 pub mod signing;
 pub mod store;
 pub mod terms;

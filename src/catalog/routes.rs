@@ -3,6 +3,7 @@
 use actix_web::http::header::{ETAG, IF_MATCH};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -18,6 +19,7 @@ use crate::app::input::{Json, Query};
 use crate::error::{Error, Kind, Problem, Result};
 use crate::identity::Caller;
 use crate::identity::routes::MaybeCaller;
+use crate::shelf::Shelf;
 use crate::signing::Envelope;
 use crate::store::routes::is_unchanged;
 use crate::types::{DatasetId, Digest, Instant, Page, PageQuery, VersionId};
@@ -323,8 +325,11 @@ pub(crate) async fn get_manifest(
     app: Data<App>,
     caller: MaybeCaller,
     which: Path<VersionRef>,
-) -> Result<Json<Envelope>> {
-    Ok(Json(app.db.read(move |c| seal::manifest(c, caller.0.as_ref(), &which)).await?))
+    manifests: Data<Shelf<Bytes>>,
+) -> Result<HttpResponse> {
+    let read = move |c: &mut crate::db::Conn| seal::manifest(c, caller.0.as_ref(), &which, &manifests);
+    let manifest = app.db.read(read).await?;
+    Ok(HttpResponse::Ok().content_type("application/json").body(Bytes::clone(&manifest)))
 }
 
 fn card_etag(card_sha256: Digest) -> (actix_web::http::header::HeaderName, String) {

@@ -1,6 +1,9 @@
 //! Sealing: the provider signs what a version consists of, and from then on it never changes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::manifest::in_predicate;
 use super::versions::Described;
@@ -15,6 +18,7 @@ use crate::identity::{self, Caller, Role};
 use crate::jobs::{self, Job};
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, StatementKind};
+use crate::shelf::Shelf;
 use crate::signing::Envelope;
 use crate::types::{Instant, VersionId};
 
@@ -104,12 +108,17 @@ fn record_facets(c: &mut Conn, version: VersionId, shards: &[ManifestShard]) -> 
     Ok(())
 }
 
-/// The signed manifest of a version that `caller` may see.
+/// The signed manifest of a version that `caller` may see, as JSON.
 ///
 /// # Errors
 /// `NotFound`; `WrongState` when it is not sealed.
-pub fn manifest(c: &mut Conn, caller: Option<&Caller>, which: &VersionRef) -> Result<Envelope> {
+pub fn manifest(
+    c: &mut Conn,
+    caller: Option<&Caller>,
+    which: &VersionRef,
+    manifests: &Shelf<Bytes>,
+) -> Result<Arc<Bytes>> {
     let (_, version) = view_version(c, caller, which)?;
-    let seal = seal_of(c, version.id)?;
-    Ok(provenance::statement(c, seal.statement_id)?.envelope)
+    let id = seal_of(c, version.id)?.statement_id;
+    manifests.find_or(&id.to_string(), || Ok(serde_json::to_vec(&provenance::statement(c, id)?.envelope)?.into()))
 }

@@ -11,6 +11,7 @@ use super::{Readme, Refusal, Revision, Shelf};
 use crate::catalog::{self, Dataset, Shard};
 use crate::db::Conn;
 use crate::error::Result;
+use crate::shelf::Weighs;
 use crate::types::Digest;
 
 /// The digits of git's names.
@@ -127,17 +128,18 @@ fn read(c: &mut Conn, dataset: &Dataset, revision: &Revision) -> Result<Files> {
     Ok(Files::new(revision.commit(), readme, files))
 }
 
+impl Weighs for Files {
+    fn weight(&self) -> usize {
+        let of_file = |file: &File| file.path.len().saturating_add(size_of::<File>() + OID_DIGITS);
+        self.files.iter().map(of_file).fold(self.readme.text.len().saturating_mul(2), usize::saturating_add)
+    }
+}
+
 impl Files {
     /// A commit with these files, in whatever order.
     pub(super) fn new(commit: String, readme: Readme, mut files: Vec<File>) -> Self {
         files.sort_by(|one, other| one.path.cmp(&other.path));
         Self { commit, readme, files }
-    }
-
-    /// About how much memory they take, in bytes.
-    pub(super) fn weight(&self) -> usize {
-        let of_file = |file: &File| file.path.len().saturating_add(size_of::<File>() + OID_DIGITS);
-        self.files.iter().map(of_file).fold(self.readme.text.len().saturating_mul(2), usize::saturating_add)
     }
 
     /// Every file, by path.
@@ -258,54 +260,6 @@ mod tests {
         let page = files.tree("", true, ("", 1000)).unwrap();
         assert_eq!(page.len(), 1000);
         assert_eq!(page[502].path(), "001", "the first file and its 501 folders stand before");
-    }
-
-    #[test]
-    fn what_nobody_asked_for_longest_makes_room_on_the_shelf() {
-        let shelf = Shelf::default();
-        let asked = |commit: &str, size: usize| {
-            let mut was_made = false;
-            let make = || {
-                was_made = true;
-                let readme = Readme { text: "x".repeat(size * 1024 * 1024), ..Readme::default() };
-                Ok(Files::new(commit.to_string(), readme, Vec::new()))
-            };
-            shelf.find_or(commit, make).unwrap();
-            was_made
-        };
-        assert_eq!(["a", "b", "c", "c", "a"].map(|commit| asked(commit, 10)), [true, true, true, false, false]);
-        assert!(asked("d", 10), "three fit");
-        assert_eq!(["a", "d", "c"].map(|commit| asked(commit, 10)), [false; 3], "b made room");
-        assert!(asked("e", 40));
-        assert!(!asked("e", 40), "what is too heavy for the shelf stands on it alone");
-        assert!(asked("a", 10) && asked("e", 40), "until something else is asked for");
-    }
-
-    #[test]
-    fn two_who_ask_for_a_commit_at_once_share_one_reading_of_it() {
-        let (shelf, asking) = (Shelf::default(), std::sync::Barrier::new(2));
-        let made = std::sync::atomic::AtomicUsize::new(0);
-        let ask = || {
-            asking.wait();
-            let make = || {
-                made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                Ok(Files::new("a".to_string(), Readme::default(), Vec::new()))
-            };
-            shelf.find_or("a", make).unwrap()
-        };
-        let (one, other) = std::thread::scope(|scope| {
-            let other = scope.spawn(ask);
-            (ask(), other.join().unwrap())
-        });
-        assert!(Arc::ptr_eq(&one, &other));
-        assert_eq!(made.into_inner(), 1);
-    }
-
-    #[test]
-    fn what_could_not_be_read_is_tried_again_by_the_next() {
-        let shelf = Shelf::default();
-        assert!(shelf.find_or("a", || Err(crate::error::Error::internal("no"))).is_err());
-        assert!(shelf.find_or("a", || Ok(Files::new("a".to_string(), Readme::default(), Vec::new()))).is_ok());
     }
 
     #[test]

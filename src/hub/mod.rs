@@ -20,7 +20,6 @@ mod lately;
 mod readme;
 mod refusal;
 pub(crate) mod routes;
-mod shelf;
 mod yaml;
 
 use std::cmp::Reverse;
@@ -43,7 +42,9 @@ pub use files::{Entry, File, Files, README, files};
 pub use lately::Lately;
 pub use readme::Readme;
 pub use refusal::Refusal;
-pub use shelf::Shelf;
+
+/// The files of the commits that were asked for lately.
+pub type Shelf = crate::shelf::Shelf<Files>;
 
 /// How many listings are looked at, and how many sealed versions are shown to insiders, times the datasets that are asked for
 /// together: of all of these, those with the greatest numbers.

@@ -108,7 +108,7 @@ const STOREYS: &[&[&str]] = &[
     &["identity", "ledger"],
     &["provenance"],
     &["jobs", "history", "idempotency", "store", "keys", "schemas", "leases"],
-    &["signing", "db", "config", "types", "error", "outgoing", "schema", "failpoints"],
+    &["signing", "db", "config", "types", "error", "outgoing", "schema", "shelf", "failpoints"],
 ];
 
 fn storey(room: &str) -> Option<usize> {

@@ -1,0 +1,167 @@
+//! What takes long to read and is the same for everybody, kept for who asks for it next. Clients ask for a commit page by page and
+//! file by file, and many ask for one manifest at once; either may tell of a hundred thousand files.
+//!
+//! Invariant: what goes by a key never changes, so what was read for one caller is right for every other who may see it.
+//! Invariant: it is read by one at a time; whoever asks for it meanwhile gets what that one read.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use lru::LruCache;
+
+use crate::error::Result;
+
+/// How much one shelf keeps at most, in bytes; of what is heavier, one thing.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+
+/// What may be kept.
+pub trait Weighs {
+    /// About how much memory it takes, in bytes.
+    fn weight(&self) -> usize;
+}
+
+impl Weighs for Bytes {
+    fn weight(&self) -> usize {
+        self.len()
+    }
+}
+
+/// Things by their key. Clones share what they hold.
+pub struct Shelf<T>(Arc<Mutex<Kept<T>>>);
+
+struct Kept<T> {
+    /// Each with its weight.
+    things: LruCache<String, (Arc<T>, usize)>,
+    bytes: usize,
+    /// The turns of those who read something.
+    reading: HashMap<String, Arc<Mutex<()>>>,
+}
+
+impl<T> Clone for Shelf<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Kept { things: LruCache::unbounded(), bytes: 0, reading: HashMap::new() })))
+    }
+}
+
+impl<T: Weighs> Shelf<T> {
+    /// What goes by a key: what is here, or what `read` gives, which is put here.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn find_or(&self, key: &str, read: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        let turn = {
+            let mut kept = self.kept();
+            if let Some(thing) = kept.find(key) {
+                return Ok(thing);
+            }
+            kept.reading.entry(key.to_string()).or_default().clone()
+        };
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thing) = self.kept().find(key) {
+            return Ok(thing);
+        }
+        let thing = read().map(Arc::new);
+        let mut kept = self.kept();
+        kept.reading.remove(key);
+        if let Ok(thing) = &thing {
+            kept.put(key, thing.clone());
+        }
+        thing
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Weighs> Kept<T> {
+    fn find(&mut self, key: &str) -> Option<Arc<T>> {
+        self.things.get(key).map(|(thing, _)| thing.clone())
+    }
+
+    /// Puts something here, and takes away what nobody asked for longest, where there is no room for all.
+    fn put(&mut self, key: &str, thing: Arc<T>) {
+        let weight = thing.weight();
+        self.bytes = self.bytes.saturating_add(weight);
+        if let Some((_, weight)) = self.things.put(key.to_string(), (thing, weight)) {
+            self.bytes = self.bytes.saturating_sub(weight);
+        }
+        while self.bytes > MOST_BYTES
+            && self.things.len() > 1
+            && let Some((_, (_, weight))) = self.things.pop_lru()
+        {
+            self.bytes = self.bytes.saturating_sub(weight);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::error::Error;
+
+    /// Something that weighs so much.
+    struct Weight(usize);
+
+    impl Weighs for Weight {
+        fn weight(&self) -> usize {
+            self.0
+        }
+    }
+
+    #[test]
+    fn what_nobody_asked_for_longest_makes_room() {
+        let shelf = Shelf::default();
+        let is_read = |key: &str, thirds: usize| {
+            let mut is_read = false;
+            let read = || {
+                is_read = true;
+                Ok(Weight(MOST_BYTES / 3 * thirds))
+            };
+            shelf.find_or(key, read).unwrap();
+            is_read
+        };
+        assert_eq!(["a", "b", "c", "c", "a"].map(|key| is_read(key, 1)), [true, true, true, false, false]);
+        assert!(is_read("d", 1), "three fit");
+        assert_eq!(["a", "d", "c"].map(|key| is_read(key, 1)), [false; 3], "b made room");
+        assert!(is_read("e", 4));
+        assert!(!is_read("e", 4), "what is too heavy for the shelf stands on it alone");
+        assert!(is_read("a", 1) && is_read("e", 4), "until something else is asked for");
+    }
+
+    #[test]
+    fn two_who_ask_at_once_share_one_reading() {
+        let (shelf, asking, read) = (Shelf::default(), Barrier::new(2), AtomicUsize::new(0));
+        let ask = || {
+            asking.wait();
+            let read = || {
+                read.fetch_add(1, Ordering::Relaxed);
+                Ok(Weight(1))
+            };
+            shelf.find_or("a", read).unwrap()
+        };
+        let (one, other) = std::thread::scope(|scope| {
+            let other = scope.spawn(ask);
+            (ask(), other.join().unwrap())
+        });
+        assert!(Arc::ptr_eq(&one, &other));
+        assert_eq!(read.into_inner(), 1);
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_read_by_the_next() {
+        let shelf = Shelf::default();
+        assert!(shelf.find_or("a", || Err(Error::internal("not now"))).is_err());
+        assert_eq!(shelf.find_or("a", || Ok(Weight(1))).unwrap().0, 1);
+    }
+}
