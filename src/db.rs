@@ -145,6 +145,7 @@ impl Db {
                 Some(conn) => conn,
                 None => db.readers.begin(begin_read)?,
             };
+            let _at_hand = AtHand::new(&db.facts, Memory::Learns);
             finish_read(&mut conn, work)
         })
         .await

@@ -1,7 +1,7 @@
 //! How much there is of a version: what a price by records, bytes or tokens is counted in.
 
 use super::{ManifestShard, Seal, queries};
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::types::{Digest, VersionId};
 
@@ -52,12 +52,25 @@ pub struct Media {
     pub only_file: Option<(String, Digest)>,
 }
 
-/// What some versions hold, by version and media type, whoever asks.
+/// The most media types of a version that are told: of more, the first.
+const MOST_MEDIA: i64 = 50;
+
+/// What a sealed version holds, by media type.
+#[derive(Debug, Clone)]
+struct Held(Vec<Media>);
+
+/// What some sealed versions hold, by version and media type, whoever asks. It is remembered: a version may have a hundred
+/// thousand shards to look through, and a dataset a thousand versions.
 ///
 /// # Errors
 /// Those of the database.
 pub fn media_of(c: &mut Conn, versions: &[VersionId]) -> Result<Vec<Media>> {
-    Ok(queries::list_media(c, versions)?)
+    let mut found = Vec::new();
+    for version in versions {
+        let held = |c: &mut Conn| queries::list_media(c, *version, MOST_MEDIA).map(|media| Some(Held(media)));
+        found.extend(db::fact(c, version, held)?.into_iter().flat_map(|held| held.0));
+    }
+    Ok(found)
 }
 
 impl Seal {

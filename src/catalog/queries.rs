@@ -286,15 +286,15 @@ pub(super) fn list_stored_shards_at(
         .load(c)
 }
 
-/// What the shards of some versions are, by version and media type.
-pub(super) fn list_media(c: &mut Conn, versions: &[VersionId]) -> QueryResult<Vec<Media>> {
-    type Row = (VersionId, String, i64, i64, Option<String>, Option<Digest>);
+/// What the shards of a version are, by media type.
+pub(super) fn list_media(c: &mut Conn, version_id: VersionId, limit: i64) -> QueryResult<Vec<Media>> {
+    type Row = (String, i64, i64, Option<String>, Option<Digest>);
     let rows: Vec<Row> = shards::table
-        .filter(shards::version_id.eq_any(versions))
-        .group_by((shards::version_id, shards::media_type))
-        .order((shards::version_id, shards::media_type))
+        .filter(shards::version_id.eq(version_id))
+        .group_by(shards::media_type)
+        .order(shards::media_type)
+        .limit(limit)
         .select((
-            shards::version_id,
             shards::media_type,
             count_star(),
             sql::<BigInt>("CAST(SUM(shards.size_bytes) AS BIGINT)"),
@@ -302,7 +302,7 @@ pub(super) fn list_media(c: &mut Conn, versions: &[VersionId]) -> QueryResult<Ve
             min(shards::sha256),
         ))
         .load(c)?;
-    let media = |(version_id, media_type, files, total_bytes, path, sha256): Row| Media {
+    let media = |(media_type, files, total_bytes, path, sha256): Row| Media {
         version_id,
         media_type,
         files,

@@ -3,14 +3,16 @@
 
 use std::collections::BTreeSet;
 
+use corpex::db::Conn;
 use corpex::error::Kind;
 use corpex::provenance::StatementKind;
 use corpex::types::Digest;
+use corpex::{catalog, market};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::hub::HubClient;
-use crate::support::{Actor, CARD, Offer, Published, TestApp, refused};
+use crate::support::{Actor, CARD, Offer, Published, TestApp, counted, refused};
 
 /// A document of JSON-LD that anybody may read.
 async fn document(app: &TestApp, path: &str) -> Value {
@@ -220,4 +222,19 @@ async fn croissant_stands_where_the_hub_has_it_and_hides_what_the_hub_hides() {
     for unknown in ["poetry-house/poems/versions/9", "poetry-house/nothing/versions/1"] {
         refused(app.anonymous().get(format!("/v1/datasets/{unknown}/croissant")).text().await, Kind::NotFound, None);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shards_of_a_version_are_looked_through_once_for_what_it_holds() {
+    let app = TestApp::start().await;
+    board(&app).await;
+    let held = |c: &mut Conn| {
+        let datasets = market::listed_datasets(c, None, 10)?;
+        let listed = market::listed_versions(c, &datasets, 10)?;
+        catalog::media_of(c, &listed.into_iter().map(|(_, version)| version).collect::<Vec<_>>())
+    };
+    let (first, _) = counted(&app.app().db, held).await;
+    let (again, statements) = counted(&app.app().db, held).await;
+    assert_eq!(first, again);
+    assert_eq!((statements, first.is_empty()), (2, false), "it is only asked which versions are on the board");
 }

@@ -6,8 +6,8 @@ use super::facets::{self, Facet};
 use super::queries::{self, OnBoard};
 use crate::catalog::card::Card;
 use crate::catalog::{Dataset, inspection};
-use crate::db::Conn;
-use crate::error::Result;
+use crate::db::{self, Conn};
+use crate::error::{Error, Result};
 use crate::market::listings::Listing;
 use crate::terms::{self, TermsDocument, Use};
 use crate::types::{DatasetId, ListingId, Money, VersionId};
@@ -20,6 +20,8 @@ const CARD_BYTES: usize = 64 * 1024;
 /// How many bytes of cards are read at a time, and how many listings: a card may have a mebibyte.
 const BATCH_BYTES: i64 = 8 * 1024 * 1024;
 const BATCH: usize = 500;
+/// The most formats of one version: of more, some.
+const MOST_FORMATS: usize = 50;
 
 /// A listing on the board, and what is said of it.
 #[derive(Debug, Clone)]
@@ -113,16 +115,30 @@ fn in_batches<T>(items: impl Iterator<Item = (T, i64)>) -> Vec<Vec<T>> {
     batches
 }
 
-/// Those of these listings that are on the board.
+/// How the shards of a sealed version are written.
+#[derive(Debug, Clone)]
+struct Formats(Vec<String>);
+
+/// Those of these listings that are on the board. How their shards are written is remembered: what a search finds may have
+/// millions of them to look through.
 pub(super) fn of_listings(c: &mut Conn, listings: &[ListingId]) -> Result<Vec<Entry>> {
     let found = queries::list_on_board(c, listings)?;
-    entries(c, found)
+    let versions = versions(&found);
+    db::load_ahead(c, versions.iter().copied(), list_formats)?;
+    let mut formats = HashMap::new();
+    for version in versions {
+        let load = |c: &mut Conn| Ok::<_, Error>(list_formats(c, &[version])?.pop().map(|(_, formats)| formats));
+        formats.extend(db::fact(c, version, load)?.map(|known| (version, known)));
+    }
+    entries(c, found, &formats)
 }
 
 /// The same, with the names of their columns, to be indexed.
 pub(super) fn to_index(c: &mut Conn, listings: &[ListingId]) -> Result<Vec<Entry>> {
-    let mut entries = of_listings(c, listings)?;
-    let versions: Vec<VersionId> = entries.iter().map(|entry| entry.listing.version_id).collect();
+    let found = queries::list_on_board(c, listings)?;
+    let versions = versions(&found);
+    let formats = list_formats(c, &versions)?.into_iter().collect();
+    let mut entries = entries(c, found, &formats)?;
     let columns = inspection::column_names(c, &versions)?;
     for entry in &mut entries {
         entry.columns = columns.get(&entry.listing.version_id).cloned();
@@ -130,18 +146,26 @@ pub(super) fn to_index(c: &mut Conn, listings: &[ListingId]) -> Result<Vec<Entry
     Ok(entries)
 }
 
-fn entries(c: &mut Conn, found: Vec<OnBoard>) -> Result<Vec<Entry>> {
+fn versions(found: &[OnBoard]) -> Vec<VersionId> {
     let mut versions: Vec<VersionId> = found.iter().map(|row| row.listing.version_id).collect();
     versions.dedup();
-    let mut formats: HashMap<VersionId, Vec<String>> = HashMap::new();
-    for (version, media_type) in queries::list_media_types(c, &versions)? {
-        let known = formats.entry(version).or_default();
+    versions
+}
+
+fn list_formats(c: &mut Conn, versions: &[VersionId]) -> Result<Vec<(VersionId, Formats)>> {
+    let mut found: HashMap<VersionId, Vec<String>> = HashMap::new();
+    for (version, media_type) in queries::list_media_types(c, versions)? {
+        let known = found.entry(version).or_default();
         let format = facets::format(&media_type);
-        if !known.contains(&format) {
+        if known.len() < MOST_FORMATS && !known.contains(&format) {
             known.push(format);
         }
     }
-    let checklists = queries::list_checklists(c, &versions)?.into_iter();
+    Ok(found.into_iter().map(|(version, formats)| (version, Formats(formats))).collect())
+}
+
+fn entries(c: &mut Conn, found: Vec<OnBoard>, formats: &HashMap<VersionId, Formats>) -> Result<Vec<Entry>> {
+    let checklists = queries::list_checklists(c, &versions(&found))?.into_iter();
     let latest: HashMap<VersionId, Vec<String>> =
         checklists.map(|(version, answers)| (version, facets::not_applicable(&answers.0))).collect();
     let entry = |row: OnBoard| {
@@ -149,7 +173,7 @@ fn entries(c: &mut Conn, found: Vec<OnBoard>) -> Result<Vec<Entry>> {
         // Terms whose price cannot be counted for this version are listed by nobody.
         let price = terms::price(&row.terms.0, &row.seal.measure()).ok()?;
         Some(Entry {
-            formats: formats.get(&version).cloned().unwrap_or_default(),
+            formats: formats.get(&version).map(|formats| formats.0.clone()).unwrap_or_default(),
             not_applicable: latest.get(&version).cloned().unwrap_or_default(),
             size_bytes: u64::try_from(row.seal.total_bytes).unwrap_or(0),
             price,
