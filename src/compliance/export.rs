@@ -13,8 +13,8 @@ use crate::text_enum;
 use crate::types::Instant;
 use crate::types::csv::{self, Cell};
 
-/// Events read at a time.
-const PAGE: i64 = 1000;
+/// Events read at a time. For each page the database finds again all that its subject holds, which may be millions of things.
+const PAGE: i64 = 5000;
 
 text_enum! {
     /// How an export is written.
