@@ -332,21 +332,34 @@ pub(super) fn set_shard(c: &mut Conn, shard: &Shard) -> QueryResult<usize> {
     diesel::insert_into(shards::table).values(shard).execute(c)
 }
 
-/// Writes what a manifest says of some shards: language, domain, licence and tokens.
+/// Writes what a manifest says of some shards: language, domain and licence.
 pub(super) fn set_facets(
     c: &mut Conn,
     version: VersionId,
     paths: &[&str],
-    (language, domain, licence, tokens): (Option<&str>, Option<Domain>, Option<&str>, Option<i64>),
+    (language, domain, licence): (Option<&str>, Option<Domain>, Option<&str>),
 ) -> QueryResult<usize> {
     diesel::update(shards::table.filter(shards::version_id.eq(version).and(shards::path.eq_any(paths))))
-        .set((
-            shards::language.eq(language),
-            shards::domain.eq(domain),
-            shards::licence.eq(licence),
-            shards::tokens.eq(tokens),
-        ))
+        .set((shards::language.eq(language), shards::domain.eq(domain), shards::licence.eq(licence)))
         .execute(c)
+}
+
+/// Writes how many tokens a manifest says that each of some shards holds.
+pub(super) fn set_tokens(c: &mut Conn, version: VersionId, counts: &[(&str, i64)]) -> QueryResult<usize> {
+    let parameter = |index: usize| format!("${}", index.saturating_add(1));
+    let cases = counts.iter().enumerate();
+    let cases: String = cases.map(|(index, (_, tokens))| format!(" WHEN {} THEN {tokens}", parameter(index))).collect();
+    let paths: Vec<String> = (0..counts.len()).map(parameter).collect();
+    let mut query = diesel::sql_query(format!(
+        "UPDATE shards SET tokens = CASE path{cases} END WHERE path IN ({}) AND version_id = {}",
+        paths.join(", "),
+        parameter(counts.len()),
+    ))
+    .into_boxed();
+    for (path, _) in counts {
+        query = query.bind::<Text, _>(*path);
+    }
+    query.bind::<Text, _>(version.to_string()).execute(c)
 }
 
 pub(super) fn delete_shard(c: &mut Conn, version: VersionId, path: &str) -> QueryResult<usize> {

@@ -24,8 +24,9 @@ use crate::types::{Instant, VersionId};
 
 /// The largest signed manifest, in bytes of JSON: 100,000 shards with ordinary paths fit.
 pub const MAX_SEAL_BYTES: usize = 128 * 1024 * 1024;
-/// Shards that are written with one statement.
-const SHARDS_AT_ONCE: usize = 500;
+/// Shards that are written with one statement: those of which the same is said, and those that each have a count.
+const ALIKE_AT_ONCE: usize = 500;
+const COUNTS_AT_ONCE: usize = 100;
 
 /// Checks, before any body is read, that `caller` may seal this draft.
 ///
@@ -90,20 +91,24 @@ pub fn seal(
     Ok((Version { state: sealed, ..version }, card_sha256, Some(seal)))
 }
 
-/// Keeps what the provider says of each shard beside what was verified of it. Shards of which the same is said are written
-/// together.
+/// Keeps what the provider says of each shard beside what was verified of it. Many shards are written together: the others
+/// who write wait meanwhile.
 fn record_facets(c: &mut Conn, version: VersionId, shards: &[ManifestShard]) -> Result<()> {
     let mut alike: HashMap<_, Vec<&str>> = HashMap::new();
     for shard in shards {
-        let said = (shard.language.as_deref(), shard.domain, shard.licence.as_deref(), shard.tokens);
-        if said != (None, None, None, None) {
+        let said = (shard.language.as_deref(), shard.domain, shard.licence.as_deref());
+        if said != (None, None, None) {
             alike.entry(said).or_default().push(&shard.path);
         }
     }
     for (said, paths) in alike {
-        for paths in paths.chunks(SHARDS_AT_ONCE) {
+        for paths in paths.chunks(ALIKE_AT_ONCE) {
             queries::set_facets(c, version, paths, said)?;
         }
+    }
+    let counts = shards.iter().filter_map(|shard| Some((shard.path.as_str(), shard.tokens?)));
+    for counts in counts.collect::<Vec<_>>().chunks(COUNTS_AT_ONCE) {
+        queries::set_tokens(c, version, counts)?;
     }
     Ok(())
 }
