@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sha1::{Digest as _, Sha1};
 
 use super::{Readme, Refusal, Revision, Shelf};
@@ -110,6 +111,8 @@ pub struct Files {
     pub commit: String,
     /// The generated card.
     pub readme: Readme,
+    /// The front matter of the card as JSON, where it can be written so.
+    pub card_data: Option<Bytes>,
     /// By the bytes of their paths.
     files: Vec<File>,
 }
@@ -131,7 +134,8 @@ fn read(c: &mut Conn, dataset: &Dataset, revision: &Revision) -> Result<Files> {
 impl Weighs for Files {
     fn weight(&self) -> usize {
         let of_file = |file: &File| file.path.len().saturating_add(size_of::<File>() + OID_DIGITS);
-        self.files.iter().map(of_file).fold(self.readme.text.len().saturating_mul(2), usize::saturating_add)
+        let of_card = self.readme.text.len().saturating_mul(3); // with its front matter, and that as JSON
+        self.files.iter().map(of_file).fold(of_card, usize::saturating_add)
     }
 }
 
@@ -139,7 +143,8 @@ impl Files {
     /// A commit with these files, in whatever order.
     pub(super) fn new(commit: String, readme: Readme, mut files: Vec<File>) -> Self {
         files.sort_by(|one, other| one.path.cmp(&other.path));
-        Self { commit, readme, files }
+        let card_data = serde_json::to_vec(&readme.front_matter).ok().map(Bytes::from);
+        Self { commit, readme, card_data, files }
     }
 
     /// Every file, by path.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{Stream, stream};
 use serde::Serialize;
 
 use super::reply::{HubCaller, Parameters, read};
@@ -93,8 +93,6 @@ pub(super) struct Info {
     tags: Vec<String>,
     downloads: u32,
     likes: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    card_data: Option<serde_json::Value>,
 }
 
 /// Whether files take something more than a token: `false`, or the word for "ask somebody".
@@ -147,11 +145,10 @@ impl Info {
             tags: hub::tags(&repo.dataset),
             downloads: 0,
             likes: 0,
-            card_data: None,
         }
     }
 
-    /// All that is shown of a repository but its files.
+    /// All that is shown of a repository but its card and its files.
     fn whole(repo: &Repo, revision: &Revision, files: &Files) -> Self {
         let tagged = |key: &str, prefix: &str| {
             files.readme.texts(key).into_iter().map(|value| format!("{prefix}{value}")).collect::<Vec<_>>()
@@ -165,7 +162,6 @@ impl Info {
                 tagged("tags", ""),
             ]
             .concat(),
-            card_data: serde_json::to_value(&files.readme.front_matter).ok(),
             ..Self::brief(repo, revision)
         }
     }
@@ -199,13 +195,17 @@ async fn info(
     };
     let (info, files) = read(app, show).await?;
     let head = serde_json::to_string(&info).map_err(Error::from)?;
-    Ok(HttpResponse::Ok().content_type("application/json").streaming(with_siblings(head, files, blobs)))
+    Ok(HttpResponse::Ok().content_type("application/json").streaming(with_files(head, files, blobs)))
 }
 
-/// A repository with its files, of which there may be a hundred thousand: some at a time, as the client takes them, out of
-/// what stands on the shelf.
-fn with_siblings(info: String, files: Arc<Files>, blobs: bool) -> impl Stream<Item = Result<Bytes>> + 'static {
-    let head = format!("{},\"siblings\":[", info.strip_suffix('}').unwrap_or(&info));
+/// A repository with its card and its files, of which there may be a hundred thousand: some at a time, as the client takes
+/// them, out of what stands on the shelf.
+fn with_files(info: String, files: Arc<Files>, blobs: bool) -> impl Stream<Item = Result<Bytes>> + 'static {
+    let mut head = vec![Bytes::from(info.strip_suffix('}').unwrap_or(&info).to_string())];
+    if let Some(card_data) = &files.card_data {
+        head.extend([Bytes::from_static(b",\"cardData\":"), card_data.clone()]);
+    }
+    head.push(Bytes::from_static(b",\"siblings\":["));
     let pieces = files.all().len().div_ceil(SIBLINGS);
     let piece = move |number: usize| -> Result<Bytes> {
         let mut piece = String::new();
@@ -217,7 +217,7 @@ fn with_siblings(info: String, files: Arc<Files>, blobs: bool) -> impl Stream<It
         Ok(Bytes::from(piece))
     };
     let end = Bytes::from_static(b"]}");
-    stream::iter([Ok(Bytes::from(head))]).chain(stream::iter((0..pieces).map(piece))).chain(stream::iter([Ok(end)]))
+    stream::iter(head.into_iter().map(Ok).chain((0..pieces).map(piece)).chain([Ok(end)]))
 }
 
 /// Describes a repository.
@@ -333,9 +333,9 @@ mod tests {
     async fn a_repository_of_many_files_is_written_some_at_a_time() {
         let file = |n: usize| File { path: format!("{n:05}"), size_bytes: 1, oid: String::new(), lfs: None };
         let files = Files::new(String::new(), Readme::default(), (0..2 * SIBLINGS + 1).map(file).collect());
-        let written = with_siblings("{\"id\":\"a/b\"}".to_string(), Arc::new(files), false);
+        let written = with_files("{\"id\":\"a/b\"}".to_string(), Arc::new(files), false);
         let pieces: Vec<Bytes> = written.try_collect().await.unwrap();
-        assert_eq!(pieces.len(), 5, "between its beginning and its end");
+        assert_eq!(pieces.len(), 8, "three of files, after its beginning and its card and before its end");
         let whole: serde_json::Value = serde_json::from_slice(&pieces.concat()).unwrap();
         assert_eq!(whole["id"], "a/b");
         let siblings = whole["siblings"].as_array().unwrap();
