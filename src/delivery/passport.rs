@@ -9,7 +9,7 @@ use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller};
 use crate::keys::ExchangeKeys;
-use crate::provenance::passport::{Delivery, Passport, PassportKey, PassportStatement};
+use crate::provenance::passport::{Delivery, MAX_PASSPORT_BYTES, Passport, PassportKey, PassportStatement};
 use crate::provenance::policy::Witness;
 use crate::provenance::{self, StatementKind, exchange_keys, proofs, tree};
 use crate::signing::Bytes;
@@ -20,6 +20,35 @@ use crate::{assessment, market, terms};
 const PAGE: i64 = 1000;
 /// Receipts read at a time.
 const RECEIPTS: usize = 1000;
+
+/// The statements of a passport that is being put together.
+#[derive(Default)]
+struct Statements {
+    all: Vec<PassportStatement>,
+    bytes: usize,
+}
+
+impl Statements {
+    /// Adds a statement with its proof.
+    ///
+    /// Fails as too large where the passport would be longer than anybody reads: a licence may cover any number of versions, each
+    /// with a manifest of any length.
+    fn add(&mut self, c: &mut Conn, id: StatementId) -> Result<()> {
+        let statement = proofs::logged(c, id)?.ok_or_else(|| {
+            Error::new(Kind::Unavailable, "the log has not taken in the newest statements yet")
+                .remedy("ask again in a second")
+        })?;
+        let signed = std::iter::once(&statement.envelope).chain(&statement.receipt);
+        let written = signed.map(|envelope| envelope.payload.0.len().div_ceil(3).saturating_mul(4)); // in base64
+        self.bytes = written.fold(self.bytes.saturating_add(statement.proof.len()), usize::saturating_add);
+        if self.bytes > MAX_PASSPORT_BYTES {
+            return Err(Error::new(Kind::TooLarge, format!("a passport has at most {MAX_PASSPORT_BYTES} bytes"))
+                .remedy("this licence rests on more than one holds: /v1/log/proofs proves each statement by itself"));
+        }
+        self.all.push(statement);
+        Ok(())
+    }
+}
 
 /// Issues the passport of one of the caller's licences.
 ///
@@ -44,16 +73,16 @@ pub fn passport(
         }
     }
     let named = market::offer_of(c, entitlement.order_id)?.or(market::negotiated_offer_of(c, entitlement.order_id)?);
-    let mut statements = Vec::new();
+    let mut statements = Statements::default();
     for id in rests_on.into_iter().chain(named) {
-        statements.push(logged(c, id)?);
+        statements.add(c, id)?;
     }
     for renewal in market::orders::paid_renewals(c, entitlement.order_id)? {
         let contract = market::contract_of(c, renewal.id)?;
-        statements.push(logged(c, contract.statement_id)?);
+        statements.add(c, contract.statement_id)?;
     }
     for change in changes(c, id)? {
-        statements.push(logged(c, change)?);
+        statements.add(c, change)?;
     }
     let deliveries = deliveries(c, id, &mut statements)?;
     issue(c, keys, origin, witnesses, statements, deliveries)
@@ -79,9 +108,9 @@ pub fn passport_of_evaluation(
     rests_on.push(terms::terms(c, evaluation.terms_id)?.statement_id);
     rests_on.extend([inspection::inspection_of(c, evaluation.version_id)?.statement_id, evaluation.statement_id]);
     let taken = first_receipt(c, id)?;
-    let mut statements = Vec::new();
+    let mut statements = Statements::default();
     for id in rests_on.into_iter().chain(taken) {
-        statements.push(logged(c, id)?);
+        statements.add(c, id)?;
     }
     issue(c, keys, origin, witnesses, statements, Vec::new())
 }
@@ -97,14 +126,14 @@ fn issue(
     keys: &ExchangeKeys,
     origin: &str,
     witnesses: &[Witness],
-    mut statements: Vec<PassportStatement>,
+    mut statements: Statements,
     deliveries: Vec<Delivery>,
 ) -> Result<Passport> {
     let signers = signers(c, &mut statements)?;
     for about in provenance::statements_about(c, exchange_keys::SUBJECT)? {
-        statements.push(logged(c, about.id)?);
+        statements.add(c, about.id)?;
     }
-    Passport::issue(&exchange_keys::active(c, keys)?, origin, witnesses, statements, signers, deliveries)
+    Passport::issue(&exchange_keys::active(c, keys)?, origin, witnesses, statements.all, signers, deliveries)
 }
 
 /// What says of a version what it is, that it was assessed by then, and that it is registered.
@@ -129,16 +158,9 @@ fn changes(c: &mut Conn, id: EntitlementId) -> Result<Vec<StatementId>> {
     }
 }
 
-fn logged(c: &mut Conn, id: StatementId) -> Result<PassportStatement> {
-    proofs::logged(c, id)?.ok_or_else(|| {
-        Error::new(Kind::Unavailable, "the log has not taken in the newest statements yet")
-            .remedy("ask again in a second")
-    })
-}
-
 /// The first receipt of each shard under the licence, with its path in its batch; the batches' statements are added
 /// to `statements`. Later links to the same bytes prove nothing more, and there may be any number of them: they are not read.
-fn deliveries(c: &mut Conn, id: EntitlementId, statements: &mut Vec<PassportStatement>) -> Result<Vec<Delivery>> {
+fn deliveries(c: &mut Conn, id: EntitlementId, statements: &mut Statements) -> Result<Vec<Delivery>> {
     let mut batches: HashMap<ReceiptBatchId, (u32, Vec<crate::types::Digest>)> = HashMap::new();
     let mut deliveries = Vec::new();
     let first = queries::list_first_receipts(c, id)?;
@@ -148,9 +170,9 @@ fn deliveries(c: &mut Conn, id: EntitlementId, statements: &mut Vec<PassportStat
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => {
                     let place =
-                        u32::try_from(statements.len()).map_err(|_| Error::internal("a passport is bounded"))?;
+                        u32::try_from(statements.all.len()).map_err(|_| Error::internal("a passport is bounded"))?;
                     let statement = queries::find_batch_statement(c, row.batch_id)?;
-                    statements.push(logged(c, statement)?);
+                    statements.add(c, statement)?;
                     new.insert((place, batch_leaves(c, row.batch_id)?))
                 }
             };
@@ -174,16 +196,16 @@ fn batch_leaves(c: &mut Conn, id: ReceiptBatchId) -> Result<Vec<crate::types::Di
 
 /// The organisations' keys that signed the statements, with when each was good. The statements that registered
 /// (and perhaps revoked) them are added, and the keys that signed those: a rotation leads to the key before.
-fn signers(c: &mut Conn, statements: &mut Vec<PassportStatement>) -> Result<Vec<PassportKey>> {
-    let mut awaited: Vec<_> = statements.iter().flat_map(|s| &s.envelope.signatures).map(|s| s.keyid).collect();
+fn signers(c: &mut Conn, statements: &mut Statements) -> Result<Vec<PassportKey>> {
+    let mut awaited: Vec<_> = statements.all.iter().flat_map(|s| &s.envelope.signatures).map(|s| s.keyid).collect();
     let (mut seen, mut signers) = (HashSet::new(), Vec::new());
     while let Some(key_id) = awaited.pop() {
         // The exchange's own keys are named by the passport itself.
         let Some(key) = identity::signing_key(c, key_id)?.filter(|key| seen.insert(key.key_id)) else { continue };
         for about in provenance::statements_about(c, key.id)? {
-            let about = logged(c, about.id)?;
-            awaited.extend(about.envelope.signatures.iter().map(|signature| signature.keyid));
-            statements.push(about);
+            statements.add(c, about.id)?;
+            let added = statements.all.last().into_iter().flat_map(|statement| &statement.envelope.signatures);
+            awaited.extend(added.map(|signature| signature.keyid));
         }
         signers.push(identity::passport_key(c, &key)?);
     }
