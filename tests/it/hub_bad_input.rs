@@ -178,6 +178,12 @@ async fn an_empty_file_is_delivered_when_it_is_described() {
     let state = async || story.lab.get(&order).await.unwrap()["state"].clone();
     hub.get(&story.file("a.jsonl")).await;
     assert_eq!(state().await, "delivering");
+    let unchanged = hub.send(Method::HEAD, &story.file("empty.jsonl"), &[("If-None-Match", "*")], None).await;
+    assert_eq!(
+        (unchanged.status, state().await),
+        (StatusCode::NOT_MODIFIED, "delivering".into()),
+        "it is there already"
+    );
     let told = hub.send(Method::HEAD, &story.file("empty.jsonl"), &[], None).await;
     assert_eq!((told.status, told.header("x-linked-size")), (StatusCode::OK, Some("0")));
     assert_eq!(state().await, "delivered", "clients do not ask for what they have");

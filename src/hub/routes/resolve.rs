@@ -122,15 +122,16 @@ async fn answer(app: &App, content: Content, request: &HttpRequest, now: Instant
             HttpResponse::Found().insert_header((header::LOCATION, url.as_str())).finish()
         }
         store => {
-            // Whoever is told that a file is empty has all of it, and asks no further.
-            if request.method() == Method::HEAD && planned.shard.size_bytes == 0 {
-                deliver(app, planned.clone()).await?;
-            }
             let read = async |range: Range<u64>| -> Result<ByteStream, Refusal> {
                 let delivered = deliver(app, planned.clone()).await?;
                 Ok(store.read_sealed(&delivered.storage_key, range).await?)
             };
-            present(&shown(&planned, &etag), request, read).await?
+            let presented = present(&shown(&planned, &etag), request, read).await?;
+            // Whoever is told that a file is empty has all of it, and asks no further.
+            if request.method() == Method::HEAD && planned.shard.size_bytes == 0 && presented.status().is_success() {
+                deliver(app, planned).await?;
+            }
+            presented
         }
     };
     set(&mut response, X_LINKED_ETAG, &format!("\"{etag}\""))?;
