@@ -253,7 +253,7 @@ impl Request<'_> {
         let wait = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let elsewhere = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
         let elsewhere = elsewhere.and_then(|url| url.strip_suffix(self.path.as_str()));
-        let elsewhere = elsewhere.filter(|server| !server.is_empty()).map(str::to_string);
+        let elsewhere = elsewhere.filter(|server| server.starts_with("http")).map(str::to_string);
         let bytes = response.bytes().await.unwrap_or_default();
         let error = match serde_json::from_slice::<Problem>(&bytes) {
             Ok(problem) => told(problem),
