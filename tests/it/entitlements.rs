@@ -3,7 +3,7 @@
 use corpex::db::Conn;
 use corpex::delivery::{self, trades};
 use corpex::error::{Kind, Result};
-use corpex::identity::{self, Caller, Membership, Role, Scope};
+use corpex::identity::{Caller, Role};
 use corpex::provenance::StatementKind;
 use corpex::provenance::passport::{Report, Trust, verify};
 use corpex::types::{DAY, EntitlementId};
@@ -40,23 +40,9 @@ impl Story {
 
     /// The lab's administrator, with no more rights than a reader of its.
     async fn reader(&self) -> Caller {
-        let user_id = self.lab.get("/v1/me").await.unwrap()["user_id"].as_str().unwrap().parse().unwrap();
-        let find = |c: &mut Conn| identity::find_organisation(c, "verse-lab");
-        let organisation = self.app.app().db.read(find).await.unwrap();
-        let membership = Membership {
-            organisation_id: organisation.id,
-            handle: organisation.handle,
-            role: Role::Reader,
-            verified: true,
-        };
-        Caller {
-            user_id,
-            email: "admin@verse-lab.test".to_string(),
-            platform_role: None,
-            scope: Scope::Write,
-            token_id: None,
-            memberships: vec![membership],
-        }
+        let mut caller = self.lab.caller().await;
+        caller.memberships.iter_mut().for_each(|membership| membership.role = Role::Reader);
+        caller
     }
 
     async fn download(&self) -> Result<Value> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use corpex::db::Conn;
 use corpex::error::{Error, Kind};
-use corpex::identity::{self, Caller, Membership, PlatformRole, Role, Scope, create_platform_user};
+use corpex::identity::{self, PlatformRole, Role, create_platform_user};
 use corpex::provenance::{ResourceDescriptor, StatementKind};
 use corpex::signing::SecretKey;
 use corpex::types::{DAY, Instant};
@@ -131,24 +131,11 @@ async fn who_was_an_admin_a_moment_ago_gives_nobody_a_role() {
     let app = TestApp::start().await;
     let (admin, _) = sign_up(&app, "admin@verse.test").await;
     let (helper, _) = sign_up(&app, "helper@verse.test").await;
-    let registered = admin.post("/v1/organisations", &organisation("verse")).await.unwrap();
+    admin.post("/v1/organisations", &organisation("verse")).await.unwrap();
     helper.accept(&admin.invite("verse", "admin").await.unwrap()).await.unwrap();
+    // Who an instance that has not learnt yet of what follows believes to ask.
+    let before = helper.caller().await;
     put_member(&admin, "verse", "helper@verse.test", "reader").await.unwrap();
-    // Who an instance that has not learnt of it yet believes to ask.
-    let membership = Membership {
-        organisation_id: text(&registered, "id").parse().unwrap(),
-        handle: "verse".to_string(),
-        role: Role::Admin,
-        verified: false,
-    };
-    let before = Caller {
-        user_id: text(&helper.get("/v1/me").await.unwrap(), "user_id").parse().unwrap(),
-        email: "helper@verse.test".to_string(),
-        platform_role: None,
-        scope: Scope::Write,
-        token_id: None,
-        memberships: vec![membership],
-    };
     let now = app.clock.now();
     let again = move |c: &mut Conn| identity::put_member(c, &before, "verse", "helper@verse.test", Role::Admin, now);
     let error = refused(app.app().db.write(again).await, Kind::Forbidden, None);

@@ -2,7 +2,6 @@
 
 use corpex::db::Conn;
 use corpex::error::{Kind, Result};
-use corpex::identity::{Caller, Membership, Role, Scope};
 use corpex::market::{self, ListingState, listings};
 use corpex::provenance::StatementKind;
 use corpex::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE, canonical_json};
@@ -264,22 +263,8 @@ async fn a_listing_that_was_withdrawn_says_when_why_and_what_takes_its_place() {
 async fn each_change_of_a_listing_names_its_opening_whatever_the_clocks_say() {
     let story = Story::begin().await;
     story.days_pass(7).await;
-    let me = story.provider.get("/v1/me").await.unwrap();
-    let provider = Membership {
-        organisation_id: me["memberships"][0]["organisation_id"].as_str().unwrap().parse().unwrap(),
-        handle: story.provider.handle.clone(),
-        role: Role::Admin,
-        verified: true,
-    };
-    let caller = Caller {
-        user_id: me["user_id"].as_str().unwrap().parse().unwrap(),
-        email: story.provider.email.clone(),
-        platform_role: None,
-        scope: Scope::Write,
-        token_id: None,
-        memberships: vec![provider],
-    };
-    let (keys, id) = (story.app.app().keys.clone(), story.listing.parse::<ListingId>().unwrap());
+    let (caller, keys) = (story.provider.caller().await, story.app.app().keys.clone());
+    let id: ListingId = story.listing.parse().unwrap();
     let behind = story.app.clock.now().minus(DAY * 8);
     let pause = move |c: &mut Conn| listings::change(c, &caller, &keys, id, ListingState::Paused, behind).map(drop);
     story.app.app().db.write(pause).await.unwrap();

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use corpex::app::Running;
-use corpex::cli::client::Client;
 use corpex::error::Kind;
 use corpex::signing::Envelope;
 use corpex::types::DAY;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{Actor, Offer, TestApp, at_once, in_one_group, kinds_in_log, refused, token_wish};
+use crate::support::{Actor, Offer, TestApp, at_once, in_one_group, kinds_in_log, refused};
 
 const PRICE: i64 = 50_000;
 
@@ -145,13 +143,9 @@ async fn purchases_of_one_lab_in_one_moment_spend_what_it_has_and_no_more_and_ea
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_instances_answer_one_key_once_and_spend_what_a_wallet_has_and_no_more() {
     let (app, _, offer, lab) = market(3 * PRICE).await;
-    let token = lab.post("/v1/tokens", &token_wish("write", 1)).await.unwrap();
     app.clock.advance(Duration::from_secs(3600));
-    let mut config = (*app.app().config).clone();
-    (config.listen, config.no_worker) = ("127.0.0.1:0".parse().unwrap(), true);
-    let other = Running::start(config).await.unwrap();
-    let token = token["token"].as_str().unwrap().to_string();
-    let there = Actor { client: Client::new(&other.url, Some(token)).unwrap(), ..lab.clone() };
+    let other = app.another().await;
+    let there = lab.at(&other);
     let mut alike = Vec::new();
     for number in 0..16 {
         let at = if number % 2 == 0 { &lab } else { &there };

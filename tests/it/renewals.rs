@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use corpex::app::Running;
-use corpex::cli::client::Client;
 use corpex::delivery::{self, trades};
 use corpex::error::{Kind, Result};
 use corpex::provenance::passport::{Trust, verify};
@@ -207,16 +205,9 @@ async fn the_holder_of_a_licence_is_told_of_each_end_once_whatever_the_clocks_sa
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspension_at_one_instance_holds_at_the_other_at_once() {
     let story = Story::accepted().await;
-    let mut config = (*story.app.app().config).clone();
-    (config.listen, config.no_worker) = ("127.0.0.1:0".parse().unwrap(), true);
-    let other = Running::start(config).await.unwrap();
-    let token = story.lab.post("/v1/tokens", &crate::support::token_wish("write", 1)).await.unwrap();
-    let there = Client::new(&other.url, Some(token["token"].as_str().unwrap().to_string())).unwrap();
-    let links = || async {
-        let wanted = json!({ "paths": ["data/a.jsonl"] });
-        let path = format!("/v1/entitlements/{}/links", story.entitlement);
-        there.post(path).json(&wanted)?.send::<Value>().await
-    };
+    let other = story.app.another().await;
+    let there = story.lab.at(&other);
+    let links = async || there.links(&story.entitlement, &["data/a.jsonl"]).await;
     links().await.unwrap();
     let path = format!("/v1/entitlements/{}", story.entitlement);
     let because = json!({ "reason": "the invoice is disputed" });

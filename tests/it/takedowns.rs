@@ -6,7 +6,6 @@ use corpex::compliance::takedowns::recalls;
 use corpex::db::Conn;
 use corpex::delivery::{self, EntitlementState};
 use corpex::error::{Error, Kind, Result};
-use corpex::identity::{Caller, PlatformRole, Scope};
 use corpex::provenance::{self, StatementKind, StoredStatement};
 use corpex::signing::{IN_TOTO_PAYLOAD_TYPE, canonical_json};
 use corpex::types::{DAY, Digest, EntitlementId, RecallId, TakedownId};
@@ -264,16 +263,7 @@ async fn a_claim_that_fails_leaves_everything_as_it_was_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_a_hold_returns_no_licence_that_staff_suspended_whatever_the_clocks_say() {
     let story = Story::begin().await;
-    let (app, operator) = (story.app.app(), &story.app.operator);
-    let me = operator.get("/v1/me").await.unwrap();
-    let operator = Caller {
-        user_id: me["user_id"].as_str().unwrap().parse().unwrap(),
-        email: operator.email.clone(),
-        platform_role: Some(PlatformRole::Operator),
-        scope: Scope::Write,
-        token_id: None,
-        memberships: Vec::new(),
-    };
+    let (app, operator) = (story.app.app(), story.app.operator.caller().await);
     let behind = story.app.clock.now();
     story.app.clock.advance(Duration::from_secs(3600));
     let case = story.notified().await;

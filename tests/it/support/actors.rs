@@ -8,6 +8,7 @@ use base64::Engine as _;
 use corpex::app::Running;
 use corpex::cli::client::{Client, Request};
 use corpex::error::Result;
+use corpex::identity::{Caller, Membership, Scope};
 use corpex::provenance::{ResourceDescriptor, Statement, StatementKind};
 use corpex::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE, SecretKey};
 use corpex::types::{DAY, Digest};
@@ -83,6 +84,26 @@ impl Actor {
         });
         let _: Value = client.post("/v1/organisations").json(&organisation).unwrap().send().await.unwrap();
         Self { client, email, handle: handle.to_string(), key: SecretKey::generate() }
+    }
+
+    /// Who this is, as the request layer knows them now.
+    pub async fn caller(&self) -> Caller {
+        let me = self.get("/v1/me").await.unwrap();
+        let text = |of: &Value, name: &str| of[name].as_str().unwrap().to_string();
+        let membership = |of: &Value| Membership {
+            organisation_id: text(of, "organisation_id").parse().unwrap(),
+            handle: text(of, "handle"),
+            role: text(of, "role").parse().unwrap(),
+            verified: of["verified"].as_bool().unwrap(),
+        };
+        Caller {
+            user_id: text(&me, "user_id").parse().unwrap(),
+            email: self.email.clone(),
+            platform_role: me["platform_role"].as_str().map(|role| role.parse().unwrap()),
+            scope: Scope::Write,
+            token_id: None,
+            memberships: me["memberships"].as_array().unwrap().iter().map(membership).collect(),
+        }
     }
 
     pub async fn get(&self, path: impl Into<String>) -> Result<Value> {
