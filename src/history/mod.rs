@@ -4,7 +4,7 @@
 //! outbox, too, from its own transaction on until the organisations that it concerns are told of it: nobody is told of
 //! what did not happen, and nothing that happened is kept from them.
 //!
-//! Invariant: the steps of a subject sort as they were taken, whatever the clocks say: what a hold or a suspension found is
+//! Invariant: the steps of a life sort as they were taken, whatever the clocks say: what a hold or a suspension found is
 //! where its end leads back to.
 
 mod audit;
