@@ -42,8 +42,8 @@ pub use organisations::{
     find_organisation, for_member, for_standing_member, load_organisations, organisation, organisations,
     register_organisation, reject_organisation, rejection, require_verified, verify_organisation, visible_organisation,
 };
-pub use routes::{MaybeCaller, MaybeReader};
 pub(crate) use routes::lately_known;
+pub use routes::{MaybeCaller, MaybeReader};
 pub use signing_keys::{
     SigningKey, ahead_of_signing_key, holder_of_key, passport_key, register_key, require_sound, revoke_key,
     signing_key, signing_key_for, signing_keys,
