@@ -6,7 +6,6 @@
 
 mod rules;
 mod staff;
-mod step;
 mod world;
 
 use std::collections::BTreeMap;
@@ -19,8 +18,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 
-use rules::Book;
-use step::Step;
+use rules::{Book, Step};
 use world::World;
 
 const LABS: usize = 3;
@@ -67,8 +65,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => order.clone().prop_map(Step::Reinstate),
         1 => (order.clone(), any::<bool>()).prop_map(|(order, refund)| Step::Revoke { order, refund }),
         2 => order.clone().prop_map(Step::Extend),
-        2 => (0..2 * rules::PRICE).prop_map(|leave| Step::PayOut { leave }),
-        1 => Just(Step::TakeUp),
+        1 => (0..2 * rules::PRICE).prop_map(|leave| Step::PayOut { leave }),
         3 => order.clone().prop_map(Step::PassDeadline),
         3 => days.prop_map(|days| Step::Wait { days }),
     ];

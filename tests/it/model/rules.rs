@@ -5,8 +5,6 @@ use corpex::market::disputes::Outcome;
 use corpex::types::OrderId;
 use proptest::sample::Index;
 
-use super::step::Step;
-
 /// What every order costs, and what of it is the exchange's, in fen.
 pub const PRICE: i64 = 1000;
 pub const FEE: i64 = 30;
@@ -19,10 +17,117 @@ const ACCEPTANCE_DAYS: i64 = 14;
 const CURE_DAYS: i64 = 14;
 const DISPUTE_DAYS: i64 = 30;
 const APPEAL_DAYS: i64 = 7;
-/// How many payouts may wait to be taken up.
-const MOST_WAITING: usize = 10;
 
 const IN_ESCROW: &[&str] = &["escrowed", "delivering", "delivered", "rejected", "curing"];
+
+/// Something that somebody does. Which order is meant is settled when it is done.
+#[derive(Debug, Clone)]
+pub enum Step {
+    Deposit {
+        lab: usize,
+        fen: i64,
+    },
+    Place {
+        lab: usize,
+    },
+    /// The same, of a subscription.
+    Subscribe {
+        lab: usize,
+    },
+    /// The lab signs a quote, and sends it back some days later.
+    Buy {
+        lab: usize,
+        days: i64,
+    },
+    Sign(Index),
+    Cancel(Index),
+    Pay(Index),
+    /// The first link is given.
+    Begin(Index),
+    /// The last shard's link is given.
+    Complete(Index),
+    Accept(Index),
+    Reject(Index),
+    OfferRedelivery(Index),
+    OfferRefund {
+        order: Index,
+        fen: i64,
+    },
+    Redeliver(Index),
+    AcceptCure(Index),
+    RejectCure(Index),
+    /// The lab opens a dispute.
+    Dispute(Index),
+    /// An operator decides it.
+    Decide {
+        order: Index,
+        outcome: Outcome,
+        fen: i64,
+    },
+    /// The lab appeals against that.
+    Appeal(Index),
+    /// Another operator decides the appeal.
+    DecideAppeal {
+        order: Index,
+        outcome: Outcome,
+        fen: i64,
+    },
+    /// Staff suspend the licence.
+    Suspend(Index),
+    /// Staff reinstate it.
+    Reinstate(Index),
+    /// Staff revoke the licence, and have what is in escrow refunded, or not.
+    Revoke {
+        order: Index,
+        refund: bool,
+    },
+    /// The exchange extends a subscription to what is on the board.
+    Extend(Index),
+    /// The provider has paid out what it is owed, but so much.
+    PayOut {
+        leave: i64,
+    },
+    /// The exchange looks whether a deadline has passed.
+    PassDeadline(Index),
+    Wait {
+        days: i64,
+    },
+}
+
+impl Step {
+    /// Which order it is about, if it is about one.
+    pub fn order(&self) -> Option<Index> {
+        match self {
+            Self::Deposit { .. }
+            | Self::Place { .. }
+            | Self::Subscribe { .. }
+            | Self::Buy { .. }
+            | Self::PayOut { .. }
+            | Self::Wait { .. } => None,
+            Self::OfferRefund { order, .. }
+            | Self::Decide { order, .. }
+            | Self::DecideAppeal { order, .. }
+            | Self::Revoke { order, .. } => Some(*order),
+            Self::Sign(order)
+            | Self::Cancel(order)
+            | Self::Pay(order)
+            | Self::Begin(order)
+            | Self::Complete(order)
+            | Self::Accept(order)
+            | Self::Reject(order)
+            | Self::OfferRedelivery(order)
+            | Self::Redeliver(order)
+            | Self::AcceptCure(order)
+            | Self::RejectCure(order)
+            | Self::Dispute(order)
+            | Self::Appeal(order)
+            | Self::Suspend(order)
+            | Self::Reinstate(order)
+            | Self::Extend(order)
+            | Self::PassDeadline(order) => Some(*order),
+        }
+    }
+}
 
 #[derive(Debug, Clone)]
 pub struct Trade {
@@ -123,20 +228,18 @@ pub struct Book {
     pub day: i64,
     pub wallets: Vec<i64>,
     pub payable: i64,
-    /// What the provider asked to be paid out and no operator has taken up, oldest first.
-    pub waiting: Vec<i64>,
     pub frozen: i64,
     pub fees: i64,
     pub trades: Vec<Trade>,
 }
 
 impl Book {
-    pub fn new(wallets: Vec<i64>, (payable, waiting, frozen): (i64, Vec<i64>, i64), fees: i64) -> Self {
-        Self { day: 0, wallets, payable, waiting, frozen, fees, trades: Vec::new() }
+    pub fn new(wallets: Vec<i64>, (payable, frozen): (i64, i64), fees: i64) -> Self {
+        Self { day: 0, wallets, payable, frozen, fees, trades: Vec::new() }
     }
     /// One that knows of orders, and of nothing else.
     pub fn of(labs: usize, trades: Vec<Trade>) -> Self {
-        Self { trades, ..Self::new(vec![0; labs], (0, Vec::new(), 0), 0) }
+        Self { day: 0, wallets: vec![0; labs], payable: 0, frozen: 0, fees: 0, trades }
     }
     pub fn placed(&mut self, id: OrderId, lab: usize, contract: String) {
         self.trades.push(Trade::new(id, lab, contract, "awaiting_signature", self.day + PAYMENT_DAYS));
@@ -162,12 +265,7 @@ impl Book {
             Step::Buy { days, .. } if *days >= PAYMENT_DAYS => return Err(Kind::WrongState),
             Step::Buy { lab, .. } => self.pay(*lab)?,
             Step::PayOut { leave } if *leave >= self.payable => return Err(Kind::Invalid),
-            Step::PayOut { .. } if self.waiting.len() >= MOST_WAITING => return Err(Kind::WrongState),
-            Step::PayOut { leave } => {
-                self.waiting.push(self.payable - leave);
-                self.payable = *leave;
-            }
-            Step::TakeUp => self.waiting = self.waiting.iter().skip(1).copied().collect(),
+            Step::PayOut { leave } => self.payable = *leave,
             _ => {
                 let Some(order) = step.order() else { return Ok(()) };
                 let number = order.index(self.trades.len());
@@ -248,11 +346,6 @@ impl Book {
             Step::Dispute(_) => match trade.settlement {
                 Some(settlement) => {
                     allowed(day < settlement.final_from)?;
-                    while self.payable < settlement.owed
-                        && let Some(newest) = self.waiting.pop()
-                    {
-                        self.payable += newest;
-                    }
                     let frozen = settlement.owed.min(self.payable);
                     (self.payable, self.frozen) = (self.payable - frozen, self.frozen + frozen);
                     trade.dispute = Some(Dispute { frozen, ..Dispute::default() });
@@ -326,7 +419,6 @@ impl Book {
             | Step::Subscribe { .. }
             | Step::Buy { .. }
             | Step::PayOut { .. }
-            | Step::TakeUp
             | Step::Wait { .. } => {}
         }
         Ok(())

@@ -18,7 +18,7 @@ use corpex::market::disputes::{self, NewDispute};
 use corpex::market::orders::{self, CureOffer, NewOrder, Purchase, Remedy, quotes};
 use corpex::signing::{IN_TOTO_PAYLOAD_TYPE, SecretKey};
 use corpex::terms::Use;
-use corpex::types::{Clock, Currency, DAY, Instant, Money, OrganisationId, WithdrawalId};
+use corpex::types::{Clock, Currency, DAY, Instant, Money, OrganisationId};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use futures_util::FutureExt as _;
@@ -29,9 +29,8 @@ use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use serde_json::json;
 
-use super::rules::{Book, DOWNLOAD_DAYS, PRICE, SUBSCRIPTION_DAYS, Trade, VERSIONS};
+use super::rules::{Book, DOWNLOAD_DAYS, PRICE, SUBSCRIPTION_DAYS, Step, Trade, VERSIONS};
 use super::staff::{REVOKED, Staff, licence_of};
-use super::step::Step;
 use crate::support::{Actor, Offer, TestApp, terms};
 
 /// What a step says of its order where the order is known anyway.
@@ -117,15 +116,6 @@ async fn subscription(app: &TestApp, provider: &Actor) -> Offer {
     offer
 }
 
-/// What the provider asked to be paid out.
-#[derive(Debug, QueryableByName)]
-struct Payout {
-    #[diesel(sql_type = Text)]
-    id: String,
-    #[diesel(sql_type = BigInt)]
-    amount_minor: i64,
-}
-
 #[derive(Debug, QueryableByName)]
 struct Count {
     #[diesel(sql_type = BigInt)]
@@ -169,10 +159,6 @@ impl World {
 
     /// Takes the steps in turn and compares each outcome, and at the end everything, with what the rules say.
     pub async fn play(&self, steps: &[Step]) -> Result<(), String> {
-        // What the last sequence asked for goes its way.
-        while !self.waiting().await.is_empty() {
-            self.take_up(self.begun_at).await.unwrap();
-        }
         let mut book = self.open_book().await;
         for step in steps {
             if step.order().is_some() && book.trades.is_empty() {
@@ -265,14 +251,7 @@ impl World {
         }
         let payable = self.balance(AccountRef::Payable(self.provider.organisation)).await;
         let frozen = self.balance(AccountRef::Frozen(self.provider.organisation)).await;
-        let waiting = self.waiting().await.iter().map(|payout| payout.amount_minor).collect();
-        Book::new(wallets, (payable, waiting, frozen), self.balance(AccountRef::Fees).await)
-    }
-
-    /// What the provider asked to be paid out and no operator has taken up, oldest first.
-    async fn waiting(&self) -> Vec<Payout> {
-        let sql = "SELECT id, amount_minor FROM withdrawals WHERE state = 'requested' ORDER BY id";
-        self.app.app().db.read(move |c| Ok(diesel::sql_query(sql).load(c)?)).await.unwrap()
+        Book::new(wallets, (payable, frozen), self.balance(AccountRef::Fees).await)
     }
 
     async fn balance(&self, account: AccountRef) -> i64 {
@@ -293,7 +272,6 @@ impl World {
             Step::Wait { .. } => Ok(()),
             Step::Deposit { lab, fen } => self.deposit(*lab, *fen, now).await,
             Step::PayOut { leave } => self.pay_out(before.payable.saturating_sub(*leave), now).await,
-            Step::TakeUp => self.take_up(now).await,
             Step::Place { lab } => {
                 let order = self.place(*lab, &self.offer, now).await?;
                 book.placed(order.id, *lab, order.contract_document);
@@ -330,20 +308,17 @@ impl World {
         self.write(post).await
     }
 
+    /// The provider asks for a payout, and an operator takes it up at once.
     async fn pay_out(&self, fen: i64, now: Instant) -> Result<(), Error> {
         let (caller, handle) = (self.provider.caller.clone(), self.provider.handle.clone());
+        let (staff, config) = (Staff::of(&caller, &caller), self.app.app().config.clone());
         let (amount, pay_to) = (Money::new(fen, Currency::CNY), "ICBC 1".to_string());
         let wanted = NewWithdrawal { amount, from: Source::Payable, pay_to };
-        self.write(move |c| withdrawals::request(c, &caller, &handle, &wanted, now).map(drop)).await
-    }
-
-    /// An operator takes up what the provider asked for first, if it asked for anything.
-    async fn take_up(&self, now: Instant) -> Result<(), Error> {
-        let Some(oldest) = self.waiting().await.into_iter().next() else { return Ok(()) };
-        let id: WithdrawalId = oldest.id.parse()?;
-        let (caller, config) = (&self.provider.caller, self.app.app().config.clone());
-        let staff = Staff::of(caller, caller);
-        self.write(move |c| staff.take_up(c, &config, id, now)).await
+        let take_up = move |c: &mut Conn| {
+            let asked = withdrawals::request(c, &caller, &handle, &wanted, now)?;
+            staff.take_up(c, &config, asked.id, now)
+        };
+        self.write(take_up).await
     }
 
     async fn place(&self, lab: usize, offer: &Offer, now: Instant) -> Result<market::Order, Error> {
@@ -428,10 +403,9 @@ impl World {
     /// cover, what it says.
     async fn compare(&self, book: &Book) -> Result<(), String> {
         let found = self.open_book().await;
-        let held = |book: &Book| (book.wallets.clone(), book.payable, book.waiting.clone(), book.frozen, book.fees);
+        let held = |book: &Book| (book.wallets.clone(), book.payable, book.frozen, book.fees);
         if held(&found) != held(book) {
-            let named = "wallets, payable, payouts that wait, frozen and fees";
-            return Err(format!("{named} are {:?}, not {:?}", held(&found), held(book)));
+            return Err(format!("wallets, payable, frozen and fees are {:?}, not {:?}", held(&found), held(book)));
         }
         for trade in &book.trades {
             let Standing { order_state, licence_state, revocations, versions } = self.standing(trade).await;
