@@ -6,6 +6,7 @@
 
 mod rules;
 mod staff;
+mod steps;
 mod world;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 
-use rules::{Book, Step};
+use rules::Book;
+use steps::Step;
 use world::World;
 
 const LABS: usize = 3;

@@ -2,12 +2,14 @@
 
 use corpex::error::Kind;
 use corpex::market::disputes::Outcome;
-use corpex::types::OrderId;
+use corpex::types::{BASIS_POINTS, OrderId};
 use proptest::sample::Index;
 
-/// What every order costs, and what of it is the exchange's, in fen.
+use super::steps::Step;
+
+/// What an order costs at what is on the board, in fen, and what of each price is the exchange's, in basis points.
 pub const PRICE: i64 = 1000;
-pub const FEE: i64 = 30;
+const FEE_BASIS_POINTS: i64 = 300;
 const PAYMENT_DAYS: i64 = 7;
 /// How long a subscription runs, and how many versions are on the board that it may cover: its own, and what came later.
 pub const SUBSCRIPTION_DAYS: i64 = 30;
@@ -20,113 +22,9 @@ const APPEAL_DAYS: i64 = 7;
 
 const IN_ESCROW: &[&str] = &["escrowed", "delivering", "delivered", "rejected", "curing"];
 
-/// Something that somebody does. Which order is meant is settled when it is done.
-#[derive(Debug, Clone)]
-pub enum Step {
-    Deposit {
-        lab: usize,
-        fen: i64,
-    },
-    Place {
-        lab: usize,
-    },
-    /// The same, of a subscription.
-    Subscribe {
-        lab: usize,
-    },
-    /// The lab signs a quote, and sends it back some days later.
-    Buy {
-        lab: usize,
-        days: i64,
-    },
-    Sign(Index),
-    Cancel(Index),
-    Pay(Index),
-    /// The first link is given.
-    Begin(Index),
-    /// The last shard's link is given.
-    Complete(Index),
-    Accept(Index),
-    Reject(Index),
-    OfferRedelivery(Index),
-    OfferRefund {
-        order: Index,
-        fen: i64,
-    },
-    Redeliver(Index),
-    AcceptCure(Index),
-    RejectCure(Index),
-    /// The lab opens a dispute.
-    Dispute(Index),
-    /// An operator decides it.
-    Decide {
-        order: Index,
-        outcome: Outcome,
-        fen: i64,
-    },
-    /// The lab appeals against that.
-    Appeal(Index),
-    /// Another operator decides the appeal.
-    DecideAppeal {
-        order: Index,
-        outcome: Outcome,
-        fen: i64,
-    },
-    /// Staff suspend the licence.
-    Suspend(Index),
-    /// Staff reinstate it.
-    Reinstate(Index),
-    /// Staff revoke the licence, and have what is in escrow refunded, or not.
-    Revoke {
-        order: Index,
-        refund: bool,
-    },
-    /// The exchange extends a subscription to what is on the board.
-    Extend(Index),
-    /// The provider has paid out what it is owed, but so much.
-    PayOut {
-        leave: i64,
-    },
-    /// The exchange looks whether a deadline has passed.
-    PassDeadline(Index),
-    Wait {
-        days: i64,
-    },
-}
-
-impl Step {
-    /// Which order it is about, if it is about one.
-    pub fn order(&self) -> Option<Index> {
-        match self {
-            Self::Deposit { .. }
-            | Self::Place { .. }
-            | Self::Subscribe { .. }
-            | Self::Buy { .. }
-            | Self::PayOut { .. }
-            | Self::Wait { .. } => None,
-            Self::OfferRefund { order, .. }
-            | Self::Decide { order, .. }
-            | Self::DecideAppeal { order, .. }
-            | Self::Revoke { order, .. } => Some(*order),
-            Self::Sign(order)
-            | Self::Cancel(order)
-            | Self::Pay(order)
-            | Self::Begin(order)
-            | Self::Complete(order)
-            | Self::Accept(order)
-            | Self::Reject(order)
-            | Self::OfferRedelivery(order)
-            | Self::Redeliver(order)
-            | Self::AcceptCure(order)
-            | Self::RejectCure(order)
-            | Self::Dispute(order)
-            | Self::Appeal(order)
-            | Self::Suspend(order)
-            | Self::Reinstate(order)
-            | Self::Extend(order)
-            | Self::PassDeadline(order) => Some(*order),
-        }
-    }
+/// As large a part of an amount as one is of a whole, rounded to the nearer fen.
+fn part(amount: i64, one: i64, whole: i64) -> i64 {
+    (amount * one * 2 + whole) / (whole * 2)
 }
 
 #[derive(Debug, Clone)]
@@ -135,6 +33,7 @@ pub struct Trade {
     pub lab: usize,
     pub contract: String,
     pub state: &'static str,
+    price: i64,
     is_signed: bool,
     /// The day from which on the exchange moves it on.
     due: Option<i64>,
@@ -179,6 +78,7 @@ impl Trade {
             lab,
             contract,
             state,
+            price: PRICE,
             is_signed: state != "awaiting_signature",
             due: Some(due),
             refund: None,
@@ -217,7 +117,7 @@ impl Trade {
     }
     /// A split gives back something, and not all that is left.
     fn weigh(&self, outcome: Outcome, fen: i64) -> Result<(), Kind> {
-        let left = PRICE - self.refund.unwrap_or(0);
+        let left = self.price - self.refund.unwrap_or(0);
         if outcome == Outcome::Split && !(1..left).contains(&fen) { Err(Kind::Invalid) } else { Ok(()) }
     }
 }
@@ -239,7 +139,7 @@ impl Book {
     }
     /// One that knows of orders, and of nothing else.
     pub fn of(labs: usize, trades: Vec<Trade>) -> Self {
-        Self { day: 0, wallets: vec![0; labs], payable: 0, frozen: 0, fees: 0, trades }
+        Self { trades, ..Self::new(vec![0; labs], (0, 0), 0) }
     }
     pub fn placed(&mut self, id: OrderId, lab: usize, contract: String) {
         self.trades.push(Trade::new(id, lab, contract, "awaiting_signature", self.day + PAYMENT_DAYS));
@@ -263,7 +163,7 @@ impl Book {
             Step::Wait { days } => self.day += days,
             Step::Place { .. } | Step::Subscribe { .. } => {}
             Step::Buy { days, .. } if *days >= PAYMENT_DAYS => return Err(Kind::WrongState),
-            Step::Buy { lab, .. } => self.pay(*lab)?,
+            Step::Buy { lab, .. } => self.pay(*lab, PRICE)?,
             Step::PayOut { leave } if *leave >= self.payable => return Err(Kind::Invalid),
             Step::PayOut { leave } => self.payable = *leave,
             _ => {
@@ -296,7 +196,7 @@ impl Book {
             }
             Step::Pay(_) => {
                 allowed(trade.state == "awaiting_payment" && !is_late)?;
-                self.pay(trade.lab)?;
+                self.pay(trade.lab, trade.price)?;
                 (trade.state, trade.due) = ("escrowed", Some(day + i64::from(DOWNLOAD_DAYS)));
                 let begun = Subscription { covers: 1, ends: day + SUBSCRIPTION_DAYS };
                 trade.subscription = trade.subscription.map(|_| begun);
@@ -323,9 +223,9 @@ impl Book {
             Step::OfferRefund { fen, .. } => {
                 allowed(trade.state == "rejected" && !is_late)?;
                 match *fen {
-                    PRICE => self.refund_all(trade),
-                    1..PRICE => {
-                        (trade.state, trade.refund, trade.due) = ("curing", Some(*fen), Some(day + ACCEPTANCE_DAYS));
+                    fen if fen == trade.price => self.refund_all(trade),
+                    fen if (1..trade.price).contains(&fen) => {
+                        (trade.state, trade.refund, trade.due) = ("curing", Some(fen), Some(day + ACCEPTANCE_DAYS));
                     }
                     _ => return Err(Kind::Invalid),
                 }
@@ -446,13 +346,11 @@ impl Book {
             }
             (Some(settlement), _) => {
                 let wanted = match outcome {
-                    Outcome::Buyer => PRICE - trade.refund.unwrap_or(0),
+                    Outcome::Buyer => trade.price - trade.refund.unwrap_or(0),
                     Outcome::Split => fen,
                     Outcome::Provider => 0,
                 };
-                // The fee's part of what is wanted, rounded to the nearer fen.
-                let whole = settlement.owed + settlement.fee;
-                let fee = (wanted * settlement.fee * 2 + whole) / (whole * 2);
+                let fee = part(wanted, settlement.fee, settlement.owed + settlement.fee);
                 let taken = (wanted - fee).min(dispute.frozen);
                 self.frozen -= dispute.frozen;
                 self.payable += dispute.frozen - taken;
@@ -466,8 +364,8 @@ impl Book {
         }
     }
 
-    fn pay(&mut self, lab: usize) -> Result<(), Kind> {
-        let left = self.wallets[lab] - PRICE;
+    fn pay(&mut self, lab: usize, price: i64) -> Result<(), Kind> {
+        let left = self.wallets[lab] - price;
         if left < 0 {
             return Err(Kind::InsufficientFunds);
         }
@@ -477,9 +375,8 @@ impl Book {
 
     fn settle(&mut self, trade: &mut Trade) {
         let refund = trade.refund.unwrap_or(0);
-        let rest = PRICE - refund;
-        // The fee's share of the rest, rounded to the nearer fen.
-        let fee = (rest * FEE * 2 + PRICE) / (PRICE * 2);
+        let rest = trade.price - refund;
+        let fee = part(rest, part(trade.price, FEE_BASIS_POINTS, BASIS_POINTS), trade.price);
         self.wallets[trade.lab] += refund;
         self.fees += fee;
         self.payable += rest - fee;
@@ -488,7 +385,7 @@ impl Book {
     }
 
     fn refund_all(&mut self, trade: &mut Trade) {
-        self.wallets[trade.lab] += PRICE;
-        (trade.state, trade.due, trade.refund) = ("refunded", None, Some(PRICE));
+        self.wallets[trade.lab] += trade.price;
+        (trade.state, trade.due, trade.refund) = ("refunded", None, Some(trade.price));
     }
 }

@@ -12,7 +12,7 @@ use corpex::types::{Currency, EntitlementId, Instant, Money, OrderId, Withdrawal
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-use super::rules::Step;
+use super::steps::Step;
 
 /// Why staff revoke licences.
 pub const REVOKED: &str = "a court ordered it";

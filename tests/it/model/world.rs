@@ -29,8 +29,9 @@ use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use serde_json::json;
 
-use super::rules::{Book, DOWNLOAD_DAYS, PRICE, SUBSCRIPTION_DAYS, Step, Trade, VERSIONS};
+use super::rules::{Book, DOWNLOAD_DAYS, PRICE, SUBSCRIPTION_DAYS, Trade, VERSIONS};
 use super::staff::{REVOKED, Staff, licence_of};
+use super::steps::Step;
 use crate::support::{Actor, Offer, TestApp, terms};
 
 /// What a step says of its order where the order is known anyway.

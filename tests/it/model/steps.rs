@@ -1,0 +1,113 @@
+//! The steps of a sequence: who does what.
+
+use corpex::market::disputes::Outcome;
+use proptest::sample::Index;
+
+/// Something that somebody does. Which order is meant is settled when it is done.
+#[derive(Debug, Clone)]
+pub enum Step {
+    Deposit {
+        lab: usize,
+        fen: i64,
+    },
+    Place {
+        lab: usize,
+    },
+    /// The same, of a subscription.
+    Subscribe {
+        lab: usize,
+    },
+    /// The lab signs a quote, and sends it back some days later.
+    Buy {
+        lab: usize,
+        days: i64,
+    },
+    Sign(Index),
+    Cancel(Index),
+    Pay(Index),
+    /// The first link is given.
+    Begin(Index),
+    /// The last shard's link is given.
+    Complete(Index),
+    Accept(Index),
+    Reject(Index),
+    OfferRedelivery(Index),
+    OfferRefund {
+        order: Index,
+        fen: i64,
+    },
+    Redeliver(Index),
+    AcceptCure(Index),
+    RejectCure(Index),
+    /// The lab opens a dispute.
+    Dispute(Index),
+    /// An operator decides it.
+    Decide {
+        order: Index,
+        outcome: Outcome,
+        fen: i64,
+    },
+    /// The lab appeals against that.
+    Appeal(Index),
+    /// Another operator decides the appeal.
+    DecideAppeal {
+        order: Index,
+        outcome: Outcome,
+        fen: i64,
+    },
+    /// Staff suspend the licence.
+    Suspend(Index),
+    /// Staff reinstate it.
+    Reinstate(Index),
+    /// Staff revoke the licence, and have what is in escrow refunded, or not.
+    Revoke {
+        order: Index,
+        refund: bool,
+    },
+    /// The exchange extends a subscription to what is on the board.
+    Extend(Index),
+    /// The provider has paid out what it is owed, but so much.
+    PayOut {
+        leave: i64,
+    },
+    /// The exchange looks whether a deadline has passed.
+    PassDeadline(Index),
+    Wait {
+        days: i64,
+    },
+}
+
+impl Step {
+    /// Which order it is about, if it is about one.
+    pub fn order(&self) -> Option<Index> {
+        match self {
+            Self::Deposit { .. }
+            | Self::Place { .. }
+            | Self::Subscribe { .. }
+            | Self::Buy { .. }
+            | Self::PayOut { .. }
+            | Self::Wait { .. } => None,
+            Self::OfferRefund { order, .. }
+            | Self::Decide { order, .. }
+            | Self::DecideAppeal { order, .. }
+            | Self::Revoke { order, .. } => Some(*order),
+            Self::Sign(order)
+            | Self::Cancel(order)
+            | Self::Pay(order)
+            | Self::Begin(order)
+            | Self::Complete(order)
+            | Self::Accept(order)
+            | Self::Reject(order)
+            | Self::OfferRedelivery(order)
+            | Self::Redeliver(order)
+            | Self::AcceptCure(order)
+            | Self::RejectCure(order)
+            | Self::Dispute(order)
+            | Self::Appeal(order)
+            | Self::Suspend(order)
+            | Self::Reinstate(order)
+            | Self::Extend(order)
+            | Self::PassDeadline(order) => Some(*order),
+        }
+    }
+}
