@@ -5,6 +5,7 @@
 //! then on.
 
 mod rules;
+mod sequences;
 mod staff;
 mod steps;
 mod world;
@@ -14,7 +15,6 @@ use std::sync::Arc;
 
 use corpex::error::Kind;
 use corpex::market::OrderState;
-use corpex::market::disputes::Outcome;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
@@ -24,7 +24,6 @@ use steps::Step;
 use world::World;
 
 const LABS: usize = 3;
-const STEPS: usize = 100;
 /// How many actors share the orders of the story without a model, and how many steps each takes.
 const ACTORS: usize = 8;
 const STEPS_EACH: usize = 40;
@@ -34,45 +33,6 @@ const RACES_AT_ONCE: usize = 50;
 const PASSED_OVER: &[OrderState] = &[OrderState::Accepted, OrderState::Certificated];
 /// How often sequences are drawn at most, until each state was reached; on a server a draw misses the rarest now and then.
 const DRAWS_AT_MOST: usize = 10;
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let lab = 0..LABS;
-    let order = any::<prop::sample::Index>();
-    // The windows to pay, to accept and to cure, a day less, and some time.
-    let days = prop_oneof![Just(7), Just(14), Just(6), Just(13), 1..5_i64];
-    let step = prop_oneof![
-        3 => (lab.clone(), 1..3000_i64).prop_map(|(lab, fen)| Step::Deposit { lab, fen }),
-        2 => lab.clone().prop_map(|lab| Step::Place { lab }),
-        1 => lab.clone().prop_map(|lab| Step::Subscribe { lab }),
-        1 => (lab, 0..8_i64).prop_map(|(lab, days)| Step::Buy { lab, days }),
-        4 => order.clone().prop_map(Step::Sign),
-        1 => order.clone().prop_map(Step::Cancel),
-        5 => order.clone().prop_map(Step::Pay),
-        4 => order.clone().prop_map(Step::Begin),
-        3 => order.clone().prop_map(Step::Complete),
-        1 => order.clone().prop_map(Step::Accept),
-        4 => order.clone().prop_map(Step::Reject),
-        2 => order.clone().prop_map(Step::OfferRedelivery),
-        4 => (order.clone(), 0..=rules::PRICE + 1).prop_map(|(order, fen)| Step::OfferRefund { order, fen }),
-        2 => order.clone().prop_map(Step::Redeliver),
-        2 => order.clone().prop_map(Step::AcceptCure),
-        2 => order.clone().prop_map(Step::RejectCure),
-        2 => order.clone().prop_map(Step::Dispute),
-        3 => (order.clone(), prop::sample::select(Outcome::ALL), 0..=rules::PRICE + 1)
-            .prop_map(|(order, outcome, fen)| Step::Decide { order, outcome, fen }),
-        2 => order.clone().prop_map(Step::Appeal),
-        2 => (order.clone(), prop::sample::select(Outcome::ALL), 0..=rules::PRICE + 1)
-            .prop_map(|(order, outcome, fen)| Step::DecideAppeal { order, outcome, fen }),
-        1 => order.clone().prop_map(Step::Suspend),
-        1 => order.clone().prop_map(Step::Reinstate),
-        1 => (order.clone(), any::<bool>()).prop_map(|(order, refund)| Step::Revoke { order, refund }),
-        2 => order.clone().prop_map(Step::Extend),
-        1 => (0..2 * rules::PRICE).prop_map(|leave| Step::PayOut { leave }),
-        3 => order.clone().prop_map(Step::PassDeadline),
-        3 => days.prop_map(|days| Step::Wait { days }),
-    ];
-    prop::collection::vec(step, STEPS)
-}
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
@@ -93,7 +53,7 @@ fn every_sequence_of_steps_does_what_the_rules_say() {
     let mut ran = Ok(());
     for _ in 0..DRAWS_AT_MOST {
         ran = TestRunner::new(config.clone())
-            .run(&steps(), |steps| runtime.block_on(world.play(&steps)).map_err(TestCaseError::fail));
+            .run(&sequences::steps(), |steps| runtime.block_on(world.play(&steps)).map_err(TestCaseError::fail));
         untried.retain(|state| !world.ended_in().contains_key(state.as_str()));
         if ran.is_err() || untried.is_empty() {
             break;
@@ -149,7 +109,7 @@ fn actors_who_step_on_each_others_toes_keep_the_books() {
     let orders = runtime.block_on(world.open_orders(LABS * 4));
     let scripts: Vec<Vec<Step>> = (0..ACTORS)
         .map(|_| {
-            let exactly = prop::collection::vec(steps(), STEPS_EACH);
+            let exactly = prop::collection::vec(sequences::steps(), STEPS_EACH);
             let steps = exactly.new_tree(&mut script).unwrap().current();
             steps.into_iter().filter_map(|steps| steps.into_iter().next()).collect()
         })

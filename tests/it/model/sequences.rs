@@ -1,0 +1,65 @@
+//! Which sequences of steps are drawn: some of trades alone, and of the others each with more of one kind than of the rest, so
+//! that what takes many steps is reached.
+
+use corpex::market::disputes::Outcome;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use super::LABS;
+use super::rules::PRICE;
+use super::steps::Step;
+
+const STEPS: usize = 100;
+
+pub fn steps() -> impl Strategy<Value = Vec<Step>> {
+    prop_oneof![
+        4 => vec(trades(), STEPS),
+        1 => vec(everything(), STEPS),
+    ]
+}
+
+fn everything() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => trades(),
+    ]
+}
+
+fn trades() -> impl Strategy<Value = Step> {
+    let lab = 0..LABS;
+    let order = any::<Index>();
+    // The windows to pay, to accept and to cure, a day less, and some time.
+    let days = prop_oneof![Just(7), Just(14), Just(6), Just(13), 1..5_i64];
+    let refund = prop_oneof![1 => Just(PRICE), 3 => 0..=PRICE + 1];
+    prop_oneof![
+        3 => (lab.clone(), 1..3000_i64).prop_map(|(lab, fen)| Step::Deposit { lab, fen }),
+        2 => lab.clone().prop_map(|lab| Step::Place { lab }),
+        1 => lab.clone().prop_map(|lab| Step::Subscribe { lab }),
+        1 => (lab, 0..8_i64).prop_map(|(lab, days)| Step::Buy { lab, days }),
+        4 => order.clone().prop_map(Step::Sign),
+        1 => order.clone().prop_map(Step::Cancel),
+        5 => order.clone().prop_map(Step::Pay),
+        4 => order.clone().prop_map(Step::Begin),
+        3 => order.clone().prop_map(Step::Complete),
+        1 => order.clone().prop_map(Step::Accept),
+        4 => order.clone().prop_map(Step::Reject),
+        3 => order.clone().prop_map(Step::OfferRedelivery),
+        4 => (order.clone(), refund).prop_map(|(order, fen)| Step::OfferRefund { order, fen }),
+        2 => order.clone().prop_map(Step::Redeliver),
+        2 => order.clone().prop_map(Step::AcceptCure),
+        2 => order.clone().prop_map(Step::RejectCure),
+        2 => order.clone().prop_map(Step::Dispute),
+        3 => (order.clone(), select(Outcome::ALL), 0..=PRICE + 1)
+            .prop_map(|(order, outcome, fen)| Step::Decide { order, outcome, fen }),
+        2 => order.clone().prop_map(Step::Appeal),
+        2 => (order.clone(), select(Outcome::ALL), 0..=PRICE + 1)
+            .prop_map(|(order, outcome, fen)| Step::DecideAppeal { order, outcome, fen }),
+        1 => order.clone().prop_map(Step::Suspend),
+        1 => order.clone().prop_map(Step::Reinstate),
+        1 => (order.clone(), any::<bool>()).prop_map(|(order, refund)| Step::Revoke { order, refund }),
+        2 => order.clone().prop_map(Step::Extend),
+        1 => (0..2 * PRICE).prop_map(|leave| Step::PayOut { leave }),
+        3 => order.prop_map(Step::PassDeadline),
+        3 => days.prop_map(|days| Step::Wait { days }),
+    ]
+}
