@@ -1,11 +1,14 @@
 //! The rules of a trade, as plainly as they can be said: what a step does, or why it is refused.
 
+pub mod vouchers;
+
 use corpex::error::Kind;
 use corpex::market::disputes::Outcome;
 use corpex::types::{BASIS_POINTS, OrderId};
 use proptest::sample::Index;
 
 use super::steps::Step;
+use vouchers::{Programme, Voucher};
 
 /// What an order costs at what is on the board, in fen, and what of each price is the exchange's, in basis points.
 pub const PRICE: i64 = 1000;
@@ -34,6 +37,7 @@ pub struct Trade {
     pub contract: String,
     pub state: &'static str,
     price: i64,
+    voucher: Option<Voucher>,
     is_signed: bool,
     /// The day from which on the exchange moves it on.
     due: Option<i64>,
@@ -79,6 +83,7 @@ impl Trade {
             contract,
             state,
             price: PRICE,
+            voucher: None,
             is_signed: state != "awaiting_signature",
             due: Some(due),
             refund: None,
@@ -130,12 +135,13 @@ pub struct Book {
     pub payable: i64,
     pub frozen: i64,
     pub fees: i64,
+    pub programmes: Vec<Programme>,
     pub trades: Vec<Trade>,
 }
 
 impl Book {
     pub fn new(wallets: Vec<i64>, (payable, frozen): (i64, i64), fees: i64) -> Self {
-        Self { day: 0, wallets, payable, frozen, fees, trades: Vec::new() }
+        Self { day: 0, wallets, payable, frozen, fees, programmes: Vec::new(), trades: Vec::new() }
     }
     /// One that knows of orders, and of nothing else.
     pub fn of(labs: usize, trades: Vec<Trade>) -> Self {
@@ -164,6 +170,7 @@ impl Book {
             Step::Place { .. } | Step::Subscribe { .. } => {}
             Step::Buy { days, .. } if *days >= PAYMENT_DAYS => return Err(Kind::WrongState),
             Step::Buy { lab, .. } => self.pay(*lab, PRICE)?,
+            Step::Announce { .. } | Step::Fund { .. } | Step::TakeBack(_) => self.step_of_programme(step)?,
             Step::PayOut { leave } if *leave >= self.payable => return Err(Kind::Invalid),
             Step::PayOut { leave } => self.payable = *leave,
             _ => {
@@ -194,9 +201,10 @@ impl Book {
                 allowed(matches!(trade.state, "awaiting_signature" | "awaiting_payment"))?;
                 (trade.state, trade.due) = ("cancelled", None);
             }
-            Step::Pay(_) => {
+            Step::Pay(_) | Step::PayWith { .. } => {
                 allowed(trade.state == "awaiting_payment" && !is_late)?;
-                self.pay(trade.lab, trade.price)?;
+                trade.voucher = self.voucher(trade, step)?;
+                self.pay_for(trade)?;
                 (trade.state, trade.due) = ("escrowed", Some(day + i64::from(DOWNLOAD_DAYS)));
                 let begun = Subscription { covers: 1, ends: day + SUBSCRIPTION_DAYS };
                 trade.subscription = trade.subscription.map(|_| begun);
@@ -318,6 +326,9 @@ impl Book {
             | Step::Place { .. }
             | Step::Subscribe { .. }
             | Step::Buy { .. }
+            | Step::Announce { .. }
+            | Step::Fund { .. }
+            | Step::TakeBack(_)
             | Step::PayOut { .. }
             | Step::Wait { .. } => {}
         }
@@ -355,8 +366,9 @@ impl Book {
                 self.frozen -= dispute.frozen;
                 self.payable += dispute.frozen - taken;
                 self.fees -= fee;
-                self.wallets[trade.lab] += fee + taken;
-                trade.refund = Some(trade.refund.unwrap_or(0) + fee + taken);
+                let before = trade.refund.unwrap_or(0);
+                self.give_back(trade, before, fee + taken);
+                trade.refund = Some(before + fee + taken);
                 if outcome == Outcome::Buyer {
                     trade.state = "refunded";
                 }
@@ -377,7 +389,7 @@ impl Book {
         let refund = trade.refund.unwrap_or(0);
         let rest = trade.price - refund;
         let fee = part(rest, part(trade.price, FEE_BASIS_POINTS, BASIS_POINTS), trade.price);
-        self.wallets[trade.lab] += refund;
+        self.give_back(trade, 0, refund);
         self.fees += fee;
         self.payable += rest - fee;
         trade.settlement = Some(Settlement { owed: rest - fee, fee, final_from: self.day + DISPUTE_DAYS });
@@ -385,7 +397,7 @@ impl Book {
     }
 
     fn refund_all(&mut self, trade: &mut Trade) {
-        self.wallets[trade.lab] += trade.price;
+        self.give_back(trade, 0, trade.price);
         (trade.state, trade.due, trade.refund) = ("refunded", None, Some(trade.price));
     }
 }

@@ -15,6 +15,7 @@ const STEPS: usize = 100;
 pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop_oneof![
         4 => vec(trades(), STEPS),
+        2 => vec(prop_oneof![1 => everything(), 1 => vouchers()], STEPS),
         1 => vec(everything(), STEPS),
     ]
 }
@@ -22,6 +23,7 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn everything() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => trades(),
+        1 => vouchers(),
     ]
 }
 
@@ -61,5 +63,18 @@ fn trades() -> impl Strategy<Value = Step> {
         1 => (0..2 * PRICE).prop_map(|leave| Step::PayOut { leave }),
         3 => order.prop_map(Step::PassDeadline),
         3 => days.prop_map(|days| Step::Wait { days }),
+    ]
+}
+
+fn vouchers() -> impl Strategy<Value = Step> {
+    let (lab, order, programme) = (0..LABS, any::<Index>(), any::<Index>());
+    prop_oneof![
+        5 => (lab.clone(), PRICE..3 * PRICE).prop_map(|(lab, fen)| Step::Deposit { lab, fen }),
+        2 => lab.clone().prop_map(|lab| Step::Place { lab }),
+        6 => order.clone().prop_map(Step::Sign),
+        2 => (lab, 1..2 * PRICE, 1..90_i64).prop_map(|(lab, fen, days)| Step::Announce { lab, fen, days }),
+        1 => (programme.clone(), 1..PRICE).prop_map(|(programme, fen)| Step::Fund { programme, fen }),
+        1 => programme.clone().prop_map(Step::TakeBack),
+        8 => (order, programme).prop_map(|(order, programme)| Step::PayWith { order, programme }),
     ]
 }

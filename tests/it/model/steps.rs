@@ -25,6 +25,24 @@ pub enum Step {
     Sign(Index),
     Cancel(Index),
     Pay(Index),
+    /// A lab announces a voucher programme for some days, and fills its pool.
+    Announce {
+        lab: usize,
+        fen: i64,
+        days: i64,
+    },
+    /// Its funder puts more in.
+    Fund {
+        programme: Index,
+        fen: i64,
+    },
+    /// Its funder takes back what is left.
+    TakeBack(Index),
+    /// The buyer pays with a voucher, if there is a programme.
+    PayWith {
+        order: Index,
+        programme: Index,
+    },
     /// The first link is given.
     Begin(Index),
     /// The last shard's link is given.
@@ -85,9 +103,13 @@ impl Step {
             | Self::Place { .. }
             | Self::Subscribe { .. }
             | Self::Buy { .. }
+            | Self::Announce { .. }
+            | Self::Fund { .. }
+            | Self::TakeBack(_)
             | Self::PayOut { .. }
             | Self::Wait { .. } => None,
             Self::OfferRefund { order, .. }
+            | Self::PayWith { order, .. }
             | Self::Decide { order, .. }
             | Self::DecideAppeal { order, .. }
             | Self::Revoke { order, .. } => Some(*order),

@@ -1,5 +1,7 @@
 //! A real exchange in which the steps are taken, and where to look for what they did.
 
+mod vouchers;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -283,6 +285,9 @@ impl World {
                 book.subscribed(order.id, *lab, order.contract_document);
                 Ok(())
             }
+            Step::Announce { .. } | Step::Fund { .. } | Step::TakeBack(_) | Step::PayWith { .. } => {
+                self.take_of_programme(before, step, book, now).await
+            }
             Step::Extend(order) => match before.trade(*order) {
                 Some(trade) => self.extend(&trade, before.day).await,
                 None => Ok(()),
@@ -400,14 +405,15 @@ impl World {
         self.write(act).await
     }
 
-    /// The accounts hold what the book says, the orders and their licences are where it says, and staff revoked, and subscriptions
-    /// cover, what it says.
+    /// The accounts and pools hold what the book says, the orders and their licences are where it says, and staff revoked,
+    /// and subscriptions cover, what it says.
     async fn compare(&self, book: &Book) -> Result<(), String> {
         let found = self.open_book().await;
         let held = |book: &Book| (book.wallets.clone(), book.payable, book.frozen, book.fees);
         if held(&found) != held(book) {
             return Err(format!("wallets, payable, frozen and fees are {:?}, not {:?}", held(&found), held(book)));
         }
+        self.compare_pools(book).await?;
         for trade in &book.trades {
             let Standing { order_state, licence_state, revocations, versions } = self.standing(trade).await;
             let expected = (trade.state, trade.licence(), i64::from(trade.is_revoked), trade.covers());
