@@ -1,5 +1,6 @@
 //! The rules of a trade, as plainly as they can be said: what a step does, or why it is refused.
 
+mod renewals;
 pub mod vouchers;
 
 use corpex::error::Kind;
@@ -48,6 +49,8 @@ pub struct Trade {
     pub is_revoked: bool,
     is_suspended: bool,
     subscription: Option<Subscription>,
+    /// The order whose licence it renews, if it renews one.
+    pub renews: Option<OrderId>,
 }
 
 /// What the provider and the exchange have of a price, and the day from which on it cannot be disputed.
@@ -92,6 +95,7 @@ impl Trade {
             is_revoked: false,
             is_suspended: false,
             subscription: None,
+            renews: None,
         }
     }
     /// How many versions its subscription covers, if it is for one.
@@ -101,14 +105,18 @@ impl Trade {
     fn is_paid(&self) -> bool {
         !matches!(self.state, "awaiting_signature" | "awaiting_payment" | "cancelled" | "expired")
     }
+    /// Whether a licence came of it.
+    fn is_granted(&self) -> bool {
+        self.is_paid() && self.renews.is_none()
+    }
     /// Whether there is a licence that nothing has ended.
     fn is_licensed(&self) -> bool {
-        self.is_paid() && !self.is_revoked && self.state != "refunded"
+        self.is_granted() && !self.is_revoked && self.state != "refunded"
     }
     /// Where its licence is, if there is one.
     pub fn licence(&self) -> Option<&'static str> {
         let standing = if self.is_suspended { "suspended" } else { "active" };
-        self.is_paid().then_some(if self.is_licensed() { standing } else { "revoked" })
+        self.is_granted().then_some(if self.is_licensed() { standing } else { "revoked" })
     }
     fn is_with_buyer(&self) -> bool {
         matches!(self.state, "escrowed" | "delivering" | "delivered")
@@ -162,7 +170,7 @@ impl Book {
     }
 
     /// What a step does, or why it is refused; an order that is placed is added by [`Book::placed`] or
-    /// [`Book::subscribed`], one that is bought in one step by [`Book::bought`].
+    /// [`Book::subscribed`], one that is bought in one step by [`Book::bought`], and a renewal by [`Book::renewed`].
     pub fn expect(&mut self, step: &Step) -> Result<(), Kind> {
         match step {
             Step::Deposit { lab, fen } => self.wallets[*lab] += fen,
@@ -176,9 +184,11 @@ impl Book {
             _ => {
                 let Some(order) = step.order() else { return Ok(()) };
                 let number = order.index(self.trades.len());
-                let mut trade = self.trades[number].clone();
-                self.step(&mut trade, step)?;
-                self.trades[number] = trade;
+                // What is refused leaves nothing behind.
+                let (mut trade, mut after) = (self.trades[number].clone(), self.clone());
+                after.step(&mut trade, step)?;
+                after.trades[number] = trade;
+                *self = after;
             }
         }
         Ok(())
@@ -189,6 +199,7 @@ impl Book {
         let allowed = |is: bool| if is { Ok(()) } else { Err(Kind::WrongState) };
         let is_delivered = matches!(trade.state, "delivering" | "delivered");
         let offers_refund = trade.state == "curing" && trade.refund.is_some();
+        let is_kept_waiting = trade.is_with_buyer() && self.licensed_by(trade).licence() == Some("suspended");
         let (day, due_in) = (self.day, |days: i64| Some(self.day + days));
         match step {
             // The same signature again changes nothing.
@@ -205,6 +216,9 @@ impl Book {
                 allowed(trade.state == "awaiting_payment" && !is_late)?;
                 trade.voucher = self.voucher(trade, step)?;
                 self.pay_for(trade)?;
+                if trade.renews.is_some() {
+                    return self.lengthen(trade);
+                }
                 (trade.state, trade.due) = ("escrowed", Some(day + i64::from(DOWNLOAD_DAYS)));
                 let begun = Subscription { covers: 1, ends: day + SUBSCRIPTION_DAYS };
                 trade.subscription = trade.subscription.map(|_| begun);
@@ -283,7 +297,7 @@ impl Book {
                 self.carry_out(trade, *outcome, *fen);
             }
             // There is nothing to suspend.
-            Step::Suspend(_) | Step::Reinstate(_) if !trade.is_paid() => {}
+            Step::Suspend(_) | Step::Reinstate(_) if !trade.is_granted() => {}
             Step::Suspend(_) => {
                 allowed(trade.licence() == Some("active"))?;
                 trade.is_suspended = true;
@@ -293,17 +307,24 @@ impl Book {
                 allowed(trade.licence() == Some("suspended") && runs)?;
                 trade.is_suspended = false;
                 trade.begin_again(day);
+                self.begin_renewals_again(trade);
             }
             // There is nothing to revoke.
-            Step::Revoke { .. } if !trade.is_paid() => {}
+            Step::Revoke { .. } if !trade.is_granted() => {}
             Step::Revoke { refund, .. } => {
                 allowed(trade.is_licensed())?;
                 if *refund {
-                    allowed(IN_ESCROW.contains(&trade.state))?;
-                    self.refund_all(trade);
+                    let is_in_escrow = IN_ESCROW.contains(&trade.state);
+                    allowed(self.refund_renewals(trade) > 0 || is_in_escrow)?;
+                    if is_in_escrow {
+                        self.refund(trade);
+                    }
                 }
                 trade.is_revoked = true;
             }
+            // There is nothing to renew.
+            Step::Renew(_) if !trade.is_granted() => {}
+            Step::Renew(_) => allowed(trade.is_renewable(day) && trade.state == "settled")?,
             Step::Extend(_) => {
                 let runs = |subscription: &Subscription| trade.is_licensed() && day < subscription.ends;
                 if let Some(subscription) = trade.subscription.filter(runs) {
@@ -312,9 +333,7 @@ impl Book {
             }
             Step::PassDeadline(_) if trade.dispute.is_some() => self.end_dispute(trade),
             // The exchange itself is in the way.
-            Step::PassDeadline(_) if is_late && trade.is_with_buyer() && trade.licence() == Some("suspended") => {
-                trade.begin_again(day);
-            }
+            Step::PassDeadline(_) if is_late && is_kept_waiting => trade.begin_again(day),
             Step::PassDeadline(_) if is_late => match trade.state {
                 "awaiting_signature" | "awaiting_payment" => (trade.state, trade.due) = ("expired", None),
                 "rejected" => self.refund_all(trade),
@@ -371,6 +390,7 @@ impl Book {
                 trade.refund = Some(before + fee + taken);
                 if outcome == Outcome::Buyer {
                     trade.state = "refunded";
+                    self.follow(trade);
                 }
             }
         }
@@ -396,7 +416,13 @@ impl Book {
         (trade.state, trade.due) = ("settled", None);
     }
 
+    /// Gives the whole price back; the licence follows.
     fn refund_all(&mut self, trade: &mut Trade) {
+        self.refund(trade);
+        self.follow(trade);
+    }
+
+    fn refund(&mut self, trade: &mut Trade) {
         self.give_back(trade, 0, trade.price);
         (trade.state, trade.due, trade.refund) = ("refunded", None, Some(trade.price));
     }

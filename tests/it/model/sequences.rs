@@ -16,6 +16,7 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop_oneof![
         4 => vec(trades(), STEPS),
         2 => vec(prop_oneof![1 => everything(), 1 => vouchers()], STEPS),
+        2 => vec(prop_oneof![1 => everything(), 6 => renewals()], STEPS),
         1 => vec(everything(), STEPS),
     ]
 }
@@ -24,6 +25,7 @@ fn everything() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => trades(),
         1 => vouchers(),
+        1 => renewals(),
     ]
 }
 
@@ -76,5 +78,20 @@ fn vouchers() -> impl Strategy<Value = Step> {
         1 => (programme.clone(), 1..PRICE).prop_map(|(programme, fen)| Step::Fund { programme, fen }),
         1 => programme.clone().prop_map(Step::TakeBack),
         8 => (order, programme).prop_map(|(order, programme)| Step::PayWith { order, programme }),
+    ]
+}
+
+fn renewals() -> impl Strategy<Value = Step> {
+    let (lab, order) = (0..LABS, any::<Index>());
+    prop_oneof![
+        6 => (lab.clone(), PRICE..3 * PRICE).prop_map(|(lab, fen)| Step::Deposit { lab, fen }),
+        1 => lab.prop_map(|lab| Step::Subscribe { lab }),
+        8 => order.clone().prop_map(Step::Sign),
+        8 => order.clone().prop_map(Step::Pay),
+        6 => order.clone().prop_map(Step::Begin),
+        6 => order.clone().prop_map(Step::Accept),
+        1 => order.clone().prop_map(Step::Reject),
+        1 => order.clone().prop_map(|order| Step::OfferRefund { order, fen: PRICE }),
+        8 => order.prop_map(Step::Renew),
     ]
 }

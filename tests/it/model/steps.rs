@@ -82,6 +82,8 @@ pub enum Step {
         order: Index,
         refund: bool,
     },
+    /// The lab orders the renewal of the licence.
+    Renew(Index),
     /// The exchange extends a subscription to what is on the board.
     Extend(Index),
     /// The provider has paid out what it is owed, but so much.
@@ -128,6 +130,7 @@ impl Step {
             | Self::Appeal(order)
             | Self::Suspend(order)
             | Self::Reinstate(order)
+            | Self::Renew(order)
             | Self::Extend(order)
             | Self::PassDeadline(order) => Some(*order),
         }

@@ -1,5 +1,6 @@
 //! A real exchange in which the steps are taken, and where to look for what they did.
 
+mod renewals;
 mod vouchers;
 
 use std::collections::BTreeMap;
@@ -288,6 +289,10 @@ impl World {
             Step::Announce { .. } | Step::Fund { .. } | Step::TakeBack(_) | Step::PayWith { .. } => {
                 self.take_of_programme(before, step, book, now).await
             }
+            Step::Renew(order) => match before.trade(*order) {
+                Some(trade) => self.renew(&trade, book, now).await,
+                None => Ok(()),
+            },
             Step::Extend(order) => match before.trade(*order) {
                 Some(trade) => self.extend(&trade, before.day).await,
                 None => Ok(()),
@@ -423,7 +428,7 @@ impl World {
                 return Err(format!("{}: {named} are {found:?}, not {expected:?}", trade.id));
             }
         }
-        Ok(())
+        self.compare_ends(book).await
     }
 
     /// A licence to use exists exactly where a trade is paid and not refunded, and staff did not revoke it.
@@ -431,6 +436,8 @@ impl World {
         for trade in trades {
             let Standing { order_state, licence_state, revocations, .. } = self.standing(trade).await;
             let expected = match order_state.as_str() {
+                // It lengthens one, and has none of its own.
+                _ if trade.renews.is_some() => None,
                 "awaiting_signature" | "awaiting_payment" | "cancelled" | "expired" => None,
                 "refunded" => Some("revoked"),
                 _ if revocations > 0 => Some("revoked"),
