@@ -270,6 +270,13 @@ impl World {
         self.app.app().db.write(work).await
     }
 
+    /// The exchange as it is on some day.
+    fn on(&self, day: i64) -> App {
+        let clock = Clock::default();
+        clock.advance(time(day));
+        App { clock, ..self.app.app().clone() }
+    }
+
     async fn take(&self, before: &Book, step: &Step, book: &mut Book) -> Result<(), Error> {
         let now = self.begun_at.plus(time(before.day));
         match step {
@@ -365,9 +372,7 @@ impl World {
 
     /// Does the job that a purchase left, on some day: extends the licence, if it is a subscription, to what is on the board.
     async fn extend(&self, trade: &Trade, day: i64) -> Result<(), Error> {
-        let (id, clock) = (trade.id, Clock::default());
-        clock.advance(time(day));
-        let then = App { clock, ..self.app.app().clone() };
+        let (id, then) = (trade.id, self.on(day));
         match then.db.read(move |c| licence_of(c, id)).await? {
             Some(licence) => delivery::subscriptions::catch_up(&then, licence).await,
             None => Ok(()),
