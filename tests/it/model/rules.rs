@@ -1,5 +1,6 @@
 //! The rules of a trade, as plainly as they can be said: what a step does, or why it is refused.
 
+pub mod offers;
 mod renewals;
 pub mod vouchers;
 
@@ -9,6 +10,7 @@ use corpex::types::{BASIS_POINTS, OrderId};
 use proptest::sample::Index;
 
 use super::steps::Step;
+use offers::PrivateOffer;
 use vouchers::{Programme, Voucher};
 
 /// What an order costs at what is on the board, in fen, and what of each price is the exchange's, in basis points.
@@ -143,13 +145,15 @@ pub struct Book {
     pub payable: i64,
     pub frozen: i64,
     pub fees: i64,
+    pub offers: Vec<PrivateOffer>,
     pub programmes: Vec<Programme>,
     pub trades: Vec<Trade>,
 }
 
 impl Book {
     pub fn new(wallets: Vec<i64>, (payable, frozen): (i64, i64), fees: i64) -> Self {
-        Self { day: 0, wallets, payable, frozen, fees, programmes: Vec::new(), trades: Vec::new() }
+        let (offers, programmes, trades) = (Vec::new(), Vec::new(), Vec::new());
+        Self { day: 0, wallets, payable, frozen, fees, offers, programmes, trades }
     }
     /// One that knows of orders, and of nothing else.
     pub fn of(labs: usize, trades: Vec<Trade>) -> Self {
@@ -170,12 +174,16 @@ impl Book {
     }
 
     /// What a step does, or why it is refused; an order that is placed is added by [`Book::placed`] or
-    /// [`Book::subscribed`], one that is bought in one step by [`Book::bought`], and a renewal by [`Book::renewed`].
+    /// [`Book::subscribed`], one that is bought in one step by [`Book::bought`], and a renewal by [`Book::renewed`]. An order
+    /// at a private offer is added by [`Book::placed_at`].
     pub fn expect(&mut self, step: &Step) -> Result<(), Kind> {
         match step {
             Step::Deposit { lab, fen } => self.wallets[*lab] += fen,
             Step::Wait { days } => self.day += days,
             Step::Place { .. } | Step::Subscribe { .. } => {}
+            Step::Offer { .. } | Step::PlaceAt(_) | Step::Withdraw(_) | Step::ExpireOffers => {
+                self.step_of_offer(step)?
+            }
             Step::Buy { days, .. } if *days >= PAYMENT_DAYS => return Err(Kind::WrongState),
             Step::Buy { lab, .. } => self.pay(*lab, PRICE)?,
             Step::Announce { .. } | Step::Fund { .. } | Step::TakeBack(_) => self.step_of_programme(step)?,
@@ -343,6 +351,10 @@ impl Book {
             Step::PassDeadline(_) => {}
             Step::Deposit { .. }
             | Step::Place { .. }
+            | Step::Offer { .. }
+            | Step::PlaceAt(_)
+            | Step::Withdraw(_)
+            | Step::ExpireOffers
             | Step::Subscribe { .. }
             | Step::Buy { .. }
             | Step::Announce { .. }

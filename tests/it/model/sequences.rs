@@ -17,6 +17,7 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => vec(trades(), STEPS),
         2 => vec(prop_oneof![1 => everything(), 1 => vouchers()], STEPS),
         2 => vec(prop_oneof![1 => everything(), 6 => renewals()], STEPS),
+        1 => vec(prop_oneof![3 => everything(), 2 => offers()], STEPS),
         1 => vec(everything(), STEPS),
     ]
 }
@@ -26,6 +27,7 @@ fn everything() -> impl Strategy<Value = Step> {
         12 => trades(),
         1 => vouchers(),
         1 => renewals(),
+        1 => offers(),
     ]
 }
 
@@ -93,5 +95,15 @@ fn renewals() -> impl Strategy<Value = Step> {
         1 => order.clone().prop_map(Step::Reject),
         1 => order.clone().prop_map(|order| Step::OfferRefund { order, fen: PRICE }),
         8 => order.prop_map(Step::Renew),
+    ]
+}
+
+fn offers() -> impl Strategy<Value = Step> {
+    let offer = any::<Index>();
+    prop_oneof![
+        3 => (0..LABS, 1..2 * PRICE, 1..30_i64).prop_map(|(lab, fen, days)| Step::Offer { lab, fen, days }),
+        4 => offer.clone().prop_map(Step::PlaceAt),
+        1 => offer.prop_map(Step::Withdraw),
+        1 => Just(Step::ExpireOffers),
     ]
 }

@@ -13,6 +13,18 @@ pub enum Step {
     Place {
         lab: usize,
     },
+    /// The provider offers the corpus to a lab, at a price and for some days.
+    Offer {
+        lab: usize,
+        fen: i64,
+        days: i64,
+    },
+    /// The lab orders at a private offer.
+    PlaceAt(Index),
+    /// The provider takes a private offer back.
+    Withdraw(Index),
+    /// The exchange ends the private offers whose time is over.
+    ExpireOffers,
     /// The same, of a subscription.
     Subscribe {
         lab: usize,
@@ -103,6 +115,10 @@ impl Step {
         match self {
             Self::Deposit { .. }
             | Self::Place { .. }
+            | Self::Offer { .. }
+            | Self::PlaceAt(_)
+            | Self::Withdraw(_)
+            | Self::ExpireOffers
             | Self::Subscribe { .. }
             | Self::Buy { .. }
             | Self::Announce { .. }

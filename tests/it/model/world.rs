@@ -1,5 +1,6 @@
 //! A real exchange in which the steps are taken, and where to look for what they did.
 
+mod offers;
 mod renewals;
 mod vouchers;
 
@@ -288,6 +289,9 @@ impl World {
                 book.placed(order.id, *lab, order.contract_document);
                 Ok(())
             }
+            Step::Offer { .. } | Step::PlaceAt(_) | Step::Withdraw(_) | Step::ExpireOffers => {
+                self.take_of_offer(before, step, book, now).await
+            }
             Step::Subscribe { lab } => {
                 let order = self.place(*lab, &self.subscription, now).await?;
                 book.subscribed(order.id, *lab, order.contract_document);
@@ -423,6 +427,7 @@ impl World {
         if held(&found) != held(book) {
             return Err(format!("wallets, payable, frozen and fees are {:?}, not {:?}", held(&found), held(book)));
         }
+        self.compare_offers(book).await?;
         self.compare_pools(book).await?;
         for trade in &book.trades {
             let Standing { order_state, licence_state, revocations, versions } = self.standing(trade).await;
