@@ -1,5 +1,6 @@
 //! The rules of a trade, as plainly as they can be said: what a step does, or why it is refused.
 
+pub mod negotiations;
 pub mod offers;
 mod renewals;
 pub mod vouchers;
@@ -10,6 +11,7 @@ use corpex::types::{BASIS_POINTS, OrderId};
 use proptest::sample::Index;
 
 use super::steps::Step;
+use negotiations::Negotiation;
 use offers::PrivateOffer;
 use vouchers::{Programme, Voucher};
 
@@ -148,12 +150,14 @@ pub struct Book {
     pub offers: Vec<PrivateOffer>,
     pub programmes: Vec<Programme>,
     pub trades: Vec<Trade>,
+    pub negotiations: Vec<Negotiation>,
 }
 
 impl Book {
     pub fn new(wallets: Vec<i64>, (payable, frozen): (i64, i64), fees: i64) -> Self {
         let (offers, programmes, trades) = (Vec::new(), Vec::new(), Vec::new());
-        Self { day: 0, wallets, payable, frozen, fees, offers, programmes, trades }
+        let negotiations = Vec::new();
+        Self { day: 0, wallets, payable, frozen, fees, offers, programmes, trades, negotiations }
     }
     /// One that knows of orders, and of nothing else.
     pub fn of(labs: usize, trades: Vec<Trade>) -> Self {
@@ -187,6 +191,7 @@ impl Book {
             Step::Buy { days, .. } if *days >= PAYMENT_DAYS => return Err(Kind::WrongState),
             Step::Buy { lab, .. } => self.pay(*lab, PRICE)?,
             Step::Announce { .. } | Step::Fund { .. } | Step::TakeBack(_) => self.step_of_programme(step)?,
+            Step::Negotiate { .. } | Step::Send { .. } | Step::ExpireNegotiations => self.step_of_negotiation(step)?,
             Step::PayOut { leave } if *leave >= self.payable => return Err(Kind::Invalid),
             Step::PayOut { leave } => self.payable = *leave,
             _ => {
@@ -356,6 +361,9 @@ impl Book {
             | Step::Withdraw(_)
             | Step::ExpireOffers
             | Step::Subscribe { .. }
+            | Step::Negotiate { .. }
+            | Step::Send { .. }
+            | Step::ExpireNegotiations
             | Step::Buy { .. }
             | Step::Announce { .. }
             | Step::Fund { .. }

@@ -2,13 +2,14 @@
 //! that what takes many steps is reached.
 
 use corpex::market::disputes::Outcome;
+use corpex::market::negotiation::Side;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::LABS;
 use super::rules::PRICE;
-use super::steps::Step;
+use super::steps::{Message, Step};
 
 const STEPS: usize = 100;
 
@@ -18,6 +19,7 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => vec(prop_oneof![1 => everything(), 1 => vouchers()], STEPS),
         2 => vec(prop_oneof![1 => everything(), 6 => renewals()], STEPS),
         1 => vec(prop_oneof![3 => everything(), 2 => offers()], STEPS),
+        2 => vec(prop_oneof![3 => everything(), 2 => negotiations()], STEPS),
         1 => vec(everything(), STEPS),
     ]
 }
@@ -28,6 +30,7 @@ fn everything() -> impl Strategy<Value = Step> {
         1 => vouchers(),
         1 => renewals(),
         1 => offers(),
+        2 => negotiations(),
     ]
 }
 
@@ -105,5 +108,28 @@ fn offers() -> impl Strategy<Value = Step> {
         4 => offer.clone().prop_map(Step::PlaceAt),
         1 => offer.prop_map(Step::Withdraw),
         1 => Just(Step::ExpireOffers),
+    ]
+}
+
+fn negotiations() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => (0..LABS, select(Side::ALL), 1..2 * PRICE, 1..30_i64)
+            .prop_map(|(lab, side, fen, days)| Step::Negotiate { lab, side, fen, days }),
+        10 => (any::<Index>(), prop::option::weighted(0.4, messages()))
+            .prop_map(|(negotiation, message)| Step::Send { negotiation, message }),
+        1 => Just(Step::ExpireNegotiations),
+    ]
+}
+
+fn messages() -> impl Strategy<Value = Message> {
+    let side = select(Side::ALL);
+    prop_oneof![
+        4 => (side.clone(), 1..2 * PRICE, 1..30_i64)
+            .prop_map(|(side, fen, days)| Message::Answer { side, fen, days }),
+        1 => Just(Message::Accept),
+        1 => Just(Message::Agree),
+        1 => Just(Message::Verify),
+        1 => Just(Message::Finalize),
+        2 => side.prop_map(Message::Terminate),
     ]
 }

@@ -1,6 +1,7 @@
 //! The steps of a sequence: who does what.
 
 use corpex::market::disputes::Outcome;
+use corpex::market::negotiation::Side;
 use proptest::sample::Index;
 
 /// Something that somebody does. Which order is meant is settled when it is done.
@@ -29,6 +30,20 @@ pub enum Step {
     Subscribe {
         lab: usize,
     },
+    /// A side begins to negotiate, with an offer at a price and for some days.
+    Negotiate {
+        lab: usize,
+        side: Side,
+        fen: i64,
+        days: i64,
+    },
+    /// A side goes on with this, or else with what leads to an agreement.
+    Send {
+        negotiation: Index,
+        message: Option<Message>,
+    },
+    /// The exchange ends the negotiations in which nobody went on in time.
+    ExpireNegotiations,
     /// The lab signs a quote, and sends it back some days later.
     Buy {
         lab: usize,
@@ -109,6 +124,26 @@ pub enum Step {
     },
 }
 
+/// What a side of a negotiation sends.
+#[derive(Debug, Clone, Copy)]
+pub enum Message {
+    /// An offer of its own, at a price and for some days.
+    Answer {
+        side: Side,
+        fen: i64,
+        days: i64,
+    },
+    /// The buyer accepts the last offer.
+    Accept,
+    /// The provider signs the contract.
+    Agree,
+    /// The buyer signs it, too.
+    Verify,
+    /// The provider has the exchange countersign it.
+    Finalize,
+    Terminate(Side),
+}
+
 impl Step {
     /// Which order it is about, if it is about one.
     pub fn order(&self) -> Option<Index> {
@@ -120,6 +155,9 @@ impl Step {
             | Self::Withdraw(_)
             | Self::ExpireOffers
             | Self::Subscribe { .. }
+            | Self::Negotiate { .. }
+            | Self::Send { .. }
+            | Self::ExpireNegotiations
             | Self::Buy { .. }
             | Self::Announce { .. }
             | Self::Fund { .. }

@@ -1,5 +1,6 @@
 //! A real exchange in which the steps are taken, and where to look for what they did.
 
+mod negotiations;
 mod offers;
 mod renewals;
 mod vouchers;
@@ -308,6 +309,9 @@ impl World {
                 Some(trade) => self.extend(&trade, before.day).await,
                 None => Ok(()),
             },
+            Step::Negotiate { .. } | Step::Send { .. } | Step::ExpireNegotiations => {
+                self.take_of_negotiation(before, step, book, now).await
+            }
             Step::Buy { lab, days } => {
                 let order = self.buy(*lab, now, *days).await?;
                 book.bought(order.id, *lab, order.contract_document, *days);
@@ -427,6 +431,7 @@ impl World {
         if held(&found) != held(book) {
             return Err(format!("wallets, payable, frozen and fees are {:?}, not {:?}", held(&found), held(book)));
         }
+        self.compare_negotiations(book).await?;
         self.compare_offers(book).await?;
         self.compare_pools(book).await?;
         for trade in &book.trades {
