@@ -111,7 +111,9 @@ fn actors_who_step_on_each_others_toes_keep_the_books() {
         .map(|_| {
             let exactly = prop::collection::vec(sequences::steps(), STEPS_EACH);
             let steps = exactly.new_tree(&mut script).unwrap().current();
-            steps.into_iter().filter_map(|steps| steps.into_iter().next()).collect()
+            let steps = steps.into_iter().filter_map(|steps| steps.into_iter().next());
+            // A claim of one would keep all the others from trading.
+            steps.filter(|step| !step.is_of_claim()).collect()
         })
         .collect();
     runtime.block_on(async {

@@ -1,5 +1,6 @@
 //! The rules of a trade, as plainly as they can be said: what a step does, or why it is refused.
 
+pub mod claims;
 pub mod negotiations;
 pub mod offers;
 mod renewals;
@@ -11,6 +12,7 @@ use corpex::types::{BASIS_POINTS, OrderId};
 use proptest::sample::Index;
 
 use super::steps::Step;
+use claims::Case;
 use negotiations::Negotiation;
 use offers::PrivateOffer;
 use vouchers::{Programme, Voucher};
@@ -51,7 +53,11 @@ pub struct Trade {
     dispute: Option<Dispute>,
     /// By staff.
     pub is_revoked: bool,
+    /// By a claim that was upheld.
+    is_recalled: bool,
     is_suspended: bool,
+    /// Because of a claim, and not by staff.
+    is_held: bool,
     subscription: Option<Subscription>,
     /// The order whose licence it renews, if it renews one.
     pub renews: Option<OrderId>,
@@ -97,7 +103,9 @@ impl Trade {
             settlement: None,
             dispute: None,
             is_revoked: false,
+            is_recalled: false,
             is_suspended: false,
+            is_held: false,
             subscription: None,
             renews: None,
         }
@@ -115,7 +123,7 @@ impl Trade {
     }
     /// Whether there is a licence that nothing has ended.
     fn is_licensed(&self) -> bool {
-        self.is_granted() && !self.is_revoked && self.state != "refunded"
+        self.is_granted() && !self.is_revoked && !self.is_recalled && self.state != "refunded"
     }
     /// Where its licence is, if there is one.
     pub fn licence(&self) -> Option<&'static str> {
@@ -151,13 +159,14 @@ pub struct Book {
     pub programmes: Vec<Programme>,
     pub trades: Vec<Trade>,
     pub negotiations: Vec<Negotiation>,
+    pub cases: Vec<Case>,
 }
 
 impl Book {
     pub fn new(wallets: Vec<i64>, (payable, frozen): (i64, i64), fees: i64) -> Self {
         let (offers, programmes, trades) = (Vec::new(), Vec::new(), Vec::new());
-        let negotiations = Vec::new();
-        Self { day: 0, wallets, payable, frozen, fees, offers, programmes, trades, negotiations }
+        let (negotiations, cases) = (Vec::new(), Vec::new());
+        Self { day: 0, wallets, payable, frozen, fees, offers, programmes, trades, negotiations, cases }
     }
     /// One that knows of orders, and of nothing else.
     pub fn of(labs: usize, trades: Vec<Trade>) -> Self {
@@ -184,6 +193,10 @@ impl Book {
         match step {
             Step::Deposit { lab, fen } => self.wallets[*lab] += fen,
             Step::Wait { days } => self.day += days,
+            Step::Claim | Step::Examine { .. } | Step::Counter(_) | Step::MarkOverdue => self.step_of_claim(step)?,
+            Step::Place { .. } | Step::Offer { .. } | Step::Negotiate { .. } | Step::Buy { .. } if self.is_held() => {
+                return Err(Kind::WrongState);
+            }
             Step::Place { .. } | Step::Subscribe { .. } => {}
             Step::Offer { .. } | Step::PlaceAt(_) | Step::Withdraw(_) | Step::ExpireOffers => {
                 self.step_of_offer(step)?
@@ -212,13 +225,14 @@ impl Book {
         let allowed = |is: bool| if is { Ok(()) } else { Err(Kind::WrongState) };
         let is_delivered = matches!(trade.state, "delivering" | "delivered");
         let offers_refund = trade.state == "curing" && trade.refund.is_some();
+        let is_held = trade.is_of_corpus() && self.is_held();
         let is_kept_waiting = trade.is_with_buyer() && self.licensed_by(trade).licence() == Some("suspended");
         let (day, due_in) = (self.day, |days: i64| Some(self.day + days));
         match step {
             // The same signature again changes nothing.
             Step::Sign(_) if trade.is_signed => {}
             Step::Sign(_) => {
-                allowed(trade.state == "awaiting_signature" && !is_late)?;
+                allowed(trade.state == "awaiting_signature" && !is_late && !is_held)?;
                 (trade.state, trade.is_signed) = ("awaiting_payment", true);
             }
             Step::Cancel(_) => {
@@ -226,7 +240,7 @@ impl Book {
                 (trade.state, trade.due) = ("cancelled", None);
             }
             Step::Pay(_) | Step::PayWith { .. } => {
-                allowed(trade.state == "awaiting_payment" && !is_late)?;
+                allowed(trade.state == "awaiting_payment" && !is_late && !is_held)?;
                 trade.voucher = self.voucher(trade, step)?;
                 self.pay_for(trade)?;
                 if trade.renews.is_some() {
@@ -317,7 +331,7 @@ impl Book {
             }
             Step::Reinstate(_) => {
                 let runs = trade.subscription.is_none_or(|subscription| day < subscription.ends);
-                allowed(trade.licence() == Some("suspended") && runs)?;
+                allowed(trade.licence() == Some("suspended") && runs && !is_held)?;
                 trade.is_suspended = false;
                 trade.begin_again(day);
                 self.begin_renewals_again(trade);
@@ -355,6 +369,10 @@ impl Book {
             },
             Step::PassDeadline(_) => {}
             Step::Deposit { .. }
+            | Step::Claim
+            | Step::Examine { .. }
+            | Step::Counter(_)
+            | Step::MarkOverdue
             | Step::Place { .. }
             | Step::Offer { .. }
             | Step::PlaceAt(_)

@@ -1,6 +1,7 @@
 //! Which sequences of steps are drawn: some of trades alone, and of the others each with more of one kind than of the rest, so
 //! that what takes many steps is reached.
 
+use corpex::compliance::takedowns::TakedownState;
 use corpex::market::disputes::Outcome;
 use corpex::market::negotiation::Side;
 use proptest::collection::vec;
@@ -20,10 +21,12 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => vec(prop_oneof![1 => everything(), 6 => renewals()], STEPS),
         1 => vec(prop_oneof![3 => everything(), 2 => offers()], STEPS),
         2 => vec(prop_oneof![3 => everything(), 2 => negotiations()], STEPS),
+        2 => vec(prop_oneof![1 => everything(), 2 => corpus()], STEPS),
         1 => vec(everything(), STEPS),
     ]
 }
 
+/// All but what changes the corpus itself.
 fn everything() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => trades(),
@@ -131,5 +134,25 @@ fn messages() -> impl Strategy<Value = Message> {
         1 => Just(Message::Verify),
         1 => Just(Message::Finalize),
         2 => side.prop_map(Message::Terminate),
+    ]
+}
+
+/// What changes the corpus itself, and what brings it licences that are concerned.
+fn corpus() -> impl Strategy<Value = Step> {
+    let (lab, order, case) = (0..LABS, any::<Index>(), any::<Index>());
+    let to = prop_oneof![
+        6 => Just(None::<TakedownState>),
+        4 => Just(Some(TakedownState::Upheld)),
+        1 => select(TakedownState::ALL).prop_map(Some),
+    ];
+    prop_oneof![
+        8 => (lab.clone(), PRICE..3 * PRICE).prop_map(|(lab, fen)| Step::Deposit { lab, fen }),
+        8 => lab.prop_map(|lab| Step::Place { lab }),
+        16 => order.clone().prop_map(Step::Sign),
+        16 => order.prop_map(Step::Pay),
+        4 => Just(Step::Claim),
+        40 => (case.clone(), to).prop_map(|(case, to)| Step::Examine { case, to }),
+        16 => case.prop_map(Step::Counter),
+        4 => Just(Step::MarkOverdue),
     ]
 }

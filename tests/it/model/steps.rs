@@ -1,5 +1,6 @@
 //! The steps of a sequence: who does what.
 
+use corpex::compliance::takedowns::TakedownState;
 use corpex::market::disputes::Outcome;
 use corpex::market::negotiation::Side;
 use proptest::sample::Index;
@@ -11,6 +12,17 @@ pub enum Step {
         lab: usize,
         fen: i64,
     },
+    /// Somebody claims the corpus, and compliance finds that worth examining.
+    Claim,
+    /// Compliance takes a case there, or else where it goes as a rule.
+    Examine {
+        case: Index,
+        to: Option<TakedownState>,
+    },
+    /// The provider answers a claim.
+    Counter(Index),
+    /// The exchange looks who did not answer a recall in time.
+    MarkOverdue,
     Place {
         lab: usize,
     },
@@ -145,10 +157,19 @@ pub enum Message {
 }
 
 impl Step {
+    /// Whether it is about a claim.
+    pub fn is_of_claim(&self) -> bool {
+        matches!(self, Self::Claim | Self::Examine { .. } | Self::Counter(_) | Self::MarkOverdue)
+    }
+
     /// Which order it is about, if it is about one.
     pub fn order(&self) -> Option<Index> {
         match self {
             Self::Deposit { .. }
+            | Self::Claim
+            | Self::Examine { .. }
+            | Self::Counter(_)
+            | Self::MarkOverdue
             | Self::Place { .. }
             | Self::Offer { .. }
             | Self::PlaceAt(_)

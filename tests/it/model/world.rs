@@ -1,5 +1,7 @@
 //! A real exchange in which the steps are taken, and where to look for what they did.
 
+mod claims;
+mod corpora;
 mod negotiations;
 mod offers;
 mod renewals;
@@ -32,12 +34,12 @@ use proptest::arbitrary::any;
 use proptest::sample::Index;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
-use serde_json::json;
 
-use super::rules::{Book, DOWNLOAD_DAYS, PRICE, SUBSCRIPTION_DAYS, Trade, VERSIONS};
+use super::rules::{Book, DOWNLOAD_DAYS, PRICE, Trade};
 use super::staff::{REVOKED, Staff, licence_of};
 use super::steps::Step;
-use crate::support::{Actor, Offer, TestApp, terms};
+use crate::support::{Actor, Offer, TestApp};
+use corpora::Corpus;
 
 /// What a step says of its order where the order is known anyway.
 fn any_order() -> Index {
@@ -80,11 +82,11 @@ impl Party {
 
 pub struct World {
     app: TestApp,
-    offer: Offer,
+    corpus: Mutex<Corpus>,
     subscription: Offer,
+    house: Actor,
     provider: Party,
     labs: Vec<Party>,
-    begun_at: Instant,
     ended_in: Mutex<BTreeMap<&'static str, usize>>,
 }
 
@@ -97,29 +99,12 @@ struct Standing {
     /// How often staff revoked the licence.
     #[diesel(sql_type = BigInt)]
     revocations: i64,
+    /// How often it was recalled.
+    #[diesel(sql_type = BigInt)]
+    recalls: i64,
     /// How many versions it covers as a subscription.
     #[diesel(sql_type = BigInt)]
     versions: i64,
-}
-
-/// Puts the versions of a dataset on the board, to which labs subscribe.
-async fn subscription(app: &TestApp, provider: &Actor) -> Offer {
-    let mut document = terms(0);
-    let amount = json!({ "amount_minor": PRICE / 2, "currency": "CNY" });
-    document["duration_days"] = json!(SUBSCRIPTION_DAYS);
-    document["price"] = json!({ "model": "subscription", "amount": amount, "per_days": SUBSCRIPTION_DAYS / 2 });
-    let terms = provider.try_publish_terms(&document).await.unwrap()["id"].as_str().unwrap().to_string();
-    let first = provider.publish("essays", &[("data/a.jsonl", b"{\"essay\":1}\n")]).await;
-    app.compliance.assess(&first).await;
-    let offer = provider.list(&first, &terms).await;
-    for number in 2..=VERSIONS {
-        let text = format!("{{\"essay\":{number}}}\n");
-        let later = provider.publish_version("essays", number, &[("data/a.jsonl", text.as_bytes())]).await;
-        app.compliance.assess(&later).await;
-        provider.list(&later, &terms).await;
-    }
-    app.drain().await;
-    offer
 }
 
 #[derive(Debug, QueryableByName)]
@@ -131,18 +116,25 @@ struct Count {
 impl World {
     pub async fn begin(labs: usize) -> Self {
         let mut app = TestApp::start_with(|config| config.download_window_days = DOWNLOAD_DAYS).await;
-        let provider = app.provider().await;
-        let offer = app.listed_corpus(&provider, "poems", PRICE).await;
-        let subscription = subscription(&app, &provider).await;
+        let house = app.provider().await;
+        let offer = app.listed_corpus(&house, "poems", PRICE).await;
+        let subscription = corpora::subscription(&app, &house).await;
         let mut parties = Vec::new();
         for number in 0..labs {
             parties.push(Party::of(&app.lab(&format!("lab-{number}"), 0).await).await);
         }
-        let provider = Party::of(&provider).await;
+        let provider = Party::of(&house).await;
         // What a worker does, it does at the steps' own time.
         app.restart_with(|config| config.no_worker = true).await;
-        let begun_at = app.clock.now();
-        Self { offer, subscription, provider, labs: parties, begun_at, app, ended_in: Mutex::default() }
+        let corpus = Mutex::new(Corpus::first(offer, app.clock.now()));
+        Self { corpus, subscription, house, provider, labs: parties, app, ended_in: Mutex::default() }
+    }
+
+    fn offer(&self) -> Offer {
+        self.corpus.lock().unwrap().offer.clone()
+    }
+    fn begun_at(&self) -> Instant {
+        self.corpus.lock().unwrap().begun_at
     }
 
     /// How many orders the sequences left in each state.
@@ -152,7 +144,7 @@ impl World {
 
     /// Stops the exchange, which looks at the books once more. No step follows the jobs that are left.
     pub async fn end(self) {
-        let late = self.begun_at.plus(time(36_500));
+        let late = self.begun_at().plus(time(36_500));
         let forget = self.write(move |c| {
             while let Some(left) = jobs::lease(c, "model", Lane::Any, late)? {
                 jobs::finish(c, &left)?;
@@ -165,6 +157,7 @@ impl World {
 
     /// Takes the steps in turn and compares each outcome, and at the end everything, with what the rules say.
     pub async fn play(&self, steps: &[Step]) -> Result<(), String> {
+        self.prepare_corpus(steps.iter().any(Step::is_of_claim)).await;
         let mut book = self.open_book().await;
         for step in steps {
             if step.order().is_some() && book.trades.is_empty() {
@@ -217,14 +210,14 @@ impl World {
     pub async fn deliver(&self, trade: &Trade) {
         let any = any_order();
         for step in [Step::Sign(any), Step::Pay(any), Step::Begin(any), Step::Complete(any)] {
-            self.trade(trade, &step, self.begun_at).await.unwrap();
+            self.trade(trade, &step, self.begun_at()).await.unwrap();
         }
     }
 
     /// Everything that can end a delivered order, at once, when its time is just up for some and not yet for others; who
     /// is first depends on `turn`.
     pub async fn race(&self, trade: &Trade, turn: usize) {
-        let (any, due) = (any_order(), self.begun_at.plus(DAY * 14));
+        let (any, due) = (any_order(), self.begun_at().plus(DAY * 14));
         let before = Instant::from_unix_micros(due.unix_micros() - HOUR);
         let after = Instant::from_unix_micros(due.unix_micros() + HOUR);
         let refund = async {
@@ -280,13 +273,16 @@ impl World {
     }
 
     async fn take(&self, before: &Book, step: &Step, book: &mut Book) -> Result<(), Error> {
-        let now = self.begun_at.plus(time(before.day));
+        let now = self.begun_at().plus(time(before.day));
         match step {
             Step::Wait { .. } => Ok(()),
             Step::Deposit { lab, fen } => self.deposit(*lab, *fen, now).await,
             Step::PayOut { leave } => self.pay_out(before.payable.saturating_sub(*leave), now).await,
+            Step::Claim | Step::Examine { .. } | Step::Counter(_) | Step::MarkOverdue => {
+                self.take_of_claim(before, step, book, now).await
+            }
             Step::Place { lab } => {
-                let order = self.place(*lab, &self.offer, now).await?;
+                let order = self.place(*lab, &self.offer(), now).await?;
                 book.placed(order.id, *lab, order.contract_document);
                 Ok(())
             }
@@ -367,7 +363,7 @@ impl World {
 
     /// Buys at a quote that is some days old by then.
     async fn buy(&self, lab: usize, quoted_at: Instant, days: i64) -> Result<market::Order, Error> {
-        let (wanted, caller) = (self.wanted(lab, &self.offer), self.labs[lab].caller.clone());
+        let (wanted, caller) = (self.wanted(lab, &self.offer()), self.labs[lab].caller.clone());
         let (config, keys) = (self.app.app().config.clone(), self.app.app().keys.clone());
         let now = quoted_at.plus(time(days));
         let (asked, who, with) = (wanted.clone(), caller.clone(), config.clone());
@@ -431,11 +427,12 @@ impl World {
         if held(&found) != held(book) {
             return Err(format!("wallets, payable, frozen and fees are {:?}, not {:?}", held(&found), held(book)));
         }
+        self.compare_cases(book).await?;
         self.compare_negotiations(book).await?;
         self.compare_offers(book).await?;
         self.compare_pools(book).await?;
         for trade in &book.trades {
-            let Standing { order_state, licence_state, revocations, versions } = self.standing(trade).await;
+            let Standing { order_state, licence_state, revocations, versions, .. } = self.standing(trade).await;
             let expected = (trade.state, trade.licence(), i64::from(trade.is_revoked), trade.covers());
             let found = (order_state.as_str(), licence_state.as_deref(), revocations, versions);
             if found != expected {
@@ -446,16 +443,16 @@ impl World {
         self.compare_ends(book).await
     }
 
-    /// A licence to use exists exactly where a trade is paid and not refunded, and staff did not revoke it.
+    /// A licence to use exists exactly where a trade is paid and not refunded, and it was neither revoked nor recalled.
     pub async fn check_licences(&self, trades: &[Trade]) -> Result<(), String> {
         for trade in trades {
-            let Standing { order_state, licence_state, revocations, .. } = self.standing(trade).await;
+            let Standing { order_state, licence_state, revocations, recalls, .. } = self.standing(trade).await;
             let expected = match order_state.as_str() {
                 // It lengthens one, and has none of its own.
                 _ if trade.renews.is_some() => None,
                 "awaiting_signature" | "awaiting_payment" | "cancelled" | "expired" => None,
                 "refunded" => Some("revoked"),
-                _ if revocations > 0 => Some("revoked"),
+                _ if revocations + recalls > 0 => Some("revoked"),
                 // It stands all the same.
                 _ if licence_state.as_deref() == Some("suspended") => Some("suspended"),
                 _ => Some("active"),
@@ -478,6 +475,7 @@ impl World {
             "SELECT orders.state AS order_state, entitlements.state AS licence_state, \
              (SELECT COUNT(*) FROM transitions WHERE subject = entitlements.id AND to_state = 'revoked' \
                  AND reason = '{REVOKED}') AS revocations, \
+             (SELECT COUNT(*) FROM recalls WHERE entitlement_id = entitlements.id) AS recalls, \
              (SELECT COUNT(*) FROM subscription_versions WHERE entitlement_id = entitlements.id) AS versions \
              FROM orders LEFT JOIN entitlements ON entitlements.order_id = orders.id WHERE orders.id = '{}'",
             trade.id

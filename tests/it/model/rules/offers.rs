@@ -37,7 +37,10 @@ impl Book {
     pub(super) fn step_of_offer(&mut self, step: &Step) -> Result<(), Kind> {
         let day = self.day;
         match step {
-            Step::PlaceAt(offer) => self.end_offer(*offer, "accepted", |offer| day < offer.ends),
+            Step::PlaceAt(offer) => {
+                let is_held = self.is_held();
+                self.end_offer(*offer, "accepted", |offer| day < offer.ends && !is_held)
+            }
             Step::Withdraw(offer) => self.end_offer(*offer, "withdrawn", |_| true),
             Step::ExpireOffers => {
                 let over = self.offers.iter_mut().filter(|offer| offer.state == "offered" && offer.ends <= day);

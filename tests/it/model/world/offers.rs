@@ -46,7 +46,7 @@ impl World {
 
     async fn place_at(&self, offer: &PrivateOffer, book: &mut Book, now: Instant) -> Result<(), Error> {
         let (caller, config) = (self.labs[offer.lab].caller.clone(), self.app.app().config.clone());
-        let wanted = NewOrder { offer_id: Some(offer.id), ..self.wanted(offer.lab, &self.offer) };
+        let wanted = NewOrder { offer_id: Some(offer.id), ..self.wanted(offer.lab, &self.offer()) };
         let order = self.write(move |c| orders::place(c, &caller, &config, &wanted, now)).await?;
         book.placed_at(order.id, offer, order.contract_document);
         Ok(())
@@ -61,7 +61,7 @@ impl World {
         answers: Option<Digest>,
         now: Instant,
     ) -> Result<Envelope, Error> {
-        let id: ListingId = self.offer.listing.parse().unwrap();
+        let id: ListingId = self.offer().listing.parse().unwrap();
         let listed = self.app.app().db.read(move |c| {
             let listing = listings::listing(c, id)?;
             let manifest_sha256 = catalog::seal_of(c, listing.version_id)?.manifest_sha256;

@@ -32,7 +32,7 @@ impl World {
                 Some(licence) => Ok(delivery::entitlement_of(c, licence)?.expires_at),
                 None => Ok(None),
             });
-            let (end, expected) = (end.await.unwrap(), Some(self.begun_at.plus(time(day))));
+            let (end, expected) = (end.await.unwrap(), Some(self.begun_at().plus(time(day))));
             if end != expected {
                 return Err(format!("the licence of {} ends at {end:?}, not at {expected:?}", trade.id));
             }

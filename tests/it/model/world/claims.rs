@@ -1,0 +1,80 @@
+//! The steps of claims, taken in the real exchange.
+
+use corpex::compliance::takedowns::{self, Ground, NewTakedown, TakedownState, recalls};
+use corpex::db::Conn;
+use corpex::error::Error;
+use corpex::identity::{Caller, PlatformRole};
+use corpex::types::{Instant, TakedownId};
+
+use super::World;
+use crate::model::rules::Book;
+use crate::model::steps::Step;
+
+impl World {
+    pub(super) async fn take_of_claim(
+        &self,
+        before: &Book,
+        step: &Step,
+        book: &mut Book,
+        now: Instant,
+    ) -> Result<(), Error> {
+        let keys = self.app.app().keys.clone();
+        match step {
+            Step::Claim => {
+                book.claimed(self.claim(now).await?);
+                Ok(())
+            }
+            Step::Examine { case, to } => {
+                let Some(case) = before.case(*case) else { return Ok(()) };
+                let (officer, id, to) = (self.officer(), case.id, to.unwrap_or(case.onward()));
+                let reason = "after a close look";
+                self.write(move |c| takedowns::decide(c, &officer, &keys, id, to, reason, now).map(drop)).await
+            }
+            Step::Counter(case) => {
+                let Some(id) = before.case(*case).map(|case| case.id) else { return Ok(()) };
+                let (caller, answer) = (self.provider.caller.clone(), "these poems are a thousand years old");
+                self.write(move |c| takedowns::counter(c, &caller, &keys, id, answer, now).map(drop)).await
+            }
+            Step::MarkOverdue => recalls::mark_overdue(&self.on(before.day)).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// An officer of compliance.
+    fn officer(&self) -> Caller {
+        let person = self.labs[0].caller.clone();
+        Caller { platform_role: Some(PlatformRole::Compliance), memberships: Vec::new(), ..person }
+    }
+
+    async fn claim(&self, now: Instant) -> Result<TakedownId, Error> {
+        let (officer, keys) = (self.officer(), self.app.app().keys.clone());
+        let claim = NewTakedown {
+            dataset: self.offer().dataset,
+            version: 1,
+            claimant: "Li Qingzhao".to_string(),
+            contact: "li@spring.example".to_string(),
+            ground: Ground::Copyright,
+            statement: "these are my poems".to_string(),
+            shards: Vec::new(),
+            evidence: Vec::new(),
+        };
+        let file = move |c: &mut Conn| {
+            let filed = takedowns::file(c, &officer, &keys, &claim, now)?;
+            let (to, reason) = (TakedownState::Triaged, "worth a close look");
+            takedowns::decide(c, &officer, &keys, filed.id, to, reason, now).map(|case| case.id)
+        };
+        self.write(file).await
+    }
+
+    /// Every case is where the book says.
+    pub(super) async fn compare_cases(&self, book: &Book) -> Result<(), String> {
+        for case in &book.cases {
+            let (officer, id) = (self.officer(), case.id);
+            let found = self.app.app().db.read(move |c| takedowns::takedown(c, &officer, id)).await.unwrap().state;
+            if found.as_str() != case.state {
+                return Err(format!("takedown {id} is {found}, not {}", case.state));
+            }
+        }
+        Ok(())
+    }
+}
