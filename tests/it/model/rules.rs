@@ -193,7 +193,7 @@ impl Book {
         match step {
             Step::Deposit { lab, fen } => self.wallets[*lab] += fen,
             Step::Wait { days } => self.day += days,
-            Step::Claim | Step::Examine { .. } | Step::Counter(_) | Step::MarkOverdue => self.step_of_claim(step)?,
+            step if step.is_of_claim() => self.step_of_claim(step)?,
             Step::Place { .. } | Step::Offer { .. } | Step::Negotiate { .. } | Step::Buy { .. } if self.is_held() => {
                 return Err(Kind::WrongState);
             }
@@ -372,6 +372,7 @@ impl Book {
             | Step::Claim
             | Step::Examine { .. }
             | Step::Counter(_)
+            | Step::AnswerRecalls(_)
             | Step::MarkOverdue
             | Step::Place { .. }
             | Step::Offer { .. }

@@ -152,7 +152,8 @@ fn corpus() -> impl Strategy<Value = Step> {
         16 => order.prop_map(Step::Pay),
         4 => Just(Step::Claim),
         40 => (case.clone(), to).prop_map(|(case, to)| Step::Examine { case, to }),
-        16 => case.prop_map(Step::Counter),
+        16 => case.clone().prop_map(Step::Counter),
+        10 => case.prop_map(Step::AnswerRecalls),
         4 => Just(Step::MarkOverdue),
     ]
 }

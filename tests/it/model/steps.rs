@@ -21,6 +21,8 @@ pub enum Step {
     },
     /// The provider answers a claim.
     Counter(Index),
+    /// Whose licences a case recalled say what they trained.
+    AnswerRecalls(Index),
     /// The exchange looks who did not answer a recall in time.
     MarkOverdue,
     Place {
@@ -159,7 +161,10 @@ pub enum Message {
 impl Step {
     /// Whether it is about a claim.
     pub fn is_of_claim(&self) -> bool {
-        matches!(self, Self::Claim | Self::Examine { .. } | Self::Counter(_) | Self::MarkOverdue)
+        matches!(
+            self,
+            Self::Claim | Self::Examine { .. } | Self::Counter(_) | Self::AnswerRecalls(_) | Self::MarkOverdue
+        )
     }
 
     /// Which order it is about, if it is about one.
@@ -169,6 +174,7 @@ impl Step {
             | Self::Claim
             | Self::Examine { .. }
             | Self::Counter(_)
+            | Self::AnswerRecalls(_)
             | Self::MarkOverdue
             | Self::Place { .. }
             | Self::Offer { .. }

@@ -278,9 +278,7 @@ impl World {
             Step::Wait { .. } => Ok(()),
             Step::Deposit { lab, fen } => self.deposit(*lab, *fen, now).await,
             Step::PayOut { leave } => self.pay_out(before.payable.saturating_sub(*leave), now).await,
-            Step::Claim | Step::Examine { .. } | Step::Counter(_) | Step::MarkOverdue => {
-                self.take_of_claim(before, step, book, now).await
-            }
+            step if step.is_of_claim() => self.take_of_claim(before, step, book, now).await,
             Step::Place { lab } => {
                 let order = self.place(*lab, &self.offer(), now).await?;
                 book.placed(order.id, *lab, order.contract_document);

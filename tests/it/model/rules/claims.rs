@@ -19,8 +19,10 @@ pub struct Case {
     pub state: &'static str,
     /// The day on which it came there.
     since: i64,
-    /// How many licences it recalled, which nobody answered.
+    /// How many licences it recalled.
     recalled: usize,
+    /// Whether whose they were said what became of the bytes.
+    is_answered: bool,
     /// Whether the exchange found that nobody answered in time.
     is_overdue: bool,
 }
@@ -51,7 +53,7 @@ impl Case {
             | ("countered", "reinstated" | "upheld")
             | ("upheld", "recall_issued") => true,
             ("provider_notified", "upheld") => self.since + ANSWER_DAYS <= day,
-            ("recall_issued", "closed") => self.is_overdue || self.recalled == 0,
+            ("recall_issued", "closed") => self.is_answered || self.is_overdue || self.recalled == 0,
             _ => false,
         }
     }
@@ -71,7 +73,8 @@ impl Book {
     }
     /// Notes a case that was found worth examining.
     pub fn claimed(&mut self, id: TakedownId) {
-        self.cases.push(Case { id, state: "triaged", since: self.day, recalled: 0, is_overdue: false });
+        let (is_answered, is_overdue) = (false, false);
+        self.cases.push(Case { id, state: "triaged", since: self.day, recalled: 0, is_answered, is_overdue });
     }
     pub fn case(&self, case: Index) -> Option<&Case> {
         (!self.cases.is_empty()).then(|| case.get(&self.cases))
@@ -100,6 +103,16 @@ impl Book {
                     }
                     _ => Err(Kind::WrongState),
                 }
+            }
+            Step::AnswerRecalls(case) if !self.cases.is_empty() => {
+                let number = case.index(self.cases.len());
+                let case = &mut self.cases[number];
+                if case.is_answered {
+                    return Err(Kind::WrongState);
+                }
+                // Better late than never.
+                case.is_answered = case.recalled > 0;
+                Ok(())
             }
             Step::MarkOverdue => {
                 let day = self.day;

@@ -1,23 +1,35 @@
 //! The steps of claims, taken in the real exchange.
 
-use corpex::compliance::takedowns::{self, Ground, NewTakedown, TakedownState, recalls};
+use std::collections::BTreeMap;
+
+use corpex::compliance::takedowns::recalls::{self, RecallState};
+use corpex::compliance::takedowns::{self, Ground, NewTakedown, TakedownState};
 use corpex::db::Conn;
-use corpex::error::Error;
+use corpex::error::Result;
 use corpex::identity::{Caller, PlatformRole};
-use corpex::types::{Instant, TakedownId};
+use corpex::types::{Instant, OrganisationId, RecallId, TakedownId};
+use diesel::prelude::*;
+use diesel::sql_types::Text;
 
 use super::World;
 use crate::model::rules::Book;
 use crate::model::steps::Step;
 
+#[derive(Debug, QueryableByName)]
+struct Recalled {
+    #[diesel(sql_type = Text)]
+    id: String,
+}
+
+/// The recalls of a case.
+fn recalls_of(c: &mut Conn, case: TakedownId) -> Result<Vec<RecallId>> {
+    let sql = format!("SELECT id FROM recalls WHERE takedown_id = '{case}' ORDER BY id");
+    let found: Vec<Recalled> = diesel::sql_query(sql).get_results(c)?;
+    found.into_iter().map(|recalled| recalled.id.parse()).collect()
+}
+
 impl World {
-    pub(super) async fn take_of_claim(
-        &self,
-        before: &Book,
-        step: &Step,
-        book: &mut Book,
-        now: Instant,
-    ) -> Result<(), Error> {
+    pub(super) async fn take_of_claim(&self, before: &Book, step: &Step, book: &mut Book, now: Instant) -> Result<()> {
         let keys = self.app.app().keys.clone();
         match step {
             Step::Claim => {
@@ -35,6 +47,10 @@ impl World {
                 let (caller, answer) = (self.provider.caller.clone(), "these poems are a thousand years old");
                 self.write(move |c| takedowns::counter(c, &caller, &keys, id, answer, now).map(drop)).await
             }
+            Step::AnswerRecalls(case) => match before.case(*case).map(|case| case.id) {
+                Some(id) => self.answer_recalls(id, now).await,
+                None => Ok(()),
+            },
             Step::MarkOverdue => recalls::mark_overdue(&self.on(before.day)).await,
             _ => Ok(()),
         }
@@ -46,7 +62,7 @@ impl World {
         Caller { platform_role: Some(PlatformRole::Compliance), memberships: Vec::new(), ..person }
     }
 
-    async fn claim(&self, now: Instant) -> Result<TakedownId, Error> {
+    async fn claim(&self, now: Instant) -> Result<TakedownId> {
         let (officer, keys) = (self.officer(), self.app.app().keys.clone());
         let claim = NewTakedown {
             dataset: self.offer().dataset,
@@ -64,6 +80,25 @@ impl World {
             takedowns::decide(c, &officer, &keys, filed.id, to, reason, now).map(|case| case.id)
         };
         self.write(file).await
+    }
+
+    /// The licensees acknowledge what a case recalled, unless it is too late for that, and say what they trained.
+    async fn answer_recalls(&self, case: TakedownId, now: Instant) -> Result<()> {
+        let (officer, keys) = (self.officer(), self.app.app().keys.clone());
+        let licensees: BTreeMap<OrganisationId, Caller> =
+            self.labs.iter().map(|lab| (lab.organisation, lab.caller.clone())).collect();
+        let answer = move |c: &mut Conn| -> Result<()> {
+            for id in recalls_of(c, case)? {
+                let recall = recalls::recall(c, &officer, id)?;
+                let licensee = &licensees[&recall.organisation_id];
+                if recall.state == RecallState::Notified {
+                    recalls::acknowledge(c, licensee, &keys, id, now)?;
+                }
+                recalls::declare_training(c, licensee, &keys, id, "a small language model", now)?;
+            }
+            Ok(())
+        };
+        self.write(answer).await
     }
 
     /// Every case is where the book says.
