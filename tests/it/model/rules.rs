@@ -59,6 +59,7 @@ pub struct Trade {
     /// Because of a claim, and not by staff.
     is_held: bool,
     subscription: Option<Subscription>,
+    is_expired: bool,
     /// The order whose licence it renews, if it renews one.
     pub renews: Option<OrderId>,
 }
@@ -107,6 +108,7 @@ impl Trade {
             is_suspended: false,
             is_held: false,
             subscription: None,
+            is_expired: false,
             renews: None,
         }
     }
@@ -123,12 +125,17 @@ impl Trade {
     }
     /// Whether there is a licence that nothing has ended.
     fn is_licensed(&self) -> bool {
-        self.is_granted() && !self.is_revoked && !self.is_recalled && self.state != "refunded"
+        self.is_granted() && !self.is_revoked && !self.is_recalled && !self.is_expired && self.state != "refunded"
     }
     /// Where its licence is, if there is one.
     pub fn licence(&self) -> Option<&'static str> {
-        let standing = if self.is_suspended { "suspended" } else { "active" };
-        self.is_granted().then_some(if self.is_licensed() { standing } else { "revoked" })
+        let standing = match (self.is_licensed(), self.is_suspended) {
+            _ if self.is_expired => "expired",
+            (true, true) => "suspended",
+            (true, false) => "active",
+            (false, _) => "revoked",
+        };
+        self.is_granted().then_some(standing)
     }
     fn is_with_buyer(&self) -> bool {
         matches!(self.state, "escrowed" | "delivering" | "delivered")
@@ -205,6 +212,7 @@ impl Book {
             Step::Buy { lab, .. } => self.pay(*lab, PRICE)?,
             Step::Announce { .. } | Step::Fund { .. } | Step::TakeBack(_) => self.step_of_programme(step)?,
             Step::Negotiate { .. } | Step::Send { .. } | Step::ExpireNegotiations => self.step_of_negotiation(step)?,
+            Step::ExpireLicences => self.expire_licences(),
             Step::PayOut { leave } if *leave >= self.payable => return Err(Kind::Invalid),
             Step::PayOut { leave } => self.payable = *leave,
             _ => {
@@ -388,6 +396,7 @@ impl Book {
             | Step::Fund { .. }
             | Step::TakeBack(_)
             | Step::PayOut { .. }
+            | Step::ExpireLicences
             | Step::Wait { .. } => {}
         }
         Ok(())

@@ -101,6 +101,7 @@ fn renewals() -> impl Strategy<Value = Step> {
         1 => order.clone().prop_map(Step::Reject),
         1 => order.clone().prop_map(|order| Step::OfferRefund { order, fen: PRICE }),
         8 => order.prop_map(Step::Renew),
+        1 => Just(Step::ExpireLicences),
     ]
 }
 

@@ -127,6 +127,8 @@ pub enum Step {
     Renew(Index),
     /// The exchange extends a subscription to what is on the board.
     Extend(Index),
+    /// The exchange ends the licences whose term is over.
+    ExpireLicences,
     /// The provider has paid out what it is owed, but so much.
     PayOut {
         leave: i64,
@@ -190,6 +192,7 @@ impl Step {
             | Self::Fund { .. }
             | Self::TakeBack(_)
             | Self::PayOut { .. }
+            | Self::ExpireLicences
             | Self::Wait { .. } => None,
             Self::OfferRefund { order, .. }
             | Self::PayWith { order, .. }

@@ -277,6 +277,7 @@ impl World {
         match step {
             Step::Wait { .. } => Ok(()),
             Step::Deposit { lab, fen } => self.deposit(*lab, *fen, now).await,
+            Step::ExpireLicences => delivery::expire_ended(&self.on(before.day)).await,
             Step::PayOut { leave } => self.pay_out(before.payable.saturating_sub(*leave), now).await,
             step if step.is_of_claim() => self.take_of_claim(before, step, book, now).await,
             Step::Place { lab } => {
@@ -449,6 +450,8 @@ impl World {
                 // It lengthens one, and has none of its own.
                 _ if trade.renews.is_some() => None,
                 "awaiting_signature" | "awaiting_payment" | "cancelled" | "expired" => None,
+                // It was over before.
+                _ if licence_state.as_deref() == Some("expired") => Some("expired"),
                 "refunded" => Some("revoked"),
                 _ if revocations + recalls > 0 => Some("revoked"),
                 // It stands all the same.

@@ -1,4 +1,5 @@
-//! The rules of renewals: a licence grows by its term when one is paid, and shrinks by it when its price goes back.
+//! The rules of terms: a licence grows by its term when a renewal is paid, shrinks by it when the price of that goes back, and
+//! is over at its end.
 
 use corpex::error::Kind;
 use corpex::types::OrderId;
@@ -45,6 +46,14 @@ impl Book {
         }
     }
 
+    /// The licences whose term is over end.
+    pub(super) fn expire_licences(&mut self) {
+        let day = self.day;
+        for trade in self.trades.iter_mut().filter(|trade| trade.is_licensed()) {
+            trade.is_expired = trade.ends().is_some_and(|end| end <= day);
+        }
+    }
+
     /// What follows when a trade was refunded: a licence that stood ends, and what is in escrow of its renewals goes back, too; one
     /// that was renewed is the shorter.
     pub(super) fn follow(&mut self, refunded: &Trade) {
@@ -52,7 +61,7 @@ impl Book {
             if self.licensed_by(refunded).is_licensed() {
                 self.move_end(refunded, -SUBSCRIPTION_DAYS);
             }
-        } else if !refunded.is_revoked {
+        } else if !refunded.is_revoked && !refunded.is_expired {
             self.refund_renewals(refunded);
         }
     }
