@@ -113,7 +113,7 @@ fn actors_who_step_on_each_others_toes_keep_the_books() {
             let steps = exactly.new_tree(&mut script).unwrap().current();
             let steps = steps.into_iter().filter_map(|steps| steps.into_iter().next());
             // A claim of one would keep all the others from trading.
-            steps.filter(|step| !step.is_of_claim()).collect()
+            steps.filter(|step| !step.is_of_corpus()).collect()
         })
         .collect();
     runtime.block_on(async {

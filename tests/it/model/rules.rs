@@ -12,7 +12,7 @@ use corpex::types::{BASIS_POINTS, OrderId};
 use proptest::sample::Index;
 
 use super::steps::Step;
-use claims::Case;
+use claims::{Case, Listing};
 use negotiations::Negotiation;
 use offers::PrivateOffer;
 use vouchers::{Programme, Voucher};
@@ -167,13 +167,14 @@ pub struct Book {
     pub trades: Vec<Trade>,
     pub negotiations: Vec<Negotiation>,
     pub cases: Vec<Case>,
+    pub listing: Listing,
 }
 
 impl Book {
     pub fn new(wallets: Vec<i64>, (payable, frozen): (i64, i64), fees: i64) -> Self {
         let (offers, programmes, trades) = (Vec::new(), Vec::new(), Vec::new());
-        let (negotiations, cases) = (Vec::new(), Vec::new());
-        Self { day: 0, wallets, payable, frozen, fees, offers, programmes, trades, negotiations, cases }
+        let (negotiations, cases, listing) = (Vec::new(), Vec::new(), Listing::LISTED);
+        Self { day: 0, wallets, payable, frozen, fees, offers, programmes, trades, negotiations, cases, listing }
     }
     /// One that knows of orders, and of nothing else.
     pub fn of(labs: usize, trades: Vec<Trade>) -> Self {
@@ -200,8 +201,8 @@ impl Book {
         match step {
             Step::Deposit { lab, fen } => self.wallets[*lab] += fen,
             Step::Wait { days } => self.day += days,
-            step if step.is_of_claim() => self.step_of_claim(step)?,
-            Step::Place { .. } | Step::Offer { .. } | Step::Negotiate { .. } | Step::Buy { .. } if self.is_held() => {
+            step if step.is_of_corpus() => self.step_of_claim(step)?,
+            Step::Place { .. } | Step::Offer { .. } | Step::Negotiate { .. } | Step::Buy { .. } if self.is_closed() => {
                 return Err(Kind::WrongState);
             }
             Step::Place { .. } | Step::Subscribe { .. } => {}
@@ -240,7 +241,8 @@ impl Book {
             // The same signature again changes nothing.
             Step::Sign(_) if trade.is_signed => {}
             Step::Sign(_) => {
-                allowed(trade.state == "awaiting_signature" && !is_late && !is_held)?;
+                let is_closed = trade.is_of_corpus() && self.is_closed();
+                allowed(trade.state == "awaiting_signature" && !is_late && !is_closed)?;
                 (trade.state, trade.is_signed) = ("awaiting_payment", true);
             }
             Step::Cancel(_) => {
@@ -377,6 +379,9 @@ impl Book {
             },
             Step::PassDeadline(_) => {}
             Step::Deposit { .. }
+            | Step::Pause
+            | Step::Resume
+            | Step::Delist
             | Step::Claim
             | Step::Examine { .. }
             | Step::Counter(_)

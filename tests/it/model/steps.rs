@@ -12,6 +12,12 @@ pub enum Step {
         lab: usize,
         fen: i64,
     },
+    /// The provider takes the corpus off the board for a while.
+    Pause,
+    /// The provider puts it back.
+    Resume,
+    /// The provider takes it off for ever.
+    Delist,
     /// Somebody claims the corpus, and compliance finds that worth examining.
     Claim,
     /// Compliance takes a case there, or else where it goes as a rule.
@@ -161,18 +167,22 @@ pub enum Message {
 }
 
 impl Step {
-    /// Whether it is about a claim.
-    pub fn is_of_claim(&self) -> bool {
-        matches!(
+    /// Whether it changes the corpus itself, for all who trade it.
+    pub fn is_of_corpus(&self) -> bool {
+        let is_of_claim = matches!(
             self,
             Self::Claim | Self::Examine { .. } | Self::Counter(_) | Self::AnswerRecalls(_) | Self::MarkOverdue
-        )
+        );
+        is_of_claim || matches!(self, Self::Pause | Self::Resume | Self::Delist)
     }
 
     /// Which order it is about, if it is about one.
     pub fn order(&self) -> Option<Index> {
         match self {
             Self::Deposit { .. }
+            | Self::Pause
+            | Self::Resume
+            | Self::Delist
             | Self::Claim
             | Self::Examine { .. }
             | Self::Counter(_)

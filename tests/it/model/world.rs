@@ -157,7 +157,7 @@ impl World {
 
     /// Takes the steps in turn and compares each outcome, and at the end everything, with what the rules say.
     pub async fn play(&self, steps: &[Step]) -> Result<(), String> {
-        self.prepare_corpus(steps.iter().any(Step::is_of_claim)).await;
+        self.prepare_corpus(steps.iter().any(Step::is_of_corpus)).await;
         let mut book = self.open_book().await;
         for step in steps {
             if step.order().is_some() && book.trades.is_empty() {
@@ -279,7 +279,7 @@ impl World {
             Step::Deposit { lab, fen } => self.deposit(*lab, *fen, now).await,
             Step::ExpireLicences => delivery::expire_ended(&self.on(before.day)).await,
             Step::PayOut { leave } => self.pay_out(before.payable.saturating_sub(*leave), now).await,
-            step if step.is_of_claim() => self.take_of_claim(before, step, book, now).await,
+            step if step.is_of_corpus() => self.take_of_corpus(before, step, book, now).await,
             Step::Place { lab } => {
                 let order = self.place(*lab, &self.offer(), now).await?;
                 book.placed(order.id, *lab, order.contract_document);
@@ -426,7 +426,7 @@ impl World {
         if held(&found) != held(book) {
             return Err(format!("wallets, payable, frozen and fees are {:?}, not {:?}", held(&found), held(book)));
         }
-        self.compare_cases(book).await?;
+        self.compare_corpus(book).await?;
         self.compare_negotiations(book).await?;
         self.compare_offers(book).await?;
         self.compare_pools(book).await?;

@@ -1,4 +1,5 @@
-//! The rules of claims: while one is examined nobody trades the corpus, and when one is upheld its licences are recalled.
+//! The rules of the corpus itself: its provider takes it off the board; while a claim is examined nobody trades it, and when one
+//! is upheld its licences are recalled.
 
 use corpex::compliance::takedowns::TakedownState;
 use corpex::error::Kind;
@@ -59,6 +60,30 @@ impl Case {
     }
 }
 
+/// Where the listing of the corpus is.
+#[derive(Debug, Clone, Copy)]
+pub struct Listing {
+    pub state: &'static str,
+    /// Where it was before the exchange suspended it.
+    before: &'static str,
+}
+
+impl Listing {
+    /// On the board.
+    pub const LISTED: Self = Self { state: "listed", before: "listed" };
+
+    /// What its provider does with it.
+    fn change(&mut self, next: &'static str) -> Result<(), Kind> {
+        match (self.state, next) {
+            ("listed", "paused") | ("paused", "listed") | ("listed" | "paused" | "suspended", "delisted") => {
+                self.state = next;
+                Ok(())
+            }
+            _ => Err(Kind::WrongState),
+        }
+    }
+}
+
 impl Trade {
     /// Whether it is about the corpus, and not a subscription.
     pub(super) fn is_of_corpus(&self) -> bool {
@@ -71,6 +96,10 @@ impl Book {
     pub(super) fn is_held(&self) -> bool {
         self.cases.iter().any(Case::holds)
     }
+    /// Whether nobody agrees to buy it.
+    pub(super) fn is_closed(&self) -> bool {
+        self.listing.state != "listed"
+    }
     /// Notes a case that was found worth examining.
     pub fn claimed(&mut self, id: TakedownId) {
         let (is_answered, is_overdue) = (false, false);
@@ -80,9 +109,12 @@ impl Book {
         (!self.cases.is_empty()).then(|| case.get(&self.cases))
     }
 
-    /// What a step of a case does, or why it is refused; one that is filed is added by [`Book::claimed`].
+    /// What a step of the listing or of a case does, or why it is refused; a case that is filed is added by [`Book::claimed`].
     pub(super) fn step_of_claim(&mut self, step: &Step) -> Result<(), Kind> {
         match step {
+            Step::Pause => self.listing.change("paused"),
+            Step::Resume => self.listing.change("listed"),
+            Step::Delist => self.listing.change("delisted"),
             Step::Examine { case, to } if !self.cases.is_empty() => {
                 let number = case.index(self.cases.len());
                 let next = to.unwrap_or(self.cases[number].onward()).as_str();
@@ -128,8 +160,19 @@ impl Book {
         let case = &mut self.cases[number];
         (case.state, case.since) = (next, self.day);
         match next {
-            "interim_blocked" => self.suspend_licences(),
-            "reinstated" if !self.is_held() => self.free_licences(),
+            "interim_blocked" => {
+                if matches!(self.listing.state, "listed" | "paused") {
+                    self.listing = Listing { state: "suspended", before: self.listing.state };
+                }
+                self.suspend_licences();
+            }
+            "reinstated" if !self.is_held() => {
+                if self.listing.state == "suspended" {
+                    self.listing.state = self.listing.before;
+                }
+                self.free_licences();
+            }
+            "upheld" => self.listing.state = "delisted",
             "recall_issued" => self.cases[number].recalled = self.recall_licences(),
             _ => {}
         }

@@ -54,13 +54,13 @@ impl Negotiation {
         }
     }
 
-    fn receive(&mut self, message: Message, day: i64, is_held: bool) -> Result<(), Kind> {
+    fn receive(&mut self, message: Message, day: i64, is_closed: bool) -> Result<(), Kind> {
         let Some(next) = self.led_by(message) else { return Err(Kind::WrongState) };
         // Nobody is held to an offer that is over.
         let needs_offer = matches!(message, Message::Accept | Message::Agree | Message::Finalize);
-        // Nor is anything offered while nobody trades the corpus.
+        // Nor is anything offered that is not on the board.
         let needs_listing = needs_offer || matches!(message, Message::Answer { .. });
-        if self.due <= day || (needs_offer && self.ends <= day) || (needs_listing && is_held) {
+        if self.due <= day || (needs_offer && self.ends <= day) || (needs_listing && is_closed) {
             return Err(Kind::WrongState);
         }
         (self.state, self.due) = (next, day + NEGOTIATION_DAYS);
@@ -108,13 +108,13 @@ impl Book {
     /// What a step of a negotiation does, or why it is refused; one that is begun is added by [`Book::negotiates`], and what
     /// comes of a message by [`Book::negotiated`].
     pub(super) fn step_of_negotiation(&mut self, step: &Step) -> Result<(), Kind> {
-        let (day, is_held) = (self.day, self.is_held());
+        let (day, is_closed) = (self.day, self.is_closed());
         match step {
             Step::Send { negotiation, message } if !self.negotiations.is_empty() => {
                 let number = negotiation.index(self.negotiations.len());
                 let known = &mut self.negotiations[number];
                 let message = message.unwrap_or(known.onward());
-                known.receive(message, day, is_held)
+                known.receive(message, day, is_closed)
             }
             Step::ExpireNegotiations => {
                 for idle in self.negotiations.iter_mut().filter(|known| known.due <= day) {

@@ -38,8 +38,8 @@ impl Book {
         let day = self.day;
         match step {
             Step::PlaceAt(offer) => {
-                let is_held = self.is_held();
-                self.end_offer(*offer, "accepted", |offer| day < offer.ends && !is_held)
+                let is_closed = self.is_closed();
+                self.end_offer(*offer, "accepted", |offer| day < offer.ends && !is_closed)
             }
             Step::Withdraw(offer) => self.end_offer(*offer, "withdrawn", |_| true),
             Step::ExpireOffers => {

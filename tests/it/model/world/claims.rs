@@ -1,4 +1,4 @@
-//! The steps of claims, taken in the real exchange.
+//! The steps of the corpus itself, taken in the real exchange.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,8 @@ use corpex::compliance::takedowns::{self, Ground, NewTakedown, TakedownState};
 use corpex::db::Conn;
 use corpex::error::Result;
 use corpex::identity::{Caller, PlatformRole};
-use corpex::types::{Instant, OrganisationId, RecallId, TakedownId};
+use corpex::market::listings::{self, ListingState, Withdrawal};
+use corpex::types::{Instant, ListingId, OrganisationId, RecallId, TakedownId};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
@@ -29,9 +30,16 @@ fn recalls_of(c: &mut Conn, case: TakedownId) -> Result<Vec<RecallId>> {
 }
 
 impl World {
-    pub(super) async fn take_of_claim(&self, before: &Book, step: &Step, book: &mut Book, now: Instant) -> Result<()> {
+    pub(super) async fn take_of_corpus(&self, before: &Book, step: &Step, book: &mut Book, now: Instant) -> Result<()> {
         let keys = self.app.app().keys.clone();
         match step {
+            Step::Pause => self.change(ListingState::Paused, now).await,
+            Step::Resume => self.change(ListingState::Listed, now).await,
+            Step::Delist => {
+                let (caller, id) = (self.provider.caller.clone(), self.listing());
+                let why = Withdrawal { reason: None, successor: None };
+                self.write(move |c| listings::withdraw(c, &caller, &keys, id, &why, now).map(drop)).await
+            }
             Step::Claim => {
                 book.claimed(self.claim(now).await?);
                 Ok(())
@@ -54,6 +62,15 @@ impl World {
             Step::MarkOverdue => recalls::mark_overdue(&self.on(before.day)).await,
             _ => Ok(()),
         }
+    }
+
+    fn listing(&self) -> ListingId {
+        self.offer().listing.parse().unwrap()
+    }
+
+    async fn change(&self, to: ListingState, now: Instant) -> Result<()> {
+        let (caller, keys, id) = (self.provider.caller.clone(), self.app.app().keys.clone(), self.listing());
+        self.write(move |c| listings::change(c, &caller, &keys, id, to, now).map(drop)).await
     }
 
     /// An officer of compliance.
@@ -101,8 +118,13 @@ impl World {
         self.write(answer).await
     }
 
-    /// Every case is where the book says.
-    pub(super) async fn compare_cases(&self, book: &Book) -> Result<(), String> {
+    /// The listing and every case are where the book says.
+    pub(super) async fn compare_corpus(&self, book: &Book) -> Result<(), String> {
+        let id = self.listing();
+        let found = self.app.app().db.read(move |c| listings::listing(c, id)).await.unwrap().state;
+        if found.as_str() != book.listing.state {
+            return Err(format!("listing {id} is {found}, not {}", book.listing.state));
+        }
         for case in &book.cases {
             let (officer, id) = (self.officer(), case.id);
             let found = self.app.app().db.read(move |c| takedowns::takedown(c, &officer, id)).await.unwrap().state;
