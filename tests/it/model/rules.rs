@@ -3,6 +3,7 @@
 pub mod claims;
 pub mod negotiations;
 pub mod offers;
+mod payouts;
 mod renewals;
 pub mod vouchers;
 
@@ -160,6 +161,8 @@ pub struct Book {
     pub day: i64,
     pub wallets: Vec<i64>,
     pub payable: i64,
+    /// What the provider asked to be paid out and no operator has taken up, oldest first.
+    pub waiting: Vec<i64>,
     pub frozen: i64,
     pub fees: i64,
     pub offers: Vec<PrivateOffer>,
@@ -171,14 +174,27 @@ pub struct Book {
 }
 
 impl Book {
-    pub fn new(wallets: Vec<i64>, (payable, frozen): (i64, i64), fees: i64) -> Self {
+    pub fn new(wallets: Vec<i64>, (payable, waiting, frozen): (i64, Vec<i64>, i64), fees: i64) -> Self {
         let (offers, programmes, trades) = (Vec::new(), Vec::new(), Vec::new());
         let (negotiations, cases, listing) = (Vec::new(), Vec::new(), Listing::LISTED);
-        Self { day: 0, wallets, payable, frozen, fees, offers, programmes, trades, negotiations, cases, listing }
+        Self {
+            day: 0,
+            wallets,
+            payable,
+            waiting,
+            frozen,
+            fees,
+            offers,
+            programmes,
+            trades,
+            negotiations,
+            cases,
+            listing,
+        }
     }
     /// One that knows of orders, and of nothing else.
     pub fn of(labs: usize, trades: Vec<Trade>) -> Self {
-        Self { trades, ..Self::new(vec![0; labs], (0, 0), 0) }
+        Self { trades, ..Self::new(vec![0; labs], (0, Vec::new(), 0), 0) }
     }
     pub fn placed(&mut self, id: OrderId, lab: usize, contract: String) {
         self.trades.push(Trade::new(id, lab, contract, "awaiting_signature", self.day + PAYMENT_DAYS));
@@ -214,8 +230,8 @@ impl Book {
             Step::Announce { .. } | Step::Fund { .. } | Step::TakeBack(_) => self.step_of_programme(step)?,
             Step::Negotiate { .. } | Step::Send { .. } | Step::ExpireNegotiations => self.step_of_negotiation(step)?,
             Step::ExpireLicences => self.expire_licences(),
-            Step::PayOut { leave } if *leave >= self.payable => return Err(Kind::Invalid),
-            Step::PayOut { leave } => self.payable = *leave,
+            Step::PayOut { leave } => self.pay_out(*leave)?,
+            Step::TakeUp => self.take_up(),
             _ => {
                 let Some(order) = step.order() else { return Ok(()) };
                 let number = order.index(self.trades.len());
@@ -305,6 +321,7 @@ impl Book {
             Step::Dispute(_) => match trade.settlement {
                 Some(settlement) => {
                     allowed(day < settlement.final_from)?;
+                    self.stop_payouts(settlement.owed);
                     let frozen = settlement.owed.min(self.payable);
                     (self.payable, self.frozen) = (self.payable - frozen, self.frozen + frozen);
                     trade.dispute = Some(Dispute { frozen, ..Dispute::default() });
@@ -401,6 +418,7 @@ impl Book {
             | Step::Fund { .. }
             | Step::TakeBack(_)
             | Step::PayOut { .. }
+            | Step::TakeUp
             | Step::ExpireLicences
             | Step::Wait { .. } => {}
         }

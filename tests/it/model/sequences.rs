@@ -70,7 +70,8 @@ fn trades() -> impl Strategy<Value = Step> {
         1 => order.clone().prop_map(Step::Reinstate),
         1 => (order.clone(), any::<bool>()).prop_map(|(order, refund)| Step::Revoke { order, refund }),
         2 => order.clone().prop_map(Step::Extend),
-        1 => (0..2 * PRICE).prop_map(|leave| Step::PayOut { leave }),
+        2 => (0..2 * PRICE).prop_map(|leave| Step::PayOut { leave }),
+        1 => Just(Step::TakeUp),
         3 => order.prop_map(Step::PassDeadline),
         3 => days.prop_map(|days| Step::Wait { days }),
     ]

@@ -135,10 +135,12 @@ pub enum Step {
     Extend(Index),
     /// The exchange ends the licences whose term is over.
     ExpireLicences,
-    /// The provider has paid out what it is owed, but so much.
+    /// The provider asks to be paid out what it is owed, but so much.
     PayOut {
         leave: i64,
     },
+    /// An operator takes up what the provider asked for first.
+    TakeUp,
     /// The exchange looks whether a deadline has passed.
     PassDeadline(Index),
     Wait {
@@ -202,6 +204,7 @@ impl Step {
             | Self::Fund { .. }
             | Self::TakeBack(_)
             | Self::PayOut { .. }
+            | Self::TakeUp
             | Self::ExpireLicences
             | Self::Wait { .. } => None,
             Self::OfferRefund { order, .. }

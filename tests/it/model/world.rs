@@ -4,6 +4,7 @@ mod claims;
 mod corpora;
 mod negotiations;
 mod offers;
+mod payouts;
 mod renewals;
 mod vouchers;
 
@@ -18,7 +19,6 @@ use corpex::delivery::{self, purchases, trades};
 use corpex::error::{Error, Kind};
 use corpex::identity::{Caller, Membership, Role, Scope};
 use corpex::jobs::{self, Lane};
-use corpex::ledger::withdrawals::{self, NewWithdrawal, Source};
 use corpex::ledger::{self, AccountRef, TransactionKind};
 use corpex::market;
 use corpex::market::disputes::{self, NewDispute};
@@ -158,6 +158,10 @@ impl World {
     /// Takes the steps in turn and compares each outcome, and at the end everything, with what the rules say.
     pub async fn play(&self, steps: &[Step]) -> Result<(), String> {
         self.prepare_corpus(steps.iter().any(Step::is_of_corpus)).await;
+        // What the last sequence asked for goes its way.
+        while !self.waiting().await.is_empty() {
+            self.take_up(self.begun_at()).await.unwrap();
+        }
         let mut book = self.open_book().await;
         for step in steps {
             if step.order().is_some() && book.trades.is_empty() {
@@ -250,7 +254,8 @@ impl World {
         }
         let payable = self.balance(AccountRef::Payable(self.provider.organisation)).await;
         let frozen = self.balance(AccountRef::Frozen(self.provider.organisation)).await;
-        Book::new(wallets, (payable, frozen), self.balance(AccountRef::Fees).await)
+        let waiting = self.waiting().await.iter().map(|payout| payout.amount_minor).collect();
+        Book::new(wallets, (payable, waiting, frozen), self.balance(AccountRef::Fees).await)
     }
 
     async fn balance(&self, account: AccountRef) -> i64 {
@@ -279,6 +284,7 @@ impl World {
             Step::Deposit { lab, fen } => self.deposit(*lab, *fen, now).await,
             Step::ExpireLicences => delivery::expire_ended(&self.on(before.day)).await,
             Step::PayOut { leave } => self.pay_out(before.payable.saturating_sub(*leave), now).await,
+            Step::TakeUp => self.take_up(now).await,
             step if step.is_of_corpus() => self.take_of_corpus(before, step, book, now).await,
             Step::Place { lab } => {
                 let order = self.place(*lab, &self.offer(), now).await?;
@@ -327,19 +333,6 @@ impl World {
             ledger::post(c, TransactionKind::Deposit, &reference, &lines, now).map(drop)
         };
         self.write(post).await
-    }
-
-    /// The provider asks for a payout, and an operator takes it up at once.
-    async fn pay_out(&self, fen: i64, now: Instant) -> Result<(), Error> {
-        let (caller, handle) = (self.provider.caller.clone(), self.provider.handle.clone());
-        let (staff, config) = (Staff::of(&caller, &caller), self.app.app().config.clone());
-        let (amount, pay_to) = (Money::new(fen, Currency::CNY), "ICBC 1".to_string());
-        let wanted = NewWithdrawal { amount, from: Source::Payable, pay_to };
-        let take_up = move |c: &mut Conn| {
-            let asked = withdrawals::request(c, &caller, &handle, &wanted, now)?;
-            staff.take_up(c, &config, asked.id, now)
-        };
-        self.write(take_up).await
     }
 
     async fn place(&self, lab: usize, offer: &Offer, now: Instant) -> Result<market::Order, Error> {
@@ -422,9 +415,10 @@ impl World {
     /// and subscriptions cover, what it says.
     async fn compare(&self, book: &Book) -> Result<(), String> {
         let found = self.open_book().await;
-        let held = |book: &Book| (book.wallets.clone(), book.payable, book.frozen, book.fees);
+        let held = |book: &Book| (book.wallets.clone(), book.payable, book.waiting.clone(), book.frozen, book.fees);
         if held(&found) != held(book) {
-            return Err(format!("wallets, payable, frozen and fees are {:?}, not {:?}", held(&found), held(book)));
+            let named = "wallets, payable, payouts that wait, frozen and fees";
+            return Err(format!("{named} are {:?}, not {:?}", held(&found), held(book)));
         }
         self.compare_corpus(book).await?;
         self.compare_negotiations(book).await?;
