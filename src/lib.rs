@@ -26,8 +26,8 @@
 //!
 //! Below the domains lie [`store`] (objects), [`db`] (rows), [`jobs`] (queued work; [`worker`] runs it),
 //! [`history`] (every step of every life), [`idempotency`] (one key, one effect), [`signing`], [`schemas`],
-//! [`leases`] (one process at a time), [`shelf`] (one reading for many), [`keys`] (the exchange's own), [`outgoing`] (HTTP to others), [`schema`] (tables),
-//! [`config`], [`error`], [`types`] and [`failpoints`].
+//! [`leases`] (one process at a time), [`shelf`] (one reading for many), [`keys`] (the exchange's own), [`outgoing`]
+//! (HTTP to others), [`schema`] (tables), [`config`], [`error`], [`types`] and [`failpoints`].
 //!
 //! # Invariants
 //!

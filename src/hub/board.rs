@@ -48,7 +48,8 @@ pub fn tags(dataset: &Dataset) -> Vec<String> {
     tags
 }
 
-/// Lists the repositories that `caller` may see, each at its newest revision, newest first, and where the next page begins, if there is one.
+/// Lists the repositories that `caller` may see, each at its newest revision, newest first, and where the next page
+/// begins, if there is one.
 pub fn board(c: &mut Conn, caller: Option<&Caller>, query: &BoardQuery) -> Result<(Vec<Repo>, Option<String>)> {
     let (mut found, mut looked_at, mut cursor) = (Vec::new(), 0_usize, query.cursor.clone());
     loop {
