@@ -327,14 +327,16 @@ async fn an_index_that_is_lost_or_damaged_is_built_anew_while_searches_go_on() {
 
     app.restart().await;
     found(&app.anonymous(), "q=", 3).await;
-    let segments =
-        files(&folder).into_iter().filter(|file| file.extension().is_some_and(|e| e == "term" || e == "fast"));
-    for file in segments {
-        let mut bytes = std::fs::read(&file).unwrap();
-        bytes[0] ^= 0xff;
-        std::fs::write(file, bytes).unwrap();
-    }
-    app.restart().await;
+    let damage = || {
+        let segments =
+            files(&folder).into_iter().filter(|file| file.extension().is_some_and(|e| e == "term" || e == "fast"));
+        for file in segments {
+            let mut bytes = std::fs::read(&file).unwrap();
+            bytes[0] ^= 0xff;
+            std::fs::write(file, bytes).unwrap();
+        }
+    };
+    app.restart_with(|_| damage()).await;
     let all = found(&app.anonymous(), "q=", 3).await;
     assert!(is(&counts(&all, "provider"), &[("poetry-house", 3)]));
     assert_eq!(names(&search(&app.anonymous(), "q=唐诗").await), ["tang"]);

@@ -124,13 +124,13 @@ impl TestApp {
         self.restart_with(|_| {}).await;
     }
 
-    /// The same, with settings of the test's own.
+    /// The same, with settings of the test's own, and whatever else it changes while nothing runs.
     pub async fn restart_with(&mut self, change: impl FnOnce(&mut Config)) {
         let running = self.running.take().unwrap();
         let mut config = (*running.app.config).clone();
         config.listen = running.url.strip_prefix("http://").unwrap().parse().unwrap();
-        change(&mut config);
         running.stop().await.unwrap();
+        change(&mut config);
         let running = Running::start(config).await.unwrap();
         self.clock = running.app.clock.clone();
         self.running = Some(running);
