@@ -9,12 +9,12 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App as HttpApp, HttpServer};
-use bytes::Bytes;
 use futures_util::{FutureExt as _, TryFutureExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::catalog::seal;
 use crate::config::{CLIENT_TIMEOUT, Config};
 use crate::db::Db;
 use crate::delivery::ReceiptDesk;
@@ -26,7 +26,6 @@ use crate::ops::Metrics;
 use crate::provenance::exchange_keys;
 use crate::provenance::note::{self, VerifierKey};
 use crate::provenance::policy::Policy;
-use crate::shelf::Shelf;
 use crate::store::Store;
 use crate::types::Clock;
 use crate::{hub, worker};
@@ -200,7 +199,7 @@ impl Running {
         tasks.spawn(search::follow(app.clone(), stop.clone()).map(Ok));
         tasks.spawn(identity::keep_denials(app.clone(), no_more_requests.clone()).map(Ok));
         let data = Data::new(app.clone());
-        let (commits, manifests) = (Data::new(hub::Shelf::default()), Data::new(Shelf::<Bytes>::default()));
+        let (commits, manifests) = (Data::new(hub::Shelf::default()), Data::new(seal::Manifests::default()));
         let server = HttpServer::new(move || {
             HttpApp::new()
                 .app_data(data.clone())

@@ -19,7 +19,6 @@ use crate::app::input::{Json, Query};
 use crate::error::{Error, Kind, Problem, Result};
 use crate::identity::Caller;
 use crate::identity::routes::MaybeCaller;
-use crate::shelf::Shelf;
 use crate::signing::Envelope;
 use crate::store::routes::is_unchanged;
 use crate::types::{DatasetId, Digest, Instant, Page, PageQuery, VersionId};
@@ -325,7 +324,7 @@ pub(crate) async fn get_manifest(
     app: Data<App>,
     caller: MaybeCaller,
     which: Path<VersionRef>,
-    manifests: Data<Shelf<Bytes>>,
+    manifests: Data<seal::Manifests>,
 ) -> Result<HttpResponse> {
     let read = move |c: &mut crate::db::Conn| seal::manifest(c, caller.0.as_ref(), &which, &manifests);
     let manifest = app.db.read(read).await?;

@@ -28,6 +28,9 @@ pub const MAX_SEAL_BYTES: usize = 128 * 1024 * 1024;
 const ALIKE_AT_ONCE: usize = 500;
 const COUNTS_AT_ONCE: usize = 100;
 
+/// The signed manifests that were asked for lately, as JSON.
+pub type Manifests = Shelf<Bytes>;
+
 /// Checks, before any body is read, that `caller` may seal this draft.
 ///
 /// # Errors
@@ -121,7 +124,7 @@ pub fn manifest(
     c: &mut Conn,
     caller: Option<&Caller>,
     which: &VersionRef,
-    manifests: &Shelf<Bytes>,
+    manifests: &Manifests,
 ) -> Result<Arc<Bytes>> {
     let (_, version) = view_version(c, caller, which)?;
     let id = seal_of(c, version.id)?.statement_id;

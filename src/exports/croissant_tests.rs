@@ -79,7 +79,7 @@ fn what_was_found_in_a_file_is_told_rather_than_what_the_card_says() {
         share
     };
     let common = json!([{ "name": "n", "type": "mixed" }, { "name": "text", "type": "string" }]);
-    let formats = json!([
+    let shares = json!([
         share("json-lines", None, common),
         share("json-lines", Some("gzip"), json!([{ "name": "ok", "type": "boolean" }])),
         share("parquet", None, json!([{ "name": "at", "type": "date-time" }, { "name": "tags", "type": "array" }])),
@@ -88,7 +88,7 @@ fn what_was_found_in_a_file_is_told_rather_than_what_the_card_says() {
         { "path": "b.jsonl", "columns": [{ "name": "n", "type": "integer" }, { "name": "x", "type": "number" }] },
         { "path": "e.jsonl", "columns": [] },
     ]);
-    let known = found(formats, differing);
+    let known = found(shares, differing);
     let sets = record_sets(&files(&shards), &[], &known);
     let told: Vec<Vec<(&str, &str)>> = sets.iter().map(fields).collect();
     let own: [&[(&str, &str)]; 4] = [
