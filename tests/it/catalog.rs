@@ -1,6 +1,6 @@
 //! The catalogue: drafts nobody else sees, bytes that arrive in parts, and what a seal ends.
 
-use corpex::catalog::{self, DatasetRef, versions};
+use corpex::catalog::{self, DatasetRef, VersionRef, versions};
 use corpex::config::MAX_SHARDS;
 use corpex::db::Conn;
 use corpex::error::{Error, Kind};
@@ -136,19 +136,27 @@ async fn a_card_is_changed_only_by_who_knows_it() {
 async fn a_list_of_versions_reads_no_card_a_second_time() {
     let app = TestApp::start().await;
     app.listed_corpus(&app.provider().await, "poems", 0).await;
+    let poems = DatasetRef { organisation: "poetry-house".into(), name: "poems".into() };
+    let which = VersionRef { organisation: "poetry-house".into(), name: "poems".into(), number: 1 };
     let mut cards_read = Vec::new();
     for _ in 0..2 {
-        let list = |c: &mut Conn| {
+        let (poems, which) = (poems.clone(), which.clone());
+        let read = move |c: &mut Conn| {
             let statements = watch(c);
-            let poems = DatasetRef { organisation: "poetry-house".into(), name: "poems".into() };
+            let so_far = || {
+                let asked = statements.lock().unwrap().clone();
+                let of_cards =
+                    |statement: &&String| statement.replace(['`', '"'], "").starts_with("SELECT versions.card");
+                asked.iter().filter(of_cards).count()
+            };
             let page = versions::list(c, None, &poems, &PageQuery::default())?;
             assert_eq!(page.items.len(), 1);
-            let asked = statements.lock().unwrap().clone();
-            let reads_a_card =
-                |statement: &&String| statement.replace(['`', '"'], "").starts_with("SELECT versions.card");
-            Ok(asked.iter().filter(reads_a_card).count())
+            let by_list = so_far();
+            versions::card(c, None, &which)?;
+            assert_eq!(so_far(), by_list + 1, "who asks for the card reads it");
+            Ok(by_list)
         };
-        cards_read.push(app.app().db.read(list).await.unwrap());
+        cards_read.push(app.app().db.read(read).await.unwrap());
     }
     assert_eq!(cards_read[1], 0, "a card may have a mebibyte, and a page a thousand of them: {cards_read:?}");
 }
