@@ -288,11 +288,14 @@ async fn what_comes_on_the_board_after_the_contract_was_made_out_has_no_part_in_
     let app = TestApp::start().await;
     let (source, provider) = (app.organisation("source-house").await, app.provider().await);
     let shards: &[(&str, &[u8])] = &[("data/a.jsonl", b"{}\n"), ("data/b.jsonl", b"{\"n\":2}\n")];
-    let poems = source.publish("poems", shards).await;
-    let remix = provider.publish_from("remix", shards, &[poems.as_parent()]).await;
-    for published in [&poems, &remix] {
+    let drafts = source.publish("drafts", shards).await;
+    let poems = source.publish_from("poems", shards, &[drafts.as_parent()]).await;
+    for published in [&drafts, &poems] {
         app.compliance.assess(published).await;
     }
+    source.list(&poems, &source.publish_terms(PRICE).await).await;
+    let remix = provider.publish_from("remix", shards, &[poems.as_parent()]).await;
+    app.compliance.assess(&remix).await;
     let offer = provider.list(&remix, &provider.publish_terms(PRICE).await).await;
     let lab = app.lab("verse-lab", PRICE).await;
     let story = Story { app, provider, lab, offer };
@@ -301,7 +304,7 @@ async fn what_comes_on_the_board_after_the_contract_was_made_out_has_no_part_in_
     let mut document = terms(100);
     document["derivative_royalty_basis_points"] = json!(5000);
     let asking = source.try_publish_terms(&document).await.unwrap()["id"].as_str().unwrap().to_string();
-    source.list(&poems, &asking).await;
+    source.list(&drafts, &asking).await;
     for (side, message) in [(&story.provider, "agreement"), (&story.lab, "agreement/verification")] {
         now = story.sign(side, message, &now).await.unwrap();
     }

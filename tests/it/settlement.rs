@@ -110,11 +110,13 @@ async fn what_an_order_owes_goes_by_what_was_on_the_board_whatever_the_clocks_sa
     let app = TestApp::start().await;
     let (source, remixer) = (app.provider().await, app.organisation("remix-house").await);
     let lab = app.lab("verse-lab", 20_000).await;
-    let (poems, verses) = (source.publish("poems", SHARDS).await, source.publish("verses", SHARDS).await);
-    for published in [&poems, &verses] {
+    let (drafts, notes) = (source.publish("drafts", SHARDS).await, source.publish("notes", SHARDS).await);
+    let poems = source.publish_from("poems", SHARDS, &[drafts.as_parent(), notes.as_parent()]).await;
+    for published in [&drafts, &notes, &poems] {
         app.compliance.assess(published).await;
     }
-    let remix = remixer.publish_from("remix", SHARDS, &[poems.as_parent(), verses.as_parent()]).await;
+    source.list(&poems, &source.publish_terms(100).await).await;
+    let remix = remixer.publish_from("remix", SHARDS, &[poems.as_parent()]).await;
     let remixed = offer(&app, &remixer, &remix, 10_000, json!({})).await;
     app.clock.advance(Duration::from_secs(3600));
     let other = app.another().await;
@@ -127,11 +129,11 @@ async fn what_an_order_owes_goes_by_what_was_on_the_board_whatever_the_clocks_sa
     let owed = async || (source.balance("payable").await, remixer.balance("payable").await);
 
     let (first, _) = lab.take_delivery(&remixed).await;
-    ask(&source.at(&other), &poems, 1000).await;
+    ask(&source.at(&other), &drafts, 1000).await;
     lab.answer(&first, "acceptance").await.unwrap();
     assert_eq!(owed().await, (0, 9700), "nothing that came on the board later");
 
-    ask(&source, &verses, 2000).await;
+    ask(&source, &notes, 2000).await;
     let second = lab.at(&other).order(&remixed).await.unwrap();
     let paid = lab.pay(&second).await.unwrap();
     let entitlement = paid["entitlement"]["id"].as_str().unwrap();
