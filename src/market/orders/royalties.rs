@@ -1,9 +1,9 @@
 //! Royalties: a provider may ask for a part of each sale of what was made from its corpus.
 //!
-//! The rule: of each ancestor of the version that is sold, up to five steps up its lineage, that another organisation had
-//! put on the board when the contract was made out, the terms count under which it was listed first. If they ask for a
-//! royalty, the ancestor's provider has that part of what the exchange's fee leaves of the price. The order keeps what is
-//! owed, for no clock tells later what was on the board then.
+//! The rule: of each ancestor of the version that is sold, up to five steps up its lineage, of which another organisation had
+//! opened a listing when the contract was made out, the terms of the first one count. If they ask for a royalty, the
+//! ancestor's provider has that part of what the exchange's fee leaves of the price. The order keeps what is owed, for no
+//! clock tells later what was listed then.
 
 use serde::{Deserialize, Serialize};
 
