@@ -2,7 +2,8 @@
 //!
 //! [`enqueue`] inserts a job in the caller's transaction, so the work exists exactly when its cause does. A
 //! worker leases a job, runs it and [`finish`]es it; a worker that dies loses its lease, and another takes
-//! the job. Jobs therefore run at least once, and what they do must bear repetition.
+//! the job. Jobs therefore run at least once, and what they do must bear repetition. One that fails again and again, or ends
+//! every worker that begins it, is set aside for a person to look at.
 //!
 //! While versions change, a program may meet jobs of a kind that only a newer one knows: it leaves them to that one.
 
