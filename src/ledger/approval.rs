@@ -1,5 +1,5 @@
 //! Four eyes: an operator moves at most a configured amount between the bank and the exchange alone in a day (UTC). What is
-//! beyond it takes two: one records it and another approves it; nothing moves before.
+//! beyond it takes two: one records it, or takes it up, and another approves it; nothing moves before.
 
 use super::queries;
 use crate::config::Config;

@@ -15,7 +15,7 @@
 //! Invariant: the postings of every transaction sum to zero.
 //! Invariant: a gated balance, and a closing balance, equal the sum of their postings, and no account of an organisation is below zero.
 //! Invariant: a kind and a reference occur together once, ever.
-//! Invariant: nothing moves for a step that waits for a second operator, and never is that the one who recorded it.
+//! Invariant: nothing moves for a step that waits for a second operator, and never is that the one whose step it is.
 
 mod accounts;
 mod approval;
