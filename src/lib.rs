@@ -32,6 +32,7 @@
 //! # Invariants
 //!
 //! - A state change, its history, its signed statement and its log entry are one transaction.
+//! - The steps of a life sort as they were taken, whatever the clocks say.
 //! - A row in `objects` means: these bytes were read back from the store and have this digest. Only sealed versions
 //!   can be listed, and only listed ones bought: foreign keys say so too.
 //! - The lineage of versions has no cycle: only what is sealed can be a parent, and what is sealed gets no other parent.
@@ -39,6 +40,7 @@
 //!   that is held.
 //! - Which records a sample holds is no provider's choice: who has the shards can draw it again.
 //! - Postings sum to zero, and no account of an organisation falls below zero.
+//! - What an operator has the bank pay is neither taken back nor stopped meanwhile, nor paid by another operator.
 //! - A voucher's pool is never below zero, and pays for no purchase of which an affiliate of the buyer has a part.
 //! - The log only grows, and every checkpoint is consistent with the one before.
 //! - Dependencies point down the table of storeys in `tests/it/tidy.rs`, which executes the house rules.
