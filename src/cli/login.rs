@@ -1,5 +1,5 @@
-//! `corpex login`: remembers a server and a credential, readable by the user only. The login before ends, and the token that
-//! was made for it.
+//! `corpex login`: remembers a server and a credential, readable by the user only. The login before is forgotten, and the token
+//! that was made for it revoked, unless another was given: that one may have been made with it.
 
 use std::fs;
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
