@@ -7,6 +7,7 @@
 //! is one statement in the log, over the root of the group's Merkle tree, so a receipt can be proven alone.
 //!
 //! Invariant: no link without an active entitlement to a version that is not held, and a durable receipt.
+//! Invariant: no receipt is of a later time than the log entry of its batch, whatever the clocks say.
 
 mod access;
 mod audit;
