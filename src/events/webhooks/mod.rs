@@ -1,4 +1,4 @@
-//! Webhooks: an organisation's events, sent to an address of its own, signed as [Standard Webhooks] have it.
+//! Webhooks: a verified organisation's events, sent to an address of its own, signed as [Standard Webhooks] have it.
 //!
 //! A webhook remembers how far its receiver has come. A [courier] sends what comes after, in order, one event at a time,
 //! and tries again, later each time, what was not taken; a receiver that refuses for too long is disabled until an admin
