@@ -33,7 +33,7 @@ pub(crate) struct EventFeedParams {
 pub(crate) struct EventFeed {
     /// The events.
     items: Vec<Message>,
-    /// The `cursor` to ask with for what comes after these, now or later. There always is one.
+    /// The `cursor` to ask with for what comes after these and what `types` leaves out, now or later. There always is one.
     next: Cursor,
 }
 

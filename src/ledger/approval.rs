@@ -23,7 +23,7 @@ pub(super) fn require_another(caller: &Caller, proposed_by: UserId) -> Result<()
     if caller.user_id != proposed_by {
         return Ok(());
     }
-    Err(Error::forbidden("you recorded this, and a second operator must approve it").remedy("ask another operator"))
+    Err(Error::forbidden("this step is yours, and a second operator must approve it").remedy("ask another operator"))
 }
 
 /// Refuses an amount that moves nothing, or moves it backwards.
