@@ -106,6 +106,7 @@ impl<T: Weighs> Kept<T> {
 mod tests {
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::*;
     use crate::error::Error;
@@ -146,6 +147,7 @@ mod tests {
             asking.wait();
             let read = || {
                 read.fetch_add(1, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(50)); // the other asks meanwhile
                 Ok(Weight(1))
             };
             shelf.find_or("a", read).unwrap()
