@@ -1,4 +1,5 @@
-//! Facts: what the rows of [`APPEND_ONLY`](super::APPEND_ONLY) tables say, remembered so that they are not read again and again.
+//! Facts: what the rows of [`APPEND_ONLY`](super::APPEND_ONLY) tables say, and what sealed versions hold, remembered so that
+//! they are not read again and again.
 //!
 //! A [`Db`](super::Db) remembers some of the facts that its reads came across, and gives them to reads and writes alike. What
 //! can change, be it a state, a balance or a revocation, is no fact, and is read in the transaction that decides by it.
@@ -55,8 +56,8 @@ impl Drop for AtHand {
     }
 }
 
-/// The fact of type `T` that goes by `key`, remembered, loaded ahead or as `load` finds it: one row of an append-only table,
-/// which is either not there or always the same.
+/// The fact of type `T` that goes by `key`, remembered, loaded ahead or as `load` finds it: something that is either not
+/// there or always the same, such as a row of an append-only table.
 ///
 /// # Errors
 /// Those of `load`.
