@@ -146,9 +146,6 @@ struct Keeper {
 impl Keeper {
     async fn begin(app: &App) -> Result<Self> {
         let slot = Slot::take(&app.config.search_dir())?;
-        // What was inspected while nobody looked was listed lately, like what is inspected from now on.
-        let most = i64::try_from(MOST_AWAITED).unwrap_or(i64::MAX);
-        let awaited = app.db.read(move |c| Ok(queries::list_newest(c, most)?)).await?.into_iter().collect();
         let folder = slot.index();
         let opened = tokio::task::spawn_blocking(move || BoardIndex::open(&folder)).await.unwrap_or(None);
         let reach = opened.as_ref().map_or(Reach(None), BoardIndex::reach);
@@ -156,6 +153,10 @@ impl Keeper {
             (Some(index), true) => index,
             _ => build(&app.db, &slot).await?,
         };
+        // What was inspected while nobody looked was listed lately, like what is inspected from now on. It is asked for once
+        // the index is there: what was listed before that was built is in it, and comes as no change.
+        let most = i64::try_from(MOST_AWAITED).unwrap_or(i64::MAX);
+        let awaited = app.db.read(move |c| Ok(queries::list_newest(c, most)?)).await?.into_iter().collect();
         Ok(Self { index, awaited, idle: 0, _slot: slot })
     }
 
