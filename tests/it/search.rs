@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use corpex::app::Running;
+use corpex::catalog::inspection;
 use corpex::cli::client::Client;
 use corpex::error::Kind;
+use corpex::events::dispatch;
+use corpex::leases::Claimant;
 use corpex::provenance::StatementKind;
 use corpex::types::Digest;
 use serde_json::{Value, json};
@@ -160,21 +163,25 @@ async fn words_in_both_languages_find_what_is_on_the_board_and_show_where() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_corpus_is_found_by_the_columns_that_were_found_in_it() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(|config| config.no_worker = true).await;
     let (provider, anyone) = (app.provider().await, app.anonymous());
     let record = "{\"诗句\":\"床前明月光\",\"rhyme_scheme\":\"aabb\"}\n";
     let published = provider.publish("verses", &[("a.jsonl", record.as_bytes())]).await;
     app.compliance.assess(&published).await;
     let terms = provider.publish_terms(100).await;
     provider.list(&published, &terms).await;
+    while dispatch::step(app.app(), &Claimant::new("one")).await.unwrap() {}
     found(&anyone, "q=verses", 1).await;
-    app.drain().await; // it may be inspected only now
+    assert!(names(&search(&anyone, "q=诗句").await).is_empty(), "it is not inspected yet");
+    let version = provider.get(published.path()).await.unwrap();
+    inspection::inspect_version(app.app(), version["id"].as_str().unwrap().parse().unwrap()).await.unwrap();
     for words in ["诗句", "Rhyme", "scheme+rhyme"] {
         assert_eq!(names(&found(&anyone, &format!("q={words}"), 1).await), ["verses"], "{words}");
     }
     for words in ["明月光", "aabb"] {
         assert!(names(&search(&anyone, &format!("q={words}")).await).is_empty(), "{words} is what it holds");
     }
+    app.abandon().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
