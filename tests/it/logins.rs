@@ -1,14 +1,35 @@
 //! Signing in and out by commands: what is remembered, and which tokens are good.
 
 use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::command_line::said;
 use crate::support::process::{Exchange, Person, organisation};
 use crate::support::{PASSWORD, token_wish};
 
 const EMAIL: &str = "admin@verse-lab.test";
+
+/// What a command said that ended with this exit code: its result, or why it was refused.
+fn said(output: Output, code: i32) -> String {
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    String::from_utf8(if code == 0 { output.stdout } else { output.stderr }).unwrap()
+}
+
+/// Waits until somebody's token is refused: an instance believes for a few seconds what it has just seen.
+async fn locked_out(person: &Person) {
+    for _ in 0..200 {
+        let asked = person.run(&["api", "GET", "/v1/me"]);
+        if !asked.status.success() {
+            let why = said(asked, 1);
+            assert!(why.contains("the API token was revoked at "), "{why}");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("a token that was revoked is still believed");
+}
 
 #[tokio::test]
 async fn a_script_signs_in_with_a_password_on_standard_input() {
@@ -128,4 +149,60 @@ async fn a_login_that_cannot_be_remembered_leaves_no_token() {
     let why = said(exchange.operate_with(&["login", "--server", &url, "--email", EMAIL], PASSWORD), 1);
     assert!(why.contains("login.json cannot be written"), "{why}");
     assert_eq!(good(&lab), 0);
+}
+
+#[tokio::test]
+async fn who_leaves_or_lost_a_token_or_password_is_locked_out_at_the_server() {
+    const NEW: &str = "another horse, another battery";
+    let (colleague, member) = ("operator@exchange.test", "admin@verse-lab.test");
+    let mut exchange = Exchange::serve().await;
+    let operator = exchange.platform("operator");
+    let lab = organisation(&exchange, &operator, "verse-lab");
+    let admin = |command: &str, email: &str| exchange.operate(&["admin", command, "--email", email]);
+    let set_password =
+        |email: &str, password: &str| exchange.operate_with(&["admin", "set-password", "--email", email], password);
+    for command in ["revoke-tokens", "remove-role"] {
+        let why = said(admin(command, "nobody@verse-lab.test"), 1);
+        assert!(why.contains("no account has the e-mail address") && why.contains("how it is spelled"), "{why}");
+    }
+
+    lab.api("GET", "/v1/me", &Value::Null);
+    let told = said(admin("revoke-tokens", member), 0);
+    assert!(told.starts_with(member) && told.contains("within 5 seconds"), "{told}");
+    locked_out(&lab).await;
+    let lab = exchange.person("verse-lab", said(admin("issue-token", member), 0).trim());
+    let me = lab.api("GET", "/v1/me", &Value::Null);
+    assert_eq!(me["memberships"][0]["handle"], "verse-lab", "the account stays: {me}");
+
+    let why = said(set_password(member, "too short"), 1);
+    assert!(why.contains("password: a password has 12 to 256 characters; this one has 9"), "{why}");
+    let why = said(set_password("nobody@verse-lab.test", NEW), 1);
+    assert!(why.contains("no account has the e-mail address"), "{why}");
+    let why = said(set_password(colleague, NEW), 1);
+    assert!(why.contains("signs in with tokens only") && why.contains("corpex admin issue-token"), "{why}");
+    lab.api("GET", "/v1/me", &Value::Null);
+    said(set_password(member, NEW), 0);
+    locked_out(&lab).await;
+    let sign_in = |password: &str| {
+        let who = json!({ "email": member, "password": password }).to_string();
+        operator.run(&["api", "POST", "/v1/sessions", &who])
+    };
+    let why = said(sign_in(PASSWORD), 1);
+    assert!(why.contains("no account has this e-mail address and password"), "{why}");
+    said(sign_in(NEW), 0);
+
+    operator.api("GET", "/v1/audit/records", &Value::Null);
+    let told = said(exchange.operate(&["admin", "remove-role", "--email", colleague, "--json"]), 0);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["email"], told.get("role")), (&json!(colleague), Some(&Value::Null)));
+    locked_out(&operator).await;
+    let why = said(admin("remove-role", colleague), 1);
+    assert!(why.contains("has no platform role") && why.contains("corpex admin revoke-tokens"), "{why}");
+    let again = ["admin", "create-user", "--email", colleague, "--role", "operator"];
+    assert!(said(exchange.operate(&again), 1).contains("use another address"), "no account gets a role that it lost");
+    let former = exchange.person("former", said(admin("issue-token", colleague), 0).trim());
+    let why = former.refused(&["api", "GET", "/v1/audit/records"]);
+    assert!(why.contains("this takes the platform role operator"), "{why}");
+    exchange.stop();
+    exchange.audit();
 }
