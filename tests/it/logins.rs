@@ -11,6 +11,15 @@ use crate::support::{PASSWORD, token_wish};
 
 const EMAIL: &str = "admin@verse-lab.test";
 
+/// An exchange whose own commands remember in this folder who is signed in, and the admin of an organisation.
+async fn remembering_in(config: &Path) -> (Exchange, Person) {
+    let mut exchange = Exchange::serve().await;
+    let operator = exchange.platform("operator");
+    let lab = organisation(&exchange, &operator, "verse-lab");
+    exchange.set("CORPEX_CONFIG_DIR", config.display().to_string());
+    (exchange, lab)
+}
+
 /// What a command said that ended with this exit code: its result, or why it was refused.
 fn said(output: Output, code: i32) -> String {
     assert_eq!(output.status.code(), Some(code), "{output:?}");
@@ -33,11 +42,8 @@ async fn locked_out(person: &Person) {
 
 #[tokio::test]
 async fn a_script_signs_in_with_a_password_on_standard_input() {
-    let mut exchange = Exchange::serve().await;
-    let operator = exchange.platform("operator");
-    organisation(&exchange, &operator, "verse-lab");
     let config = tempfile::tempdir().unwrap();
-    exchange.set("CORPEX_CONFIG_DIR", config.path().display().to_string());
+    let (exchange, _) = remembering_in(config.path()).await;
     let url = exchange.url.clone();
     let login = ["login", "--server", &url, "--email", EMAIL];
     let why = said(exchange.operate(&login[..3]), 1);
@@ -65,11 +71,8 @@ async fn a_script_signs_in_with_a_password_on_standard_input() {
 
 #[tokio::test]
 async fn who_signs_out_while_the_server_is_away_is_told_how_long_the_token_lives() {
-    let mut exchange = Exchange::serve().await;
-    let operator = exchange.platform("operator");
-    organisation(&exchange, &operator, "verse-lab");
     let config = tempfile::tempdir().unwrap();
-    exchange.set("CORPEX_CONFIG_DIR", config.path().display().to_string());
+    let (mut exchange, _) = remembering_in(config.path()).await;
     let url = exchange.url.clone();
     said(exchange.operate_with(&["login", "--server", &url, "--email", EMAIL], PASSWORD), 0);
     exchange.kill();
@@ -91,11 +94,8 @@ fn remembered(config: &Path) -> Value {
 
 #[tokio::test]
 async fn who_signs_in_again_leaves_no_token_of_the_login_before() {
-    let mut exchange = Exchange::serve().await;
-    let operator = exchange.platform("operator");
-    let lab = organisation(&exchange, &operator, "verse-lab");
     let config = tempfile::tempdir().unwrap();
-    exchange.set("CORPEX_CONFIG_DIR", config.path().display().to_string());
+    let (exchange, lab) = remembering_in(config.path()).await;
     let url = exchange.url.clone();
     let login = ["login", "--server", &url, "--email", EMAIL];
     let why = said(exchange.operate(&["login", "--email", EMAIL]), 1);
@@ -119,11 +119,8 @@ async fn who_signs_in_again_leaves_no_token_of_the_login_before() {
 
 #[tokio::test]
 async fn who_signs_in_again_while_the_server_of_before_is_away_is_told_how_long_that_token_lives() {
-    let mut exchange = Exchange::serve().await;
-    let operator = exchange.platform("operator");
-    let lab = organisation(&exchange, &operator, "verse-lab");
     let config = tempfile::tempdir().unwrap();
-    exchange.set("CORPEX_CONFIG_DIR", config.path().display().to_string());
+    let (exchange, lab) = remembering_in(config.path()).await;
     let url = exchange.url.clone();
     let login = ["login", "--server", &url, "--email", EMAIL];
     said(exchange.operate_with(&login, PASSWORD), 0);
@@ -140,11 +137,8 @@ async fn who_signs_in_again_while_the_server_of_before_is_away_is_told_how_long_
 
 #[tokio::test]
 async fn a_login_that_cannot_be_remembered_leaves_no_token() {
-    let mut exchange = Exchange::serve().await;
-    let operator = exchange.platform("operator");
-    let lab = organisation(&exchange, &operator, "verse-lab");
     let file = tempfile::NamedTempFile::new().unwrap();
-    exchange.set("CORPEX_CONFIG_DIR", file.path().display().to_string());
+    let (exchange, lab) = remembering_in(file.path()).await;
     let url = exchange.url.clone();
     let why = said(exchange.operate_with(&["login", "--server", &url, "--email", EMAIL], PASSWORD), 1);
     assert!(why.contains("login.json cannot be written"), "{why}");
