@@ -140,21 +140,27 @@ pub fn webhooks(c: &mut Conn, caller: &Caller, handle: &str) -> Result<Vec<Webho
     Ok(queries::list_webhooks(c, organisation.id, MOST_WEBHOOKS)?)
 }
 
-/// Removes a part of a webhook's log of attempts, and tells whether there may be more: [`remove`] takes along what is left, and
-/// keeps other writes waiting for as long. Admins only.
-pub fn clear(c: &mut Conn, caller: &Caller, handle: &str, id: WebhookId) -> Result<bool> {
-    own(c, caller, handle, id)?;
-    let some = queries::list_some_attempts(c, id, AT_ONCE)?;
-    Ok(i64::try_from(queries::delete_attempts(c, &some)?).unwrap_or(0) == AT_ONCE)
+/// Removes a webhook with its log of attempts, a part of them at a time: other writes do not wait for all of it. Admins only.
+async fn remove(app: &App, caller: &Caller, handle: &str, id: WebhookId) -> Result<Webhook> {
+    let now = app.clock.now();
+    loop {
+        let (caller, handle) = (caller.clone(), handle.to_string());
+        if let Some(removed) = app.db.write(move |c| remove_some(c, &caller, &handle, id, now)).await? {
+            return Ok(removed);
+        }
+    }
 }
 
-/// Removes a webhook with its log of attempts. Admins only.
-pub fn remove(c: &mut Conn, caller: &Caller, handle: &str, id: WebhookId, now: Instant) -> Result<Webhook> {
+/// Removes a part of a webhook's log of attempts, and the webhook itself with the last of them.
+fn remove_some(c: &mut Conn, caller: &Caller, handle: &str, id: WebhookId, now: Instant) -> Result<Option<Webhook>> {
     let (_, webhook) = own(c, caller, handle, id)?;
-    let state = state(&webhook);
+    let some = queries::list_some_attempts(c, id, AT_ONCE)?;
+    if i64::try_from(queries::delete_attempts(c, &some)?).unwrap_or(i64::MAX) >= AT_ONCE {
+        return Ok(None);
+    }
     queries::delete_webhook(c, id)?;
-    history::record(c, id, Some(state), "removed", caller.user_id, "removed by its organisation", now)?;
-    Ok(webhook)
+    history::record(c, id, Some(state(&webhook)), "removed", caller.user_id, "removed by its organisation", now)?;
+    Ok(Some(webhook))
 }
 
 /// Gives a webhook a new secret; the one before signs beside it for some hours more, unless it leaked. Admins only.

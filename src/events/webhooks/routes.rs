@@ -148,14 +148,8 @@ pub(crate) async fn delete_webhook(
     caller: Caller,
     path: Path<(String, WebhookId)>,
 ) -> Result<Json<WebhookView>> {
-    let ((handle, id), now) = (path.into_inner(), app.clock.now());
-    loop {
-        let (caller, handle) = (caller.clone(), handle.clone());
-        if !app.db.write(move |c| super::clear(c, &caller, &handle, id)).await? {
-            break;
-        }
-    }
-    Ok(Json(app.db.write(move |c| super::remove(c, &caller, &handle, id, now)).await?.into()))
+    let (handle, id) = path.into_inner();
+    Ok(Json(super::remove(&app, &caller, &handle, id).await?.into()))
 }
 
 /// Gives a webhook a new secret; the one before signs beside it for some hours more. Admins only.
