@@ -155,10 +155,10 @@ pub fn revoke_key(
     compromised_at: Option<Instant>,
     now: Instant,
 ) -> Result<SigningKey> {
-    let organisation = organisations::visible_organisation(c, Some(caller), handle)?;
-    if compromised_at.is_none() || !caller.is_compliance() {
-        caller.may_for(organisation.id, handle, Role::SIGNERS)?;
-    }
+    let organisation = match compromised_at.is_some() && caller.is_compliance() {
+        true => organisations::visible_organisation(c, Some(caller), handle)?,
+        false => organisations::for_standing_member(c, caller, handle, Role::SIGNERS)?,
+    };
     let key = queries::find_key(c, id)?
         .filter(|key| key.organisation_id == organisation.id)
         .ok_or_else(|| Error::not_found(format!("key {id} of {handle}")))?;
