@@ -133,6 +133,10 @@ async fn what_was_delivered_is_refused_and_accepted_by_commands_once() {
     let reject = ["reject", first, "--reason", "half of the poems are missing"];
     let usage = lab.run(&reject[..2]);
     assert_eq!(usage.status.code(), Some(2), "why is for the buyer to say");
+    for (reason, length) in [(" ", 0), ("缺".repeat(501).as_str(), 501)] {
+        let said = lab.refused(&[&reject[..3], &[reason]].concat());
+        assert!(said.contains(&format!("reason: this is {length} characters long; 1 to 500 are allowed")), "{said}");
+    }
     let rejected = lab.json(&reject);
     assert_eq!((&rejected["order"], &rejected["state"]), (&json!(first), &json!("rejected")), "{rejected}");
     assert_eq!(lab.json(&reject), rejected, "rejecting again is the same rejection");
