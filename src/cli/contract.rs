@@ -29,7 +29,7 @@ pub(super) struct Buyer {
     #[arg(long, value_name = "AMOUNT", value_parser = clap::value_parser!(i64).range(0..))]
     pub(super) max_price: Option<i64>,
     /// The currency of --max-price
-    #[arg(long, value_name = "CODE", default_value = "CNY", value_parser = parse_word::<Currency>)]
+    #[arg(long, value_name = "CODE", default_value = "CNY", value_parser = parse_word::<Currency>, requires = "max_price")]
     pub(super) currency: Currency,
     #[command(flatten)]
     pub(super) key: KeyFile,

@@ -61,6 +61,8 @@ async fn a_purchase_with_a_voucher_and_its_renewal_are_paid_by_commands_once() {
         said.contains("--max-price: poetry-house/poems@1 costs CNY 500.00, which is not within CNY 499.99"),
         "{said}"
     );
+    let usage = lab.run(&[&buy[..], &["--currency", "USD"]].concat());
+    assert_eq!(usage.status.code(), Some(2), "a currency alone bounds no price");
     assert_eq!(wallet(), 2 * PRICE);
     let bought = lab.json(&[&buy[..], &["--max-price", "50000"]].concat());
     assert_eq!(lab.json(&buy), bought, "buying the same again is the same purchase");
