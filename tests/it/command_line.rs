@@ -22,6 +22,34 @@ pub fn papers(folder: &Path) -> (String, String) {
     (terms.display().to_string(), provenance.display().to_string())
 }
 
+/// A folder of poems to be published, with its papers.
+pub struct Poems {
+    folder: String,
+    /// The file of the terms.
+    pub terms: String,
+    provenance: String,
+}
+
+impl Poems {
+    /// So many files.
+    pub fn new(work: &Path, files: usize) -> Self {
+        let (terms, provenance) = papers(work);
+        let folder = work.join("source");
+        std::fs::create_dir(&folder).unwrap();
+        for number in 0..files {
+            std::fs::write(folder.join(format!("{number}.jsonl")), format!("{{\"number\": {number}}}\n")).unwrap();
+        }
+        Self { folder: folder.display().to_string(), terms, provenance }
+    }
+
+    /// The command that publishes them, to which options may be added.
+    pub fn publish(&self) -> [&str; 10] {
+        let Self { folder, terms, provenance } = self;
+        let dataset = "poetry-house/poems";
+        ["publish", folder, "--terms", terms, "--provenance", provenance, "--dataset", dataset, "--language", "zh"]
+    }
+}
+
 /// The corpora to send: (name, folder).
 fn corpora(folder: &Path) -> Vec<(String, PathBuf)> {
     if let Some(given) = std::env::var_os("CORPEX_CORPORA") {
@@ -361,15 +389,8 @@ async fn a_command_whose_progress_nobody_reads_goes_on() {
     let operator = exchange.platform("operator");
     let provider = organisation(&exchange, &operator, "poetry-house");
     let work = tempfile::tempdir().unwrap();
-    let (terms, provenance) = papers(work.path());
-    let source = work.path().join("source");
-    std::fs::create_dir(&source).unwrap();
-    for number in 0..20 {
-        std::fs::write(source.join(format!("{number}.jsonl")), format!("{{\"number\": {number}}}\n")).unwrap();
-    }
-    let (folder, dataset) = (source.display().to_string(), ["--dataset", "poetry-house/poems", "--language", "zh"]);
-    let publish = [&["publish", &folder, "--terms", &terms, "--provenance", &provenance], &dataset[..]].concat();
-    let mut publishing = provider.begin(&publish);
+    let poems = Poems::new(work.path(), 20);
+    let mut publishing = provider.begin(&poems.publish());
     drop(publishing.stderr.take());
     let published = publishing.wait_with_output().unwrap();
     assert!(published.status.success(), "{}", published.status);
@@ -417,23 +438,19 @@ async fn what_would_be_read_otherwise_than_it_was_written_is_refused_where_it_st
     let operator = exchange.platform("operator");
     let provider = organisation(&exchange, &operator, "poetry-house");
     let work = tempfile::tempdir().unwrap();
-    let (terms, provenance) = papers(work.path());
-    let source = work.path().join("source");
-    std::fs::create_dir(&source).unwrap();
-    std::fs::write(source.join("a.jsonl"), "{}\n").unwrap();
-    let (folder, dataset) = (source.display().to_string(), ["--dataset", "poetry-house/poems", "--language", "zh"]);
-    let publish = [&["publish", &folder, "--terms", &terms, "--provenance", &provenance], &dataset[..]].concat();
+    let poems = Poems::new(work.path(), 1);
+    let publish = poems.publish();
     let right = crate::support::terms(128_000).to_string();
     for (word, another, why) in [
         ("128000", "1280.00", "floating point `1280.0`"),
         ("permitted_uses", "permited_uses", "unknown field `permited_uses`"),
         ("one_off", "oneoff", "unknown variant `oneoff`"),
     ] {
-        std::fs::write(&terms, right.replace(word, another)).unwrap();
+        std::fs::write(&poems.terms, right.replace(word, another)).unwrap();
         let said = provider.refused(&publish);
         assert!(said.contains("terms: ") && said.contains(why), "{said}");
     }
-    std::fs::write(&terms, right).unwrap();
+    std::fs::write(&poems.terms, right).unwrap();
     let said = provider.refused(&[&publish[..], &["--domain", "kultur"]].concat());
     assert!(said.contains("domain: \"kultur\" is not one of general, "), "{said}");
     provider.done(&publish);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::command_line::{assess, deposit, papers};
+use crate::command_line::{Poems, assess, deposit};
 use crate::support::process::{Exchange, Person, organisation};
 
 const DATASET: &str = "poetry-house/poems";
@@ -15,15 +15,9 @@ const SUBSIDY: i64 = 15_000;
 
 /// Publishes a corpus of one file and puts it on the board, on these terms.
 fn put_on_the_board(provider: &Person, compliance: &Person, work: &Path, document: &Value) {
-    let (terms, provenance) = papers(work);
-    std::fs::write(&terms, document.to_string()).unwrap();
-    let source = work.join("source");
-    std::fs::create_dir(&source).unwrap();
-    std::fs::write(source.join("a.jsonl"), "{}\n").unwrap();
-    let folder = source.display().to_string();
-    let about = ["--language", "zh", "--domain", "education"];
-    let publish = ["publish", &folder, "--dataset", DATASET, "--terms", &terms, "--provenance", &provenance];
-    let published = provider.json(&[&publish[..], &about].concat());
+    let poems = Poems::new(work, 1);
+    std::fs::write(&poems.terms, document.to_string()).unwrap();
+    let published = provider.json(&[&poems.publish()[..], &["--domain", "education"]].concat());
     assess(compliance, DATASET, &published["version"]);
     let listing = json!({ "dataset": DATASET, "version": 1, "terms_id": published["terms_id"] });
     provider.api("POST", "/v1/listings", &listing);
