@@ -447,6 +447,12 @@ async fn a_key_is_registered_once_by_its_holder_and_revoked_for_good() {
     refused(rival.post(rivals, &json!({})).await, Kind::NotFound, None);
     let future = json!({ "compromised_at": "2999-01-01T00:00:00Z" });
     refused(house.post(&revocation, &future).await, Kind::Invalid, Some("compromised_at"));
+    // Whose membership has ended, of which an instance has not learnt yet.
+    let mut former = rival.caller().await;
+    former.memberships = house.caller().await.memberships;
+    let (keys, key, now) = (app.app().keys.clone(), id.parse().unwrap(), app.clock.now());
+    let revoke = move |c: &mut Conn| identity::revoke_key(c, &former, &keys, "poetry-house", key, None, now);
+    refused(app.app().db.write(revoke).await, Kind::Forbidden, None);
     let revoked = house.post(&revocation, &json!({})).await.unwrap();
     assert!(revoked["revoked_at"].is_string() && revoked["compromised_at"].is_null());
     refused(house.post(&revocation, &json!({})).await, Kind::WrongState, None);
