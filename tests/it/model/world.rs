@@ -17,7 +17,7 @@ use corpex::compliance;
 use corpex::db::Conn;
 use corpex::delivery::{self, purchases, trades};
 use corpex::error::{Error, Kind};
-use corpex::identity::{Caller, Membership, Role, Scope};
+use corpex::identity::Caller;
 use corpex::jobs::{self, Lane};
 use corpex::ledger::{self, AccountRef, TransactionKind};
 use corpex::market;
@@ -62,21 +62,9 @@ struct Party {
 
 impl Party {
     async fn of(actor: &Actor) -> Self {
-        let me = actor.get("/v1/me").await.unwrap();
-        let membership = &me["memberships"][0];
-        let organisation = membership["organisation_id"].as_str().unwrap().parse().unwrap();
-        let handle = actor.handle.clone();
-        let member =
-            Membership { organisation_id: organisation, handle: handle.clone(), role: Role::Admin, verified: true };
-        let caller = Caller {
-            user_id: me["user_id"].as_str().unwrap().parse().unwrap(),
-            email: actor.email.clone(),
-            platform_role: None,
-            scope: Scope::Write,
-            token_id: None,
-            memberships: vec![member],
-        };
-        Self { organisation, caller, handle, key: actor.key.clone() }
+        let caller = actor.caller().await;
+        let organisation = caller.memberships[0].organisation_id;
+        Self { organisation, caller, handle: actor.handle.clone(), key: actor.key.clone() }
     }
 }
 
