@@ -43,7 +43,8 @@ pub(super) fn owed(c: &mut Conn, version: VersionId, provider: OrganisationId) -
     })?;
     let mut royalties = Vec::new();
     for ancestor in ancestors.map_or_else(Vec::new, |known| known.0) {
-        let first = queries::list_listings_of(c, ancestor, "", 1)?.pop();
+        let load = |c: &mut Conn| queries::list_listings_of(c, ancestor, "", 1);
+        let first = db::load_once(c, format_args!("first listing of {ancestor}"), load)?.pop();
         let Some(first) = first.filter(|first| first.provider_id != provider) else { continue };
         if let Some(basis_points) = terms::terms(c, first.terms_id)?.document.derivative_royalty_basis_points {
             royalties.push(Royalty { owner_id: first.provider_id, basis_points });
