@@ -180,6 +180,7 @@ pub struct Order {
     /// The currency of all three.
     pub currency: Currency,
     /// What it owes the providers of what the version was made from, nearest first; as it was when the contract was made out.
+    #[serde(default)] // a quote by a program that knew of none names none
     pub royalties: Json<Vec<Royalty>>,
     /// The exact bytes that both sides sign: canonical JSON.
     #[serde(skip)]
