@@ -28,7 +28,8 @@ pub(super) fn find_evaluation_of(
         .optional()
 }
 
-/// The evaluations by or with one of these organisations: of each and on each side no more than a page is read.
+/// The evaluations by or with one of these organisations: of each and on each side no more is looked at than the
+/// identifiers of a page, and no row is read that is not on it.
 pub(super) fn list_evaluations(
     c: &mut Conn,
     sides: &[OrganisationId],
@@ -36,16 +37,17 @@ pub(super) fn list_evaluations(
     limit: i64,
 ) -> QueryResult<Vec<Evaluation>> {
     let page = || {
-        evaluations::table
-            .filter(evaluations::id.gt(after))
-            .order(evaluations::id)
-            .limit(limit)
-            .select(Evaluation::as_select())
+        evaluations::table.filter(evaluations::id.gt(after)).order(evaluations::id).limit(limit).select(evaluations::id)
     };
     let mut found = Vec::new();
     for side in sides {
-        found.extend(page().filter(evaluations::organisation_id.eq(*side)).load::<Evaluation>(c)?);
-        found.extend(page().filter(evaluations::provider_id.eq(*side)).load::<Evaluation>(c)?);
+        found.extend(page().filter(evaluations::organisation_id.eq(*side)).load::<EvaluationId>(c)?);
+        found.extend(page().filter(evaluations::provider_id.eq(*side)).load::<EvaluationId>(c)?);
     }
-    Ok(merged(found, limit, |evaluation| evaluation.id))
+    let page = merged(found, limit, |id| *id);
+    evaluations::table
+        .filter(evaluations::id.eq_any(page))
+        .order(evaluations::id)
+        .select(Evaluation::as_select())
+        .load(c)
 }

@@ -19,7 +19,8 @@ pub(super) fn find_negotiation_of(c: &mut Conn, order: OrderId) -> QueryResult<O
     negotiations::table.filter(negotiations::order_id.eq(order)).select(Negotiation::as_select()).first(c).optional()
 }
 
-/// Negotiations in which one of these organisations buys or sells: of each and on each side no more than a page is read.
+/// Negotiations in which one of these organisations buys or sells: of each and on each side no more is looked at than the
+/// identifiers of a page, and no row is read that is not on it.
 pub(super) fn list_negotiations(
     c: &mut Conn,
     parties: &[OrganisationId],
@@ -31,14 +32,19 @@ pub(super) fn list_negotiations(
             .filter(negotiations::id.gt(after))
             .order(negotiations::id)
             .limit(limit)
-            .select(Negotiation::as_select())
+            .select(negotiations::id)
     };
     let mut found = Vec::new();
     for party in parties {
-        found.extend(page().filter(negotiations::buyer_id.eq(*party)).load::<Negotiation>(c)?);
-        found.extend(page().filter(negotiations::provider_id.eq(*party)).load::<Negotiation>(c)?);
+        found.extend(page().filter(negotiations::buyer_id.eq(*party)).load::<NegotiationId>(c)?);
+        found.extend(page().filter(negotiations::provider_id.eq(*party)).load::<NegotiationId>(c)?);
     }
-    Ok(merged(found, limit, |negotiation| negotiation.id))
+    let page = merged(found, limit, |id| *id);
+    negotiations::table
+        .filter(negotiations::id.eq_any(page))
+        .order(negotiations::id)
+        .select(Negotiation::as_select())
+        .load(c)
 }
 
 /// Writes what a message changed, unless the negotiation has left `from` meanwhile.
