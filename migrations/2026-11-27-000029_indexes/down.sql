@@ -1,5 +1,4 @@
 DROP INDEX audit_records_by_outcome;
-DROP INDEX sessions_by_user;
 DROP INDEX webhooks_by_time;
 CREATE INDEX webhooks_by_time ON webhooks (due_at, id);
 DROP INDEX uploads_by_version;

@@ -12,8 +12,5 @@ CREATE INDEX uploads_by_version ON uploads (version_id, path, id);
 DROP INDEX webhooks_by_time;
 CREATE INDEX webhooks_by_time ON webhooks (due_at, id) WHERE due_at IS NOT NULL;
 
--- A new password ends the standing sessions of a user.
-CREATE INDEX sessions_by_user ON sessions (user_id, id);
-
 -- Staff page through what was denied, among all that was read.
 CREATE INDEX audit_records_by_outcome ON audit_records (outcome, id);

@@ -1,6 +1,5 @@
 -- What of a user's tokens and sessions may still be used is counted before there is one more, however many there ever were.
 CREATE INDEX api_tokens_standing ON api_tokens (user_id, expires_at) WHERE revoked_at IS NULL;
-DROP INDEX sessions_by_user;
 CREATE INDEX sessions_standing ON sessions (user_id, expires_at) WHERE revoked_at IS NULL;
 
 -- What an order owes the providers of what the version was made from, as JSON; as it was when the contract was made out.
