@@ -235,7 +235,7 @@ impl Maker {
             uses,
             formats: vec![(*["jsonl", "parquet", "tar"].choose(&mut random).unwrap()).to_string()],
             not_applicable: vec!["personal_information".to_string()],
-            columns: None,
+            columns: Vec::new(),
         }
     }
 }

@@ -133,6 +133,6 @@ fn entry(n: u8) -> Entry {
         uses: Use::ALL.iter().copied().filter(|wanted| (*wanted as u8 + n) % 2 == 0).collect(),
         formats: vec![["jsonl", "parquet", "tar"][one(3)].to_string()],
         not_applicable: vec!["personal_information".to_string()],
-        columns: None,
+        columns: Vec::new(),
     }
 }

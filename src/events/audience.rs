@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::webhooks;
+use crate::catalog::inspection::INSPECTED;
 use crate::catalog::{self, VersionState};
 use crate::compliance::takedowns::{self, TakedownState, recalls::RecallState};
 use crate::db::Conn;
@@ -35,7 +36,7 @@ fn kinds() -> [(&'static str, Vec<String>); 20] {
         ("member", ends(Role::ALL, &["removed"])),
         ("key", ends(&["active", "revoked"], &[])),
         ("dataset", ends(&["registered"], &[])),
-        ("version", ends(VersionState::ALL, &[])),
+        ("version", ends(VersionState::ALL, &[INSPECTED])),
         ("deposit", ends(DepositState::ALL, &[])),
         ("withdrawal", ends(WithdrawalState::ALL, &[])),
         ("listing", ends(ListingState::ALL, &[])),

@@ -70,7 +70,7 @@ async fn both_sides_of_a_trade_are_told_of_it_and_nobody_else_is() {
     assert_eq!(last["data"]["subject"], json!(entitlement));
     assert_eq!((&last["data"]["from_state"], &last["data"]["to_state"]), (&json!("active"), &json!("suspended")));
     assert!(!last.to_string().contains("invoice"), "a reason is no part of an event: {last}");
-    for kind in ["listing.listed", "version.sealed", "key.active", "org.verified"] {
+    for kind in ["listing.listed", "version.sealed", "version.inspected", "key.active", "org.verified"] {
         assert!(types(&sold).contains(&kind), "{kind} among {:?}", types(&sold));
     }
     assert!(types(&bought).contains(&"deposit.posted") && !types(&bought).contains(&"listing.listed"));

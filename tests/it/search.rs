@@ -11,7 +11,7 @@ use corpex::error::Kind;
 use corpex::events::dispatch;
 use corpex::leases::Claimant;
 use corpex::provenance::StatementKind;
-use corpex::types::Digest;
+use corpex::types::{Digest, VersionId};
 use serde_json::{Value, json};
 
 use crate::support::{Actor, Offer, Published, TestApp, refused, terms};
@@ -161,26 +161,59 @@ async fn words_in_both_languages_find_what_is_on_the_board_and_show_where() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_corpus_is_found_by_the_columns_that_were_found_in_it() {
-    let app = TestApp::start_with(|config| config.no_worker = true).await;
-    let (provider, anyone) = (app.provider().await, app.anonymous());
+/// Lists a corpus in an exchange without a worker, so that nobody inspects it; gives its version.
+async fn listed_verses(app: &TestApp) -> VersionId {
+    let provider = app.provider().await;
     let record = "{\"诗句\":\"床前明月光\",\"rhyme_scheme\":\"aabb\"}\n";
     let published = provider.publish("verses", &[("a.jsonl", record.as_bytes())]).await;
     app.compliance.assess(&published).await;
     let terms = provider.publish_terms(100).await;
     provider.list(&published, &terms).await;
+    dispatched(app).await;
+    let version = provider.get(published.path()).await.unwrap();
+    version["id"].as_str().unwrap().parse().unwrap()
+}
+
+async fn inspect(app: &TestApp, version: VersionId) {
+    inspection::inspect_version(app.app(), version).await.unwrap();
+    dispatched(app).await;
+}
+
+/// Has what happened numbered, where no worker does it.
+async fn dispatched(app: &TestApp) {
     while dispatch::step(app.app(), &Claimant::new("one")).await.unwrap() {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_corpus_is_found_by_the_columns_that_were_found_in_it() {
+    let app = TestApp::start_with(|config| config.no_worker = true).await;
+    let anyone = app.anonymous();
+    let verses = listed_verses(&app).await;
     found(&anyone, "q=verses", 1).await;
     assert!(names(&search(&anyone, "q=诗句").await).is_empty(), "it is not inspected yet");
-    let version = provider.get(published.path()).await.unwrap();
-    inspection::inspect_version(app.app(), version["id"].as_str().unwrap().parse().unwrap()).await.unwrap();
+    inspect(&app, verses).await;
     for words in ["诗句", "Rhyme", "scheme+rhyme"] {
         assert_eq!(names(&found(&anyone, &format!("q={words}"), 1).await), ["verses"], "{words}");
     }
     for words in ["明月光", "aabb"] {
         assert!(names(&search(&anyone, &format!("q={words}")).await).is_empty(), "{words} is what it holds");
     }
+    app.abandon().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_corpus_that_was_inspected_while_an_instance_was_down_is_found_there_by_its_columns() {
+    let app = TestApp::start_with(|config| config.no_worker = true).await;
+    let verses = listed_verses(&app).await;
+    let other = app.another().await;
+    let anyone = Client::new(&other.url, None).unwrap();
+    found(&anyone, "q=verses", 1).await;
+    assert!(names(&search(&anyone, "q=诗句").await).is_empty(), "it is not inspected yet");
+    other.stop().await.unwrap();
+    inspect(&app, verses).await;
+    let other = app.another().await;
+    found(&Client::new(&other.url, None).unwrap(), "q=诗句", 1).await;
+    other.stop().await.unwrap();
     app.abandon().await;
 }
 

@@ -48,6 +48,7 @@ use crate::app::App;
 use crate::config::MAX_SHARDS;
 use crate::db::{Conn, MultiBackend};
 use crate::error::{Error, Kind, Result};
+use crate::history;
 use crate::jobs::{self, Job};
 use crate::keys::ExchangeKeys;
 use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind, lot};
@@ -60,6 +61,8 @@ use crate::types::{Digest, Hasher, Instant, ObjectId, StatementId, VersionId, le
 pub const SAMPLE_PATH: &str = "sample.jsonl";
 /// What the sample's bytes are.
 pub const SAMPLE_MEDIA_TYPE: &str = "application/jsonl";
+/// The step of a version that was inspected, whatever its state: it stays as it is.
+pub const INSPECTED: &str = "inspected";
 /// Of so many versions what was found is read at a time: of one it may be some hundred kilobytes.
 const READ_TOGETHER: usize = 20;
 
@@ -199,21 +202,13 @@ fn stated(envelope: &Envelope) -> Result<Findings> {
     Ok(serde_json::from_value(statement.predicate)?)
 }
 
-/// Those of these versions that were inspected.
-///
-/// # Errors
-/// Those of the database.
-pub fn inspected(c: &mut Conn, versions: &[VersionId]) -> Result<Vec<VersionId>> {
-    Ok(queries::list_inspected(c, versions)?)
-}
-
 /// The names of the columns of each of these versions that was inspected.
 ///
 /// # Errors
 /// Those of the database.
 pub fn column_names(c: &mut Conn, versions: &[VersionId]) -> Result<HashMap<VersionId, Vec<String>>> {
     let mut names = HashMap::new();
-    for some in inspected(c, versions)?.chunks(READ_TOGETHER) {
+    for some in versions.chunks(READ_TOGETHER) {
         for (version, envelope) in queries::list_statements(c, some)? {
             // What was stated in a form that is read no more names none: it keeps nobody from the names of others.
             let columns = stated(&envelope.0).map(|findings| findings.columns).unwrap_or_default();
@@ -416,5 +411,6 @@ fn record(
     let inspection =
         Inspection { version_id, statement_id: statement.id, sample_object_id, refusal, inspected_at: now };
     queries::insert_inspection(c, &inspection)?;
-    Ok(())
+    let (_, version) = super::version(c, version_id)?;
+    history::record(c, version_id, Some(version.state.as_str()), INSPECTED, "exchange", "the exchange read it", now)
 }

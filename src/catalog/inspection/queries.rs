@@ -12,12 +12,7 @@ pub(super) fn find_inspection(c: &mut Conn, version: VersionId) -> QueryResult<O
     inspections::table.find(version).select(Inspection::as_select()).first(c).optional()
 }
 
-/// Those of these versions that were inspected.
-pub(super) fn list_inspected(c: &mut Conn, versions: &[VersionId]) -> QueryResult<Vec<VersionId>> {
-    inspections::table.filter(inspections::version_id.eq_any(versions)).select(inspections::version_id).load(c)
-}
-
-/// What was stated of each of these versions.
+/// What was stated of each of these versions that was inspected.
 pub(super) fn list_statements(c: &mut Conn, versions: &[VersionId]) -> QueryResult<Vec<(VersionId, Json<Envelope>)>> {
     inspections::table
         .inner_join(statements::table.on(statements::id.eq(inspections::statement_id)))

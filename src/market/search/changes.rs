@@ -9,10 +9,11 @@
 //! finds everything that is numbered afterwards, and nothing ever appears below *n*. A step that is not numbered yet is
 //! still in the outbox, and gets a larger number.
 //!
-//! No trade writes a row here: only steps of listings and of assessments do, and only after the trade.
+//! No trade writes a row here: only steps of listings and of versions do, and only after the trade.
 
 use super::queries;
 use crate::catalog::VersionState;
+use crate::catalog::inspection::INSPECTED;
 use crate::db::{Append as _, Conn, MultiBackend};
 use crate::error::Result;
 use crate::history::Unsent;
@@ -31,12 +32,14 @@ pub struct Change {
     pub dataset_id: DatasetId,
 }
 
-/// The dataset whose listings a step may have changed: put on the board, taken off it, or found otherwise by an assessment.
+/// The dataset whose listings a step may have changed: put on the board, taken off it, or found otherwise by an assessment or
+/// an inspection.
 pub fn dataset_concerned(c: &mut Conn, step: &Unsent) -> Result<Option<DatasetId>> {
     let kind = step.subject.split_once('_').map(|(kind, _)| kind);
+    let found_otherwise = [VersionState::Assessed.as_str(), INSPECTED];
     Ok(match (kind, step.subject.parse(), step.subject.parse()) {
         (Some("listing"), Ok(listing), _) => queries::find_dataset_of_listing(c, listing)?,
-        (Some("version"), _, Ok(version)) if step.to_state == VersionState::Assessed.as_str() => {
+        (Some("version"), _, Ok(version)) if found_otherwise.contains(&step.to_state.as_str()) => {
             queries::find_dataset_of(c, version)?
         }
         _ => None,

@@ -46,8 +46,8 @@ pub struct Entry {
     pub formats: Vec<String>,
     /// The items of the checklist that its latest assessment found not to apply.
     pub not_applicable: Vec<String>,
-    /// The names of its columns, where it is read to be indexed and was inspected.
-    pub columns: Option<Vec<String>>,
+    /// The names of its columns; none unless it is read to be indexed, nor before it was inspected.
+    pub columns: Vec<String>,
 }
 
 impl Entry {
@@ -141,7 +141,7 @@ pub(super) fn to_index(c: &mut Conn, listings: &[ListingId]) -> Result<Vec<Entry
     let mut entries = entries(c, found, &formats)?;
     let columns = inspection::column_names(c, &versions)?;
     for entry in &mut entries {
-        entry.columns = columns.get(&entry.listing.version_id).cloned();
+        entry.columns = columns.get(&entry.listing.version_id).cloned().unwrap_or_default();
     }
     Ok(entries)
 }
@@ -183,7 +183,7 @@ fn entries(c: &mut Conn, found: Vec<OnBoard>, formats: &HashMap<VersionId, Forma
             version: row.version,
             card: row.card,
             provider: row.provider,
-            columns: None,
+            columns: Vec::new(),
         })
     };
     Ok(found.into_iter().filter_map(entry).collect())

@@ -2,13 +2,11 @@
 //!
 //! Each process that answers searches has an index of its own, in its data directory, and one task that writes it. The task
 //! looks for changes several times a second, reads what is on the board now of the datasets that they name, and commits; it
-//! does not matter how often or how late it reads a dataset again. A version that came on the board before it was inspected is
-//! read again when it was, for the names of its columns.
+//! does not matter how often or how late it reads a dataset again.
 //!
 //! An index that does not stand any more, or cannot be written, is built anew beside what is served, and put in its place:
 //! whoever searches meanwhile is served from memory.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -19,15 +17,13 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::changes::Change;
 use super::entry::{self, Entry};
 use super::index::{BoardIndex, Reach};
 use super::queries;
 use crate::app::App;
-use crate::catalog::inspection;
 use crate::db::{Conn, Db};
 use crate::error::{Error, Result};
-use crate::types::{DatasetId, ListingId, VersionId};
+use crate::types::{DatasetId, ListingId};
 
 /// How often one looks for changes; between two commits it is at least as long.
 const TICK: Duration = Duration::from_millis(150);
@@ -41,8 +37,6 @@ const PAGE: i64 = 500;
 const AHEAD: usize = 2;
 /// After so many looks without a change, the memory for writing is given back.
 const IDLE_TICKS: u32 = 20;
-/// The most versions whose inspection is awaited: where there are more, nothing inspects them.
-const MOST_AWAITED: usize = 500;
 /// Processes that share a data directory.
 const MOST_SLOTS: u32 = 16;
 
@@ -74,54 +68,47 @@ async fn keep(app: &App, keeper: &mut Option<Keeper>) -> Result<bool> {
     if !kept.index.stands() {
         return Err(Error::internal("the search index is not where it was"));
     }
-    let (reach, awaited) = (kept.index.reach(), kept.awaited.clone());
-    let News { changes, datasets, batches } = app.db.read(move |c| news(c, reach.position(), &awaited)).await?;
-    if datasets.is_empty() {
+    let position = kept.index.reach().position();
+    let Some(News { reach, datasets, batches, is_full }) = app.db.read(move |c| news(c, position)).await? else {
         kept.idle = kept.idle.saturating_add(1);
         if kept.idle == IDLE_TICKS {
             *keeper = Some(in_background(keeper.take(), |kept| kept.index.rest()).await?);
         }
         return Ok(false);
-    }
-    let reach = changes.last().map_or(reach, |last| Reach::to(Some(*last)));
-    let more = changes.len() >= usize::try_from(MOST_CHANGES).unwrap_or(usize::MAX);
+    };
     let removed = move |kept: &mut Keeper| {
         kept.idle = 0;
-        kept.awaited.retain(|_, dataset| datasets.binary_search(dataset).is_err());
         kept.index.remove(&datasets)
     };
     let mut kept = in_background(keeper.take(), removed).await?;
     for listings in batches {
         let entries = read_batch(app.db.clone(), listings).await?;
-        kept = in_background(Some(kept), move |kept: &mut Keeper| kept.add(&entries)).await?;
+        kept = in_background(Some(kept), move |kept: &mut Keeper| kept.index.add(&entries)).await?;
     }
     let taken = move |kept: &mut Keeper| kept.index.commit(reach);
     *keeper = Some(in_background(Some(kept), taken).await?);
-    Ok(more)
+    Ok(is_full)
 }
 
-/// Changes, the datasets that they name or of which something was inspected, in order, and what is on the board now of these,
-/// in batches.
+/// Changes of the board: up to where they go, the datasets that they name, and what is on the board now of these, in batches.
 struct News {
-    changes: Vec<Change>,
+    reach: Reach,
     datasets: Vec<DatasetId>,
     batches: Vec<Vec<ListingId>>,
+    /// Whether there may be more changes after these.
+    is_full: bool,
 }
 
-/// Versions that may not have been inspected when they were indexed, and of which dataset each is.
-type Awaited = HashMap<VersionId, DatasetId>;
-
-/// What happened after a position, and to what is awaited.
-fn news(c: &mut Conn, position: i64, awaited: &Awaited) -> Result<News> {
+/// What changed after a position; none where nothing did.
+fn news(c: &mut Conn, position: i64) -> Result<Option<News>> {
     let changes = queries::list_changes(c, position, MOST_CHANGES)?;
-    let versions: Vec<VersionId> = awaited.keys().copied().collect();
-    let inspected = if versions.is_empty() { Vec::new() } else { inspection::inspected(c, &versions)? };
-    let inspected = inspected.iter().filter_map(|version| awaited.get(version)).copied();
-    let mut datasets: Vec<DatasetId> = changes.iter().map(|change| change.dataset_id).chain(inspected).collect();
+    let Some(last) = changes.last() else { return Ok(None) };
+    let is_full = changes.len() >= usize::try_from(MOST_CHANGES).unwrap_or(usize::MAX);
+    let mut datasets: Vec<DatasetId> = changes.iter().map(|change| change.dataset_id).collect();
     datasets.sort_unstable();
     datasets.dedup();
     let batches = entry::batches(c, &datasets)?;
-    Ok(News { changes, datasets, batches })
+    Ok(Some(News { reach: Reach::to(Some(*last)), datasets, batches, is_full }))
 }
 
 /// Works on an index where that keeps nobody waiting. One that panics over what it finds is as good as lost.
@@ -137,7 +124,6 @@ async fn in_background<K: Send + 'static>(
 /// The one who writes the index of this process.
 struct Keeper {
     index: BoardIndex,
-    awaited: Awaited,
     /// Looks since the last change.
     idle: u32,
     _slot: Slot,
@@ -153,18 +139,7 @@ impl Keeper {
             (Some(index), true) => index,
             _ => build(&app.db, &slot).await?,
         };
-        // What was inspected while nobody looked was listed lately, like what is inspected from now on. It is asked for once
-        // the index is there: what was listed before that was built is in it, and comes as no change.
-        let most = i64::try_from(MOST_AWAITED).unwrap_or(i64::MAX);
-        let awaited = app.db.read(move |c| Ok(queries::list_newest(c, most)?)).await?.into_iter().collect();
-        Ok(Self { index, awaited, idle: 0, _slot: slot })
-    }
-
-    fn add(&mut self, entries: &[Entry]) -> Result<()> {
-        let room = MOST_AWAITED.saturating_sub(self.awaited.len());
-        let not_inspected = entries.iter().filter(|entry| entry.columns.is_none()).take(room);
-        self.awaited.extend(not_inspected.map(|entry| (entry.listing.version_id, entry.dataset.id)));
-        self.index.add(entries)
+        Ok(Self { index, idle: 0, _slot: slot })
     }
 }
 

@@ -59,7 +59,7 @@ fn entry(n: usize) -> Entry {
         uses: vec![Use::Pretrain],
         formats: Vec::new(),
         not_applicable: Vec::new(),
-        columns: None,
+        columns: Vec::new(),
     }
 }
 

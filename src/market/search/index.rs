@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::types::{DatasetId, TransitionId};
 
 /// Raised when words or facets are made otherwise, so that the index is built anew.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// The memory in which one thread gathers a segment.
 const BYTES_PER_THREAD: usize = 20_000_000;
 /// Segments above this are left as they are.
@@ -98,7 +98,7 @@ impl Fields {
         let mut document = TantivyDocument::new();
         let (tags, text) = entry.tags_and_text();
         let own = [&entry.dataset.name, &entry.dataset.handle, &entry.provider];
-        let names: Vec<&str> = own.into_iter().chain(entry.columns.iter().flatten()).map(String::as_str).collect();
+        let names: Vec<&str> = own.into_iter().chain(&entry.columns).map(String::as_str).collect();
         document.add_text(self.title, &entry.dataset.title);
         tags.iter().for_each(|tag| document.add_text(self.tags, tag));
         names.iter().for_each(|name| document.add_text(self.names, name));

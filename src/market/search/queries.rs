@@ -58,17 +58,6 @@ pub(super) fn list_datasets_on_board(c: &mut Conn, after: &str, limit: i64) -> Q
         .load(c)
 }
 
-/// The versions that came on the board last, and the dataset of each.
-pub(super) fn list_newest(c: &mut Conn, limit: i64) -> QueryResult<Vec<(VersionId, DatasetId)>> {
-    listings::table
-        .inner_join(seals::table.inner_join(versions::table))
-        .filter(listings::state.eq(ListingState::Listed))
-        .order(listings::id.desc())
-        .limit(limit)
-        .select((versions::id, versions::dataset_id))
-        .load(c)
-}
-
 /// The listings on the board of these datasets, oldest first, each with its dataset, the number of its version and the size
 /// of the card.
 pub(super) fn list_sizes(c: &mut Conn, datasets: &[DatasetId]) -> QueryResult<Vec<(ListingId, DatasetId, i32, i64)>> {
