@@ -194,12 +194,8 @@ pub fn inspection_of(c: &mut Conn, version: VersionId) -> Result<Inspection> {
 /// Those of the database.
 pub fn findings(c: &mut Conn, inspection: &Inspection) -> Result<(Findings, provenance::StoredStatement)> {
     let stored = provenance::statement(c, inspection.statement_id)?;
-    Ok((stated(&stored.envelope)?, stored))
-}
-
-fn stated(envelope: &Envelope) -> Result<Findings> {
-    let statement: Statement = serde_json::from_slice(&envelope.payload.0)?;
-    Ok(serde_json::from_value(statement.predicate)?)
+    let statement: Statement = serde_json::from_slice(&stored.envelope.payload.0)?;
+    Ok((serde_json::from_value(statement.predicate)?, stored))
 }
 
 /// The names of the columns of each of these versions that was inspected.
@@ -211,11 +207,28 @@ pub fn column_names(c: &mut Conn, versions: &[VersionId]) -> Result<HashMap<Vers
     for some in versions.chunks(READ_TOGETHER) {
         for (version, envelope) in queries::list_statements(c, some)? {
             // What was stated in a form that is read no more names none: it keeps nobody from the names of others.
-            let columns = stated(&envelope.0).map(|findings| findings.columns).unwrap_or_default();
-            names.insert(version, columns.into_iter().map(|column| column.name).collect());
+            names.insert(version, names_stated(&envelope.0).unwrap_or_default());
         }
     }
     Ok(names)
+}
+
+/// The names of the columns in a statement of what was found; the rest of it is passed over.
+fn names_stated(envelope: &Envelope) -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Stated {
+        predicate: Found,
+    }
+    #[derive(Deserialize)]
+    struct Found {
+        columns: Vec<Named>,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+    }
+    let stated: Stated = serde_json::from_slice(&envelope.payload.0)?;
+    Ok(stated.predicate.columns.into_iter().map(|column| column.name).collect())
 }
 
 impl Findings {
