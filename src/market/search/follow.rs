@@ -43,13 +43,14 @@ const MOST_SLOTS: u32 = 16;
 /// Keeps the index true until `stop`.
 pub async fn follow(app: App, stop: CancellationToken) {
     let mut keeper = None;
-    while let Some(kept) = stop.run_until_cancelled(keep(&app, &mut keeper)).await {
+    while let Some(kept) = stop.run_until_cancelled(keep(&app, keeper.take())).await {
         let pause = match kept {
-            Ok(true) => continue,
-            Ok(false) => TICK,
+            Ok((kept, more)) => {
+                keeper = Some(kept);
+                if more { Duration::ZERO } else { TICK }
+            }
             Err(error) => {
                 tracing::error!(?error, "the search index could not be kept, and is opened again or built anew");
-                keeper = None;
                 PAUSE
             }
         };
@@ -57,13 +58,11 @@ pub async fn follow(app: App, stop: CancellationToken) {
     }
 }
 
-/// One look. True when there may be more to take in at once.
-async fn keep(app: &App, keeper: &mut Option<Keeper>) -> Result<bool> {
-    let Some(kept) = keeper else {
-        let begun = Keeper::begin(app).await?;
-        app.finder.set(begun.index.reading());
-        *keeper = Some(begun);
-        return Ok(true);
+/// One look, for which an index is begun where none is kept yet. True when there may be more to take in at once.
+async fn keep(app: &App, keeper: Option<Keeper>) -> Result<(Keeper, bool)> {
+    let mut kept = match keeper {
+        Some(kept) => kept,
+        None => Keeper::begin(app).await?,
     };
     if !kept.index.stands() {
         return Err(Error::internal("the search index is not where it was"));
@@ -72,22 +71,21 @@ async fn keep(app: &App, keeper: &mut Option<Keeper>) -> Result<bool> {
     let Some(News { reach, datasets, batches, is_full }) = app.db.read(move |c| news(c, position)).await? else {
         kept.idle = kept.idle.saturating_add(1);
         if kept.idle == IDLE_TICKS {
-            *keeper = Some(in_background(keeper.take(), |kept| kept.index.rest()).await?);
+            kept = in_background(kept, |kept| kept.index.rest()).await?;
         }
-        return Ok(false);
+        return Ok((kept, false));
     };
     let removed = move |kept: &mut Keeper| {
         kept.idle = 0;
         kept.index.remove(&datasets)
     };
-    let mut kept = in_background(keeper.take(), removed).await?;
+    kept = in_background(kept, removed).await?;
     for listings in batches {
         let entries = read_batch(app.db.clone(), listings).await?;
-        kept = in_background(Some(kept), move |kept: &mut Keeper| kept.index.add(&entries)).await?;
+        kept = in_background(kept, move |kept| kept.index.add(&entries)).await?;
     }
-    let taken = move |kept: &mut Keeper| kept.index.commit(reach);
-    *keeper = Some(in_background(Some(kept), taken).await?);
-    Ok(is_full)
+    kept = in_background(kept, move |kept| kept.index.commit(reach)).await?;
+    Ok((kept, is_full))
 }
 
 /// Changes of the board: up to where they go, the datasets that they name, and what is on the board now of these, in batches.
@@ -113,11 +111,10 @@ fn news(c: &mut Conn, position: i64) -> Result<Option<News>> {
 
 /// Works on an index where that keeps nobody waiting. One that panics over what it finds is as good as lost.
 async fn in_background<K: Send + 'static>(
-    keeper: Option<K>,
+    mut index: K,
     work: impl FnOnce(&mut K) -> Result<()> + Send + 'static,
 ) -> Result<K> {
-    let mut keeper = keeper.ok_or_else(|| Error::internal("there is no index"))?;
-    let done = tokio::task::spawn_blocking(move || work(&mut keeper).map(|()| keeper)).await;
+    let done = tokio::task::spawn_blocking(move || work(&mut index).map(|()| index)).await;
     done.map_err(|error| Error::internal("work on the search index panicked").because(error))?
 }
 
@@ -139,6 +136,7 @@ impl Keeper {
             (Some(index), true) => index,
             _ => build(&app.db, &slot).await?,
         };
+        app.finder.set(index.reading());
         Ok(Self { index, idle: 0, _slot: slot })
     }
 }
@@ -161,14 +159,14 @@ async fn build(db: &Db, slot: &Slot) -> Result<BoardIndex> {
     let (read, mut waiting) = mpsc::channel(AHEAD);
     let reader = AbortOnDropHandle::new(tokio::spawn(read_board(db.clone(), threads, read)));
     while let Some(entries) = waiting.recv().await {
-        index = in_background(Some(index), move |index| index.add(&entries)).await?;
+        index = in_background(index, move |index| index.add(&entries)).await?;
     }
     reader.await.map_err(|error| Error::internal("reading the board panicked").because(error))??;
     let finish = move |index: &mut BoardIndex| {
         index.commit(reach)?;
         index.rest()
     };
-    drop(in_background(Some(index), finish).await?);
+    drop(in_background(index, finish).await?);
     let put = move || {
         remove(&folder)?;
         std::fs::rename(&next, &folder)?;
