@@ -128,13 +128,15 @@ struct Keeper {
 
 impl Keeper {
     async fn begin(app: &App) -> Result<Self> {
+        // The database is asked first: while it is away, no index is read from the disk over and over.
+        let last = Reach::to(app.db.read(|c| Ok(queries::find_last_change(c)?)).await?);
         let slot = Slot::take(&app.config.search_dir())?;
         let folder = slot.index();
         let opened = tokio::task::spawn_blocking(move || BoardIndex::open(&folder)).await.unwrap_or(None);
         let reach = opened.as_ref().map_or(Reach(None), BoardIndex::reach);
         let index = match (opened, app.db.read(move |c| knows(c, reach)).await?) {
             (Some(index), true) => index,
-            _ => build(&app.db, &slot).await?,
+            _ => build(&app.db, &slot, last).await?,
         };
         app.finder.set(index.reading());
         Ok(Self { index, idle: 0, _slot: slot })
@@ -150,8 +152,7 @@ fn knows(c: &mut Conn, reach: Reach) -> Result<bool> {
 /// Builds an index from the database, and puts it in the place of what there was.
 ///
 /// What is listed meanwhile is read here or comes as a change: those up to `reach` were committed before anything was read.
-async fn build(db: &Db, slot: &Slot) -> Result<BoardIndex> {
-    let reach = Reach::to(db.read(|c| Ok(queries::find_last_change(c)?)).await?);
+async fn build(db: &Db, slot: &Slot, reach: Reach) -> Result<BoardIndex> {
     let (folder, next) = (slot.index(), slot.next());
     remove(&next)?;
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(4));
