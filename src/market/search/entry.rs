@@ -148,6 +148,7 @@ pub(super) fn to_index(c: &mut Conn, listings: &[ListingId]) -> Result<Vec<Entry
 
 fn versions(found: &[OnBoard]) -> Vec<VersionId> {
     let mut versions: Vec<VersionId> = found.iter().map(|row| row.listing.version_id).collect();
+    versions.sort_unstable();
     versions.dedup();
     versions
 }
