@@ -2,10 +2,10 @@
 //! file by file, and many ask for one manifest at once; either may tell of a hundred thousand files.
 //!
 //! Invariant: what goes by a key never changes, so what was read for one caller is right for every other who may see it.
-//! Invariant: it is read by one at a time; whoever asks for it meanwhile gets what that one read.
+//! Invariant: it is read by one at a time; whoever asks for it meanwhile gets what that one read, or is the next to try.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use lru::LruCache;
@@ -34,8 +34,8 @@ struct Kept<T> {
     /// Each with its weight.
     things: LruCache<String, (Arc<T>, usize)>,
     bytes: usize,
-    /// The turns of those who read something.
-    reading: HashMap<String, Arc<Mutex<()>>>,
+    /// The turns of those who read something or wait for it, who hold them.
+    reading: HashMap<String, Weak<Mutex<()>>>,
 }
 
 impl<T> Clone for Shelf<T> {
@@ -61,19 +61,22 @@ impl<T: Weighs> Shelf<T> {
             if let Some(thing) = kept.find(key) {
                 return Ok(thing);
             }
-            kept.reading.entry(key.to_string()).or_default().clone()
+            kept.turn(key)
         };
+        let found = self.find_or_read(&turn, key, read);
+        drop(turn);
+        self.kept().reading.retain(|_, turn| turn.strong_count() > 0);
+        found
+    }
+
+    fn find_or_read(&self, turn: &Mutex<()>, key: &str, read: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(thing) = self.kept().find(key) {
             return Ok(thing);
         }
-        let thing = read().map(Arc::new);
-        let mut kept = self.kept();
-        kept.reading.remove(key);
-        if let Ok(thing) = &thing {
-            kept.put(key, thing.clone());
-        }
-        thing
+        let thing = Arc::new(read()?);
+        self.kept().put(key, thing.clone());
+        Ok(thing)
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept<T>> {
@@ -84,6 +87,13 @@ impl<T: Weighs> Shelf<T> {
 impl<T: Weighs> Kept<T> {
     fn find(&mut self, key: &str) -> Option<Arc<T>> {
         self.things.get(key).map(|(thing, _)| thing.clone())
+    }
+
+    /// The turn that all take who want the same read, for as long as one of them is there.
+    fn turn(&mut self, key: &str) -> Arc<Mutex<()>> {
+        let turn = self.reading.get(key).and_then(Weak::upgrade).unwrap_or_default();
+        self.reading.insert(key.to_string(), Arc::downgrade(&turn));
+        turn
     }
 
     /// Puts something here, and takes away what nobody asked for longest, where there is no room for all.
@@ -105,7 +115,7 @@ impl<T: Weighs> Kept<T> {
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::time::Duration;
 
     use super::*;
@@ -165,5 +175,46 @@ mod tests {
         let shelf = Shelf::default();
         assert!(shelf.find_or("a", || Err(Error::internal("not now"))).is_err());
         assert_eq!(shelf.find_or("a", || Ok(Weight(1))).unwrap().0, 1);
+        assert!(shelf.kept().reading.is_empty(), "nobody reads any more");
+    }
+
+    #[test]
+    fn after_a_reading_that_failed_one_of_those_who_wait_reads_and_not_two() {
+        fn until(done: impl Fn() -> bool) {
+            while !done() {
+                std::thread::yield_now();
+            }
+        }
+        let shelf: Shelf<Weight> = Shelf::default();
+        let asking = || shelf.kept().reading.get("a").map_or(0, Weak::strong_count);
+        let (second_reads, third_reads) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (first, second, third) = std::thread::scope(|scope| {
+            let first = scope.spawn(|| {
+                let fails = || {
+                    until(|| asking() == 2);
+                    Err(Error::internal("not now"))
+                };
+                shelf.find_or("a", fails)
+            });
+            until(|| asking() == 1);
+            let second = scope.spawn(|| {
+                let read = || {
+                    until(|| asking() == 1);
+                    second_reads.store(true, Ordering::Relaxed);
+                    until(|| asking() == 2 || third_reads.load(Ordering::Relaxed));
+                    Ok(Weight(1))
+                };
+                shelf.find_or("a", read)
+            });
+            until(|| second_reads.load(Ordering::Relaxed));
+            let read = || {
+                third_reads.store(true, Ordering::Relaxed);
+                Ok(Weight(2))
+            };
+            let third = shelf.find_or("a", read);
+            (first.join().unwrap(), second.join().unwrap(), third)
+        });
+        assert!(first.is_err());
+        assert!(Arc::ptr_eq(&second.unwrap(), &third.unwrap()), "the third reads what the second does");
     }
 }
