@@ -32,6 +32,9 @@ const IDLE: Duration = Duration::from_millis(100);
 const SWEEP: Duration = Duration::from_secs(10 * 60);
 /// How long it waits after a failure of the database.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long the log waits at most after failures that follow each other, twice as long each time: after each it reads again all
+/// that the object store remembers, which fares no better for being asked often.
+const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 
 /// Works until `stop`; then hands the jobs in hand back, and returns.
 ///
@@ -142,12 +145,18 @@ async fn keep_lease(app: &App, leased: &Leased) {
 
 /// Extends the log and publishes it. At the end another instance need not wait for the lease to lapse.
 async fn sequence(app: App, owner: String, mut publisher: Publisher, stop: CancellationToken) {
+    let mut after_failure = PAUSE;
     while !stop.is_cancelled() {
         let pause = match publisher.step(app.clock.now()).await {
-            Ok(()) => IDLE,
+            Ok(()) => {
+                after_failure = PAUSE;
+                IDLE
+            }
             Err(error) => {
                 tracing::error!(?error, "the log could not be extended");
-                PAUSE
+                let pause = after_failure;
+                after_failure = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                pause
             }
         };
         stop.run_until_cancelled(sleep(pause)).await;

@@ -34,7 +34,7 @@ const MAX_BATCHES: usize = 20;
 /// How many places the mark has: what was sent to one of them would have to be on its way for as many changes of the sequencer.
 const PLACES: i64 = 32;
 /// How often an idle log is compared with what the object store and the witnesses remember; the first time at the start, and
-/// again at once after a failure.
+/// again at the next step after a failure.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The one who extends the log and publishes it, as long as it holds the sequencer's lease.
