@@ -369,17 +369,6 @@ pub fn card_of(c: &mut Conn, id: VersionId) -> Result<String> {
     queries::find_card(c, id)?.ok_or_else(|| Error::not_found(format_args!("version {id}")))
 }
 
-/// The digest of a card that does not change any more.
-#[derive(Debug, Clone, Copy)]
-struct CardDigest(Digest);
-
-/// The SHA-256 of a version's card: its ETag, and what the manifest names. That of a sealed version is remembered.
-fn card_sha256(c: &mut Conn, version: &Version) -> Result<Digest> {
-    let read = |c: &mut Conn| Ok::<_, Error>(Some(CardDigest(Digest::of(card_of(c, version.id)?))));
-    let digest = if version.state == VersionState::Draft { read(c)? } else { db::fact(c, version.id, read)? };
-    digest.map(|digest| digest.0).ok_or_else(|| Error::internal("a version has a card"))
-}
-
 /// How documents and people refer to a version: neither part ever changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionName {

@@ -235,8 +235,7 @@ pub(crate) async fn get_card(
     which: Path<VersionRef>,
     request: HttpRequest,
 ) -> Result<HttpResponse> {
-    let card = app.db.read(move |c| versions::card(c, caller.0.as_ref(), &which)).await?;
-    let sha256 = Digest::of(&card);
+    let (card, sha256) = app.db.read(move |c| versions::card(c, caller.0.as_ref(), &which)).await?;
     if is_unchanged(&request, &sha256.to_string())? {
         return Ok(HttpResponse::NotModified().insert_header(card_etag(sha256)).finish());
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::manifest::in_predicate;
-use super::versions::Described;
+use super::versions::{Described, card_sha256};
 use super::{
     Dataset, Manifest, ManifestShard, Measure, Seal, Version, VersionRef, VersionState, lineage, move_state, queries,
     require_draft, seal_of, view_version,
@@ -67,7 +67,7 @@ pub fn seal(
     let most = i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX);
     let verified = queries::list_shards(c, version.id, "", most.saturating_add(1))?;
     let verified: Vec<ManifestShard> = verified.iter().map(ManifestShard::from).collect();
-    let card_sha256 = super::card_sha256(c, &version)?;
+    let card_sha256 = card_sha256(c, &version)?;
     manifest.check_against(&dataset.full_name(), version.number, card_sha256, &verified).map_err(in_predicate)?;
     let parents = lineage::check_parents(c, (&dataset, &version), &manifest.parents).map_err(in_predicate)?;
     let recorded = provenance::admit(c, keys, StatementKind::Manifest, version.id, envelope, key, now)?;

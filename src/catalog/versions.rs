@@ -2,10 +2,10 @@
 
 use super::card::Card;
 use super::{
-    DatasetRef, Seal, Shard, Version, VersionRef, VersionState, edit_draft, is_insider, queries, view_dataset,
+    DatasetRef, Seal, Shard, Version, VersionRef, VersionState, card_of, edit_draft, is_insider, queries, view_dataset,
     view_version,
 };
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::identity::{self, Caller, Role};
@@ -51,7 +51,7 @@ pub fn set_card(
     let (_, version) = edit_draft(c, caller, which)?;
     Card::parse(card)?;
     if let Some(known) = if_match {
-        let present = super::card_sha256(c, &version)?;
+        let present = card_sha256(c, &version)?;
         if !known.contains(&present) {
             return Err(Error::new(Kind::Stale, format!("the card is now {present}"))
                 .field("If-Match")
@@ -73,17 +73,39 @@ pub fn get(c: &mut Conn, caller: Option<&Caller>, which: &VersionRef) -> Result<
 }
 
 fn described(c: &mut Conn, (version, seal): (Version, Option<Seal>)) -> Result<Described> {
-    let card_sha256 = super::card_sha256(c, &version)?;
+    let card_sha256 = card_sha256(c, &version)?;
     Ok((version, card_sha256, seal))
 }
 
-/// The card of a version that `caller` may see.
+/// The card of a version that `caller` may see, and its digest.
 ///
 /// # Errors
 /// `NotFound`.
-pub fn card(c: &mut Conn, caller: Option<&Caller>, which: &VersionRef) -> Result<String> {
+pub fn card(c: &mut Conn, caller: Option<&Caller>, which: &VersionRef) -> Result<(String, Digest)> {
     let (_, version) = view_version(c, caller, which)?;
-    super::card_of(c, version.id)
+    let card = card_of(c, version.id)?;
+    let sha256 = sha256_of(c, &version, |_| Ok(card.as_str()))?;
+    Ok((card, sha256))
+}
+
+/// The digest of a card that does not change any more.
+#[derive(Debug, Clone, Copy)]
+struct CardDigest(Digest);
+
+/// The SHA-256 of a version's card: its ETag, and what the manifest names. That of a sealed version is remembered.
+pub(super) fn card_sha256(c: &mut Conn, version: &Version) -> Result<Digest> {
+    sha256_of(c, version, |c| card_of(c, version.id))
+}
+
+/// As [`card_sha256`]; `card` reads the card, where its digest is not remembered.
+fn sha256_of<T: AsRef<[u8]>>(
+    c: &mut Conn,
+    version: &Version,
+    card: impl FnOnce(&mut Conn) -> Result<T>,
+) -> Result<Digest> {
+    let read = |c: &mut Conn| Ok::<_, Error>(Some(CardDigest(Digest::of(card(c)?))));
+    let digest = if version.state == VersionState::Draft { read(c)? } else { db::fact(c, version.id, read)? };
+    digest.map(|digest| digest.0).ok_or_else(|| Error::internal("a version has a card"))
 }
 
 /// The versions of a dataset that `caller` may see, in the order of their numbers.
