@@ -26,7 +26,8 @@ pub(super) fn insert_job(
 }
 
 /// Up to `limit` jobs that are due for a lane, the oldest first: each with what it is, as text, and how often it was tried. A leased
-/// one is due when its lease has lapsed. What is ready is read in the order of its index, so that a long queue costs no more.
+/// one is due when its lease has lapsed. What is ready is read in the order of its index, so that a long queue costs no more; leased
+/// are never more than there are workers.
 pub(super) fn list_due_jobs(
     c: &mut Conn,
     lane: Lane,
@@ -34,19 +35,21 @@ pub(super) fn list_due_jobs(
     limit: i64,
 ) -> QueryResult<Vec<(JobId, String, i32)>> {
     type Due = (Instant, JobId, String, i32);
-    let first = |state: &'static str, is_long: bool| {
-        jobs::table
-            .filter(jobs::state.eq(state))
-            .filter(jobs::is_long.eq(is_long))
-            .order((jobs::run_at, jobs::id))
-            .limit(limit)
-            .select((jobs::run_at, jobs::id, jobs::payload, jobs::attempts))
+    let first = |state: &'static str| {
+        jobs::table.filter(jobs::state.eq(state)).order((jobs::run_at, jobs::id)).limit(limit).select((
+            jobs::run_at,
+            jobs::id,
+            jobs::payload,
+            jobs::attempts,
+        ))
     };
-    let mut due: Vec<Due> = Vec::new();
+    let lapsed = first("leased")
+        .filter(jobs::is_long.le(lane == Lane::Any))
+        .filter(jobs::leased_until.assume_not_null().lt(now));
+    let mut due: Vec<Due> = lapsed.load(c)?;
     for is_long in lane.lengths() {
-        due.extend(first("ready", *is_long).filter(jobs::run_at.le(now)).load::<Due>(c)?);
-        let lapsed = first("leased", *is_long).filter(jobs::leased_until.assume_not_null().lt(now));
-        due.extend(lapsed.load::<Due>(c)?);
+        let ready = first("ready").filter(jobs::is_long.eq(*is_long)).filter(jobs::run_at.le(now));
+        due.extend(ready.load::<Due>(c)?);
     }
     let due = merged(due, limit, |(run_at, id, ..)| (*run_at, *id)).into_iter();
     Ok(due.map(|(_, id, payload, attempts)| (id, payload, attempts)).collect())
