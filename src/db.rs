@@ -11,6 +11,7 @@
 //!   who works with it ([`Db::check`]).
 //! - What never changes is remembered ([`fact`]).
 //! - Writes that only append do it together ([`append`], [`Db::write_gathered`]).
+//! - Statements are kept by each connection, those that look for one of many values too ([`Among`]).
 //! - Text compares by its bytes on both, whatever collation a PostgreSQL was set up with.
 //!
 //! Invariant: a transaction in which a statement failed is not committed, even if its closure returns `Ok`.
@@ -32,6 +33,7 @@ use crate::error::{Error, Result};
 use crate::failpoints::{self, Site};
 
 mod ahead;
+mod among;
 mod conn;
 mod facts;
 mod gather;
@@ -43,6 +45,7 @@ mod reads;
 mod writes;
 
 pub use ahead::Ahead;
+pub use among::{Among, IsAmong};
 pub use conn::{Conn, MultiBackend};
 pub use facts::fact;
 use facts::{AtHand, Facts, Memory};

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use super::{Dataset, Domain, Media, Seal, Shard, StoredObject, Version, VersionName, VersionState};
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::schema::{datasets, objects, organisations, seals, shards, versions};
 use crate::store::StorageKey;
 use crate::types::{DatasetId, Digest, Json, ObjectId, OrganisationId, VersionId};
@@ -94,7 +94,7 @@ pub(super) fn list_datasets(c: &mut Conn, filter: &DatasetFilter, limit: i64) ->
     if let Sees::AllOf(organisations) = &filter.sees {
         let assessed = versions::table
             .filter(versions::dataset_id.eq(datasets::id).and(versions::state.eq(VersionState::Assessed)));
-        query = query.filter(exists(assessed).or(datasets::organisation_id.eq_any(organisations.clone())));
+        query = query.filter(exists(assessed).or(datasets::organisation_id.among(organisations.clone())));
     }
     if let Some(handle) = &filter.handle {
         query = query.filter(organisations::handle.eq(handle.clone()));
@@ -155,7 +155,7 @@ pub(super) fn find_version_name(c: &mut Conn, id: VersionId) -> QueryResult<Opti
 pub(super) fn list_version_names(c: &mut Conn, ids: &[VersionId]) -> QueryResult<Vec<(VersionId, VersionName)>> {
     let names: Vec<(VersionId, String, String, i32)> = versions::table
         .inner_join(datasets::table.inner_join(organisations::table))
-        .filter(versions::id.eq_any(ids))
+        .filter(versions::id.among(ids))
         .select((versions::id, organisations::handle, datasets::name, versions::number))
         .load(c)?;
     let names = names.into_iter();
@@ -192,7 +192,7 @@ pub(super) fn list_sealed(
 ) -> QueryResult<Vec<(DatasetId, VersionId)>> {
     versions::table
         .inner_join(seals::table)
-        .filter(versions::dataset_id.eq_any(datasets))
+        .filter(versions::dataset_id.among(datasets))
         .order(versions::number.desc())
         .limit(limit)
         .select((versions::dataset_id, versions::id))
@@ -205,7 +205,7 @@ pub(super) fn list_seals_among(c: &mut Conn, ids: &[VersionId]) -> QueryResult<V
     for ids in ids.chunks(AT_ONCE) {
         let some: Vec<(DatasetId, i32, Seal)> = versions::table
             .inner_join(seals::table)
-            .filter(versions::id.eq_any(ids))
+            .filter(versions::id.among(ids))
             .select((versions::dataset_id, versions::number, Seal::as_select()))
             .load(c)?;
         found.extend(some);
@@ -241,7 +241,7 @@ pub(super) fn find_seal(c: &mut Conn, version: VersionId) -> QueryResult<Option<
 }
 
 pub(super) fn list_seals_by_version(c: &mut Conn, ids: &[VersionId]) -> QueryResult<Vec<(VersionId, Seal)>> {
-    seals::table.filter(seals::version_id.eq_any(ids)).select((seals::version_id, Seal::as_select())).load(c)
+    seals::table.filter(seals::version_id.among(ids)).select((seals::version_id, Seal::as_select())).load(c)
 }
 
 pub(super) fn find_shard(c: &mut Conn, version: VersionId, path: &str) -> QueryResult<Option<Shard>> {
@@ -281,7 +281,7 @@ pub(super) fn list_stored_shards_at(
     shards::table
         .inner_join(objects::table)
         .filter(shards::version_id.eq(version))
-        .filter(shards::path.eq_any(paths))
+        .filter(shards::path.among(paths))
         .select((Shard::as_select(), objects::storage_key))
         .load(c)
 }
@@ -320,7 +320,7 @@ pub(super) fn list_shards_with_digests_in(
 ) -> QueryResult<Vec<Shard>> {
     let mut found: Vec<Shard> = Vec::new();
     for digests in digests.chunks(AT_ONCE) {
-        let among = shards::sha256.eq_any(digests).and(shards::version_id.eq(version));
+        let among = shards::sha256.among(digests).and(shards::version_id.eq(version));
         found.extend(shards::table.filter(among).select(Shard::as_select()).load(c)?);
     }
     Ok(found)
@@ -339,7 +339,7 @@ pub(super) fn set_facets(
     paths: &[&str],
     (language, domain, licence): (Option<&str>, Option<Domain>, Option<&str>),
 ) -> QueryResult<usize> {
-    diesel::update(shards::table.filter(shards::version_id.eq(version).and(shards::path.eq_any(paths))))
+    diesel::update(shards::table.filter(shards::version_id.eq(version).and(shards::path.among(paths))))
         .set((shards::language.eq(language), shards::domain.eq(domain), shards::licence.eq(licence)))
         .execute(c)
 }
@@ -416,5 +416,5 @@ pub(super) fn insert_object(c: &mut Conn, object: &StoredObject) -> QueryResult<
 
 /// The keys among these that objects have.
 pub(super) fn list_keys_of_objects(c: &mut Conn, keys: &[StorageKey]) -> QueryResult<Vec<StorageKey>> {
-    objects::table.filter(objects::storage_key.eq_any(keys)).select(objects::storage_key).load(c)
+    objects::table.filter(objects::storage_key.among(keys)).select(objects::storage_key).load(c)
 }

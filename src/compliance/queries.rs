@@ -4,7 +4,7 @@
 use diesel::dsl::{exists, select};
 use diesel::prelude::*;
 
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::schema::{log_sequence, model_versions, objects, shards, statements, version_parents};
 use crate::types::{Digest, EntryId, ModelId, VersionId};
 
@@ -43,7 +43,7 @@ pub(super) fn find_subject_of_pae(c: &mut Conn, sha256: Digest) -> QueryResult<O
 /// The versions that these were made from: (child, parent).
 pub(super) fn list_parents(c: &mut Conn, children: &[VersionId]) -> QueryResult<Vec<(VersionId, VersionId)>> {
     version_parents::table
-        .filter(version_parents::child_id.eq_any(children))
+        .filter(version_parents::child_id.among(children))
         .filter(version_parents::parent_id.is_not_null())
         .order((version_parents::child_id, version_parents::ordinal))
         .select((version_parents::child_id, version_parents::parent_id.assume_not_null()))
@@ -53,7 +53,7 @@ pub(super) fn list_parents(c: &mut Conn, children: &[VersionId]) -> QueryResult<
 /// The versions that models were trained on: (model, version).
 pub(super) fn list_training(c: &mut Conn, models: &[&str]) -> QueryResult<Vec<(ModelId, VersionId)>> {
     model_versions::table
-        .filter(model_versions::model_id.eq_any(models))
+        .filter(model_versions::model_id.among(models))
         .order((model_versions::model_id, model_versions::ordinal))
         .select((model_versions::model_id, model_versions::version_id))
         .load(c)

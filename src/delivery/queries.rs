@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use super::desk::Written;
 use super::{Entitlement, EntitlementState, Receipt};
 use crate::appends;
-use crate::db::{Append as _, Conn, MultiBackend};
+use crate::db::{Among as _, Append as _, Conn, MultiBackend};
 use crate::market::orders::OrderState;
 use crate::schema::{entitlements, orders, receipt_batches, receipts, subscription_versions, versions};
 use crate::types::{
@@ -24,7 +24,7 @@ pub(super) fn find_entitlement(c: &mut Conn, id: EntitlementId) -> QueryResult<O
 }
 
 pub(super) fn list_entitlements_by_id(c: &mut Conn, ids: &[EntitlementId]) -> QueryResult<Vec<Entitlement>> {
-    entitlements::table.filter(entitlements::id.eq_any(ids)).select(Entitlement::as_select()).load(c)
+    entitlements::table.filter(entitlements::id.among(ids)).select(Entitlement::as_select()).load(c)
 }
 
 pub(super) fn find_entitlement_of(c: &mut Conn, order: OrderId) -> QueryResult<Option<Entitlement>> {
@@ -38,7 +38,7 @@ pub(super) fn list_entitlements(
     limit: i64,
 ) -> QueryResult<Vec<Entitlement>> {
     entitlements::table
-        .filter(entitlements::organisation_id.eq_any(holders))
+        .filter(entitlements::organisation_id.among(holders))
         .filter(entitlements::id.gt(after))
         .order(entitlements::id)
         .limit(limit)
@@ -52,9 +52,9 @@ pub(super) fn list_entitlements_to(
     holders: &[OrganisationId],
     datasets: &[DatasetId],
 ) -> QueryResult<Vec<Entitlement>> {
-    let versions = versions::table.filter(versions::dataset_id.eq_any(datasets.to_vec())).select(versions::id);
+    let versions = versions::table.filter(versions::dataset_id.among(datasets.to_vec())).select(versions::id);
     entitlements::table
-        .filter(entitlements::organisation_id.eq_any(holders))
+        .filter(entitlements::organisation_id.among(holders))
         .filter(entitlements::version_id.eq_any(versions))
         .order(entitlements::id)
         .select(Entitlement::as_select())
@@ -85,7 +85,7 @@ pub(super) fn list_licences_of_version(
 /// Entitlements whose term ended and that are not moved on yet.
 pub(super) fn list_ended(c: &mut Conn, now: Instant, after: &str, limit: i64) -> QueryResult<Vec<EntitlementId>> {
     entitlements::table
-        .filter(entitlements::state.eq_any([EntitlementState::Active, EntitlementState::Suspended]))
+        .filter(entitlements::state.among([EntitlementState::Active, EntitlementState::Suspended]))
         .filter(entitlements::expires_at.le(now))
         .filter(entitlements::id.gt(after))
         .order(entitlements::id)
@@ -249,7 +249,7 @@ pub(super) struct StoredReceipt {
 
 /// These receipts, oldest first.
 pub(super) fn list_receipts_by_id(c: &mut Conn, ids: &[ReceiptId]) -> QueryResult<Vec<StoredReceipt>> {
-    receipts::table.filter(receipts::id.eq_any(ids)).order(receipts::id).select(StoredReceipt::as_select()).load(c)
+    receipts::table.filter(receipts::id.among(ids)).order(receipts::id).select(StoredReceipt::as_select()).load(c)
 }
 
 /// The documents of a batch, in order: they are written, and read, as their leaves are hashed.
@@ -291,7 +291,7 @@ pub(super) fn list_orders_without_entitlement(
 ) -> QueryResult<Vec<(OrderId, OrderState)>> {
     orders::table
         .left_join(entitlements::table.on(entitlements::order_id.eq(orders::id)))
-        .filter(orders::state.eq_any(states).and(orders::renews.is_null()).and(entitlements::id.is_null()))
+        .filter(orders::state.among(states).and(orders::renews.is_null()).and(entitlements::id.is_null()))
         .order(orders::id)
         .limit(MOST_REPORTED)
         .select((orders::id, orders::state))
@@ -305,7 +305,7 @@ pub(super) fn list_entitlements_of_orders(
 ) -> QueryResult<Vec<(EntitlementId, OrderId, OrderState)>> {
     entitlements::table
         .inner_join(orders::table.on(entitlements::order_id.eq(orders::id)))
-        .filter(orders::state.eq_any(states))
+        .filter(orders::state.among(states))
         .order(entitlements::id)
         .limit(MOST_REPORTED)
         .select((entitlements::id, orders::id, orders::state))
@@ -317,7 +317,7 @@ pub(super) fn list_entitlements_of_refunded(c: &mut Conn) -> QueryResult<Vec<(En
     entitlements::table
         .inner_join(orders::table.on(entitlements::order_id.eq(orders::id)))
         .filter(orders::state.eq(OrderState::Refunded))
-        .filter(entitlements::state.eq_any([EntitlementState::Active, EntitlementState::Suspended]))
+        .filter(entitlements::state.among([EntitlementState::Active, EntitlementState::Suspended]))
         .order(entitlements::id)
         .limit(MOST_REPORTED)
         .select((entitlements::id, orders::id))

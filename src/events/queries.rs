@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::Event;
 use crate::appends;
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::identity::OrganisationState;
 use crate::schema::{event_lease, events, organisations};
 use crate::types::{Instant, OrganisationId};
@@ -33,7 +33,7 @@ pub(super) fn list_last_positions(
         .select(events::position)
         .single_value();
     organisations::table
-        .filter(organisations::id.eq_any(owners))
+        .filter(organisations::id.among(owners))
         .filter(organisations::state.ne(OrganisationState::Rejected))
         .select((organisations::id, last))
         .load(c)
@@ -54,7 +54,7 @@ pub(super) fn list_events(
         .select(Event::as_select())
         .into_boxed();
     if !types.is_empty() {
-        query = query.filter(events::event_type.eq_any(types.to_vec()));
+        query = query.filter(events::event_type.among(types.to_vec()));
     }
     query.load(c)
 }

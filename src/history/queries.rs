@@ -7,7 +7,7 @@ use diesel::sql_types::{Nullable, Text};
 
 use super::{Transition, Unsent};
 use crate::appends;
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::schema::{outbox, transitions};
 use crate::types::TransitionId;
 
@@ -46,18 +46,18 @@ pub(super) fn list_unsent(c: &mut Conn, limit: i64) -> QueryResult<Vec<Unsent>> 
 
 /// Which of these steps are in the outbox.
 pub(super) fn list_waiting(c: &mut Conn, ids: &[TransitionId]) -> QueryResult<Vec<TransitionId>> {
-    outbox::table.filter(outbox::transition_id.eq_any(ids)).select(outbox::transition_id).load(c)
+    outbox::table.filter(outbox::transition_id.among(ids)).select(outbox::transition_id).load(c)
 }
 
 pub(super) fn delete_unsent(c: &mut Conn, ids: &[TransitionId]) -> QueryResult<usize> {
-    diesel::delete(outbox::table.filter(outbox::transition_id.eq_any(ids))).execute(c)
+    diesel::delete(outbox::table.filter(outbox::transition_id.among(ids))).execute(c)
 }
 
 /// The steps of each of these subjects, oldest first.
 pub(super) fn list_transitions(c: &mut Conn, subjects: &[String]) -> QueryResult<Vec<(String, Vec<Transition>)>> {
     let most = i64::try_from(subjects.len()).unwrap_or(i64::MAX).saturating_mul(MOST_STEPS);
     let rows: Vec<(String, Transition)> = transitions::table
-        .filter(transitions::subject.eq_any(subjects))
+        .filter(transitions::subject.among(subjects))
         .order(transitions::id)
         .limit(most)
         .select((transitions::subject, Transition::as_select()))

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
 use super::{Member, Membership, Organisation, OrganisationState, Role, SigningKey};
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::schema::{memberships, organisations, signing_keys, users};
 use crate::types::{Digest, Instant, OrganisationId, SigningKeyId, UserId};
 
@@ -35,7 +35,7 @@ pub(super) fn list_organisations_by_id(
     ids: &[OrganisationId],
 ) -> QueryResult<Vec<(OrganisationId, Organisation)>> {
     organisations::table
-        .filter(organisations::id.eq_any(ids))
+        .filter(organisations::id.among(ids))
         .select((organisations::id, Organisation::as_select()))
         .load(c)
 }
@@ -54,7 +54,7 @@ pub(super) fn list_organisations_by_handle(
     handles: &[String],
 ) -> QueryResult<Vec<(String, Organisation)>> {
     organisations::table
-        .filter(organisations::handle.eq_any(handles))
+        .filter(organisations::handle.among(handles))
         .filter(organisations::state.ne(OrganisationState::Rejected))
         .select((organisations::handle, Organisation::as_select()))
         .load(c)
@@ -244,7 +244,7 @@ pub(super) fn find_key_by_key_id(c: &mut Conn, key_id: Digest) -> QueryResult<Op
 }
 
 pub(super) fn list_keys_by_key_id(c: &mut Conn, key_ids: &[String]) -> QueryResult<Vec<(String, SigningKey)>> {
-    let keys = signing_keys::table.filter(signing_keys::key_id.eq_any(key_ids)).select(SigningKey::as_select());
+    let keys = signing_keys::table.filter(signing_keys::key_id.among(key_ids)).select(SigningKey::as_select());
     Ok(keys.load(c)?.into_iter().map(|key| (key.key_id.to_string(), key)).collect())
 }
 

@@ -8,7 +8,7 @@ use diesel::sql_types::BigInt;
 use super::statements::Line;
 use super::{AccountKind, AccountRef, Posting, TransactionKind, WithdrawalState};
 use crate::appends;
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::schema::{
     ledger_accounts as accounts, ledger_postings as postings, ledger_transactions as transactions, withdrawals,
 };
@@ -74,7 +74,7 @@ pub(super) fn insert_account(c: &mut Conn, account: &Account) -> QueryResult<usi
 pub(super) fn list_accounts_of(c: &mut Conn, kind: AccountKind, organisations: &[String]) -> QueryResult<Vec<Account>> {
     accounts::table
         .filter(accounts::kind.eq(kind))
-        .filter(accounts::organisation_id.eq_any(organisations))
+        .filter(accounts::organisation_id.among(organisations))
         .select(Account::as_select())
         .load(c)
 }
@@ -111,7 +111,7 @@ pub(super) fn list_transactions(
 ) -> QueryResult<Vec<(String, TransactionId)>> {
     transactions::table
         .filter(transactions::kind.eq(kind))
-        .filter(transactions::reference.eq_any(references))
+        .filter(transactions::reference.among(references))
         .select((transactions::reference, transactions::id))
         .load(c)
 }
@@ -282,7 +282,7 @@ pub(super) fn sum_unpaid_withdrawals(c: &mut Conn) -> QueryResult<Vec<(Organisat
     use WithdrawalState::{AwaitingApproval, Processing, Requested, Reversing};
     const WAITING: &str = "CAST(SUM(withdrawals.amount_minor) AS BIGINT)";
     withdrawals::table
-        .filter(withdrawals::state.eq_any([Requested, AwaitingApproval, Processing, Reversing]))
+        .filter(withdrawals::state.among([Requested, AwaitingApproval, Processing, Reversing]))
         .filter(withdrawals::reference.is_null())
         .group_by((withdrawals::organisation_id, withdrawals::currency))
         .select((withdrawals::organisation_id, withdrawals::currency, sql::<BigInt>(WAITING)))

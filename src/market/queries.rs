@@ -5,7 +5,7 @@ use diesel::prelude::*;
 
 use super::listings::{Listing, ListingState};
 use crate::catalog::Version;
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::schema::{datasets, holds, listings, versions};
 use crate::types::{DatasetId, Instant, ListingId, TakedownId, TermsId, VersionId};
 
@@ -18,7 +18,7 @@ pub(super) fn find_listing(c: &mut Conn, id: ListingId) -> QueryResult<Option<Li
 }
 
 pub(super) fn list_listings_by_id(c: &mut Conn, ids: &[ListingId]) -> QueryResult<Vec<(ListingId, Listing)>> {
-    listings::table.filter(listings::id.eq_any(ids)).select((listings::id, Listing::as_select())).load(c)
+    listings::table.filter(listings::id.among(ids)).select((listings::id, Listing::as_select())).load(c)
 }
 
 pub(super) fn find_listing_of(c: &mut Conn, version: VersionId, terms: TermsId) -> QueryResult<Option<Listing>> {
@@ -96,7 +96,7 @@ pub(super) fn list_due(c: &mut Conn, now: Instant, after: &str, limit: i64) -> Q
 /// The listings on the board of any of these versions.
 pub(super) fn list_listed(c: &mut Conn, versions: &[VersionId]) -> QueryResult<Vec<Listing>> {
     listings::table
-        .filter(listings::version_id.eq_any(versions))
+        .filter(listings::version_id.among(versions))
         .filter(listings::state.eq(ListingState::Listed))
         .order(listings::id)
         .select(Listing::as_select())
@@ -112,7 +112,7 @@ pub(super) fn list_listed_versions(
 ) -> QueryResult<Vec<(DatasetId, VersionId)>> {
     listings::table
         .inner_join(versions::table.on(versions::id.eq(listings::version_id)))
-        .filter(versions::dataset_id.eq_any(datasets))
+        .filter(versions::dataset_id.among(datasets))
         .filter(listings::state.eq(ListingState::Listed))
         .order(versions::number.desc())
         .limit(limit)

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 
 use super::{Model, TrainedOn};
 use crate::appends;
-use crate::db::{Append as _, Conn};
+use crate::db::{Among as _, Append as _, Conn};
 use crate::schema::{model_versions, models};
 use crate::types::{DatasetId, Digest, ModelId, OrganisationId, VersionId};
 
@@ -60,8 +60,8 @@ pub(super) fn list_models(c: &mut Conn, wanted: &Wanted, after: &str, limit: i64
         .into_boxed();
     let used = model_versions::table.filter(model_versions::model_id.eq(models::id));
     if !wanted.all {
-        let provided = exists(used.filter(model_versions::provider_id.eq_any(wanted.providers.clone())));
-        query = query.filter(models::organisation_id.eq_any(wanted.labs.clone()).or(provided));
+        let provided = exists(used.filter(model_versions::provider_id.among(wanted.providers.clone())));
+        query = query.filter(models::organisation_id.among(wanted.labs.clone()).or(provided));
     }
     if let Some(lab) = wanted.of {
         query = query.filter(models::organisation_id.eq(lab));

@@ -6,7 +6,7 @@ use super::StoredStatement;
 use super::exchange_keys::ExchangeKey;
 use super::statement::StatementKind;
 use crate::appends;
-use crate::db::{Conn, MultiBackend};
+use crate::db::{Among as _, Conn, MultiBackend};
 use crate::schema::{
     exchange_keys, log_checkpoints, log_entries, log_lease, log_publications, log_queue, log_sequence, log_tiles,
     statements,
@@ -70,7 +70,7 @@ pub(super) fn list_statements_by_id(
     c: &mut Conn,
     ids: &[StatementId],
 ) -> QueryResult<Vec<(StatementId, StatementRow)>> {
-    statements::table.filter(statements::id.eq_any(ids)).select((statements::id, StatementRow::as_select())).load(c)
+    statements::table.filter(statements::id.among(ids)).select((statements::id, StatementRow::as_select())).load(c)
 }
 
 /// The entry of the first statement with this digest.
@@ -152,7 +152,7 @@ pub(super) fn count_queued(c: &mut Conn) -> QueryResult<i64> {
 }
 
 pub(super) fn delete_queued(c: &mut Conn, ids: &[EntryId]) -> QueryResult<usize> {
-    diesel::delete(log_queue::table.filter(log_queue::entry_id.eq_any(ids))).execute(c)
+    diesel::delete(log_queue::table.filter(log_queue::entry_id.among(ids))).execute(c)
 }
 
 /// The place of an entry.

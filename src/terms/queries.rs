@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::{Terms, TermsDocument};
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::schema::terms;
 use crate::types::{Digest, Instant, Json, OrganisationId, StatementId, TermsId};
 
@@ -37,7 +37,7 @@ pub(super) fn find_terms(c: &mut Conn, id: TermsId) -> QueryResult<Option<Terms>
 }
 
 pub(super) fn list_terms_by_id(c: &mut Conn, ids: &[TermsId]) -> QueryResult<Vec<(TermsId, Terms)>> {
-    let rows: Vec<Row> = terms::table.filter(terms::id.eq_any(ids)).select(Row::as_select()).load(c)?;
+    let rows: Vec<Row> = terms::table.filter(terms::id.among(ids)).select(Row::as_select()).load(c)?;
     Ok(rows.into_iter().map(|row| (row.id, Terms::from(row))).collect())
 }
 

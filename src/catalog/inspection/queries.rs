@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::Inspection;
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::schema::{inspections, statements};
 use crate::signing::Envelope;
 use crate::types::{Json, VersionId};
@@ -16,7 +16,7 @@ pub(super) fn find_inspection(c: &mut Conn, version: VersionId) -> QueryResult<O
 pub(super) fn list_statements(c: &mut Conn, versions: &[VersionId]) -> QueryResult<Vec<(VersionId, Json<Envelope>)>> {
     inspections::table
         .inner_join(statements::table.on(statements::id.eq(inspections::statement_id)))
-        .filter(inspections::version_id.eq_any(versions))
+        .filter(inspections::version_id.among(versions))
         .select((inspections::version_id, statements::envelope))
         .load(c)
 }

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use super::super::VersionState;
 use super::super::queries::Sees;
 use super::{Direction, Parent, ParentLink, Relative};
-use crate::db::{Conn, MultiBackend};
+use crate::db::{Among as _, Conn, MultiBackend};
 use crate::schema::{datasets, offered_versions, organisations, seals, version_parents, versions};
 use crate::types::{Digest, Instant, Json, OrganisationId, VersionId};
 
@@ -127,7 +127,7 @@ pub(super) fn list_children(
         MadeFrom::Source(sha256) => query.filter(version_parents::source_sha256.eq(sha256)),
     };
     if let Sees::AllOf(organisations) = sees {
-        let own = datasets::organisation_id.eq_any(organisations.clone());
+        let own = datasets::organisation_id.among(organisations.clone());
         query = query.filter(versions::state.eq(VersionState::Assessed).or(own));
     }
     query.load(c)

@@ -4,7 +4,7 @@ use diesel::dsl::{exists, select};
 use diesel::prelude::*;
 
 use super::{NewUpload, Upload, UploadState};
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::schema::uploads;
 use crate::store::StorageKey;
 use crate::types::{Instant, UploadId, VersionId};
@@ -110,6 +110,6 @@ pub(super) fn list_stale(c: &mut Conn, before: Instant, limit: i64) -> QueryResu
 
 /// The keys among these that uploads have which are not done with.
 pub(super) fn list_keys_under_way(c: &mut Conn, keys: &[StorageKey]) -> QueryResult<Vec<StorageKey>> {
-    let under_way = uploads::state.eq_any([UploadState::Open, UploadState::Verifying]);
-    uploads::table.filter(uploads::storage_key.eq_any(keys).and(under_way)).select(uploads::storage_key).load(c)
+    let under_way = uploads::state.among([UploadState::Open, UploadState::Verifying]);
+    uploads::table.filter(uploads::storage_key.among(keys).and(under_way)).select(uploads::storage_key).load(c)
 }

@@ -7,7 +7,7 @@ use diesel::sql_types::{Bool, Text, Timestamp};
 use super::events::{parameter, versions};
 use super::sql::Sql;
 use crate::compliance::subject::Scope;
-use crate::db::{Conn, MultiBackend};
+use crate::db::{Among as _, Conn, MultiBackend};
 use crate::delivery::Entitlement;
 use crate::delivery::evaluations::Evaluation;
 use crate::identity::Organisation;
@@ -35,7 +35,7 @@ pub(in crate::compliance) struct LoggedRow {
 pub(in crate::compliance) fn list_logged(c: &mut Conn, ids: &[StatementId]) -> QueryResult<Vec<LoggedRow>> {
     statements::table
         .left_join(log_sequence::table.on(log_sequence::entry_id.eq(statements::entry_id)))
-        .filter(statements::id.eq_any(ids))
+        .filter(statements::id.among(ids))
         .select((
             statements::id,
             statements::pae_sha256,

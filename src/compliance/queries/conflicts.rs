@@ -3,7 +3,7 @@
 use diesel::dsl::{exists, min, select};
 use diesel::prelude::*;
 
-use crate::db::{Conn, MultiBackend};
+use crate::db::{Among as _, Conn, MultiBackend};
 use crate::schema::{conflicts, datasets, seals, shards, statements, versions};
 use crate::types::{ConflictId, Digest, Instant, OrganisationId, StatementId, VersionId};
 
@@ -36,7 +36,7 @@ pub(in crate::compliance) fn list_first_places(
     let firsts: Vec<(Digest, Option<StatementId>)> = shards::table
         .inner_join(versions::table.inner_join(datasets::table))
         .inner_join(seals::table.on(seals::version_id.eq(shards::version_id)))
-        .filter(shards::sha256.eq_any(digests))
+        .filter(shards::sha256.among(digests))
         .filter(datasets::organisation_id.ne(owner).and(seals::statement_id.lt(seal)))
         .group_by(shards::sha256)
         .select((shards::sha256, min(seals::statement_id)))
@@ -44,7 +44,7 @@ pub(in crate::compliance) fn list_first_places(
     let of_seals: Vec<StatementId> = firsts.iter().filter_map(|(_, statement)| *statement).collect();
     // A manifest is about its version.
     let versions: Vec<(StatementId, VersionId)> = statements::table
-        .filter(statements::id.eq_any(of_seals))
+        .filter(statements::id.among(of_seals))
         .select((statements::id, statements::subject))
         .load(c)?;
     let version_of = |wanted| versions.iter().find(|(id, _)| Some(*id) == wanted).map(|(_, version)| *version);
@@ -62,7 +62,7 @@ pub(in crate::compliance) fn list_later_places(
     shards::table
         .inner_join(versions::table.inner_join(datasets::table))
         .inner_join(seals::table.on(seals::version_id.eq(shards::version_id)))
-        .filter(shards::sha256.eq_any(digests))
+        .filter(shards::sha256.among(digests))
         .filter(datasets::organisation_id.ne(owner).and(seals::statement_id.gt(seal)))
         .order((seals::statement_id, shards::path))
         .limit(limit)
@@ -101,7 +101,7 @@ pub(in crate::compliance) fn list_providers(
 ) -> QueryResult<Vec<(VersionId, OrganisationId)>> {
     versions::table
         .inner_join(datasets::table)
-        .filter(versions::id.eq_any(of))
+        .filter(versions::id.among(of))
         .select((versions::id, datasets::organisation_id))
         .load(c)
 }

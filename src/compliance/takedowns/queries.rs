@@ -5,7 +5,7 @@ use diesel::prelude::*;
 
 use super::recalls::{Recall, RecallState};
 use super::{Takedown, TakedownState};
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::identity::Caller;
 use crate::schema::{entitlements, recalls, subscription_versions, takedowns};
 use crate::types::{EntitlementId, Instant, OrganisationId, RecallId, StatementId, TakedownId, UserId, merged};
@@ -19,7 +19,7 @@ pub(super) fn find_takedown(c: &mut Conn, id: TakedownId) -> QueryResult<Option<
 }
 
 pub(super) fn list_takedowns_by_id(c: &mut Conn, ids: &[TakedownId]) -> QueryResult<Vec<(TakedownId, Takedown)>> {
-    takedowns::table.filter(takedowns::id.eq_any(ids)).select((takedowns::id, Takedown::as_select())).load(c)
+    takedowns::table.filter(takedowns::id.among(ids)).select((takedowns::id, Takedown::as_select())).load(c)
 }
 
 /// The claims of one person that nobody looked at yet.
@@ -46,9 +46,9 @@ pub(super) fn list_takedowns(
         .into_boxed();
     if let Some(caller) = whose {
         let own = caller.organisations();
-        let notified = takedowns::state.eq_any(TakedownState::NOTIFIED.to_vec());
+        let notified = takedowns::state.among(TakedownState::NOTIFIED.to_vec());
         query =
-            query.filter(takedowns::filed_by.eq(caller.user_id).or(takedowns::provider_id.eq_any(own).and(notified)));
+            query.filter(takedowns::filed_by.eq(caller.user_id).or(takedowns::provider_id.among(own).and(notified)));
     }
     query.load(c)
 }
@@ -117,7 +117,7 @@ pub(super) fn list_recalls(
         .select(Recall::as_select())
         .into_boxed();
     if let Some(holders) = holders {
-        query = query.filter(recalls::organisation_id.eq_any(holders));
+        query = query.filter(recalls::organisation_id.among(holders));
     }
     query.load(c)
 }
@@ -125,7 +125,7 @@ pub(super) fn list_recalls(
 /// Recalls that wait for an answer although it was due; at most `limit`.
 pub(super) fn list_late(c: &mut Conn, now: Instant, after: &str, limit: i64) -> QueryResult<Vec<RecallId>> {
     recalls::table
-        .filter(recalls::state.eq_any(RecallState::WAITING))
+        .filter(recalls::state.among(RecallState::WAITING))
         .filter(recalls::due_at.le(now))
         .filter(recalls::id.gt(after))
         .order(recalls::id)
@@ -138,7 +138,7 @@ pub(super) fn list_late(c: &mut Conn, now: Instant, after: &str, limit: i64) -> 
 pub(super) fn count_waiting(c: &mut Conn, takedown: TakedownId) -> QueryResult<i64> {
     recalls::table
         .filter(recalls::takedown_id.eq(takedown))
-        .filter(recalls::state.eq_any(RecallState::WAITING))
+        .filter(recalls::state.among(RecallState::WAITING))
         .count()
         .get_result(c)
 }

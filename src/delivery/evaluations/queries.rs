@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::Evaluation;
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::schema::evaluations;
 use crate::types::{EvaluationId, OrganisationId, VersionId, merged};
 
@@ -46,7 +46,7 @@ pub(super) fn list_evaluations(
     }
     let page = merged(found, limit, |id| *id);
     evaluations::table
-        .filter(evaluations::id.eq_any(page))
+        .filter(evaluations::id.among(page))
         .order(evaluations::id)
         .select(Evaluation::as_select())
         .load(c)

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use super::CoveredVersion;
 use crate::catalog::Version;
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::delivery::{Entitlement, EntitlementState};
 use crate::schema::{entitlements, subscription_versions as versions, versions as catalogue};
 use crate::types::{DatasetId, EntitlementId, Instant, OrganisationId, VersionId};
@@ -36,7 +36,7 @@ type Numbered = Vec<(CoveredVersion, i32)>;
 pub(super) fn list_versions(c: &mut Conn, ids: &[EntitlementId]) -> QueryResult<Vec<(EntitlementId, Numbered)>> {
     let rows: Numbered = versions::table
         .inner_join(catalogue::table.on(catalogue::id.eq(versions::version_id)))
-        .filter(versions::entitlement_id.eq_any(ids))
+        .filter(versions::entitlement_id.among(ids))
         .order((versions::joined_at, versions::version_id))
         .select((CoveredVersion::as_select(), catalogue::number))
         .load(c)?;
@@ -97,7 +97,7 @@ pub(super) fn list_untold(
         .inner_join(entitlements::table)
         .filter(versions::version_id.eq(version))
         .filter(versions::withdrawn_at.is_null())
-        .filter(entitlements::state.eq_any([EntitlementState::Active, EntitlementState::Suspended]))
+        .filter(entitlements::state.among([EntitlementState::Active, EntitlementState::Suspended]))
         .filter(versions::entitlement_id.gt(after.to_string()))
         .order(versions::entitlement_id)
         .limit(limit)
@@ -115,10 +115,10 @@ pub(super) fn list_covering(
     holders: &[OrganisationId],
     datasets: &[DatasetId],
 ) -> QueryResult<Vec<(VersionId, Entitlement)>> {
-    let wanted = catalogue::table.filter(catalogue::dataset_id.eq_any(datasets.to_vec())).select(catalogue::id);
+    let wanted = catalogue::table.filter(catalogue::dataset_id.among(datasets.to_vec())).select(catalogue::id);
     versions::table
         .inner_join(entitlements::table)
-        .filter(entitlements::organisation_id.eq_any(holders))
+        .filter(entitlements::organisation_id.among(holders))
         .filter(versions::version_id.eq_any(wanted))
         .filter(versions::version_id.ne(entitlements::version_id))
         .filter(versions::withdrawn_at.is_null())

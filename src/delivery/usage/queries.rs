@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use super::{Count, Under, Usage};
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::market::orders::Trade;
 use crate::schema::{download_excesses, downloads, receipts, shards};
 use crate::types::{EntitlementId, Instant, ListingId, OrganisationId, VersionId};
@@ -61,7 +61,7 @@ pub(super) fn list_downloaded(
         .filter(receipts::issued_at.ge(start).and(receipts::issued_at.lt(end)));
     shards::table
         .filter(shards::version_id.eq(version))
-        .filter(shards::path.eq_any(paths))
+        .filter(shards::path.among(paths))
         .filter(exists(receipt))
         .select(shards::path)
         .load(c)

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::{Attempt, Webhook};
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::schema::{webhook_attempts, webhooks};
 use crate::types::{AttemptId, Instant, OrganisationId, WebhookId};
 
@@ -54,7 +54,7 @@ pub(super) fn set_resumed(c: &mut Conn, id: WebhookId, position: i64, now: Insta
 /// Those that wait for nothing are due now.
 pub(super) fn set_due(c: &mut Conn, owners: &[OrganisationId], now: Instant) -> QueryResult<usize> {
     let idle = webhooks::due_at.is_null().and(webhooks::disabled_at.is_null());
-    diesel::update(webhooks::table.filter(webhooks::organisation_id.eq_any(owners).and(idle)))
+    diesel::update(webhooks::table.filter(webhooks::organisation_id.among(owners).and(idle)))
         .set(webhooks::due_at.eq(now))
         .execute(c)
 }
@@ -149,5 +149,5 @@ pub(super) fn list_attempts_before(c: &mut Conn, before: AttemptId, limit: i64) 
 }
 
 pub(super) fn delete_attempts(c: &mut Conn, ids: &[AttemptId]) -> QueryResult<usize> {
-    diesel::delete(webhook_attempts::table.filter(webhook_attempts::id.eq_any(ids))).execute(c)
+    diesel::delete(webhook_attempts::table.filter(webhook_attempts::id.among(ids))).execute(c)
 }

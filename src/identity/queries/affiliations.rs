@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::identity::OrganisationState;
 use crate::schema::{affiliations, organisations};
 use crate::types::OrganisationId;
@@ -36,7 +36,7 @@ pub(in crate::identity) fn list_verified_declaring(
 ) -> QueryResult<Vec<(String, OrganisationId)>> {
     affiliations::table
         .inner_join(organisations::table.on(organisations::handle.eq(affiliations::handle)))
-        .filter(affiliations::affiliate.eq_any(affiliates.to_vec()))
+        .filter(affiliations::affiliate.among(affiliates.to_vec()))
         .filter(organisations::state.eq(OrganisationState::Verified))
         .select((organisations::handle, organisations::id))
         .distinct()

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::identity::sessions::Session;
 use crate::identity::{ApiToken, PlatformRole, User};
 use crate::schema::{api_tokens, refresh_tokens, sessions, users};
@@ -25,7 +25,7 @@ pub(in crate::identity) fn find_user(c: &mut Conn, id: UserId) -> QueryResult<Op
 }
 
 pub(in crate::identity) fn list_users_by_id(c: &mut Conn, ids: &[UserId]) -> QueryResult<Vec<(UserId, User)>> {
-    users::table.filter(users::id.eq_any(ids)).select((users::id, User::as_select())).load(c)
+    users::table.filter(users::id.among(ids)).select((users::id, User::as_select())).load(c)
 }
 
 pub(in crate::identity) fn find_user_by_email(c: &mut Conn, email: &str) -> QueryResult<Option<User>> {

@@ -4,7 +4,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable};
 
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::ledger::deposits::{Deposit, DepositState};
 use crate::ledger::withdrawals::{Source, Withdrawal, WithdrawalState};
 use crate::schema::{deposits, transitions, withdrawals};
@@ -82,7 +82,7 @@ pub(in crate::ledger) fn list_deposits(
         .select(Deposit::as_select())
         .into_boxed();
     if let Some(organisations) = only_of {
-        query = query.filter(deposits::organisation_id.eq_any(organisations));
+        query = query.filter(deposits::organisation_id.among(organisations));
     }
     query.load(c)
 }
@@ -165,7 +165,7 @@ pub(in crate::ledger) fn list_withdrawals(
         .select(Withdrawal::as_select())
         .into_boxed();
     if let Some(organisations) = only_of {
-        query = query.filter(withdrawals::organisation_id.eq_any(organisations));
+        query = query.filter(withdrawals::organisation_id.among(organisations));
     }
     query.load(c)
 }

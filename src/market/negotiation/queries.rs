@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::{Negotiation, NegotiationState};
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::schema::negotiations;
 use crate::types::{Instant, NegotiationId, OrderId, OrganisationId, merged};
 
@@ -41,7 +41,7 @@ pub(super) fn list_negotiations(
     }
     let page = merged(found, limit, |id| *id);
     negotiations::table
-        .filter(negotiations::id.eq_any(page))
+        .filter(negotiations::id.among(page))
         .order(negotiations::id)
         .select(Negotiation::as_select())
         .load(c)

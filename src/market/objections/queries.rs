@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::{Objection, ObjectionState};
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::schema::{listings, objections};
 use crate::types::{ListingId, ObjectionId, OrganisationId, VersionId};
 
@@ -44,7 +44,7 @@ pub(super) fn list_objections(
         .select(Objection::as_select())
         .into_boxed();
     if let Some(objectors) = objectors {
-        query = query.filter(objections::objector_id.eq_any(objectors));
+        query = query.filter(objections::objector_id.among(objectors));
     }
     query.load(c)
 }

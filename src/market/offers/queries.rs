@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::{Offer, OfferState};
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::schema::offers;
 use crate::types::{Instant, OfferId, OrderId, OrganisationId, merged};
 
@@ -34,7 +34,7 @@ pub(super) fn list_offers(
         found.extend(page().filter(offers::provider_id.eq(*party)).load::<OfferId>(c)?);
     }
     let page = merged(found, limit, |id| *id);
-    offers::table.filter(offers::id.eq_any(page)).order(offers::id).select(Offer::as_select()).load(c)
+    offers::table.filter(offers::id.among(page)).order(offers::id).select(Offer::as_select()).load(c)
 }
 
 /// Writes where an offer is now, unless it has left `from` meanwhile.

@@ -6,7 +6,7 @@ use diesel::sql_types::BigInt;
 
 use super::{Contract, Order, OrderState, Trade};
 use crate::appends;
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::schema::{contracts, orders};
 use crate::types::{Currency, Instant, OrderId, OrganisationId, VersionId, merged};
 
@@ -25,7 +25,7 @@ pub(super) fn list_parties(
     c: &mut Conn,
     ids: &[OrderId],
 ) -> QueryResult<Vec<(OrderId, OrganisationId, OrganisationId)>> {
-    orders::table.filter(orders::id.eq_any(ids)).select((orders::id, orders::buyer_id, orders::provider_id)).load(c)
+    orders::table.filter(orders::id.among(ids)).select((orders::id, orders::buyer_id, orders::provider_id)).load(c)
 }
 
 /// Orders in which one of these organisations buys or sells: of each and on each side no more is looked at than the
@@ -43,7 +43,7 @@ pub(super) fn list_orders(
         found.extend(page().filter(orders::provider_id.eq(*party)).load::<OrderId>(c)?);
     }
     let page = merged(found, limit, |id| *id);
-    orders::table.filter(orders::id.eq_any(page)).order(orders::id).select(Order::as_select()).load(c)
+    orders::table.filter(orders::id.among(page)).order(orders::id).select(Order::as_select()).load(c)
 }
 
 /// The orders of a version in these states.
@@ -55,7 +55,7 @@ pub(super) fn list_orders_of(
     limit: i64,
 ) -> QueryResult<Vec<Order>> {
     orders::table
-        .filter(orders::version_id.eq(version).and(orders::state.eq_any(states)))
+        .filter(orders::version_id.eq(version).and(orders::state.among(states)))
         .filter(orders::id.gt(after))
         .order(orders::id)
         .limit(limit)
@@ -66,7 +66,7 @@ pub(super) fn list_orders_of(
 /// The orders in these states that renew the licence of another.
 pub(super) fn list_renewals(c: &mut Conn, id: OrderId, states: &[OrderState], limit: i64) -> QueryResult<Vec<Order>> {
     orders::table
-        .filter(orders::renews.eq(id).and(orders::state.eq_any(states)))
+        .filter(orders::renews.eq(id).and(orders::state.among(states)))
         .order(orders::id)
         .limit(limit)
         .select(Order::as_select())
@@ -112,7 +112,7 @@ pub(super) fn list_unannounced(
     limit: i64,
 ) -> QueryResult<Vec<OrderId>> {
     orders::table
-        .filter(orders::state.eq_any(states))
+        .filter(orders::state.among(states))
         .filter(orders::due_at.gt(now))
         .filter(orders::due_at.le(soon))
         .filter(orders::announced_due_at.is_null().or(orders::announced_due_at.ne(orders::due_at)))
@@ -141,7 +141,7 @@ pub(super) fn find_contract_of(c: &mut Conn, order: OrderId) -> QueryResult<Opti
 
 pub(super) fn list_contracts_of(c: &mut Conn, orders: &[OrderId]) -> QueryResult<Vec<(OrderId, Contract)>> {
     contracts::table
-        .filter(contracts::order_id.eq_any(orders))
+        .filter(contracts::order_id.among(orders))
         .select((contracts::order_id, Contract::as_select()))
         .load(c)
 }
@@ -150,7 +150,7 @@ pub(super) fn list_contracts_of(c: &mut Conn, orders: &[OrderId]) -> QueryResult
 pub(super) fn sum_prices(c: &mut Conn, states: &[OrderState]) -> QueryResult<Vec<(Currency, i64)>> {
     const PRICES: &str = "CAST(SUM(price_minor) AS BIGINT)";
     orders::table
-        .filter(orders::state.eq_any(states))
+        .filter(orders::state.among(states))
         .group_by(orders::currency)
         .select((orders::currency, sql::<BigInt>(PRICES)))
         .load(c)

@@ -8,7 +8,7 @@ use super::changes::Change;
 use crate::appends;
 use crate::assessment::Answer;
 use crate::catalog::{Dataset, Seal};
-use crate::db::Conn;
+use crate::db::{Among as _, Conn};
 use crate::market::listings::{Listing, ListingState};
 use crate::schema::{assessments, board_changes, datasets, listings, organisations, seals, shards, terms, versions};
 use crate::terms::TermsDocument;
@@ -64,7 +64,7 @@ pub(super) fn list_sizes(c: &mut Conn, datasets: &[DatasetId]) -> QueryResult<Ve
     listings::table
         .inner_join(seals::table.inner_join(versions::table))
         .filter(listings::state.eq(ListingState::Listed))
-        .filter(versions::dataset_id.eq_any(datasets))
+        .filter(versions::dataset_id.among(datasets))
         .order(listings::id)
         .select((
             listings::id,
@@ -94,7 +94,7 @@ pub(super) fn list_on_board(c: &mut Conn, ids: &[ListingId]) -> QueryResult<Vec<
         .inner_join(seals::table.inner_join(version))
         .inner_join(terms::table)
         .filter(listings::state.eq(ListingState::Listed))
-        .filter(listings::id.eq_any(ids))
+        .filter(listings::id.among(ids))
         .order(listings::id)
         .select((
             Listing::as_select(),
@@ -111,7 +111,7 @@ pub(super) fn list_on_board(c: &mut Conn, ids: &[ListingId]) -> QueryResult<Vec<
 /// Every media type among the shards of each version.
 pub(super) fn list_media_types(c: &mut Conn, versions: &[VersionId]) -> QueryResult<Vec<(VersionId, String)>> {
     shards::table
-        .filter(shards::version_id.eq_any(versions))
+        .filter(shards::version_id.among(versions))
         .select((shards::version_id, shards::media_type))
         .distinct()
         .load(c)
@@ -123,7 +123,7 @@ pub(super) fn list_checklists(
     versions: &[VersionId],
 ) -> QueryResult<Vec<(VersionId, Json<Vec<Answer>>)>> {
     assessments::table
-        .filter(assessments::version_id.eq_any(versions))
+        .filter(assessments::version_id.among(versions))
         .order((assessments::assessed_at, assessments::id))
         .select((assessments::version_id, assessments::checklist))
         .load(c)
