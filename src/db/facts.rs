@@ -17,14 +17,46 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::Conn;
 use super::gather::loaded;
 
-/// How many facts are remembered at most; then all are forgotten.
-const MOST: usize = 10_000;
+/// How many facts of a generation are remembered at most.
+const MOST: usize = 5_000;
 
-type Known = HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>;
+/// Of which type a fact is, and by which key it goes.
+type Key = (TypeId, String);
+type Fact = Arc<dyn Any + Send + Sync>;
 
 /// What a [`Db`](super::Db) remembers.
 #[derive(Default)]
-pub(super) struct Facts(RwLock<Known>);
+pub(super) struct Facts(RwLock<Generations>);
+
+/// What was asked for lately, and what was before that. When there is no room for more, the young take the place of the old:
+/// what nobody asked for meanwhile is forgotten, and nothing else, however much somebody asks for once.
+#[derive(Default)]
+struct Generations {
+    young: HashMap<Key, Fact>,
+    old: HashMap<Key, Fact>,
+}
+
+impl Facts {
+    fn find(&self, key: &Key) -> Option<Fact> {
+        let known = {
+            let generations = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(known) = generations.young.get(key) {
+                return Some(known.clone());
+            }
+            generations.old.get(key).cloned()?
+        };
+        self.keep(key.clone(), known.clone());
+        Some(known)
+    }
+
+    fn keep(&self, key: Key, fact: Fact) {
+        let mut generations = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if generations.young.len() >= MOST {
+            generations.old = std::mem::take(&mut generations.young);
+        }
+        generations.young.insert(key, fact);
+    }
+}
 
 /// Whether this thread's transaction adds to what is remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,17 +104,13 @@ where
     let at_hand = AT_HAND.with_borrow(Clone::clone);
     let key = (TypeId::of::<T>(), key.to_string());
     if let Some((facts, _)) = &at_hand
-        && let Some(known) = facts.0.read().unwrap_or_else(PoisonError::into_inner).get(&key)
+        && let Some(known) = facts.find(&key)
     {
         return Ok(known.downcast_ref().cloned());
     }
     let found = loaded(&key.1).map_or_else(|| load(c), Ok)?;
     if let (Some(fact), Some((facts, Memory::Learns))) = (&found, at_hand) {
-        let mut known = facts.0.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST {
-            known.clear();
-        }
-        known.insert(key, Arc::new(fact.clone()));
+        facts.keep(key, Arc::new(fact.clone()));
     }
     Ok(found)
 }
@@ -90,9 +118,7 @@ where
 /// Whether the fact of type `T` that goes by `key` is remembered.
 pub(super) fn is_remembered<T: 'static>(key: &str) -> bool {
     let key = (TypeId::of::<T>(), key.to_string());
-    let known =
-        |(facts, _): &(Arc<Facts>, Memory)| facts.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(&key);
-    AT_HAND.with_borrow(|at_hand| at_hand.as_ref().is_some_and(known))
+    AT_HAND.with_borrow(|at_hand| at_hand.as_ref().is_some_and(|(facts, _)| facts.find(&key).is_some()))
 }
 
 #[cfg(test)]
@@ -124,6 +150,23 @@ mod tests {
             None,
             "another database"
         );
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_for_again_is_remembered_however_much_is_asked_for_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = database(&folder, "a").await;
+        let crawled = db.read(|c| {
+            ask(c, "seal", Some(1))?;
+            for number in 0..super::MOST * 3 {
+                ask(c, &format!("crawled {number}"), Some(2))?;
+                if number % super::MOST == 0 {
+                    assert_eq!(ask(c, "seal", None)?, Some(1), "after {number} others");
+                }
+            }
+            Ok((ask(c, "seal", None)?, ask(c, "crawled 0", None)?))
+        });
+        assert_eq!(crawled.await.unwrap(), (Some(1), None), "what was asked for once made room");
     }
 
     #[tokio::test]
