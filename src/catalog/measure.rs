@@ -53,7 +53,7 @@ pub struct Media {
 }
 
 /// The most media types of a version that are told: of more, the first.
-const MOST_MEDIA: i64 = 50;
+const MOST_MEDIA: usize = 50;
 
 /// What a sealed version holds, by media type.
 #[derive(Debug, Clone)]
@@ -65,12 +65,19 @@ struct Held(Vec<Media>);
 /// # Errors
 /// Those of the database.
 pub fn media_of(c: &mut Conn, versions: &[VersionId]) -> Result<Vec<Media>> {
+    db::load_ahead(c, versions.iter().copied(), held)?;
     let mut found = Vec::new();
     for version in versions {
-        let held = |c: &mut Conn| queries::list_media(c, *version, MOST_MEDIA).map(|media| Some(Held(media)));
-        found.extend(db::fact(c, version, held)?.into_iter().flat_map(|held| held.0));
+        let alone = |c: &mut Conn| held(c, &[*version]).map(|mut held| held.pop().map(|(_, held)| held));
+        found.extend(db::fact(c, version, alone)?.into_iter().flat_map(|held| held.0));
     }
     Ok(found)
+}
+
+/// What these versions hold, each; where one holds too much to be told together with others, it is not told.
+fn held(c: &mut Conn, versions: &[VersionId]) -> Result<Vec<(VersionId, Held)>> {
+    let found = queries::list_media(c, versions, MOST_MEDIA)?;
+    Ok(found.into_iter().map(|(version, media)| (version, Held(media))).collect())
 }
 
 impl Seal {

@@ -286,30 +286,51 @@ pub(super) fn list_stored_shards_at(
         .load(c)
 }
 
-/// What the shards of a version are, by media type.
-pub(super) fn list_media(c: &mut Conn, version_id: VersionId, limit: i64) -> QueryResult<Vec<Media>> {
-    type Row = (String, i64, i64, Option<String>, Option<Digest>);
-    let rows: Vec<Row> = shards::table
-        .filter(shards::version_id.eq(version_id))
-        .group_by(shards::media_type)
-        .order(shards::media_type)
-        .limit(limit)
-        .select((
-            shards::media_type,
-            count_star(),
-            sql::<BigInt>("CAST(SUM(shards.size_bytes) AS BIGINT)"),
-            min(shards::path),
-            min(shards::sha256),
-        ))
-        .load(c)?;
-    let media = |(media_type, files, total_bytes, path, sha256): Row| Media {
-        version_id,
-        media_type,
-        files,
-        total_bytes,
-        only_file: path.zip(sha256).filter(|_| files == 1), // the least of one is that one
-    };
-    Ok(rows.into_iter().map(media).collect())
+/// What the shards of each of these versions are, by media type: the first `most` of each. Of several versions some may be left
+/// out, where others have more than that.
+pub(super) fn list_media(
+    c: &mut Conn,
+    versions: &[VersionId],
+    most: usize,
+) -> QueryResult<Vec<(VersionId, Vec<Media>)>> {
+    type Row = (VersionId, String, i64, i64, Option<String>, Option<Digest>);
+    let mut found = Vec::new();
+    for versions in versions.chunks(AT_ONCE) {
+        let limit = versions.len().saturating_mul(most);
+        let rows: Vec<Row> = shards::table
+            .filter(shards::version_id.among(versions))
+            .group_by((shards::version_id, shards::media_type))
+            .order((shards::version_id, shards::media_type))
+            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+            .select((
+                shards::version_id,
+                shards::media_type,
+                count_star(),
+                sql::<BigInt>("CAST(SUM(shards.size_bytes) AS BIGINT)"),
+                min(shards::path),
+                min(shards::sha256),
+            ))
+            .load(c)?;
+        let is_cut = rows.len() >= limit;
+        let media = |(version_id, media_type, files, total_bytes, path, sha256): Row| Media {
+            version_id,
+            media_type,
+            files,
+            total_bytes,
+            only_file: path.zip(sha256).filter(|_| files == 1), // the least of one is that one
+        };
+        let media: Vec<Media> = rows.into_iter().map(media).collect();
+        let of_versions = media.chunk_by(|one, next| one.version_id == next.version_id);
+        found.extend(of_versions.filter_map(|media| {
+            let version = media.first()?.version_id;
+            Some((version, media.iter().take(most).cloned().collect::<Vec<_>>()))
+        }));
+        // What comes last may go on beyond the limit.
+        if is_cut && found.last().is_some_and(|(_, media)| media.len() < most) {
+            found.pop();
+        }
+    }
+    Ok(found)
 }
 
 /// The shards of a version that have one of these digests.
