@@ -81,9 +81,9 @@ pub fn croissant(
     let parents = lineage::parents_of(c, seal.version_id, -1, MAX_PARENTS)?;
     let parents: Vec<Parent> = parents.into_iter().map(|link| link.parent).collect();
     let listings = market::listed(c, &[seal.version_id])?;
-    let offers =
-        listings.iter().map(|listing| market::odrl::offer(c, listing, public_url)).map(|offer| offer.map(used));
-    let offers: Vec<Value> = offers.collect::<Result<_>>()?;
+    let path = dataset.version_path(number);
+    let offer = |listing| market::odrl::offer_of(c, listing, &path, public_url).map(used);
+    let offers: Vec<Value> = listings.iter().map(offer).collect::<Result<_>>()?;
     let licences: Vec<Value> =
         listings.iter().map(|listing| json!(format!("{public_url}/v1/terms/{}", listing.terms_id))).collect();
     let about = About { public_url, dataset, number, seal, provider: &provider };

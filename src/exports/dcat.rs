@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::hub;
 use crate::identity::{self, Organisation};
 use crate::market::{self, Listing};
-use crate::terms::odrl;
+use crate::terms::{self, odrl};
 use crate::types::{Cursor, DatasetId, PageQuery, VersionId};
 
 /// Where the catalogue is served.
@@ -164,11 +164,13 @@ fn dataset(c: &mut Conn, public_url: &str, id: DatasetId) -> Result<Vec<Value>> 
     let description = summary(Card::parse(&card)?.body).unwrap_or_else(|| dataset.title.clone());
     let writer = Writer { public_url, dataset: &dataset, provider: &provider, description };
     let media = catalog::media_of(c, &listed.iter().map(|version| version.seal.version_id).collect::<Vec<_>>())?;
+    terms::load_terms(c, listings.iter().map(|listing| listing.terms_id))?;
     let mut resources = vec![writer.whole(&listed, newest)];
     for (index, version) in listed.iter().enumerate() {
         let earlier = listed.get(index.saturating_add(1));
         let media = media.iter().filter(|media| media.version_id == version.seal.version_id);
-        let offers = version.listings.iter().map(|listing| market::odrl::offer(c, listing, public_url));
+        let path = dataset.version_path(version.number);
+        let offers = version.listings.iter().map(|listing| market::odrl::offer_of(c, listing, &path, public_url));
         let offers = offers.collect::<Result<Vec<Value>>>()?;
         resources.push(writer.version(version, earlier, media.collect(), offers));
     }

@@ -14,14 +14,22 @@ use crate::terms;
 /// # Errors
 /// `WrongState` unless the listing is on the board: what cannot be bought is not offered.
 pub fn offer(c: &mut Conn, listing: &Listing, public_url: &str) -> Result<Value> {
+    let (dataset, version) = catalog::version(c, listing.version_id)?;
+    offer_of(c, listing, &dataset.version_path(version.number), public_url)
+}
+
+/// As [`offer`], of a version whose path is known.
+///
+/// # Errors
+/// As there.
+pub fn offer_of(c: &mut Conn, listing: &Listing, version_path: &str, public_url: &str) -> Result<Value> {
     if listing.state != ListingState::Listed {
         let detail = format!("listing {} is {} and offers nothing", listing.id, listing.state);
         return Err(Error::new(Kind::WrongState, detail).remedy("its terms stay to be read at /v1/terms"));
     }
-    let (dataset, version) = catalog::version(c, listing.version_id)?;
     let provider = identity::organisation(c, listing.provider_id)?;
     let terms = terms::terms(c, listing.terms_id)?;
-    let target = format!("{public_url}{}", dataset.version_path(version.number));
+    let target = format!("{public_url}{version_path}");
     Ok(terms::odrl::offer(public_url, offer_iri(public_url, listing), &provider, &terms, &target))
 }
 
