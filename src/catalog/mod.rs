@@ -332,8 +332,16 @@ pub fn find_dataset(c: &mut Conn, handle: &str, name: &str) -> Result<Dataset> {
 ///
 /// # Errors
 /// Those of the database.
-pub fn sealed_versions(c: &mut Conn, datasets: &[DatasetId], limit: i64) -> Result<Vec<(DatasetId, VersionId)>> {
+pub fn sealed_versions(c: &mut Conn, datasets: &[DatasetId], limit: i64) -> Result<Vec<VersionId>> {
     Ok(queries::list_sealed(c, datasets, limit)?)
+}
+
+/// Of each of these datasets the newest sealed version, if there is one, whoever asks.
+///
+/// # Errors
+/// Those of the database.
+pub fn newest_sealed_versions(c: &mut Conn, datasets: &[DatasetId]) -> Result<Vec<VersionId>> {
+    Ok(queries::list_newest_sealed(c, datasets)?)
 }
 
 /// Those of these versions that are sealed, by dataset, number and seal, greatest number first, whoever asks.

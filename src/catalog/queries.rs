@@ -184,19 +184,28 @@ pub(super) fn list_versions(
     query.load(c)
 }
 
-/// The sealed versions of these datasets, each with its dataset, those of the greatest numbers first.
-pub(super) fn list_sealed(
-    c: &mut Conn,
-    datasets: &[DatasetId],
-    limit: i64,
-) -> QueryResult<Vec<(DatasetId, VersionId)>> {
+/// The sealed versions of these datasets, those of the greatest numbers first.
+pub(super) fn list_sealed(c: &mut Conn, datasets: &[DatasetId], limit: i64) -> QueryResult<Vec<VersionId>> {
     versions::table
         .inner_join(seals::table)
         .filter(versions::dataset_id.among(datasets))
         .order(versions::number.desc())
         .limit(limit)
-        .select((versions::dataset_id, versions::id))
+        .select(versions::id)
         .load(c)
+}
+
+/// Of each of these datasets the sealed version that has the greatest number.
+pub(super) fn list_newest_sealed(c: &mut Conn, datasets: &[DatasetId]) -> QueryResult<Vec<VersionId>> {
+    let newest = versions::table
+        .filter(versions::dataset_id.eq(datasets::id))
+        .filter(exists(seals::table.filter(seals::version_id.eq(versions::id))))
+        .order(versions::number.desc())
+        .limit(1)
+        .select(versions::id)
+        .single_value();
+    let found: Vec<Option<VersionId>> = datasets::table.filter(datasets::id.among(datasets)).select(newest).load(c)?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// The seals of those of these versions that have one, those of the greatest numbers first.

@@ -70,8 +70,7 @@ pub(crate) async fn hub_get_croissant(
 ) -> Result<HttpResponse, Refusal> {
     let url = app.config.public_url();
     let show = move |c: &mut Conn| {
-        let repo = hub::repo(c, caller.0.as_ref(), &which.organisation, &which.name)?;
-        let newest = repo.revision("main")?;
+        let (repo, newest) = hub::repo_at(c, caller.0.as_ref(), (&which.organisation, &which.name), "main")?;
         Ok(croissant::croissant(c, (&repo.dataset, newest.number, &newest.seal), &url)?)
     };
     let description = read(&app, show).await?;

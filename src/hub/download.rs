@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Files, README, Refusal, Repo, Revision, Shelf, files, repo};
+use super::{Files, README, Refusal, Repo, Revision, Shelf, files, repo_at};
 use crate::config::Config;
 use crate::db::Conn;
 use crate::delivery::{self, Entitlement, Planned};
@@ -53,10 +53,9 @@ pub fn find(
     (shelf, config): (&Shelf, &Config),
     now: Instant,
 ) -> Result<Found, Refusal> {
-    let repo = repo(c, caller, &wanted.organisation, &wanted.name)?;
-    let revision = &repo.revision(&wanted.revision)?;
+    let (repo, revision) = &repo_at(c, caller, (&wanted.organisation, &wanted.name), &wanted.revision)?;
     let missing = || Refusal::Entry { path: wanted.path.clone(), commit: revision.commit() };
-    let (licence, content) = under_licence(c, caller, (&repo, revision), &config.public_url(), |c, caller, licence| {
+    let (licence, content) = under_licence(c, caller, (repo, revision), &config.public_url(), |c, caller, licence| {
         if wanted.path != README {
             let path = [wanted.path.clone()];
             let mut planned = delivery::plan(c, caller, licence.id, (Some(revision.number), &path), now)?;

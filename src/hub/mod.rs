@@ -51,6 +51,8 @@ pub type Shelf = crate::shelf::Shelf<Files>;
 const MAX_REVISIONS: i64 = 1000;
 /// Of how many licences to parts of a version, the newest, the commits from before are known.
 const MAX_PARTS: usize = 32;
+/// The branch that every repository has.
+const MAIN: &str = "main";
 /// The digits of a commit's name.
 const COMMIT_DIGITS: usize = 40;
 /// What may stand unencoded in a path.
@@ -145,7 +147,7 @@ impl Repo {
 
     /// What a client means by a revision: `main`, a tag or a commit, with or without `refs/heads/` or `refs/tags/`.
     pub fn revision(&self, text: &str) -> Result<Revision, Refusal> {
-        let name = ["refs/heads/", "refs/tags/"].iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
+        let name = without_kind(text);
         let is_meant = |revision: &&Revision| {
             let tag = revision.tag();
             name == tag
@@ -153,7 +155,7 @@ impl Repo {
                 || name == revision.commit()
                 || name == commit_of(&revision.seal)
         };
-        let found = if name == "main" { self.revisions.first() } else { self.revisions.iter().find(is_meant) };
+        let found = if name == MAIN { self.revisions.first() } else { self.revisions.iter().find(is_meant) };
         if let Some(found) = found {
             return Ok(found.clone());
         }
@@ -170,12 +172,39 @@ impl Repo {
 /// The repository of this name, with the versions that `caller` may see: those on the board, those it may use a licence
 /// to, and those of its own organisations.
 pub fn repo(c: &mut Conn, caller: Option<&Caller>, organisation: &str, name: &str) -> Result<Repo, Refusal> {
+    repo_to(c, caller, (organisation, name), Depth::All)
+}
+
+/// As [`repo`], and what a client means by a revision; with no more of the versions than it takes to tell.
+pub fn repo_at(
+    c: &mut Conn,
+    caller: Option<&Caller>,
+    (organisation, name): (&str, &str),
+    revision: &str,
+) -> Result<(Repo, Revision), Refusal> {
+    let depth = if without_kind(revision) == MAIN { Depth::Newest } else { Depth::All };
+    let repo = repo_to(c, caller, (organisation, name), depth)?;
+    let revision = repo.revision(revision)?;
+    Ok((repo, revision))
+}
+
+/// What a client means by the name of a branch or a tag that says which of them it is.
+fn without_kind(revision: &str) -> &str {
+    ["refs/heads/", "refs/tags/"].iter().find_map(|prefix| revision.strip_prefix(prefix)).unwrap_or(revision)
+}
+
+fn repo_to(
+    c: &mut Conn,
+    caller: Option<&Caller>,
+    (organisation, name): (&str, &str),
+    depth: Depth,
+) -> Result<Repo, Refusal> {
     let unknown = || Refusal::Repo { signed_in: caller.is_some() };
     let dataset = catalog::find_dataset(c, organisation, name).map_err(|error| match error.kind {
         Kind::NotFound => unknown(),
         _ => error.into(),
     })?;
-    let revisions = visible(c, caller, &[&dataset], Depth::All)?.remove(&dataset.id).ok_or_else(unknown)?;
+    let revisions = visible(c, caller, &[&dataset], depth)?.remove(&dataset.id).ok_or_else(unknown)?;
     Ok(Repo::new(dataset, revisions))
 }
 
@@ -184,7 +213,7 @@ pub fn repo(c: &mut Conn, caller: Option<&Caller>, organisation: &str, name: &st
 enum Depth {
     /// Every one that the caller may see.
     All,
-    /// The newest of them, and some others perhaps: there may be a thousand of each dataset of a page.
+    /// The newest of them, and those to which the caller has a licence: there may be a thousand of each dataset of a page.
     Newest,
 }
 
@@ -199,10 +228,18 @@ fn visible(
     let most = i64::try_from(ids.len()).unwrap_or(i64::MAX).saturating_mul(MAX_REVISIONS);
     let is_own = |dataset: &&&Dataset| catalog::is_insider(caller, dataset.organisation_id);
     let own: Vec<DatasetId> = datasets.iter().filter(is_own).map(|dataset| dataset.id).collect();
-    let listed = to_depth(depth, market::listed_versions(c, &ids, most)?);
+    let listed: HashSet<VersionId> = match depth {
+        Depth::All => market::listed_versions(c, &ids, most)?,
+        Depth::Newest => market::newest_listed_versions(c, &ids)?,
+    }
+    .into_iter()
+    .collect();
     let mut shown = listed.clone();
     if !own.is_empty() {
-        shown.extend(to_depth(depth, catalog::sealed_versions(c, &own, most)?));
+        shown.extend(match depth {
+            Depth::All => catalog::sealed_versions(c, &own, most)?,
+            Depth::Newest => catalog::newest_sealed_versions(c, &own)?,
+        });
     }
     let mut licences: HashMap<VersionId, Vec<Entitlement>> = HashMap::new();
     for (version, licence) in caller.map_or(Ok(Vec::new()), |caller| delivery::licences(c, caller, &ids))? {
@@ -218,13 +255,6 @@ fn visible(
         visible.entry(dataset).or_default().push(Revision { number, seal, is_listed, licences, parts, commit });
     }
     Ok(visible)
-}
-
-/// Those of some versions, each after its dataset's newer ones, that are wanted.
-fn to_depth(depth: Depth, versions: Vec<(DatasetId, VersionId)>) -> HashSet<VersionId> {
-    let mut seen = HashSet::new();
-    let wanted = versions.into_iter().filter(|(dataset, _)| depth == Depth::All || seen.insert(*dataset));
-    wanted.map(|(_, version)| version).collect()
 }
 
 /// The parts that licences are for: of those that are in force, or else of all; none where one is for the whole version.

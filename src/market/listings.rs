@@ -294,10 +294,14 @@ pub fn listed(c: &mut Conn, versions: &[VersionId]) -> Result<Vec<Listing>> {
     Ok(queries::list_listed(c, versions)?)
 }
 
-/// The versions of these datasets that are on the board, each with its dataset: of up to `limit` listings, those of the greatest
-/// numbers, which come first.
-pub fn listed_versions(c: &mut Conn, datasets: &[DatasetId], limit: i64) -> Result<Vec<(DatasetId, VersionId)>> {
+/// The versions of these datasets that are on the board: of up to `limit` listings, those of the greatest numbers, which come first.
+pub fn listed_versions(c: &mut Conn, datasets: &[DatasetId], limit: i64) -> Result<Vec<VersionId>> {
     Ok(queries::list_listed_versions(c, datasets, limit)?)
+}
+
+/// Of each of these datasets the newest version on the board, if there is one.
+pub fn newest_listed_versions(c: &mut Conn, datasets: &[DatasetId]) -> Result<Vec<VersionId>> {
+    Ok(queries::list_newest_versions(c, datasets)?)
 }
 
 /// Up to `limit` listings on the board of a dataset, those of its newest version first.

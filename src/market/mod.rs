@@ -26,7 +26,9 @@ pub mod search;
 pub mod vouchers;
 
 pub use holds::{cause_of_hold, delist, hold, lift, require_free};
-pub use listings::{Listing, ListingState, listed, listed_datasets, listed_of, listed_since, listed_versions};
+pub use listings::{
+    Listing, ListingState, listed, listed_datasets, listed_of, listed_since, listed_versions, newest_listed_versions,
+};
 pub use negotiation::{NegotiationState, negotiated_offer_of};
 pub use objections::ObjectionState;
 pub use offers::{OfferState, offer_of};

@@ -103,21 +103,31 @@ pub(super) fn list_listed(c: &mut Conn, versions: &[VersionId]) -> QueryResult<V
         .load(c)
 }
 
-/// The versions of these datasets that are on the board, each with its dataset, those of the greatest numbers first; each as
-/// often as it is listed.
-pub(super) fn list_listed_versions(
-    c: &mut Conn,
-    datasets: &[DatasetId],
-    limit: i64,
-) -> QueryResult<Vec<(DatasetId, VersionId)>> {
+/// The versions of these datasets that are on the board, those of the greatest numbers first; each as often as it is listed.
+pub(super) fn list_listed_versions(c: &mut Conn, datasets: &[DatasetId], limit: i64) -> QueryResult<Vec<VersionId>> {
     listings::table
         .inner_join(versions::table.on(versions::id.eq(listings::version_id)))
         .filter(versions::dataset_id.among(datasets))
         .filter(listings::state.eq(ListingState::Listed))
         .order(versions::number.desc())
         .limit(limit)
-        .select((versions::dataset_id, listings::version_id))
+        .select(listings::version_id)
         .load(c)
+}
+
+/// Of each of these datasets the version on the board that has the greatest number.
+pub(super) fn list_newest_versions(c: &mut Conn, datasets: &[DatasetId]) -> QueryResult<Vec<VersionId>> {
+    let on_board =
+        listings::table.filter(listings::version_id.eq(versions::id)).filter(listings::state.eq(ListingState::Listed));
+    let newest = versions::table
+        .filter(versions::dataset_id.eq(datasets::id))
+        .filter(exists(on_board))
+        .order(versions::number.desc())
+        .limit(1)
+        .select(versions::id)
+        .single_value();
+    let found: Vec<Option<VersionId>> = datasets::table.filter(datasets::id.among(datasets)).select(newest).load(c)?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// The listings on the board of the versions of a dataset with greater numbers, those of the newest version first.

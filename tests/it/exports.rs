@@ -231,7 +231,7 @@ async fn the_shards_of_listed_versions_are_looked_through_once_and_together_for_
     let held = |c: &mut Conn| {
         let datasets = market::listed_datasets(c, None, 10)?;
         let listed = market::listed_versions(c, &datasets, 10)?;
-        catalog::media_of(c, &listed.into_iter().map(|(_, version)| version).collect::<Vec<_>>())
+        catalog::media_of(c, &listed)
     };
     let (first, statements) = counted(&app.app().db, held).await;
     assert_eq!((first.len(), statements), (3, 3), "which versions are on the board, and what all of them hold");

@@ -188,8 +188,7 @@ async fn info(
 ) -> Result<HttpResponse, Refusal> {
     let shelf = shelf.clone();
     let show = move |c: &mut crate::db::Conn| {
-        let repo = hub::repo(c, caller.0.as_ref(), &organisation, &name)?;
-        let revision = repo.revision(&revision)?;
+        let (repo, revision) = hub::repo_at(c, caller.0.as_ref(), (&organisation, &name), &revision)?;
         let files = hub::files(c, &shelf, &repo.dataset, &revision)?;
         Ok((Info::whole(&repo, &revision, &files), files))
     };

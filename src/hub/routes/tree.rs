@@ -78,8 +78,7 @@ async fn tree(
 ) -> Result<HttpResponse, Refusal> {
     let (limit, shelf) = (query.limit(PAGE)?, shelf.clone());
     let list = move |c: &mut Conn| {
-        let repo = hub::repo(c, caller.0.as_ref(), &organisation, &name)?;
-        let revision = &repo.revision(&revision)?;
+        let (repo, revision) = &hub::repo_at(c, caller.0.as_ref(), (&organisation, &name), &revision)?;
         let files = hub::files(c, &shelf, &repo.dataset, revision)?;
         let after = query.get("cursor").unwrap_or_default();
         let page = (after, limit.saturating_add(1));
@@ -145,8 +144,7 @@ pub(crate) async fn hub_get_paths(
     }
     let shelf = (**shelf).clone();
     let find = move |c: &mut Conn| {
-        let repo = hub::repo(c, caller.0.as_ref(), &organisation, &name)?;
-        let revision = &repo.revision(&revision)?;
+        let (repo, revision) = &hub::repo_at(c, caller.0.as_ref(), (&organisation, &name), &revision)?;
         let files = hub::files(c, &shelf, &repo.dataset, revision)?;
         let found = paths.iter().filter_map(|path| files.entry(path));
         Ok(found.map(|entry| Node::new(&entry, revision, form.is_set("expand"))).collect())
