@@ -14,8 +14,11 @@ mod fixture;
 mod hub;
 mod table;
 
+pub use fixture::settings;
 use fixture::{Fixture, Person, Request, Side};
 use table::{Case, Known, TABLE, Who};
+
+use crate::support::TestApp;
 
 /// Every operation of the description: its method and the pattern of its path.
 pub fn operations() -> BTreeMap<String, (Method, String)> {
@@ -283,4 +286,21 @@ async fn everybody_may_do_what_the_table_says_and_nothing_else() {
     }
     let faults = &matrix.faults;
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// Has every operation but these be done to one of everything, by staff, strangers and administrators who may; in an exchange
+/// that was started with [`settings`].
+pub async fn do_everything(app: TestApp, but: &[&str]) -> TestApp {
+    let (fixture, http) = (Fixture::build_in(app).await, reqwest::Client::new());
+    hub::read_everything(&fixture).await;
+    let matrix = Matrix { fixture, http, operations: operations(), faults: Vec::new() };
+    let people = &matrix.fixture.people;
+    for case in TABLE.iter().filter(|case| !but.contains(&case.operation)) {
+        let leads = |person: &&Person| person.roles.iter().all(|(_, role)| *role == Role::Admin);
+        for person in people.iter().filter(leads).filter(|person| refusal(&case.who, person).is_none()) {
+            let request = (case.request)(&matrix.fixture.things);
+            matrix.send(&matrix.operations[case.operation].0, &request, person.token()).await;
+        }
+    }
+    matrix.fixture.app
 }

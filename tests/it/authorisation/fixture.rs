@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base64::Engine as _;
+use corpex::config::Config;
 use corpex::identity::{self, PlatformRole, Role, Scope};
 use corpex::signing::SecretKey;
 use corpex::types::Digest;
@@ -198,12 +199,11 @@ pub struct Fixture {
 
 impl Fixture {
     pub async fn build() -> Self {
-        // In a bucket, links lead to the bucket, and the operations behind the exchange's own would go untried.
-        let app = TestApp::start_with(|config| {
-            (config.s3_endpoint, config.s3_bucket) = (None, None);
-            config.webhook_private_networks = true;
-        })
-        .await;
+        Self::build_in(TestApp::start_with(settings).await).await
+    }
+
+    /// The same, in an exchange that was started with [`settings`].
+    pub async fn build_in(app: TestApp) -> Self {
         let (house, lab) = (app.provider().await, app.lab(LAB, 100_000).await);
         app.organisation("other-house").await;
         let things = things(&app, &house, &lab).await;
@@ -211,6 +211,12 @@ impl Fixture {
         app.sequenced().await;
         Self { app, people, things }
     }
+}
+
+/// In a bucket, links lead to the bucket, and the operations behind the exchange's own would go untried.
+pub fn settings(config: &mut Config) {
+    (config.s3_endpoint, config.s3_bucket) = (None, None);
+    config.webhook_private_networks = true;
 }
 
 fn text(value: &Value) -> String {

@@ -129,3 +129,13 @@ async fn everybody_reads_the_repositories_that_they_may_see_and_no_others() {
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
+
+/// Has a licensee read everything.
+pub async fn read_everything(fixture: &Fixture) {
+    let operations: BTreeMap<String, (Method, String)> = operations_of(&corpex::app::routes::hub_openapi());
+    let licensee = fixture.people.iter().find(|person| person.role_in(Side::Lab).is_some()).unwrap();
+    let client = HubClient::new(&fixture.app, licensee.token());
+    for case in TABLE {
+        send(&client, &operations[case.operation].0, &(case.path)(&repo(case.who, &fixture.things))).await;
+    }
+}
