@@ -53,25 +53,33 @@ struct VersionRow {
     id: VersionId,
 }
 
-/// The versions that have to do with a scope, by identifier.
+/// The versions that have to do with a scope, by identifier. Of those that an organisation bought licences to, however many, no
+/// more is looked at than a page.
 pub(in crate::compliance) fn list_versions(
     c: &mut Conn,
     scope: &Scope,
     after: &str,
     limit: i64,
 ) -> QueryResult<Vec<VersionId>> {
-    let Some(mut versions) = versions(scope).map(str::to_string) else { return Ok(Vec::new()) };
-    if let Scope::Organisation(_) = scope {
-        versions.push_str(" UNION ALL SELECT version_id FROM entitlements WHERE organisation_id = ?");
-        versions.push_str(
-            " UNION ALL SELECT joined.version_id FROM subscription_versions joined \
-             JOIN entitlements ON entitlements.id = entitlement_id WHERE organisation_id = ?",
-        );
-    }
+    let Some(versions) = versions(scope) else { return Ok(Vec::new()) };
     let mut sql = Sql::new("SELECT v.id FROM versions v");
     sql.push_with(" WHERE v.id > ?", after);
-    sql.push_with(&format!(" AND v.id IN ({versions})"), parameter(scope));
-    sql.push_number(" ORDER BY v.id LIMIT ?", limit);
+    sql.push_with(&format!(" AND v.id IN ({versions}"), parameter(scope));
+    if let Scope::Organisation(holder) = scope {
+        sql.push_with(
+            " UNION ALL SELECT version_id FROM (SELECT DISTINCT version_id FROM entitlements WHERE organisation_id = ?",
+            holder,
+        );
+        sql.push_with(" AND version_id > ?", after);
+        sql.push_number(" ORDER BY version_id LIMIT ?) bought", limit);
+        sql.push_with(
+            " UNION ALL SELECT joined.version_id FROM subscription_versions joined \
+             JOIN entitlements ON entitlements.id = entitlement_id WHERE organisation_id = ?",
+            holder,
+        );
+        sql.push_with(" AND joined.version_id > ?", after);
+    }
+    sql.push_number(") ORDER BY v.id LIMIT ?", limit);
     Ok(sql.load::<VersionRow>(c)?.into_iter().map(|row| row.id).collect())
 }
 
