@@ -53,8 +53,8 @@ pub(in crate::compliance) struct Source {
     pub(in crate::compliance) kind: Option<&'static str>,
     /// The prefix of their identifiers.
     prefix: &'static str,
-    /// The column of the identifier.
-    id: &'static str,
+    /// The table itself, which has a column `id`.
+    table: &'static str,
     select: &'static str,
     /// Which of them a scope opens; `None` for none of them.
     opened: fn(&Scope) -> Option<String>,
@@ -65,7 +65,7 @@ pub(in crate::compliance) const SOURCES: &[Source] = &[
     Source {
         kind: None,
         prefix: "statement",
-        id: "statements.id",
+        table: "statements",
         select: "SELECT statements.id, kind, recorded_at AS at, subject AS about, NULL AS other, NULL AS path, \
                  NULL AS sha256, NULL AS actor, NULL AS detail, statements.id AS statement_id, pae_sha256, \
                  statements.entry_id, leaf_index \
@@ -75,7 +75,7 @@ pub(in crate::compliance) const SOURCES: &[Source] = &[
     Source {
         kind: Some("delivery"),
         prefix: "receipt",
-        id: "receipts.id",
+        table: "receipts",
         select: "SELECT receipts.id, 'delivery' AS kind, issued_at AS at, entitlement_id AS about, batch_id AS other, path, \
                  sha256, user_id AS actor, NULL AS detail, statements.id AS statement_id, pae_sha256, \
                  statements.entry_id, leaf_index \
@@ -87,7 +87,7 @@ pub(in crate::compliance) const SOURCES: &[Source] = &[
     Source {
         kind: Some("first-seen"),
         prefix: "object",
-        id: "objects.id",
+        table: "objects",
         select: "SELECT objects.id, 'first-seen' AS kind, verified_at AS at, shards.version_id AS about, NULL AS other, \
                  shards.path, objects.sha256, NULL AS actor, NULL AS detail, NULL AS statement_id, NULL AS pae_sha256, \
                  NULL AS entry_id, CAST(NULL AS BIGINT) AS leaf_index \
@@ -104,7 +104,7 @@ pub(in crate::compliance) const SOURCES: &[Source] = &[
     Source {
         kind: Some("transition"),
         prefix: "step",
-        id: "transitions.id",
+        table: "transitions",
         select: "SELECT id, 'transition' AS kind, at, subject AS about, NULL AS other, NULL AS path, NULL AS sha256, actor, \
                  COALESCE(from_state || ' → ', '') || to_state || ': ' || reason AS detail, NULL AS statement_id, \
                  NULL AS pae_sha256, NULL AS entry_id, CAST(NULL AS BIGINT) AS leaf_index FROM transitions",
@@ -113,7 +113,7 @@ pub(in crate::compliance) const SOURCES: &[Source] = &[
     Source {
         kind: Some("conflict"),
         prefix: "conflict",
-        id: "conflicts.id",
+        table: "conflicts",
         select: "SELECT id, 'conflict' AS kind, flagged_at AS at, later_version_id AS about, earlier_version_id AS other, \
                  path, sha256, 'exchange' AS actor, NULL AS detail, NULL AS statement_id, NULL AS pae_sha256, \
                  NULL AS entry_id, CAST(NULL AS BIGINT) AS leaf_index FROM conflicts",
@@ -223,14 +223,15 @@ pub(in crate::compliance) struct Window<'a> {
     pub(in crate::compliance) limit: i64,
 }
 
-/// A page of one source.
+/// A page of one source. What a scope opens may be millions of records: which of them are on the page is found by indexes, and no
+/// others are read.
 pub(in crate::compliance) fn list_events(
     c: &mut Conn,
     source: &Source,
     window: &Window<'_>,
 ) -> QueryResult<Vec<EventRow>> {
-    let (id, prefix) = (source.id, source.prefix);
-    let mut sql = Sql::new(source.select);
+    let (id, prefix) = (format!("{}.id", source.table), source.prefix);
+    let mut sql = Sql::new(format!("{} WHERE {id} IN (SELECT {id} FROM {}", source.select, source.table));
     sql.push_with(&format!(" WHERE {id} > ?"), format_args!("{prefix}_{}", window.after));
     sql.push_with(&format!(" AND {id} < ?"), format_args!("{prefix}_{}", window.before));
     if let (None, Some(kind)) = (source.kind, window.statements) {
@@ -240,7 +241,7 @@ pub(in crate::compliance) fn list_events(
         let Some(condition) = (source.opened)(scope) else { return Ok(Vec::new()) };
         sql.push_with(&format!(" AND {condition}"), parameter(scope));
     }
-    sql.push_number(&format!(" ORDER BY {id} LIMIT ?"), window.limit);
+    sql.push_number(&format!(" ORDER BY {id} LIMIT ?) ORDER BY {id}"), window.limit);
     sql.load(c)
 }
 
