@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant as Stopwatch};
 
 use corpex::delivery::purchases;
-use corpex::identity::{Caller, Membership, Role, Scope};
+use corpex::identity::Caller;
 use corpex::market::orders::{NewOrder, Purchase, quotes};
 use corpex::signing::{IN_TOTO_PAYLOAD_TYPE, SecretKey};
 use corpex::terms::Use;
@@ -35,7 +35,7 @@ use diesel::RunQueryDsl as _;
 use rand::seq::IndexedRandom as _;
 
 use measure::Figure;
-use support::{Actor, Offer, TestApp};
+use support::{Offer, TestApp};
 
 const CLIENTS: u32 = 32;
 const LABS: usize = 64;
@@ -127,24 +127,9 @@ impl Shop {
         let mut labs = Vec::new();
         for number in 0..LABS {
             let lab = app.lab(&format!("lab-{number}"), DEPOSIT_FEN).await;
-            labs.push((caller(&lab).await, lab.handle.clone(), lab.key.clone()));
+            labs.push((lab.caller().await, lab.handle.clone(), lab.key.clone()));
         }
         Self { offer, labs }
-    }
-}
-
-async fn caller(lab: &Actor) -> Caller {
-    let me = lab.get("/v1/me").await.unwrap();
-    let organisation = lab.get(format!("/v1/organisations/{}", lab.handle)).await.unwrap();
-    let id = organisation["id"].as_str().unwrap().parse().unwrap();
-    let membership = Membership { organisation_id: id, handle: lab.handle.clone(), role: Role::Admin, verified: true };
-    Caller {
-        user_id: me["user_id"].as_str().unwrap().parse().unwrap(),
-        email: lab.email.clone(),
-        platform_role: None,
-        scope: Scope::Write,
-        token_id: None,
-        memberships: vec![membership],
     }
 }
 

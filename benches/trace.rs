@@ -17,10 +17,10 @@ use std::time::{Duration, Instant as Stopwatch};
 
 use corpex::compliance::{self, EventQuery, ExportFormat, TraceQuery};
 use corpex::db::{Conn, Db};
-use corpex::identity::{self, Caller, PlatformRole, Scope};
+use corpex::identity::{self, Caller, Credential, PlatformRole, Scope};
 use corpex::types::{
     Clock, ContractId, DatasetId, Digest, EntitlementId, EntryId, Instant, ListingId, ObjectId, OrderId,
-    OrganisationId, ReceiptBatchId, ReceiptId, StatementId, TermsId, TransitionId, UserId, VersionId,
+    OrganisationId, ReceiptBatchId, ReceiptId, StatementId, TermsId, TokenId, TransitionId, UserId, VersionId,
 };
 use diesel::connection::{InstrumentationEvent, SimpleConnection as _};
 use diesel::prelude::*;
@@ -349,7 +349,7 @@ async fn officer(db: &Db, now: Instant) -> Caller {
         email: user.email,
         platform_role: Some(role),
         scope: Scope::Read,
-        token_id: None,
+        credential: Credential::Token(TokenId::new(now)),
         memberships: Vec::new(),
     }
 }

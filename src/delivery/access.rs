@@ -32,7 +32,7 @@ pub(super) fn may_use(c: &mut Conn, caller: &Caller, entitlement: &Entitlement, 
     require_usable(entitlement, now)?;
     let seat = match seats::limit(c, entitlement)? {
         None => None,
-        Some(_) => Some(require_seat(c, caller.token_id, entitlement)?),
+        Some(_) => Some(require_seat(c, caller.credential.token_id(), entitlement)?),
     };
     Ok(Access { affiliate, seat })
 }

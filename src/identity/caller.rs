@@ -50,8 +50,8 @@ pub struct Caller {
     pub platform_role: Option<PlatformRole>,
     /// How far the credential reaches.
     pub scope: Scope,
-    /// The API token that was presented; none for somebody who signed in with a password.
-    pub token_id: Option<TokenId>,
+    /// What the user presented.
+    pub credential: Credential,
     /// For whom the user acts.
     pub memberships: Vec<Membership>,
 }
@@ -130,6 +130,18 @@ impl Caller {
         }
     }
 
+    /// Refuses a credential that ended since it was checked: what it would make must not outlive it unseen.
+    pub(super) fn require_standing(&self, c: &mut Conn, now: Instant) -> Result<()> {
+        let stands = match self.credential {
+            Credential::Session(id) => queries::find_session(c, id)?.is_some_and(|session| session.stands(now)),
+            Credential::Token(id) => super::standing_token(c, id, now)?.is_some(),
+        };
+        match stands {
+            true => Ok(()),
+            false => Err(unauthenticated("the credential of this request has just ended")),
+        }
+    }
+
     fn require(&self, role: PlatformRole) -> Result<()> {
         match self.platform_role == Some(role) {
             true => Ok(()),
@@ -201,11 +213,21 @@ pub(super) fn missing() -> Error {
 
 /// Which credential a caller presented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Credential {
+pub enum Credential {
     /// An access token of this session.
     Session(SessionId),
     /// This API token.
     Token(TokenId),
+}
+
+impl Credential {
+    /// The API token; none for somebody who signed in with a password.
+    pub fn token_id(self) -> Option<TokenId> {
+        match self {
+            Credential::Session(_) => None,
+            Credential::Token(id) => Some(id),
+        }
+    }
 }
 
 impl fmt::Display for Credential {
@@ -217,29 +239,17 @@ impl fmt::Display for Credential {
     }
 }
 
-/// A caller, with the credential that proves it.
+/// A caller, and when the credential ends that proves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SignedIn {
     pub(super) caller: Caller,
-    pub(super) credential: Credential,
     pub(super) expires_at: Instant,
 }
 
 impl SignedIn {
     /// Until when what is made with this credential may last; a session sets no bound.
     pub(super) fn limit(&self) -> Option<Instant> {
-        matches!(self.credential, Credential::Token(_)).then_some(self.expires_at)
-    }
-    /// Refuses a credential that ended since it was checked: what it would make must not outlive it unseen.
-    pub(super) fn require_standing(&self, c: &mut Conn, now: Instant) -> Result<()> {
-        let stands = match self.credential {
-            Credential::Session(id) => queries::find_session(c, id)?.is_some_and(|session| session.stands(now)),
-            Credential::Token(id) => super::standing_token(c, id, now)?.is_some(),
-        };
-        match stands {
-            true => Ok(()),
-            false => Err(unauthenticated("the credential of this request has just ended")),
-        }
+        self.caller.credential.token_id().map(|_| self.expires_at)
     }
 }
 
@@ -250,8 +260,8 @@ pub(super) fn by_session(c: &mut Conn, claims: &Claims, now: Instant) -> Result<
     if !session.stands(now) {
         return Err(unauthenticated("the session of this access token has ended"));
     }
-    let caller = caller(c, session.user_id, Scope::Write, None)?;
-    Ok(SignedIn { caller, credential: Credential::Session(session.id), expires_at: claims.expires_at() })
+    let caller = caller(c, session.user_id, Scope::Write, Credential::Session(session.id))?;
+    Ok(SignedIn { caller, expires_at: claims.expires_at() })
 }
 
 /// The caller behind an API token, if it stands.
@@ -264,14 +274,14 @@ pub(super) fn by_token(c: &mut Conn, sha256: Digest, now: Instant) -> Result<Sig
     if token.expires_at <= now {
         return Err(unauthenticated(format!("the API token expired at {}", token.expires_at)));
     }
-    let caller = caller(c, token.user_id, token.scope, Some(token.id))?;
-    Ok(SignedIn { caller, credential: Credential::Token(token.id), expires_at: token.expires_at })
+    let caller = caller(c, token.user_id, token.scope, Credential::Token(token.id))?;
+    Ok(SignedIn { caller, expires_at: token.expires_at })
 }
 
-fn caller(c: &mut Conn, user_id: UserId, scope: Scope, token_id: Option<TokenId>) -> Result<Caller> {
+fn caller(c: &mut Conn, user_id: UserId, scope: Scope, credential: Credential) -> Result<Caller> {
     let user = super::user(c, user_id)?;
     let memberships = queries::list_memberships(c, user_id)?;
-    Ok(Caller { user_id, email: user.email, platform_role: user.platform_role, scope, token_id, memberships })
+    Ok(Caller { user_id, email: user.email, platform_role: user.platform_role, scope, credential, memberships })
 }
 
 /// For whom a user acts. Callers authorise.

@@ -16,7 +16,7 @@ fn member(role: Role) -> (OrganisationId, Caller) {
         email: "a@acme.example".into(),
         platform_role: None,
         scope: Scope::Write,
-        token_id: None,
+        credential: Credential::Token(TokenId::new(now())),
         memberships: vec![membership],
     };
     (organisation_id, caller)
@@ -111,8 +111,7 @@ fn platform_roles_do_not_stand_in_for_each_other() {
 }
 
 fn signed_in(expires_at: Instant) -> Arc<SignedIn> {
-    let credential = Credential::Token(TokenId::new(now()));
-    Arc::new(SignedIn { caller: member(Role::Reader).1, credential, expires_at })
+    Arc::new(SignedIn { caller: member(Role::Reader).1, expires_at })
 }
 
 #[test]

@@ -134,14 +134,14 @@ pub(super) fn decide(
     approved: bool,
     now: Instant,
 ) -> Result<DeviceLogin> {
-    signed_in.require_standing(c, now)?;
+    signed_in.caller.require_standing(c, now)?;
     let login = device_login(c, user_code, now)?;
     let token_end = now.plus(TOKEN_LIFE);
     let decided = DeviceLogin {
         decided_at: Some(now),
         user_id: approved.then_some(signed_in.caller.user_id),
         token_expires_at: approved.then(|| signed_in.limit().map_or(token_end, |limit| limit.min(token_end))),
-        approved_with: approved.then(|| signed_in.credential.to_string()),
+        approved_with: approved.then(|| signed_in.caller.credential.to_string()),
         ..login
     };
     if queries::set_device_login_decided(c, &decided)? != 1 {

@@ -38,7 +38,7 @@ pub fn put_member(
     role: Role,
     now: Instant,
 ) -> Result<Member> {
-    let organisation = organisations::for_standing_member(c, caller, handle, &[Role::Admin])?;
+    let organisation = organisations::for_standing_member(c, caller, handle, &[Role::Admin], now)?;
     let email = normal_email(email);
     let unknown = || {
         Error::new(Kind::NotFound, format!("no member of {handle} has the e-mail address {email:?}"))
@@ -58,7 +58,7 @@ pub fn put_member(
 
 /// Ends a membership; admins only. [`Kind::WrongState`] when no admin would be left.
 pub fn remove_member(c: &mut Conn, caller: &Caller, handle: &str, user_id: UserId, now: Instant) -> Result<Member> {
-    let organisation = organisations::for_standing_member(c, caller, handle, &[Role::Admin])?;
+    let organisation = organisations::for_standing_member(c, caller, handle, &[Role::Admin], now)?;
     let member = queries::find_member(c, organisation.id, user_id)?
         .ok_or_else(|| Error::not_found(format!("member {user_id} of {handle}")))?;
     keep_an_admin(c, organisation.id, &member, None)?;

@@ -8,7 +8,8 @@
 //!   never come here.
 //!
 //! Invariant: passwords are kept as Argon2id, every other secret as its SHA-256; none is ever logged or listed.
-//! Invariant: a credential that ended (expired, revoked, signed out) stops working within 5 seconds everywhere.
+//! Invariant: a credential that ended (expired, revoked, signed out) stops working within 5 seconds everywhere, and at once
+//! for what would outlive it ([`for_standing_member`]).
 //! Invariant: whatever the platform's own people read with their credential is recorded before it is answered.
 //! Invariant: the audit trail only grows, and the log holds the digest of each of its days.
 //! Invariant: an organisation has at least one admin; a key id belongs to one registration for ever.
@@ -35,7 +36,7 @@ pub use audit::{
     AuditDay, AuditOutcome, AuditRecord, Denials, audit_days, audit_keys, audit_records, audit_trail, close_days,
     keep_denials, record_read,
 };
-pub use caller::{Caller, CallerCache, Membership, memberships_of};
+pub use caller::{Caller, CallerCache, Credential, Membership, memberships_of};
 pub use members::{Member, members, put_member, remove_member};
 pub use organisations::{
     NewOrganisation, Organisation, OrganisationState, Rejection, ahead_of_organisation, check_handle,

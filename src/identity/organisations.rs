@@ -341,6 +341,8 @@ pub fn require_verified(organisation: &Organisation) -> Result<()> {
 
 /// The organisation behind a handle, for a caller who is a member with one of `roles` (any, when there are none).
 ///
+/// The membership may have ended up to 4 seconds ago, and so may the caller's credential: see [`for_standing_member`].
+///
 /// [`Kind::NotFound`] for those who may not know of the organisation, [`Kind::Forbidden`] for others.
 pub fn for_member(c: &mut Conn, caller: &Caller, handle: &str, roles: &[Role]) -> Result<Organisation> {
     let organisation = visible_organisation(c, Some(caller), handle)?;
@@ -348,9 +350,29 @@ pub fn for_member(c: &mut Conn, caller: &Caller, handle: &str, roles: &[Role]) -
     Ok(organisation)
 }
 
-/// As [`for_member`], by the caller's memberships as they stand at this moment: for what would outlive one that has just ended, of
-/// which another instance learns some seconds later.
-pub fn for_standing_member(c: &mut Conn, caller: &Caller, handle: &str, roles: &[Role]) -> Result<Organisation> {
+/// As [`for_member`], by the credential and the memberships that stand in this very transaction.
+///
+/// An instance remembers callers for up to 4 seconds ([`super::CallerCache`]), and learns only then of what was revoked at
+/// another one; revocations act everywhere within 5. Most actions go by what is remembered: they call [`for_member`], or
+/// [`Caller::may_for`] with what they have read. What such an action leaves is on record under the caller's name, and the
+/// organisation can answer it in the ordinary way: what was bought lies in escrow and can be rejected or disputed, a listing
+/// is withdrawn, what was asked for is cancelled. What commits an organisation by its signature takes an active key of it
+/// besides, which is always read in the transaction.
+///
+/// This one is for what would let somebody in again, or take something out, after the revocation, so that an admin who has
+/// revoked a credential or ended a membership, and looks then, sees all that it left: who the members are and who is invited,
+/// signing keys, webhooks, payouts. What belongs to a person and not to an organisation (API tokens, sign-ins of devices, the
+/// password) asks whether the credential stands for the same reason.
+///
+/// [`Kind::Unauthenticated`] when the credential has ended.
+pub fn for_standing_member(
+    c: &mut Conn,
+    caller: &Caller,
+    handle: &str,
+    roles: &[Role],
+    now: Instant,
+) -> Result<Organisation> {
+    caller.require_standing(c, now)?;
     let standing = Caller { memberships: queries::list_memberships(c, caller.user_id)?, ..caller.clone() };
     for_member(c, &standing, handle, roles)
 }

@@ -75,7 +75,7 @@ pub fn register_key(
     envelope: &Envelope,
     now: Instant,
 ) -> Result<SigningKey> {
-    let organisation = organisations::for_standing_member(c, caller, handle, Role::SIGNERS)?;
+    let organisation = organisations::for_standing_member(c, caller, handle, Role::SIGNERS, now)?;
     organisations::require_verified(&organisation)?;
     let registration = proven_registration(envelope, handle)?;
     let public_key = registration.public_key;
@@ -157,7 +157,7 @@ pub fn revoke_key(
 ) -> Result<SigningKey> {
     let organisation = match compromised_at.is_some() && caller.is_compliance() {
         true => organisations::visible_organisation(c, Some(caller), handle)?,
-        false => organisations::for_standing_member(c, caller, handle, Role::SIGNERS)?,
+        false => organisations::for_standing_member(c, caller, handle, Role::SIGNERS, now)?,
     };
     let key = queries::find_key(c, id)?
         .filter(|key| key.organisation_id == organisation.id)

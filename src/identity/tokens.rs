@@ -114,7 +114,7 @@ pub(super) fn create(
     wanted: &NewToken,
     now: Instant,
 ) -> Result<ApiToken> {
-    signed_in.require_standing(c, now)?;
+    signed_in.caller.require_standing(c, now)?;
     let expires_at = signed_in.limit().map_or(wanted.expires_at, |limit| limit.min(wanted.expires_at));
     insert(c, signed_in.caller.user_id, text, &NewToken { expires_at, ..wanted.clone() }, now)
 }

@@ -82,8 +82,8 @@ pub(super) fn register(c: &mut Conn, email: &str, password_phc: &str, now: Insta
 /// Changes the caller's password and ends every other session and token of the caller. Whoever calls this has checked the
 /// present password.
 pub(super) fn change_password(c: &mut Conn, signed_in: &SignedIn, password_phc: &str, now: Instant) -> Result<()> {
-    signed_in.require_standing(c, now)?;
-    let (user_id, keep) = (signed_in.caller.user_id, Some(signed_in.credential));
+    signed_in.caller.require_standing(c, now)?;
+    let (user_id, keep) = (signed_in.caller.user_id, Some(signed_in.caller.credential));
     replace_password(c, user_id, password_phc, keep, "the password was changed", now)
 }
 

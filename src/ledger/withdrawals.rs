@@ -138,7 +138,7 @@ pub struct NewWithdrawal {
 /// `NotFound` and `Forbidden` for those who may not; `Invalid`; `WrongState` when too many wait to be taken up;
 /// `InsufficientFunds` when the account holds less.
 pub fn request(c: &mut Conn, caller: &Caller, handle: &str, input: &NewWithdrawal, now: Instant) -> Result<Withdrawal> {
-    let organisation = identity::for_standing_member(c, caller, handle, Role::TRADERS)?;
+    let organisation = identity::for_standing_member(c, caller, handle, Role::TRADERS, now)?;
     approval::check_amount(input.amount)?;
     approval::check_reference("pay_to", &input.pay_to)?;
     if queries::count_waiting_withdrawals(c, organisation.id)? >= MOST_WAITING {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use corpex::db::Conn;
 use corpex::error::Kind;
-use corpex::identity::{Caller, PlatformRole, Scope, audit_trail, close_days, record_read};
-use corpex::types::DAY;
+use corpex::identity::{Caller, Credential, PlatformRole, Scope, audit_trail, close_days, record_read};
+use corpex::types::{DAY, Instant, TokenId};
 use diesel::connection::SimpleConnection as _;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ fn of_the_platform(record: &Value) -> Caller {
         email: "operator@exchange.test".to_string(),
         platform_role: Some(PlatformRole::Operator),
         scope: Scope::Read,
-        token_id: None,
+        credential: Credential::Token(TokenId::new(Instant::from_unix_micros(0))),
         memberships: Vec::new(),
     }
 }

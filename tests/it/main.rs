@@ -49,6 +49,7 @@ mod races;
 mod refusals;
 mod registrations;
 mod renewals;
+mod revocations;
 mod search;
 mod seats;
 mod selection;

@@ -107,7 +107,7 @@ async fn register(
     address::resolve(&url, private).await?;
     let keys = app.keys.clone();
     let insert = move |c: &mut Conn| {
-        let organisation = identity::for_standing_member(c, &caller, &handle, ADMINS)?;
+        let organisation = identity::for_standing_member(c, &caller, &handle, ADMINS, now)?;
         if queries::count_webhooks(c, organisation.id)? >= MOST_WEBHOOKS {
             return Err(Error::new(Kind::WrongState, format!("{handle} has {MOST_WEBHOOKS} webhooks"))
                 .remedy("remove one of them first"));
@@ -153,7 +153,7 @@ async fn remove(app: &App, caller: &Caller, handle: &str, id: WebhookId) -> Resu
 
 /// Removes a part of a webhook's log of attempts, and the webhook itself with the last of them.
 fn remove_some(c: &mut Conn, caller: &Caller, handle: &str, id: WebhookId, now: Instant) -> Result<Option<Webhook>> {
-    let (_, webhook) = own(c, caller, handle, id)?;
+    let (_, webhook) = own(c, caller, handle, id, now)?;
     let some = queries::list_some_attempts(c, id, AT_ONCE)?;
     if i64::try_from(queries::delete_attempts(c, &some)?).unwrap_or(i64::MAX) >= AT_ONCE {
         return Ok(None);
@@ -172,7 +172,7 @@ fn rotate(
     (id, overlap_hours): (WebhookId, u64),
     now: Instant,
 ) -> Result<(Webhook, Secret)> {
-    let (_, webhook) = own(c, caller, handle, id)?;
+    let (_, webhook) = own(c, caller, handle, id, now)?;
     if overlap_hours > LONGEST_OVERLAP_HOURS {
         let detail = format!("{overlap_hours} hours are more than {LONGEST_OVERLAP_HOURS}");
         return Err(Error::invalid("overlap_hours", detail).remedy("replace the old secret at the receiver sooner"));
@@ -193,7 +193,7 @@ pub fn resume(
     (id, cursor): (WebhookId, Option<&str>),
     now: Instant,
 ) -> Result<Webhook> {
-    let (organisation, webhook) = own(c, caller, handle, id)?;
+    let (organisation, webhook) = own(c, caller, handle, id, now)?;
     let last = super::queries::find_last_position(c, organisation.id)?.unwrap_or(0);
     let page = PageQuery { cursor: cursor.map(str::to_string), limit: None };
     let position = if cursor.is_some() { super::after(&page)? } else { webhook.position };
@@ -212,7 +212,8 @@ pub fn resume(
 
 /// The tries to deliver to a webhook, oldest first: up to one more than a page. Admins only.
 pub fn attempts(c: &mut Conn, caller: &Caller, handle: &str, id: WebhookId, page: &PageQuery) -> Result<Vec<Attempt>> {
-    own(c, caller, handle, id)?;
+    let organisation = identity::for_member(c, caller, handle, ADMINS)?;
+    find(c, organisation.id, id)?;
     Ok(queries::list_attempts(c, id, page.after_id::<kind::Attempt>()?, page.limit()?.saturating_add(1))?)
 }
 
@@ -247,10 +248,15 @@ pub(super) fn owner(c: &mut Conn, id: WebhookId) -> Result<OrganisationId> {
     Ok(queries::find_webhook(c, id)?.ok_or_else(|| unknown(id))?.organisation_id)
 }
 
-fn own(c: &mut Conn, caller: &Caller, handle: &str, id: WebhookId) -> Result<(Organisation, Webhook)> {
-    let organisation = identity::for_standing_member(c, caller, handle, ADMINS)?;
-    let webhook = queries::find_webhook(c, id)?.filter(|webhook| webhook.organisation_id == organisation.id);
-    Ok((organisation, webhook.ok_or_else(|| unknown(id))?))
+/// A webhook with its organisation, for an admin who changes it now.
+fn own(c: &mut Conn, caller: &Caller, handle: &str, id: WebhookId, now: Instant) -> Result<(Organisation, Webhook)> {
+    let organisation = identity::for_standing_member(c, caller, handle, ADMINS, now)?;
+    let webhook = find(c, organisation.id, id)?;
+    Ok((organisation, webhook))
+}
+
+fn find(c: &mut Conn, owner: OrganisationId, id: WebhookId) -> Result<Webhook> {
+    queries::find_webhook(c, id)?.filter(|webhook| webhook.organisation_id == owner).ok_or_else(|| unknown(id))
 }
 
 fn state(webhook: &Webhook) -> &'static str {

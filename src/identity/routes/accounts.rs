@@ -259,7 +259,7 @@ pub(crate) struct EndedSession {
 #[delete("/v1/sessions/current")]
 pub(crate) async fn delete_session(app: Data<App>, signed_in: SignedIn) -> Result<Json<EndedSession>> {
     let (user_id, now) = (signed_in.caller.user_id, app.clock.now());
-    let Credential::Session(session_id) = signed_in.credential else {
+    let Credential::Session(session_id) = signed_in.caller.credential else {
         return Err(Error::new(Kind::WrongState, "this request came with an API token, which is not a session")
             .remedy("revoke the token at DELETE /v1/tokens/{id}"));
     };

@@ -80,7 +80,7 @@ pub(crate) struct TokenPath {
 pub(crate) async fn create_token(app: Data<App>, signed_in: SignedIn, input: Json<TokenInput>) -> Result<HttpResponse> {
     let now = app.clock.now();
     let TokenInput { name, scope, expires_at } = input.into_inner();
-    let wanted = NewToken { name, scope, expires_at, minted_by: Some(signed_in.credential.to_string()) };
+    let wanted = NewToken { name, scope, expires_at, minted_by: Some(signed_in.caller.credential.to_string()) };
     let text = TokenText::generate();
     let kept = text.clone();
     let token = app.db.write(move |c| tokens::create(c, &signed_in, &kept, &wanted, now)).await?;

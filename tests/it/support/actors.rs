@@ -8,7 +8,7 @@ use base64::Engine as _;
 use corpex::app::Running;
 use corpex::cli::client::{Client, Request};
 use corpex::error::Result;
-use corpex::identity::{Caller, Membership, Scope};
+use corpex::identity::{Caller, Credential, Membership, Scope};
 use corpex::provenance::{ResourceDescriptor, Statement, StatementKind};
 use corpex::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE, SecretKey};
 use corpex::types::{DAY, Digest};
@@ -101,9 +101,21 @@ impl Actor {
             email: self.email.clone(),
             platform_role: me["platform_role"].as_str().map(|role| role.parse().unwrap()),
             scope: Scope::Write,
-            token_id: None,
+            credential: self.credential().await,
             memberships: me["memberships"].as_array().unwrap().iter().map(membership).collect(),
         }
+    }
+
+    /// The session of an access token, or the API token, which is its owner's first.
+    async fn credential(&self) -> Credential {
+        let token = self.client.token().unwrap();
+        let Some(claims) = token.split('.').nth(1) else {
+            let tokens = self.get("/v1/tokens").await.unwrap();
+            return Credential::Token(tokens["items"][0]["id"].as_str().unwrap().parse().unwrap());
+        };
+        let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims).unwrap();
+        let claims: Value = serde_json::from_slice(&claims).unwrap();
+        Credential::Session(claims["sid"].as_str().unwrap().parse().unwrap())
     }
 
     pub async fn get(&self, path: impl Into<String>) -> Result<Value> {

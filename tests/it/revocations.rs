@@ -1,0 +1,49 @@
+//! What a credential that was revoked a moment ago does at an instance that has not learnt of it yet: nothing that outlives it.
+
+use corpex::db::Conn;
+use corpex::error::{Error, Kind};
+use corpex::identity::{self, Caller, Member, Role};
+use corpex::ledger::withdrawals::{self, NewWithdrawal, Source};
+use corpex::types::{Currency, Money};
+use serde_json::{Value, json};
+
+use crate::support::{Actor, PASSWORD, TestApp, refused};
+
+/// Gives the admin of verse-lab the role of an admin, for a caller whom an instance remembers.
+async fn give_role(app: &TestApp, remembered: &Caller) -> Result<Member, Error> {
+    let (caller, now) = (remembered.clone(), app.clock.now());
+    let put = move |c: &mut Conn| identity::put_member(c, &caller, "verse-lab", &caller.email, Role::Admin, now);
+    app.app().db.write(put).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_revoked_a_moment_ago_gives_no_role_and_asks_for_no_payout() {
+    let app = TestApp::start().await;
+    let lab = app.lab("verse-lab", 1000).await;
+    let remembered = lab.caller().await;
+    give_role(&app, &remembered).await.unwrap();
+    let tokens = lab.get("/v1/tokens").await.unwrap();
+    let token = format!("/v1/tokens/{}", tokens["items"][0]["id"].as_str().unwrap());
+    let _: Value = lab.client.delete(token).send().await.unwrap();
+
+    refused(give_role(&app, &remembered).await, Kind::Unauthenticated, None);
+    let (amount, now) = (Money::new(1000, Currency::CNY), app.clock.now());
+    let wanted = NewWithdrawal { amount, from: Source::Wallet, pay_to: "ICBC 1".to_string() };
+    let ask = move |c: &mut Conn| withdrawals::request(c, &remembered, "verse-lab", &wanted, now);
+    refused(app.app().db.write(ask).await, Kind::Unauthenticated, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_was_signed_out_a_moment_ago_gives_no_role() {
+    let app = TestApp::start().await;
+    let lab = app.lab("verse-lab", 0).await;
+    let person = json!({ "email": lab.email, "password": PASSWORD });
+    let session: Value = app.anonymous().post("/v1/sessions").json(&person).unwrap().send().await.unwrap();
+    let client = app.anonymous().with_token(session["access_token"].as_str().unwrap());
+    let signed_in = Actor { client, ..lab };
+    let remembered = signed_in.caller().await;
+    give_role(&app, &remembered).await.unwrap();
+    let _: Value = signed_in.client.delete("/v1/sessions/current").send().await.unwrap();
+
+    refused(give_role(&app, &remembered).await, Kind::Unauthenticated, None);
+}
