@@ -49,7 +49,7 @@ pub(super) fn invite(
     code: &TokenText,
     now: Instant,
 ) -> Result<Invitation> {
-    let organisation = organisations::for_member(c, caller, handle, &[Role::Admin])?;
+    let organisation = organisations::for_standing_member(c, caller, handle, &[Role::Admin], now)?;
     queries::delete_ended_invitations(c, organisation.id, now)?;
     if queries::count_invitations(c, organisation.id)? >= MOST_STANDING {
         return Err(Error::new(
@@ -79,8 +79,14 @@ pub(super) fn invitations(c: &mut Conn, caller: &Caller, handle: &str, page: &Pa
 }
 
 /// Takes an invitation back; admins only.
-pub(super) fn withdraw(c: &mut Conn, caller: &Caller, handle: &str, id: InvitationId) -> Result<Invitation> {
-    let organisation = organisations::for_member(c, caller, handle, &[Role::Admin])?;
+pub(super) fn withdraw(
+    c: &mut Conn,
+    caller: &Caller,
+    handle: &str,
+    id: InvitationId,
+    now: Instant,
+) -> Result<Invitation> {
+    let organisation = organisations::for_standing_member(c, caller, handle, &[Role::Admin], now)?;
     let invitation = queries::find_invitation(c, organisation.id, id)?
         .ok_or_else(|| Error::not_found(format!("invitation {id} of {handle}")))?;
     queries::delete_invitation(c, id)?;

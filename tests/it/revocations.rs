@@ -47,3 +47,20 @@ async fn a_session_that_was_signed_out_a_moment_ago_gives_no_role() {
 
     refused(give_role(&app, &remembered).await, Kind::Unauthenticated, None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_an_admin_a_moment_ago_invites_nobody_at_another_instance() {
+    let app = TestApp::start().await;
+    let (lab, helper) = (app.lab("verse-lab", 0).await, app.organisation("helper-house").await);
+    helper.accept(&lab.invite("verse-lab", "admin").await.unwrap()).await.unwrap();
+    let other = app.another().await;
+    let there = helper.at(&other);
+    let invited = there.invite("verse-lab", "reader").await.unwrap();
+    let member = json!({ "email": helper.email, "role": "reader" });
+    let _: Value = lab.client.put("/v1/organisations/verse-lab/members").json(&member).unwrap().send().await.unwrap();
+
+    refused(there.invite("verse-lab", "admin").await, Kind::Forbidden, None);
+    let invitation = format!("/v1/organisations/verse-lab/invitations/{}", invited["id"].as_str().unwrap());
+    refused(there.client.delete(invitation).send::<Value>().await, Kind::Forbidden, None);
+    other.stop().await.unwrap();
+}

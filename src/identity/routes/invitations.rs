@@ -121,7 +121,8 @@ pub(crate) async fn withdraw_invitation(
     caller: Caller,
     path: Path<InvitationPath>,
 ) -> Result<Json<InvitationView>> {
-    let withdraw = move |c: &mut _| invitations::withdraw(c, &caller, &path.handle, path.id);
+    let now = app.clock.now();
+    let withdraw = move |c: &mut _| invitations::withdraw(c, &caller, &path.handle, path.id, now);
     Ok(Json(app.db.write(withdraw).await?.into()))
 }
 
