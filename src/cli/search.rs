@@ -40,7 +40,7 @@ pub(super) struct Search {
     #[arg(long, value_name = "AMOUNT")]
     max_price: Option<u64>,
     /// The currency of --max-price
-    #[arg(long, default_value = "CNY")]
+    #[arg(long, default_value = "CNY", requires = "max_price")]
     currency: String,
     /// In which order: relevance, newest, size or price
     #[arg(long, default_value = "relevance", value_parser = clap::value_parser!(Sort))]

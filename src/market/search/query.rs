@@ -92,7 +92,7 @@ impl SearchQuery {
     /// True if something is searched for, and not only listed.
     pub(super) fn is_search(&self) -> bool {
         let narrowed = self.facets().iter().any(|(_, chosen)| chosen.is_some());
-        narrowed || self.q.is_some() || self.sort.is_some() || self.max_price.is_some()
+        narrowed || self.q.is_some() || self.sort.is_some() || self.max_price.is_some() || self.currency.is_some()
     }
 
     /// Checks it.
@@ -104,6 +104,10 @@ impl SearchQuery {
         let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
         if !(1..=MOST_LISTINGS).contains(&limit) {
             return Err(Error::invalid("limit", format!("{limit} is not between 1 and {MOST_LISTINGS}")));
+        }
+        if self.currency.is_some() && self.max_price.is_none() {
+            return Err(Error::invalid("currency", "a currency alone bounds no price")
+                .remedy("give `max_price` with it, in minor units"));
         }
         let mut filters = Vec::new();
         let offered_by = (Facet::Provider, self.organisation.as_deref());
@@ -235,6 +239,9 @@ mod tests {
         assert_eq!(refused(SearchQuery { limit: Some(101), ..SearchQuery::default() }), "limit");
         assert_eq!(refused(SearchQuery { cursor: Some("later".into()), ..SearchQuery::default() }), "cursor");
         assert_eq!(refused(SearchQuery { r#use: Some("\u{7}".into()), ..SearchQuery::default() }), "use");
+        let currency = SearchQuery { currency: Some(Currency::CNY), ..SearchQuery::default() };
+        assert!(currency.is_search());
+        assert_eq!(refused(currency), "currency");
     }
 
     #[test]
