@@ -29,7 +29,6 @@ pub(super) fn count_webhooks(c: &mut Conn, owner: OrganisationId) -> QueryResult
 }
 
 pub(super) fn delete_webhook(c: &mut Conn, id: WebhookId) -> QueryResult<usize> {
-    diesel::delete(webhook_attempts::table.filter(webhook_attempts::webhook_id.eq(id))).execute(c)?;
     diesel::delete(webhooks::table.find(id)).execute(c)
 }
 
