@@ -250,11 +250,11 @@ fn advance(
     Ok(Deposit { state: to, ..deposit })
 }
 
-/// Whose wallet a deposit credits.
+/// The organisation whose wallet a deposit credits.
 ///
 /// # Errors
 /// `NotFound`.
-pub fn credited(c: &mut Conn, id: DepositId) -> Result<OrganisationId> {
+pub fn beneficiary(c: &mut Conn, id: DepositId) -> Result<OrganisationId> {
     Ok(find(c, id)?.organisation_id)
 }
 

@@ -371,11 +371,11 @@ fn advance(
     Ok(Withdrawal { state: to, ..withdrawal })
 }
 
-/// Who is paid by a withdrawal.
+/// The organisation that a withdrawal pays.
 ///
 /// # Errors
 /// `NotFound`.
-pub fn paid(c: &mut Conn, id: WithdrawalId) -> Result<OrganisationId> {
+pub fn payee(c: &mut Conn, id: WithdrawalId) -> Result<OrganisationId> {
     Ok(find(c, id)?.organisation_id)
 }
 
