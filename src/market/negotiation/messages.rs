@@ -154,7 +154,7 @@ pub fn terminate(
     now: Instant,
 ) -> Result<Negotiation> {
     let before = visible_negotiation(c, caller, id)?;
-    let side = side_of(caller, &before)?;
+    let side = side_of(caller, &before);
     caller.may_for(before.organisation(side), "the two sides of the negotiation", Role::DEALERS)?;
     let code = text::readable("code", code, MAX_CODE_CHARS)?;
     let reason = text::reason(reason)?;
@@ -162,11 +162,11 @@ pub fn terminate(
     end(c, (config, keys), before, (code, reason), (caller.user_id.to_string(), Some(side)), now)
 }
 
-/// For whom of the two a caller speaks: where it may for both, for the one that may end the negotiation.
-fn side_of(caller: &Caller, negotiation: &Negotiation) -> Result<Side> {
+/// The side for which a caller speaks: for a member of both, the one that may end the negotiation.
+fn side_of(caller: &Caller, negotiation: &Negotiation) -> Side {
     let speaks = |side: &Side| caller.member_of(negotiation.organisation(*side)).is_some();
     let able = negotiation.state.senders(NegotiationState::Terminated).iter().copied().find(speaks);
-    Ok(able.or_else(|| Side::ALL.iter().copied().find(speaks)).unwrap_or(Side::Buyer))
+    able.or_else(|| Side::ALL.iter().copied().find(speaks)).unwrap_or(Side::Buyer)
 }
 
 /// Terminates the negotiations in which nobody went on in time.
