@@ -416,3 +416,12 @@ async fn everybody_whose_money_is_frozen_is_told_of_it_and_when_it_no_longer_is(
     let postings = builder.get("/v1/organisations/tone-lab/postings").await.unwrap().to_string();
     assert!(postings.contains(shown["id"].as_str().unwrap()), "where it finds how much it was: {postings}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_for_the_buyer_and_trades_for_the_provider_opens_a_dispute_for_the_provider() {
+    let story = Story::begin(1).await;
+    let Story { lab, provider, offer, .. } = &story;
+    let (order, _) = lab.take_delivery(offer).await;
+    provider.accept(&lab.invite("verse-lab", "reader").await.unwrap()).await.unwrap();
+    assert_eq!(provider.open_dispute(&order).await.unwrap()["opened_by"], "poetry-house");
+}

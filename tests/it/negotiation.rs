@@ -364,3 +364,12 @@ async fn of_an_agreement_an_offer_and_a_termination_at_once_one_wins() {
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), steps - 1);
     assert!((2..=3).contains(&steps), "an offer may be terminated after it: {shown}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_for_the_buyer_and_deals_for_the_provider_ends_a_negotiation_for_the_provider() {
+    let story = Story::begin().await;
+    let Story { lab, provider, .. } = &story;
+    let asked = story.request(30_000, None).await.unwrap();
+    provider.accept(&lab.invite("verse-lab", "reader").await.unwrap()).await.unwrap();
+    assert_eq!(story.terminate(provider, &asked).await.unwrap()["state"], "TERMINATED");
+}

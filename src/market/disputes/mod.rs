@@ -345,11 +345,14 @@ pub fn disputed_order(c: &mut Conn, id: DisputeId) -> Result<OrderId> {
     Ok(queries::find_dispute(c, id)?.ok_or_else(|| Error::not_found(format!("dispute {id}")))?.order_id)
 }
 
-/// The order, and the side of it for which the caller speaks.
+/// The order, and the side of it for which the caller speaks: for a member of both, the buyer, unless its role suffices for the
+/// provider only.
 fn side(c: &mut Conn, caller: &Caller, id: OrderId) -> Result<(Order, OrganisationId)> {
     let order = orders::visible_order(c, caller, id)?;
-    let buys = caller.member_of(order.buyer_id).is_some();
-    let side = if buys { order.buyer_id } else { order.provider_id };
+    let sides = [order.buyer_id, order.provider_id];
+    let may = |side: &OrganisationId| caller.may(*side, Role::TRADERS).is_ok();
+    let belongs = |side: &OrganisationId| caller.member_of(*side).is_some();
+    let side = sides.into_iter().find(may).or_else(|| sides.into_iter().find(belongs)).unwrap_or(order.buyer_id);
     caller.may_for(side, "the two sides of the trade", Role::TRADERS)?;
     Ok((order, side))
 }

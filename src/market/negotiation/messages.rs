@@ -162,11 +162,13 @@ pub fn terminate(
     end(c, (config, keys), before, (code, reason), (caller.user_id.to_string(), Some(side)), now)
 }
 
-/// The side for which a caller speaks: for a member of both, the one that may end the negotiation.
+/// The side for which a caller ends a negotiation: for a member of both, one for which its role suffices, and of these the one
+/// that may end it.
 fn side_of(caller: &Caller, negotiation: &Negotiation) -> Side {
-    let speaks = |side: &Side| caller.member_of(negotiation.organisation(*side)).is_some();
-    let able = negotiation.state.senders(NegotiationState::Terminated).iter().copied().find(speaks);
-    able.or_else(|| Side::ALL.iter().copied().find(speaks)).unwrap_or(Side::Buyer)
+    let sides = || negotiation.state.senders(NegotiationState::Terminated).iter().chain(Side::ALL).copied();
+    let may = |side: &Side| caller.may(negotiation.organisation(*side), Role::DEALERS).is_ok();
+    let belongs = |side: &Side| caller.member_of(negotiation.organisation(*side)).is_some();
+    sides().find(may).or_else(|| sides().find(belongs)).unwrap_or(Side::Buyer)
 }
 
 /// Terminates the negotiations in which nobody went on in time.
