@@ -6,7 +6,8 @@
 //!
 //! Invariant: after a review, a listing that was ever on the board and is not delisted is suspended exactly when its version
 //! is held, has no valid assessment, or has a shard that is not what it says it is.
-//! Invariant: nothing goes on the board while its public notice runs, or while an objection to a listing of the version is open.
+//! Invariant: no listing on public notice goes on the board while its notice runs, or while an objection to a listing of its
+//! version is open. One that was on the board before stays, or returns: against it there are claims.
 
 use std::fmt::Display;
 

@@ -34,7 +34,7 @@ const MAX_OBJECTION_CHARS: usize = 2000;
 text_enum! {
     /// Where an objection stands.
     pub enum ObjectionState {
-        /// Compliance has to decide it; until then no listing of the version goes on the board.
+        /// Compliance has to decide it; until then no listing of the version leaves its public notice for the board.
         Open = "open",
         /// The listing was withdrawn for ever, and with it those of the version that were on public notice.
         Upheld = "upheld",
