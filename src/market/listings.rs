@@ -158,11 +158,13 @@ pub fn change(
     let listing = listing(c, id)?;
     caller.may_for(listing.provider_id, "the provider", Role::TRADERS)?;
     let remedy = match listing.state {
-        ListingState::Suspended => "the exchange suspended it, and puts it back",
-        ListingState::PublicNotice => "it goes on the board when its public notice is over and no objection stands",
-        _ => "",
+        ListingState::Suspended => Some("the exchange suspended it, and puts it back"),
+        ListingState::PublicNotice => {
+            Some("it goes on the board when its public notice is over and no objection stands")
+        }
+        _ => None,
     };
-    if !remedy.is_empty() {
+    if let Some(remedy) = remedy {
         return Err(cannot_become(&listing, to).remedy(remedy));
     }
     if listing.state.may_become(to) && to == ListingState::Listed {
