@@ -17,22 +17,11 @@ use super::queries::{self, Account};
 use crate::db::Conn;
 use crate::error::{Error, Result};
 use crate::identity::Caller;
-use crate::text_enum;
 use crate::types::csv::{self, Cell};
 use crate::types::{AccountId, Currency, Instant, Money, Page, PageQuery, PostingId, TransactionId, kind};
 
 /// Lines of a CSV file read at a time.
 const PAGE: i64 = 1000;
-
-text_enum! {
-    /// How a statement is written.
-    pub enum StatementFormat {
-        /// One page of lines, with the balances of the period.
-        Json = "json",
-        /// The whole period as comma-separated values (RFC 4180) with a header.
-        Csv = "csv",
-    }
-}
 
 /// Which statement.
 #[derive(Debug, Clone)]

@@ -1,5 +1,17 @@
 //! Comma-separated values as RFC 4180 writes them, safe to open in a spreadsheet.
 
+use crate::text_enum;
+
+text_enum! {
+    /// How a list is written.
+    pub enum ListFormat {
+        /// One page of it.
+        Json = "json",
+        /// All of it, as comma-separated values with a header.
+        Csv = "csv",
+    }
+}
+
 /// The media type of a file whose first row names its columns.
 pub const MEDIA_TYPE: &str = "text/csv; charset=utf-8; header=present";
 

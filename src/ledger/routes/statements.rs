@@ -10,8 +10,9 @@ use crate::app::http::attachment;
 use crate::app::input::Query;
 use crate::error::{Problem, Result};
 use crate::identity::Caller;
-use crate::ledger::statements::{self, AccountStatement, StatementFile, StatementFormat, StatementQuery};
-use crate::types::{Currency, Instant, PageQuery, csv};
+use crate::ledger::statements::{self, AccountStatement, StatementFile, StatementQuery};
+use crate::types::csv::{self, ListFormat};
+use crate::types::{Currency, Instant, PageQuery};
 
 /// Which statement.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -26,7 +27,7 @@ pub(crate) struct StatementParams {
     to: Instant,
     /// `json`, a page of lines, when absent; `csv`: the whole period as one file.
     #[param(inline)]
-    format: Option<StatementFormat>,
+    format: Option<ListFormat>,
     /// The `next` of the page before; absent for the first page. Of `json` only.
     cursor: Option<String>,
     /// The most lines wanted, 1 to 1000; 100 when absent. Of `json` only.
@@ -52,7 +53,7 @@ pub(crate) async fn get_statement(
 ) -> Result<HttpResponse> {
     let StatementParams { currency, from, to, format, cursor, limit } = query.into_inner();
     let query = StatementQuery { handle: handle.into_inner(), currency, from, to };
-    if format.unwrap_or(StatementFormat::Json) == StatementFormat::Json {
+    if format.unwrap_or(ListFormat::Json) == ListFormat::Json {
         let page = PageQuery { cursor, limit };
         let statement = app.db.read(move |c| statements::statement(c, &caller, &query, &page)).await?;
         return Ok(HttpResponse::Ok().json(statement));

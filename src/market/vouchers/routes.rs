@@ -16,8 +16,8 @@ use crate::error::{Problem, Result};
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::{self, Caller};
-use crate::ledger::statements::StatementFormat;
-use crate::types::{Instant, Money, Page, PageQuery, ProgrammeId, csv};
+use crate::types::csv::{self, ListFormat};
+use crate::types::{Instant, Money, Page, PageQuery, ProgrammeId};
 
 /// A public programme that subsidises purchases.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -161,7 +161,7 @@ pub(crate) async fn return_programme(
 pub(crate) struct MovementParams {
     /// `json`, a page, when absent; `csv`: all of them as one file.
     #[param(inline)]
-    format: Option<StatementFormat>,
+    format: Option<ListFormat>,
     /// The `next` of the page before; absent for the first page. Of `json` only.
     cursor: Option<String>,
     /// The most items wanted, 1 to 1000; 100 when absent. Of `json` only.
@@ -183,7 +183,7 @@ pub(crate) async fn list_voucher_movements(
     query: Query<MovementParams>,
 ) -> Result<HttpResponse> {
     let (id, MovementParams { format, cursor, limit }) = (*id, query.into_inner());
-    if format.unwrap_or(StatementFormat::Json) == StatementFormat::Json {
+    if format.unwrap_or(ListFormat::Json) == ListFormat::Json {
         let page = PageQuery { cursor, limit };
         return Ok(HttpResponse::Ok().json(app.db.read(move |c| file::movements(c, &caller, id, &page)).await?));
     }
