@@ -115,7 +115,8 @@ async fn a_quote_holds_while_what_it_rests_on_does() {
     provider.post(format!("{listing}/resume"), &Value::Null).await.unwrap();
 
     app.clock.advance(DAY * 7);
-    refused(lab.effect("/v1/purchases", &purchase).await, Kind::WrongState, Some("quote"));
+    let late = refused(lab.effect("/v1/purchases", &purchase).await, Kind::WrongState, Some("quote"));
+    assert!(late.detail.starts_with("the quote ended at "), "there is no order yet: {late}");
     has_nothing(&lab, PRICE).await;
     lab.buy_at_a_quote(&offer).await.unwrap();
 }

@@ -12,7 +12,7 @@ use sha2::Sha256;
 
 use super::contract::contract_document;
 use super::place::{NewOrder, buyer, draft};
-use super::{Order, Purchase, require_in_time};
+use super::{Order, Purchase};
 use crate::config::Config;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
@@ -84,7 +84,9 @@ pub(super) fn redeem(
 ) -> Result<Order> {
     let buyer = buyer(c, caller, &purchase.wanted)?;
     let quoted = open(keys, &purchase.quote, &purchase.envelope.payload.0)?;
-    require_in_time(&quoted, now, AGAIN).map_err(|error| error.field(FIELD))?;
+    if let Some(end) = quoted.due_at.filter(|_| quoted.is_overdue(now)) {
+        return Err(Error::new(Kind::WrongState, format!("the quote ended at {end}")).field(FIELD).remedy(AGAIN));
+    }
     let (order, grounds) = draft(c, &buyer, config, &purchase.wanted, (quoted.id, quoted.created_at), now)?;
     let contract_document = quoted.contract_document.clone();
     let named: Value = serde_json::from_str(&contract_document)?;
