@@ -80,7 +80,7 @@ pub fn grant(
 ) -> Result<Evaluation> {
     let lab =
         identity::for_member(c, caller, &wanted.organisation, Role::TRADERS).map_err(|e| e.field("organisation"))?;
-    identity::require_verified(&lab)?;
+    identity::require_verified(&lab).map_err(|e| e.field("organisation"))?;
     market::orders::check_purpose(&wanted.purpose)?;
     let listing = market::orders::open_listing(c, wanted.listing_id, now).map_err(|error| error.field("listing_id"))?;
     if listing.provider_id == lab.id {

@@ -112,7 +112,7 @@ pub fn object(
 ) -> Result<Objection> {
     let objector =
         identity::for_member(c, caller, &input.organisation, Role::DEALERS).map_err(|e| e.field("organisation"))?;
-    identity::require_verified(&objector)?;
+    identity::require_verified(&objector).map_err(|e| e.field("organisation"))?;
     let document = document(input)?;
     let listing = listings::listing(c, id)?;
     if listing.provider_id == objector.id {

@@ -94,7 +94,7 @@ pub(in crate::market) struct Deal<'a> {
 pub(super) fn buyer(c: &mut Conn, caller: &Caller, input: &NewOrder) -> Result<Organisation> {
     let buyer =
         identity::for_member(c, caller, &input.organisation, Role::TRADERS).map_err(|e| e.field("organisation"))?;
-    identity::require_verified(&buyer)?;
+    identity::require_verified(&buyer).map_err(|e| e.field("organisation"))?;
     Ok(buyer)
 }
 
