@@ -102,7 +102,7 @@ impl AccountRef {
 }
 
 impl queries::Account {
-    /// What names it.
+    /// The reference that names this account.
     pub(super) fn name(&self) -> Result<AccountRef> {
         let astray = || Error::internal(format!("account {} is nobody's", self.id));
         let owner = self.organisation_id.ok_or_else(astray);
@@ -177,7 +177,7 @@ pub fn balance(c: &mut Conn, account: AccountRef, currency: Currency) -> Result<
     Ok(Money::new(minor, currency))
 }
 
-/// That what is in an organisation's wallets is about to be moved.
+/// Loads an organisation's wallets for a gathered write that is about to move money from or to them.
 pub fn ahead_of_wallets(organisation: OrganisationId) -> Ahead {
     Ahead::new(organisation, |c, organisations| {
         for wallet in queries::list_accounts_of(c, AccountKind::Wallet, organisations)? {
@@ -215,7 +215,7 @@ pub(super) fn open_account(
     Ok(row)
 }
 
-/// Has an account that holds `from` beside its postings hold `to` from this posting on.
+/// Changes the balance that an account keeps beside its postings from `from` to `to`, by this posting.
 pub(super) fn swap_gate(
     c: &mut Conn,
     account: AccountRef,
@@ -229,7 +229,7 @@ pub(super) fn swap_gate(
     Ok(())
 }
 
-/// Under what an account is known to the transaction.
+/// The key by which a transaction remembers an account.
 fn key(account: AccountRef, currency: Currency) -> String {
     format!("{account} in {currency}")
 }

@@ -1,4 +1,4 @@
-//! Four eyes: an operator moves at most a configured amount between the bank and the exchange alone in a day (UTC). What is
+//! Four eyes: alone, an operator moves at most a configured amount between the bank and the exchange in a day (UTC). What is
 //! beyond it takes two: one records it, or takes it up, and another approves it; nothing moves before.
 
 use super::queries;
@@ -11,8 +11,8 @@ use crate::types::{Instant, Money, UserId, text};
 /// The longest reference, in characters: what bank statements carry.
 const MAX_REFERENCE_CHARS: usize = 140;
 
-/// Whether a step of this amount waits for a second operator: with what the caller has moved alone today, whatever the
-/// currencies, it is more than one operator may move.
+/// Whether a step of this amount takes a second operator: with what the caller has moved alone today it exceeds what one
+/// operator may move. Minor units of all currencies count alike.
 pub(super) fn is_needed(c: &mut Conn, caller: &Caller, config: &Config, amount: Money, now: Instant) -> Result<bool> {
     let alone = queries::sum_moved_alone(c, caller.user_id, now.day_began())?;
     Ok(alone.checked_add(amount.amount_minor).is_none_or(|moved| moved > config.approval_above))

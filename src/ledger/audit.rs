@@ -66,7 +66,7 @@ impl fmt::Display for Difference {
 }
 
 /// Recomputes every invariant of the ledger and gives each difference; nothing for books that are in order.
-/// At most 1,000 of each kind are reported.
+/// Of transactions and accounts, some 1,000 for each rule are reported at most.
 ///
 /// # Errors
 /// Those of the database.

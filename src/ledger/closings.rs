@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::jobs::sweep;
 use crate::types::{AccountId, Instant, Money, PostingId};
 
-/// How many postings make a closing worth while: at most about twice as many are summed by who reads a balance.
+/// How many postings make a closing worthwhile: whoever reads a balance sums at most about twice as many.
 const STEP: i64 = 1000;
 
 /// What an account held after one of its postings.
@@ -37,7 +37,7 @@ pub(super) fn held(c: &mut Conn, account: &Account) -> Result<i64> {
     }
 }
 
-/// What an account held after this posting, or after every one that there is.
+/// What an account held after this posting; without one, what it holds now.
 pub(super) fn held_through(c: &mut Conn, account: AccountId, last: Option<&str>) -> Result<i64> {
     let closing = queries::find_closing(c, account, last)?;
     let (closed, after) =
@@ -46,8 +46,9 @@ pub(super) fn held_through(c: &mut Conn, account: AccountId, last: Option<&str>)
     closed.checked_add(since).ok_or_else(|| Error::internal(format!("what {account} holds overflows")))
 }
 
-/// A fresh identifier for a posting to an account. Whatever the clock says, it sorts after the last one where that is kept
-/// with the balance, and where it takes what an organisation has; and after what was closed, where it only adds.
+/// A fresh identifier for a posting to an account. Whatever the clock says, it sorts after the account's last posting where the
+/// account keeps that beside its balance, or where the posting takes from an organisation; one that only adds to an organisation's
+/// account sorts after the last closing balance, so that sales need not look for the posting before.
 pub(super) fn next_posting(c: &mut Conn, account: &Account, amount: Money, now: Instant) -> Result<PostingId> {
     let last = match (account.gated_balance_minor, account.organisation_id) {
         (Some(_), _) => account.last_posting_id,
@@ -67,7 +68,7 @@ pub async fn close_accounts(app: &App) -> Result<()> {
     sweep::each(&app.db, &app.clock, "an account to be closed", list, close).await
 }
 
-/// Writes down what an account held after each so many postings.
+/// Writes down the closing balances of an account that are missing: one after every [`STEP`] postings.
 fn close(c: &mut Conn, account: AccountId, now: Instant) -> Result<()> {
     loop {
         let closing = queries::find_closing(c, account, None)?;
@@ -81,7 +82,8 @@ fn close(c: &mut Conn, account: AccountId, now: Instant) -> Result<()> {
     }
 }
 
-/// The closing balances that are not the sum of the postings up to them: account, what is written down, and the sum.
+/// The closing balances that are not the sum of the postings up to them: account, what is written down, and the sum. The first
+/// of them, if there are very many.
 pub(super) fn list_astray(c: &mut Conn) -> Result<Vec<(AccountId, i64, i64)>> {
     let mut astray = Vec::new();
     let mut after = String::new();
@@ -99,6 +101,9 @@ pub(super) fn list_astray(c: &mut Conn) -> Result<Vec<(AccountId, i64, i64)>> {
                 }
                 from = to;
             }
+        }
+        if i64::try_from(astray.len()).is_ok_and(|found| found >= queries::MAX_FINDINGS) {
+            return Ok(astray);
         }
     }
 }

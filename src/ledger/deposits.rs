@@ -145,7 +145,7 @@ pub fn approve(c: &mut Conn, caller: &Caller, id: DepositId, now: Instant) -> Re
     advance(c, caller, deposit, next, "approved by a second operator", now)
 }
 
-/// An operator refuses what waits: the deposit, which then never was, or its reversal, and it stays as it is.
+/// An operator refuses what waits: a deposit, which is then never credited, or a reversal, and the deposit stays credited.
 ///
 /// # Errors
 /// `WrongState` when nothing waits; `Invalid` without a reason.

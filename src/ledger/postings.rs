@@ -110,7 +110,7 @@ fn balanced(lines: &[(AccountRef, Money)]) -> Result<Vec<(AccountRef, Money)>> {
     Ok(lines)
 }
 
-/// The account, by the handle of the organisation that it belongs to.
+/// How a refusal names an account: by the handle of the organisation that it belongs to.
 fn named(c: &mut Conn, account: AccountRef) -> Result<String> {
     Ok(match account.owner() {
         Some(owner) => format!("the {} of {}", account.kind(), identity::organisation(c, owner)?.handle),
@@ -118,8 +118,8 @@ fn named(c: &mut Conn, account: AccountRef) -> Result<String> {
     })
 }
 
-/// What an organisation's account that holds `held` holds after `amount`, unless that is below zero; then it is told by its
-/// `name`.
+/// What an account that holds `held` holds once `amount` is posted. `InsufficientFunds`, which calls the account `name`, when
+/// that is below zero.
 fn remaining(account: AccountRef, held: Money, amount: Money, name: impl FnOnce() -> Result<String>) -> Result<Money> {
     let after = held.plus(amount)?;
     if after.amount_minor >= 0 {
@@ -154,7 +154,7 @@ pub fn lines_of(c: &mut Conn, kind: TransactionKind, reference: &str) -> Result<
     lines.map(|(account, minor)| Ok((account.name()?, Money::new(minor, account.currency)))).collect()
 }
 
-/// The transaction of this kind and reference, which its opposite refers to.
+/// The transaction of this kind and reference, if there is one: its reversal refers to it.
 pub(super) fn transaction_of(c: &mut Conn, kind: TransactionKind, reference: &str) -> Result<Option<TransactionId>> {
     Ok(queries::find_transaction(c, kind, reference)?)
 }

@@ -1,5 +1,5 @@
-//! The `ledger_*` tables; deposits and withdrawals are in [`movements`], closing balances in [`closings`], the change of a balance that
-//! is kept beside its postings in [`gates`].
+//! The `ledger_*` tables; deposits and withdrawals are in [`movements`], closing balances in [`closings`], changes of the balances
+//! that are kept beside their postings in [`gates`].
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -30,7 +30,7 @@ diesel::allow_columns_to_appear_in_same_group_by_clause!(accounts::programme_id,
 diesel::allow_columns_to_appear_in_same_group_by_clause!(withdrawals::organisation_id, withdrawals::currency);
 
 /// How many rows of one kind an audit reports.
-const MAX_FINDINGS: i64 = 1000;
+pub(super) const MAX_FINDINGS: i64 = 1000;
 
 /// A sum of amounts. Both databases widen a sum of BIGINT; the cast brings it back, and fails where it does not fit.
 const SUM: &str = "CAST(COALESCE(SUM(ledger_postings.amount_minor), 0) AS BIGINT)";
@@ -45,7 +45,7 @@ pub(super) struct Account {
     pub(super) kind: AccountKind,
     pub(super) currency: Currency,
     pub(super) gated_balance_minor: Option<i64>,
-    /// The posting after which it holds that; none before the first.
+    /// The last posting that this balance includes; none before the first.
     pub(super) last_posting_id: Option<PostingId>,
     pub(super) created_at: Instant,
 }
@@ -289,7 +289,7 @@ pub(super) fn sum_unpaid_withdrawals(c: &mut Conn) -> QueryResult<Vec<(Organisat
         .load(c)
 }
 
-/// What the accounts of a kind hold that hold something, by organisation and currency.
+/// What the accounts of a kind hold, by organisation and currency; those that hold nothing are left out.
 pub(super) fn list_holding(
     c: &mut Conn,
     kind: AccountKind,

@@ -104,7 +104,7 @@ pub struct AccountStatement {
     pub lines: Page<StatementLine>,
 }
 
-/// A posting with its transaction, as they are remembered.
+/// A posting with its transaction.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable)]
 #[diesel(table_name = crate::schema::ledger_postings, check_for_backend(crate::db::MultiBackend))]
 pub(super) struct Line {
@@ -171,7 +171,7 @@ fn open(c: &mut Conn, caller: &Caller, query: &StatementQuery) -> Result<Ledger>
 }
 
 impl Ledger {
-    /// What each account held after the posting with this identifier, or at the instant that it is the first of.
+    /// What each account held after its postings up to this identifier, which may be the first one of an instant.
     fn sums(&self, c: &mut Conn, last: &str) -> Result<Balances> {
         let sum = |account: &Account| Ok((account.id, closings::held_through(c, account.id, Some(last))?));
         self.accounts.iter().map(sum).collect()

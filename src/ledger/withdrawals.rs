@@ -6,7 +6,7 @@
 //! paid, or found not to be paid, and the amount returns to where it came from.
 //!
 //! Invariant: what an operator has the bank pay is neither cancelled nor stopped meanwhile, nor taken up by another operator.
-//! Invariant: of an organisation only so many requests wait to be taken up, so that a dispute meets no more.
+//! Invariant: at most so many requests of an organisation wait to be taken up: a dispute has no more than those to stop.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -181,8 +181,8 @@ pub fn cancel(c: &mut Conn, caller: &Caller, id: WithdrawalId, now: Instant) -> 
     advance(c, caller.user_id, withdrawal, WithdrawalState::Cancelled, "taken back", now)
 }
 
-/// Stops what an organisation has asked to be paid out of its payable and no operator has taken up, whole and newest first, until
-/// its payable holds this amount or nothing is left to stop; gives what it holds then. Callers authorise.
+/// Stops payouts of an organisation's payable that no operator has taken up, newest first and each as a whole, until the payable
+/// holds `wanted` or none is left to stop. Gives what the payable holds then. Callers authorise.
 ///
 /// # Errors
 /// Those of the database.
@@ -205,8 +205,8 @@ pub fn stop(
     Ok(there)
 }
 
-/// An operator takes a request up, at once or when a second operator approves: nobody but operators changes anything about it any
-/// more, and the bank is to pay it.
+/// An operator takes a request up, at once or when a second operator approves. From then on only operators change anything about
+/// it, and the bank is to pay it.
 ///
 /// # Errors
 /// `WrongState` unless it is requested.
@@ -337,7 +337,7 @@ fn visible(c: &mut Conn, caller: &Caller, id: WithdrawalId) -> Result<Withdrawal
     Err(Error::withheld(named(id)))
 }
 
-/// The bank has not paid after all: the opposite of the payment, if it is recorded, and back to where it came from.
+/// Undoes a payout that the bank did not make: posts the opposite of the payment, if that was recorded, and releases the amount.
 fn take_back(c: &mut Conn, withdrawal: &Withdrawal, now: Instant) -> Result<()> {
     if let Some(reference) = &withdrawal.reference {
         let paid = transaction_of(c, TransactionKind::Withdrawal, reference)?

@@ -92,7 +92,7 @@ pub(in crate::ledger) fn find_posting_number(
         .optional()
 }
 
-/// The accounts that are closed now and then, by identifier, to which so much was posted since each was last closed.
+/// The accounts that have closing balances and got at least so many postings since the last one, by identifier.
 pub(in crate::ledger) fn list_due_accounts(
     c: &mut Conn,
     postings: i64,
@@ -114,7 +114,7 @@ pub(in crate::ledger) fn list_due_accounts(
         .load(c)
 }
 
-/// The accounts that are closed now and then, by identifier.
+/// The accounts that have closing balances, by identifier.
 pub(in crate::ledger) fn list_closed_accounts(c: &mut Conn, after: &str, limit: i64) -> QueryResult<Vec<AccountId>> {
     accounts::table
         .filter(accounts::organisation_id.is_not_null())

@@ -1,4 +1,4 @@
-//! The change of a balance that is kept beside its postings.
+//! Changes of the balances that are kept beside their postings.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::accounts;
 use crate::db::{Append, Conn};
 use crate::types::{AccountId, PostingId};
 
-/// What an account held, and holds from now on, after this posting. Those of one account follow each other.
+/// What an account held before a posting, and holds after it. Each change of an account begins where the one before ended.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::ledger) struct Gate {
     pub(in crate::ledger) account_id: AccountId,
@@ -36,7 +36,7 @@ impl Append for Gate {
     }
 }
 
-/// That a balance is not what it was taken for.
+/// The error for a balance that is not what a change takes it for.
 fn astray() -> Diesel {
     Diesel::QueryBuilderError("a balance changed within a serialisable transaction".into())
 }
@@ -47,7 +47,7 @@ fn set(c: &mut Conn, Gate { account_id, from, to, posting_id }: Gate) -> QueryRe
         .execute(c)
 }
 
-/// The same for many, in one statement.
+/// As [`set`], for many in one statement.
 fn set_together(pg: &mut PgConnection, changes: &[Gate]) -> QueryResult<usize> {
     let ids: Vec<_> = changes.iter().map(|gate| gate.account_id).collect();
     let (from, to): (Vec<_>, Vec<_>) = changes.iter().map(|gate| (gate.from, gate.to)).unzip();
@@ -64,8 +64,8 @@ fn set_together(pg: &mut PgConnection, changes: &[Gate]) -> QueryResult<usize> {
     .execute(pg)
 }
 
-/// What becomes of each account, from before the first of its changes until after the last; in the order of the accounts, so that
-/// those who change the same ones wait for each other, and not crosswise.
+/// One change for each account, from before its first until after its last; in the order of the accounts, so that transactions
+/// which change the same ones wait for each other and never deadlock.
 fn of_each_account(gates: &[Gate]) -> QueryResult<Vec<Gate>> {
     let mut changes: BTreeMap<AccountId, Gate> = BTreeMap::new();
     for gate in gates {

@@ -10,11 +10,11 @@ use crate::ledger::withdrawals::{Source, Withdrawal, WithdrawalState};
 use crate::schema::{deposits, transitions, withdrawals};
 use crate::types::{Currency, DepositId, Instant, OrganisationId, TransitionId, UserId, WithdrawalId};
 
-/// The steps by which an operator has money move, as the index of them says it.
+/// The steps by which an operator moves money, in the words of their index.
 const MOVED: &str = "transitions.to_state IN ('posted', 'processing', 'reversed')";
-/// And no second operator had to approve.
+/// That no second operator had to approve a step.
 const ALONE: &str = "COALESCE(transitions.from_state, '') NOT IN ('awaiting_approval', 'reversing')";
-/// That a withdrawal is not taken up, as the index of those says it.
+/// That no operator has taken a withdrawal up, in the words of the index of those.
 const WAITING: &str = "withdrawals.state IN ('requested', 'awaiting_approval')";
 
 /// What an operator has moved without a second one since `since`: deposits, withdrawals and reversals, in minor units of
@@ -95,7 +95,7 @@ pub(in crate::ledger) fn find_withdrawal(c: &mut Conn, id: WithdrawalId) -> Quer
     withdrawals::table.find(id).select(Withdrawal::as_select()).first(c).optional()
 }
 
-/// How many of an organisation are not taken up.
+/// How many withdrawals of an organisation no operator has taken up.
 pub(in crate::ledger) fn count_waiting_withdrawals(c: &mut Conn, organisation: OrganisationId) -> QueryResult<i64> {
     withdrawals::table
         .filter(withdrawals::organisation_id.eq(organisation))
@@ -104,7 +104,7 @@ pub(in crate::ledger) fn count_waiting_withdrawals(c: &mut Conn, organisation: O
         .get_result(c)
 }
 
-/// Those of what an organisation has earned that are not taken up, newest first.
+/// The withdrawals of what an organisation has earned that no operator has taken up, newest first.
 pub(in crate::ledger) fn list_waiting_payouts(
     c: &mut Conn,
     organisation: OrganisationId,
