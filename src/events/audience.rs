@@ -1,5 +1,5 @@
-//! Whom a step concerns: one table, from the kind of thing that took it to the organisations that may learn of it; and which
-//! steps there are.
+//! The audience of a step: one table, from the kind of thing that took the step to the organisations that may learn of it; and the
+//! types of event that there are.
 
 use std::collections::HashMap;
 
@@ -24,8 +24,8 @@ pub(super) fn event_type(step: &Unsent) -> String {
     format!("{}.{}", kind(&step.subject), step.to_state.to_lowercase())
 }
 
-/// Each kind of thing whose steps are told of, with what its types of event end with: its states, but for those in which nobody is
-/// left to be told, and what happens while its state stays as it is.
+/// The kinds of things that have events, each with the second parts of its types of event: its states, without those in which
+/// nobody is left to be told, and the steps that leave its state as it is.
 fn kinds() -> [(&'static str, Vec<String>); 20] {
     fn ends(states: &[impl AsRef<str>], steps: &[&str]) -> Vec<String> {
         states.iter().map(|state| state.as_ref()).chain(steps.iter().copied()).map(str::to_lowercase).collect()
@@ -55,7 +55,7 @@ fn kinds() -> [(&'static str, Vec<String>); 20] {
     ]
 }
 
-/// Refuses what is no type of event, and says which there are.
+/// Refuses text that is not a type of event, and says which types there are.
 pub(super) fn check_type(text: &str) -> Result<()> {
     let (kind, end) = text.split_once('.').unwrap_or((text, ""));
     let kinds = kinds();
@@ -68,7 +68,7 @@ pub(super) fn check_type(text: &str) -> Result<()> {
         .remedy("name one that there is, or leave the filter out"))
 }
 
-/// The orders and licences that steps are about, with their sides. Most steps are theirs: so they are asked for all at once.
+/// The orders and licences that steps are about, with their sides. Most steps are of these, so they are loaded all at once.
 #[derive(Debug, Default)]
 pub(super) struct Trades {
     licences: HashMap<EntitlementId, Entitlement>,
@@ -94,8 +94,8 @@ impl Trades {
     }
 }
 
-/// The organisations that may learn of the step, each once: those that see its subject in both states, or whose money is frozen.
-/// Nobody, when that is a matter of one person, or nothing is known of it any more.
+/// The organisations that may learn of a step, each once: those that see its subject in both states, or whose money is frozen.
+/// Nobody when the subject belongs to one person, as a session does, or is not there any more.
 pub(super) fn audience(c: &mut Conn, trades: &Trades, step: &Unsent) -> Result<Vec<OrganisationId>> {
     match concerned(c, trades, &step.subject, &step.to_state) {
         Err(error) if error.kind == Kind::NotFound => Ok(Vec::new()),
@@ -103,7 +103,7 @@ pub(super) fn audience(c: &mut Conn, trades: &Trades, step: &Unsent) -> Result<V
     }
 }
 
-/// As [`audience`]; none for a kind of thing that is no organisation's.
+/// As [`audience`]: `None` for a kind of thing that belongs to no organisation, `NotFound` for a subject that is not there.
 fn concerned(c: &mut Conn, trades: &Trades, subject: &str, to_state: &str) -> Result<Option<Vec<OrganisationId>>> {
     Ok(Some(match kind(subject) {
         "org" => vec![identity::organisation(c, subject.parse()?)?.id],
@@ -148,7 +148,8 @@ fn concerned(c: &mut Conn, trades: &Trades, subject: &str, to_state: &str) -> Re
     }))
 }
 
-/// The kind of thing that an identifier names: what stands before its underscore. A membership is named by both its sides.
+/// The kind of thing that an identifier names: what stands before its underscore. A membership is named by its organisation and its
+/// user, with a slash between them.
 fn kind(subject: &str) -> &str {
     match subject.split_once('_') {
         Some(_) if subject.contains('/') => "member",

@@ -1,8 +1,8 @@
 //! The dispatcher: takes steps from the outbox, and numbers them for the organisations that they concern.
 //!
-//! A trade writes one row of its own to the outbox and none that another trade writes; numbers are given here, afterwards,
-//! by one process at a time; steps that concern the board get a number for the search indexes, too. Whom a step concerns is
-//! found over a snapshot, so that the numbering transaction reads nothing that trades change.
+//! A trade writes one row of its own to the outbox and none that another trade writes. Numbers are given here, afterwards, by
+//! one process at a time; steps that concern the board get a number for the search indexes, too. The audience of a step is found
+//! over a snapshot, so that the numbering transaction reads nothing that trades change.
 //!
 //! Invariant: an event's number is larger than that of every event that its organisation could read before.
 
@@ -25,17 +25,16 @@ const LEASE_NAME: &str = "dispatcher";
 /// The most steps that are numbered at once.
 const MAX_BATCH: i64 = 256;
 
-/// A step, and whom it concerns.
+/// A step with its audience.
 #[derive(Debug, Clone)]
 struct Addressed {
     step: Unsent,
     audience: Vec<OrganisationId>,
-    /// Whose place on the board it may have changed.
+    /// The dataset whose listings on the board it may have changed.
     dataset: Option<DatasetId>,
 }
 
-/// Numbers the oldest steps in the outbox, as `claimant`. True when it took as many as it may, so that others are likely to
-/// wait.
+/// Numbers the oldest steps in the outbox, as `claimant`. True when it took as many as it may at once: more are likely to wait.
 pub async fn step(app: &App, claimant: &Claimant) -> Result<bool> {
     let (looking, now) = (claimant.clone(), app.clock.now());
     let batch = app.db.read(move |c| match is_told_by_another(c, &looking, now)? {
@@ -62,7 +61,7 @@ pub fn is_due(c: &mut Conn) -> Result<bool> {
     Ok(!history::unsent(c, 1)?.is_empty())
 }
 
-/// Tells whether steps are told of: none waits for longer than `limit`.
+/// Checks that the dispatcher keeps up: no step waits for longer than `limit`.
 ///
 /// # Errors
 /// `Unavailable`, when one does.
@@ -127,7 +126,7 @@ fn event(step: &Unsent, organisation_id: OrganisationId, position: i64) -> Event
     }
 }
 
-/// Whether somebody else tells of what happens now.
+/// Whether another process is the dispatcher now.
 fn is_told_by_another(c: &mut Conn, claimant: &Claimant, now: Instant) -> Result<bool> {
     let standing = queries::find_lease(c, LEASE_NAME)?;
     Ok(standing.is_some_and(|standing| claimant.look_at(&standing, LEASE, now) == Verdict::Others))

@@ -87,8 +87,8 @@ impl Event {
     }
 }
 
-/// The events of an organisation after a cursor, oldest first: up to one page; and the position to go on from, which is past
-/// those that the types leave out: none is looked through again. Its members only.
+/// The events of an organisation after a cursor, oldest first: up to one page; and the position to go on from, which lies past
+/// those that `types` leaves out, so that none is looked through again. For its members only.
 ///
 /// # Errors
 /// `NotFound`, `Forbidden`; `Invalid`, naming the parameter; `Gone` when what comes after the cursor is no longer kept.
@@ -120,7 +120,7 @@ fn after(page: &PageQuery) -> Result<i64> {
     if position < 0 { Err(PageQuery::not_a_cursor()) } else { Ok(position) }
 }
 
-/// Refuses a filter with something in it that is no type of event.
+/// Refuses a filter that names too many types, or something that is not one.
 fn check_types(types: &[String]) -> Result<()> {
     if types.len() > MOST_TYPES {
         return Err(Error::invalid("types", format!("these are {} types, and {MOST_TYPES} at most", types.len())));

@@ -20,8 +20,8 @@ pub(super) fn find_last_position(c: &mut Conn, organisation_id: OrganisationId) 
         .optional()
 }
 
-/// The number of the last event of each of these, but for those that were rejected, whose events nobody reads; none where one
-/// has no event.
+/// The number of the last event of each of these organisations, `None` for one without events. Those that were rejected are left
+/// out: nobody reads their events.
 pub(super) fn list_last_positions(
     c: &mut Conn,
     owners: &[OrganisationId],
@@ -81,7 +81,7 @@ pub(super) fn set_lease_end(c: &mut Conn, name: &str, owner: &str, until: Instan
         .execute(c)
 }
 
-/// Organisations with an event from before a time that is not their last.
+/// Organisations with an event from before a time, other than their last event.
 pub(super) fn list_owners_of_old(
     c: &mut Conn,
     before: Instant,

@@ -4,7 +4,7 @@
 //! webhook still waits for.
 //!
 //! Invariant: the events of an organisation that are kept are its last ones, without gaps; whoever asks for what comes after a
-//! cursor and would miss one of those before is told so.
+//! cursor, some of which is no longer kept, is told so.
 
 use super::{queries, webhooks};
 use crate::app::App;
@@ -32,7 +32,7 @@ pub async fn remove_old(app: &App) -> Result<()> {
     }
 }
 
-/// Removes the first events of an organisation up to one that is to be kept; at most [`AT_ONCE`].
+/// Removes an organisation's first events, up to the first one that is to be kept; at most [`AT_ONCE`] of them.
 fn remove_before(c: &mut Conn, owner: OrganisationId, before: Instant) -> Result<()> {
     let Some(first) = queries::find_first_position(c, owner)? else { return Ok(()) };
     let recent = match queries::find_first_position_since(c, owner, before)? {
@@ -44,7 +44,7 @@ fn remove_before(c: &mut Conn, owner: OrganisationId, before: Instant) -> Result
     Ok(())
 }
 
-/// Refuses a cursor after which something was, and is no longer kept.
+/// Refuses a cursor after which there were events that are no longer kept.
 ///
 /// # Errors
 /// `Gone`, with the field `cursor`.

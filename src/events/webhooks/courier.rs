@@ -77,8 +77,8 @@ fn waiting(c: &mut Conn, webhook: &Webhook) -> Result<Option<Event>> {
     Ok(events::queries::list_events(c, *organisation_id, &types.0, *position, 1)?.into_iter().next())
 }
 
-/// Nobody need come before something happens, unless it just did. What the webhook's types leave out is not looked at
-/// again.
+/// Leaves a webhook without a due time until its organisation has a new event, unless one came meanwhile. What the webhook's types
+/// leave out counts as delivered, and is not looked at again.
 fn rest(c: &mut Conn, id: WebhookId, now: Instant) -> Result<()> {
     let Some(webhook) = queries::find_webhook(c, id)? else { return Ok(()) };
     if waiting(c, &webhook)?.is_some() {

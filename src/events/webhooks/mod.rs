@@ -86,8 +86,8 @@ pub struct Attempt {
     pub attempted_at: Instant,
 }
 
-/// Makes a webhook that is sent what happens from now on, and gives its secret, this once. Admins of verified organisations only:
-/// for a stranger the exchange knocks at no door.
+/// Makes a webhook that is sent what happens from now on, and gives its secret, this once. For admins of verified organisations
+/// only: the exchange sends no requests for strangers.
 ///
 /// # Errors
 /// `NotFound`, `Forbidden`; `Invalid`, naming the field; `WrongState` when there are too many, or nobody has verified it.
@@ -217,13 +217,13 @@ pub fn attempts(c: &mut Conn, caller: &Caller, handle: &str, id: WebhookId, page
     Ok(queries::list_attempts(c, id, page.after_id::<kind::Attempt>()?, page.limit()?.saturating_add(1))?)
 }
 
-/// Lets a courier come for the webhooks of an organisation that has a new event.
+/// Makes the idle webhooks of organisations that have a new event due for a courier.
 pub(super) fn wake(c: &mut Conn, organisations: &[OrganisationId], now: Instant) -> Result<()> {
     queries::set_due(c, organisations, now)?;
     Ok(())
 }
 
-/// How many webhooks wait for a courier: their time has come, and none has taken them.
+/// How many webhooks are due and not taken by a courier.
 ///
 /// # Errors
 /// Those of the database.
@@ -231,7 +231,7 @@ pub fn waiting(c: &mut Conn, now: Instant) -> Result<i64> {
     Ok(queries::count_due(c, now)?)
 }
 
-/// After which event the webhook of an organisation that is furthest behind goes on, if one is enabled.
+/// The position of the enabled webhook of an organisation that is furthest behind; none when no webhook is enabled.
 pub(super) fn furthest_behind(c: &mut Conn, organisation_id: OrganisationId) -> Result<Option<i64>> {
     Ok(queries::find_least_position(c, organisation_id)?)
 }
@@ -243,7 +243,7 @@ pub(super) fn remove_attempts(c: &mut Conn, before: Instant, limit: i64) -> Resu
     Ok(i64::try_from(old.len()).unwrap_or(i64::MAX))
 }
 
-/// Whose webhook this is.
+/// The organisation whose webhook this is.
 pub(super) fn owner(c: &mut Conn, id: WebhookId) -> Result<OrganisationId> {
     Ok(queries::find_webhook(c, id)?.ok_or_else(|| unknown(id))?.organisation_id)
 }
