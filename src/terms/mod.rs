@@ -181,7 +181,7 @@ pub fn divides(document: &TermsDocument) -> Result<()> {
         .remedy("leave the selection out, or look for an offer whose terms are `divisible`"))
 }
 
-/// Checks what a schema cannot say, or says less clearly.
+/// Checks a document beyond its JSON Schema, and where the schema's refusal would be less clear.
 ///
 /// # Errors
 /// `Invalid`, naming the field within the document.

@@ -76,7 +76,7 @@ pub fn organisation_iri(public_url: &str, handle: &str) -> String {
     format!("{public_url}/v1/organisations/{handle}")
 }
 
-/// The word for a use: ODRL's own where it has one.
+/// The ODRL action of a use; one of our profile where ODRL has none.
 fn action(used: Use) -> &'static str {
     match used {
         Use::Pretrain => "cx:pretrain",
@@ -134,14 +134,14 @@ impl Policy<'_> {
         policy
     }
 
-    /// A rule: its action, and between whom it holds over what.
+    /// A rule, with its action, its target and the party that makes it.
     fn rule(&self, kind: &str, action: &str) -> Value {
         json!({
             "@type": kind, "odrl:action": named(action), "odrl:target": self.target, "odrl:assigner": self.party(),
         })
     }
 
-    /// Whoever offers: the same node wherever it stands.
+    /// The provider, as the same node in every rule.
     fn party(&self) -> Value {
         json!({
             "@id": organisation_iri(self.public_url, &self.provider.handle), "@type": "odrl:Party",
@@ -272,8 +272,8 @@ fn set_member(node: &mut Value, name: &str, value: Value) {
     }
 }
 
-/// An own word: its kind, its name, what it is included in if it is an action, its label in English and in Chinese, and
-/// what it means.
+/// A word of our profile: its class, its name, the action that includes it if it is an action, its labels in English and in
+/// Chinese, and its definition.
 type Word = (&'static str, &'static str, Option<&'static str>, [&'static str; 2], &'static str);
 
 /// Every word of our own.

@@ -56,7 +56,7 @@ pub enum Price {
 }
 
 impl Measure {
-    /// How many units there are; nothing where the manifest does not say.
+    /// How many units there are; none where the manifest does not count them.
     pub fn units(&self, unit: Unit) -> Option<i64> {
         match unit {
             Unit::Record => self.records,
@@ -66,7 +66,7 @@ impl Measure {
     }
 }
 
-/// What a licence to so much costs under a document; zero yuan when it is free.
+/// What a licence to so much costs under a document: zero yuan when it is free.
 ///
 /// # Errors
 /// `Invalid`, with the field `price`, when the manifest does not count the units, or when they cost more than
@@ -101,13 +101,13 @@ pub fn price(document: &TermsDocument, measure: &Measure) -> Result<Money> {
     }
 }
 
-/// How many periods of so many days the term of a document has; nothing where it is no whole number of them.
+/// How many periods of `per_days` days the term of a document has; none where that is not a whole number.
 fn periods(document: &TermsDocument, per_days: i32) -> Option<i64> {
     let days = document.duration_days.filter(|days| *days > 0 && days.checked_rem(per_days) == Some(0))?;
     days.checked_div(per_days).map(i64::from)
 }
 
-/// `amount` for each `per` of `units`: to the nearest whole number, a half upwards, and at least one for something.
+/// `amount` for each `per` of `units`, to the nearest whole number, a half upwards; at least one for any unit at all.
 fn total(amount: i64, units: i64, per: i64) -> i128 {
     let (exact, per) = (i128::from(amount) * i128::from(units), i128::from(per));
     let nearest = (2 * exact + per) / (2 * per);

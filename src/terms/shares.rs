@@ -1,4 +1,5 @@
-//! Who else is paid for a corpus: its co-builders, and the providers of what it was made from.
+//! What terms say of money besides the price: how co-builders share the revenue, and the royalty that the provider asks of each
+//! sale of a derived corpus.
 
 use std::collections::HashSet;
 
@@ -59,7 +60,7 @@ pub(super) fn check(document: &TermsDocument) -> Result<()> {
     Ok(())
 }
 
-/// Checks that everybody who shares is here, and verified.
+/// Checks that everybody who has a share is a verified organisation of this exchange.
 pub(super) fn check_known(c: &mut Conn, document: &TermsDocument) -> Result<()> {
     for (index, share) in document.revenue_shares.iter().flatten().enumerate() {
         let field = format!("document.revenue_shares[{index}].organisation");
