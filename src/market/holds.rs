@@ -37,7 +37,7 @@ pub fn delist(c: &mut Conn, keys: &ExchangeKeys, version: VersionId, cause: Take
     Ok(())
 }
 
-/// Because of what a version is held: of several claims, the one that came first.
+/// The claim because of which a version is held; of several, the one that came first.
 pub fn cause_of_hold(c: &mut Conn, version: VersionId) -> Result<Option<TakedownId>> {
     Ok(queries::find_hold(c, version)?)
 }

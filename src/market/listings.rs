@@ -78,7 +78,7 @@ pub struct Listing {
     pub notice_ends_at: Instant,
     /// When the exchange looks at it next.
     pub review_at: Option<Instant>,
-    /// What its provider named in its place when it withdrew it.
+    /// The listing that its provider named as its successor when it withdrew this one.
     pub successor_id: Option<ListingId>,
     /// When it was made.
     pub created_at: Instant,
@@ -115,7 +115,7 @@ pub fn open(
     }
     let notice = DAY * config.public_notice_days.unsigned_abs();
     let listing = Listing {
-        // Whatever the clock says: royalties go by the terms of the first.
+        // It sorts after the others whatever the clock says: royalties go by the terms of the first one.
         id: ListingId::after(queries::find_last_listing_of(c, version.id)?, now),
         version_id: version.id,
         terms_id,
@@ -222,8 +222,8 @@ fn check_successor(c: &mut Conn, withdrawn: &Listing, successor: ListingId) -> R
     }
 }
 
-/// What takes a listing's place: what its provider named, or else the listing of the newest later version of its dataset
-/// that is on the board.
+/// The listing that takes another's place: the one that its provider named, or else that of the newest later version of its
+/// dataset that is on the board.
 pub fn successor(c: &mut Conn, listing: &Listing) -> Result<Option<ListingId>> {
     if listing.successor_id.is_some() {
         return Ok(listing.successor_id);
@@ -296,7 +296,8 @@ pub fn listed(c: &mut Conn, versions: &[VersionId]) -> Result<Vec<Listing>> {
     Ok(queries::list_listed(c, versions)?)
 }
 
-/// The versions of these datasets that are on the board: of up to `limit` listings, those of the greatest numbers, which come first.
+/// The versions of these datasets that are on the board, as often as they are listed, the greatest version numbers first; at most
+/// `limit`.
 pub fn listed_versions(c: &mut Conn, datasets: &[DatasetId], limit: i64) -> Result<Vec<VersionId>> {
     Ok(queries::list_listed_versions(c, datasets, limit)?)
 }
@@ -311,18 +312,19 @@ pub fn listed_of(c: &mut Conn, dataset: DatasetId, limit: i64) -> Result<Vec<Lis
     Ok(queries::list_newest_listed(c, dataset, 0, limit)?)
 }
 
-/// Up to `limit` listings on the board of the versions that came after this one: those after a listing, oldest first.
+/// The listings on the board of later versions than this one, oldest listing first: those whose identifiers sort after `after`; at
+/// most `limit`.
 pub fn listed_since(c: &mut Conn, version: &Version, after: &str, limit: i64) -> Result<Vec<ListingId>> {
     Ok(queries::list_listed_since(c, version, after, limit)?)
 }
 
-/// Up to `limit` datasets of which a version is on the board, newest first: those older than `before`.
+/// The datasets with a version on the board, newest first: those older than `before`, if that is given; at most `limit`.
 pub fn listed_datasets(c: &mut Conn, before: Option<DatasetId>, limit: i64) -> Result<Vec<DatasetId>> {
     Ok(queries::list_listed_datasets(c, before, limit)?)
 }
 
-/// Listings, oldest first; those of one dataset when its organisation and name are given, and none where there is no such
-/// dataset, so that strangers do not learn of drafts.
+/// Listings, oldest first; those of one dataset when its organisation and name are given. Where there is no such dataset the list
+/// is empty, as it is for a draft: strangers do not learn of drafts.
 pub fn listings(c: &mut Conn, dataset: Option<(&str, &str)>, after: &str, limit: i64) -> Result<Vec<Listing>> {
     let found = dataset.map(|(organisation, name)| catalog::find_dataset(c, organisation, name)).transpose();
     match found {

@@ -33,7 +33,7 @@ pub fn offer_of(c: &mut Conn, listing: &Listing, version_path: &str, public_url:
     Ok(terms::odrl::offer(public_url, offer_iri(public_url, listing), &provider, &terms, &target))
 }
 
-/// The name of the Offer.
+/// The IRI of the Offer that a listing makes.
 pub fn offer_iri(public_url: &str, listing: &Listing) -> String {
     format!("{public_url}/v1/listings/{}/odrl", listing.id)
 }

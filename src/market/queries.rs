@@ -103,7 +103,7 @@ pub(super) fn list_listed(c: &mut Conn, versions: &[VersionId]) -> QueryResult<V
         .load(c)
 }
 
-/// The versions of these datasets that are on the board, those of the greatest numbers first; each as often as it is listed.
+/// The versions of these datasets that are on the board, as often as they are listed, the greatest version numbers first.
 pub(super) fn list_listed_versions(c: &mut Conn, datasets: &[DatasetId], limit: i64) -> QueryResult<Vec<VersionId>> {
     listings::table
         .inner_join(versions::table.on(versions::id.eq(listings::version_id)))
@@ -130,7 +130,7 @@ pub(super) fn list_newest_versions(c: &mut Conn, datasets: &[DatasetId]) -> Quer
     Ok(found.into_iter().flatten().collect())
 }
 
-/// The listings on the board of the versions of a dataset with greater numbers, those of the newest version first.
+/// The listings on the board of a dataset's versions with numbers above `after`, those of the newest version first.
 pub(super) fn list_newest_listed(
     c: &mut Conn,
     dataset: DatasetId,

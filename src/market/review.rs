@@ -1,5 +1,5 @@
-//! The exchange's own hand on the board: listings go on it when their public notice is over, leave it while the version may
-//! not be traded, and return.
+//! Reviews: the exchange itself puts a listing on the board when its public notice is over, takes it off while the version may
+//! not be traded, and puts it back.
 //!
 //! A listing is looked at when something about it changed (a claim, an objection, an assessment), and when a date comes
 //! that was written down beside it: the end of its notice, or of its assessment.
@@ -57,7 +57,7 @@ pub(super) fn review_all(
     Ok(())
 }
 
-/// Brings a listing to where it belongs now, and writes down when to look again.
+/// Moves a listing to the state in which it belongs now, and writes down when to look again.
 pub(super) fn review(
     c: &mut Conn,
     keys: &ExchangeKeys,
@@ -88,7 +88,7 @@ pub(super) fn review(
     Ok(Listing { review_at: next, ..listing })
 }
 
-/// Why a version may not be traded now, if it may not; and until when it may, if it may.
+/// The reason why a version may not be traded now, or the time until which it may.
 fn standing(c: &mut Conn, version: VersionId, now: Instant) -> Result<(Option<String>, Option<Instant>)> {
     if queries::is_held(c, version)? {
         return Ok((Some(CLAIMED.to_string()), None));

@@ -50,8 +50,8 @@ pub fn pass_deadline(
     settle(c, keys, order, evidence, now)
 }
 
-/// Lets the time of an order that is with its buyer run anew from `since` on: the exchange itself was in the way. It becomes no
-/// shorter by that, and any other order is left as it is.
+/// Begins the time of an order that is with its buyer anew, at `since`: the exchange itself was in the way. No deadline comes
+/// sooner by that, and an order that is not with its buyer is left as it is.
 pub fn begin_again(c: &mut Conn, order: Order, since: Instant) -> Result<Order> {
     if !order.state.is_with_buyer() {
         return Ok(order);
@@ -65,7 +65,7 @@ pub fn begin_again(c: &mut Conn, order: Order, since: Instant) -> Result<Order> 
     Ok(Order { due_at: Some(due), ..order })
 }
 
-/// The same, for the first `limit` orders of a version that sort after `after`: which ones.
+/// As [`begin_again`], for the first `limit` orders of a version whose identifiers sort after `after`. Gives their identifiers.
 pub fn begin_page_again(
     c: &mut Conn,
     version: VersionId,
@@ -76,13 +76,13 @@ pub fn begin_page_again(
     page.into_iter().map(|order| Ok(begin_again(c, order, since)?.id)).collect()
 }
 
-/// How long before an order that was not completely downloaded counts as accepted its sides are told of it.
+/// How long before an order counts as accepted that was not completely downloaded, both sides are told.
 const NOTICE: Duration = DAY.saturating_mul(7);
 /// The states in which the time to download runs.
 const DOWNLOADING: &[OrderState] = &[OrderState::Escrowed, OrderState::Delivering];
 
-/// Orders that were not completely downloaded and count as accepted soon, of which their sides were not told, and which sort
-/// after `after`; at most `limit`.
+/// Orders that were not completely downloaded and count as accepted soon, of which the sides were not told yet: those whose
+/// identifiers sort after `after`; at most `limit`.
 pub fn list_unannounced(c: &mut Conn, now: Instant, after: &str, limit: i64) -> Result<Vec<OrderId>> {
     Ok(queries::list_unannounced(c, DOWNLOADING, (now, now.plus(NOTICE)), after, limit)?)
 }

@@ -1,6 +1,6 @@
-//! What delivery does to an order: the first link begins it, a link to every shard completes it. From the one to the other the
-//! time to download runs on; with the other that begins in which the buyer accepts or rejects. A link after the deadline does
-//! nothing to an order.
+//! What delivery does to an order: the first link begins delivery, a link to every shard completes it. The time to download runs
+//! from the payment on until then; with the completion begins the time in which the buyer accepts or rejects. A link after the
+//! deadline does nothing to an order.
 
 use super::{Order, OrderState, advance, days, order, require_state};
 use crate::db::Conn;
@@ -27,7 +27,7 @@ pub fn mark_delivered(c: &mut Conn, id: OrderId, now: Instant) -> Result<Order> 
     advance(c, order, OrderState::Delivered, Some(due), "exchange", "a link to every shard was given", now)
 }
 
-/// What a renewal delivers is the term, and that it has when it is paid.
+/// A paid renewal is delivered at once: all that it delivers is a longer term.
 pub fn mark_renewed(c: &mut Conn, order: Order, now: Instant) -> Result<Order> {
     require_state(&order, OrderState::Escrowed)?;
     let due = Some(now.plus(days(order.acceptance_days)));

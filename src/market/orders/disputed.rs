@@ -1,5 +1,5 @@
-//! What a dispute does to an order: nothing is paid out until it is final. One over what was settled leaves the order as it is
-//! until then.
+//! What a dispute does to an order: nothing of it is paid out until the dispute is final. A dispute over what was settled leaves
+//! the order as it is until then.
 
 use super::acceptance::DeliveryEvidence;
 use super::settlement::settle;
@@ -49,8 +49,8 @@ pub(in crate::market) fn require_disputable(order: &Order, now: Instant) -> Resu
     }
 }
 
-/// Writes down what a dispute over a settled order took back for the buyer; the trade is undone when it was decided for the
-/// buyer, and its licence ends with it: the caller of this function sees to that.
+/// Writes down what a dispute over a settled order took back for the buyer. Decided for the buyer, it undoes the trade, and the
+/// licence ends with it: the caller of this function ends that.
 pub(in crate::market) fn note_recovery(
     c: &mut Conn,
     keys: &ExchangeKeys,

@@ -5,7 +5,7 @@ use crate::db::Conn;
 use crate::error::Result;
 use crate::types::VersionId;
 
-/// How much a selection of a version holds, and the part that it is; of the whole version when nothing is selected.
+/// The measure of a selection of a version, and the part that it selects; without a selection, the measure of the whole version.
 pub(super) fn extent(
     c: &mut Conn,
     version: VersionId,

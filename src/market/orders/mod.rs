@@ -1,16 +1,17 @@
 //! Orders: from a declared use to settlement.
 //!
 //! Each file is a step of an order's life: placing, contract, payment or cancellation, delivery, acceptance or rejection
-//! and its cure; and what happens when a deadline passes. Who bought at a quote takes the first three in one.
+//! and its cure; and what happens when a deadline passes. A purchase at a quote takes the first three in one.
 //!
 //! A state that must not last has a deadline, `due_at`, which is stored when the state begins. Until then it is for one
 //! side to act; from then on that side is refused, and the exchange moves the order on by itself. Whoever comes first
-//! wins by compare and swap, so it does not matter how far clocks differ. What was paid and not completely downloaded counts
-//! as accepted at last, too; both sides are told of it some days before. While the exchange itself keeps the buyer from the
-//! download, its time does not end, and begins anew afterwards.
+//! wins by compare and swap, so it does not matter how far clocks differ. In the end, what was paid and not completely downloaded
+//! counts as accepted, too; both sides are told of it some days before. While the exchange itself keeps the buyer from the
+//! download, the time for it does not end, and it begins anew afterwards.
 //!
-//! Invariant: what a buyer paid leaves escrow once: all of it to the buyer, or all of it to the provider and the exchange
-//! but what both sides agreed to refund. A [dispute](super::disputes) after that takes back no more than was settled.
+//! Invariant: what a buyer paid leaves escrow once: all of it to the buyer; or what both sides agreed, or the exchange decided, to
+//! refund to the buyer, and the rest to the provider, those with a share or a royalty, and the exchange.
+//! A [dispute](super::disputes) after that takes back no more than was settled.
 
 mod acceptance;
 mod cancellation;
@@ -179,7 +180,8 @@ pub struct Order {
     pub tax_minor: i64,
     /// The currency of all three.
     pub currency: Currency,
-    /// What it owes the providers of what the version was made from, nearest first; as it was when the contract was made out.
+    /// The royalties that its sale owes to the providers of the version's ancestors, nearest first; as they were when the contract
+    /// was made out.
     #[serde(default)] // a quote by a program that knew of none names none
     pub royalties: Json<Vec<Royalty>>,
     /// The exact bytes that both sides sign: canonical JSON.
@@ -239,18 +241,18 @@ pub fn order(c: &mut Conn, id: OrderId) -> Result<Order> {
     queries::find_order(c, id)?.ok_or_else(|| Error::not_found(format!("order {id}")))
 }
 
-/// Who buys, and who sells. Callers authorise.
+/// The buyer and the provider of an order. Callers authorise.
 pub fn parties(c: &mut Conn, id: OrderId) -> Result<[OrganisationId; 2]> {
     parties_of(c, &[id])?.remove(&id).ok_or_else(|| Error::not_found(format!("order {id}")))
 }
 
-/// Who buys, and who sells, for each of these orders that there is. Callers authorise.
+/// The buyer and the provider of each of these orders, as far as they exist. Callers authorise.
 pub fn parties_of(c: &mut Conn, ids: &[OrderId]) -> Result<HashMap<OrderId, [OrganisationId; 2]>> {
     let rows = queries::list_parties(c, ids)?.into_iter();
     Ok(rows.map(|(id, buyer, provider)| (id, [buyer, provider])).collect())
 }
 
-/// At which listing something was bought, and by whom of whom.
+/// The listing at which an order was placed, with its buyer and its provider.
 #[derive(Debug, Clone, Copy, diesel::Queryable, diesel::Selectable)]
 #[diesel(table_name = crate::schema::orders, check_for_backend(crate::db::MultiBackend))]
 pub struct Trade {
@@ -283,12 +285,12 @@ pub fn orders(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Vec<Ord
     Ok(queries::list_orders(c, &own, page.after_id::<kind::Order>()?, page.limit()?.saturating_add(1))?)
 }
 
-/// The prices of the orders that are paid, and neither settled nor refunded, by currency: what must be in escrow.
+/// The sums of the prices of the orders that are paid, and neither settled nor refunded, by currency: what must be in escrow.
 pub fn in_escrow(c: &mut Conn) -> Result<Vec<(Currency, i64)>> {
     Ok(queries::sum_prices(c, &states(OrderState::is_in_escrow))?)
 }
 
-/// The states of which something is true.
+/// The states for which a predicate holds.
 fn states(is_true: fn(OrderState) -> bool) -> Vec<OrderState> {
     OrderState::ALL.iter().copied().filter(|state| is_true(*state)).collect()
 }
@@ -338,7 +340,8 @@ fn advance(
     Ok(moved)
 }
 
-/// States in the log what became of an agreement. Before there is a contract, there is nothing to tell.
+/// States in the log that an order moved to its present state, if its contract was signed: without that there is no agreement of
+/// which anything could be said.
 fn announce(
     c: &mut Conn,
     keys: &ExchangeKeys,

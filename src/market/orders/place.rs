@@ -44,8 +44,7 @@ pub struct NewOrder {
 }
 
 impl NewOrder {
-    /// What whoever quotes it is about to ask for, beside the listing that others ask for as well: the buyer, if the caller is
-    /// its member.
+    /// What a quote of it loads, beside the listing, which others load as well: the buyer, if the caller is its member.
     pub fn ahead(&self, caller: &Caller) -> Vec<Ahead> {
         let buyer = caller.member_of_handle(&self.organisation);
         buyer.map(|buyer| identity::ahead_of_organisation(&buyer.handle)).into_iter().collect()
@@ -69,7 +68,7 @@ pub(super) fn take_offer(c: &mut Conn, caller: &Caller, input: &NewOrder, order:
     }
 }
 
-/// What a contract rests on beside the listing and its terms.
+/// The grounds of a contract's price beside the listing and its terms.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::market) struct Grounds {
     /// A private offer, or the last one of a negotiation.
@@ -78,7 +77,7 @@ pub(in crate::market) struct Grounds {
     pub(in crate::market) negotiation: Option<NegotiationId>,
 }
 
-/// Who buys what for which declared use, at what price.
+/// What an order is made out for: listing, part, buyer, declared use and price.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::market) struct Deal<'a> {
     pub(in crate::market) listing: &'a Listing,
@@ -90,7 +89,7 @@ pub(in crate::market) struct Deal<'a> {
     pub(in crate::market) price: Money,
 }
 
-/// Who wants to buy, if the caller may order for it.
+/// The organisation that is to buy, if the caller may order for it.
 pub(super) fn buyer(c: &mut Conn, caller: &Caller, input: &NewOrder) -> Result<Organisation> {
     let buyer =
         identity::for_member(c, caller, &input.organisation, Role::TRADERS).map_err(|e| e.field("organisation"))?;
@@ -98,7 +97,7 @@ pub(super) fn buyer(c: &mut Conn, caller: &Caller, input: &NewOrder) -> Result<O
     Ok(buyer)
 }
 
-/// The order that `buyer` may place now, as it would be made at `made_at`, without its contract; and what that rests on.
+/// The order that `buyer` may place now, as it would be made at `made_at`, without its contract; and the grounds of that.
 pub(super) fn draft(
     c: &mut Conn,
     buyer: &Organisation,
@@ -222,7 +221,7 @@ fn check_price(expected: Option<Money>, price: Money) -> Result<()> {
     }
 }
 
-/// Refuses a declared use that says nothing, too much, or what cannot be seen.
+/// Refuses a declared use that says nothing, is too long, or holds invisible characters.
 pub fn check_purpose(purpose: &str) -> Result<()> {
     purpose.split('\n').try_for_each(|line| text::visible("purpose", line))?;
     let (said, length) = (purpose.trim().chars().count(), purpose.chars().count());

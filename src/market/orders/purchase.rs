@@ -31,12 +31,12 @@ pub struct Purchase {
 }
 
 impl Purchase {
-    /// Whether it only appends: what a private offer or a voucher is worth depends on the purchases before.
+    /// Whether it only appends, and may be gathered with others: a private offer and a voucher depend on the purchases before.
     pub fn only_appends(&self) -> bool {
         self.wanted.offer_id.is_none() && self.voucher.is_none()
     }
 
-    /// What [`purchase`] is about to ask for: the buyer, its key and its wallets.
+    /// What [`purchase`] loads: the buyer, its key and its wallets.
     pub fn ahead(&self, caller: &Caller) -> Vec<Ahead> {
         let mut ahead = self.wanted.ahead(caller);
         let signature = self.envelope.signatures.first();

@@ -20,7 +20,7 @@ use crate::identity::Caller;
 use crate::keys::ExchangeKeys;
 use crate::types::{Instant, OrderId, length};
 
-/// What a purchase calls the quote that it rests on.
+/// The field of a purchase that holds the quote.
 const FIELD: &str = "quote";
 const AGAIN: &str = "ask for another at POST /v1/quotes";
 
@@ -67,13 +67,14 @@ fn mac(keys: &ExchangeKeys, terms: &[u8], contract: &[u8]) -> Result<Hmac<Sha256
     Ok(mac)
 }
 
-/// Why a quote that became this order buys nothing more.
+/// The refusal of a quote that became this order.
 pub(super) fn used(order: &Order) -> Error {
     let detail = format!("the quote was used: it became order {}", order.id);
     Error::new(Kind::AlreadyExists, detail).field(FIELD).remedy(AGAIN)
 }
 
-/// The order that a purchase was quoted, if it would still be placed so. Whether it was bought before, the insertion shows.
+/// The order that a purchase was quoted, if it would come out the same now. The insertion of the order shows whether the quote was
+/// used before.
 pub(super) fn redeem(
     c: &mut Conn,
     caller: &Caller,

@@ -18,7 +18,7 @@ use crate::identity::{Caller, Role};
 use crate::keys::ExchangeKeys;
 use crate::types::{Instant, Money, OrderId, text};
 
-/// What a provider can do after its time is over.
+/// What happens when the provider has offered nothing in time.
 const TOO_LATE: &str = "the exchange refunds the buyer";
 
 /// How a provider means to make good what was rejected.
@@ -175,7 +175,7 @@ fn offered(c: &mut Conn, caller: &Caller, id: OrderId, now: Instant) -> Result<O
     Ok(order)
 }
 
-/// Gives the buyer the whole price back. Its licence ends with it: the caller of this function sees to that.
+/// Gives the buyer the whole price back. The licence ends with it: the caller of this function ends that.
 pub(in crate::market) fn refund_all(
     c: &mut Conn,
     keys: &ExchangeKeys,
@@ -191,8 +191,8 @@ pub(in crate::market) fn refund_all(
     announce(c, keys, order, from, reason, now)
 }
 
-/// Gives the buyer its money back, while it is in escrow; none where it is not. What is in dispute is for the exchange to
-/// decide, and what is settled stays so. Callers authorise, and end the licence.
+/// Gives the buyer its money back if it is in escrow and not in dispute; otherwise `None`: a dispute is for the exchange to decide,
+/// and what is settled stays settled. Callers authorise, and end the licence.
 pub fn refund_escrowed(
     c: &mut Conn,
     keys: &ExchangeKeys,

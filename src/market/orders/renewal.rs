@@ -2,7 +2,7 @@
 //! its end.
 //!
 //! It is an order like any other: offered on the board at the terms' present price, with a contract of its own, paid into
-//! escrow and settled. The licence it renews is that of an order which is settled: until then it might still be refunded.
+//! escrow and settled. It renews the licence of an order that is settled: before, that order might still be refunded.
 
 use super::contract::contract_document;
 use super::place::{buyer, draft};

@@ -21,7 +21,7 @@ const MAX_ANCESTORS: usize = 100;
 /// The most terms of one ancestor that are looked through for one that permits to derive.
 const MAX_OFFERS: i64 = 1000;
 
-/// What the provider of an ancestor asks for.
+/// A royalty: what the provider of an ancestor gets of a sale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Royalty {
     /// The provider.
@@ -34,7 +34,8 @@ pub struct Royalty {
 #[derive(Debug, Clone)]
 struct Ancestors(Vec<VersionId>);
 
-/// What an order of this version whose contract is made out now owes others than its provider, nearest ancestor first.
+/// The royalties that an order of this version owes if its contract is made out now, nearest ancestor first. An ancestor of the
+/// version's own provider asks for none.
 pub(super) fn owed(c: &mut Conn, version: VersionId, provider: OrganisationId) -> Result<Vec<Royalty>> {
     let ancestors = db::fact(c, version, |c| {
         let walk = lineage::ancestors(c, version, MAX_ANCESTORS)?;
@@ -53,7 +54,7 @@ pub(super) fn owed(c: &mut Conn, version: VersionId, provider: OrganisationId) -
     Ok(royalties)
 }
 
-/// Refuses a version that was made from another organisation's where no terms of that one permit to derive.
+/// Refuses a version that was made from another organisation's, if that was ever listed and none of its terms permit to derive.
 pub(in crate::market) fn require_derivable(c: &mut Conn, dataset: &Dataset, version: &Version) -> Result<()> {
     let walk = lineage::ancestors(c, version.id, MAX_ANCESTORS)?;
     for (_, parent) in walk.found.into_iter().take_while(|(steps, _)| *steps == 1) {

@@ -2,7 +2,7 @@
 //!
 //! 1. What both sides agreed to refund goes back to those who paid it.
 //! 2. The exchange has its fee, the same share of the rest as of the whole, and in it the same tax.
-//! 3. Of what is left, those have their [royalties](super::royalties) whose terms ask for one.
+//! 3. Of what is left, the providers of ancestors whose terms ask for one have their [royalties](super::royalties).
 //! 4. The co-builders divide the remainder by the shares in the terms; without such, the provider has all of it.
 //!
 //! Every division is by largest remainder, so that the parts sum to the whole.
@@ -60,13 +60,13 @@ pub(super) fn settle(
     certificate::certify(c, keys, order, stated.pae_sha256, now)
 }
 
-/// Who has a part in an order's price, once it is settled; some more than once.
+/// The organisations that get a part of an order's price when it is settled; some stand here more than once.
 pub(in crate::market) fn payees(c: &mut Conn, order: &Order) -> Result<Vec<OrganisationId>> {
     let owners = order.royalties.0.iter().map(|royalty| royalty.owner_id);
     Ok(owners.chain(shares_of(c, order)?.into_iter().map(|(owner, _)| owner)).collect())
 }
 
-/// Who shares what the royalties leave, and how.
+/// The organisations that share what the royalties leave, each with its basis points.
 fn shares_of(c: &mut Conn, order: &Order) -> Result<Vec<(OrganisationId, i64)>> {
     match terms::terms(c, order.terms_id)?.document.revenue_shares {
         None => Ok(vec![(order.provider_id, BASIS_POINTS)]),
@@ -89,7 +89,7 @@ pub(super) fn give_back(c: &mut Conn, order: &Order, amount: Money, now: Instant
     Ok(())
 }
 
-/// What becomes of a price; the parts in the order in which they were asked for.
+/// The parts of a price; royalties and shares in the order in which they were given to [`divide`].
 #[derive(Debug, PartialEq, Eq)]
 struct Division {
     refund: Money,
@@ -113,7 +113,7 @@ fn divide(order: &Order, royalties: &[i64], shares: &[i64]) -> Result<Division> 
 }
 
 /// The weights of the royalties, and last of what they leave. Together they take no more than
-/// [`MAX_ROYALTY_BASIS_POINTS`]; if they ask for more, each gets as much less as it asked for.
+/// [`MAX_ROYALTY_BASIS_POINTS`]; if they ask for more, all are reduced in proportion.
 fn royalty_weights(royalties: &[i64]) -> Vec<i64> {
     let asked: i64 = royalties.iter().sum();
     if asked <= MAX_ROYALTY_BASIS_POINTS {
