@@ -165,7 +165,7 @@ impl Party {
 }
 
 impl PricedBy {
-    /// How the price of so much is counted under terms; nothing where they ask one amount, or none.
+    /// How the price of a measure is counted under terms; none where they ask one amount, or nothing.
     pub fn under(terms: &TermsDocument, measure: &Measure) -> Option<Self> {
         match terms.price {
             Price::Free {} | Price::OneOff { .. } => None,

@@ -32,11 +32,11 @@ use crate::provenance::{self, ResourceDescriptor, StatementKind};
 use crate::text_enum;
 use crate::types::{DisputeId, Instant, Json, Money, OrderId, OrganisationId, text};
 
-/// Why an order is refunded.
+/// The reason of an order that a dispute refunds.
 const FOR_THE_BUYER: &str = "the dispute was decided for the buyer";
-/// The step by which those are told whose money was frozen.
+/// The step that tells those whose money was frozen.
 pub const FROZEN: &str = "frozen";
-/// The step by which they are told that it no longer is.
+/// The step that tells them that it no longer is.
 pub const RELEASED: &str = "released";
 
 text_enum! {
@@ -96,7 +96,8 @@ pub struct Dispute {
     pub refund_minor: Option<i64>,
     /// Of a dispute over what was settled, once it is final: what went back to the buyer, in minor units.
     pub recovered_minor: Option<i64>,
-    /// And what could not be taken back, because it was paid out, or taken up for that: who owes the buyer what.
+    /// Likewise: what could not be taken back, because it was paid out, or an operator had taken the payout up: who owes the buyer
+    /// what.
     pub claims: Option<Json<Vec<Claim>>>,
     /// Until when a side may appeal.
     pub due_at: Option<Instant>,
@@ -304,7 +305,7 @@ fn carry_out_after_settlement(
     orders::note_recovery(c, keys, order, (recovered, is_undone), (actor, FOR_THE_BUYER), now)
 }
 
-/// The dispute with this decision, if its amount is one that can be paid.
+/// The dispute with this decision, if the decision's amount can be paid.
 fn weigh(order: &Order, dispute: Dispute, decision: &Decision) -> Result<Dispute> {
     let price = order.price().minus(order.refund().unwrap_or(Money::zero(order.currency)))?;
     let refused = |detail: String, remedy: String| Err(Error::invalid("refund", detail).remedy(remedy));
@@ -375,7 +376,7 @@ fn advance(
     Ok(moved)
 }
 
-/// Tells those whose money a dispute froze, if it froze any, that it did, or that it does no longer.
+/// Records the step that tells those whose money a dispute froze, if it froze any, that it did, or that it no longer does.
 fn tell_owners(
     c: &mut Conn,
     dispute: &Dispute,

@@ -22,7 +22,7 @@ use crate::market::orders::Order;
 use crate::market::vouchers;
 use crate::types::{Currency, DisputeId, Instant, Money, OrganisationId, UserId};
 
-/// What somebody owes the buyer by a decision, beyond what could be taken back.
+/// What an organisation owes the buyer by a decision, beyond what could be taken back from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
@@ -32,7 +32,7 @@ pub struct Claim {
     pub amount: Money,
 }
 
-/// Keeps what was settled of an order from payout, as far as it is unpaid and no operator has taken it up.
+/// Freezes what was settled of an order, as far as it is not paid out and no operator has taken the payout up.
 pub(super) fn freeze(c: &mut Conn, order: &Order, dispute: DisputeId, opener: UserId, now: Instant) -> Result<()> {
     let why = format!("{dispute} freezes it");
     let mut lines = Vec::new();
@@ -45,8 +45,8 @@ pub(super) fn freeze(c: &mut Conn, order: &Order, dispute: DisputeId, opener: Us
     move_money(c, TransactionKind::Freeze, dispute, &lines, now)
 }
 
-/// Takes back for the buyer what a decision gives it, as far as that is frozen, and lets go of the rest. Gives what went back,
-/// and what did not.
+/// Takes back for the buyer what a decision gives it, as far as that is frozen, and releases the rest of what is frozen. Gives what
+/// went back, and the claims for what did not.
 pub(super) fn recover(c: &mut Conn, order: &Order, dispute: &Dispute, now: Instant) -> Result<(Money, Vec<Claim>)> {
     let zero = Money::zero(order.currency);
     let before = order.refund().unwrap_or(zero);
@@ -87,7 +87,7 @@ pub(super) fn recover(c: &mut Conn, order: &Order, dispute: &Dispute, now: Insta
     Ok((recovered, claims))
 }
 
-/// Whose money a dispute froze. Callers authorise.
+/// The organisations whose money a dispute froze. Callers authorise.
 pub fn owners_of_frozen(c: &mut Conn, id: DisputeId) -> Result<Vec<OrganisationId>> {
     let frozen = by_owner(&ledger::lines_of(c, TransactionKind::Freeze, &id.to_string())?);
     Ok(frozen.into_keys().collect())
@@ -112,14 +112,14 @@ pub fn frozen(c: &mut Conn) -> Result<Vec<(OrganisationId, Currency, i64)>> {
     Ok(sums.into_iter().map(|((owner, currency), sum)| (owner, currency, sum)).collect())
 }
 
-/// Who had what of an order's settlement.
+/// The accounts that an order's settlement credited, with the amounts.
 fn parts(c: &mut Conn, order: &Order) -> Result<Vec<(AccountRef, Money)>> {
     let mut lines = ledger::lines_of(c, TransactionKind::Settlement, &order.id.to_string())?;
     lines.retain(|(_, amount)| amount.amount_minor > 0);
     Ok(lines)
 }
 
-/// The credits to each organisation.
+/// The sum of the credits to each organisation.
 fn by_owner(lines: &[(AccountRef, Money)]) -> BTreeMap<OrganisationId, i64> {
     let mut sums = BTreeMap::new();
     for (account, amount) in lines.iter().filter(|(_, amount)| amount.amount_minor > 0) {
@@ -130,7 +130,7 @@ fn by_owner(lines: &[(AccountRef, Money)]) -> BTreeMap<OrganisationId, i64> {
     sums
 }
 
-/// What each part gives of an amount that is no more than all of them.
+/// How much of an amount each part gives, in proportion; the amount is no more than all parts together.
 fn divide(amount: Money, parts: &[(AccountRef, Money)]) -> Result<Vec<Money>> {
     if amount.amount_minor == 0 {
         return Ok(vec![amount; parts.len()]);

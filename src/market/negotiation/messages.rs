@@ -213,14 +213,14 @@ fn require_made_by(checked: &Checked, side: Side) -> Result<()> {
     }
 }
 
-/// Notes the use that the buyer declares; what it declared before stands otherwise.
+/// Notes the use that the buyer declares, if it declares one now; otherwise what it declared before stands.
 fn declare(negotiation: Negotiation, declared: Option<&DeclaredUse>) -> Result<Negotiation> {
     let Some(DeclaredUse { r#use, purpose }) = declared else { return Ok(negotiation) };
     orders::check_purpose(purpose)?;
     Ok(Negotiation { permitted_use: Some(*r#use), purpose: Some(purpose.clone()), ..negotiation })
 }
 
-/// Makes out the contract of the last offer, where the provider may now agree to it.
+/// Makes out the contract of the last offer after a word of the buyer's, to which the provider may agree.
 fn make_out_for(
     c: &mut Conn,
     config: &Config,

@@ -1,9 +1,9 @@
 //! Negotiations: two sides come to a price, in the states and messages of the Dataspace Protocol 2025-1.
 //!
-//! Whoever begins signs an offer, the buyer as a request, the provider as an offer; each further offer is signed and names
-//! the one that it answers. When the buyer accepts, or the provider likes a request, the provider signs the contract that
-//! the exchange made out (the agreement), the buyer signs the same bytes (its verification), and as the provider finalises it
-//! the exchange countersigns: then there is a contract with three signatures, and an order that waits for payment.
+//! Either side begins, with a signed offer: the buyer's is a request. Each further offer is signed, too, and names the one that it
+//! answers. When the buyer has accepted an offer, or the provider agrees to a request, the provider signs the contract that the
+//! exchange made out (the agreement), the buyer signs the same bytes (the verification), and the provider finalises; then the
+//! exchange countersigns: there is a contract with three signatures, and an order that waits for payment.
 //!
 //! Invariant: a state follows another only by a message of the side that the protocol allows
 //! ([`NegotiationState::senders`]); a deadline that passes in silence terminates, whoever's turn it was.
@@ -69,7 +69,7 @@ text_enum! {
 }
 
 impl NegotiationState {
-    /// Whose message moves a negotiation from this state to that one; nobody's where the protocol has no such transition.
+    /// The sides whose message moves a negotiation from this state to that one; none where the protocol has no such transition.
     pub fn senders(self, next: Self) -> &'static [Side] {
         use NegotiationState::{Accepted, Agreed, Finalized, Offered, Requested, Terminated, Verified};
         match (self, next) {
@@ -133,7 +133,7 @@ pub struct Negotiation {
     pub agreement: Option<Json<Envelope>>,
     /// The order that came of it.
     pub order_id: Option<OrderId>,
-    /// What kind of termination it was.
+    /// The code of its termination.
     pub termination_code: Option<String>,
     /// Why it was terminated.
     pub termination_reason: Option<String>,
@@ -150,7 +150,7 @@ impl Negotiation {
             Side::Provider => self.provider_id,
         }
     }
-    /// Who made the last offer.
+    /// The organisation that made the last offer.
     fn offered_by(&self) -> OrganisationId {
         let said = &self.offer_document.0;
         if said.organisation == said.buyer { self.buyer_id } else { self.provider_id }
@@ -223,7 +223,7 @@ fn advance(
     Ok(moved)
 }
 
-/// States a step in the log: by whose message, or nobody's.
+/// States a step in the log, with the side whose message it was; none where nobody's was.
 fn announce(
     c: &mut Conn,
     keys: &ExchangeKeys,

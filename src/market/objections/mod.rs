@@ -1,9 +1,9 @@
 //! Objections: while a listing is on public notice (公示), any verified organisation may say why it must not go on the
 //! board, and compliance decides.
 //!
-//! An objection stands in the way of every listing of the same version that is on public notice: who withdraws one and
-//! announces another outruns nobody. If it is upheld it ends them all, and if it is dismissed, none. Each step is stated in the
-//! log, where who objects and why is a salted digest. The objector, the provider and compliance can read it all.
+//! An objection stands in the way of every listing of the same version that is on public notice: withdrawing one listing and
+//! announcing another outruns nobody. If it is upheld it ends them all, and if it is dismissed, none. Each step is stated in the
+//! log, which has of the objector and the reason a salted digest only. The objector, the provider and compliance can read it all.
 //!
 //! Invariant: an organisation objects to a listing at most once, and never to its own.
 
@@ -206,13 +206,13 @@ pub fn objections(c: &mut Conn, caller: &Caller, id: ListingId, page: &PageQuery
     Ok(queries::list_objections(c, id, (!all).then_some(own.as_slice()), after, limit)?)
 }
 
-/// Who objects, and the provider of the listing.
+/// The organisation that objects, and the provider of the listing.
 pub fn sides(c: &mut Conn, id: ObjectionId) -> Result<[OrganisationId; 2]> {
     let objection = queries::find_objection(c, id)?.ok_or_else(|| Error::not_found(format!("objection {id}")))?;
     Ok([objection.objector_id, listings::listing(c, objection.listing_id)?.provider_id])
 }
 
-/// Whether an objection to a listing of this version has to be decided yet.
+/// Whether an objection to a listing of this version is open.
 pub(super) fn is_any_open(c: &mut Conn, version: VersionId) -> Result<bool> {
     Ok(queries::is_any_open(c, version)?)
 }

@@ -1,4 +1,4 @@
-//! The offer's document: what one side signs to say at what price it would agree, and the checks of it.
+//! The offer's document: what one side signs to offer the other a price, and the checks of it.
 
 use serde::{Deserialize, Serialize};
 
@@ -135,7 +135,7 @@ fn sides(
     Ok((provider, buyer))
 }
 
-/// Uses and price, against the terms of the listing.
+/// Checks the uses and the price against the terms of the listing.
 fn check_wish(document: &OfferDocument, terms: &Terms, measure: &Measure) -> Result<()> {
     for wanted in &document.uses {
         terms::permits(&terms.document, *wanted).map_err(|error| error.field("uses"))?;

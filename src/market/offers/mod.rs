@@ -162,7 +162,7 @@ pub fn withdraw(
     Ok(offer)
 }
 
-/// The offer at which a buyer wants to order what is listed, for a use, if it can.
+/// The offer with this identifier, if the buyer can order what is listed at it now, for this use.
 pub(in crate::market) fn open_offer(
     c: &mut Conn,
     id: OfferId,
@@ -193,7 +193,7 @@ pub(in crate::market) fn open_offer(
     Ok(offer)
 }
 
-/// Notes the order that was placed at an offer; callers have found it open.
+/// Notes the order that is placed at an offer, which callers have found open.
 pub(in crate::market) fn accept(
     c: &mut Conn,
     id: OfferId,

@@ -1,4 +1,4 @@
-//! Previews: the first records of a version's sample, for whoever is signed in, where the provider's terms allow it.
+//! Previews: the first records of a version's sample, for everybody who is signed in, where the provider's terms allow it.
 //!
 //! Invariant: nobody but insiders sees a record of a version before it is on the board under terms that allow a preview.
 

@@ -1,4 +1,4 @@
-//! The file for a programme's funder: each funding, use, clawback and return, with what was left after it.
+//! The audit file for a programme's funder: each funding, use, clawback and return, with what the pool held after it.
 
 use serde::Serialize;
 use utoipa::ToSchema;

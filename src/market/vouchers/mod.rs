@@ -205,7 +205,7 @@ fn fill(c: &mut Conn, programme: &Programme, (field, amount): (&str, Money), now
     Ok(())
 }
 
-/// The next change of a programme's pool, whatever the clock says.
+/// A change of a programme's pool, whose identifier sorts after those of the changes before, whatever the clock says.
 fn movement(
     c: &mut Conn,
     programme: &Programme,
@@ -239,7 +239,7 @@ pub fn pool(c: &mut Conn, programme: &Programme) -> Result<Money> {
     ledger::balance(c, programme.pool(), programme.currency)
 }
 
-/// What each programme's movements leave in its pool: what must be there.
+/// What the movements of each programme sum to: what must be in its pool.
 pub fn pools(c: &mut Conn) -> Result<Vec<(ProgrammeId, Currency, i64)>> {
     Ok(queries::sum_movements_of_programmes(c)?)
 }

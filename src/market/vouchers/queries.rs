@@ -76,7 +76,7 @@ pub(super) fn sum_used(c: &mut Conn, programme: ProgrammeId, buyer: Organisation
     Ok(sum.saturating_neg())
 }
 
-/// What the movements of a programme up to this one leave.
+/// The sum of a programme's movements up to this one.
 pub(super) fn sum_through(c: &mut Conn, programme: ProgrammeId, last: &str) -> QueryResult<i64> {
     movements::table
         .filter(movements::programme_id.eq(programme))
@@ -100,7 +100,7 @@ pub(super) fn list_movements(
         .load(c)
 }
 
-/// What the movements of each programme leave.
+/// The sum of each programme's movements.
 pub(super) fn sum_movements_of_programmes(c: &mut Conn) -> QueryResult<Vec<(ProgrammeId, Currency, i64)>> {
     movements::table
         .inner_join(programmes::table)

@@ -23,8 +23,8 @@ pub struct Voucher {
     pub amount: Money,
 }
 
-/// Grants an order the voucher of a programme: records its use, which the caller's transaction pays. The caller of this
-/// function authorises, and posts [`Voucher::amount`] from [`Voucher::pool`].
+/// Grants an order the voucher of a programme, and records its use. The caller of this function authorises, and posts
+/// [`Voucher::amount`] from [`Voucher::pool`] in the same transaction.
 ///
 /// # Errors
 /// `Invalid`, `NotFound` and `InsufficientFunds`, all of the field `voucher`, with the rule that refuses it.
@@ -64,7 +64,7 @@ fn refuse<T>(detail: String, remedy: &str) -> Result<T> {
     Err(Error::invalid(FIELD, detail).remedy(remedy))
 }
 
-/// Refuses what the programme is not for.
+/// Refuses an order that the programme is not for: by time, currency or domain.
 fn check_eligible(c: &mut Conn, order: &Order, programme: &Programme, now: Instant) -> Result<()> {
     let Programme { id, starts_at, ends_at, .. } = programme;
     if now < *starts_at || *ends_at <= now {
@@ -83,8 +83,8 @@ fn check_eligible(c: &mut Conn, order: &Order, programme: &Programme, now: Insta
     Ok(())
 }
 
-/// Public money is not for dealings within one family: with the provider, with anybody who has a part in the price, and with
-/// the funder.
+/// Refuses a buyer that belongs to the provider, to anybody who has a part in the price, or to the funder: public money is not
+/// for dealings within one group.
 fn refuse_affiliates(c: &mut Conn, order: &Order, programme: &Programme) -> Result<()> {
     let payees = orders::payees(c, order)?.into_iter().map(|payee| (payee, "the payee"));
     let sides = [(order.provider_id, "the provider"), (programme.funder_id, "the funder")];
@@ -130,8 +130,8 @@ pub fn refund_lines(
     Ok(vec![(programme.pool(), voucher), (wallet, own)])
 }
 
-/// How a refund after another is divided between the voucher, which paid `voucher` of the price, and the buyer, to the minor
-/// unit: both refunds together as one of their sum would be.
+/// How `refund`, which follows a refund of `before`, is divided between the voucher, which paid `voucher` of the price, and the
+/// buyer: so that both refunds together are divided, to the minor unit, as one refund of their sum would be.
 fn clawed_back(price: Money, voucher: Money, (before, refund): (Money, Money)) -> Result<(Money, Money)> {
     let together = before.plus(refund)?;
     if together.minus(price)?.amount_minor > 0 {
