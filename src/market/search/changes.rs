@@ -1,6 +1,6 @@
-//! What happened on the board, in an order that every instance can follow without missing any of it.
+//! The changes of the board, in an order that every instance can follow without missing one.
 //!
-//! A listing is put on the board, or taken off it, in transactions that run at the same time, and commit in another order
+//! Listings are put on the board, and taken off it, in transactions that run at the same time and may commit in another order
 //! than they began in. Each leaves its step in the outbox. The dispatcher of events, of which one runs at a time, takes
 //! steps from there and numbers those that concern the board here, in the transaction that takes them.
 //!
@@ -28,12 +28,12 @@ pub struct Change {
     pub position: i64,
     /// The step.
     pub step_id: TransitionId,
-    /// Whose listings are to be looked at again.
+    /// The dataset whose listings are to be looked at again.
     pub dataset_id: DatasetId,
 }
 
-/// The dataset whose listings a step may have changed: put on the board, taken off it, or found otherwise by an assessment or
-/// an inspection.
+/// The dataset whose listings a step may have put on the board, taken off it, or changed in the assessment or the inspection by
+/// which they are found.
 pub fn dataset_concerned(c: &mut Conn, step: &Unsent) -> Result<Option<DatasetId>> {
     let kind = step.subject.split_once('_').map(|(kind, _)| kind);
     let found_otherwise = [VersionState::Assessed.as_str(), INSPECTED];

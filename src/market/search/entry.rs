@@ -1,4 +1,4 @@
-//! What a listing is searched by.
+//! Entries: what the index and the answers of a search hold of a listing.
 
 use std::collections::HashMap;
 
@@ -15,15 +15,16 @@ use crate::types::{DatasetId, ListingId, Money, VersionId};
 /// The keys of a card's front matter whose values are tags.
 const TAGS: &[&str] = &["tags", "keywords", "task_categories", "license", "pretty_name"];
 const MOST_TAGS: usize = 100;
-/// How much of a card is searched, in bytes: more is not read through to judge a corpus.
+/// How much of a card is searched, in bytes.
 const CARD_BYTES: usize = 64 * 1024;
-/// How many bytes of cards are read at a time, and how many listings: a card may have a mebibyte.
+/// How many bytes of cards are read at a time: a card may have a mebibyte.
 const BATCH_BYTES: i64 = 8 * 1024 * 1024;
+/// How many listings are read at a time.
 const BATCH: usize = 500;
-/// The most formats of one version: of more, some.
+/// The most formats of one version; of a version with more, some are left out.
 const MOST_FORMATS: usize = 50;
 
-/// A listing on the board, and what is said of it.
+/// A listing on the board, with what it is searched by and shown with.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// The listing.
@@ -81,13 +82,13 @@ impl Entry {
     }
 }
 
-/// As much of a text as is searched.
+/// The part of a text that is searched.
 fn start_of(text: &str) -> &str {
     text.get(..text.floor_char_boundary(CARD_BYTES)).unwrap_or(text)
 }
 
-/// What is on the board of these datasets: the listings of the newest version that has any, in batches whose cards are at
-/// most [`BATCH_BYTES`] together, or a single one.
+/// The listings of these datasets that are searched, which are those of the newest version on the board: in batches whose cards
+/// have at most [`BATCH_BYTES`] together, or of a single listing.
 pub(super) fn batches(c: &mut Conn, datasets: &[DatasetId]) -> Result<Vec<Vec<ListingId>>> {
     let mut found = queries::list_sizes(c, datasets)?;
     let mut newest: HashMap<DatasetId, i32> = HashMap::new();
@@ -119,8 +120,8 @@ fn in_batches<T>(items: impl Iterator<Item = (T, i64)>) -> Vec<Vec<T>> {
 #[derive(Debug, Clone)]
 struct Formats(Vec<String>);
 
-/// Those of these listings that are on the board. How their shards are written is remembered: what a search finds may have
-/// millions of them to look through.
+/// The entries of those listings that are on the board. The formats of their shards are remembered: what a search finds may have
+/// millions of shards to look through.
 pub(super) fn of_listings(c: &mut Conn, listings: &[ListingId]) -> Result<Vec<Entry>> {
     let found = queries::list_on_board(c, listings)?;
     let versions = versions(&found);
@@ -133,7 +134,7 @@ pub(super) fn of_listings(c: &mut Conn, listings: &[ListingId]) -> Result<Vec<En
     entries(c, found, &formats)
 }
 
-/// The same, with the names of their columns, to be indexed.
+/// As [`of_listings`], with the names of their columns, to be indexed.
 pub(super) fn to_index(c: &mut Conn, listings: &[ListingId]) -> Result<Vec<Entry>> {
     let found = queries::list_on_board(c, listings)?;
     let versions = versions(&found);

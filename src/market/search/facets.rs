@@ -1,4 +1,4 @@
-//! Facets: the sides from which the board can be narrowed down, and counted.
+//! Facets: the properties by which what is on the board can be filtered and counted.
 //!
 //! A listing has any number of values in each. They are written `facet=value`, and indexed so: one field serves all facets,
 //! to filter by as well as to count.
@@ -15,7 +15,7 @@ pub(super) const MOST_VALUES: usize = 50;
 const LONGEST_VALUE: usize = 200;
 
 text_enum! {
-    /// A side from which the board can be narrowed down.
+    /// A property by which the board can be filtered.
     pub enum Facet {
         /// The kind of data.
         Modality = "modality",
@@ -50,7 +50,7 @@ impl Facet {
         Some((facet.parse().ok()?, value))
     }
 
-    /// The values that somebody filters by, parted by commas, as they are indexed; any of them will do.
+    /// The values that a filter names, separated by commas, as they are indexed: a listing fits that has any of them.
     pub(super) fn chosen(self, text: &str) -> Result<Vec<String>> {
         let refused = |why: String| Err(Error::invalid(self.as_str(), why).remedy("name values that `facets` counts"));
         let values: Vec<&str> = text.split(',').map(str::trim).filter(|value| !value.is_empty()).collect();
@@ -98,7 +98,7 @@ pub(super) fn languages(tags: &[String]) -> Vec<String> {
     found
 }
 
-/// How much something costs, in whole units of its currency.
+/// The band of a price, in whole units of its currency.
 pub(super) fn price_band(price: Money) -> &'static str {
     match price.whole_units() {
         _ if price.amount_minor == 0 => "free",
@@ -110,7 +110,7 @@ pub(super) fn price_band(price: Money) -> &'static str {
     }
 }
 
-/// How large something is.
+/// The band of a size.
 pub(super) fn size_band(bytes: u64) -> &'static str {
     const GIB: u64 = 1 << 30;
     match bytes / GIB {

@@ -4,8 +4,8 @@
 //! looks for changes several times a second, reads what is on the board now of the datasets that they name, and commits; it
 //! does not matter how often or how late it reads a dataset again.
 //!
-//! An index that does not stand any more, or cannot be written, is built anew beside what is served, and put in its place:
-//! whoever searches meanwhile is served from memory.
+//! An index whose files are gone or damaged, or that cannot be written, is built anew beside the one that is served, and put in its
+//! place: whoever searches meanwhile is served from memory.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -25,9 +25,9 @@ use crate::db::{Conn, Db};
 use crate::error::{Error, Result};
 use crate::types::{DatasetId, ListingId};
 
-/// How often one looks for changes; between two commits it is at least as long.
+/// How long the task waits between two looks for changes, and at least between two commits.
 const TICK: Duration = Duration::from_millis(150);
-/// How long one waits after a failure.
+/// How long the task waits after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The most changes that one commit takes in.
 const MOST_CHANGES: i64 = 1000;
@@ -37,7 +37,7 @@ const PAGE: i64 = 500;
 const AHEAD: usize = 2;
 /// After so many looks without a change, the memory for writing is given back.
 const IDLE_TICKS: u32 = 20;
-/// Processes that share a data directory.
+/// The most processes that may share a data directory.
 const MOST_SLOTS: u32 = 16;
 
 /// Keeps the index true until `stop`.
@@ -88,7 +88,8 @@ async fn keep(app: &App, keeper: Option<Keeper>) -> Result<(Keeper, bool)> {
     Ok((kept, is_full))
 }
 
-/// Changes of the board: up to where they go, the datasets that they name, and what is on the board now of these, in batches.
+/// New changes: up to which one they go; the datasets that they name, in order; and the listings of these that are searched now, in
+/// batches.
 struct News {
     reach: Reach,
     datasets: Vec<DatasetId>,
@@ -97,7 +98,7 @@ struct News {
     is_full: bool,
 }
 
-/// What changed after a position; none where nothing did.
+/// What is new after a position; none where nothing changed.
 fn news(c: &mut Conn, position: i64) -> Result<Option<News>> {
     let changes = queries::list_changes(c, position, MOST_CHANGES)?;
     let Some(last) = changes.last() else { return Ok(None) };
@@ -109,7 +110,7 @@ fn news(c: &mut Conn, position: i64) -> Result<Option<News>> {
     Ok(Some(News { reach: Reach::to(Some(*last)), datasets, batches, is_full }))
 }
 
-/// Works on an index where that keeps nobody waiting. One that panics over what it finds is as good as lost.
+/// Works on an index on a blocking thread. One over which the work panics counts as lost.
 async fn in_background<K: Send + 'static>(
     mut index: K,
     work: impl FnOnce(&mut K) -> Result<()> + Send + 'static,
@@ -118,7 +119,7 @@ async fn in_background<K: Send + 'static>(
     done.map_err(|error| Error::internal("work on the search index panicked").because(error))?
 }
 
-/// The one who writes the index of this process.
+/// The writer of this process's index.
 struct Keeper {
     index: BoardIndex,
     /// Looks since the last change.
@@ -177,7 +178,7 @@ async fn build(db: &Db, slot: &Slot, reach: Reach) -> Result<BoardIndex> {
     put.map_err(|error| Error::internal("opening the search index panicked").because(error))?
 }
 
-/// Reads what is on the board, so many batches at a time, while what was read before is indexed.
+/// Reads what is on the board, `at_once` batches at a time, while what was read before is indexed.
 async fn read_board(db: Db, at_once: usize, read: mpsc::Sender<Vec<Entry>>) -> Result<()> {
     let pages = stream::try_unfold(String::new(), |after| page(db.clone(), after));
     let batches = pages.map_ok(|batches| stream::iter(batches).map(Ok)).try_flatten();

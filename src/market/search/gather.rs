@@ -16,10 +16,10 @@ use super::query::Search;
 use super::sheet::{Docs, Sheet};
 use super::values::Counts;
 
-/// A set is large that has one of so many documents of its segment.
+/// A set is large if it holds at least one in so many documents of its segment.
 const LARGE: u64 = 32;
 
-/// What there is of those that were found.
+/// What a search gathers of the listings that it finds.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     /// How many were found, wherever they stand.
@@ -98,7 +98,7 @@ impl Part<'_> {
         first.places()
     }
 
-    /// The first places by relevance: where the words stand in telling places, and the newest of the others.
+    /// The first places by relevance: of the documents that have the words in telling places, and of the newest others.
     fn most_relevant(&self, search: &Search, bonuses: &[(Term, u16)], most: usize) -> tantivy::Result<Vec<Place>> {
         let (extra, told) = self.bonuses(bonuses)?;
         let bonus = |doc: DocId| extra.get(usize::try_from(doc).unwrap_or(usize::MAX)).copied().unwrap_or(0);
@@ -154,7 +154,7 @@ impl Part<'_> {
     }
 }
 
-/// The largest so many of what is shown.
+/// The largest of the items that are added, up to a number.
 struct First<T> {
     most: usize,
     /// The smallest on top.

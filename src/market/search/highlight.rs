@@ -1,4 +1,4 @@
-//! Matches, as they are shown: a text in pieces, each of which was looked for or not.
+//! Highlights: a text in pieces, each of which matches what was searched for or does not.
 
 use std::collections::HashSet;
 use std::ops::Range;

@@ -1,6 +1,6 @@
-//! The index of one process: which words and facets the listings on the board have, and in which order they stand.
+//! The index of one process: which words and facets the listings on the board have, and by what they are sorted.
 //!
-//! It holds no text, and decides nothing: what it finds is read from the database before anybody is shown it.
+//! It holds no text, and decides nothing: what it finds is read from the database before it is shown to anybody.
 //!
 //! Every commit notes up to which change of the board it goes. An index is of use only where the database has that very
 //! change: one of another database, or of a time that a restored backup knows nothing of, is built anew, as one is that was
@@ -20,7 +20,7 @@ use super::words;
 use crate::error::{Error, Result};
 use crate::types::{DatasetId, TransitionId};
 
-/// Raised when words or facets are made otherwise, so that the index is built anew.
+/// The format of an index; raised when words or facets are made in another way, so that every index is built anew.
 const FORMAT: u32 = 4;
 /// The memory in which one thread gathers a segment.
 const BYTES_PER_THREAD: usize = 20_000_000;
@@ -43,7 +43,7 @@ pub(super) struct Fields {
     pub(super) facets: Field,
     /// What is filtered by and not counted: see [`Flag`].
     pub(super) flags: Field,
-    /// Whose listings these are: by which they are replaced.
+    /// The dataset, by which listings are replaced.
     dataset: Field,
     /// The identifier's upper and lower half.
     upper: Field,
@@ -54,7 +54,7 @@ pub(super) struct Fields {
     pub(super) price: Field,
 }
 
-/// What is filtered by and not counted.
+/// A property that is filtered by and not counted.
 pub(super) enum Flag {
     /// Priced in this currency.
     Currency(crate::types::Currency),
@@ -150,7 +150,7 @@ impl Reach {
     }
 }
 
-/// What those who search share: a reader that is brought up to date by each commit.
+/// The part of an index that searches share: a reader, which each commit brings up to date.
 #[derive(Clone)]
 pub struct Reading {
     reader: IndexReader,
@@ -171,7 +171,7 @@ impl Reading {
     }
 }
 
-/// The index, for the one who writes it.
+/// The index, for its writer.
 pub struct BoardIndex {
     index: Index,
     reading: Reading,

@@ -50,7 +50,7 @@ use crate::types::{Cursor, ListingId};
 /// How long a search waits for the first index of a process.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where those who search find the index of their process.
+/// The place where searches find the index of their process.
 #[derive(Clone)]
 pub struct Finder(watch::Sender<Option<Reading>>);
 

@@ -1,4 +1,4 @@
-//! Where a listing stands in a sorted answer, and the cursor that goes on from there.
+//! The place of a listing in a sorted answer, and the cursor that goes on from there.
 //!
 //! A place is made of what a listing is: the value it is sorted by, and its identifier. Neither depends on what else is on
 //! the board: not even the relevance, which counts where the words were found (see [`super::query`]), and not how rare they

@@ -1,4 +1,4 @@
-//! What somebody searches for: read from the words and filters of a request, and put to the index.
+//! Search queries: read from the words and filters of a request, checked, and translated for the index.
 //!
 //! Nothing in a search is syntax. Every word must be found, wherever it stands; where it stands decides how relevant that
 //! is. Weights are whole numbers that depend on the listing alone, for the sake of its [place](super::place).
@@ -25,7 +25,7 @@ const MOST_WORDS: usize = 32;
 const DEFAULT_LIMIT: i64 = 20;
 /// The most listings of one page.
 const MOST_LISTINGS: i64 = 100;
-/// What a word counts that is found anywhere, and what it counts more in a more telling place.
+/// The weight of a word that is found anywhere, and what is added for one in a more telling place.
 const ANYWHERE: u64 = 1;
 const IN_NAMES: u16 = 2;
 const IN_TAGS: u16 = 4;
@@ -75,7 +75,7 @@ pub struct SearchQuery {
     pub limit: Option<i64>,
 }
 
-/// A search that was checked.
+/// A checked search.
 #[derive(Debug, Clone)]
 pub(super) struct Search {
     /// None when no words were given; empty when there is no word in what was given.
@@ -162,19 +162,19 @@ impl Search {
         words.flat_map(|word| std::iter::once(&word.whole).chain(&word.parts)).map(String::as_str).collect()
     }
 
-    /// How relevant every listing is that has the words.
+    /// The least relevance of a listing that has all words.
     pub(super) fn relevance(&self) -> u64 {
         self.words.iter().flatten().map(|_| ANYWHERE).sum()
     }
 
-    /// What makes a listing more relevant than that, and how much.
+    /// The terms that make a listing more relevant than that, with what each adds.
     pub(super) fn bonuses(&self, fields: &Fields) -> Vec<(Term, u16)> {
         let places = [(fields.title, IN_TITLE), (fields.tags, IN_TAGS), (fields.names, IN_NAMES)];
         let of_word = |word: &Sought| places.map(|(field, weight)| (Term::from_field_text(field, &word.whole), weight));
         self.words.iter().flatten().flat_map(of_word).collect()
     }
 
-    /// As it is put to the index: what is found, however relevant it is.
+    /// The query of the index that finds the listings, whatever their relevance.
     pub(super) fn query(&self, fields: &Fields) -> Box<dyn Query> {
         if self.words.as_ref().is_some_and(Vec::is_empty) {
             return Box::new(EmptyQuery);

@@ -1,5 +1,5 @@
-//! What is kept in memory of each segment, so that a search that finds much need not look at each listing that it finds: in
-//! which orders its listings stand, and which of them have the facet values that many have.
+//! Sheets: what is kept in memory of each segment, so that a search that finds much need not look at each listing: the orders of
+//! its listings, and for each facet value that many of them have, which ones have it.
 //!
 //! A segment never changes, but that documents are deleted from it; those a search leaves out itself.
 
@@ -14,7 +14,7 @@ use tantivy::{DocId, Searcher, SegmentReader};
 use super::place::{Place, Sort};
 use super::values::Values;
 
-/// A value that one of so many documents has, is counted by its set; a rarer one document by document.
+/// A value that at least one in so many documents has is counted by its set; a rarer one document by document.
 const COMMON: usize = 64;
 
 /// A set of a segment's documents.
@@ -191,7 +191,7 @@ pub(super) struct Sheets {
     pub(super) values: Values,
 }
 
-/// The place of a sheet, which one makes while the others wait.
+/// The place of a sheet: one thread makes it, while the others wait.
 type Slot = Arc<Mutex<Option<Arc<Sheet>>>>;
 
 impl Sheets {

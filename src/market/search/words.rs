@@ -16,7 +16,7 @@ use tantivy::tokenizer::{
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
-/// Longer runs of letters are no words.
+/// The longest word, in bytes: longer runs of letters are left out.
 const LONGEST_BYTES: usize = 80;
 /// So many runs of letters are remembered with their words; then all are forgotten.
 const MOST_KNOWN: usize = 10_000;
@@ -25,7 +25,7 @@ const GUESS: bool = false;
 
 static JIEBA: LazyLock<Jieba> = LazyLock::new(Jieba::new);
 
-/// What makes words of text.
+/// The analyzer that cuts text into words.
 pub(super) fn analyzer() -> TextAnalyzer {
     TextAnalyzer::builder(Segmenter::new()).build()
 }
@@ -44,11 +44,11 @@ pub(super) fn words(text: &str) -> Vec<(String, Range<usize>)> {
 pub(super) struct Sought {
     /// The word.
     pub(super) whole: String,
-    /// The shorter words inside it: whoever says all of them may mean it.
+    /// The shorter words inside it: a listing that has all of these is found, too.
     pub(super) parts: Vec<String>,
 }
 
-/// The words that somebody searches for, each once. Characters that mean something in other search languages part words,
+/// The words that somebody searches for, each once. Characters that have a meaning in other search languages only separate words,
 /// as every other sign does.
 pub(super) fn sought(text: &str) -> Vec<Sought> {
     let mut found: Vec<Sought> = Vec::new();
