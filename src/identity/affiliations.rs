@@ -1,5 +1,5 @@
-//! Who belongs together: organisations declare their affiliates, and what one declares that is verified holds for both. Of the
-//! others nobody knows who they are: what they declare counts for nothing, and nobody can declare them.
+//! Affiliations: organisations declare their affiliates, and what a verified one declares holds for both. Of the others nobody
+//! knows who they are: what they declare counts for nothing, and nobody can declare them.
 //!
 //! Invariant: who is declared is verified, and so keeps its handle: what was declared of one never comes to be said of another.
 
@@ -13,7 +13,7 @@ use crate::types::OrganisationId;
 /// The most organisations that are looked at for one question.
 const MOST_LOOKED_AT: usize = 1000;
 
-/// Keeps what a new organisation declares where it can be followed.
+/// Stores the affiliations that a new organisation declares.
 ///
 /// # Errors
 /// `Invalid` for a handle that no verified organisation has: nobody knows yet who will.

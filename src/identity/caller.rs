@@ -284,7 +284,7 @@ fn caller(c: &mut Conn, user_id: UserId, scope: Scope, credential: Credential) -
     Ok(Caller { user_id, email: user.email, platform_role: user.platform_role, scope, credential, memberships })
 }
 
-/// For whom a user acts. Callers authorise.
+/// The memberships of a user. Callers authorise.
 pub fn memberships_of(c: &mut Conn, user_id: UserId) -> Result<Vec<Membership>> {
     Ok(queries::list_memberships(c, user_id)?)
 }

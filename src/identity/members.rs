@@ -1,4 +1,4 @@
-//! Who acts for an organisation, and as what.
+//! Members: the people who act for an organisation, each in a role.
 //!
 //! Invariant: an organisation keeps at least one admin.
 //! Invariant: nobody acts for an organisation and for the platform: an account never gets the role of a platform's, and
@@ -27,7 +27,7 @@ pub struct Member {
     pub created_at: Instant,
 }
 
-/// Changes a member's role; admins only. Who is no member is invited.
+/// Changes a member's role; admins only. People who are not members are invited instead.
 ///
 /// [`Kind::NotFound`] when no member has the address, [`Kind::WrongState`] when no admin would be left.
 pub fn put_member(
@@ -104,8 +104,8 @@ pub(super) fn insert_invited(
     history::record(c, format!("{id}/{user_id}"), None, role.as_str(), user_id, &reason, now)
 }
 
-/// Refuses whoever can act for no organisation more; staff for none: who verifies organisations, moves their money or
-/// assesses what they publish is not one of them.
+/// Refuses a person who acts for as many organisations as anybody may, and the platform's staff: whoever verifies organisations,
+/// moves their money or assesses what they publish is a member of none.
 fn require_room(c: &mut Conn, user: &User) -> Result<()> {
     if let Some(role) = user.platform_role {
         return Err(Error::new(

@@ -19,7 +19,7 @@ use crate::types::{Instant, Json, OrganisationId, PageQuery, text};
 const LONGEST_LEGAL_NAME: usize = 200;
 const LONGEST_REGISTRATION_NUMBER: usize = 64;
 const MOST_AFFILIATIONS: usize = 100;
-/// For how many organisations that no operator has looked at yet somebody may act who registers another: each takes a handle.
+/// Whoever acts for so many organisations on which no operator has decided registers no other one: each takes a handle.
 const MOST_UNDECIDED: i64 = 10;
 
 /// Handles that would be mistaken for a path of the exchange, or for the exchange itself.
@@ -125,7 +125,7 @@ pub struct NewOrganisation {
     pub affiliations: Vec<String>,
 }
 
-/// Refuses what cannot be the handle of an organisation; `field` is what the caller calls it.
+/// Refuses text that cannot be the handle of an organisation; `field` is the caller's name for it.
 pub fn check_handle(field: &str, handle: &str) -> Result<()> {
     let refused = |why: &str| {
         Err(Error::invalid(field, format!("{handle:?} is not a handle: {why}"))
@@ -188,7 +188,8 @@ impl NewOrganisation {
 /// Registers an organisation, with the caller as its first admin.
 ///
 /// [`Kind::Invalid`] names the field at fault, such as affiliates that are not verified, [`Kind::AlreadyExists`] the one that is
-/// taken. [`Kind::WrongState`] for staff of the platform, and who acts for too many, or for too many that are not verified.
+/// taken. [`Kind::WrongState`] for staff of the platform, and for whoever acts for too many organisations, or for too many on
+/// which no operator has decided.
 pub fn register_organisation(
     c: &mut Conn,
     caller: &Caller,
@@ -271,8 +272,8 @@ fn decide(
     Ok(Organisation { state: to, verified_at, ..organisation })
 }
 
-/// Why an organisation of this handle was rejected: the last that was, of those that the caller was a member of; of all for
-/// staff of the platform.
+/// Why an organisation with this handle was rejected: of those that the caller was a member of, or of all for staff of the
+/// platform, the one that was rejected last.
 pub fn rejection(c: &mut Conn, caller: &Caller, handle: &str) -> Result<Rejection> {
     let named = || format!("a rejection of {handle:?}");
     let only_for = (!caller.is_staff()).then_some(caller.user_id);
@@ -302,13 +303,13 @@ pub fn visible_organisation(c: &mut Conn, caller: Option<&Caller>, handle: &str)
     Err(unseen(handle, Error::withheld))
 }
 
-/// The organisation with this handle; [`Kind::NotFound`] otherwise. Who may know of it is the caller's to check.
+/// The organisation with this handle; [`Kind::NotFound`] otherwise. Callers check who may know of it.
 pub fn find_organisation(c: &mut Conn, handle: &str) -> Result<Organisation> {
     db::load_once(c, handle, |c| queries::find_organisation_by_handle(c, handle))?
         .ok_or_else(|| unseen(handle, Error::not_found))
 }
 
-/// That [`find_organisation`] is about to be asked for this handle.
+/// Announces that a shared read or a gathered write is going to call [`find_organisation`] with this handle.
 pub fn ahead_of_organisation(handle: &str) -> Ahead {
     Ahead::new(handle, |c, handles| {
         Ok(db::load_ahead(c, handles.iter().cloned(), queries::list_organisations_by_handle)?)
@@ -377,7 +378,7 @@ pub fn for_standing_member(
     for_member(c, &standing, handle, roles)
 }
 
-/// What is said of a handle of which no organisation is there, or none for who asks.
+/// The refusal of a handle that no organisation has, or none that the caller may know of.
 fn unseen(handle: &str, error: fn(String) -> Error) -> Error {
     let rejection = format!("GET /v1/organisations/{handle}/rejection");
     error(format!("organisation {handle:?}"))

@@ -282,7 +282,7 @@ pub fn require_sound(c: &mut Conn, organisation_id: OrganisationId, statements: 
     Ok(())
 }
 
-/// Whose key this is.
+/// The organisation that registered a key.
 ///
 /// # Errors
 /// `NotFound`.
@@ -295,7 +295,7 @@ pub fn signing_key(c: &mut Conn, key_id: Digest) -> Result<Option<SigningKey>> {
     Ok(db::load_once(c, key_id, |c| queries::find_key_by_key_id(c, key_id))?)
 }
 
-/// That [`signing_key`] is about to be asked for this key id.
+/// Announces that a shared read or a gathered write is going to call [`signing_key`] with this key id.
 pub fn ahead_of_signing_key(key_id: Digest) -> Ahead {
     Ahead::new(key_id, |c, key_ids| Ok(db::load_ahead(c, key_ids.iter().cloned(), queries::list_keys_by_key_id)?))
 }

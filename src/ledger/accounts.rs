@@ -177,7 +177,7 @@ pub fn balance(c: &mut Conn, account: AccountRef, currency: Currency) -> Result<
     Ok(Money::new(minor, currency))
 }
 
-/// Loads an organisation's wallets for a gathered write that is about to move money from or to them.
+/// Announces that a gathered write is going to move money from or to an organisation's wallets.
 pub fn ahead_of_wallets(organisation: OrganisationId) -> Ahead {
     Ahead::new(organisation, |c, organisations| {
         for wallet in queries::list_accounts_of(c, AccountKind::Wallet, organisations)? {
