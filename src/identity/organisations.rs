@@ -362,8 +362,8 @@ pub fn for_member(c: &mut Conn, caller: &Caller, handle: &str, roles: &[Role]) -
 ///
 /// This one is for what would let somebody in again, or take something out, after the revocation, so that an admin who has
 /// revoked a credential or ended a membership, and looks then, sees all that it left: who the members are and who is invited,
-/// signing keys, webhooks, payouts. What belongs to a person and not to an organisation (API tokens, sign-ins of devices, the
-/// password) asks whether the credential stands for the same reason.
+/// signing keys, webhooks, payouts, the pools of voucher programmes. What belongs to a person and not to an organisation (API
+/// tokens, sign-ins of devices, the password) asks whether the credential stands for the same reason.
 ///
 /// [`Kind::Unauthenticated`] when the credential has ended.
 pub fn for_standing_member(

@@ -4,6 +4,7 @@ use corpex::db::Conn;
 use corpex::error::{Error, Kind};
 use corpex::identity::{self, Caller, Member, Role};
 use corpex::ledger::withdrawals::{self, NewWithdrawal, Source};
+use corpex::market::vouchers;
 use corpex::types::{Currency, Money};
 use serde_json::{Value, json};
 
@@ -17,20 +18,24 @@ async fn give_role(app: &TestApp, remembered: &Caller) -> Result<Member, Error> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_was_revoked_a_moment_ago_gives_no_role_and_asks_for_no_payout() {
+async fn a_token_that_was_revoked_a_moment_ago_gives_no_role_and_moves_no_money_out_of_the_wallet() {
     let app = TestApp::start().await;
     let lab = app.lab("verse-lab", 1000).await;
     let remembered = lab.caller().await;
+    let programme = lab.announce(100, 1000, 500).await.parse().unwrap();
     give_role(&app, &remembered).await.unwrap();
     let tokens = lab.get("/v1/tokens").await.unwrap();
     let token = format!("/v1/tokens/{}", tokens["items"][0]["id"].as_str().unwrap());
     let _: Value = lab.client.delete(token).send().await.unwrap();
 
     refused(give_role(&app, &remembered).await, Kind::Unauthenticated, None);
-    let (amount, now) = (Money::new(1000, Currency::CNY), app.clock.now());
+    let (amount, now) = (Money::new(100, Currency::CNY), app.clock.now());
     let wanted = NewWithdrawal { amount, from: Source::Wallet, pay_to: "ICBC 1".to_string() };
-    let ask = move |c: &mut Conn| withdrawals::request(c, &remembered, "verse-lab", &wanted, now);
+    let caller = remembered.clone();
+    let ask = move |c: &mut Conn| withdrawals::request(c, &caller, "verse-lab", &wanted, now);
     refused(app.app().db.write(ask).await, Kind::Unauthenticated, None);
+    let fund = move |c: &mut Conn| vouchers::fund(c, &remembered, programme, amount, now);
+    refused(app.app().db.write(fund).await, Kind::Unauthenticated, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

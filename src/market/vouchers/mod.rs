@@ -123,8 +123,8 @@ impl NewProgramme {
 /// # Errors
 /// `NotFound` and `Forbidden` for those who may not act for the funder; `Invalid`; `InsufficientFunds`.
 pub fn announce(c: &mut Conn, caller: &Caller, input: &NewProgramme, now: Instant) -> Result<Programme> {
-    let funder =
-        identity::for_member(c, caller, &input.organisation, Role::TRADERS).map_err(|e| e.field("organisation"))?;
+    let funder = identity::for_standing_member(c, caller, &input.organisation, Role::TRADERS, now)
+        .map_err(|e| e.field("organisation"))?;
     identity::require_verified(&funder).map_err(|e| e.field("organisation"))?;
     input.check()?;
     let mut domains = input.domains.clone();
@@ -154,7 +154,8 @@ pub fn announce(c: &mut Conn, caller: &Caller, input: &NewProgramme, now: Instan
 /// As [`announce`]; `WrongState` once the programme has ended.
 pub fn fund(c: &mut Conn, caller: &Caller, id: ProgrammeId, amount: Money, now: Instant) -> Result<Programme> {
     let programme = programme(c, id)?;
-    caller.may_for(programme.funder_id, "the programme's funder", Role::TRADERS)?;
+    let funder = identity::organisation(c, programme.funder_id)?.handle;
+    identity::for_standing_member(c, caller, &funder, Role::TRADERS, now)?;
     if programme.ends_at <= now {
         let detail = format!("programme {id} ended at {}", programme.ends_at);
         return Err(Error::new(Kind::WrongState, detail).remedy("announce another programme"));
