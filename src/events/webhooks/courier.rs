@@ -91,7 +91,7 @@ fn rest(c: &mut Conn, id: WebhookId, now: Instant) -> Result<()> {
     Ok(())
 }
 
-/// Keeps what became of an attempt, and moves the webhook on, puts it off or disables it.
+/// Records an attempt, and moves the webhook on, puts it off or disables it.
 fn note(c: &mut Conn, id: WebhookId, (from, to): (i64, i64), attempt: &Attempt, now: Instant) -> Result<()> {
     let Some(webhook) = queries::find_webhook(c, id)? else {
         return Ok(()); // removed meanwhile
@@ -101,6 +101,9 @@ fn note(c: &mut Conn, id: WebhookId, (from, to): (i64, i64), attempt: &Attempt, 
         queries::set_delivered(c, id, from, to)?;
         return Ok(());
     };
+    if webhook.disabled_at.is_some() {
+        return Ok(()); // by another courier, which came when this one's turn was over
+    }
     let failures = webhook.failures.saturating_add(1);
     if failures < MOST_FAILURES {
         queries::set_failed(c, id, failures, now.plus(wait(failures, rand::random_range(0.5..1.0))))?;
@@ -159,7 +162,66 @@ async fn send(url: &str, private_networks: bool, headers: [(&str, String); 4], b
 
 #[cfg(test)]
 mod tests {
+    use diesel::connection::SimpleConnection as _;
+
     use super::*;
+    use crate::db::Db;
+    use crate::types::{Json, OrganisationId, TransitionId};
+
+    #[tokio::test]
+    async fn a_courier_whose_turn_is_over_leaves_alone_a_webhook_that_another_disabled() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&folder.path().join("db.sqlite3").display().to_string(), 1).unwrap();
+        db.migrate().await.unwrap();
+        let now = Instant::from_unix_micros(1_000_000_000);
+        let webhook = Webhook {
+            id: WebhookId::new(now),
+            organisation_id: OrganisationId::new(now),
+            url: "https://receiver.test/".to_string(),
+            types: Json(Vec::new()),
+            generation: 1,
+            overlap_until: None,
+            position: 0,
+            failures: MOST_FAILURES,
+            due_at: None,
+            disabled_at: Some(now),
+            disabled_because: Some("16 attempts in a row failed".to_string()),
+            created_at: now,
+        };
+        let event_id = TransitionId::new(now);
+        let failure = Some("the receiver did not answer in time".to_string());
+        let attempt = Attempt {
+            id: AttemptId::new(now),
+            webhook_id: webhook.id,
+            event_id,
+            status: None,
+            failure,
+            attempted_at: now,
+        };
+        let referred_to = format!(
+            "INSERT INTO organisations (id, handle, legal_name, registration_number, country, affiliations, state, created_at) \
+             VALUES ('{}', 'poetry-house', 'Poetry House', '1', 'CN', '[]', 'registered', '2026-01-01 00:00:00'); \
+             INSERT INTO transitions (id, subject, to_state, actor, reason, at) \
+             VALUES ('{event_id}', 'any', 'any', 'any', 'any', '2026-01-01 00:00:00')",
+            webhook.organisation_id
+        );
+        let (id, later) = (webhook.id, now.plus(TURN));
+        let outcome = db.write(move |c| {
+            c.batch_execute(&referred_to)?;
+            queries::insert_webhook(c, &webhook)?;
+            note(c, id, (0, 1), &attempt, later)?;
+            queries::set_due_at(c, id, Some(later))?;
+            Ok((
+                queries::find_webhook(c, id)?,
+                queries::list_attempts(c, id, "", 2)?.len(),
+                history::list(c, id)?.len(),
+            ))
+        });
+        let (left, attempts, steps) = outcome.await.unwrap();
+        let left = left.unwrap();
+        assert_eq!((left.failures, left.due_at, left.disabled_at), (MOST_FAILURES, None, Some(now)));
+        assert_eq!((attempts, steps), (1, 0), "the attempt is on record, and the webhook was not disabled again");
+    }
 
     #[test]
     fn waits_double_up_to_six_hours_and_last_at_least_eight_in_all() {

@@ -81,8 +81,11 @@ pub(super) fn find_least_position(c: &mut Conn, owner: OrganisationId) -> QueryR
         .optional()
 }
 
+/// When a courier comes next for a webhook; a disabled one waits for none.
 pub(super) fn set_due_at(c: &mut Conn, id: WebhookId, due_at: Option<Instant>) -> QueryResult<usize> {
-    diesel::update(webhooks::table.find(id)).set(webhooks::due_at.eq(due_at)).execute(c)
+    diesel::update(webhooks::table.find(id).filter(webhooks::disabled_at.is_null()))
+        .set(webhooks::due_at.eq(due_at))
+        .execute(c)
 }
 
 /// Moves a webhook on, if it is still where it was read.
