@@ -348,7 +348,7 @@ fn take_back(c: &mut Conn, withdrawal: &Withdrawal, now: Instant) -> Result<()> 
     release(c, withdrawal, now)
 }
 
-/// What was held goes back to where it came from.
+/// Moves the amount of a withdrawal from what is held for payout back to where it came from.
 fn release(c: &mut Conn, withdrawal: &Withdrawal, now: Instant) -> Result<()> {
     let lines = [(withdrawal.held(), withdrawal.amount().negated()?), (withdrawal.source(), withdrawal.amount())];
     post(c, TransactionKind::WithdrawalRelease, &withdrawal.id.to_string(), &lines, now).map(drop)

@@ -50,7 +50,7 @@ pub(super) fn set_resumed(c: &mut Conn, id: WebhookId, position: i64, now: Insta
         .execute(c)
 }
 
-/// Those that wait for nothing are due now.
+/// Makes the webhooks of these organisations that wait for nothing due now.
 pub(super) fn set_due(c: &mut Conn, owners: &[OrganisationId], now: Instant) -> QueryResult<usize> {
     let idle = webhooks::due_at.is_null().and(webhooks::disabled_at.is_null());
     diesel::update(webhooks::table.filter(webhooks::organisation_id.among(owners).and(idle)))

@@ -1,4 +1,4 @@
-//! What people read, and that nobody can write into it what is not his to write.
+//! Contracts as people read them: they show all that is agreed, and nothing that a party writes passes for another part of them.
 
 use std::path::Path;
 

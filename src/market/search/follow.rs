@@ -98,7 +98,7 @@ struct News {
     is_full: bool,
 }
 
-/// What is new after a position; none where nothing changed.
+/// What changed after a position; none where nothing did.
 fn news(c: &mut Conn, position: i64) -> Result<Option<News>> {
     let changes = queries::list_changes(c, position, MOST_CHANGES)?;
     let Some(last) = changes.last() else { return Ok(None) };
@@ -150,9 +150,10 @@ fn knows(c: &mut Conn, reach: Reach) -> Result<bool> {
     Ok(queries::find_change(c, position)?.is_some_and(|change| change.step_id == step))
 }
 
-/// Builds an index from the database, and puts it in the place of what there was.
+/// Builds an index from the database, and puts it in the place of the one before.
 ///
-/// What is listed meanwhile is read here or comes as a change: those up to `reach` were committed before anything was read.
+/// A listing that comes on the board meanwhile is read here, or comes as a change after `reach`: the changes up to there were
+/// committed before anything was read.
 async fn build(db: &Db, slot: &Slot, reach: Reach) -> Result<BoardIndex> {
     let (folder, next) = (slot.index(), slot.next());
     remove(&next)?;
@@ -191,7 +192,7 @@ async fn read_board(db: Db, at_once: usize, read: mpsc::Sender<Vec<Entry>>) -> R
     Ok(())
 }
 
-/// What is on the board of the datasets after one, in batches, and the last of these datasets.
+/// The listings on the board of the datasets after `after`, one page of datasets, in batches; and the last of these datasets.
 async fn page(db: Db, after: String) -> Result<Option<(Vec<Vec<ListingId>>, String)>> {
     let page = db.read(move |c| {
         let datasets = queries::list_datasets_on_board(c, &after, PAGE)?;

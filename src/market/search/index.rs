@@ -159,7 +159,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// What is indexed now.
+    /// A searcher over what was committed when [`Reading::reload`] was called last.
     pub(super) fn searcher(&self) -> Searcher {
         self.reader.searcher()
     }

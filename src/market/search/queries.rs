@@ -87,7 +87,7 @@ pub(super) struct OnBoard {
     pub(super) terms: Json<TermsDocument>,
 }
 
-/// Those of these that are on the board now, oldest first.
+/// The listings among these that are on the board now, oldest first.
 pub(super) fn list_on_board(c: &mut Conn, ids: &[ListingId]) -> QueryResult<Vec<OnBoard>> {
     let version = versions::table.inner_join(datasets::table.inner_join(organisations::table));
     listings::table
