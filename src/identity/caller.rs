@@ -118,6 +118,12 @@ impl Caller {
     pub fn require_operator(&self) -> Result<()> {
         self.require(PlatformRole::Operator)
     }
+    /// Refuses everyone but operators whose credential stands in this very transaction: for what moves money between the bank
+    /// and the exchange. See [`super::for_standing_member`].
+    pub fn require_standing_operator(&self, c: &mut Conn, now: Instant) -> Result<()> {
+        self.require_operator()?;
+        self.require_standing(c, now)
+    }
     /// Refuses everyone but compliance staff.
     pub fn require_compliance(&self) -> Result<()> {
         self.require(PlatformRole::Compliance)

@@ -362,8 +362,11 @@ pub fn for_member(c: &mut Conn, caller: &Caller, handle: &str, roles: &[Role]) -
 ///
 /// This one is for what would let somebody in again, or take something out, after the revocation, so that an admin who has
 /// revoked a credential or ended a membership, and looks then, sees all that it left: who the members are and who is invited,
-/// signing keys, webhooks, payouts, the pools of voucher programmes. What belongs to a person and not to an organisation (API
-/// tokens, sign-ins of devices, the password) asks whether the credential stands for the same reason.
+/// signing keys, webhooks, payouts, the pools of voucher programmes. For the same reason, what belongs to a person and not to an
+/// organisation (API tokens, sign-ins of devices, the password) asks whether the credential stands, and so does an operator's
+/// step that moves money between the bank and the exchange ([`Caller::require_standing_operator`]); losing a platform role ends
+/// every credential of the account. Whatever else staff do gives nobody a credential and pays nobody out, and goes by what is
+/// remembered.
 ///
 /// [`Kind::Unauthenticated`] when the credential has ended.
 pub fn for_standing_member(

@@ -93,7 +93,7 @@ pub struct NewDeposit {
 /// # Errors
 /// `Forbidden` for everybody but operators; `Invalid`; `AlreadyExists` when the reference was used before.
 pub fn record(c: &mut Conn, caller: &Caller, config: &Config, input: &NewDeposit, now: Instant) -> Result<Deposit> {
-    caller.require_operator()?;
+    caller.require_standing_operator(c, now)?;
     let organisation = identity::find_organisation(c, &input.organisation).map_err(|e| e.field("organisation"))?;
     identity::require_verified(&organisation).map_err(|e| e.field("organisation"))?;
     approval::check_amount(input.amount)?;
@@ -130,7 +130,7 @@ pub fn record(c: &mut Conn, caller: &Caller, config: &Config, input: &NewDeposit
 /// # Errors
 /// `WrongState` when nothing waits; `Forbidden` for the operator who recorded it; those of [`super::post`].
 pub fn approve(c: &mut Conn, caller: &Caller, id: DepositId, now: Instant) -> Result<Deposit> {
-    caller.require_operator()?;
+    caller.require_standing_operator(c, now)?;
     let deposit = find(c, id)?;
     let next = match deposit.state {
         DepositState::AwaitingApproval => DepositState::Posted,
@@ -150,7 +150,7 @@ pub fn approve(c: &mut Conn, caller: &Caller, id: DepositId, now: Instant) -> Re
 /// # Errors
 /// `WrongState` when nothing waits; `Invalid` without a reason.
 pub fn refuse(c: &mut Conn, caller: &Caller, id: DepositId, reason: &str, now: Instant) -> Result<Deposit> {
-    caller.require_operator()?;
+    caller.require_standing_operator(c, now)?;
     let reason = text::reason(reason)?;
     let deposit = find(c, id)?;
     let next = match deposit.state {
@@ -173,7 +173,7 @@ pub fn reverse(
     reason: &str,
     now: Instant,
 ) -> Result<Deposit> {
-    caller.require_operator()?;
+    caller.require_standing_operator(c, now)?;
     let reason = text::reason(reason)?;
     let deposit = find(c, id)?;
     if deposit.state != DepositState::Posted {

@@ -211,7 +211,7 @@ pub fn stop(
 /// # Errors
 /// `WrongState` unless it is requested.
 pub fn process(c: &mut Conn, caller: &Caller, config: &Config, id: WithdrawalId, now: Instant) -> Result<Withdrawal> {
-    caller.require_operator()?;
+    caller.require_standing_operator(c, now)?;
     let withdrawal = find(c, id)?;
     if withdrawal.state != WithdrawalState::Requested {
         return Err(wrong_state(&withdrawal, "it can be taken up while it is requested"));
@@ -229,7 +229,7 @@ pub fn process(c: &mut Conn, caller: &Caller, config: &Config, id: WithdrawalId,
 /// # Errors
 /// `WrongState` unless it is taken up; `Invalid`; `AlreadyExists` when the reference was used before.
 pub fn execute(c: &mut Conn, caller: &Caller, id: WithdrawalId, reference: &str, now: Instant) -> Result<Withdrawal> {
-    caller.require_operator()?;
+    caller.require_standing_operator(c, now)?;
     approval::check_reference("reference", reference)?;
     let withdrawal = find(c, id)?;
     if withdrawal.state != WithdrawalState::Processing {
@@ -253,7 +253,7 @@ pub fn execute(c: &mut Conn, caller: &Caller, id: WithdrawalId, reference: &str,
 /// # Errors
 /// `WrongState` when nothing waits; `Forbidden` for the operator who took it up, or found that the bank has not paid.
 pub fn approve(c: &mut Conn, caller: &Caller, id: WithdrawalId, now: Instant) -> Result<Withdrawal> {
-    caller.require_operator()?;
+    caller.require_standing_operator(c, now)?;
     let withdrawal = find(c, id)?;
     let next = match withdrawal.state {
         WithdrawalState::AwaitingApproval => WithdrawalState::Processing,
@@ -272,7 +272,7 @@ pub fn approve(c: &mut Conn, caller: &Caller, id: WithdrawalId, now: Instant) ->
 /// # Errors
 /// `WrongState` when nothing waits; `Invalid` without a reason.
 pub fn refuse(c: &mut Conn, caller: &Caller, id: WithdrawalId, reason: &str, now: Instant) -> Result<Withdrawal> {
-    caller.require_operator()?;
+    caller.require_standing_operator(c, now)?;
     let reason = text::reason(reason)?;
     let withdrawal = find(c, id)?;
     let next = match withdrawal.state {
@@ -300,7 +300,7 @@ pub fn reverse(
     reason: &str,
     now: Instant,
 ) -> Result<Withdrawal> {
-    caller.require_operator()?;
+    caller.require_standing_operator(c, now)?;
     let reason = text::reason(reason)?;
     let withdrawal = find(c, id)?;
     if !matches!(withdrawal.state, WithdrawalState::Processing | WithdrawalState::Executed) {

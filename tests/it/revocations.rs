@@ -2,7 +2,8 @@
 
 use corpex::db::Conn;
 use corpex::error::{Error, Kind};
-use corpex::identity::{self, Caller, Member, Role};
+use corpex::identity::{self, Caller, Member, PlatformRole, Role};
+use corpex::ledger::deposits::{self, NewDeposit};
 use corpex::ledger::withdrawals::{self, NewWithdrawal, Source};
 use corpex::market::vouchers;
 use corpex::types::{Currency, Money};
@@ -51,6 +52,24 @@ async fn a_session_that_was_signed_out_a_moment_ago_gives_no_role() {
     let _: Value = signed_in.client.delete("/v1/sessions/current").send().await.unwrap();
 
     refused(give_role(&app, &remembered).await, Kind::Unauthenticated, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_an_operator_a_moment_ago_credits_nobody() {
+    let app = TestApp::start().await;
+    app.lab("verse-lab", 0).await;
+    let remembered = app.staff("teller@exchange.test", PlatformRole::Operator).await.caller().await;
+    let credit = |reference: &str| {
+        let (caller, config, now) = (remembered.clone(), app.app().config.clone(), app.clock.now());
+        let amount = Money::new(100, Currency::CNY);
+        let wanted = NewDeposit { organisation: "verse-lab".to_string(), amount, reference: reference.to_string() };
+        app.app().db.write(move |c| deposits::record(c, &caller, &config, &wanted, now))
+    };
+    credit("bank-1").await.unwrap();
+    let (email, now) = (remembered.email.clone(), app.clock.now());
+    app.app().db.write(move |c| identity::remove_platform_role(c, &email, now)).await.unwrap();
+
+    refused(credit("bank-2").await, Kind::Unauthenticated, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
