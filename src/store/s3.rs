@@ -368,16 +368,17 @@ where
             Error::internal("the bucket does not exist; create it, or correct --s3-bucket").because(error)
         }
         (Some(404), _) => Error::not_found(what).because(error),
-        (Some(429 | 500..=599), _) | (_, "SlowDown" | "RequestTimeout" | "OperationAborted") => {
-            unreachable_store().because(error)
-        }
-        (Some(412), _) => Error::new(Kind::Stale, format!("{what} changed in the meantime")).because(error),
         (_, "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall") => {
             Error::new(Kind::WrongState, format!("a part is not in the store as it was listed ({code})"))
                 .field("parts")
                 .remedy("list the parts again, and send those that are missing")
                 .because(error)
         }
+        // The service answers 200 to a completion before it is done, and tells of a failure in the body.
+        (Some(200 | 429 | 500..=599), _) | (_, "SlowDown" | "RequestTimeout" | "OperationAborted") => {
+            unreachable_store().because(error)
+        }
+        (Some(412), _) => Error::new(Kind::Stale, format!("{what} changed in the meantime")).because(error),
         (status, _) => {
             let status = status.unwrap_or(0);
             Error::internal(format!("the object store refused a request for {what}: {status} {code}")).because(error)

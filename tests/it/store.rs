@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use actix_web::web::Data;
-use actix_web::{App as HttpApp, HttpServer};
+use actix_web::web::{self, Data};
+use actix_web::{App as HttpApp, HttpRequest, HttpResponse, HttpServer};
 use bytes::Bytes;
 use corpex::app::App;
 use corpex::config::Config;
@@ -59,6 +59,15 @@ async fn an_unreachable_s3_service_is_unavailable_and_not_missing() {
     assert_eq!(store.head(&key).await.unwrap_err().kind, Kind::Unavailable);
     assert_eq!(store.check().await.unwrap_err().kind, Kind::Unavailable);
     assert_eq!(store.complete_multipart(&key, "x", &[part(1, 1)]).await.unwrap_err().kind, Kind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_completion_that_fails_once_its_answer_has_begun_says_whether_to_try_again() {
+    for (code, kind) in [("InternalError", Kind::Unavailable), ("InvalidPart", Kind::WrongState)] {
+        let store = s3_that_fails_late(code).await;
+        let error = store.complete_multipart(&key(), "upload", &[part(1, 1)]).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{error:?}");
+    }
 }
 
 #[tokio::test]
@@ -509,6 +518,24 @@ async fn s3_in_this_process() -> (TempDir, Store) {
     let config = Config { s3_endpoint: Some(endpoint), ..embedded() };
     let store = Store::open_bucket(&config, "corpus", credentials()).await.unwrap();
     (root, store)
+}
+
+/// An S3 service that answers 200 to every completion, with this error in the body, and holds no object.
+async fn s3_that_fails_late(code: &'static str) -> Store {
+    let answer = move |request: HttpRequest| async move {
+        match request.method().as_str() {
+            "POST" => HttpResponse::Ok().content_type("application/xml").body(format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>It failed</Message></Error>"
+            )),
+            _ => HttpResponse::NotFound().finish(),
+        }
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let routes = move || HttpApp::new().default_service(web::to(answer));
+    tokio::spawn(HttpServer::new(routes).workers(1).disable_signals().listen(listener).unwrap().run());
+    let config = Config { s3_endpoint: Some(endpoint), ..embedded() };
+    Store::open_bucket(&config, "corpus", credentials()).await.unwrap()
 }
 
 fn s3_of_the_environment() -> Option<Config> {
