@@ -285,6 +285,11 @@ async fn bytes_that_a_bucket_cuts_short_or_changes_are_not_taken_for_the_shard()
     let settled = state(changed).await;
     assert_eq!(settled["state"], "refused");
     assert!(settled["refusal"].as_str().unwrap().contains("was found"), "{settled}");
+    let uploader = Impatient::of(&app, &provider).await;
+    let sent_whole = uploader.put(&format!("{version}/shards/data/whole.txt"), &[b'a'; 2000]).await;
+    assert_eq!(sent_whole.status, StatusCode::INTERNAL_SERVER_ERROR, "{}", sent_whole.body);
+    let gone = uploader.ask(Method::DELETE, &format!("{version}/shards/data/whole.txt"), &Value::Null).await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND, "{}", gone.body);
     wire.becomes(State::Whole);
     let again = upload(&provider, &version, "data/changed.txt", &other).await;
     app.drain().await;

@@ -30,7 +30,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use diesel::{Insertable, Queryable, Selectable};
-use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
@@ -43,6 +42,7 @@ pub use self::unpacking::{Limits, Packing};
 
 use self::draw::Drawn;
 use self::source::StoredShard;
+use super::uploads::verification::put_verified;
 use super::{Dataset, Seal, Shard, StoredObject, Version, queries as catalog_queries};
 use crate::app::App;
 use crate::config::MAX_SHARDS;
@@ -55,7 +55,7 @@ use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind, lot}
 use crate::schema::inspections;
 use crate::signing::{Envelope, canonical_json};
 use crate::store::StorageKey;
-use crate::types::{Digest, Hasher, Instant, ObjectId, StatementId, VersionId, length};
+use crate::types::{Digest, Instant, ObjectId, StatementId, VersionId, length};
 
 /// The name of the sample among a statement's subjects, and the path under which it is delivered.
 pub const SAMPLE_PATH: &str = "sample.jsonl";
@@ -374,20 +374,11 @@ async fn keep(app: &App, version: VersionId, bytes: Bytes) -> Result<StoredObjec
     if let Some(standing) = app.db.read(move |c| Ok(catalog_queries::find_object_by_digest(c, sha256)?)).await? {
         return Ok(standing);
     }
-    let key = StorageKey::named(&format!("sample of {version}"));
+    let storage_key = StorageKey::named(&format!("sample of {version}"));
     let size_bytes = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-    app.store.put(&key, bytes).await?;
-    let info = app.store.head(&key).await?;
-    let info = info.ok_or_else(|| Error::internal("the store does not have what it just took"))?;
-    let (mut hasher, mut stream) = (Hasher::default(), app.store.read(&key, None).await?);
-    while let Some(piece) = stream.next().await {
-        hasher.update(&piece?);
-    }
-    if hasher.finish() != sha256 {
-        return Err(Error::internal("the store gave back other bytes than it took"));
-    }
+    let etag = put_verified(&app.store, &storage_key, bytes, sha256).await?;
     let now = app.clock.now();
-    Ok(StoredObject { id: ObjectId::new(now), sha256, size_bytes, storage_key: key, etag: info.etag, verified_at: now })
+    Ok(StoredObject { id: ObjectId::new(now), sha256, size_bytes, storage_key, etag, verified_at: now })
 }
 
 fn record(

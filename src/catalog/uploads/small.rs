@@ -46,13 +46,11 @@ pub async fn put(app: &App, caller: &Caller, which: &VersionRef, input: &NewUplo
     if upload.state != UploadState::Open {
         return app.db.read(move |c| shard(c, upload.version_id, &upload.path)).await;
     }
-    app.store.put(&upload.storage_key, bytes).await?;
-    let info = app.store.head(&upload.storage_key).await?;
-    let info = info.ok_or_else(|| Error::internal("the store does not have what it just took"))?;
+    let etag = verification::put_verified(&app.store, &upload.storage_key, bytes, upload.sha256).await?;
     app.db
         .write(move |c| {
             require_draft(&version(c, upload.version_id)?.1)?;
-            verification::settle(c, &upload, &info.etag, now)?;
+            verification::settle(c, &upload, &etag, now)?;
             shard(c, upload.version_id, &upload.path)
         })
         .await

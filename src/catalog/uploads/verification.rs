@@ -1,24 +1,28 @@
 //! Whether the bytes are what was declared: the parts become one object, and every byte of it is read back from the store.
 //!
 //! S3 keeps no SHA-256 of an object that was sent in parts, and a claim of the client proves nothing, so this is the
-//! only way to know. What these functions do bears repetition: jobs run at least once.
+//! only way to know. What was sent whole is read back as well: the exchange signs that it read every byte of a version.
+//! Each function may be run again: jobs run at least once.
+//!
+//! Invariant: no object is recorded but with the size, digest and mark with which it was read back.
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 
 use super::parts::whole;
-use super::{OPEN_FOR, Upload, UploadState, catalog_queries, queries};
+use super::{OPEN_FOR, Upload, UploadState, catalog_queries, queries, unsigned};
 use crate::app::App;
 use crate::catalog::{StoredObject, VersionState, version};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::jobs::{self, Job};
-use crate::store::StorageKey;
+use crate::store::{StorageKey, Store};
 use crate::types::{Digest, Hasher, Instant, ObjectId, UploadId, length};
 
 /// How many abandoned uploads are given up in one transaction.
 const STALE_AT_ONCE: i64 = 100;
 
-/// What the store was found to hold.
+/// What the store was found to hold under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Found {
     size_bytes: u64,
@@ -41,7 +45,7 @@ pub async fn verify_upload(app: &App, upload_id: UploadId) -> Result<()> {
             if let Some(parts) = parts {
                 app.store.complete_multipart(&upload.storage_key, &upload.multipart_id, &parts).await?;
             }
-            Ok(measure(app, &upload).await?)
+            Ok(read_back(&app.store, &upload.storage_key, unsigned(upload.size_bytes)).await?)
         }
         // Not all of the parts are there that stood when the upload was completed.
         Err(error) if matches!(error.kind, Kind::WrongState | Kind::DigestMismatch) => Err(error.detail),
@@ -51,24 +55,42 @@ pub async fn verify_upload(app: &App, upload_id: UploadId) -> Result<()> {
     app.db.write(move |c| conclude(c, upload_id, &found, now)).await
 }
 
-async fn measure(app: &App, upload: &Upload) -> Result<Found> {
-    let key = &upload.storage_key;
-    let gone = || Error::internal(format!("the object of upload {} is not in the store", upload.id));
-    let before = app.store.head(key).await?.ok_or_else(gone)?;
-    if i64::try_from(before.size_bytes) != Ok(upload.size_bytes) {
+/// Puts bytes of this digest into the store, and reads them back. Gives the store's mark of them.
+///
+/// # Errors
+/// `Internal` when the store gives back other bytes than it took; those of the store.
+pub(in crate::catalog) async fn put_verified(
+    store: &Store,
+    key: &StorageKey,
+    bytes: Bytes,
+    sha256: Digest,
+) -> Result<String> {
+    let size_bytes = length(&bytes);
+    store.put(key, bytes).await?;
+    let found = read_back(store, key, size_bytes).await?;
+    match found.sha256 == Some(sha256) {
+        true => Ok(found.etag),
+        false => Err(Error::internal(format!("the store gave back other bytes than it took for {key}"))),
+    }
+}
+
+/// Reads back every byte that lies under a key, unless there are more or fewer than there should be.
+async fn read_back(store: &Store, key: &StorageKey, size_bytes: u64) -> Result<Found> {
+    let gone = || Error::internal(format!("{key} is not in the store"));
+    let before = store.head(key).await?.ok_or_else(gone)?;
+    if before.size_bytes != size_bytes {
         return Ok(Found { size_bytes: before.size_bytes, sha256: None, etag: before.etag });
     }
-    let mut stream = app.store.read(key, None).await?;
-    let mut hasher = Hasher::default();
-    let mut size_bytes = 0_u64;
+    let (mut hasher, mut read_bytes) = (Hasher::default(), 0_u64);
+    let mut stream = store.read(key, None).await?;
     while let Some(piece) = stream.next().await {
         let piece = piece?;
-        size_bytes = size_bytes.saturating_add(length(&piece));
+        read_bytes = read_bytes.saturating_add(length(&piece));
         hasher.update(&piece);
     }
-    let after = app.store.head(key).await?.ok_or_else(gone)?;
-    if after.etag != before.etag || size_bytes != before.size_bytes {
-        return Err(Error::internal(format!("the object of upload {} changed while it was read", upload.id)));
+    let after = store.head(key).await?.ok_or_else(gone)?;
+    if after.etag != before.etag || read_bytes != size_bytes {
+        return Err(Error::internal(format!("{key} changed while it was read")));
     }
     Ok(Found { size_bytes, sha256: Some(hasher.finish()), etag: after.etag })
 }
