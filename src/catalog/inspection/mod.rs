@@ -367,18 +367,24 @@ fn conclude(plan: &Plan, mut survey: Survey, now: Instant) -> (Findings, Option<
     (findings, bytes)
 }
 
-/// The object with a sample's bytes: put into the store and read back, unless it stands already. Its key is made of the
-/// version, so that an inspection that was cut off leaves nothing behind that the next one does not take up.
+/// The object with a sample's bytes: put into the store and read back, unless it stands already.
 async fn keep(app: &App, version: VersionId, bytes: Bytes) -> Result<StoredObject> {
     let sha256 = Digest::of(&bytes);
     if let Some(standing) = app.db.read(move |c| Ok(catalog_queries::find_object_by_digest(c, sha256)?)).await? {
         return Ok(standing);
     }
-    let storage_key = StorageKey::named(&format!("sample of {version}"));
+    let storage_key = sample_key(version, sha256);
     let size_bytes = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
     let etag = put_verified(&app.store, &storage_key, bytes, sha256).await?;
     let now = app.clock.now();
     Ok(StoredObject { id: ObjectId::new(now), sha256, size_bytes, storage_key, etag, verified_at: now })
+}
+
+/// Where a sample lies. The key is made of the version, so that an inspection that was cut off leaves nothing behind that the
+/// next one does not take up; and of the bytes, so that no inspection replaces what another one recorded: while one key of
+/// the exchange takes over from another, two of them may draw by different lots.
+fn sample_key(version: VersionId, sha256: Digest) -> StorageKey {
+    StorageKey::named(&format!("sample of {version}: {sha256}"))
 }
 
 fn record(
@@ -417,4 +423,17 @@ fn record(
     queries::insert_inspection(c, &inspection)?;
     let (_, version) = super::version(c, version_id)?;
     history::record(c, version_id, Some(version.state.as_str()), INSPECTED, "exchange", "the exchange read it", now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_sample_of_a_version_takes_no_others_place() {
+        let version = VersionId::new(Instant::from_unix_micros(0));
+        let key = |bytes: &str| sample_key(version, Digest::of(bytes));
+        assert_eq!(key("one"), key("one"), "the same sample lies where it lay");
+        assert_ne!(key("one"), key("another"));
+    }
 }
