@@ -160,11 +160,32 @@ async fn a_thousand_entries_make_tiles_bundles_and_proofs_that_agree() {
     }
     assert_eq!(entries_of(&log, 1300).await, checkpoint.root);
     assert_eq!(tiles_of(&log, 1300).await, checkpoint.root);
-    let missing = |level, index, width| log.db.read(move |c| proofs::tile(c, level, index, width));
-    for (level, index, width) in [(0, 5, 21), (0, 6, 1), (1, 0, 6), (2, 0, 1)] {
-        assert_eq!(missing(level, index, width).await.unwrap_err().kind, Kind::NotFound);
+    for (level, index, width) in [(0, 5, 21), (0, 6, 1), (1, 0, 6), (2, 0, 1), (0, u64::MAX, 256)] {
+        let missing = log.db.read(move |c| proofs::tile(c, Tile { level, index, width })).await;
+        assert_eq!(missing.unwrap_err().kind, Kind::NotFound);
     }
-    assert!(log.db.read(|c| proofs::entries_tile(c, 5, 21)).await.is_err());
+    let missing = log.db.read(|c| proofs::entries_tile(c, Tile { level: 0, index: 5, width: 21 })).await;
+    assert_eq!(missing.unwrap_err().kind, Kind::NotFound);
+}
+
+#[tokio::test]
+async fn nothing_is_served_of_entries_that_no_published_checkpoint_covers() {
+    let log = Log::new().await;
+    log.integrate().await.unwrap();
+    log.declare("one").await;
+    let (keys, now) = (log.keys.clone(), log.clock.now());
+    let integrate = move |c: &mut Conn| sequencer::integrate(c, &keys, ORIGIN, &Claimant::new("first"), None, now);
+    let signed = log.db.write(integrate).await.unwrap().unwrap().checkpoint;
+    let first = Tile { level: 0, index: 0, width: 1 };
+    let served = async || {
+        let hashes = log.db.read(move |c| proofs::tile(c, first)).await;
+        let entries = log.db.read(move |c| proofs::entries_tile(c, first)).await;
+        [hashes, entries].map(|served| served.map(|bytes| !bytes.is_empty()).map_err(|error| error.kind))
+    };
+    assert_eq!(served().await, [Err::<bool, _>(Kind::NotFound); 2]);
+    let publish = move |c: &mut Conn| sequencer::publish(c, &Claimant::new("first"), 1, &signed.note, now);
+    assert!(log.db.write(publish).await.unwrap());
+    assert_eq!(served().await, [Ok::<_, Kind>(true); 2]);
 }
 
 /// The root as a monitor computes it, from the entry bundles alone.
@@ -172,7 +193,8 @@ async fn entries_of(log: &Log, size: usize) -> Digest {
     let mut leaves = Vec::new();
     for (index, start) in (0..).zip((0..size).step_by(256)) {
         let width = u16::try_from((size - start).min(256)).unwrap();
-        let bundle = log.db.read(move |c| proofs::entries_tile(c, index, width)).await.unwrap();
+        let tile = Tile { level: 0, index, width };
+        let bundle = log.db.read(move |c| proofs::entries_tile(c, tile)).await.unwrap();
         let mut rest = bundle.as_slice();
         while let Some((length, tail)) = rest.split_first_chunk() {
             let (entry, tail) = tail.split_at(usize::from(u16::from_be_bytes(*length)));
@@ -189,7 +211,7 @@ async fn tiles_of(log: &Log, size: u64) -> Digest {
     struct Served<'a>(&'a mut Conn);
     impl TileReader for Served<'_> {
         fn read(&mut self, tile: Tile) -> Result<Vec<Digest>> {
-            let bytes = proofs::tile(self.0, tile.level, tile.index, tile.width)?;
+            let bytes = proofs::tile(self.0, tile)?;
             Ok(bytes.as_chunks().0.iter().map(|hash| Digest(*hash)).collect())
         }
     }

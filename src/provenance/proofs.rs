@@ -18,9 +18,6 @@ use crate::error::{Error, Kind, Result};
 use crate::signing::Bytes;
 use crate::types::{Digest, EntryId, StatementId};
 
-/// The bytes of one hash.
-const HASH_BYTES: usize = 32;
-
 /// The log's tiles as the database keeps them.
 pub(super) struct DatabaseTiles<'a>(pub(super) &'a mut Conn);
 
@@ -138,22 +135,23 @@ pub fn logged(c: &mut Conn, id: StatementId) -> Result<Option<PassportStatement>
     }))
 }
 
-/// The bytes of a tile of hashes, as wide as asked.
-pub fn tile(c: &mut Conn, level: u8, index: u64, width: u16) -> Result<Vec<u8>> {
-    let mut bytes = queries::find_tile(c, i32::from(level), stored(index)?)?.unwrap_or_default();
-    let wanted = usize::from(width) * HASH_BYTES;
-    if bytes.len() < wanted {
-        return Err(not_that_far());
-    }
-    bytes.truncate(wanted);
-    Ok(bytes)
+/// The hashes of a tile, as wide as asked.
+///
+/// Fails as not found where the published tree does not reach so far.
+pub fn tile(c: &mut Conn, tile: Tile) -> Result<Vec<u8>> {
+    require_published(c, tile)?;
+    let hashes = DatabaseTiles(c).read(tile)?;
+    Ok(hashes.into_iter().take(usize::from(tile.width)).flat_map(|hash| hash.0).collect())
 }
 
-/// An entry bundle: each entry after its length in two bytes, big-endian.
-pub fn entries_tile(c: &mut Conn, index: u64, width: u16) -> Result<Vec<u8>> {
-    let from = index.checked_mul(u64::from(TILE_WIDTH)).ok_or_else(not_that_far)?;
-    let leaves = queries::list_leaves(c, stored(from)?, i64::from(width))?;
-    if leaves.len() < usize::from(width) {
+/// An entry bundle: each of a tile's entries after its length in two bytes, big-endian.
+///
+/// Fails as not found where the published tree does not reach so far.
+pub fn entries_tile(c: &mut Conn, tile: Tile) -> Result<Vec<u8>> {
+    require_published(c, tile)?;
+    let from = tile.index.checked_mul(u64::from(TILE_WIDTH)).ok_or_else(not_that_far)?;
+    let leaves = queries::list_leaves(c, stored(from)?, i64::from(tile.width))?;
+    if leaves.len() < usize::from(tile.width) {
         return Err(not_that_far());
     }
     let mut bundle = Vec::new();
@@ -164,6 +162,16 @@ pub fn entries_tile(c: &mut Conn, index: u64, width: u16) -> Result<Vec<u8>> {
         bundle.extend(leaf.as_bytes());
     }
     Ok(bundle)
+}
+
+/// Refuses a tile of which the last published checkpoint does not cover every hash. Tiles are served as immutable, and what
+/// nobody was shown yet is lost where a database is set back: others would take its place.
+fn require_published(c: &mut Conn, tile: Tile) -> Result<()> {
+    let size = queries::find_last_publication(c)?.map_or(Ok(0), |row| counted(row.tree_size))?;
+    let first = tile.index.checked_mul(u64::from(TILE_WIDTH));
+    let last = first.and_then(|first| first.checked_add(u64::from(tile.width).saturating_sub(1)));
+    let covered = last.and_then(|last| Tile::holding(tile.level, last, size));
+    covered.map(drop).ok_or_else(not_that_far)
 }
 
 fn not_that_far() -> Error {

@@ -126,8 +126,8 @@ pub(crate) async fn get_checkpoint(app: Data<App>) -> Result<HttpResponse> {
 pub(crate) async fn get_tile(app: Data<App>, path: Path<String>) -> Result<HttpResponse> {
     let resource: Resource = path.parse()?;
     let bytes = match resource {
-        Resource::Hashes(tile) => app.db.read(move |c| proofs::tile(c, tile.level, tile.index, tile.width)).await?,
-        Resource::Entries(tile) => app.db.read(move |c| proofs::entries_tile(c, tile.index, tile.width)).await?,
+        Resource::Hashes(tile) => app.db.read(move |c| proofs::tile(c, tile)).await?,
+        Resource::Entries(tile) => app.db.read(move |c| proofs::entries_tile(c, tile)).await?,
     };
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "application/octet-stream"))
