@@ -6,6 +6,8 @@ use super::*;
 use crate::config::Config;
 use crate::provenance::policy::Policy;
 use crate::provenance::publication::Publisher;
+use crate::provenance::witness::routes::Serving;
+use crate::provenance::witness::{Submission, Witness};
 use crate::store::Store;
 
 #[tokio::test]
@@ -110,4 +112,28 @@ async fn what_the_object_store_remembers_wrongly_stops_an_idle_log_for_as_long_a
     store.delete(&place).await.unwrap();
     published(&log, &mut one).await.unwrap();
     assert_eq!(log.db.read(sequencer::problem).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_witness_that_has_cosigned_another_tree_of_the_same_size_stops_the_log() {
+    let log = Log::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&Config::embedded(folder.path()), &Arc::new(log.keys.clone())).await.unwrap();
+    let witness = Witness::open("lab.example/witness", vec![log.vkey()], &folder.path().join("witness")).unwrap();
+    let checkpoint = Checkpoint::sign(ORIGIN, 1, Digest::of("another history"), &log.keys.log).unwrap().note;
+    let shown = Submission { old_size: 0, proof: Vec::new(), checkpoint }.to_string();
+    witness.add_checkpoint(shown.as_bytes(), log.clock.now()).unwrap().unwrap();
+    let vkey = witness.vkey().unwrap();
+    let serving = Serving::start(witness, Clock::default(), "127.0.0.1:0".parse().unwrap()).unwrap();
+    let policy = format!("witness lab {vkey} http://{}\nquorum lab\n", serving.address).parse().unwrap();
+    let keys = Arc::new(log.keys.clone());
+    let mut one = Publisher::new(log.db.clone(), store, keys, ORIGIN, "one", policy).unwrap();
+    log.declare("one").await;
+    let mut told = Vec::new();
+    // The empty log comes first, and a witness may be slow to answer.
+    while told.len() < 20 && !told.last().is_some_and(|why: &String| why.contains("another root")) {
+        told.push(published(&log, &mut one).await.unwrap_err().detail);
+    }
+    assert!(told.last().unwrap().contains("the witness lab has cosigned another root for 1 entries"), "{told:?}");
+    serving.stop().await.unwrap();
 }

@@ -48,6 +48,8 @@ pub enum Refusal {
     UnknownLog(String),
     /// The old size is not that of the last checkpoint cosigned, which is this one.
     Conflict(u64),
+    /// The last checkpoint cosigned has this size too, and another root: the log misbehaves.
+    Forked(u64),
     /// The checkpoint does not continue the last one cosigned: the log misbehaves.
     Inconsistent(String),
 }
@@ -184,6 +186,9 @@ fn continues(last: Option<&Checkpoint>, submission: &Submission, checkpoint: &Ch
     }
     if checkpoint.tree_size == 0 && checkpoint.root != tree::empty_root() {
         return Err(Refusal::Inconsistent("the empty tree has another root".to_string()));
+    }
+    if checkpoint.tree_size == size && checkpoint.root != root && submission.proof.is_empty() {
+        return Err(Refusal::Forked(size));
     }
     tree::verify_consistency(size, root, checkpoint.tree_size, checkpoint.root, &submission.proof)
         .map_err(|error| Refusal::Inconsistent(error.detail))

@@ -41,7 +41,7 @@ pub(super) struct Witnesses {
 /// What one witness said of a checkpoint.
 enum Answer {
     Cosigned(NoteSignature),
-    /// It has cosigned a log of another size.
+    /// The last checkpoint that it has cosigned has this size, and is not the one from which it was to go on.
     Has(u64),
 }
 
@@ -95,6 +95,11 @@ impl Witnesses {
                     let (name, holds) = (&witness.name, checkpoint.tree_size);
                     let why =
                         format!("the witness {name} has cosigned {size} entries, and this database holds {holds}");
+                    return Err(sequencer::stopped(why));
+                }
+                // It was told this very size, and does not take the root.
+                Answer::Has(size) if size == old_size && size == checkpoint.tree_size => {
+                    let why = format!("the witness {} has cosigned another root for {size} entries", witness.name);
                     return Err(sequencer::stopped(why));
                 }
                 Answer::Has(size) => old_size = size,

@@ -102,7 +102,7 @@ fn refused(refusal: &Refusal) -> HttpResponse {
         Refusal::UnknownLog(origin) => {
             (StatusCode::NOT_FOUND, format!("this witness does not know the log {origin:?}"))
         }
-        Refusal::Conflict(size) => {
+        Refusal::Conflict(size) | Refusal::Forked(size) => {
             return HttpResponse::Conflict().insert_header((CONTENT_TYPE, SIZE)).body(format!("{size}\n"));
         }
         Refusal::Inconsistent(why) => (StatusCode::UNPROCESSABLE_ENTITY, why.clone()),
