@@ -18,7 +18,7 @@ use futures_util::TryStreamExt as _;
 use futures_util::future::try_join_all;
 
 use super::exchange_keys;
-use super::note::Checkpoint;
+use super::note::{Checkpoint, VerifierKey};
 use super::policy::Policy;
 use super::sequencer;
 use super::witnesses::Witnesses;
@@ -194,13 +194,19 @@ async fn remembered(
     })
 }
 
-/// Where the object store remembers how far a log is: places under each key that the log has or had. Whoever holds the key of
-/// today finds them, even with a database that knows of no other.
+/// Where the object store remembers how far a log is: places under each key that the log has or had, and under those in hand.
+/// A database that was set back knows of no key that took over since: whoever holds that key finds the mark all the same.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn mark_keys(db: &Db, keys: &Arc<ExchangeKeys>, origin: &str) -> Result<Vec<StorageKey>> {
-    let names = names(db, keys, origin).await?;
+    let mut names = names(db, keys, origin).await?;
+    for key in [Some(&keys.log), keys.log_next.as_ref()].into_iter().flatten() {
+        let name = VerifierKey::new(origin, key.public())?.to_string();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     Ok(names.iter().flat_map(|name| (0..PLACES).map(move |number| place(name, number))).collect())
 }
 

@@ -74,6 +74,22 @@ async fn the_mark_is_found_by_the_key_of_today_in_a_database_that_knows_no_other
 }
 
 #[tokio::test]
+async fn the_mark_is_found_by_the_key_that_takes_over_in_a_database_that_does_not_know_of_it_yet() {
+    let mut log = Log::new().await;
+    log.keys.log_next = Some(SecretKey::generate());
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Arc::new(log.keys.clone()));
+    let store = Store::open(&Config::embedded(folder.path()), &keys).await.unwrap();
+    let enrolled = log.keys.clone();
+    log.db.write(move |c| exchange_keys::enrol(c, &enrolled)).await.unwrap();
+    let next = log.keys.log_next.as_ref().unwrap();
+    let note = Checkpoint::sign(ORIGIN, 1, Digest::of("root"), &log.keys.log).unwrap().cosign(next).unwrap().note;
+    let name = VerifierKey::new(ORIGIN, next.public()).unwrap().to_string();
+    store.put(&publication::place(&name, 1), note.into()).await.unwrap();
+    let refused = published(&log, &mut publisher(&log, &store, "one")).await.unwrap_err();
+    assert!(refused.detail.contains("1 entries were signed and shown, and this database holds 0"), "{refused}");
+}
+
+#[tokio::test]
 async fn what_an_instance_showed_counts_only_while_nobody_else_has_led() {
     let log = Log::new().await;
     let folder = tempfile::tempdir().unwrap();
