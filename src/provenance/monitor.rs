@@ -75,9 +75,14 @@ impl Monitor {
     /// reached, as unverified when a signature or the quorum is missing.
     pub async fn look(&self) -> Result<Observation> {
         let known = self.known()?;
-        let views = self.witnesses().await?;
+        let shown = self.checkpoint().await?;
+        let views = self.witnesses(&shown.checkpoint.origin).await?;
         let furthest = views.iter().map(|(_, checkpoint)| checkpoint.tree_size).max().unwrap_or(0);
-        let Witnessed { checkpoint, by } = self.caught_up(furthest).await?;
+        let Witnessed { checkpoint, by } = self.caught_up(shown, furthest).await?;
+        if let Some(other) = known.as_ref().filter(|known| known.origin != checkpoint.origin) {
+            let detail = format!("the state is of the log {:?}, and this is {:?}", other.origin, checkpoint.origin);
+            return Err(Error::invalid("state", detail).remedy("keep a state for each log"));
+        }
         if let Some(known) = &known {
             self.continues(known, &checkpoint, "this monitor").await?;
         }
@@ -109,31 +114,37 @@ impl Monitor {
         }
     }
 
-    /// The log's checkpoint, once it is as far as `size`; after some waiting, whatever it is.
-    async fn caught_up(&self, size: u64) -> Result<Witnessed> {
-        let mut tries = 0;
-        loop {
-            let note = self.text("checkpoint").await?;
-            let witnessed = self.policy.open(&note, Instant::from_unix_micros(0))?;
-            tries += 1;
-            if witnessed.checkpoint.tree_size >= size || tries == CATCH_UP {
-                return Ok(witnessed);
-            }
-            tokio::time::sleep(CATCH_UP_PAUSE).await;
-        }
+    /// The log's checkpoint, as it shows it now.
+    async fn checkpoint(&self) -> Result<Witnessed> {
+        self.policy.open(&self.text("checkpoint").await?, Instant::from_unix_micros(0))
     }
 
-    /// The last checkpoint of the log that each witness with an address has cosigned.
-    async fn witnesses(&self) -> Result<Vec<(String, Checkpoint)>> {
-        let Some(log) = self.policy.logs.first() else { return Ok(Vec::new()) };
-        let origin = Digest::of(log.key.name.as_bytes());
+    /// The log's checkpoint, once it is as far as `size`; after some waiting, whatever it is.
+    async fn caught_up(&self, mut shown: Witnessed, size: u64) -> Result<Witnessed> {
+        for _ in 1..CATCH_UP {
+            if shown.checkpoint.tree_size >= size {
+                break;
+            }
+            tokio::time::sleep(CATCH_UP_PAUSE).await;
+            shown = self.checkpoint().await?;
+        }
+        Ok(shown)
+    }
+
+    /// The last checkpoint of the log of this origin that each witness with an address has cosigned.
+    async fn witnesses(&self, origin: &str) -> Result<Vec<(String, Checkpoint)>> {
+        let hash = Digest::of(origin.as_bytes());
         let mut views = Vec::new();
         for witness in &self.policy.witnesses {
             let Some(url) = &witness.url else { continue };
-            let url = format!("{}/{origin}/checkpoint", url.as_str().trim_end_matches('/'));
+            let url = format!("{}/{hash}/checkpoint", url.as_str().trim_end_matches('/'));
             let Some(bytes) = self.get(&url).await? else { continue };
             let note = utf8(bytes, &url)?;
             let checkpoint = self.policy.by_a_known_log(&note)?;
+            if checkpoint.origin != origin {
+                let detail = format!("{url} shows a checkpoint of the log {:?}", checkpoint.origin);
+                return Err(Error::new(Kind::Unverified, detail));
+            }
             if cosignature::cosigned_at(&note.parse::<Note>()?, &witness.key)?.is_none() {
                 let detail = format!("{url} shows a checkpoint without the cosignature of {}", witness.name);
                 return Err(Error::new(Kind::Unverified, detail));

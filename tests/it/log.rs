@@ -210,7 +210,8 @@ async fn a_monitor_follows_an_honest_log_and_reads_every_entry() {
     let folder = tempfile::tempdir().unwrap();
     let (app, vkey, serving) = witnessed_app(folder.path(), "lab").await;
     let log = app.app().log_vkey().unwrap();
-    let policy = format!("log {log}\nwitness lab {vkey} http://{}\nquorum lab\n", serving.address);
+    let other = VerifierKey::new("other.example/log", SecretKey::from_seed([9; 32]).public()).unwrap();
+    let policy = format!("log {other}\nlog {log}\nwitness lab {vkey} http://{}\nquorum lab\n", serving.address);
     let monitor = monitor(&app, policy.parse().unwrap(), &folder.path().join("seen"));
     app.provider().await;
     let first = published(&app).await;
