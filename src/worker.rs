@@ -119,10 +119,9 @@ async fn run_one(app: &App, leased: Leased, stop: &CancellationToken) {
     let settled = match performed {
         Some(Ok(())) => app.db.write(move |c| jobs::finish(c, &leased).map(drop)).await,
         Some(Err(error)) => {
-            let then = if leased.is_last_attempt() { "was set aside" } else { "will be tried again" };
+            let then = if leased.is_set_aside_by(&error) { "was set aside" } else { "will be tried again" };
             tracing::warn!(?error, job = ?leased.job, attempts = leased.attempts, "a job failed and {then}");
-            let text = error.to_string();
-            app.db.write(move |c| jobs::back_off(c, &leased, &text, now)).await
+            app.db.write(move |c| jobs::back_off(c, &leased, &error, now)).await
         }
         None => app.db.write(move |c| jobs::hand_back(c, &leased, now)).await,
     };

@@ -3,7 +3,8 @@
 //! [`enqueue`] inserts a job in the caller's transaction, so the work exists exactly when its cause does. A
 //! worker leases a job, runs it and [`finish`]es it; a worker that dies loses its lease, and another takes
 //! the job. Jobs therefore run at least once, and what they do must bear repetition. One that fails again and again, or ends
-//! every worker that begins it, is set aside for a person to look at.
+//! every worker that begins it, is set aside for a person to look at; one that fails because something it needs is away waits
+//! for that.
 //!
 //! While versions change, a program may meet jobs of a kind that only a newer one knows: it leaves them to that one.
 
@@ -15,7 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::db::Conn;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::types::{EntitlementId, Instant, JobId, Json, ListingId, TakedownId, UploadId, VersionId};
 
 /// A job that failed this often is set aside for a person to look at.
@@ -121,9 +122,18 @@ pub struct Leased {
 }
 
 impl Leased {
-    /// Whether the job is set aside if it fails this time, too.
-    pub fn is_last_attempt(&self) -> bool {
-        self.attempts >= MAX_ATTEMPTS
+    /// Whether the job is set aside when it fails with this error.
+    pub fn is_set_aside_by(&self, error: &Error) -> bool {
+        self.attempts_that_count(error) >= MAX_ATTEMPTS
+    }
+
+    /// How many attempts count once this one failed. That something a job needs is away speaks against no job, however long
+    /// it lasts.
+    fn attempts_that_count(&self, error: &Error) -> i32 {
+        match error.kind {
+            Kind::Unavailable => self.attempts.min(MAX_ATTEMPTS - 1),
+            _ => self.attempts,
+        }
     }
 }
 
@@ -148,7 +158,7 @@ pub fn lease(c: &mut Conn, owner: &str, lane: Lane, now: Instant) -> Result<Opti
     let attempts = attempts + 1;
     queries::set_leased(c, id, owner, attempts, now.plus(LEASE))?;
     if attempts > MOST_BEGUN {
-        queries::set_failed(c, id, owner, true, "every worker that began it ended before it did", now)?;
+        queries::set_failed(c, id, owner, (attempts, true), "every worker that began it ended before it did", now)?;
         return Ok(None);
     }
     Ok(Some(Leased { id, job, attempts, owner: owner.to_string() }))
@@ -180,9 +190,10 @@ pub fn finish(c: &mut Conn, leased: &Leased) -> Result<bool> {
 }
 
 /// Puts a failed job back for later, twice as long each time, or sets it aside when it failed too often.
-pub fn back_off(c: &mut Conn, leased: &Leased, error: &str, now: Instant) -> Result<()> {
+pub fn back_off(c: &mut Conn, leased: &Leased, error: &Error, now: Instant) -> Result<()> {
     let wait = Duration::from_millis(500 << leased.attempts.clamp(0, 12));
-    queries::set_failed(c, leased.id, &leased.owner, leased.is_last_attempt(), error, now.plus(wait))?;
+    let (attempts, dead) = (leased.attempts_that_count(error), leased.is_set_aside_by(error));
+    queries::set_failed(c, leased.id, &leased.owner, (attempts, dead), &error.to_string(), now.plus(wait))?;
     Ok(())
 }
 
@@ -226,6 +237,7 @@ pub struct Count {
 mod tests {
     use super::*;
     use crate::db::Db;
+    use crate::types::DAY;
 
     async fn empty() -> (tempfile::TempDir, Db, Instant) {
         let folder = tempfile::tempdir().unwrap();
@@ -273,6 +285,29 @@ mod tests {
         assert_eq!(db.write(begun).await.unwrap(), MOST_BEGUN.unsigned_abs());
         let [(_, aside, why)]: [_; 1] = db.read(set_aside).await.unwrap().try_into().unwrap();
         assert_eq!((aside, why.as_str()), (job, "every worker that began it ended before it did"));
+    }
+
+    #[tokio::test]
+    async fn a_job_that_fails_while_something_is_away_is_not_set_aside_however_long_that_lasts() {
+        let (_folder, db, now) = empty().await;
+        let job = Job::SweepObject { storage_key: "objects/00/none".to_string() };
+        db.write(move |c| enqueue(c, job.clone(), now)).await.unwrap();
+        let fails = async |kind: Kind, times: i32, from: Instant| {
+            let fail = move |c: &mut Conn| {
+                let mut at = from;
+                for _ in 0..times {
+                    let leased = lease(c, "worker", Lane::Any, at)?.ok_or_else(|| Error::internal("none is due"))?;
+                    back_off(c, &leased, &Error::new(kind, "it failed"), at)?;
+                    at = at.plus(DAY);
+                }
+                Ok(at)
+            };
+            db.write(fail).await.unwrap()
+        };
+        let then = fails(Kind::Unavailable, MOST_BEGUN * 2, now).await;
+        assert_eq!(db.read(count).await.unwrap().dead, 0);
+        fails(Kind::Internal, 1, then).await;
+        assert_eq!(db.read(count).await.unwrap().dead, 1, "it had failed often enough");
     }
 
     #[tokio::test]

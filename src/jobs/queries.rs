@@ -80,7 +80,7 @@ pub(super) fn set_failed(
     c: &mut Conn,
     id: JobId,
     owner: &str,
-    dead: bool,
+    (attempts, dead): (i32, bool),
     error: &str,
     run_at: Instant,
 ) -> QueryResult<usize> {
@@ -88,6 +88,7 @@ pub(super) fn set_failed(
         .set((
             jobs::state.eq(if dead { "dead" } else { "ready" }),
             jobs::lease_owner.eq(None::<String>),
+            jobs::attempts.eq(attempts),
             jobs::last_error.eq(error),
             jobs::run_at.eq(run_at),
         ))
