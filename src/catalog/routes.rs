@@ -307,7 +307,9 @@ pub(crate) async fn seal_version(
     let too_large =
         || Error::new(Kind::TooLarge, format!("a signed manifest is at most {} bytes", seal::MAX_SEAL_BYTES));
     let body = read_body(&mut body, seal::MAX_SEAL_BYTES, too_large).await?;
-    let SealInput { envelope } = serde_json::from_slice(&body)?;
+    let bytes = body.clone(); // the body keeps its room in memory until this is answered
+    let read = tokio::task::spawn_blocking(move || serde_json::from_slice::<SealInput>(&bytes));
+    let SealInput { envelope } = read.await.map_err(|error| Error::internal("reading panicked").because(error))??;
     let (keys, which, now) = (app.keys.clone(), which.into_inner(), app.clock.now());
     let write = move |c: &mut crate::db::Conn| seal::seal(c, &keys, &caller, &which, &envelope, now);
     Ok(Json(app.db.write(write).await?.into()))
