@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::market::contracts;
 use crate::provenance::StatementKind;
 use crate::provenance::note::VerifierKey;
-use crate::provenance::passport::{EvaluatedSample, LicensedShard, Report, Standing, Trust, verify};
+use crate::provenance::passport::{EvaluatedSample, LicensedShard, NarrowedVersion, Report, Standing, Trust, verify};
 use crate::signing::PublicKey;
 use crate::types::Digest;
 
@@ -163,6 +163,11 @@ impl Verified {
         if let Some(Standing { state, since, reason }) = &self.report.standing {
             let proven = if state == "active" { "" } else { "; what was held until then stays proven" };
             lines.push(format!("licence: {state} at {since}, reason: {reason}{proven}"));
+        }
+        for NarrowedVersion { version, scope, since, reason } in &self.report.narrowed {
+            lines.push(format!(
+                "{version}: {scope} at {since}, reason: {reason}; what was held until then stays proven"
+            ));
         }
         for EvaluatedSample { granted, seed } in &self.report.samples {
             lines.push(format!(

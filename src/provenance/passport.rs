@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::evaluation::{EvaluatedSample, Evaluation};
-pub use self::standing::Standing;
+pub use self::standing::{NarrowedVersion, Standing};
 pub use self::verify::{CheckedDelivery, CheckedLog, CheckedStatement, LicensedShard, Report, Trust, verify};
 use super::note::{VerifierKey, WitnessKey};
 use super::policy::Witness;

@@ -322,6 +322,8 @@ async fn a_claim_about_one_version_holds_and_withdraws_that_version_alone() {
     story.lab.post(format!("{path}/deletion"), &json!({ "envelope": attested })).await.unwrap();
     assert_eq!(story.events("narrowed").await, 3, "held, held again, and withdrawn");
     let report = story.proven().await;
+    let narrowed: Vec<_> = report.narrowed.iter().map(|one| (one.version.as_str(), one.scope.as_str())).collect();
+    assert_eq!(narrowed, [(format!("{}@2", story.offer.dataset).as_str(), "withdrawn")]);
     assert_eq!(report.standing.unwrap().state, "active");
     assert_eq!(report.statements.iter().filter(|one| one.kind.as_str() == "manifest").count(), 2);
 }

@@ -198,3 +198,25 @@ fn a_version_that_joined_is_licensed_and_delivered_under_its_own_number() {
         "(entitlement-change): chain: version is not that of the manifest",
     );
 }
+
+#[test]
+fn a_version_that_is_held_or_was_withdrawn_is_told_of_beside_an_active_licence() {
+    let mut story = Story::bought_of("provider", json!({"licence": {"new_versions": true}}));
+    let (granted, provider) = (story.recorded[ENTITLEMENT].3.pae_sha256, story.provider.clone());
+    let said = json!({"dataset": "provider/poems", "version": 2});
+    let manifest = story.record(StatementKind::Manifest, Some(provider), said);
+    for (scope, told) in
+        [("joined", None), ("held", Some("held")), ("restored", None), ("withdrawn", Some("withdrawn"))]
+    {
+        let change = json!({
+            "entitlement": id("entitlement"), "entitlement_sha256": granted, "scope": scope, "state": "active",
+            "dataset": "provider/poems", "version": 2, "manifest_sha256": manifest, "changed_at": at(20),
+            "reason": "a claim",
+        });
+        story.record(StatementKind::EntitlementChange, None, change);
+        let report = story.forged(|_| {}).unwrap();
+        let narrowed: Vec<_> = report.narrowed.iter().map(|one| (one.version.as_str(), one.scope.as_str())).collect();
+        assert_eq!(narrowed, Vec::from_iter(told.map(|scope| ("provider/poems@2", scope))), "{scope}");
+        assert_eq!(report.standing.unwrap().state, "active");
+    }
+}

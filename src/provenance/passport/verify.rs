@@ -11,7 +11,7 @@ use super::evaluation::{EvaluatedSample, evaluated};
 use super::exchange::{self, ExchangeKeys};
 use super::licence::{Licensed, licensed, open_delivery};
 use super::signers::{self, Holder, Signed};
-use super::{Passport, PassportKey, PassportStatement, Standing, keys, standing};
+use super::{NarrowedVersion, Passport, PassportKey, PassportStatement, Standing, keys, standing};
 use crate::error::{Error, Kind, Result};
 use crate::provenance::note::{Checkpoint, VerifierKey};
 use crate::provenance::policy::{Policy, Witnessed};
@@ -44,6 +44,9 @@ pub struct Report {
     /// The last change of the licence; absent where it is as it was granted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standing: Option<Standing>,
+    /// The versions of a subscription that are held, or were withdrawn from it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub narrowed: Vec<NarrowedVersion>,
     /// The shards that the licences cover: what files can be compared with.
     pub shards: Vec<LicensedShard>,
     /// The samples that evaluations cover.
@@ -139,10 +142,10 @@ pub(super) fn verify_with(passport: &[u8], trust: &Trust, validate: &Validate) -
     }
     verifier.whole(&opened)?;
     let shards = licensed.iter().flat_map(Licensed::shards).collect();
-    let standing = standing::last_change(&opened);
+    let (standing, narrowed) = (standing::last_change(&opened), standing::narrowed(&opened));
     let statements = opened.into_iter().zip(references).map(|(opened, refers_to)| opened.checked(refers_to)).collect();
     let exchange_key_id = passport.exchange_key.key_id();
-    Ok(Report { log, exchange_key_id, statements, deliveries, standing, shards, samples, unchecked })
+    Ok(Report { log, exchange_key_id, statements, deliveries, standing, narrowed, shards, samples, unchecked })
 }
 
 /// Names the document and the check at which verification failed.
