@@ -222,10 +222,11 @@ fn statement(event: &Event, kind: StatementKind, about: &str, records: &mut Vec<
     let exchange = || Some("exchange".to_string());
     let (owner, party) =
         (event.organisation.as_deref().map(organisation), event.counterparty.as_deref().map(organisation));
-    let signers = match kind.signers() {
-        Signers::Exchange => [exchange(), None],
-        Signers::Both => [party, exchange()],
-        Signers::Organisation => [owner, None],
+    let signers = match (kind, kind.signers()) {
+        // Either side may have made it, and the event does not say which.
+        (StatementKind::Offer, _) | (_, Signers::Exchange) => [exchange(), None],
+        (_, Signers::Both) => [party, exchange()],
+        (_, Signers::Organisation) => [owner, None],
     };
     for agent in signers.into_iter().flatten() {
         records.push(association(event, &agent));
@@ -314,5 +315,22 @@ fn label(event: &Event, about: &str) -> String {
     match (&event.dataset, event.version) {
         (Some(dataset), Some(version)) => format!("{dataset}@{version}"),
         _ => about.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_side_of_a_trade_is_said_to_have_made_an_offer_of_the_other() {
+        let agents = |kind: StatementKind| {
+            let mut records = Vec::new();
+            describe(&Event { kind: kind.to_string(), ..Event::example() }, &mut records);
+            let made_by = records.into_iter().filter(|(section, ..)| *section == Section::Association);
+            made_by.map(|(_, _, said)| said["prov:agent"].as_str().unwrap().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(agents(StatementKind::Contract), ["corpex:organisation-text", "corpex:exchange"]);
+        assert_eq!(agents(StatementKind::Offer), ["corpex:exchange"]);
     }
 }
