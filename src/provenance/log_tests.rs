@@ -164,7 +164,7 @@ async fn a_thousand_entries_make_tiles_bundles_and_proofs_that_agree() {
         let missing = log.db.read(move |c| proofs::tile(c, Tile { level, index, width })).await;
         assert_eq!(missing.unwrap_err().kind, Kind::NotFound);
     }
-    let missing = log.db.read(|c| proofs::entries_tile(c, Tile { level: 0, index: 5, width: 21 })).await;
+    let missing = log.db.read(|c| proofs::entry_bundle(c, Tile { level: 0, index: 5, width: 21 })).await;
     assert_eq!(missing.unwrap_err().kind, Kind::NotFound);
 }
 
@@ -179,7 +179,7 @@ async fn nothing_is_served_of_entries_that_no_published_checkpoint_covers() {
     let first = Tile { level: 0, index: 0, width: 1 };
     let served = async || {
         let hashes = log.db.read(move |c| proofs::tile(c, first)).await;
-        let entries = log.db.read(move |c| proofs::entries_tile(c, first)).await;
+        let entries = log.db.read(move |c| proofs::entry_bundle(c, first)).await;
         [hashes, entries].map(|served| served.map(|bytes| !bytes.is_empty()).map_err(|error| error.kind))
     };
     assert_eq!(served().await, [Err::<bool, _>(Kind::NotFound); 2]);
@@ -194,7 +194,7 @@ async fn entries_of(log: &Log, size: usize) -> Digest {
     for (index, start) in (0..).zip((0..size).step_by(256)) {
         let width = u16::try_from((size - start).min(256)).unwrap();
         let tile = Tile { level: 0, index, width };
-        let bundle = log.db.read(move |c| proofs::entries_tile(c, tile)).await.unwrap();
+        let bundle = log.db.read(move |c| proofs::entry_bundle(c, tile)).await.unwrap();
         let mut rest = bundle.as_slice();
         while let Some((length, tail)) = rest.split_first_chunk() {
             let (entry, tail) = tail.split_at(usize::from(u16::from_be_bytes(*length)));

@@ -147,7 +147,7 @@ pub fn tile(c: &mut Conn, tile: Tile) -> Result<Vec<u8>> {
 /// An entry bundle: each of a tile's entries after its length in two bytes, big-endian.
 ///
 /// Fails as not found where the published tree does not reach so far.
-pub fn entries_tile(c: &mut Conn, tile: Tile) -> Result<Vec<u8>> {
+pub fn entry_bundle(c: &mut Conn, tile: Tile) -> Result<Vec<u8>> {
     require_published(c, tile)?;
     let from = tile.index.checked_mul(u64::from(TILE_WIDTH)).ok_or_else(not_that_far)?;
     let leaves = queries::list_leaves(c, stored(from)?, i64::from(tile.width))?;

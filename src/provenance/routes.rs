@@ -127,7 +127,7 @@ pub(crate) async fn get_tile(app: Data<App>, path: Path<String>) -> Result<HttpR
     let resource: Resource = path.parse()?;
     let bytes = match resource {
         Resource::Hashes(tile) => app.db.read(move |c| proofs::tile(c, tile)).await?,
-        Resource::Entries(tile) => app.db.read(move |c| proofs::entries_tile(c, tile)).await?,
+        Resource::Entries(tile) => app.db.read(move |c| proofs::entry_bundle(c, tile)).await?,
     };
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "application/octet-stream"))
