@@ -10,7 +10,7 @@
 //! Invariant: a signed URL permits one part of one upload, of one size, or one object, until it expires. Signed
 //! URLs are never logged.
 
-mod columns;
+mod key;
 mod links;
 mod local;
 pub(crate) mod routes;
@@ -27,7 +27,7 @@ use tracing::Instrument as _;
 use url::Url;
 use utoipa::ToSchema;
 
-pub use columns::StorageKey;
+pub use key::StorageKey;
 pub use local::LocalStore;
 pub use s3::{S3Credentials, S3Store};
 

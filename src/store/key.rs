@@ -1,4 +1,4 @@
-//! The name of an object, as it is kept in the database.
+//! The keys under which objects lie in the store, and by which the database knows them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,7 +25,7 @@ impl StorageKey {
         let uuid = uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos));
         Self(format!("{}{:02x}/{}", Self::PREFIX, uuid.as_u128() & 0xff, uuid.simple()))
     }
-    /// The one key of something that has a name of its own and is replaced again and again.
+    /// The key that belongs to a name: the same each time, so that what is written again replaces what lies there.
     pub fn named(name: &str) -> Self {
         let digest = Digest::of(name).to_string();
         let name = digest.get(..32).unwrap_or_default();
