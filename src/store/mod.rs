@@ -39,8 +39,6 @@ use crate::types::{Instant, length};
 
 /// The most parts one upload may have (a limit of S3).
 pub const MAX_PARTS: u32 = 10_000;
-/// The smallest size of a part that is not the last (a limit of S3), in bytes.
-pub const MIN_PART_BYTES: u64 = 5 * MEBIBYTE;
 const DEFAULT_PART_BYTES: u64 = 8 * MEBIBYTE;
 const MEBIBYTE: u64 = 1024 * 1024;
 
@@ -340,6 +338,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// The smallest size of a part that is not the last: a limit of S3.
+    const MIN_PART_BYTES: u64 = 5 * MEBIBYTE;
 
     #[test]
     fn a_key_parses_back_and_nothing_else_does() {

@@ -198,15 +198,6 @@ pub fn parents_of(c: &mut Conn, id: VersionId, after: i32, limit: i64) -> Result
     Ok(queries::list_parents(c, id, after, limit)?)
 }
 
-/// Up to `limit` versions that name bytes of this digest as a source, and whose identifiers sort after `after`, whoever
-/// asks.
-///
-/// # Errors
-/// Those of the database.
-pub fn children_of_source(c: &mut Conn, sha256: Digest, after: &str, limit: i64) -> Result<Vec<Relative>> {
-    Ok(queries::list_children(c, MadeFrom::Source(sha256), &Sees::Everything, after, limit)?)
-}
-
 /// What a version was made from, and what that was made from, and so on: up to `most` versions, whoever asks.
 ///
 /// # Errors
