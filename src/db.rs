@@ -6,9 +6,9 @@
 //! - A write is serialisable: `BEGIN IMMEDIATE` on SQLite, `ISOLATION LEVEL SERIALIZABLE` on PostgreSQL. Those that
 //!   wait at the same time share one commit (see `db/writes.rs`), and one that met a conflict is repeated. Closures
 //!   are therefore `Fn`, and free of side effects.
-//! - A read sees one snapshot and cannot write; small reads that many make share one ([`Db::read_shared`]). What decides
-//!   nothing may be read from a copy that lags behind ([`Db::read_catalogue`]). Who asks how the database is waits for nobody
-//!   who works with it ([`Db::check`]).
+//! - A read sees one snapshot and cannot write. Small reads that run at the same time share a snapshot ([`Db::read_shared`]).
+//!   What nothing is decided by may be read from a copy that lags behind ([`Db::read_catalogue`]). A health check waits for no
+//!   connection that other work uses ([`Db::check`]).
 //! - What never changes is remembered ([`fact`]).
 //! - Writes that only append do it together ([`append`], [`Db::write_gathered`]).
 //! - Statements are kept by each connection, those that look for one of many values too ([`Among`]).
@@ -63,15 +63,15 @@ const SLOW: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Db {
     readers: ConnPool,
-    /// One connection, for those who ask how the database is.
+    /// One connection, for health checks.
     checks: ConnPool,
-    /// Where they are answered: the threads of who asks may all wait for a connection.
+    /// The runtime on whose threads they run: those of the caller's may all be waiting for a connection.
     home: Handle,
-    /// Of a copy that follows this database.
+    /// Connections to a copy that follows this database.
     catalogue: Option<ConnPool>,
     reader: Arc<Reader>,
     writer: Arc<Writer>,
-    /// What writes for the background of the process.
+    /// The writer of the process's background work.
     background: Arc<Writer>,
     facts: Arc<Facts>,
 }
@@ -154,8 +154,8 @@ impl Db {
         .await
     }
 
-    /// As [`Db::read`], for a small read that many make at the same time: they share a snapshot (see `db/reads.rs`), and what
-    /// each is about to ask for, as far as it is said in `ahead`, is loaded for all of them together.
+    /// As [`Db::read`], for a small read of which many run at the same time: they share a snapshot (see `db/reads.rs`). `ahead`
+    /// names what `work` is about to ask for; that of all of them is loaded together.
     pub async fn read_shared<T, F>(&self, ahead: Vec<Ahead>, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -164,8 +164,8 @@ impl Db {
         self.reader.read(ahead, work).await
     }
 
-    /// As [`Db::read`], for who asks how the database is: it waits for no connection and for no thread that others work with, so
-    /// that a busy database is not taken for one that is away.
+    /// As [`Db::read`], for health checks: it waits for no connection and no thread that other work uses, so that a busy database
+    /// is not taken for one that cannot be reached.
     pub async fn check<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -195,8 +195,8 @@ impl Db {
         self.writer.write(Some(ahead), work).await
     }
 
-    /// The same database for the background of a process: where it takes more than one writer, what is written here has a lane of its
-    /// own, and requests do not wait for it.
+    /// The same database, for the background work of a process. Where the database takes more than one writer, this work has a
+    /// lane of its own, and requests do not wait for it.
     pub fn for_background(&self) -> Self {
         Self { writer: self.background.clone(), ..self.clone() }
     }
@@ -211,7 +211,7 @@ impl Db {
         self.writers().map(|writer| writer.waiting()).sum()
     }
 
-    /// What writes here, each once.
+    /// The writers of this process: one, or two where the background has its own.
     fn writers(&self) -> impl Iterator<Item = &Arc<Writer>> {
         let beside = Some(&self.background).filter(|background| !Arc::ptr_eq(&self.writer, background));
         std::iter::once(&self.writer).chain(beside)
@@ -230,8 +230,8 @@ impl Db {
     }
 }
 
-/// The span of a transaction, within that of who asks for it; that one itself where nobody traces transactions, so that what is logged
-/// on another thread still says whom it is about.
+/// The span of a transaction, inside that of the caller. Where transactions are not traced it is the caller's span itself, so that
+/// what is logged on another thread still says which request it belongs to.
 fn span(kind: &'static str) -> tracing::Span {
     let span = tracing::debug_span!("transaction", kind);
     if span.is_disabled() { tracing::Span::current() } else { span }
@@ -325,11 +325,11 @@ fn finish_read<T>(conn: &mut Conn, work: impl FnOnce(&mut Conn) -> Result<T>) ->
     }
 }
 
-/// What became of work whose last word is `said`, whatever it passed over on the way.
+/// The outcome of work that returned `said`: an error if one of its statements failed, even where the work ignored that.
 fn outcome_of<T>(said: Result<T>) -> Result<T> {
     match (said, FIRST_FAILURE.take()) {
         (Ok(_), Some(passed_over)) => Err(Error::from(passed_over)),
-        // Whatever the work made of it, it may succeed when it is repeated.
+        // However the work reported the conflict, it may succeed when it is repeated.
         (Err(_), Some(conflict)) if is_conflict(&conflict) => Err(Error::from(conflict)),
         (said, _) => said,
     }
@@ -346,7 +346,7 @@ fn roll_back(conn: &mut Conn) {
     }
 }
 
-/// What an insertion failed with, in the words of `taken` where a key of the table was taken.
+/// The error of a failed insertion: `taken` where a key was taken already.
 pub fn or_taken(error: Diesel, taken: impl FnOnce() -> Error) -> Error {
     match error {
         Diesel::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => taken(),

@@ -1,8 +1,8 @@
-//! What takes long to read and is the same for everybody, kept for who asks for it next. Clients ask for a commit page by page and
-//! file by file, and many ask for one manifest at once; either may tell of a hundred thousand files.
+//! A cache of things that take long to read and are the same for everybody. Clients ask for a commit page by page and file by
+//! file, and many ask for one manifest at once; either may list a hundred thousand files.
 //!
-//! Invariant: what goes by a key never changes, so what was read for one caller is right for every other who may see it.
-//! Invariant: it is read by one at a time; whoever asks for it meanwhile gets what that one read, or is the next to try.
+//! Invariant: what a key stands for never changes, so what was read for one caller is right for every other who may see it.
+//! Invariant: a thing is read by one at a time; whoever asks for it meanwhile gets what that one read, or is the next to try.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,7 +12,7 @@ use lru::LruCache;
 
 use crate::error::Result;
 
-/// How much one shelf keeps at most, in bytes; of what is heavier, one thing.
+/// How many bytes one shelf keeps at most; a thing that is heavier is kept alone.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// What may be kept.
@@ -51,7 +51,7 @@ impl<T> Default for Shelf<T> {
 }
 
 impl<T: Weighs> Shelf<T> {
-    /// What goes by a key: what is here, or what `read` gives, which is put here.
+    /// The thing of a key: from the shelf, or as `read` gives it, which is then kept. Blocks while another caller reads it.
     ///
     /// # Errors
     /// Those of `read`.
@@ -89,14 +89,14 @@ impl<T: Weighs> Kept<T> {
         self.things.get(key).map(|(thing, _)| thing.clone())
     }
 
-    /// The turn that all take who want the same read, for as long as one of them is there.
+    /// The turn shared by all who want to read the same thing, for as long as one of them is there.
     fn turn(&mut self, key: &str) -> Arc<Mutex<()>> {
         let turn = self.reading.get(key).and_then(Weak::upgrade).unwrap_or_default();
         self.reading.insert(key.to_string(), Arc::downgrade(&turn));
         turn
     }
 
-    /// Puts something here, and takes away what nobody asked for longest, where there is no room for all.
+    /// Keeps a thing, and drops those that were asked for least recently where there is no room for all.
     fn put(&mut self, key: &str, thing: Arc<T>) {
         let weight = thing.weight();
         self.bytes = self.bytes.saturating_add(weight);

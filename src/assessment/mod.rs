@@ -151,7 +151,7 @@ pub fn assess(
 ) -> Result<(Assessment, Option<Certificate>)> {
     caller.require_compliance()?;
     let (dataset, version) = catalog::find_version(c, which.0, which.1, which.2)?;
-    // The last word comes last, though the clock of who spoke before may be ahead.
+    // The last assessment has the latest time, even if the one before was made by a clock that is ahead.
     let assessed_at = match newest(c, version.id)? {
         Some(before) => now.max(before.assessed_at.plus(Duration::from_micros(1))),
         None => now,
@@ -288,8 +288,8 @@ fn free_number(c: &mut Conn, now: Instant) -> Result<String> {
     Err(Error::new(Kind::Unavailable, "no free certificate number was found").remedy("try again"))
 }
 
-/// The assessment on whose strength a version is offered now: its latest, if that passed and has not lapsed. That it failed
-/// counts at once, though the clock by which it did is ahead.
+/// The assessment on whose strength a version is offered now: its latest, if that passed and has not lapsed. A failed
+/// one counts at once, even if it was made by a clock that is ahead.
 ///
 /// # Errors
 /// `NotAssessed`, saying which of these is missing.

@@ -109,7 +109,7 @@ text_enum! {
     }
 }
 
-/// One edition of a dataset, but for its card, which may be long: see [`card_of`].
+/// One edition of a dataset, without its card, which may be long: see [`card_of`].
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = versions_table, check_for_backend(MultiBackend))]
 pub struct Version {

@@ -65,8 +65,8 @@ pub fn check_path(path: &str) -> Result<()> {
     Ok(())
 }
 
-/// Hidden characters, but for those by which words of some scripts are joined and divided and emoji are composed, and
-/// their like: paths that have them are sealed, and stay valid.
+/// Hidden characters, except those that join or divide the words of some scripts or compose emoji, and similar ones: there are
+/// sealed paths that have them, and these stay valid.
 fn is_deceptive(c: char) -> bool {
     let joins = matches!(c, '\u{ad}' | '\u{200c}'..='\u{200d}' | '\u{2060}'..='\u{2065}')
         || matches!(c, '\u{206a}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}');

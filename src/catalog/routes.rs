@@ -1,4 +1,4 @@
-//! What the catalogue says over HTTP, but for uploads, which have routes of their own.
+//! The catalogue over HTTP, except for uploads, which have routes of their own.
 
 use actix_web::http::header::{ETAG, IF_MATCH};
 use actix_web::web::{Data, Path, Payload};

@@ -123,7 +123,7 @@ pub fn choose(c: &mut Conn, version: VersionId, selection: &Selection) -> Result
     Ok((measure, Part { selection: selection.clone(), shards: measure.shards, paths_sha256 }))
 }
 
-/// Some of the facets that there are, for who selected others.
+/// Some of the facets that these shards have, to be named where a selection matches none.
 fn offered(shards: &[ManifestShard]) -> String {
     let list = |name: &str, values: BTreeSet<String>| match values.len() {
         0 => format!("no {name}"),

@@ -1,11 +1,11 @@
 //! Looking ahead: what those of a group are about to ask for, one by one, is loaded for all of them before the first one runs.
 //!
-//! A group of purchases looks for as many buyers, keys and wallets as there are in it. Each says beforehand which, as far as
-//! that can be told from what it was sent, and a question is asked once for each kind of thing. It is only ever loaded
-//! sooner: what nobody said beforehand, or is not found, is looked for when it is asked for.
+//! Each purchase of a group looks up a buyer, a key and a wallet. It says beforehand which, as far as its request tells, and one
+//! query loads all things of a kind for the whole group. They are only loaded sooner: what was not named beforehand, or was not
+//! found, is looked up when it is asked for.
 //!
-//! Invariant: nobody's key makes the question fail for the others. PostgreSQL takes no text with a NUL in it: who asks for
-//! such a key alone is told so.
+//! Invariant: nobody's key makes the question fail for the others. PostgreSQL takes no text with a NUL in it: such
+//! a key is left out, and fails when it is asked for alone.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;

@@ -5,8 +5,8 @@
 //! In a group of such writes the rows that [`append`] is given wait, and are inserted together before the commit; and what
 //! [`load_once`] is asked for is loaded once, as it is over the snapshot of a read. Everywhere else both act at once.
 //!
-//! A list asks the same of each row of a page. What that is, it has loaded for all of them by [`load_ahead`], and shows each row
-//! as it would show it alone: a page takes as many statements as there are kinds of things on it, however many rows it has.
+//! A list needs the same kinds of things for each row of a page. [`load_ahead`] loads them for all rows together, and each row is
+//! then shown as it would be alone: a page takes as many statements as there are kinds of things on it, however many rows it has.
 //!
 //! A gathered write does not see the rows that wait. It may look for such a row only by a key that the table holds once: if
 //! two writes of a group cannot both stand (one quote, bought twice), the table refuses the second, and the group begins

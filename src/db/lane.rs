@@ -27,7 +27,7 @@ impl<W: ?Sized> Default for Lane<W> {
 impl<W: ?Sized + Send + 'static> Lane<W> {
     /// Queues work. When the lane is free, `work_off` is given what waits by then, or the first of it, on a blocking thread.
     ///
-    /// That happens whether or not who asked for it waits on.
+    /// That happens even if the caller stops waiting.
     pub(super) fn queue(&self, work: Box<W>, work_off: impl FnOnce(Vec<Box<W>>) + Send + 'static) {
         self.waiting().push_back(work);
         let lane = Self { waiting: self.waiting.clone(), free: self.free.clone() };
@@ -59,7 +59,7 @@ impl<W: ?Sized + Send + 'static> Lane<W> {
     }
 }
 
-/// That there is more to do than can be done, in the words of who turns work away.
+/// The refusal of work because too much waits.
 pub(super) fn busy(detail: &str) -> Error {
     Error::new(Kind::Unavailable, detail).remedy("try again in a few seconds").retry_after(2)
 }

@@ -1,7 +1,7 @@
 //! Connections: how many there are, what is set on each, and how long one is waited for.
 //!
-//! Who needs one while all are in use waits a while. Who needs one while the database cannot be reached is told soon: nothing
-//! becomes better by waiting, and what waits would be done in a rush when it is back.
+//! While all connections are in use, a caller waits for one for some seconds. While the database cannot be reached, a caller gets
+//! an error soon: waiting would not help, and everything that waited would be done in a rush once the database is back.
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -29,8 +29,8 @@ const BUSY_WAIT: Duration = Duration::from_secs(10);
 const AWAY_WAIT: Duration = Duration::from_millis(1500);
 /// How long a copy that did not answer is left alone.
 const LEFT_ALONE: Duration = Duration::from_secs(5);
-/// What libpq does about a network that swallows what is sent, unless the URL says otherwise: seconds to connect, and
-/// milliseconds until bytes that nobody acknowledges end a connection.
+/// What libpq is told, unless the URL says otherwise, for the case that a network swallows what is sent: for how many seconds it
+/// tries to connect, and after how many milliseconds without an acknowledgement it gives a connection up.
 const ON_A_BROKEN_NETWORK: [(&str, u32); 2] = [("connect_timeout", 2), ("tcp_user_timeout", 1500)];
 
 /// The connections of one process to a database, for one purpose.
@@ -39,7 +39,7 @@ pub(super) struct ConnPool {
     pool: Pool<Source>,
     source: Source,
     reach: Reach,
-    /// When one that others can stand in for did not answer last.
+    /// Of a copy, when it last did not answer.
     missed: Arc<Mutex<Option<Stopwatch>>>,
 }
 
@@ -155,7 +155,7 @@ fn cannot_be_opened(error: PoolError) -> Error {
         .because(error)
 }
 
-/// That the database cannot be reached.
+/// The error of a database that cannot be reached.
 pub(super) fn away() -> Error {
     Error::new(Kind::Unavailable, "the database cannot be reached").remedy("try again in a few seconds")
 }
@@ -224,7 +224,7 @@ impl Source {
     fn settings(&self) -> &'static str {
         match self {
             Source::Postgres(_) => {
-                // Who vanished or froze amid a transaction leaves its locks, and others wait for those: not for long.
+                // A client that vanished or froze in the middle of a transaction keeps its locks: others must not wait for long.
                 "SET TIME ZONE 'UTC'; SET lock_timeout = '10s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '5s'"
             }
             Source::SqliteWriter(_) => {

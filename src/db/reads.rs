@@ -1,8 +1,8 @@
 //! Shared reads: those that wait at the same time see one snapshot, and ask it once for what they all need.
 //!
-//! A read that many make at a time, each over a few rows, costs more in its own transaction than in its own questions. Such
-//! reads join a lane: a snapshot is opened for those that wait, after the last of them was asked for, and each is answered
-//! as soon as it is done. The lane is bounded: who is turned away is told so.
+//! For a read of a few rows, the transaction costs more than the queries. Where many such reads run at the same time, they join
+//! a lane: a snapshot is opened for those that wait, after the last of them was asked for, and each is answered as soon as it is
+//! done. The lane is bounded: a read that is turned away is answered so.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

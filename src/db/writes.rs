@@ -3,12 +3,13 @@
 //! A write joins a queue. A lane takes the next, and whatever else waits by then, and commits all of it at once, so that
 //! the disk is flushed once. Nobody is answered before that commit. Those of a group that only append do so together (see
 //! `db/gather.rs`). Most groups hold no write that fails; where one does, the group begins anew without it, and it runs alone.
-//! If that does not do, there is a savepoint around each write: the one that fails is rolled back to it, and takes no other
+//! If another one fails then, there is a savepoint around each write: the one that fails is rolled back to it, and takes no other
 //! with it. When the transaction as a whole fails, by a conflict or a refused commit, each write of the group runs again in a
-//! transaction of its own. When nobody knows whether the commit was done, for the connection or the disk failed under it, none does.
+//! transaction of its own. When nobody knows whether the commit was done, because the connection or the disk failed during it, none
+//! of them runs again.
 //!
-//! The queue is bounded, and so is the wait in it: who is turned away is told that nothing was done. When no connection can be
-//! had, all who wait are told so at once, and not one group after the other.
+//! The queue is bounded, and so is the wait in it: a write that is turned away is answered that nothing was done. When no
+//! connection can be had, all writes that wait are answered so at once, and not one group after the other.
 //!
 //! The requests of a process have one lane. SQLite takes one writer at a time anyway; on PostgreSQL, transactions that append to the
 //! same tables side by side are in each other's way in serialisable isolation (its locks cover whole pages of an index), and
@@ -44,7 +45,7 @@ const TAKEN_ATTEMPTS: u32 = 3;
 /// How long a write waits at most.
 const MOST_WAIT: Duration = Duration::from_secs(10);
 
-/// The way in which a process writes, or its background does.
+/// The queue through which a process writes, or its background work does.
 pub(super) struct Writer {
     pool: ConnPool,
     lane: Lane<dyn Write>,
@@ -56,9 +57,9 @@ pub(super) struct Writer {
 
 /// A write that waits for its turn.
 trait Write: Send {
-    /// Begins it, unless who asked for it has given it up by now.
+    /// Begins it, unless its caller has given it up by now.
     fn begin(&self) -> bool;
-    /// What it is about to ask for, if it only appends, and does so together with others.
+    /// What it is about to ask for, if it is gathered with others; nothing if it is not.
     fn ahead(&self) -> Option<&[Ahead]>;
     /// Does the work; more than once where a transaction has to be repeated.
     fn run(&mut self, conn: &mut Conn) -> Result<()>;
@@ -75,7 +76,7 @@ struct Queued<T, F> {
     span: tracing::Span,
 }
 
-/// Who comes first decides: a write is begun, or given up before it was.
+/// Whether a write is begun, or given up before it was: whoever takes the claim first decides that.
 #[derive(Debug, Clone, Default)]
 struct Claim(Arc<AtomicBool>);
 
@@ -117,7 +118,7 @@ impl Writer {
         Self { pool, lane: Lane::default(), is_shared, facts, retries: AtomicU64::default() }
     }
 
-    /// What writes beside this one, where the database takes more than one writer; the same where it does not.
+    /// A writer with a queue of its own, where the database takes more than one; this one where it does not.
     pub(super) fn beside(self: &Arc<Self>) -> Arc<Self> {
         match self.is_shared {
             true => Arc::new(Self::new(self.pool.clone(), true, self.facts.clone())),
@@ -154,7 +155,7 @@ impl Writer {
             return Err(busy());
         }
         let ((caller, mut answer), claim) = (oneshot::channel(), Claim::default());
-        // Its time is that of the wait, too.
+        // The span covers the wait as well as the work.
         let (writer, span) = (self.clone(), span("write"));
         let given_up = GivenUp(claim.clone());
         let write = Queued { ahead, work, value: None, caller, claim, span };
@@ -353,7 +354,7 @@ fn may_be_done(error: &Diesel) -> bool {
     }
 }
 
-/// That there is more to do than can be done.
+/// The refusal of a write because too many wait.
 fn busy() -> Error {
     lane::busy("too many changes wait for the database: this one was not made")
 }

@@ -2,7 +2,7 @@
 //!
 //! [`enqueue`] inserts a job in the caller's transaction, so the work exists exactly when its cause does. A
 //! worker leases a job, runs it and [`finish`]es it; a worker that dies loses its lease, and another takes
-//! the job. Jobs therefore run at least once, and what they do must bear repetition. One that fails again and again, or ends
+//! the job. Jobs therefore run at least once, and must be idempotent. One that fails again and again, or ends
 //! every worker that begins it, is set aside for a person to look at; one that fails because something it needs is away waits
 //! for that.
 //!

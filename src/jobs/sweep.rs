@@ -10,9 +10,9 @@ use crate::types::{Clock, Instant};
 /// How much of a list is read at a time.
 pub const PAGE: i64 = 100;
 
-/// Does something to everything on a list, each in a transaction of its own: what fails is logged, keeps nothing else, and is
-/// tried again when the list is next gone through. `list` gives at most [`PAGE`] identifiers that sort after a key, in order;
-/// `act` bears that what it is given has moved on meanwhile.
+/// Does something to everything on a list, each in a transaction of its own: what fails is logged, does not stop the others, and is
+/// tried again by the next sweep. `list` gives at most [`PAGE`] identifiers that sort after a key, in order; `act` expects that
+/// what it is given may have changed since it was listed.
 ///
 /// # Errors
 /// Those of reading the list.
@@ -54,7 +54,7 @@ where
     Ok(())
 }
 
-/// Notes that everything that time ends was gone through.
+/// Notes that a sweep went through everything whose time may have come.
 ///
 /// # Errors
 /// Those of the database.
@@ -65,7 +65,7 @@ pub fn note(c: &mut Conn, now: Instant) -> Result<()> {
     Ok(())
 }
 
-/// When everything that time ends was gone through last; nothing before the first time.
+/// When a sweep last went through everything; nothing before the first.
 ///
 /// # Errors
 /// Those of the database.

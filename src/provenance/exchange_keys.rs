@@ -25,7 +25,7 @@ use crate::signing::{Envelope, PublicKey, SecretKey};
 use crate::text_enum;
 use crate::types::{Digest, Instant};
 
-/// What the statements about the exchange's keys are kept under.
+/// The subject under which the statements about the exchange's keys are kept.
 pub const SUBJECT: &str = "exchange-keys";
 /// More keys than any exchange will ever have had.
 const MAX_KEYS: i64 = 1000;
@@ -140,7 +140,7 @@ pub fn are_on_record(c: &mut Conn) -> Result<bool> {
     Ok(!exchange_keys(c)?.is_empty())
 }
 
-/// Puts the first keys of an exchange on record, and refuses others as [`require_own`].
+/// Puts the first keys of an exchange on record; refuses other keys, as [`require_own`] does.
 pub fn enrol(c: &mut Conn, keys: &ExchangeKeys) -> Result<()> {
     for role in KeyRole::ALL {
         if of_role(c, *role)?.is_empty() {

@@ -1,8 +1,8 @@
 //! The lot of a sample: a number that no provider can foresee, and that anybody can check.
 //!
 //! A *lot* is the exchange's signature under the digest of the signed manifest. Whoever signed the manifest could not know it.
-//! Ed25519 as RFC 8032 has it gives one signature for one document and key; an exchange that signs otherwise can make several,
-//! and nobody sees it. The SHA-256 of the signature is the seed of the draw.
+//! Ed25519 as RFC 8032 has it gives one signature for one document and key; an exchange that signs otherwise could make several and
+//! choose one, and nobody would see it. The SHA-256 of the signature is the seed of the draw.
 
 use serde_json::{Value, json};
 

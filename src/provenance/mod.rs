@@ -157,7 +157,7 @@ pub fn countersign(
     countersigned(&exchange, kind, envelope, signers, &schemas::validate)?.record(c, &subject_id.to_string(), now)
 }
 
-/// Signs what is no statement, in an envelope of another payload type; answers it with the key.
+/// Signs a document that is not a statement, in an envelope of another payload type; gives it and the key that signed.
 pub fn sign_apart(
     c: &mut Conn,
     keys: &ExchangeKeys,

@@ -26,7 +26,7 @@ use crate::types::{Digest, Instant};
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// The most bytes of one answer: an entry bundle has 256 entries of at most 65,535 bytes.
 const MAX_ANSWER: usize = 256 * (65_535 + 2);
-/// A witness sees a checkpoint before the log publishes it; so often the log is asked again before that counts as hiding.
+/// A witness sees a checkpoint before the log publishes it: the log is asked so often before it counts as hiding entries.
 const CATCH_UP: usize = 10;
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(500);
 const HASH_BYTES: usize = 32;

@@ -4,11 +4,11 @@
 //! witnesses do, each by itself. A database that is restored from an old backup is then found out before it signs a
 //! second history: the mark, or a witness, knows of more entries than it holds.
 //!
-//! A lease cannot hold up what is on its way to the store: what a sequencer sent before it was cut off may arrive when another leads,
-//! and has gone on. So the mark has several places. Each change of the sequencer moves on to the next, and each rotation of the
-//! log's key to others under the new one; the mark is the largest of all.
+//! A lease does not stop a write that is on its way to the store: what a sequencer sent before it lost the lease may arrive after
+//! another took over and went on. So the mark has several places. Each change of the sequencer moves on to the next, and each
+//! rotation of the log's key to places under the new key; the mark is the largest checkpoint in any of them.
 //!
-//! Invariant: whoever was shown a checkpoint, the mark is at least as far.
+//! Invariant: no checkpoint that anybody was shown is larger than the mark.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,13 +31,13 @@ use crate::types::Instant;
 
 /// The most batches that are signed before the log is published once.
 const MAX_BATCHES: usize = 20;
-/// How many places the mark has: what was sent to one of them would have to be on its way for as many changes of the sequencer.
+/// How many places the mark has: a late write does harm only if it is on its way for as many changes of the sequencer.
 const PLACES: i64 = 32;
 /// How often an idle log is compared with what the object store and the witnesses remember; the first time at the start, and
 /// again at the next step after a failure.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
-/// The one who extends the log and publishes it, as long as it holds the sequencer's lease.
+/// Extends the log and publishes it, for as long as it holds the sequencer's lease.
 pub struct Publisher {
     db: Db,
     store: Store,
@@ -210,7 +210,7 @@ pub async fn mark_keys(db: &Db, keys: &Arc<ExchangeKeys>, origin: &str) -> Resul
     Ok(names.iter().flat_map(|name| (0..PLACES).map(move |number| place(name, number))).collect())
 }
 
-/// What the log is called by each of its keys, oldest first.
+/// The verifier keys of the log as text, oldest first: the places of the mark are named after them.
 pub(super) async fn names(db: &Db, keys: &Arc<ExchangeKeys>, origin: &str) -> Result<Vec<String>> {
     let (keys, origin) = (keys.clone(), origin.to_string());
     let vkeys = db.read(move |c| exchange_keys::log_vkeys(c, &keys, &origin)).await?;

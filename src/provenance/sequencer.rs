@@ -27,7 +27,7 @@ pub const LEASE: Duration = Duration::from_secs(3);
 /// The most entries one step takes.
 const MAX_BATCH: i64 = 1024;
 const LEASE_NAME: &str = "sequencer";
-/// What is said of a log that can never go on from here, before the reason, and what to do about it.
+/// How the error of a log that can never go on begins, before the reason; and what to do about it.
 const STOPPED: &str = "the log is not signed any further";
 const RESTORE: &str =
     "restore the database that holds the last signed checkpoint; never start over under the same origin";
@@ -292,7 +292,7 @@ fn store_checkpoint(c: &mut Conn, checkpoint: Checkpoint, now: Instant) -> Resul
     Ok(checkpoint)
 }
 
-/// That this log cannot be signed any further, and why.
+/// The error of a log that cannot be signed any further.
 pub(super) fn stopped(why: impl Display) -> Error {
     Error::new(Kind::Unverified, format!("{STOPPED}: {why}")).remedy(RESTORE)
 }

@@ -239,7 +239,7 @@ impl LocalStore {
         .await
     }
 
-    /// The same, of an object that is delivered: one of those that never change.
+    /// Opens an object that is delivered. Such an object never changes, so a small one may come from memory.
     pub(super) async fn open_sealed(&self, key: &StorageKey) -> Result<OpenObject> {
         if let Some((info, bytes)) = self.small.find(key) {
             return Ok(OpenObject::held(info, bytes));

@@ -234,7 +234,7 @@ impl Store {
         either!(self.read(key, range))
     }
 
-    /// The same, of an object that is delivered: one of those that never change, so that small ones may be at hand.
+    /// Reads a range of an object that is delivered. Such an object never changes, so a small one may come from memory.
     pub async fn read_sealed(&self, key: &StorageKey, range: Range<u64>) -> Result<ByteStream> {
         match self {
             Self::Local(store) => store.open_sealed(key).await?.read(range),

@@ -36,7 +36,7 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::types::Instant;
 
-/// How long it may take to reach the service, and how often it is tried: who waits for an answer is told soon that there is none.
+/// How long an attempt to reach the service may take, and how many attempts there are: a caller learns soon that it is away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const ATTEMPTS: u32 = 2;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);

@@ -14,7 +14,7 @@ use crate::types::Digest;
 
 /// The most records of a sample.
 pub const MAX_RECORDS: usize = 100;
-/// The most bytes of a sample, but that it has one record.
+/// The most bytes of a sample; a single record may be longer.
 pub const MAX_BYTES: usize = 16 << 20;
 
 /// A record's rank in a draw.

@@ -1,7 +1,7 @@
-//! What the pages of a column come to when they are decoded, told before the library decodes them.
+//! How much memory the pages of a column take when they are decoded, computed before the library decodes them.
 //!
-//! The library makes room for as many values as a page says that it has, for a row however long it is, and for every value
-//! whole, however much of it stands in the one before. A few bytes can say very much of each.
+//! The library allocates room for as many values as a page says that it has, for a row of any length, and for each value in full,
+//! however much of it repeats the one before. A few bytes can ask for very much of each.
 
 use parquet::basic::{ConvertedType, Encoding, Type as PhysicalType};
 use parquet::column::page::Page;
@@ -93,7 +93,7 @@ impl Extent {
         let Some(levels) = repetition else { return Ok(decoded) };
         let (row, open) = rows(levels, self.levels.0, count, self.open_row);
         self.open_row = open;
-        // What is in the page itself is counted with it.
+        // Bytes that stand in the page itself are counted with the page.
         let apart = if decoded == 0 { longest } else { 0 };
         Ok(row.saturating_mul(self.value_bytes.saturating_add(apart)).saturating_add(decoded))
     }
@@ -178,7 +178,7 @@ fn rows(mut levels: &[u8], highest: i16, count: u64, mut open: u64) -> (u64, u64
     (longest, open)
 }
 
-/// What values come to that are written as differences to those before, and how long one of them is at most.
+/// How many bytes values take that are written as differences to those before, and how long the longest of them can be.
 fn differences(mut values: &[u8], encoding: Encoding, count: u64) -> Result<(u64, u64)> {
     let most = count.min(MAX_PAGE_BYTES / LENGTH_BYTES);
     let (mut copied, mut longest_prefix, mut longest_rest) = (0_u64, 0, 0);

@@ -8,7 +8,7 @@ use super::source::Source;
 use super::unpacking::{Limits, Packing, unpack};
 use crate::types::length;
 
-/// What some programs put before a text in UTF-8: readers pass it over, as they may (RFC 8259, section 8.1).
+/// The byte order mark, which some programs put before a text in UTF-8. It is ignored, as RFC 8259 (section 8.1) allows.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Shows every record of a shard, with its index from 0: each line that is not blank. Answers how many there were.

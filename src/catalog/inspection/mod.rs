@@ -63,7 +63,7 @@ pub const SAMPLE_PATH: &str = "sample.jsonl";
 pub const SAMPLE_MEDIA_TYPE: &str = "application/jsonl";
 /// The step of a version that was inspected, whatever its state: it stays as it is.
 pub const INSPECTED: &str = "inspected";
-/// Of so many versions what was found is read at a time: of one it may be some hundred kilobytes.
+/// Of how many versions the findings are read at a time: those of one may be some hundred kilobytes.
 const READ_TOGETHER: usize = 20;
 
 /// The inspection of a version.
@@ -206,7 +206,7 @@ pub fn column_names(c: &mut Conn, versions: &[VersionId]) -> Result<HashMap<Vers
     let mut names = HashMap::new();
     for some in versions.chunks(READ_TOGETHER) {
         for (version, envelope) in queries::list_statements(c, some)? {
-            // What was stated in a form that is read no more names none: it keeps nobody from the names of others.
+            // A statement in a form that is no longer read gives no names, and does not keep others from giving theirs.
             names.insert(version, names_stated(&envelope.0).unwrap_or_default());
         }
     }
@@ -330,7 +330,7 @@ async fn read(
     }
 }
 
-/// What a survey amounts to, and the bytes of its sample.
+/// The findings of a survey, and the bytes of its sample.
 fn conclude(plan: &Plan, mut survey: Survey, now: Instant) -> (Findings, Option<Bytes>) {
     let (formats, further_columns) = (survey.formats(), survey.columns.further);
     let (differing, further_shards) = survey.differing();

@@ -24,13 +24,13 @@ use super::source::Source;
 use super::unpacking::{Limits, Packing, unpack};
 use crate::types::{self, length};
 
-/// What is asked of the source at a time.
+/// How many bytes are read from the source at a time.
 const WINDOW_BYTES: u64 = 1 << 20;
 /// The largest page, packed or not.
 pub(super) const MAX_PAGE_BYTES: u64 = 64 << 20;
-/// What Brotli reads at a time.
+/// How many bytes Brotli reads at a time.
 const BROTLI_BUFFER: usize = 4096;
-/// What the pages of all columns take at a time, and what they come to when they are decoded.
+/// How many bytes the pages of all columns may take at a time, with what they are decoded to.
 const MAX_HELD_BYTES: u64 = 512 << 20;
 
 /// A part of a source, kept for what is asked next: whoever reads one column reads on.
@@ -234,7 +234,7 @@ fn unlz4(packed: &[u8]) -> Result<Vec<u8>> {
     lz4_flex::block::decompress(packed, most).map_err(|error| fault(format!("LZ4: {error}")))
 }
 
-/// What writers before LZ4_RAW made, as Hadoop does: blocks, each after the two sizes that it has.
+/// Unpacks LZ4 in the frames of Hadoop, as writers made it before LZ4_RAW: blocks, each after its two sizes.
 fn unframed(mut packed: &[u8]) -> Result<Bytes> {
     let broken = || fault("its LZ4 has not the frames of Hadoop: write it with LZ4_RAW or ZSTD");
     let mut bytes = Vec::new();

@@ -24,9 +24,9 @@ const MAX_LEAVES: usize = 1000;
 const MAX_DIGITS: i32 = 1000;
 /// How many rows of a column are decoded at a time, where none is longer than the other.
 const BATCH: usize = 256;
-/// What rows may come to as JSON whatever the size of the file.
+/// How many bytes rows may have as JSON, whatever the size of the file.
 const FREE_ROW_BYTES: u64 = 64 << 20;
-/// What rows may come to for each byte of the file, after that: a column of nothing but nulls, or of one value, takes next to none.
+/// How many more they may have for each byte of the file: a column of nothing but nulls, or of one value, takes next to none.
 const ROW_RATIO: u64 = 4096;
 
 /// What a table shows as it is read.

@@ -1,5 +1,4 @@
-//! What packed bytes unpack to, up to limits: whoever made a shard chose its bytes, and a few of them can stand for very
-//! many.
+//! Unpacking within limits: whoever made a shard chose its bytes, and a few of them can stand for very many.
 
 use std::io::{self, BufRead, Read};
 
@@ -11,7 +10,7 @@ use utoipa::ToSchema;
 
 /// The largest window that a Zstandard frame may ask for: that of `zstd --long`.
 const MAX_WINDOW_BYTES: u64 = 128 * 1024 * 1024;
-/// What a shard may unpack to whatever its size.
+/// How many bytes a shard may unpack to, whatever its own size.
 const FREE_BYTES: u64 = 1024 * 1024;
 
 /// How much a shard may make of itself.

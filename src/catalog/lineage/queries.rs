@@ -133,7 +133,7 @@ pub(super) fn list_children(
     query.load(c)
 }
 
-/// The versions one step away from any of `of`, but for those of `except`.
+/// The versions one step away from any of `of`, except those in `except`.
 pub(super) fn list_neighbours(
     c: &mut Conn,
     direction: Direction,

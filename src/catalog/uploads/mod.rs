@@ -6,7 +6,7 @@
 //! there a shard. Small shards may take one request ([`small`]).
 //!
 //! The store comes first and the row second: what a crash between the two leaves behind is found again by the next
-//! request, or swept.
+//! request, or swept, or is a transfer without a single part.
 //!
 //! Invariant: of a version no more uploads are open than it may have shards.
 //! Invariant: the answer to a declared digest does not depend on what other organisations have uploaded.
@@ -277,7 +277,7 @@ async fn declare(
         .await
 }
 
-/// Keeps an upload that is open, unless its version has as many of them as it may have shards.
+/// Inserts an open upload, unless its version has as many of them as it may have shards.
 fn insert_open(c: &mut Conn, upload: &Upload) -> Result<()> {
     let most = i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX);
     if queries::count_open(c, upload.version_id)? >= most {
@@ -290,8 +290,8 @@ fn insert_open(c: &mut Conn, upload: &Upload) -> Result<()> {
     Ok(())
 }
 
-/// What stands of a declaration: the shard itself, an upload in progress, or bytes that the organisation has already.
-/// Media type and count of records become the ones now declared.
+/// What there is already of a declared shard: an upload in progress, or bytes that the organisation has, of which the shard is
+/// made. Media type and count of records become the ones now declared.
 fn find_standing(
     c: &mut Conn,
     caller: &Caller,

@@ -59,7 +59,7 @@ pub(super) fn evaluations(
     Ok(found)
 }
 
-/// What was said of an evaluation but its grant: one receipt for each link.
+/// The receipts of an evaluation: one for each link.
 fn receipts(c: &mut Conn, id: EvaluationId) -> Result<Vec<StatementId>> {
     let page = PageQuery { cursor: None, limit: Some(MOST_LISTED + 2) };
     let said = provenance::page_about(c, id, &page)?;

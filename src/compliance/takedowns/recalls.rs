@@ -1,8 +1,8 @@
 //! Recalls: what the holder of a licence to a recalled version has to do, and what it did.
 //!
 //! With its recall a licence is revoked, or the version withdrawn from a subscription; its holder acknowledges the recall, and
-//! then signs that the bytes are gone, or says what was trained on them. Who says neither in time is overdue, and can still do so
-//! later.
+//! then signs that the bytes are gone, or says what was trained on them. A holder that says neither in time is overdue, and can
+//! still do so later.
 //!
 //! The hold of the version keeps everybody out all the while, however many licensed it. So recalls are issued by pages: the
 //! first with the step of the case, and the others by a job. Pages may be repeated: what was recalled is not recalled again.
@@ -254,13 +254,13 @@ pub fn recall(c: &mut Conn, caller: &Caller, id: RecallId) -> Result<Recall> {
     if sees { Ok(recall) } else { Err(Error::withheld(named())) }
 }
 
-/// What is recalled: of a licence that covers several versions, one. Callers authorise.
+/// The version that a recall is about: one of those that the licence covers. Callers authorise.
 pub(super) fn recalled_version(c: &mut Conn, recall: &Recall) -> Result<VersionId> {
     let case = db::load_once(c, recall.takedown_id, |c| queries::find_takedown(c, recall.takedown_id))?;
     Ok(case.ok_or_else(|| Error::internal(format!("{} follows from no case", recall.id)))?.version_id)
 }
 
-/// What each of these recalls, in their order. Callers authorise.
+/// The versions that these recalls are about, in their order. Callers authorise.
 pub(super) fn recalled_versions(c: &mut Conn, recalls: &[Recall]) -> Result<Vec<VersionId>> {
     db::load_ahead(c, recalls.iter().map(|recall| recall.takedown_id), queries::list_takedowns_by_id)?;
     recalls.iter().map(|recall| recalled_version(c, recall)).collect()

@@ -39,7 +39,7 @@ pub(super) fn chain(opened: &[Opened], unchecked: &mut Vec<String>) -> Result<Ve
     if !holds(StatementKind::Manifest) {
         return Err(failed("statements", "chain", "there is no manifest: nothing says what the data is"));
     }
-    // Who evaluates needs no contract; who has one is to have what it granted, too.
+    // An evaluation needs no contract; where there is a contract, there should be what it granted, too.
     let right: &[StatementKind] = match holds(StatementKind::Evaluation) && !holds(StatementKind::Contract) {
         true => &[],
         false => &[StatementKind::Contract, StatementKind::Entitlement],

@@ -1,6 +1,6 @@
 //! Parts of a version: which of its shards a selection takes, and the digest that names them.
 //!
-//! Here the market draws up what is licensed, and a verifier, who has nothing but signed documents, finds the same.
+//! The market draws up licences with it, and a verifier, who has nothing but signed documents, finds the same shards.
 
 use crate::types::{Digest, Hasher};
 

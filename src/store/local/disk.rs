@@ -1,4 +1,4 @@
-//! What durability takes: directories that are synced, and file work that runs to its end.
+//! File work that is durable: directories are synced as well as files, and what has begun runs to its end.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};

@@ -1,4 +1,4 @@
-//! What objects there are.
+//! Listing the objects of the directory.
 
 use std::fs;
 use std::io::ErrorKind;

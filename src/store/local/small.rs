@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::store::{ObjectInfo, StorageKey};
 
-/// How much is at hand at most; then all is forgotten.
+/// How many bytes are kept at most; where there would be more, all that is kept is dropped first.
 const MOST_BYTES: usize = 2 * 1024 * 1024;
 
 /// Small objects, whole. Clones share what they hold.
