@@ -3,9 +3,10 @@
 use std::io::IsTerminal as _;
 
 use clap::Args;
+use futures_util::future::Either;
 use serde_json::Value;
 
-use super::client::{Client, broken, is_json, pass_on};
+use super::client::{Client, is_json, pass_on};
 use super::output::Out;
 use crate::error::{Error, Result};
 
@@ -44,15 +45,38 @@ impl Api {
         if let Some(key) = self.idempotency_key {
             request = request.idempotent(key);
         }
-        let answer = request.response().await?;
         // A terminal is shown no commands that steer it, and nobody reads all of a long answer there.
-        if !is_json(&answer) && !std::io::stdout().is_terminal() {
-            return pass_on(answer, out).await;
-        }
-        let answer = answer.text().await.map_err(broken)?;
-        match serde_json::from_str::<Value>(&answer) {
+        let read = |answer: reqwest::Response| async move {
+            match is_json(&answer) || std::io::stdout().is_terminal() {
+                true => answer.text().await.map(Either::Left),
+                false => Ok(Either::Right(answer)),
+            }
+        };
+        let text = match request.read(read).await? {
+            Either::Left(text) => text,
+            Either::Right(answer) => return pass_on(answer, out).await,
+        };
+        match serde_json::from_str::<Value>(&text) {
             Ok(value) => out.text(&serde_json::to_string_pretty(&value)?),
-            Err(_) => out.text(&answer),
+            Err(_) => out.text(&text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::client::tests::serving;
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_is_asked_for_again() {
+        let (client, served) = serving([
+            "200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"items\": [",
+            "200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"items\": []}",
+        ]);
+        let (method, path) = ("GET".to_string(), "/v1/tokens".to_string());
+        let asked = Api { method, path, body: None, idempotency_key: None };
+        asked.run(&client, &Out::silent()).await.unwrap();
+        served.join().unwrap();
     }
 }

@@ -6,16 +6,14 @@ use reqwest::{Method, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::output::{Out, say};
+use super::attempts::{Attempts, may_pass};
+use super::output::Out;
 use crate::error::{Error, Kind, Problem, Result};
 use crate::outgoing;
 use crate::types::{Cursor, Page};
 
-/// An unreachable or busy server is tried this often before the command gives up.
+/// A request is sent this often before the command gives up.
 const ATTEMPTS: u32 = 6;
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-/// A server that asks for more patience is asked again after so long all the same.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Before an answer, and between two pieces of it.
 const READ_LIMIT: Duration = Duration::from_secs(60);
@@ -40,6 +38,13 @@ pub struct Request<'a> {
     body: Option<bytes::Bytes>,
     headers: Vec<(&'static str, String)>,
     repeatable: bool,
+}
+
+/// Why an attempt failed.
+struct Failed {
+    error: Error,
+    /// Whether the server has certainly done nothing.
+    without_effect: bool,
 }
 
 impl Client {
@@ -150,71 +155,60 @@ impl Request<'_> {
         Ok(String::from_utf8_lossy(&self.whole().await?).into_owned())
     }
 
-    /// Sends the request, again where that is safe and may help, and gives a successful answer's head.
-    pub async fn response(self) -> Result<reqwest::Response> {
-        self.answered().await
+    /// Sends the request and gives all bytes of the answer.
+    pub async fn whole(self) -> Result<bytes::Bytes> {
+        self.read(reqwest::Response::bytes).await
     }
 
-    /// All of a successful answer: asked for again where the connection broke amid it and that is safe.
-    async fn whole(&self) -> Result<bytes::Bytes> {
-        let mut wait = FIRST_WAIT;
-        for attempt in 1..=ATTEMPTS {
-            let error = match self.answered().await?.bytes().await {
-                Ok(bytes) => return Ok(bytes),
-                Err(error) => broken(error),
+    /// Sends the request and gives a successful answer's head: its body may still break off.
+    pub async fn response(self) -> Result<reqwest::Response> {
+        self.read(|answer| std::future::ready(Ok(answer))).await
+    }
+
+    /// Sends the request, again where that is safe and may help, and gives what `read` takes from a successful answer. An answer
+    /// that breaks off while it is read is a failed attempt as any other.
+    pub(super) async fn read<T, F>(self, read: impl Fn(reqwest::Response) -> F) -> Result<T>
+    where
+        F: Future<Output = reqwest::Result<T>>,
+    {
+        let mut attempts = Attempts::at_most(ATTEMPTS);
+        loop {
+            let Failed { error, without_effect } = match self.attempt().await {
+                Ok(answer) => match read(answer).await {
+                    Ok(taken) => return Ok(taken),
+                    Err(error) => Failed { error: broken(error), without_effect: false },
+                },
+                Err(failed) => failed,
             };
-            if attempt == ATTEMPTS || !self.repeatable {
+            let is_worth_another = without_effect || self.repeatable && may_pass(&error);
+            if !is_worth_another {
                 return Err(error);
             }
-            tracing::debug!("{error}; trying again");
-            tokio::time::sleep(wait).await;
-            wait *= 2;
+            attempts.wait_after(error).await?;
         }
-        Err(Error::internal("attempts are bounded"))
     }
 
-    async fn answered(&self) -> Result<reqwest::Response> {
-        let mut wait = FIRST_WAIT;
-        for attempt in 1..=ATTEMPTS {
-            let failed = match self.once().await {
-                Ok(response) if response.status().is_success() => return Ok(response),
-                Ok(response) => {
-                    let busy =
-                        matches!(response.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
-                    let error = self.refusal(response).await;
-                    let passes = matches!(error.kind, Kind::Unavailable | Kind::OutcomeUnknown | Kind::Timeout);
-                    if !(busy || passes && self.repeatable) {
-                        return Err(error);
-                    }
-                    error
-                }
-                Err(error) => {
-                    let unsent = error.is_connect();
-                    let error = unreachable(&self.whom(), &error);
-                    if !unsent && !self.repeatable {
-                        return Err(error);
-                    }
-                    error
-                }
-            };
-            if attempt == ATTEMPTS {
-                return Err(failed.remedy(format!("gave up after {ATTEMPTS} attempts; try again later")));
-            }
-            let asked = failed.seconds_to_wait().map_or(Duration::ZERO, Duration::from_secs).min(LONGEST_WAIT);
-            let pause = wait.mul_f64(rand::random_range(0.75..1.25)).max(asked);
-            let again = format!("{failed}; trying again in {:.1} s ({attempt} of {ATTEMPTS})", pause.as_secs_f64());
-            // Most of what passes has passed by then: the log takes in what was just done within a second.
-            match attempt {
-                1 => tracing::debug!("{again}"),
-                _ => say(&again),
-            }
-            tokio::time::sleep(pause).await;
-            wait *= 2;
-        }
-        Err(Error::internal("attempts are bounded"))
+    /// Sends the request once and gives a successful answer's head: for who counts the attempts at something larger.
+    pub(super) async fn once(self) -> Result<reqwest::Response> {
+        self.attempt().await.map_err(|failed| failed.error)
     }
 
-    async fn once(&self) -> reqwest::Result<reqwest::Response> {
+    async fn attempt(&self) -> Result<reqwest::Response, Failed> {
+        match self.sent().await {
+            Ok(answer) if answer.status().is_success() => Ok(answer),
+            Ok(answer) => {
+                let busy = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+                let without_effect = busy.contains(&answer.status());
+                Err(Failed { error: self.refusal(answer).await, without_effect })
+            }
+            Err(error) => {
+                let without_effect = error.is_connect();
+                Err(Failed { error: unreachable(&self.whom(), &error), without_effect })
+            }
+        }
+    }
+
+    async fn sent(&self) -> reqwest::Result<reqwest::Response> {
         // Signed URLs are whole and carry their own permission; the token stays with the exchange's own paths.
         let is_link = self.is_link();
         let url = if is_link { self.path.clone() } else { format!("{}{}", self.client.server, self.path) };
@@ -357,7 +351,7 @@ pub fn in_path(path: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::{Read as _, Write as _};
 
     use super::*;
@@ -370,18 +364,30 @@ mod tests {
         assert_eq!(client.get("/v1/me").whom(), "https://exchange.example/cx");
     }
 
-    /// A server that gives one answer after the other.
-    fn serving<const N: usize>(answers: [&'static str; N]) -> (Client, std::thread::JoinHandle<()>) {
+    /// A server that gives one answer after the other, each when it has read a whole request.
+    pub(in crate::cli) fn serving<const N: usize>(answers: [&'static str; N]) -> (Client, std::thread::JoinHandle<()>) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
         let served = std::thread::spawn(move || {
             for answer in answers {
                 let mut client = listener.accept().unwrap().0;
-                assert!(client.read(&mut [0; 4096]).unwrap() > 0);
+                let mut request = Vec::new();
+                while !is_whole(&request) {
+                    let mut piece = [0; 4096];
+                    let read = client.read(&mut piece).unwrap();
+                    assert!(read > 0, "a request broke off");
+                    request.extend_from_slice(&piece[..read]);
+                }
                 write!(client, "HTTP/1.1 {answer}").unwrap();
             }
         });
         (client, served)
+    }
+
+    fn is_whole(request: &[u8]) -> bool {
+        let Some((head, body)) = std::str::from_utf8(request).unwrap().split_once("\r\n\r\n") else { return false };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        body.len() >= length.map_or(0, |length| length.parse().unwrap())
     }
 
     #[tokio::test]

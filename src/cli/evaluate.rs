@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::buy::{open_listing, own_organisation};
-use super::client::{Client, broken};
+use super::client::Client;
 use super::output::{Out, counted};
 use super::passport::{self, require_sample};
 use super::reference::DatasetRef;
@@ -81,7 +81,7 @@ impl Evaluate {
         let evaluation = self.granted(client, out).await?;
         let link: SampleLink = client.post(format!("/v1/evaluations/{}/links", evaluation.id)).send().await?;
         let sha256 = receipted(client, &link.receipt, evaluation.id).await?;
-        let sample = client.get(link.url).response().await?.bytes().await.map_err(broken)?;
+        let sample = client.get(link.url).whole().await?;
         if Digest::of(&sample) != sha256 {
             let why = format!("what was sent is not the sample {sha256} that the exchange drew; nothing was saved");
             return Err(Error::new(Kind::DigestMismatch, why));

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use reqwest::header::ETAG;
 use serde::Deserialize;
 
-use super::client::{Client, broken};
+use super::client::Client;
 use super::reference::DatasetRef;
 use crate::catalog::{ManifestShard, check_path};
 use crate::error::{Error, Kind, Result};
@@ -36,10 +36,13 @@ pub(super) async fn export(
     };
     let tag = format!("v{version}");
     let (commit, newest) = (commit_of(tag.clone()).await?, commit_of("main".to_string()).await?);
-    let card = client.get(format!("/datasets/{name}/resolve/{commit}/{README}")).response().await?;
-    let card_oid = card.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default().trim_matches('"');
-    let card_oid = checked(card_oid.to_string(), 40)?;
-    let card = card.bytes().await.map_err(broken)?;
+    let with_oid = |card: reqwest::Response| async move {
+        let etag = card.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default();
+        let oid = etag.trim_matches('"').to_string();
+        card.bytes().await.map(|bytes| (oid, bytes))
+    };
+    let (oid, card) = client.get(format!("/datasets/{name}/resolve/{commit}/{README}")).read(with_oid).await?;
+    let card_oid = checked(oid, 40)?;
 
     let repository = cache.join(format!("datasets--{}--{}", dataset.organisation, dataset.name));
     let place = Place { repository, commit };

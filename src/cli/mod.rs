@@ -6,6 +6,7 @@
 mod acceptance;
 mod admin;
 mod api;
+mod attempts;
 mod audit;
 mod buy;
 pub mod client;

@@ -67,7 +67,7 @@ pub(super) async fn save(
     file: &Path,
 ) -> Result<Report> {
     let trust = ExchangeKeys::fetch(client).await?.trust();
-    let bytes = client.get(path).text().await?.into_bytes();
+    let bytes = client.get(path).whole().await?;
     let report = passport::verify(&bytes, &trust)?;
     proves(&report)?;
     whole::write(file, &bytes)?;

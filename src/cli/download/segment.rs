@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io::SeekFrom;
 use std::path::Path;
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use reqwest::{StatusCode, header};
@@ -12,6 +11,7 @@ use serde_json::json;
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 
+use crate::cli::attempts::{Attempts, may_pass};
 use crate::cli::client::{Client, broken};
 use crate::cli::output::FileProgress;
 use crate::cli::pace::Pace;
@@ -20,7 +20,8 @@ use crate::types::{self, EntitlementId};
 
 /// The size of every segment of a shard but the last.
 pub(super) const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
-/// A segment that was cut off and got nothing further is tried this often before the command gives up.
+/// A segment of which nothing more arrives is tried this often before the command gives up: more often than a request, for a
+/// download lasts long enough to see a server restart.
 const ATTEMPTS: u32 = 8;
 
 /// Which bytes of a shard.
@@ -87,20 +88,19 @@ impl Segment {
         bar: &FileProgress,
     ) -> Result<()> {
         let mut file = tokio::fs::OpenOptions::new().write(true).open(file).await?;
-        let (mut have, mut attempt, mut refused) = (0, 1, None);
+        let (mut have, mut attempts, mut refused) = (0, Attempts::at_most(ATTEMPTS), None);
         while have < self.length {
             let (before, link) = (have, links.other_than(refused.as_deref()).await?);
-            let got = self.go_on(client, &link, &mut have, &mut file, pace, bar).await;
-            match got {
-                Ok(()) => attempt = 1,
-                Err(error) if attempt >= ATTEMPTS || !worth_repeating(&error) => return Err(error),
-                // It lapsed: the next attempt needs another one.
-                Err(error) if error.kind == Kind::Forbidden => (refused, attempt) = (Some(link), attempt + 1),
-                Err(_) if have > before => attempt = 1,
-                Err(_) => attempt += 1,
+            let ended = self.go_on(client, &link, &mut have, &mut file, pace, bar).await;
+            if have > before {
+                attempts.begin_anew();
             }
-            if have < self.length {
-                tokio::time::sleep(Duration::from_millis(100 << attempt.min(6))).await;
+            if let Err(error) = ended {
+                if !worth_repeating(&error) {
+                    return Err(error);
+                }
+                refused = is_lapsed(&error).then_some(link);
+                attempts.wait_after(error).await?;
             }
         }
         Ok(())
@@ -118,7 +118,7 @@ impl Segment {
     ) -> Result<()> {
         let (before, from, last) = (*have, self.from + *have, self.from + self.length - 1);
         let request = client.get(link).header(header::RANGE.as_str(), format!("bytes={from}-{last}"));
-        let response = request.response().await?;
+        let response = request.once().await?;
         // What strips ranges on its way gives all, which does where all is wanted.
         let is_all = response.status() == StatusCode::OK && from == 0 && response.content_length() == Some(self.length);
         if response.status() != StatusCode::PARTIAL_CONTENT && !is_all {
@@ -154,8 +154,12 @@ impl Segment {
 }
 
 fn worth_repeating(error: &Error) -> bool {
-    // A link that lapsed meanwhile is refused as forbidden; the next attempt asks for a new one.
-    matches!(error.kind, Kind::Unavailable | Kind::OutcomeUnknown | Kind::Forbidden | Kind::Timeout)
+    may_pass(error) || is_lapsed(error)
+}
+
+/// Whether it is the link that was refused: the next attempt needs another one.
+fn is_lapsed(error: &Error) -> bool {
+    error.kind == Kind::Forbidden
 }
 
 #[cfg(test)]
