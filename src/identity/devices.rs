@@ -126,7 +126,8 @@ pub(super) fn device_login(c: &mut Conn, user_code: &str, now: Instant) -> Resul
         .ok_or_else(|| Error::not_found("a sign-in with this code").field("user_code"))
 }
 
-/// The caller approves a sign-in, or denies it. The token that an approval gives is as one that the caller asked for.
+/// The caller approves a sign-in, or denies it. The token that an approval gives is as one that the caller asked for: it is refused
+/// while the caller has too many, for the program that fetches it could tell nobody.
 pub(super) fn decide(
     c: &mut Conn,
     signed_in: &SignedIn,
@@ -136,6 +137,9 @@ pub(super) fn decide(
 ) -> Result<DeviceLogin> {
     signed_in.caller.require_standing(c, now)?;
     let login = device_login(c, user_code, now)?;
+    if approved {
+        tokens::require_room(c, signed_in.caller.user_id, now)?;
+    }
     let token_end = now.plus(TOKEN_LIFE);
     let decided = DeviceLogin {
         decided_at: Some(now),

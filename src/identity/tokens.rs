@@ -152,11 +152,7 @@ pub(super) fn insert(
     if wanted.expires_at <= now || wanted.expires_at > now.plus(LONGEST_LIFE) {
         return Err(Error::invalid("expires_at", format!("a token ends after now, and within {MOST_DAYS} days")));
     }
-    if queries::list_standing_tokens(c, user_id, now)?.len() >= MOST_STANDING {
-        let detail = format!("{MOST_STANDING} API tokens of this account may be used already");
-        return Err(Error::new(Kind::WrongState, detail)
-            .remedy("revoke one of them first: GET /v1/tokens lists them, DELETE /v1/tokens/{id} revokes one"));
-    }
+    require_room(c, user_id, now)?;
     let token = ApiToken {
         id: TokenId::new(now),
         user_id,
@@ -171,6 +167,16 @@ pub(super) fn insert(
     queries::insert_token(c, &token)?;
     history::record(c, token.id, None, ACTIVE, user_id, &format!("issued with the scope {}", token.scope), now)?;
     Ok(token)
+}
+
+/// Refuses a user of whom as many tokens stand as may at once.
+pub(super) fn require_room(c: &mut Conn, user_id: UserId, now: Instant) -> Result<()> {
+    if queries::list_standing_tokens(c, user_id, now)?.len() < MOST_STANDING {
+        return Ok(());
+    }
+    let detail = format!("{MOST_STANDING} API tokens of this account may be used already");
+    Err(Error::new(Kind::WrongState, detail)
+        .remedy("revoke one of them first: GET /v1/tokens lists them, DELETE /v1/tokens/{id} revokes one"))
 }
 
 /// The caller's own tokens, oldest first: up to one more than a page.

@@ -6,6 +6,7 @@ use corpex::error::Kind;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use crate::limits::issued;
 use crate::support::{Actor, TestApp, refused};
 
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -79,6 +80,20 @@ async fn an_approved_program_gets_one_token_that_only_reads() {
     assert_eq!(device.wait(&app).await["error"], "expired_token", "a code is good once");
     let mine = lab.get("/v1/tokens").await.unwrap();
     assert!(mine["items"].as_array().unwrap().iter().any(|token| token["name"] == "verse-trainer"), "{mine}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_as_many_tokens_as_may_be_is_told_so_before_a_program_is_signed_in() {
+    let app = TestApp::start().await;
+    let lab = app.organisation("verse-lab").await;
+    let others = issued(&app, &lab.email, 99).await;
+    let device = Device::begin(&app).await;
+    let full = refused(device.decide(&lab, "approval").await, Kind::WrongState, None);
+    assert!(full.detail.contains("100 API tokens of this account"), "{full}");
+    assert_eq!(device.ask(&app).await["error"], "authorization_pending");
+    lab.client.delete(format!("/v1/tokens/{}", others[0].1.id)).send::<Value>().await.unwrap();
+    device.decide(&lab, "approval").await.unwrap();
+    assert_eq!(device.wait(&app).await["token_type"], "Bearer");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,7 +53,7 @@ async fn who_asks_too_much_is_told_when_to_come_back_and_is_in_nobody_elses_way(
 }
 
 /// So many tokens, good for a day, that are issued at the server.
-async fn issued(app: &TestApp, email: &str, count: usize) -> Vec<(TokenText, ApiToken)> {
+pub async fn issued(app: &TestApp, email: &str, count: usize) -> Vec<(TokenText, ApiToken)> {
     let (email, now) = (email.to_string(), app.clock.now());
     let issue = move |c: &mut Conn| {
         let one = |_| identity::issue_token(c, &email, "one of many", Scope::Read, now.plus(DAY), now);

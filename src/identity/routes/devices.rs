@@ -235,7 +235,7 @@ pub(crate) async fn get_device_login(
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(DevicePath), responses(
     (status = 200, body = DeviceLoginView),
     (status = 404, body = Problem, description = "no program shows this code, or not any more"),
-    (status = 409, body = Problem, description = "decided already")))]
+    (status = 409, body = Problem, description = "decided already, or the caller has too many tokens that may be used")))]
 #[post("/v1/device-logins/{user_code}/approval")]
 pub(crate) async fn approve_device_login(
     app: Data<App>,
