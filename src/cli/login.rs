@@ -18,7 +18,9 @@ use super::{Global, whole};
 use crate::error::{Error, Kind, Result};
 use crate::types::{Clock, DAY, Instant, TokenId};
 
-/// The days that a token made at a prompt is good for.
+/// The name of the tokens that this command makes.
+const TOKEN_NAME: &str = "corpex login";
+/// The days that such a token is good for.
 const TOKEN_DAYS: u16 = 90;
 /// How much of a line of standard input is read as a password, in bytes: more than any password has.
 const LONGEST_LINE: u64 = 4096;
@@ -67,7 +69,7 @@ impl Login {
         })?;
         let (token, made) = match &global.token {
             Some(token) => (token.clone(), None),
-            None => self.sign_in(&server).await.map(|(token, made)| (token, Some(made)))?,
+            None => self.sign_in(&server, out).await.map(|(token, made)| (token, Some(made)))?,
         };
         let login = Saved { server, token, made };
         let email = match remember(&login).await {
@@ -95,7 +97,7 @@ impl Login {
         })
     }
 
-    async fn sign_in(&self, server: &str) -> Result<(String, Made)> {
+    async fn sign_in(&self, server: &str, out: &Out) -> Result<(String, Made)> {
         let client = Client::new(server, None)?;
         let email = match &self.email {
             Some(email) => email.clone(),
@@ -109,8 +111,37 @@ impl Login {
         let session: Value =
             client.post("/v1/sessions").json(&json!({ "email": email, "password": password }))?.send().await?;
         let signed_in = client.with_token(text_at(&session, "/access_token"));
-        make_token(&signed_in, "corpex login", TOKEN_DAYS).await
+        match make_token(&signed_in, TOKEN_NAME, TOKEN_DAYS).await {
+            Err(full) if full.kind == Kind::WrongState => {
+                make_room(&signed_in, full, out).await?;
+                make_token(&signed_in, TOKEN_NAME, TOKEN_DAYS).await
+            }
+            made => made,
+        }
     }
+}
+
+/// Ends the oldest login of an account that may have no more tokens: it may be of a computer that is gone, and whoever knows the
+/// password is not to be kept out by it.
+///
+/// # Errors
+/// That the account is `full`, where all its tokens were made for something else.
+async fn make_room(signed_in: &Client, full: Error, out: &Out) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Standing {
+        id: TokenId,
+        name: String,
+        created_at: Instant,
+        expires_at: Instant,
+        revoked_at: Option<Instant>,
+    }
+    let now = Clock::default().now();
+    let tokens: Vec<Standing> = signed_in.get_all("/v1/tokens").await?;
+    let is_login = |one: &Standing| one.name == TOKEN_NAME && one.revoked_at.is_none() && now < one.expires_at;
+    let Some(oldest) = tokens.into_iter().find(is_login) else { return Err(full) };
+    signed_in.delete(format!("/v1/tokens/{}", oldest.id)).send::<Value>().await?;
+    out.note(format!("{}: the oldest login, of {}, was signed out for this one", full.detail, oldest.created_at));
+    Ok(())
 }
 
 /// Asks whose token it is, and remembers the login; gives the e-mail address.

@@ -98,7 +98,8 @@ enum Command {
     Admin(admin::Admin),
     /// Remember a server and a credential: the --token given, or one made with an e-mail address and its password
     ///
-    /// With a password, the token that was made for the login before is revoked, and every token that it was used to make.
+    /// With a password, the token that was made for the login before is revoked, and every token that it was used to make. Where
+    /// the account may have no more tokens, the oldest that `corpex login` made for it is revoked, too.
     Login(login::Login),
     /// Forget the remembered login, and revoke the token that was made for it
     Logout,

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
+use corpex::cli::client::Client;
 use serde_json::{Value, json};
 
 use crate::support::process::{Exchange, Person, organisation};
@@ -133,6 +134,36 @@ async fn who_signs_in_again_while_the_server_of_before_is_away_is_told_how_long_
     assert_eq!((&replaced["server"], &replaced["revoked"]), (&elsewhere["server"], &json!(false)), "{told}");
     assert_eq!(replaced["expires_at"], elsewhere["made"]["expires_at"]);
     assert_eq!((good(&lab), &remembered(config.path())["server"]), (2, &json!(url)));
+}
+
+#[tokio::test]
+async fn who_may_have_no_more_tokens_takes_the_place_of_the_oldest_login() {
+    let config = tempfile::tempdir().unwrap();
+    let (exchange, _) = remembering_in(config.path()).await;
+    let (url, file) = (exchange.url.clone(), config.path().join("login.json"));
+    let login = ["login", "--server", &url, "--email", EMAIL];
+    let stranger = Client::new(&url, None).unwrap();
+    let who = json!({ "email": EMAIL, "password": PASSWORD });
+    let session: Value = stranger.post("/v1/sessions").json(&who).unwrap().send().await.unwrap();
+    let member = stranger.with_token(session["access_token"].as_str().unwrap());
+    let mut others = Vec::new();
+    for _ in 0..99 {
+        let made: Value = member.post("/v1/tokens").json(&token_wish("read", 30)).unwrap().send().await.unwrap();
+        others.push(made["id"].as_str().unwrap().to_string());
+    }
+    let why = said(exchange.operate_with(&login, PASSWORD), 1);
+    assert!(why.contains("100 API tokens of this account") && why.contains("revoke one of them first"), "{why}");
+    member.delete(format!("/v1/tokens/{}", others[0])).send::<Value>().await.unwrap();
+    said(exchange.operate_with(&login, PASSWORD), 0);
+    let first = remembered(config.path());
+    std::fs::remove_file(&file).unwrap();
+
+    let again = exchange.operate_with(&login, PASSWORD);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("the oldest login, of 2"), "{again:?}");
+    said(again, 0);
+    said(exchange.operate(&["api", "GET", "/v1/me"]), 0);
+    let why = stranger.with_token(first["token"].as_str().unwrap()).get("/v1/me").send::<Value>().await.unwrap_err();
+    assert!(why.detail.contains("the API token was revoked at "), "{why}");
 }
 
 #[tokio::test]
