@@ -27,7 +27,8 @@ const LONGEST_LINE: u64 = 4096;
 
 #[derive(Debug, Args)]
 pub(super) struct Login {
-    /// The e-mail address to sign in with; the password is asked for on a terminal, and elsewhere a line of standard input
+    /// The e-mail address to sign in with, whatever CORPEX_TOKEN holds; the password is asked for on a terminal, and elsewhere a
+    /// line of standard input
     #[arg(long, value_name = "EMAIL")]
     email: Option<String>,
     /// Sign another program in, as yourself: one that waits and shows this code
@@ -68,8 +69,8 @@ impl Login {
             Error::invalid("server", "nothing says which exchange to sign in to").remedy("give --server URL")
         })?;
         let (token, made) = match &global.token {
-            Some(token) => (token.clone(), None),
-            None => self.sign_in(&server, out).await.map(|(token, made)| (token, Some(made)))?,
+            Some(token) if self.email.is_none() => (token.clone(), None),
+            _ => self.sign_in(&server, out).await.map(|(token, made)| (token, Some(made)))?,
         };
         let login = Saved { server, token, made };
         let email = match remember(&login).await {

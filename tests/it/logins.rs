@@ -71,6 +71,17 @@ async fn a_script_signs_in_with_a_password_on_standard_input() {
 }
 
 #[tokio::test]
+async fn an_email_address_signs_in_with_its_password_whatever_token_the_environment_holds() {
+    let config = tempfile::tempdir().unwrap();
+    let (mut exchange, _) = remembering_in(config.path()).await;
+    let url = exchange.url.clone();
+    exchange.set("CORPEX_TOKEN", "cpx_of_somebody_else".to_string());
+    let told = said(exchange.operate_with(&["login", "--server", &url, "--email", EMAIL], PASSWORD), 0);
+    assert!(told.contains("as admin@verse-lab.test"), "{told}");
+    assert!(remembered(config.path())["made"].is_object(), "the token was made for this login");
+}
+
+#[tokio::test]
 async fn who_signs_out_while_the_server_is_away_is_told_how_long_the_token_lives() {
     let config = tempfile::tempdir().unwrap();
     let (mut exchange, _) = remembering_in(config.path()).await;
