@@ -352,6 +352,7 @@ pub fn in_path(path: &str) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::fmt::Display;
     use std::io::{Read as _, Write as _};
 
     use super::*;
@@ -365,7 +366,10 @@ pub(super) mod tests {
     }
 
     /// A server that gives one answer after the other, each when it has read a whole request.
-    pub(in crate::cli) fn serving<const N: usize>(answers: [&'static str; N]) -> (Client, std::thread::JoinHandle<()>) {
+    pub(in crate::cli) fn serving<A, const N: usize>(answers: [A; N]) -> (Client, std::thread::JoinHandle<()>)
+    where
+        A: Display + Send + 'static,
+    {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
         let served = std::thread::spawn(move || {

@@ -195,12 +195,7 @@ impl Publish {
         progress.finish();
         manifest.version = version;
         let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, manifest.payload()?);
-        let sealed = client.post(format!("{base}/seal")).safe_to_repeat().json(&json!({ "envelope": envelope }))?;
-        match sealed.response().await {
-            // The answer to an earlier attempt was lost; the version is sealed.
-            Err(error) if error.kind == Kind::WrongState => Ok(()),
-            outcome => outcome.map(drop),
-        }
+        seal(client, &base, &envelope).await
     }
 
     /// Takes shards out of a draft that are not in the folder any more.
@@ -342,6 +337,22 @@ async fn parents(client: &Client, named: Vec<NamedParent>) -> Result<Vec<Parent>
     Ok(parents)
 }
 
+/// Seals a draft with its signed manifest. A version that was sealed with this very manifest is done: the answer to an earlier attempt
+/// was lost.
+async fn seal(client: &Client, version_path: &str, envelope: &Envelope) -> Result<()> {
+    let wanted = json!({ "envelope": envelope });
+    let sent = client.post(format!("{version_path}/seal")).safe_to_repeat().json(&wanted)?.response().await;
+    let Err(refused) = sent else { return Ok(()) };
+    if refused.kind != Kind::WrongState {
+        return Err(refused);
+    }
+    let standing = client.get(format!("{version_path}/manifest")).send::<Envelope>().await;
+    match standing.is_ok_and(|standing| standing == *envelope) {
+        true => Ok(()),
+        false => Err(refused),
+    }
+}
+
 enum Standing {
     None,
     Draft(i32),
@@ -358,4 +369,29 @@ async fn describe(shard: LocalShard, bar: super::output::FileProgress) -> Result
         Ok(ManifestShard::verified(shard.path, size_bytes, sha256, media_type, records))
     });
     hashed.await.map_err(|error| Error::internal("hashing panicked").because(error))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::client::tests::serving;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_version_that_somebody_else_sealed_is_not_taken_for_the_one_that_was_to_be() {
+        let key = SecretKey::generate();
+        let envelope = |text: &str| key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, text.as_bytes().to_vec());
+        let answer = |status: &str, body: Value| {
+            let body = body.to_string();
+            format!("{status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        };
+        let sealed =
+            json!({ "type": "urn:corpex:problem:wrong-state", "title": "", "status": 409, "detail": "sealed" });
+        for (standing, is_ours) in [("ours", true), ("another", false)] {
+            let answers = [answer("409 Conflict", sealed.clone()), answer("200 OK", json!(envelope(standing)))];
+            let (client, served) = serving(answers);
+            let outcome = seal(&client, "/v1/datasets/poetry-house/poems/versions/1", &envelope("ours")).await;
+            served.join().unwrap();
+            assert_eq!(outcome.map_err(|error| error.kind), if is_ours { Ok(()) } else { Err(Kind::WrongState) });
+        }
+    }
 }
