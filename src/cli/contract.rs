@@ -6,9 +6,9 @@ use std::io::IsTerminal as _;
 use clap::Args;
 use serde::Deserialize;
 
-use super::buy::own_organisation;
 use super::client::Client;
 use super::key::KeyFile;
+use super::organisation::own_organisation;
 use super::output::{Out, ask};
 use super::parse_word;
 use crate::catalog::Selection;

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::buy::own_organisations;
 use super::client::Client;
+use super::organisation::own_organisations;
 use super::reference::DatasetRef;
 use crate::catalog::Selection;
 use crate::error::{Error, Kind, Result};

@@ -23,6 +23,7 @@ pub mod login;
 mod logout;
 mod model;
 mod monitor;
+mod organisation;
 mod output;
 mod pace;
 mod passport;

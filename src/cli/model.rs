@@ -6,9 +6,9 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::buy::own_organisation;
 use super::client::{Client, items, text_at};
 use super::key::KeyFile;
+use super::organisation::own_organisation;
 use super::output::{Out, counted};
 use super::parse_word;
 use super::reference::DatasetRef;
