@@ -243,16 +243,26 @@ pub(crate) async fn read_body(
     most: usize,
     too_large: impl Fn() -> Error,
 ) -> Result<Bytes, Error> {
+    read_within(&ROOM, body, most, too_large).await
+}
+
+/// The same, in a room of so many MiB for large bodies.
+async fn read_within(
+    room: &'static Semaphore,
+    body: &mut (impl Stream<Item = Result<Bytes, PayloadError>> + Unpin),
+    most: usize,
+    too_large: impl Fn() -> Error,
+) -> Result<Bytes, Error> {
     let crowded = |_| Error::new(Kind::Unavailable, "too many large bodies are sent at once").retry_after(2);
-    let (mut bytes, mut room) = (BytesMut::new(), Vec::new());
+    let (mut bytes, mut taken) = (BytesMut::new(), Vec::new());
     loop {
         let piece = tokio::time::timeout(CLIENT_TIMEOUT, body.next()).await;
         match piece.map_err(|_| Error::new(Kind::Timeout, "the body stopped arriving"))? {
-            None => return Ok(Bytes::from_owner(Kept { bytes: bytes.freeze(), _room: room })),
+            None => return Ok(Bytes::from_owner(Kept { bytes: bytes.freeze(), _room: taken })),
             Some(Ok(piece)) if bytes.len().saturating_add(piece.len()) <= most => {
                 bytes.extend_from_slice(&piece);
-                while room.len() < bytes.len() / MIB {
-                    room.push(ROOM.try_acquire().map_err(crowded)?);
+                while taken.len() < bytes.len() / MIB {
+                    taken.push(room.try_acquire().map_err(crowded)?);
                 }
             }
             Some(Ok(_)) => return Err(too_large()),
@@ -339,15 +349,12 @@ mod tests {
 
     #[actix_web::test]
     async fn a_large_body_for_which_there_is_no_room_is_refused_until_others_are_done_with() {
+        static SMALL: Semaphore = Semaphore::const_new(3);
         let send = async |length: usize| {
             let mut body = stream::iter([Ok::<_, PayloadError>(Bytes::from(vec![b'a'; length]))]);
-            read_body(&mut body, 4 * MIB, || Error::invalid("body", "this is too large")).await
+            read_within(&SMALL, &mut body, 4 * MIB, || Error::invalid("body", "this is too large")).await
         };
         let large = send(3 * MIB).await.unwrap();
-        let mut rest = Vec::new();
-        while let Ok(taken) = ROOM.try_acquire() {
-            rest.push(taken);
-        }
         let refused = send(2 * MIB).await.unwrap_err();
         assert_eq!((refused.kind, refused.seconds_to_wait()), (Kind::Unavailable, Some(2)));
         assert_eq!(send(MIB - 1).await.unwrap().len(), MIB - 1, "what is small needs no room");
