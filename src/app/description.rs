@@ -1,5 +1,5 @@
-//! What the API's description says of every operation alike: the parameters of its path, how it is refused, and that it may be
-//! refused by a limit.
+//! What the API's description says of every operation alike: the parameters of its path, and the answers that it gives whatever it
+//! does.
 
 use std::collections::HashSet;
 
@@ -10,20 +10,46 @@ use utoipa::openapi::{Content, ContentBuilder, OpenApi, Ref, RefOr, Required, Re
 use super::limits;
 use crate::error::PROBLEM_JSON;
 
-const RATE_LIMITED: &str = "RateLimited";
-const REFUSED: &str = "Refused";
+/// A refusal that operations share.
+struct Refusal {
+    name: &'static str,
+    status: &'static str,
+    why: &'static str,
+    /// Whether an operation, at its path, may be refused so.
+    concerns: fn(&str, &Operation) -> bool,
+}
+
+const REFUSALS: [Refusal; 4] = [
+    Refusal {
+        name: "RateLimited",
+        status: "429",
+        why: "too many requests in the last minute: `Retry-After` says when to come back, `RateLimit` what is left",
+        concerns: |path, _| !limits::is_uncounted(path),
+    },
+    Refusal {
+        name: "Refused",
+        status: "default",
+        why: "refused, or failed: the problem says what was wrong, where, and what to do",
+        concerns: |_, _| true,
+    },
+    Refusal {
+        name: "TooLarge",
+        status: "413",
+        why: "the body is larger than any that is read here",
+        concerns: |_, operation| takes_json(operation),
+    },
+    Refusal {
+        name: "Unavailable",
+        status: "503",
+        why: "not possible at the moment, and nothing was changed: `Retry-After` says when to try again",
+        concerns: |_, _| true,
+    },
+];
 
 /// Completes a description whose operations say what is their own.
 pub(super) fn complete(api: &mut OpenApi) {
     if let Some(components) = &mut api.components {
-        let refusals = [
-            (
-                RATE_LIMITED,
-                "too many requests in the last minute: `Retry-After` says when to come back, `RateLimit` what is left",
-            ),
-            (REFUSED, "refused, or failed: the problem says what was wrong, where, and what to do"),
-        ];
-        for (name, why) in refusals {
+        for Refusal { name, why, .. } in REFUSALS {
             let whole = ResponseBuilder::new().description(why).content(PROBLEM_JSON, problem()).build();
             components.responses.insert(name.to_string(), RefOr::T(whole));
         }
@@ -32,14 +58,18 @@ pub(super) fn complete(api: &mut OpenApi) {
         for operation in operations(item) {
             name_path_parameters(path, operation);
             name_refusals(operation);
-            let refused = &mut operation.responses.responses;
-            if !limits::is_uncounted(path) {
-                let limited = || RefOr::Ref(Ref::from_response_name(RATE_LIMITED));
-                refused.entry("429".to_string()).or_insert_with(limited);
+            for Refusal { name, status, concerns, .. } in REFUSALS {
+                if concerns(path, operation) {
+                    let refused = || RefOr::Ref(Ref::from_response_name(name));
+                    operation.responses.responses.entry(status.to_string()).or_insert_with(refused);
+                }
             }
-            refused.entry("default".to_string()).or_insert_with(|| RefOr::Ref(Ref::from_response_name(REFUSED)));
         }
     }
+}
+
+fn takes_json(operation: &Operation) -> bool {
+    matches!(&operation.request_body, Some(RefOr::T(body)) if body.content.contains_key("application/json"))
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

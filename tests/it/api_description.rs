@@ -78,7 +78,10 @@ fn every_operation_says_how_it_is_refused_and_what_its_path_holds() {
     let document = serde_json::to_value(corpex::app::routes::openapi()).unwrap();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
-            assert!(operation["responses"]["default"].is_object(), "{method} {path}");
+            let takes_json = operation["requestBody"]["content"]["application/json"].is_object();
+            for status in ["default", "503"].into_iter().chain(takes_json.then_some("413")) {
+                assert!(operation["responses"][status].is_object(), "{method} {path} {status}");
+            }
             let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
             let of_the_path = parameters.iter().filter(|parameter| parameter["in"] == "path").count();
             assert_eq!(of_the_path, path.matches('{').count(), "{method} {path}");

@@ -126,6 +126,7 @@ pub(crate) async fn get_evaluation(
 #[utoipa::path(tag = "delivery", security(("bearer" = [])),
     responses((status = 200, description = "the passport (schemas/passport.v1.json)", body = serde_json::Value),
         (status = 404, body = Problem, description = "unknown, or not yours"),
+        (status = 413, body = Problem, description = "it rests on more than a passport holds"),
         (status = 503, body = Problem, description = "the log has not taken in the newest statements yet")))]
 #[get("/v1/evaluations/{id}/passport")]
 pub(crate) async fn get_evaluation_passport(

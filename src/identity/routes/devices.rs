@@ -106,7 +106,8 @@ pub(crate) struct DeviceCodes {
 #[utoipa::path(tag = "identity", security(()), request_body(content = DeviceRequest, content_type = "application/x-www-form-urlencoded"), responses(
     (status = 200, body = DeviceCodes),
     (status = 400, description = "an OAuth error: invalid_request"),
-    (status = 429, description = "too many programs wait")))]
+    (status = 429, description = "too many programs wait"),
+    (status = 503, description = "an OAuth error: temporarily_unavailable")))]
 #[post("/oauth/device")]
 pub(crate) async fn request_device_code(
     app: Data<App>,
@@ -155,7 +156,8 @@ pub(crate) struct DeviceToken {
 /// Tells a program how far its sign-in is, and gives it its token once (RFC 8628, section 3.4).
 #[utoipa::path(tag = "identity", security(()), request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"), responses(
     (status = 200, body = DeviceToken),
-    (status = 400, description = "an OAuth error: authorization_pending, slow_down, access_denied, expired_token, unsupported_grant_type or invalid_request")))]
+    (status = 400, description = "an OAuth error: authorization_pending, slow_down, access_denied, expired_token, unsupported_grant_type or invalid_request"),
+    (status = 503, description = "an OAuth error: temporarily_unavailable")))]
 #[post("/oauth/token")]
 pub(crate) async fn redeem_device_code(
     app: Data<App>,
