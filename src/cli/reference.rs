@@ -36,17 +36,26 @@ impl FromStr for DatasetRef {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is not of the form ORG/NAME or ORG/NAME@VERSION");
         let (dataset, version) = match text.rsplit_once('@') {
-            Some((dataset, version)) => (dataset, Some(version.trim_start_matches('v').parse().map_err(|_| wrong())?)),
+            Some((dataset, version)) => (dataset, Some(number(version).ok_or_else(wrong)?)),
             None => (text, None),
         };
         let (organisation, name) = dataset.split_once('/').ok_or_else(wrong)?;
-        let plain =
-            |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        // It becomes a segment of a path, where dots alone would lead elsewhere.
+        let plain = |part: &str| {
+            part.contains(|c: char| c != '.') && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        };
         if !plain(organisation) || !plain(name) {
             return Err(wrong());
         }
         Ok(Self { organisation: organisation.to_string(), name: name.to_string(), version })
     }
+}
+
+/// The number of a version, which are counted from 1: `3` or `v3`.
+fn number(version: &str) -> Option<i32> {
+    let digits = version.strip_prefix('v').unwrap_or(version);
+    let is_plain = digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse().ok().filter(|number: &i32| is_plain && *number > 0)
 }
 
 impl fmt::Display for DatasetRef {
@@ -72,8 +81,11 @@ mod tests {
         assert_eq!(parse("acme/poems").unwrap().version, None);
         assert_eq!(parse("acme/poems@3").unwrap().version, Some(3));
         assert_eq!(parse("acme/poems@v3").unwrap().version, Some(3));
-        for bad in ["acme", "acme/", "/poems", "acme/po ems", "acme/poems@x", "a/b/c"] {
+        for bad in ["acme", "acme/", "/poems", "acme/po ems", "a/b/c", "../poems", "acme/."] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+        for bad in ["x", "", "v", "vv3", "-3", "+3", "0", "3.0", "9999999999"] {
+            assert!(parse(&format!("acme/poems@{bad}")).is_err(), "{bad}");
         }
     }
 }
