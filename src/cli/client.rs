@@ -56,6 +56,11 @@ impl Client {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Error::invalid("server", format!("{server:?} must begin with https:// or http://")));
         }
+        // It is shown and remembered: what it holds beside the way to the server may be secret.
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            let detail = "the URL of an exchange has no user name, no password and nothing after its path";
+            return Err(Error::invalid("server", detail).remedy("give a token with --token or CORPEX_TOKEN"));
+        }
         let http = outgoing::client(|client| client.connect_timeout(CONNECT_LIMIT).read_timeout(READ_LIMIT))?;
         let sending = outgoing::client(|client| client.connect_timeout(CONNECT_LIMIT))?;
         Ok(Self { http, sending, server: server.trim_end_matches('/').to_string(), token })
@@ -363,6 +368,17 @@ pub(super) mod tests {
         let link = "https://bucket.example:9000/key?X-Amz-Signature=secret";
         assert_eq!(client.get(link).whom(), "https://bucket.example:9000");
         assert_eq!(client.get("/v1/me").whom(), "https://exchange.example/cx");
+    }
+
+    #[test]
+    fn the_url_of_a_server_holds_nothing_secret() {
+        for secret in
+            ["https://li:secret@exchange.example", "https://exchange.example/cx?key=secret", "https://a.example#secret"]
+        {
+            let error = Client::new(secret, None).map(drop).unwrap_err();
+            assert_eq!(error.field.as_deref(), Some("server"));
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
     }
 
     /// A server that gives one answer after the other, each when it has read a whole request.
