@@ -138,8 +138,8 @@ pub const SIGNED_URL_TTL: Duration = Duration::from_secs(300);
 pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Config {
-    /// Everything at its default, below `data_dir`, on a free port, listings on the board without public notice, and no
-    /// limits to requests: what tests and the demo start from.
+    /// Everything at its default, below `data_dir`, on a free port, with few connections, listings on the board without public
+    /// notice, and no limits to requests: what tests and the demo start from.
     pub fn embedded(data_dir: &Path) -> Self {
         Self {
             data_dir: data_dir.to_path_buf(),
@@ -207,5 +207,29 @@ impl Config {
     /// The directory of the local object store.
     pub fn objects_dir(&self) -> PathBuf {
         self.data_dir.join("objects")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, FromArgMatches as _};
+
+    use super::*;
+
+    #[test]
+    fn what_tests_and_the_demo_start_from_differs_from_the_defaults_where_it_says_so() {
+        let given = Config::augment_args(Command::new("corpex")).get_matches_from(["corpex"]);
+        let embedded = Config::embedded(Path::new("/folder"));
+        let expected = Config {
+            data_dir: PathBuf::from("/folder"),
+            listen: embedded.listen,
+            database_connections: 8,
+            public_notice_days: 0,
+            requests_per_token: 0,
+            requests_per_address: 0,
+            attempts: 0,
+            ..Config::from_arg_matches(&given).unwrap()
+        };
+        assert_eq!(format!("{embedded:?}"), format!("{expected:?}"));
     }
 }
