@@ -203,3 +203,24 @@ async fn the_codes_of_sign_ins_cannot_be_guessed() {
     }
     panic!("nothing was refused");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_begins_too_many_sign_ins_is_told_in_the_words_of_oauth_when_to_come_back() {
+    let app = TestApp::start_with(|config| config.attempts = 3).await;
+    let program = reqwest::Client::new();
+    for _ in 0..ENOUGH {
+        let request = program.post(format!("{}/oauth/device", app.url));
+        let request = request.header("Content-Type", "application/x-www-form-urlencoded");
+        let answer = request.body("client_id=verse-trainer").send().await.unwrap();
+        if answer.status() == StatusCode::OK {
+            continue;
+        }
+        assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+        let wait: u64 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!((1..=20).contains(&wait), "a third of a minute brings one of three back: {wait}");
+        let told: Value = answer.json().await.unwrap();
+        assert_eq!(told["error"], "temporarily_unavailable", "{told}");
+        return;
+    }
+    panic!("nothing was refused");
+}

@@ -1,5 +1,6 @@
 //! The device authorization grant (RFC 8628) over HTTP. Its two endpoints speak OAuth: forms, and errors by OAuth's names.
 
+use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Data, Form, Path};
@@ -23,32 +24,29 @@ const GUESS: &str = "to name a sign-in by its code";
 const ENDED: &str = "the code ended, or was used; begin again";
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// An error of OAuth 2.0 (RFC 6749, section 5.2; RFC 8628, section 3.5).
+/// An error of OAuth 2.0 (RFC 6749, section 5.2; RFC 8628, section 3.5): the exchange's own, by OAuth's name.
 #[derive(Debug)]
 pub(crate) struct OAuthError {
-    status: StatusCode,
     error: &'static str,
-    error_description: String,
+    cause: Error,
 }
 
 impl OAuthError {
+    /// A refusal: to OAuth each is a bad request.
     fn new(error: &'static str, why: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, error, error_description: why.into() }
+        Self { error, cause: Error::new(Kind::Malformed, why) }
     }
 }
 
 impl From<Error> for OAuthError {
-    fn from(error: Error) -> Self {
-        let problem = error.problem();
-        if error.kind.status().is_server_error() {
-            tracing::error!(?error, "request failed");
+    fn from(cause: Error) -> Self {
+        match cause.kind {
+            Kind::RateLimited | Kind::Unavailable | Kind::OutcomeUnknown => {
+                Self { error: "temporarily_unavailable", cause }
+            }
+            kind if kind.status().is_server_error() => Self { error: "server_error", cause },
+            _ => Self::new("invalid_request", cause.detail),
         }
-        let name = match error.kind {
-            Kind::RateLimited | Kind::Unavailable | Kind::OutcomeUnknown => "temporarily_unavailable",
-            kind if kind.status().is_server_error() => "server_error",
-            _ => return Self::new("invalid_request", problem.detail),
-        };
-        Self { status: error.kind.status(), error: name, error_description: problem.detail }
     }
 }
 
@@ -60,21 +58,20 @@ impl From<actix_web::Error> for OAuthError {
 
 impl std::fmt::Display for OAuthError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.error, self.error_description)
+        write!(f, "{}: {}", self.error, self.cause.problem().detail)
     }
 }
 
 impl ResponseError for OAuthError {
     fn status_code(&self) -> StatusCode {
-        self.status
+        self.cause.status_code()
     }
     fn error_response(&self) -> HttpResponse {
-        let body = json!({ "error": self.error, "error_description": self.error_description });
-        let mut response = HttpResponse::build(self.status).json(body);
-        if self.error == "temporarily_unavailable" {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
-        }
-        response
+        // The exchange's own errors know their headers, and are logged.
+        let mut response = self.cause.error_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let body = json!({ "error": self.error, "error_description": self.cause.problem().detail });
+        response.set_body(BoxBody::new(body.to_string()))
     }
 }
 
