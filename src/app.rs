@@ -64,9 +64,9 @@ pub struct App {
     pub receipts: ReceiptDesk,
     /// Where searches find the index of this process.
     pub finder: Finder,
-    /// Whose credential was checked a moment ago.
+    /// The callers whose credentials were checked a moment ago.
     pub caller_cache: CallerCache,
-    /// Who was turned away, and is not on record yet.
+    /// The refusals that are not on record yet.
     pub denials: Denials,
     /// How much one client may ask.
     pub limits: Arc<Limits>,
@@ -252,7 +252,7 @@ fn outcome(ended: Result<Result<()>, JoinError>) -> Result<()> {
     ended.unwrap_or_else(|panic| Err(Error::internal("a part of the exchange panicked").because(panic)))
 }
 
-/// What ends with the first SIGINT or SIGTERM from now on, whenever it is waited for.
+/// A future that ends with the first SIGINT or SIGTERM after this call, whenever it is awaited.
 pub fn signalled() -> Result<impl Future<Output = ()>> {
     let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     Ok(async move {

@@ -23,7 +23,7 @@ pub struct Config {
     /// postgres://… for a fleet; an SQLite file in the data directory when absent
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// postgres://… of a copy that follows that database: what searches and the Hub's lists show is read there, while it answers
+    /// postgres://… of a copy that follows that database: searches and the Hub's lists are read there, as long as it answers
     #[arg(long, env = "DATABASE_READ_URL", value_name = "URL", hide_env_values = true)]
     pub database_read_url: Option<String>,
     /// Connections per process, to each of these
@@ -57,7 +57,7 @@ pub struct Config {
     #[arg(long, env = "CORPEX_TAX_BASIS_POINTS", default_value_t = 0, value_name = "BP", value_parser = clap::value_parser!(i64).range(0..=BASIS_POINTS))]
     pub tax_basis_points: i64,
     /// How many minor units an operator may move alone in a day (UTC) by deposits, withdrawals and their reversals, whatever
-    /// the currency; what is beyond them takes two operators, with 0 everything
+    /// the currency. Anything beyond takes two operators, and with 0 everything does
     #[arg(long, env = "CORPEX_APPROVAL_ABOVE", default_value_t = DEFAULT_APPROVAL_ABOVE, value_name = "AMOUNT", value_parser = clap::value_parser!(i64).range(0..))]
     pub approval_above: i64,
     /// How long a buyer has to pay an order, in days
@@ -100,8 +100,8 @@ pub struct Config {
     /// How many requests an address may send in a minute without a credential that is known to be good; 0 for any number
     #[arg(long, env = "CORPEX_REQUESTS_PER_ADDRESS", default_value_t = 1200, value_name = "N")]
     pub requests_per_address: u32,
-    /// How often a password, or the code of a sign-in, may be tried in a minute, for one account and from one address, and
-    /// people be registered from one; 0 for any number
+    /// How often in a minute a password or the code of a sign-in may be tried, for one account and from one address, and people
+    /// may be registered from one address; 0 for any number
     #[arg(long, env = "CORPEX_ATTEMPTS", default_value_t = 10, value_name = "N")]
     pub attempts: u32,
     /// How many proxies stand in front and add to X-Forwarded-For; with 0 an address is that of the connection

@@ -61,7 +61,7 @@ async fn within<B: MessageBody + 'static>(
     let metrics = request.app_data::<Data<App>>().map(|app| app.metrics.clone());
     let span = tracing::info_span!("request", id, %method, route);
     let started = Stopwatch::now();
-    // Whoever sends it too slowly is refused by the handler, and not given up with what is too slow here.
+    // A body that comes too slowly is refused by the handler, before the handler itself is given up as too slow.
     let body = payload::hold(&mut request, limit.mul_f32(0.9));
     let answered = async {
         let given_up = |_| Err(given_up(&method, limit).into());
@@ -90,7 +90,7 @@ async fn within<B: MessageBody + 'static>(
     })
 }
 
-/// That a handler did not answer in time. What it changes may still be done.
+/// The error of a handler that did not answer in time. What it was to change may still be done.
 fn given_up(method: &Method, limit: Duration) -> Error {
     let detail = format!("no answer within {} seconds", limit.as_secs());
     match method.is_safe() {
@@ -147,7 +147,7 @@ pub(super) fn outside_the_api(cfg: &mut ServiceConfig) {
         .default_service(web::to(methods::no_route));
 }
 
-/// Leads who knows the host alone to the documentation page.
+/// Leads somebody who knows only the host to the documentation page.
 #[get("/")]
 async fn lead_in() -> HttpResponse {
     HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, "docs/")).finish()

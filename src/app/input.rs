@@ -24,7 +24,7 @@ pub(crate) struct Json<T>(pub(crate) T);
 #[derive(Debug)]
 pub(crate) struct Query<T>(pub(crate) T);
 
-/// What a request says, while that is being read or looked up.
+/// The future of something that a request says, while that is read or looked up.
 pub(crate) type Extracting<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
 
 impl<T> Json<T> {
@@ -130,7 +130,7 @@ fn refuse<E: fmt::Display>(error: &serde_path_to_error::Error<E>) -> Error {
             Segment::Enum { .. } | Segment::Unknown => {}
         }
     }
-    // What is missing, unknown or there twice is named by the decoder, which stands before it or at it.
+    // The decoder names a field that is missing, unknown or there twice, and the way ends at that field or before it.
     if let Some(named) = named_field(&message).filter(|named| way.rsplit('.').next() != Some(named)) {
         join(&mut way, named);
     }

@@ -4,8 +4,8 @@
 //! A program has a share of its own, so that it is in the way of no other of the same account; and the account has one that all
 //! of them use up, so that nobody gets further with more tokens, or with a session that it refreshes again and again.
 //!
-//! Who has not shown in the last seconds who it is counts by where it comes from, so made-up credentials get nobody
-//! further. What a client has left stands in the headers of each answer (`RateLimit`, `RateLimit-Policy`:
+//! A client whose credential was not found to be good in the last seconds counts by its address, so made-up credentials get
+//! nobody further. What a client has left stands in the headers of each answer (`RateLimit`, `RateLimit-Policy`:
 //! draft-ietf-httpapi-ratelimit-headers), and when to come back in those of a refusal (`Retry-After`).
 //!
 //! Each process counts by itself: a fleet of four lets through up to four times as much.
@@ -34,12 +34,12 @@ use crate::identity;
 use crate::types::{Digest, UserId};
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// So many times what one credential may ask may all those of an account ask together.
+/// How many times as much as one credential all those of an account may ask together.
 const CREDENTIALS_OF_AN_ACCOUNT: u32 = 10;
 /// After so many requests, those who have all of their share again are forgotten.
 const TIDY_EVERY: u32 = 4096;
-/// What asks whether the process is well is always answered; the address of an object is a credential of its own, whose
-/// issue was counted.
+/// The beginnings of paths that are not counted. Questions whether the process is well are always answered; the address of an
+/// object is a credential of its own, whose issue was counted.
 const UNCOUNTED: &[&str] = &["/healthz", "/readyz", "/metrics", "/objects/"];
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");

@@ -15,7 +15,7 @@ use crate::{
     store, terms,
 };
 
-/// What takes routes.
+/// Something to which routes can be added.
 pub trait Routes {
     /// Takes a handler with its path, its method and its description.
     fn service<H: HttpServiceFactory + OpenApiFactory + 'static>(&mut self, handler: H) -> &mut Self;
@@ -254,7 +254,7 @@ pub fn own(to: &mut impl Routes) {
         .service(ops::routes::get_docs);
 }
 
-/// What the Hugging Face Hub's clients ask for. The API is the Hub's, and so is its description: it is no part of ours.
+/// The routes that the Hugging Face Hub's clients ask for. The API is the Hub's, and so is its description: it is no part of ours.
 #[rustfmt::skip]
 pub fn hub(to: &mut impl Routes) {
     to
@@ -272,8 +272,8 @@ pub fn hub(to: &mut impl Routes) {
         .service(exports::routes::hub_get_croissant);
 }
 
-/// Whatever else the Hub's clients ask for, in their words that it is not here. They take a file that is refused in other
-/// words for one that could not be reached.
+/// The answer to whatever else the Hub's clients ask for: that it is not here, in the Hub's words. They take a file that is
+/// refused in other words for one that could not be reached.
 pub(super) fn rest_of_hub(to: &mut web::ServiceConfig) {
     let nowhere = hub::routes::no_such_repository;
     to.route("/api/{kind:models|datasets|spaces}/{rest:.*}", web::route().to(nowhere));

@@ -36,8 +36,8 @@ pub(super) struct Audit {
     /// audit. Everything else is recomputed whole
     #[arg(long, value_name = "INSTANT")]
     since: Option<Instant>,
-    /// An object that nothing refers to is reported when it is so many minutes old: one that is just being stored has no
-    /// record yet
+    /// Report an object that nothing refers to once it is so many minutes old: one that is just being stored has no record
+    /// yet
     #[arg(long, value_name = "MINUTES", default_value_t = 60)]
     orphans_after: u32,
     #[command(flatten, next_help_heading = "Settings of the exchange")]

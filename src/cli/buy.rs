@@ -88,7 +88,7 @@ pub(super) struct Paid {
 }
 
 impl Paid {
-    /// What it came to, of a dataset's version.
+    /// The purchase that was paid: of this version of a dataset.
     pub(super) fn into_bought(self, dataset: String, version: i32) -> Bought {
         let Self { order, entitlement } = self;
         Bought { dataset, version, order: order.id, entitlement: entitlement.id, price: order.price }
@@ -166,7 +166,7 @@ impl Buy {
         (selection != Selection::default()).then_some(selection)
     }
 
-    /// What the contract must be of: this purchase and no other.
+    /// What the contract must say: it is of this purchase and no other.
     fn ordered(&self, quoted: &Quote, listing: &Listing, organisation: &str) -> Ordered {
         Ordered {
             listing_id: listing.id,

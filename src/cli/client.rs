@@ -15,16 +15,16 @@ use crate::types::{Cursor, Page};
 /// A request is sent this often before the command gives up.
 const ATTEMPTS: u32 = 6;
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// Before an answer, and between two pieces of it.
+/// The longest wait for an answer to begin, and between two pieces of it.
 const READ_LIMIT: Duration = Duration::from_secs(60);
-/// A body takes longer: this is the slowest pace, of one beside others on their line, at which it may go.
+/// A body gets as much more time as it takes at this pace, which is slow for one of several that share a line.
 const SLOWEST_BYTES_PER_SECOND: u64 = 8 * 1024;
 
 /// A connection to one exchange, as one caller.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
-    /// For requests with a body, each with a limit of its own: what bounds the wait for an answer counts the sending too.
+    /// For requests with a body, each with a time limit of its own: a limit to the wait for an answer would count the sending, too.
     sending: reqwest::Client,
     server: String,
     token: Option<String>,
@@ -171,7 +171,7 @@ impl Request<'_> {
     }
 
     /// Sends the request, again where that is safe and may help, and gives what `read` takes from a successful answer. An answer
-    /// that breaks off while it is read is a failed attempt as any other.
+    /// that breaks off while it is read is a failed attempt like any other.
     pub(super) async fn read<T, F>(self, read: impl Fn(reqwest::Response) -> F) -> Result<T>
     where
         F: Future<Output = reqwest::Result<T>>,
@@ -193,7 +193,7 @@ impl Request<'_> {
         }
     }
 
-    /// Sends the request once and gives a successful answer's head: for who counts the attempts at something larger.
+    /// Sends the request once and gives a successful answer's head: for callers that count the attempts at something larger.
     pub(super) async fn once(self) -> Result<reqwest::Response> {
         self.attempt().await.map_err(|failed| failed.error)
     }
@@ -238,7 +238,7 @@ impl Request<'_> {
         !self.path.starts_with('/')
     }
 
-    /// Whom it goes to, without what a signed URL keeps to itself.
+    /// The server that it goes to: of a signed URL the origin alone, for the rest is secret.
     fn whom(&self) -> String {
         match url::Url::parse(&self.path) {
             Ok(link) => link.origin().ascii_serialization(),
@@ -296,7 +296,7 @@ fn told(problem: Problem) -> Error {
     }
 }
 
-/// What a status means of who gives no problem document: a bucket, or what stands before the exchange.
+/// The kind of error that a status stands for in an answer without a problem document: one of a bucket, or of a proxy.
 fn kind_of(status: StatusCode, of_link: bool) -> Kind {
     match status {
         // A link that lapsed is forbidden to most buckets, and a bad request to Garage.
@@ -317,12 +317,12 @@ fn unreachable(server: &str, error: &reqwest::Error) -> Error {
     Error::new(Kind::Unavailable, format!("the server {server} cannot be reached: {cause}"))
 }
 
-/// What became of an answer that did not arrive whole, without the URL, which may be a signed one.
+/// The error of an answer that broke off. It does not name the URL, which may be a signed one.
 pub(super) fn broken(error: reqwest::Error) -> Error {
     Error::new(Kind::Unavailable, format!("the connection broke: {}", error.without_url()))
 }
 
-/// Whether an answer says that it is JSON: one document, and no lines of them.
+/// Whether an answer is declared to be one JSON document, rather than lines of JSON.
 pub(super) fn is_json(answer: &reqwest::Response) -> bool {
     let said = answer.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = said.split(';').next().unwrap_or_default().trim();

@@ -25,7 +25,8 @@ pub(super) struct Buyer {
     /// The buying organisation; yours when you belong to one only
     #[arg(long, value_name = "HANDLE")]
     pub(super) organisation: Option<String>,
-    /// Agree to what costs this many minor units (fen, cents) at most; who sits at a terminal is asked when absent
+    /// The highest price to agree to, in minor units (fen, cents). When absent, a person at a terminal is asked, and a script
+    /// agrees to any price
     #[arg(long, value_name = "AMOUNT", value_parser = clap::value_parser!(i64).range(0..))]
     pub(super) max_price: Option<i64>,
     /// The currency of --max-price
@@ -41,7 +42,7 @@ impl Buyer {
         own_organisation(client, self.organisation.as_deref()).await
     }
 
-    /// Agrees to what is about to be signed and paid, for the organisation that buys: nothing is before.
+    /// Agrees, for the organisation that buys, to what is about to be signed and paid. Nothing may be signed or paid before this.
     pub(super) fn agree_to(&self, ordered: &Ordered, organisation: &str, out: &Out) -> Result<()> {
         let Ordered { buyer, dataset, version, price, terms_id, r#use: kind, .. } = ordered;
         out.note(format!("{dataset}@{version}: {price} under {terms_id}, to {kind}, for {buyer}"));

@@ -2,7 +2,7 @@
 //! right to it.
 //!
 //! It can be repeated: an evaluation that was granted before is used again for as long as it holds, whatever has become of the
-//! listing, and with the terms and the purpose that it was granted for: who named others is told.
+//! listing, and with the terms and the purpose that it was granted for; a command that names others is told so.
 
 use std::path::{Path, PathBuf};
 

@@ -39,8 +39,8 @@ enum ExchangeKeyCommand {
     /// End the overlap: the old key signs no more, and its file is kept aside
     #[command(after_help = ORDER)]
     Retire(Which),
-    /// Make those that are missing of the keys that speak for nobody: after an upgrade that says so, or where one was lost or
-    /// stolen, and its file was put aside
+    /// Make keys anew that are missing, all but those of statements and of the log: after an upgrade that asks for it, or where one
+    /// was lost or stolen, and its file was put aside
     MakeMissing {
         #[command(flatten, next_help_heading = "Settings of the exchange")]
         config: Config,

@@ -64,7 +64,7 @@ pub(super) async fn export(
     Ok(place.snapshot())
 }
 
-/// What names a file of ours has no other characters than digits of hexadecimal numbers.
+/// What the server calls a commit or a file, if it is so many hexadecimal digits: it becomes the name of a file here.
 fn checked(text: String, digits: usize) -> Result<String> {
     match text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         true => Ok(text),
@@ -89,7 +89,7 @@ impl Place {
 
     /// Puts what is made apart into its place, whole or not at all, whatever was there.
     fn put(&self, at: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
-        // Of two names of one file, renaming removes none: the folder goes with what is left in it.
+        // Renaming does nothing where both are names of one file already: the new one goes with its folder.
         let apart = tempfile::tempdir_in(&self.repository)?;
         let new = apart.path().join("new");
         make(&new)?;

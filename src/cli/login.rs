@@ -1,5 +1,6 @@
 //! `corpex login`: remembers a server and a credential, readable by the user only. The login before is forgotten, and the token
-//! that was made for it revoked, unless another was given: that one may have been made with it.
+//! that was made for it is revoked, unless the new login is with a token that was given: the old one may have made it, and would
+//! take it along.
 
 use std::fs;
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
@@ -43,7 +44,7 @@ pub struct Saved {
     pub server: String,
     /// An API token.
     pub token: String,
-    /// What is known of the token where `corpex login` made it, and was not given it.
+    /// The token's identifier and end, where `corpex login` made it; nothing where it was given one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<Made>,
 }
@@ -152,7 +153,7 @@ async fn remember(login: &Saved) -> Result<String> {
     Ok(text_at(&me, "/email").to_string())
 }
 
-/// What became of the login before, where its token was made for it.
+/// What a person is told of the token of the login before, where it was made for that login.
 fn told(Ended { server, made, refused }: &Ended) -> Option<String> {
     let Made { id, expires_at } = made.as_ref()?;
     Some(match refused {

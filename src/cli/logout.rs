@@ -10,7 +10,7 @@ use crate::error::{Kind, Result};
 /// A login that is remembered no longer.
 pub(super) struct Ended {
     pub(super) server: String,
-    /// What is known of its token, where `corpex login` made it.
+    /// Its token's identifier and end, where `corpex login` made it.
     pub(super) made: Option<Made>,
     /// Why the token was not revoked; none when it was.
     pub(super) refused: Option<String>,

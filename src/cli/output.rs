@@ -1,6 +1,6 @@
 //! What a person or a script sees: results, progress and failures.
 //!
-//! Much of it was written by strangers: a terminal is shown their letters, and gets no commands from them.
+//! Much of it was written by strangers. A terminal would obey control characters in it: there they are spelled out.
 
 use std::fmt::{Display, Write as _};
 use std::io::{IsTerminal as _, Write as _};
@@ -15,9 +15,9 @@ use crate::error::{Error, Kind, Result};
 /// After how many things that are counted a line is written, where there is no terminal.
 const LINE_EVERY: u64 = 100_000;
 
-/// What begins bold letters on a terminal.
+/// Begins bold letters on a terminal.
 pub(super) const BOLD: &str = "\u{1b}[1m";
-/// What ends them.
+/// Ends them.
 pub(super) const PLAIN: &str = "\u{1b}[0m";
 
 /// How results are written.
@@ -47,7 +47,7 @@ impl Out {
         if self.json { self.text(&serde_json::to_string_pretty(document)?) } else { self.text(&text()) }
     }
 
-    /// Prints text to standard output, with a newline at its end; a terminal is shown what would steer it.
+    /// Prints text to standard output, with a newline at its end; on a terminal, what would steer it is spelled out.
     pub(super) fn text(&self, text: &str) -> Result<()> {
         let newline = if text.ends_with('\n') { "" } else { "\n" };
         let shown = if std::io::stdout().is_terminal() { harmless(text) } else { text.to_string() };
@@ -61,7 +61,7 @@ impl Out {
         }
         let mut stdout = std::io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-            // Whoever reads us has read enough.
+            // The reader has read enough, and closed the pipe.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
             outcome => Ok(outcome.map(|()| true)?),
         }
@@ -112,7 +112,7 @@ impl Out {
     }
 }
 
-/// Says something on standard error; a terminal is shown what would steer it.
+/// Says something on standard error; on a terminal, what would steer it is spelled out.
 pub(super) fn say(text: &str) {
     write_to_stderr(&format!("{text}\n"));
 }
@@ -125,7 +125,7 @@ pub(super) fn ask(question: &str) -> Result<String> {
     Ok(answer.trim().to_string())
 }
 
-/// Whoever reads us may have read enough: the work goes on.
+/// A reader that has read enough may have closed the pipe: the work goes on.
 fn write_to_stderr(text: &str) {
     let shown = if std::io::stderr().is_terminal() { harmless(text) } else { text.to_string() };
     let _ = std::io::stderr().write_all(shown.as_bytes());

@@ -87,7 +87,8 @@ fn walk(folder: &Path, mut meet: impl FnMut(PathBuf, FileType) -> Result<()>) ->
     Ok(())
 }
 
-/// The files of a folder that are neither among these shards nor a card, in order: who loads the folder may read them too.
+/// The files of a folder that are neither among these shards nor a card, in order: a loader that is given the folder may read
+/// them, too.
 pub(super) fn strangers<'a>(folder: &Path, shards: impl Iterator<Item = &'a str>) -> Result<Vec<String>> {
     let known: HashSet<PathBuf> = shards.chain([CARD]).map(|path| folder.join(path)).collect();
     let mut strangers = Vec::new();
@@ -101,7 +102,7 @@ pub(super) fn strangers<'a>(folder: &Path, shards: impl Iterator<Item = &'a str>
     Ok(strangers)
 }
 
-/// What a person is told of them, in a line; nothing when there are none.
+/// A line that warns a person of such files; nothing when there are none.
 pub(super) fn warning_of(strangers: &[String]) -> Option<String> {
     let named = strangers.iter().take(TOLD).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = strangers.len().saturating_sub(TOLD);

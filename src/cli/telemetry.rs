@@ -1,4 +1,4 @@
-//! Logs on standard error, and traces for who collects them.
+//! Logs on standard error, and traces for those who collect them.
 //!
 //! `RUST_LOG` says what is logged (`info`). Traces are sent where `OTEL_EXPORTER_OTLP_ENDPOINT` says, or
 //! `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, by OTLP over HTTP (protobuf); the other variables of OpenTelemetry's specification do what
@@ -20,11 +20,11 @@ use crate::outgoing::prepare_tls;
 
 /// Any of these turns traces on.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
-/// What is traced: of the exchange everything, of what it is made of nothing.
+/// Which spans are traced: all of the exchange's own, and none of the libraries'.
 const TRACED: &str = "off,corpex=debug";
 const SERVICE: &str = "corpex";
 
-/// What a server tells while it runs.
+/// The logs and traces of a running server.
 pub(super) struct Telemetry(Option<SdkTracerProvider>);
 
 impl Telemetry {

@@ -25,7 +25,7 @@ pub(super) struct Verify {
     /// A folder made by `corpex download`, or a passport
     #[arg(value_name = "DIR | PASSPORT")]
     target: PathBuf,
-    /// The sample beside the passport that `corpex evaluate` made: whether it is the one that was evaluated
+    /// The sample that `corpex evaluate` saved beside the passport: check that it is the one that may be evaluated
     #[arg(long, value_name = "FILE")]
     sample: Option<PathBuf>,
     /// Ask no server: the passport, the files and the log's key are all that is looked at

@@ -1,7 +1,7 @@
 //! The receipt desk: receipts that arrive together are committed together, each answered after its commit.
 //!
-//! What of a receipt does not depend on its batch is made ready before it joins the queue, by whoever asks: the desk is one
-//! for all.
+//! The parts of a receipt that do not depend on its batch are made by the request that asks for it, before it joins the queue:
+//! there is one desk for all.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -254,7 +254,7 @@ fn note_progress(c: &mut Conn, entitlement: &Entitlement, now: Instant) -> Resul
     if order.state != market::OrderState::Delivering {
         return Ok(Progress::Finished);
     }
-    // To count the files costs more with every receipt: it is not done before there are downloads enough.
+    // Counting the files costs more with every receipt: they are not counted before there are downloads enough.
     if usage::shards_of(c, entitlement)? < order.shard_count
         || queries::count_paths(c, entitlement)? < order.shard_count
     {

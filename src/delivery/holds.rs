@@ -1,4 +1,4 @@
-//! What a claim about a version does to everybody's licences to it. Each change is an own step and statement.
+//! What a claim about a version does to everybody's licences to it. Each change is a step and a statement of its own.
 //!
 //! A licence of one version stands and falls with it. A subscription covers several, and a claim about one leaves the others.
 //!
@@ -24,10 +24,10 @@ use crate::{history, market};
 
 /// Why what was paid for a recalled version goes back.
 const RECALLED: &str = "the version was recalled";
-/// What one transaction changes at most of each kind of thing that follows a hold.
+/// The most that one transaction changes of each kind of thing that follows a hold.
 const FOLLOWERS: i64 = 50;
 
-/// A hold that began or ended, and with what its followers are changed now.
+/// A hold that began or ended, with all that it takes to change what follows it.
 #[derive(Debug, Clone, Copy)]
 struct Change<'a> {
     keys: &'a ExchangeKeys,
@@ -40,7 +40,8 @@ struct Change<'a> {
 /// Brings what sorts after a key, a page of it, to where it belongs; says where the next page begins, if there may be one.
 type Follow = fn(&mut Conn, Change, &str) -> Result<Option<String>>;
 
-/// What follows a hold. The time of the orders comes before their licences: as long as these are suspended, no deadline passes.
+/// What follows a hold, in this order: the time of the orders before their licences, for no deadline passes while these are
+/// suspended.
 const FOLLOW: [Follow; 3] = [follow_with_orders, follow_with_licences, follow_with_subscriptions];
 
 /// Holds a version because of `cause`: nobody trades it, and nobody downloads it. Callers authorise.
@@ -125,8 +126,8 @@ fn follow_with_subscriptions(c: &mut Conn, change: Change, after: &str) -> Resul
     Ok(next(&page))
 }
 
-/// Revokes a licence to a recalled version, or withdraws the version from a subscription, and gives it. So it does with one that
-/// had ended before, for its holder may still have the bytes. What was paid for it goes back where it is still in escrow. Callers
+/// Revokes a licence to a recalled version, or withdraws the version from a subscription, and gives the licence; one that had ended
+/// before as well, for its holder may still have the bytes. What was paid for it goes back where it is still in escrow. Callers
 /// authorise.
 pub fn recall(
     c: &mut Conn,

@@ -242,9 +242,9 @@ pub fn entitlements_by_id(c: &mut Conn, ids: &[EntitlementId]) -> Result<HashMap
     Ok(queries::list_entitlements_by_id(c, ids)?.into_iter().map(|entitlement| (entitlement.id, entitlement)).collect())
 }
 
-/// The entitlements of the caller's organisations, and those that they may use as affiliates of who holds them, oldest first.
-/// A page is short where a licensee that vouches for them holds licences that are for it alone. Whom more than 1,000 verified
-/// organisations vouch for is given its own alone, and may use the others all the same.
+/// The entitlements of the caller's organisations, and those that they may use as affiliates of the holders, oldest first. A page
+/// is short where a licensee that vouches for them holds licences that are for it alone. A caller for whom more than 1,000 verified
+/// organisations vouch is given its own alone, and may use the others all the same.
 pub fn entitlements(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<Page<Entitlement>> {
     let limit = page.limit()?;
     let holders = [caller.organisations(), access::licensees(c, &caller.memberships)?].concat();
@@ -261,8 +261,8 @@ pub fn entitlements(c: &mut Conn, caller: &Caller, page: &PageQuery) -> Result<P
     Ok(Page { items, next })
 }
 
-/// The licences to versions of these datasets, each with the version, that the caller's organisations hold, and then those that
-/// they may use as affiliates of who does; whatever their standing, each oldest first.
+/// The licences to versions of these datasets, each with the version: those that the caller's organisations hold, and then those
+/// that they may use as affiliates of the holders; whatever their standing, each oldest first.
 pub fn licences(c: &mut Conn, caller: &Caller, datasets: &[DatasetId]) -> Result<Vec<(VersionId, Entitlement)>> {
     let holders = caller.organisations();
     let mut licences = licences_of(c, &holders, datasets)?;

@@ -136,7 +136,7 @@ fn issue(
     Passport::issue(&exchange_keys::active(c, keys)?, origin, witnesses, statements.all, signers, deliveries)
 }
 
-/// What says of a version what it is, that it was assessed by then, and that it is registered.
+/// The statements that say what a version is, that it was assessed by then, and that it is registered.
 fn vetting(c: &mut Conn, version: VersionId, at: Instant) -> Result<[StatementId; 3]> {
     Ok([
         catalog::seal_of(c, version)?.statement_id,

@@ -30,7 +30,7 @@ pub struct Found {
     pub dataset: String,
     /// The commit that the revision stands for.
     pub commit: String,
-    /// That the licence ends soon, and that more is downloaded than its terms expect, as far as it is so.
+    /// Warnings: that the licence ends soon, or that more is downloaded than its terms expect.
     pub warnings: Vec<String>,
     /// The file itself.
     pub content: Content,
@@ -45,7 +45,7 @@ pub enum Content {
     Readme(Arc<Files>),
 }
 
-/// Finds a file, for a caller with a licence that may be used now. Who has none is sent to the exchange's listings.
+/// Finds a file, for a caller with a licence that may be used now. A caller without one is told where the listings are.
 pub fn find(
     c: &mut Conn,
     caller: Option<&Caller>,
@@ -83,8 +83,8 @@ pub fn find(
     Ok(Found { dataset, commit: revision.commit(), warnings: ending.into_iter().chain(excess).collect(), content })
 }
 
-/// What the first of the caller's licences to a revision gives that allows it: one may be for a part, and another for the
-/// rest. The caller has to be somebody for that.
+/// What `give` gives under the first of the caller's licences to a revision that allows it: one licence may be for a part, and
+/// another for the rest. A caller without a credential has none.
 fn under_licence<T>(
     c: &mut Conn,
     caller: Option<&Caller>,

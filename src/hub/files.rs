@@ -160,8 +160,8 @@ impl Files {
         (!self.below(&within(path)).is_empty()).then_some(Entry::Folder(path))
     }
 
-    /// What lies in a folder, its own entries or everything below it, in the order of their [places](Entry::place): of what
-    /// comes after the place `after`, at most `limit`. The root is the folder without a name.
+    /// The entries of a folder, or everything below it, in the order of their [places](Entry::place): at most `limit` of those
+    /// that come after the place `after`. The root is the folder without a name.
     ///
     /// Takes as long as what it gives, however much lies before and after.
     pub fn tree(
@@ -202,7 +202,7 @@ impl Files {
     }
 }
 
-/// What comes after those files, the first ones, of which `is_before` holds.
+/// The files after the first ones, of which `is_before` holds.
 fn past(files: &[File], is_before: impl Fn(&File) -> bool) -> &[File] {
     files.get(files.partition_point(is_before)..).unwrap_or_default()
 }

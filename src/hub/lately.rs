@@ -1,4 +1,4 @@
-//! What callers were found to have a moment ago.
+//! The files that callers were found to be licensed to a moment ago.
 //!
 //! A client asks for the ranges of a file one after the other, and for one file of a commit after the other. What a licence
 //! gives was found for the first of them; the receipt desk looks at the licence itself again for every one.

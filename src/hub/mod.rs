@@ -3,9 +3,9 @@
 //!
 //! A dataset is a repository, and each sealed version of it a commit: `main` is the newest one that the caller may see,
 //! `v3` and `3` are tags, and a commit's name is the first 40 hexadecimal digits of the manifest's digest. The files are
-//! the shards, which the Hub would keep as LFS files, and a README.md made from the provider's card. To who licensed a
-//! part, that part is the repository: a commit of its own, with the shards of the part alone. Whoever buys another part, or
-//! loses one, finds another commit; the one from before is found as long as it is named, and gives what is licensed still.
+//! the shards, which the Hub would keep as LFS files, and a README.md made from the provider's card. To a caller who licensed a
+//! part, that part is the repository: a commit of its own, with the shards of the part alone. A caller who buys another part, or
+//! loses one, finds another commit. The one from before is still found by its name, and gives what is still licensed.
 //!
 //! The API is somebody else's: its paths, parameters, headers and error codes are what published clients were seen to
 //! need, and its description is theirs. So it is left out of `openapi.yaml`.
@@ -46,10 +46,10 @@ pub use refusal::Refusal;
 /// The files of the commits that were asked for lately.
 pub type Shelf = crate::shelf::Shelf<Files>;
 
-/// How many listings are looked at, and how many sealed versions are shown to insiders, times the datasets that are asked for
-/// together: of all of these, those with the greatest numbers.
+/// How many listings are looked at, and how many sealed versions are shown to insiders, for each dataset that is asked for: of
+/// those of all of them together, the ones with the greatest numbers.
 const MAX_REVISIONS: i64 = 1000;
-/// Of how many licences to parts of a version, the newest, the commits from before are known.
+/// How many licences to parts of a version, the newest ones, are looked through for a commit from before.
 const MAX_PARTS: usize = 32;
 /// The branch that every repository has.
 const MAIN: &str = "main";
@@ -120,7 +120,7 @@ impl Revision {
         format!("Version {}", self.number)
     }
 
-    /// What it was to the caller under this name: parts that were bought one after the other, in force or not.
+    /// This version as the caller saw it under an earlier commit: parts that were bought one after the other, in force or not.
     fn before(&self, commit: &str) -> Result<Option<Self>> {
         let mut licences: Vec<&Entitlement> = self.licences.iter().collect();
         licences.sort_by_key(|licence| Reverse(licence.id));
@@ -217,7 +217,7 @@ enum Depth {
     Newest,
 }
 
-/// What `caller` may see of each of these datasets, newest first; nothing of one of which it may see nothing.
+/// The versions of each of these datasets that `caller` may see, newest first. A dataset of which it may see none is left out.
 fn visible(
     c: &mut Conn,
     caller: Option<&Caller>,

@@ -75,7 +75,8 @@ fn front_matter(dataset: &Dataset, own: &Mapping, shards: &[Shard]) -> Mapping {
     merged
 }
 
-/// What the clients' own object for a card has under these names: they call it, and a key would be called in its place.
+/// Names of parameters and methods of the clients' own object for a card: a key of such a name would take the place of what they
+/// call.
 const TAKEN: &[&str] = &["self", "ignore_metadata_errors", "get", "pop", "to_dict", "to_yaml"];
 
 /// The longest key, in bytes: Python's readers of YAML look for a colon among the next 1024 characters, escapes counted, and
@@ -107,8 +108,8 @@ fn is_plain(value: &Value) -> bool {
 /// The most configs of a provider that are looked at, and the most patterns of each.
 const MOST_CONFIGS: usize = 100;
 const MOST_PATTERNS: usize = 100;
-/// How many letters of patterns and paths are compared for one README: whoever made them may have made them slow to compare.
-/// What would take longer fits nothing.
+/// The most letters of patterns and paths that are compared for one README: a provider may have made them slow to compare. A
+/// pattern that would take longer fits nothing.
 const MOST_STEPS: u64 = 100_000_000;
 
 /// Whether a provider's `configs` can be loaded: each names data files, and every pattern fits at least one shard.

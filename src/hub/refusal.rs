@@ -43,7 +43,7 @@ impl From<Error> for Refusal {
 }
 
 impl Refusal {
-    /// What the receipt desk refuses: a licence that ended since it was looked at is no licence.
+    /// A refusal of the receipt desk: a licence that ended since it was looked at counts as none.
     pub(super) fn of_the_desk(error: Error) -> Self {
         match error.kind {
             Kind::NotEntitled => Refusal::Gated { signed_in: true, why: error.to_string() },
@@ -61,7 +61,7 @@ impl Refusal {
         }
     }
 
-    /// The HTTP status: who showed no credential is asked for one, whether there is anything or not.
+    /// The HTTP status: a caller without a credential is asked for one, whether there is anything or not.
     pub fn status(&self) -> u16 {
         match self {
             Refusal::Repo { signed_in: false } => Kind::Unauthenticated,

@@ -1,7 +1,8 @@
 //! Affiliations: organisations declare their affiliates, and what a verified one declares holds for both. Of the others nobody
 //! knows who they are: what they declare counts for nothing, and nobody can declare them.
 //!
-//! Invariant: who is declared is verified, and so keeps its handle: what was declared of one never comes to be said of another.
+//! Invariant: an organisation that is declared is verified, and so keeps its handle: what was declared of one never comes to be
+//! said of another.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 

@@ -212,7 +212,7 @@ fn unauthenticated(detail: impl Into<String>) -> Error {
     )
 }
 
-/// What somebody without a credential is told.
+/// The refusal of a caller without a credential.
 pub(super) fn missing() -> Error {
     unauthenticated("this request needs a credential")
 }
@@ -253,7 +253,7 @@ pub(super) struct SignedIn {
 }
 
 impl SignedIn {
-    /// Until when what is made with this credential may last; a session sets no bound.
+    /// When a credential that is made with this one must have ended; a session sets no bound.
     pub(super) fn limit(&self) -> Option<Instant> {
         self.caller.credential.token_id().map(|_| self.expires_at)
     }

@@ -80,7 +80,7 @@ fn user_code_sha256(text: &str) -> Digest {
     Digest::of(text.chars().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_uppercase()).collect::<String>())
 }
 
-/// What a program that asks is told.
+/// The answer to a program that asks how far its sign-in is.
 #[derive(Debug)]
 pub(super) enum Told {
     /// Nobody decided yet.
@@ -119,7 +119,7 @@ pub(super) fn begin(c: &mut Conn, client: &str, codes: &Codes, now: Instant) -> 
     Ok(())
 }
 
-/// The sign-in that shows this code, for whoever was shown it.
+/// The sign-in that has this code, for anybody who was shown the code.
 pub(super) fn device_login(c: &mut Conn, user_code: &str, now: Instant) -> Result<DeviceLogin> {
     queries::find_device_login_by_user_code(c, user_code_sha256(user_code))?
         .filter(|login| login.expires_at > now)

@@ -1,10 +1,10 @@
 //! Invitations: how a person comes to act for an organisation.
 //!
-//! An admin is shown a code, once, and hands it to whom it is meant for; who accepts it becomes a member. So a role goes to
-//! a person and not to whoever registered an e-mail address first, nobody becomes a member unasked, and no admin learns
-//! which addresses are registered.
+//! An admin is shown a code, once, and hands it to the person it is meant for, who accepts with it and becomes a member. So a
+//! role goes to a person and not to whoever registered an e-mail address first, nobody becomes a member unasked, and no admin
+//! learns which addresses are registered.
 //!
-//! Invariant: a code makes one member, before it ends and while who gave it is an admin. It is kept as its digest.
+//! Invariant: a code makes one member, before it ends and while the person who gave it is an admin. It is kept as its digest.
 
 use std::time::Duration;
 

@@ -84,7 +84,7 @@ pub(super) fn insert_first_admin(c: &mut Conn, id: OrganisationId, user_id: User
     record(c, id, user_id, None, Role::Admin.as_str(), user_id, now)
 }
 
-/// Makes a person a member who accepts an invitation.
+/// Makes a person who accepts an invitation a member.
 pub(super) fn insert_invited(
     c: &mut Conn,
     organisation: &Organisation,

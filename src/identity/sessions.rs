@@ -4,7 +4,7 @@
 //! comes back means that two parties hold the session, so it is revoked for both (RFC 9700 §4.14), with every API token that
 //! was asked for with it. Signing out leaves those: a program may go on when its owner has left.
 //!
-//! Of a user who signs in again and again, the last sessions stand.
+//! Of the sessions of a user who signs in again and again, the last ones stand.
 //!
 //! Invariant: a revoked session gives no token and none of its access tokens is believed.
 
@@ -74,7 +74,7 @@ pub(super) fn password_phc(c: &mut Conn, email: &str) -> Result<Option<String>> 
     Ok(queries::find_credentials(c, email)?.and_then(|(_, phc)| phc))
 }
 
-/// What somebody is told who signed in with a wrong address or password; it does not say which.
+/// The refusal of a wrong address or password; it does not say which of the two is wrong.
 pub(super) fn wrong_credentials() -> Error {
     Error::new(Kind::Unauthenticated, "no account has this e-mail address and password")
         .remedy("check both; register at POST /v1/users if you have no account")

@@ -119,7 +119,7 @@ impl Segment {
         let (before, from, last) = (*have, self.from + *have, self.from + self.length - 1);
         let request = client.get(link).header(header::RANGE.as_str(), format!("bytes={from}-{last}"));
         let response = request.once().await?;
-        // What strips ranges on its way gives all, which does where all is wanted.
+        // A proxy that strips the Range header gives all of the shard, which will do where all of it is wanted.
         let is_all = response.status() == StatusCode::OK && from == 0 && response.content_length() == Some(self.length);
         if response.status() != StatusCode::PARTIAL_CONTENT && !is_all {
             return Err(Error::new(Kind::Malformed, "the server does not give the range that it was asked for"));

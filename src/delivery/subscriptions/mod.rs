@@ -79,7 +79,7 @@ pub(super) fn begin(c: &mut Conn, entitlement: &Entitlement, listing_id: Listing
     let first = CoveredVersion { entitlement_id, version_id, listing_id, joined_at: now, withdrawn_at: None };
     db::flush(c)?;
     queries::insert_version(c, &first)?;
-    // What comes on the board at this very moment sees no licence yet: once this one is there, it looks at the board itself.
+    // A listing that comes on the board at this very moment finds no such licence yet: so the licence looks for it afterwards.
     jobs::enqueue(c, Job::ExtendSubscription { entitlement_id }, now)?;
     Ok(())
 }

@@ -79,7 +79,7 @@ pub fn pass_deadline(c: &mut Conn, keys: &ExchangeKeys, id: OrderId, now: Instan
         OrderState::Disputed | OrderState::Certificated => disputes::pass_deadline(c, keys, id, &evidence, now)?,
         _ => orders::pass_deadline(c, keys, id, &evidence, now)?,
     };
-    // What was refunded before took its licence along then: a renewal would take its term back twice.
+    // An order that was refunded before took its licence along then: the term of a renewal would be taken back twice.
     match order.state == before.state {
         true => Ok(order),
         false => follow(c, keys, order, "exchange", now),

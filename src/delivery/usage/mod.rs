@@ -1,4 +1,4 @@
-//! Usage: how much was downloaded under each licence, for who licensed it and for who sold it.
+//! Usage: how much was downloaded under each licence, for the licensee and for the provider.
 //!
 //! It is counted in the transaction that records the receipts. A shard counts once a day (UTC) under a licence, whole, however
 //! many links to it were given: a download that is resumed, and a client that reads by ranges, download it once. So either
@@ -195,7 +195,7 @@ struct Excess {
     bytes: i64,
 }
 
-/// What was downloaded of a version in the terms' window with so much more, if that is more than is expected.
+/// What was downloaded of a version within the terms' window, with so many bytes more, if that exceeds what is expected.
 fn excess(c: &mut Conn, licence: &Entitlement, version: VersionId, more: i64, now: Instant) -> Result<Option<Excess>> {
     let Some(expected) = expectation(c, licence)? else { return Ok(None) };
     let bytes = queries::sum_since(c, licence.id, version, &window(expected, now))?.saturating_add(more);
@@ -241,7 +241,7 @@ fn more_than(ExpectedDownloads { times, per_days }: ExpectedDownloads) -> String
     format!("more than {times} time{} within {per_days} day{}", plural(times), plural(per_days))
 }
 
-/// What a licensee is told that downloads more of a version than is expected, with what it asks for now.
+/// The warning to a licensee that, with what it asks for now, downloads more of a version than is expected.
 pub(super) fn warning(
     c: &mut Conn,
     licence: &Entitlement,

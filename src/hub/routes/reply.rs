@@ -20,9 +20,9 @@ use crate::identity::{Caller, MaybeReader};
 
 /// The largest form: a thousand long paths.
 const MAX_FORM_BYTES: usize = 1024 * 1024;
-/// What decides which exception a client raises.
+/// Decides which exception a client raises.
 const X_ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
-/// What the exception says: an answer to HEAD has no body.
+/// The text of that exception, for an answer to HEAD has no body.
 const X_ERROR_MESSAGE: HeaderName = HeaderName::from_static("x-error-message");
 /// The commit that was looked into.
 pub(super) const X_REPO_COMMIT: HeaderName = HeaderName::from_static("x-repo-commit");
@@ -145,7 +145,7 @@ fn visible(text: &str) -> String {
     text.chars().map(escaped).scan(0, fits).collect()
 }
 
-/// Whatever else clients of the Hub ask for: nothing of the kind is here.
+/// The answer to whatever else clients of the Hub ask for: there is no such repository.
 pub(crate) async fn no_such_repository(caller: HubCaller) -> Result<HttpResponse, Refusal> {
     Err(Refusal::Repo { signed_in: caller.0.is_some() })
 }

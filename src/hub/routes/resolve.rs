@@ -127,7 +127,7 @@ async fn answer(app: &App, content: Content, request: &HttpRequest, now: Instant
                 Ok(store.read_sealed(&delivered.storage_key, range).await?)
             };
             let presented = present(&shown(&planned, &etag), request, read).await?;
-            // Whoever is told that a file is empty has all of it, and asks no further.
+            // A client that is told that a file is empty has all of it, and asks no further.
             if request.method() == Method::HEAD && planned.shard.size_bytes == 0 && presented.status().is_success() {
                 deliver(app, planned).await?;
             }

@@ -2,9 +2,9 @@
 //!
 //! Operators and compliance staff see what its owners alone could see otherwise. The request layer records every
 //! read that one of them makes with a credential, before they see it, whatever it turns out to show: which routes show more to
-//! staff than to others need not be listed anywhere, and a new one cannot be forgotten. Refusals for want of a credential or of a right
-//! are recorded within a second (see [`Denials`]), and so are those that say "not found" of what is there and not for who asks, and
-//! those of who asks too often. Who is not known is told apart by address.
+//! staff than to others need not be listed anywhere, and a new one cannot be forgotten. Refusals for want of a credential or of a
+//! right are recorded within a second (see [`Denials`]), and so are those that say "not found" of what is there and not for the
+//! caller, and those of callers that ask too often. Callers that are not known are told apart by address.
 //!
 //! Nothing of it is ever changed or removed, and the exchange commits itself to each day of it in the public log (see
 //! `days`).
