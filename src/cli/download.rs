@@ -2,8 +2,8 @@
 //!
 //! A shard is fetched to `.corpex/partial`, by several connections where it is large, hashed as it arrives, and takes its
 //! final name only when its size and digest are those of the provider's signed manifest. At the end the passport is fetched, verified and
-//! kept in `.corpex/passport.json`, so that `corpex verify DIR` works years later, offline. Whoever wants some of the files
-//! only, by patterns, gets those, and the folder says so.
+//! kept in `.corpex/passport.json`, so that `corpex verify DIR` works years later, offline. With patterns only some of the files
+//! are fetched, and the folder says which were wanted.
 
 mod fetch;
 mod lock;
@@ -42,7 +42,8 @@ pub(super) struct Download {
     /// The folder to download to; what is there and right already is kept
     #[arg(long, value_name = "DIR")]
     pub(super) to: PathBuf,
-    /// The licence to download under (entitlement_…); of the newest version that you may use one for when not given, your own first
+    /// The licence to download under (entitlement_…). When absent, one for the newest version that you may download, your own
+    /// rather than an affiliate's
     #[arg(long, value_name = "ID")]
     pub(super) entitlement: Option<EntitlementId>,
     /// Connections at once: to several shards, and to several parts of a large one

@@ -32,7 +32,7 @@ pub(super) struct Login {
     /// line of standard input
     #[arg(long, value_name = "EMAIL")]
     email: Option<String>,
-    /// Sign another program in, as yourself: one that waits and shows this code
+    /// Sign in, as yourself, another program that waits and shows this code
     #[arg(long, value_name = "CODE", conflicts_with = "email")]
     approve: Option<String>,
 }

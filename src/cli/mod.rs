@@ -195,7 +195,7 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
     }
 }
 
-/// Reads one of the words that an argument may be; what is none of them is told which there are.
+/// Reads one of the words that an argument may be; the refusal of another names them.
 fn parse_word<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: Error| error.detail)
 }

@@ -21,7 +21,8 @@ pub(super) struct PassportCommand {
     /// ORG/NAME, or ORG/NAME@VERSION
     #[arg(value_name = "ORG/NAME[@VERSION]")]
     dataset: DatasetRef,
-    /// The licence (entitlement_…); of the newest version that you may use one for when not given, your own first
+    /// The licence (entitlement_…). When absent, an active one if there is any, for the newest version, your own rather than an
+    /// affiliate's
     #[arg(long, value_name = "ID")]
     entitlement: Option<EntitlementId>,
     /// An evaluation (evaluation_…) of your organisation's, instead of a licence; it may have ended

@@ -140,7 +140,7 @@ pub struct Planned {
     pub shard: Shard,
     /// Where its bytes lie.
     pub storage_key: StorageKey,
-    /// That more is downloaded than the terms expect, if it is.
+    /// A warning that more is downloaded than the terms expect, if that is so.
     pub warning: Option<String>,
 }
 

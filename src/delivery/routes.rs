@@ -305,7 +305,7 @@ pub(crate) struct LinksWanted {
 pub(crate) struct Links {
     /// One per path.
     links: Vec<Link>,
-    /// That more is downloaded than the terms expect; absent while it is not. Nothing is refused for it.
+    /// A warning that more is downloaded than the terms expect; absent while that is not so. Nothing is refused for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
 }

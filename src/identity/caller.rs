@@ -26,7 +26,7 @@ const LONGEST_HEADER: usize = 4096;
 const REMEMBERED: Duration = Duration::from_secs(4);
 const MOST_REMEMBERED: usize = 10_000;
 
-/// That a user acts for an organisation.
+/// An organisation for which a user acts, and as what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {
     /// The organisation.
@@ -50,9 +50,9 @@ pub struct Caller {
     pub platform_role: Option<PlatformRole>,
     /// How far the credential reaches.
     pub scope: Scope,
-    /// What the user presented.
+    /// The session or API token that was presented.
     pub credential: Credential,
-    /// For whom the user acts.
+    /// The organisations for which the user acts.
     pub memberships: Vec<Membership>,
 }
 

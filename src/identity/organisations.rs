@@ -90,7 +90,7 @@ pub struct Organisation {
     pub verified_at: Option<Instant>,
 }
 
-/// That the registration of an organisation was rejected.
+/// A registration of an organisation that was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Rejection {
     /// The organisation that was registered.

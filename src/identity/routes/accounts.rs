@@ -17,10 +17,10 @@ use crate::identity::tokens::TokenText;
 use crate::identity::{Caller, Membership, PlatformRole, Role, Scope, User, jwt, passwords, users};
 use crate::types::{Digest, Instant, OrganisationId, SessionId, UserId};
 
-/// What is tried with the password of an account.
+/// What attempts with the password of an account are called where they are counted and refused.
 const SIGN_IN: &str = "to sign in to an account";
 
-/// Who registers, or signs in.
+/// An e-mail address, and the password of its account.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EmailAndPassword {
@@ -77,11 +77,11 @@ pub(crate) struct Me {
     platform_role: Option<PlatformRole>,
     /// How far the credential of this request reaches.
     scope: Scope,
-    /// For whom the caller acts.
+    /// The organisations for which the caller acts.
     memberships: Vec<MembershipView>,
 }
 
-/// That a person acts for an organisation.
+/// An organisation for which a person acts, and as what.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MembershipView {
     /// The organisation's handle.
@@ -123,7 +123,7 @@ pub(crate) struct PasswordChange {
     new_password: String,
 }
 
-/// That a password was changed.
+/// A password that was changed.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ChangedPassword {
     /// When.

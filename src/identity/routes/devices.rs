@@ -19,7 +19,7 @@ use crate::identity::devices::{self, Codes, DeviceLogin, INTERVAL_SECONDS, LIFET
 use crate::identity::tokens::TokenText;
 use crate::types::Instant;
 
-/// What one who tries codes of sign-ins does (RFC 8628, section 5.1).
+/// What attempts to guess the codes of sign-ins are called where they are counted and refused (RFC 8628, section 5.1).
 const GUESS: &str = "to name a sign-in by its code";
 const ENDED: &str = "the code ended, or was used; begin again";
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";

@@ -198,7 +198,7 @@ pub(crate) struct MemberPath {
 
 /// Changes the role of a member; admins only.
 ///
-/// Who is not a member yet is invited: `POST /v1/organisations/{handle}/invitations`.
+/// Somebody who is not a member yet is invited: `POST /v1/organisations/{handle}/invitations`.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(("handle" = String, Path, description = "The organisation's handle")), request_body = MemberInput, responses(
     (status = 200, body = MemberView),
     (status = 403, body = Problem, description = "the caller is not an admin"),
