@@ -104,8 +104,7 @@ fn under_licence<T>(
             Err(error) => return Err(error.into()),
         }
     }
-    let others: Vec<String> =
-        repo.revisions.iter().filter(|other| !other.licences.is_empty()).map(Revision::tag).collect();
+    let others: Vec<String> = repo.revisions.iter().filter(|other| other.is_licensed()).map(Revision::tag).collect();
     if revision.licences.is_empty() && !others.is_empty() {
         why = format!("{why}; you hold a licence to {}: name it as the revision", others.join(", "));
     }

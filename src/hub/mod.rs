@@ -101,6 +101,11 @@ impl Revision {
         self.commit.clone()
     }
 
+    /// Whether one of the licences to it is in force.
+    pub fn is_licensed(&self) -> bool {
+        self.licences.iter().any(is_in_force)
+    }
+
     /// Whether it shows a shard of the version.
     pub fn shows(&self, shard: &Shard) -> bool {
         if self.parts.is_empty() {
@@ -259,10 +264,13 @@ fn visible(
 
 /// The parts that licences are for: of those that are in force, or else of all; none where one is for the whole version.
 fn parts(licences: &[Entitlement]) -> Vec<Selection> {
-    let is_in_force = |licence: &&Entitlement| licence.state == EntitlementState::Active;
-    let any_in_force = licences.iter().any(|licence| is_in_force(&licence));
+    let any_in_force = licences.iter().any(is_in_force);
     let counting = licences.iter().filter(|licence| !any_in_force || is_in_force(licence));
     counting.map(|licence| licence.selection().cloned()).collect::<Option<_>>().map_or_else(Vec::new, in_order)
+}
+
+fn is_in_force(licence: &Entitlement) -> bool {
+    licence.state == EntitlementState::Active
 }
 
 /// Each part once, in an order that does not tell when it was bought.

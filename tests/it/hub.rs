@@ -530,6 +530,7 @@ async fn a_file_takes_a_licence_that_may_be_used_now() {
     let hub = story.client();
     let gated = hub.get(&file).await;
     assert!(gated.refused(403, Some("GatedRepo")).header("x-error-message").unwrap().contains("is suspended"));
+    assert_eq!(hub.json(REPO).await["gated"], "manual", "a licence that may not be used opens nothing");
     assert_eq!(story.receipts().await, 0);
     story.app.operator.post(change("reinstatement"), &reason).await.unwrap();
     assert!(!hub.get(&file).await.status.is_client_error());

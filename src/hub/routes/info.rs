@@ -131,7 +131,7 @@ struct SiblingLfs {
 impl Info {
     /// What a list shows of a repository.
     pub(super) fn brief(repo: &Repo, revision: &Revision) -> Self {
-        let gated = if revision.licences.is_empty() { Gated::Yes("manual") } else { Gated::No(false) };
+        let gated = if revision.is_licensed() { Gated::No(false) } else { Gated::Yes("manual") };
         Self {
             internal_id: repo.dataset.id.to_string(),
             id: repo.dataset.full_name(),
