@@ -14,6 +14,7 @@ use super::parse_word;
 use super::reference::DatasetRef;
 use crate::catalog::{Domain, Selection};
 use crate::error::{Error, Kind, Result};
+use crate::market::ListingState;
 use crate::signing::{Bytes, IN_TOTO_PAYLOAD_TYPE};
 use crate::terms::Use;
 use crate::types::{Digest, EntitlementId, ListingId, Money, OfferId, OrderId, ProgrammeId};
@@ -70,7 +71,7 @@ pub(super) struct Listing {
     pub(super) id: ListingId,
     terms_id: String,
     version: i32,
-    state: String,
+    state: ListingState,
 }
 
 #[derive(Deserialize)]
@@ -214,7 +215,7 @@ pub(super) async fn open_listing(
     let listings: Vec<Listing> = client.get_all(&format!("/v1/listings?dataset={}", dataset.full_name())).await?;
     let mut open: Vec<Listing> = listings
         .into_iter()
-        .filter(|l| l.state == "listed")
+        .filter(|l| l.state == ListingState::Listed)
         .filter(|l| dataset.version.is_none_or(|wanted| wanted == l.version))
         .filter(|l| named.is_none_or(|named| named == l.id))
         .filter(|l| terms.is_none_or(|wanted| wanted == l.terms_id))

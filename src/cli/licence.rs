@@ -6,6 +6,7 @@ use super::client::Client;
 use super::organisation::own_organisations;
 use super::reference::DatasetRef;
 use crate::catalog::Selection;
+use crate::delivery::EntitlementState;
 use crate::error::{Error, Kind, Result};
 use crate::types::{EntitlementId, Instant};
 
@@ -19,7 +20,7 @@ pub(super) struct Entitlement {
     /// Which version: of those that it covers, the wanted one or the newest.
     pub(super) version: i32,
     versions: Vec<Covered>,
-    state: String,
+    state: EntitlementState,
     /// Which of the version's shards; all of them when absent.
     pub(super) selection: Option<Selection>,
 }
@@ -101,6 +102,6 @@ async fn usable(
 
 impl Entitlement {
     fn is_active(&self) -> bool {
-        self.state == "active"
+        self.state == EntitlementState::Active
     }
 }

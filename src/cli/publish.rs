@@ -26,7 +26,7 @@ use super::trust::manifest_sha256;
 use crate::catalog::card::Card;
 use crate::catalog::facets::Facets;
 use crate::catalog::lineage::{NamedParent, Parent, ParentVersion};
-use crate::catalog::{Domain, Manifest, ManifestShard, Modality, Origin};
+use crate::catalog::{Domain, Manifest, ManifestShard, Modality, Origin, VersionState};
 use crate::error::{Error, Kind, Result};
 use crate::provenance::{ResourceDescriptor, StatementKind};
 use crate::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE, SecretKey};
@@ -83,7 +83,7 @@ pub(super) struct Published {
 #[derive(Debug, Deserialize)]
 struct Version {
     number: i32,
-    state: String,
+    state: VersionState,
 }
 
 impl Publish {
@@ -220,7 +220,7 @@ impl Publish {
         let Some(newest) = versions.into_iter().max_by_key(|version| version.number) else {
             return Ok(Standing::None);
         };
-        if newest.state == "draft" {
+        if newest.state == VersionState::Draft {
             return Ok(Standing::Draft(newest.number));
         }
         let path = format!("{}/manifest", self.dataset.version_path(newest.number));

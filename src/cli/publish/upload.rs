@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::catalog::ManifestShard;
+use crate::catalog::uploads::UploadState;
 use crate::cli::client::Client;
 use crate::cli::output::FileProgress;
 use crate::cli::pace::Pace;
@@ -25,7 +26,7 @@ const LONGEST_POLL: Duration = Duration::from_secs(5);
 #[derive(Debug, Deserialize)]
 struct Upload {
     id: UploadId,
-    state: String,
+    state: UploadState,
     #[serde(default)]
     refusal: Option<String>,
     part_size_bytes: u64,
@@ -57,12 +58,12 @@ pub(super) async fn upload(
     });
     let path = format!("{version_path}/uploads");
     let upload: Upload = client.post(path).safe_to_repeat().json(&declared)?.send().await?;
-    if upload.state == "verified" {
+    if upload.state == UploadState::Verified {
         bar.advance(file.size_bytes);
         bar.finish("is verified already");
         return Ok(());
     }
-    if upload.state == "open" {
+    if upload.state == UploadState::Open {
         send_missing_parts(client, &upload, file, pace, bar).await?;
         client.post(format!("/v1/uploads/{}/complete", upload.id)).safe_to_repeat().response().await?;
     }
@@ -144,14 +145,14 @@ async fn until_verified(client: &Client, id: &UploadId, shard: &ManifestShard, b
     let mut wait = FIRST_POLL;
     loop {
         let upload: Upload = client.get(format!("/v1/uploads/{id}")).send().await?;
-        match upload.state.as_str() {
-            "verified" => return Ok(()),
-            "refused" => {
+        match upload.state {
+            UploadState::Verified => return Ok(()),
+            UploadState::Refused => {
                 let why = upload.refusal.unwrap_or_else(|| "no reason was given".to_string());
                 return Err(Error::new(Kind::DigestMismatch, format!("the exchange refused {}: {why}", shard.path))
                     .remedy("run the command again; the file may have changed while it was sent"));
             }
-            _ => tokio::time::sleep(wait).await,
+            UploadState::Open | UploadState::Verifying => tokio::time::sleep(wait).await,
         }
         if wait < LONGEST_POLL && longer(wait) == LONGEST_POLL {
             bar.waits("waits to be verified: the exchange's workers are busy, or none runs");
