@@ -108,6 +108,9 @@ impl Client {
             let page: Page<T> = self.get(format!("{path}{separator}{}", query.finish())).send().await?;
             all.extend(page.items);
             match page.next {
+                Some(next) if cursor.as_ref() == Some(&next) => {
+                    return Err(Error::new(Kind::Malformed, format!("a page of the list {path} leads to itself")));
+                }
                 Some(next) => cursor = Some(next),
                 None => return Ok(all),
             }
@@ -419,6 +422,15 @@ pub(super) mod tests {
         let answer: serde_json::Value = client.get("/v1/me").send().await.unwrap();
         served.join().unwrap();
         assert_eq!(answer["a"], 1);
+    }
+
+    #[tokio::test]
+    async fn a_page_that_leads_to_itself_is_not_read_for_ever() {
+        const PAGE: &str = "200 OK\r\nContent-Length: 27\r\n\r\n{\"items\": [1], \"next\": \"1\"}";
+        let (client, served) = serving([PAGE, PAGE]);
+        let error = client.get_all::<i32>("/v1/tokens").await.unwrap_err();
+        served.join().unwrap();
+        assert!(error.detail.contains("leads to itself"), "{error}");
     }
 
     #[tokio::test]
