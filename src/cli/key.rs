@@ -129,11 +129,9 @@ impl Key {
                 })
             }
             KeyCommand::List { organisation } => {
-                let keys: Value = global
-                    .any_client()?
-                    .get(format!("/v1/organisations/{organisation}/keys?limit=1000"))
-                    .send()
-                    .await?;
+                let client = global.any_client()?;
+                let keys: Vec<Value> = client.get_all(&format!("/v1/organisations/{organisation}/keys")).await?;
+                let keys = json!({ "items": keys });
                 out.result(&keys, || listing(&keys))
             }
             KeyCommand::Revoke { organisation, key, compromised_at } => {
