@@ -6,7 +6,7 @@ use clap::Args;
 use futures_util::StreamExt as _;
 use serde_json::json;
 
-use super::output::{Out, Progress};
+use super::output::{Out, Progress, counted};
 use crate::app::App;
 use crate::catalog::StoredObject;
 use crate::catalog::stored::{self, objects};
@@ -70,7 +70,7 @@ impl Audit {
         })?;
         match findings.len() {
             0 => Ok(()),
-            count => Err(Error::new(Kind::Unverified, format!("{count} differences were found"))),
+            count => Err(Error::new(Kind::Unverified, format!("found {}", counted(count, "difference")))),
         }
     }
 }

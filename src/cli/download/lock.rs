@@ -13,7 +13,7 @@ pub(super) fn alone_in(folder: &Path) -> Result<File> {
         .and_then(|()| OpenOptions::new().read(true).write(true).create(true).truncate(false).open(own.join("lock")));
     let mut lock = opened.map_err(|error| {
         Error::invalid("to", format!("nothing can be written to {}: {error}", folder.display()))
-            .remedy("name a folder of yours, there or to be made")
+            .remedy("name a folder that you may write to; it is made where there is none")
     })?;
     match lock.try_lock() {
         Ok(()) => {}
