@@ -1,4 +1,4 @@
-//! Which licence a client command acts under.
+//! Licences, as client commands read them, and which one a command acts under.
 
 use serde::Deserialize;
 
@@ -8,14 +8,15 @@ use super::reference::DatasetRef;
 use crate::catalog::Selection;
 use crate::delivery::EntitlementState;
 use crate::error::{Error, Kind, Result};
-use crate::types::{EntitlementId, Instant};
+use crate::types::{EntitlementId, Instant, OrderId};
 
 /// A licence, as a client reads it, to one of the versions that it covers.
 #[derive(Clone, Deserialize)]
 pub(super) struct Entitlement {
     pub(super) id: EntitlementId,
+    pub(super) order_id: OrderId,
     /// The licensee's handle.
-    organisation: String,
+    pub(super) organisation: String,
     dataset: String,
     /// Which version: of those that it covers, the wanted one or the newest.
     pub(super) version: i32,
@@ -30,6 +31,11 @@ pub(super) struct Entitlement {
 struct Covered {
     number: i32,
     withdrawn_at: Option<Instant>,
+}
+
+/// Every licence that the caller may use, or might once.
+pub(super) async fn all(client: &Client) -> Result<Vec<Entitlement>> {
+    client.get_all("/v1/entitlements").await
 }
 
 /// The licence to download under: the one named, or else, of the active ones that the caller may use, that which covers the
@@ -89,7 +95,7 @@ async fn usable(
 ) -> Result<Vec<Entitlement>> {
     let mut usable: Vec<Entitlement> = match named {
         Some(id) => vec![client.get(format!("/v1/entitlements/{id}")).send().await?],
-        None => client.get_all("/v1/entitlements").await?,
+        None => all(client).await?,
     };
     usable.retain(|one| one.dataset == dataset.full_name());
     let of_version = |one: Entitlement| {
@@ -103,5 +109,32 @@ async fn usable(
 impl Entitlement {
     fn is_active(&self) -> bool {
         self.state == EntitlementState::Active
+    }
+
+    /// Whether it covers a version of a dataset, or covered it.
+    pub(super) fn covers(&self, dataset: &DatasetRef, number: i32) -> bool {
+        self.dataset == dataset.full_name() && self.versions.iter().any(|covered| covered.number == number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_subscription_covers_the_versions_that_joined_it_too() {
+        let versions = [1, 3].map(|number| json!({ "number": number, "withdrawn_at": null }));
+        let now = Instant::from_unix_micros(0);
+        let shown = json!({
+            "id": EntitlementId::new(now), "order_id": OrderId::new(now), "organisation": "verse-lab",
+            "dataset": "poetry-house/poems", "version": 1, "versions": versions, "state": "active", "selection": null,
+        });
+        let licence: Entitlement = serde_json::from_value(shown).unwrap();
+        let poems: DatasetRef = "poetry-house/poems".parse().unwrap();
+        let odes: DatasetRef = "poetry-house/odes".parse().unwrap();
+        assert_eq!([1, 2, 3].map(|number| licence.covers(&poems, number)), [true, false, true]);
+        assert!(!licence.covers(&odes, 1));
     }
 }

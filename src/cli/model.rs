@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use clap::{Args, Subcommand};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{Client, items, text_at};
 use super::key::KeyFile;
+use super::licence::{self, Entitlement};
 use super::organisation::own_organisation;
 use super::output::{Out, counted};
 use super::parse_word;
@@ -17,7 +17,7 @@ use super::trust::manifest_sha256;
 use crate::error::{Error, Kind, Result};
 use crate::models::{NamedModel, Training, TrainingItem};
 use crate::terms::Use;
-use crate::types::{Digest, EntitlementId};
+use crate::types::Digest;
 
 #[derive(Debug, Args)]
 pub(super) struct Model {
@@ -87,7 +87,7 @@ impl Declare {
         let organisation = own_organisation(client, self.organisation.as_deref()).await?;
         let key = self.key.read(&organisation)?;
         let sha256 = digest(&self.weights)?;
-        let held: Vec<Licence> = client.get_all("/v1/entitlements").await?;
+        let held = licence::all(client).await?;
         let mut trained_on = Vec::with_capacity(self.versions.len());
         for dataset in &self.versions {
             trained_on.push(item(client, &organisation, &held, dataset, self.kind).await?);
@@ -127,30 +127,14 @@ fn digest(weights: &str) -> Result<Digest> {
     weights.parse().map_err(|_| Error::invalid("weights", format!("{weights:?} is neither a file nor a SHA-256")))
 }
 
-/// A licence, as far as a declaration needs it.
-#[derive(Debug, Deserialize)]
-struct Licence {
-    id: EntitlementId,
-    order_id: String,
-    organisation: String,
-    dataset: String,
-    versions: Vec<Covered>,
-}
-
-/// A version that a licence covers, or covered.
-#[derive(Debug, Deserialize)]
-struct Covered {
-    number: i32,
-}
-
-impl Licence {
-    fn covers(&self, dataset: &DatasetRef, number: i32) -> bool {
-        self.dataset == dataset.full_name() && self.versions.iter().any(|covered| covered.number == number)
-    }
-}
-
 /// A version with the digest of its manifest, and the lab's newest licence that permits the use.
-async fn item(client: &Client, lab: &str, held: &[Licence], dataset: &DatasetRef, kind: Use) -> Result<TrainingItem> {
+async fn item(
+    client: &Client,
+    lab: &str,
+    held: &[Entitlement],
+    dataset: &DatasetRef,
+    kind: Use,
+) -> Result<TrainingItem> {
     let number = dataset.version.ok_or_else(|| {
         Error::invalid("on", format!("{dataset} is not one version")).remedy(format!("name it, as in {dataset}@1"))
     })?;
@@ -194,24 +178,4 @@ fn line(model: &Value) -> String {
     let text = |name: &str| text_at(model, &format!("/{name}"));
     let name = [text("name"), text("version")].join(" ");
     format!("{}  {}  {}  {}", text("id"), text("organisation"), name.trim_end(), text("use")).trim_end().to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::Instant;
-
-    #[test]
-    fn a_subscription_covers_the_versions_that_joined_it_too() {
-        let versions = [1, 3].map(|number| json!({ "number": number, "withdrawn_at": null }));
-        let shown = json!({
-            "id": EntitlementId::new(Instant::from_unix_micros(0)), "order_id": "order_1", "organisation": "verse-lab",
-            "dataset": "poetry-house/poems", "version": 1, "versions": versions,
-        });
-        let licence: Licence = serde_json::from_value(shown).unwrap();
-        let poems: DatasetRef = "poetry-house/poems".parse().unwrap();
-        let odes: DatasetRef = "poetry-house/odes".parse().unwrap();
-        assert_eq!([1, 2, 3].map(|number| licence.covers(&poems, number)), [true, false, true]);
-        assert!(!licence.covers(&odes, 1));
-    }
 }
