@@ -164,23 +164,16 @@ fn is_lapsed(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
-
     use super::*;
+    use crate::cli::client::tests::serving;
     use crate::cli::output::Out;
 
     #[tokio::test]
     async fn an_answer_without_bytes_is_a_failure() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let link = format!("http://{}/shard", listener.local_addr().unwrap());
-        let served = std::thread::spawn(move || {
-            let mut client = listener.accept().unwrap().0;
-            assert!(client.read(&mut [0; 4096]).unwrap() > 0);
-            client.write_all(b"HTTP/1.1 206 Partial Content\r\nContent-Length: 0\r\n\r\n").unwrap();
-        });
+        let (client, served) = serving(["206 Partial Content\r\nContent-Length: 0\r\n\r\n"]);
+        let link = format!("{}/shard", client.server());
         let segment = Segment { number: 0, from: 0, length: 10 };
         let mut file = tokio::fs::File::from_std(tempfile::tempfile().unwrap());
-        let client = Client::new("http://127.0.0.1", None).unwrap();
         let bar = Out::silent().progress("downloading", 10).file("shard", 10);
         let got = segment.go_on(&client, &link, &mut 0, &mut file, &Pace::default(), &bar).await;
         served.join().unwrap();
