@@ -1,4 +1,6 @@
 //! Putting passports together: every statement that a licence rests on, or an evaluation, each with its proof.
+//!
+//! Invariant: no passport is issued that is longer than anybody reads.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -20,39 +22,55 @@ use crate::{assessment, market, terms};
 const PAGE: i64 = 1000;
 /// Receipts read at a time.
 const RECEIPTS: usize = 1000;
+/// How long a digest is in JSON.
+const DIGEST_DIGITS: usize = 64;
 
 /// The statements of a passport that is being put together.
 #[derive(Default)]
 struct Statements {
     all: Vec<PassportStatement>,
+    /// How many bytes the passport has at least, with its deliveries.
     bytes: usize,
 }
 
 impl Statements {
     /// Adds a statement with its proof.
-    ///
-    /// Fails as too large where the passport would be longer than anybody reads: a licence may cover any number of versions, each
-    /// with a manifest of any length.
     fn add(&mut self, c: &mut Conn, id: StatementId) -> Result<()> {
         let statement = proofs::logged(c, id)?.ok_or_else(|| {
             Error::new(Kind::Unavailable, "the log has not taken in the newest statements yet")
                 .remedy("ask again in a second")
         })?;
         let signed = std::iter::once(&statement.envelope).chain(&statement.receipt);
-        let written = signed.map(|envelope| envelope.payload.0.len().div_ceil(3).saturating_mul(4)); // in base64
-        self.bytes = written.fold(self.bytes.saturating_add(statement.proof.len()), usize::saturating_add);
-        if self.bytes > MAX_PASSPORT_BYTES {
-            return Err(Error::new(Kind::TooLarge, format!("a passport has at most {MAX_PASSPORT_BYTES} bytes"))
-                .remedy("this licence rests on more than one holds: /v1/log/proofs proves each statement by itself"));
-        }
+        let written = signed.map(|envelope| in_base64(envelope.payload.0.len()));
+        self.count(written.fold(statement.proof.len(), usize::saturating_add))?;
         self.all.push(statement);
         Ok(())
     }
+
+    /// Counts what comes into the passport, so that one that is too long is given up before all of it is read.
+    fn count(&mut self, bytes: usize) -> Result<()> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        require_readable(self.bytes)
+    }
 }
 
-/// Issues the passport of one of the caller's licences.
+fn in_base64(bytes: usize) -> usize {
+    bytes.div_ceil(3).saturating_mul(4)
+}
+
+/// Refuses a passport of so many bytes if nobody would read it: a licence may cover any number of versions, each with a manifest of
+/// any length, and any number of shards, each with a receipt.
+fn require_readable(bytes: usize) -> Result<()> {
+    if bytes <= MAX_PASSPORT_BYTES {
+        return Ok(());
+    }
+    Err(Error::new(Kind::TooLarge, format!("a passport has at most {MAX_PASSPORT_BYTES} bytes"))
+        .remedy("this licence rests on more than one holds: /v1/log/proofs proves each statement by itself"))
+}
+
+/// Issues the passport of one of the caller's licences: the bytes of its file.
 ///
-/// Fails as unavailable while the log has not taken in the newest statements; that takes about a second.
+/// Fails as unavailable while the log has not taken in the newest statements, which takes about a second; and as too large.
 pub fn passport(
     c: &mut Conn,
     caller: &Caller,
@@ -60,7 +78,7 @@ pub fn passport(
     origin: &str,
     witnesses: &[Witness],
     id: EntitlementId,
-) -> Result<Passport> {
+) -> Result<Vec<u8>> {
     let entitlement = super::entitlement(c, caller, id)?;
     let contract = market::contract_of(c, entitlement.order_id)?;
     let ordered_at = market::order(c, entitlement.order_id)?.created_at;
@@ -99,7 +117,7 @@ pub fn passport_of_evaluation(
     origin: &str,
     witnesses: &[Witness],
     id: EvaluationId,
-) -> Result<Passport> {
+) -> Result<Vec<u8>> {
     let evaluation = evaluations::evaluation(c, caller, id)?;
     if !caller.sees(evaluation.organisation_id) {
         return Err(Error::withheld(format!("evaluation {id}")));
@@ -128,12 +146,15 @@ fn issue(
     witnesses: &[Witness],
     mut statements: Statements,
     deliveries: Vec<Delivery>,
-) -> Result<Passport> {
+) -> Result<Vec<u8>> {
     let signers = signers(c, &mut statements)?;
     for about in provenance::statements_about(c, exchange_keys::SUBJECT)? {
         statements.add(c, about.id)?;
     }
-    Passport::issue(&exchange_keys::active(c, keys)?, origin, witnesses, statements.all, signers, deliveries)
+    let keys = exchange_keys::active(c, keys)?;
+    let file = Passport::issue(&keys, origin, witnesses, statements.all, signers, deliveries)?.to_bytes()?;
+    require_readable(file.len())?;
+    Ok(file)
 }
 
 /// The statements that say what a version is, that it was assessed by then, and that it is registered.
@@ -178,12 +199,14 @@ fn deliveries(c: &mut Conn, id: EntitlementId, statements: &mut Statements) -> R
             };
             let wrong = |_| Error::internal("a receipt batch is bounded");
             let index = usize::try_from(row.batch_index).map_err(wrong)?;
+            let path = tree::path_of(leaves, index)?;
+            statements.count(in_base64(row.document.len()).saturating_add(path.len().saturating_mul(DIGEST_DIGITS)))?;
             deliveries.push(Delivery {
                 receipt: Bytes(row.document.into_bytes()),
                 batch: *batch,
                 leaf_index: u32::try_from(row.batch_index).map_err(wrong)?,
                 tree_size: u32::try_from(leaves.len()).map_err(wrong)?,
-                path: tree::path_of(leaves, index)?,
+                path,
             });
         }
     }
@@ -210,4 +233,18 @@ fn signers(c: &mut Conn, statements: &mut Statements) -> Result<Vec<PassportKey>
         signers.push(identity::passport_key(c, &key)?);
     }
     Ok(signers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_into_a_passport_is_counted_until_it_is_too_long() {
+        let mut statements = Statements::default();
+        statements.count(MAX_PASSPORT_BYTES - 1).unwrap();
+        statements.count(1).unwrap();
+        assert_eq!(statements.count(1).unwrap_err().kind, Kind::TooLarge);
+        assert_eq!((in_base64(0), in_base64(1), in_base64(3), in_base64(4)), (0, 4, 4, 8));
+    }
 }

@@ -369,5 +369,5 @@ pub(crate) async fn get_passport(app: Data<App>, caller: Caller, id: Path<Entitl
     let (keys, origin) = (app.keys.clone(), app.config.log_origin.clone());
     let witnesses = app.log_policy.witnesses.clone();
     let passport = app.db.read(move |c| super::passport(c, &caller, &keys, &origin, &witnesses, *id)).await?;
-    Ok(HttpResponse::Ok().content_type("application/json").body(passport.to_bytes()?))
+    Ok(HttpResponse::Ok().content_type("application/json").body(passport))
 }

@@ -138,7 +138,7 @@ pub(crate) async fn get_evaluation_passport(
     let witnesses = app.log_policy.witnesses.clone();
     let issue = move |c: &mut Conn| passport_of_evaluation(c, &caller, &keys, &origin, &witnesses, *id);
     let passport = app.db.read(issue).await?;
-    Ok(HttpResponse::Ok().content_type("application/json").body(passport.to_bytes()?))
+    Ok(HttpResponse::Ok().content_type("application/json").body(passport))
 }
 
 /// Where to get a sample, for a few minutes.
