@@ -17,16 +17,16 @@ pub struct Config {
     /// The address to serve on
     #[arg(long, env = "CORPEX_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub listen: SocketAddr,
-    /// The URL under which clients reach this server, when a proxy stands in front
+    /// The URL under which clients reach this server, if a proxy stands in front of it
     #[arg(long, env = "CORPEX_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
-    /// postgres://… for a fleet; an SQLite file in the data directory when absent
+    /// postgres://… for a fleet; by default an SQLite file in the data directory
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// postgres://… of a copy that follows that database: searches and the Hub's lists are read there, as long as it answers
+    /// postgres://… of a replica of that database, from which searches and the Hub's lists read their rows while it answers
     #[arg(long, env = "DATABASE_READ_URL", value_name = "URL", hide_env_values = true)]
     pub database_read_url: Option<String>,
-    /// Connections per process, to each of these
+    /// Connections per process, to each of the two databases
     #[arg(long, env = "CORPEX_DATABASE_CONNECTIONS", default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
     pub database_connections: u32,
     /// Keep objects in this S3 bucket instead of the data directory
@@ -35,19 +35,20 @@ pub struct Config {
     /// An S3 service other than AWS (Garage, Ceph, SeaweedFS)
     #[arg(long, env = "CORPEX_S3_ENDPOINT", value_name = "URL")]
     pub s3_endpoint: Option<String>,
-    /// The bucket's region; AWS_REGION when absent
+    /// The bucket's region; by default AWS_REGION
     #[arg(long, env = "CORPEX_S3_REGION", value_name = "REGION")]
     pub s3_region: Option<String>,
     /// Address the bucket as BUCKET.host instead of host/BUCKET
     #[arg(long, env = "CORPEX_S3_VIRTUAL_HOST")]
     pub s3_virtual_host: bool,
-    /// The directory of the exchange's keys; `keys` in the data directory when absent
+    /// The directory of the exchange's keys; by default `keys` in the data directory
     #[arg(long, env = "CORPEX_KEYS_DIR", value_name = "DIR")]
     pub keys_dir: Option<PathBuf>,
-    /// The log's name: the first line of every checkpoint. It can never change once the log has entries
+    /// The log's name, the first line of every checkpoint; it can never change once the log has entries
     #[arg(long, env = "CORPEX_LOG_ORIGIN", default_value = "corpex.localhost/log", value_name = "NAME")]
     pub log_origin: String,
-    /// Whom to ask for cosignatures of the log's checkpoints, and how many must give one: a C2SP tlog-policy file
+    /// A C2SP tlog-policy file: which witnesses to ask for cosignatures of the log's checkpoints, and how many must give
+    /// one
     #[arg(long, env = "CORPEX_LOG_POLICY", value_name = "FILE")]
     pub log_policy: Option<PathBuf>,
     /// The exchange's share of each price, in basis points
@@ -56,23 +57,24 @@ pub struct Config {
     /// The part of the exchange's fee that is tax, in basis points
     #[arg(long, env = "CORPEX_TAX_BASIS_POINTS", default_value_t = 0, value_name = "BP", value_parser = clap::value_parser!(i64).range(0..=BASIS_POINTS))]
     pub tax_basis_points: i64,
-    /// How many minor units an operator may move alone in a day (UTC) by deposits, withdrawals and their reversals, whatever
-    /// the currency. Anything beyond takes two operators, and with 0 everything does
+    /// How many minor units, of whatever currency, an operator may move alone in a day (UTC) by deposits, withdrawals and
+    /// their reversals; anything beyond takes two operators, with 0 everything
     #[arg(long, env = "CORPEX_APPROVAL_ABOVE", default_value_t = DEFAULT_APPROVAL_ABOVE, value_name = "AMOUNT", value_parser = clap::value_parser!(i64).range(0..))]
     pub approval_above: i64,
     /// How long a buyer has to pay an order, in days
     #[arg(long, env = "CORPEX_PAYMENT_WINDOW_DAYS", default_value_t = 7, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
     pub payment_window_days: i32,
-    /// How long a buyer has to download what it paid, in days; then it counts as accepted
+    /// How long a buyer has to download what it paid for, in days; after that it counts as accepted
     #[arg(long, env = "CORPEX_DOWNLOAD_WINDOW_DAYS", default_value_t = 90, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=3650))]
     pub download_window_days: i32,
-    /// How long a buyer has to accept or reject, once all was delivered, in days
+    /// How long a buyer has to accept or reject once everything was delivered, in days
     #[arg(long, env = "CORPEX_ACCEPTANCE_WINDOW_DAYS", default_value_t = 14, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
     pub acceptance_window_days: i32,
     /// How long a provider has to cure what was rejected, in days
     #[arg(long, env = "CORPEX_CURE_WINDOW_DAYS", default_value_t = 14, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
     pub cure_window_days: i32,
-    /// For how many days a listing is announced, so that others may object, before it goes on the board; with 0 it goes at once
+    /// For how many days a listing is announced, so that others may object, before it goes on the board; with 0 it goes on
+    /// the board at once
     #[arg(long, env = "CORPEX_PUBLIC_NOTICE_DAYS", default_value_t = 7, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(0..=365))]
     pub public_notice_days: i32,
     /// How long after the settlement of an order either side may open a dispute over it, in days
@@ -81,40 +83,40 @@ pub struct Config {
     /// How long either side may appeal against the decision of a dispute, in days
     #[arg(long, env = "CORPEX_APPEAL_WINDOW_DAYS", default_value_t = 7, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
     pub appeal_window_days: i32,
-    /// How long before the end of a licence its holder is told of it, in days
+    /// How long before the end of a licence its holder is notified, in days
     #[arg(long, env = "CORPEX_RENEWAL_NOTICE_DAYS", default_value_t = 30, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
     pub renewal_notice_days: i32,
     /// How long a side has to send the next message of a negotiation, in days
     #[arg(long, env = "CORPEX_NEGOTIATION_WINDOW_DAYS", default_value_t = 14, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=365))]
     pub negotiation_window_days: i32,
-    /// How long events, and the log of the tries to deliver them to webhooks, are kept, in days
+    /// How long events, and the log of attempts to deliver them to webhooks, are kept, in days
     #[arg(long, env = "CORPEX_EVENT_RETENTION_DAYS", default_value_t = 400, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(30..=36_500))]
     pub event_retention_days: i32,
-    /// Let webhooks lead to private addresses, and without TLS: for an exchange inside a private network
+    /// Permit webhooks to private addresses and without TLS, for an exchange inside a private network
     #[arg(long, env = "CORPEX_WEBHOOK_PRIVATE_NETWORKS")]
     pub webhook_private_networks: bool,
-    /// How many requests one credential may send in a minute, and ten times as many all those of one account together; 0 for
-    /// any number. Each process counts for itself
+    /// How many requests one credential may send in a minute; all credentials of one account together may send ten times as
+    /// many; 0 for no limit. Each process counts separately
     #[arg(long, env = "CORPEX_REQUESTS_PER_TOKEN", default_value_t = 6000, value_name = "N")]
     pub requests_per_token: u32,
-    /// How many requests an address may send in a minute without a credential that is known to be good; 0 for any number
+    /// How many requests an address may send in a minute without a credential known to be valid; 0 for no limit
     #[arg(long, env = "CORPEX_REQUESTS_PER_ADDRESS", default_value_t = 1200, value_name = "N")]
     pub requests_per_address: u32,
-    /// How often in a minute a password or the code of a sign-in may be tried, for one account and from one address, and people
-    /// may be registered from one address; 0 for any number
+    /// How often in a minute a password or sign-in code may be tried, for one account and from one address, and accounts be
+    /// registered from one address; 0 for no limit
     #[arg(long, env = "CORPEX_ATTEMPTS", default_value_t = 10, value_name = "N")]
     pub attempts: u32,
-    /// How many proxies stand in front and add to X-Forwarded-For; with 0 an address is that of the connection
+    /// How many proxies in front add to X-Forwarded-For; with 0 a client's address is that of its connection
     #[arg(long, env = "CORPEX_TRUSTED_PROXIES", default_value_t = 0, value_name = "N")]
     pub trusted_proxies: u8,
-    /// How long a server that is told to stop says so on /readyz before it takes no more requests: as long as what sends
-    /// requests here needs to notice
+    /// How long a server that is told to stop says so on /readyz while it still takes requests: as long as the proxy needs
+    /// to notice
     #[arg(long, env = "CORPEX_DRAIN_SECONDS", default_value_t = 0, value_name = "SECONDS", value_parser = clap::value_parser!(u8).range(0..=120))]
     pub drain_seconds: u8,
     /// Write logs as JSON lines
     #[arg(long, env = "CORPEX_LOG_JSON")]
     pub log_json: bool,
-    /// Run queued jobs and the log's sequencer only in separate `corpex worker` processes
+    /// Leave queued jobs and the log's sequencer to separate `corpex worker` processes
     #[arg(long, env = "CORPEX_NO_WORKER")]
     pub no_worker: bool,
 }

@@ -26,7 +26,7 @@ pub(super) struct Reject {
     /// The order (order_…)
     #[arg(value_name = "ORDER")]
     order: OrderId,
-    /// Why, in 1 to 500 characters: both sides see it, and it becomes part of the exchange's statement
+    /// The reason, in 1 to 500 characters: both sides see it, and it becomes part of the exchange's statement
     #[arg(long, value_name = "TEXT")]
     reason: String,
 }

@@ -19,7 +19,7 @@ pub(super) struct Admin {
 
 #[derive(Debug, Subcommand)]
 enum AdminCommand {
-    /// Make an operator or a member of the compliance staff
+    /// Create an account for an operator or a member of the compliance staff
     CreateUser {
         /// The account's e-mail address
         #[arg(long)]
@@ -30,7 +30,7 @@ enum AdminCommand {
         #[command(flatten, next_help_heading = "Settings of the exchange")]
         config: Config,
     },
-    /// Issue an API token for an account; it is shown this once
+    /// Issue an API token for an account; it is shown only once
     IssueToken {
         /// The account's e-mail address
         #[arg(long)]
@@ -41,13 +41,14 @@ enum AdminCommand {
         #[command(flatten, next_help_heading = "Settings of the exchange")]
         config: Config,
     },
-    /// End all sessions and API tokens of an account, which stays: one was lost
+    /// End all sessions and API tokens of an account after one was lost; the account stays
     RevokeTokens(Account),
-    /// Take the platform role of an account away and end all its sessions and API tokens: a colleague leaves
+    /// Take away an account's platform role and end all its sessions and API tokens, when a colleague leaves
     RemoveRole(Account),
-    /// Give somebody another password, and end all sessions and API tokens of the account: it was lost, or others know it
+    /// Set a new password and end all sessions and API tokens of the account, when the old one was lost or is known to
+    /// others
     ///
-    /// The password is asked for on a terminal; elsewhere it is a line of standard input.
+    /// Asks for the password at a terminal; otherwise reads a line of standard input.
     SetPassword(Account),
 }
 

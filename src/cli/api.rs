@@ -20,7 +20,7 @@ pub(super) struct Api {
     path: String,
     /// The JSON body; - reads it from standard input
     body: Option<String>,
-    /// The Idempotency-Key of a request that must have one
+    /// The Idempotency-Key, for requests that require one
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
 }

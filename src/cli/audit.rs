@@ -24,7 +24,7 @@ const PAGE: i64 = 200;
 /// How far the clocks of instances may be apart: what was recorded in this time before `--since` is looked at once more.
 const SKEW: Duration = DAY;
 
-/// Looks directly at the database and the object store; the server may be running.
+/// Reads the database and the object store directly; the server may be running.
 ///
 /// Recomputes every balance from the postings, every state from its history, licences from trades, the log's root from its
 /// entries, the entries from the statements and signing keys from the statements about them; verifies every signature; compares
@@ -32,12 +32,11 @@ const SKEW: Duration = DAY;
 /// for objects that nothing refers to.
 #[derive(Debug, Args)]
 pub(super) struct Audit {
-    /// Compare only the statements, and read back only the objects, that were recorded since: give `taken_at` of an earlier
-    /// audit. Everything else is recomputed whole
+    /// Compare only the statements, and read back only the objects, that were recorded since this time: the `taken_at` of
+    /// an earlier audit. Everything else is recomputed in full
     #[arg(long, value_name = "INSTANT")]
     since: Option<Instant>,
-    /// Report an object that nothing refers to once it is so many minutes old: one that is just being stored has no record
-    /// yet
+    /// Report objects that nothing refers to once they are this old: an object that is just being stored has no record yet
     #[arg(long, value_name = "MINUTES", default_value_t = 60)]
     orphans_after: u32,
     #[command(flatten, next_help_heading = "Settings of the exchange")]

@@ -33,7 +33,7 @@ pub(super) struct Buy {
     /// The kind of use, which the terms must permit
     #[arg(long, value_name = "KIND", default_value = "pretrain", value_parser = parse_word::<Use>)]
     pub(super) kind: Use,
-    /// Buy only the shards in this language (BCP 47; `zh` takes zh-Hant too), where the terms are divisible; may be repeated
+    /// Buy only the shards in this language (BCP 47; `zh` includes zh-Hant), where the terms are divisible; may be repeated
     #[arg(long = "language", value_name = "TAG")]
     pub(super) languages: Vec<String>,
     /// Buy only the shards about this domain: manufacturing, education, finance, …; may be repeated
@@ -42,13 +42,13 @@ pub(super) struct Buy {
     /// Buy only the shards under this licence (SPDX); may be repeated
     #[arg(long = "licence", value_name = "EXPRESSION")]
     pub(super) licences: Vec<String>,
-    /// A private offer (offer_…) at whose price to buy
+    /// Buy at the price of this private offer (offer_…)
     #[arg(long, value_name = "ID")]
     pub(super) offer: Option<OfferId>,
     /// A voucher programme (programme_…) that pays its part of the price
     #[arg(long, value_name = "ID")]
     pub(super) voucher: Option<ProgrammeId>,
-    /// Buy again although this purchase was made before
+    /// Buy again what was bought before: give a text that is new for each such purchase
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(super) again: String,
     #[command(flatten)]

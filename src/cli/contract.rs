@@ -22,11 +22,10 @@ use crate::types::{Currency, ListingId, Money, OrderId};
 /// Who buys, and at what price.
 #[derive(Debug, Args)]
 pub(super) struct Buyer {
-    /// The buying organisation; yours when you belong to one only
+    /// The buying organisation; yours if you belong to only one
     #[arg(long, value_name = "HANDLE")]
     pub(super) organisation: Option<String>,
-    /// The highest price to agree to, in minor units (fen, cents). When absent, a person at a terminal is asked, and a script
-    /// agrees to any price
+    /// Agree without asking if the price is at most this many minor units (fen, cents); asks at a terminal when absent
     #[arg(long, value_name = "AMOUNT", value_parser = clap::value_parser!(i64).range(0..))]
     pub(super) max_price: Option<i64>,
     /// The currency of --max-price

@@ -29,16 +29,16 @@ const DATASET: &str = "spring-poems";
 
 #[derive(Debug, Args)]
 pub(super) struct Demo {
-    /// Keep the exchange's data here; a temporary folder, removed at the end, when absent
+    /// Keep the exchange's data here; by default a temporary folder that is removed at the end
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// The address to serve on; a free port when absent
+    /// The address to serve on; by default a free port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: std::net::SocketAddr,
-    /// Go on serving afterwards, until interrupted
+    /// Keep serving afterwards, until interrupted
     #[arg(long)]
     keep_serving: bool,
-    /// Write everybody's tokens here, so that any client can be tried
+    /// Write everybody's tokens to this file, so that any client can be tried
     #[arg(long, value_name = "FILE")]
     credentials: Option<PathBuf>,
 }

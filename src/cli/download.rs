@@ -39,23 +39,23 @@ pub(super) struct Download {
     /// ORG/NAME, or ORG/NAME@VERSION
     #[arg(value_name = "ORG/NAME[@VERSION]")]
     pub(super) dataset: DatasetRef,
-    /// The folder to download to; what is there and right already is kept
+    /// The folder to download to; files that are already there and correct are kept
     #[arg(long, value_name = "DIR")]
     pub(super) to: PathBuf,
-    /// The licence to download under (entitlement_…). When absent, one for the newest version that you may download, your own
-    /// rather than an affiliate's
+    /// The licence to download under (entitlement_…); by default one for the newest version that you may use, preferably
+    /// your own
     #[arg(long, value_name = "ID")]
     pub(super) entitlement: Option<EntitlementId>,
-    /// Connections at once: to several shards, and to several parts of a large one
+    /// Concurrent connections: to several shards, and to several parts of a large one
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(super) jobs: u8,
     #[command(flatten)]
     pub(super) subset: Subset,
-    /// Fetch at most so many bytes a second, all shards together: 500k, 20M, 1G
+    /// Limit the rate to this many bytes a second, all shards together: 500k, 20M, 1G
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub(super) limit_rate: Option<NonZeroU32>,
-    /// Show the files in a cache of the Hugging Face Hub's clients too, such as ~/.cache/huggingface/hub. They share the
-    /// bytes where both lie on one disk
+    /// Also add the files to a cache of the Hugging Face Hub's clients, such as ~/.cache/huggingface/hub; on the same disk
+    /// they take no extra space
     #[arg(long, value_name = "DIR")]
     pub(super) export_hf_cache: Option<PathBuf>,
 }

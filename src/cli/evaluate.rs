@@ -32,13 +32,13 @@ pub(super) struct Evaluate {
     /// What you want to find out, in words: it becomes part of the statement that grants the evaluation
     #[arg(long, value_name = "TEXT")]
     purpose: String,
-    /// Where to save the sample: JSON Lines. Its passport is laid beside it, as FILE.passport.json
+    /// Where to save the sample (JSON Lines); its passport is saved beside it, as FILE.passport.json
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// The terms (terms_…) that offer the evaluation; may be left out when there is only one choice
     #[arg(long, value_name = "ID")]
     terms: Option<String>,
-    /// The organisation that evaluates; yours when you belong to one only
+    /// The organisation that evaluates; yours if you belong to only one
     #[arg(long, value_name = "HANDLE")]
     organisation: Option<String>,
 }

@@ -33,14 +33,14 @@ enum ExchangeKeyCommand {
         #[command(flatten, next_help_heading = "Settings of the exchange")]
         config: Config,
     },
-    /// Make a new key, and let it sign beside the present one
+    /// Make a new key that signs together with the current one
     #[command(after_help = ORDER)]
     Rotate(Which),
-    /// End the overlap: the old key signs no more, and its file is kept aside
+    /// End the overlap: the old key no longer signs, and its file is set aside
     #[command(after_help = ORDER)]
     Retire(Which),
-    /// Make keys anew that are missing, all but those of statements and of the log: after an upgrade that asks for it, or where one
-    /// was lost or stolen, and its file was put aside
+    /// Make missing keys, except those that sign statements or the log: after an upgrade that requires it, or when one was
+    /// lost, or was stolen and its file set aside
     MakeMissing {
         #[command(flatten, next_help_heading = "Settings of the exchange")]
         config: Config,
@@ -49,7 +49,7 @@ enum ExchangeKeyCommand {
 
 #[derive(Debug, Args)]
 struct Which {
-    /// statement (statements, receipts, contracts, passports) or log (checkpoints)
+    /// Which key: statement (statements, receipts, contracts, passports) or log (checkpoints)
     #[arg(value_parser = parse_word::<KeyRole>, value_name = "statement | log")]
     role: KeyRole,
     #[command(flatten, next_help_heading = "Settings of the exchange")]

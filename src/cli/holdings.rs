@@ -13,7 +13,7 @@ pub(super) struct Holdings {
     /// The most to show, the oldest first
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
-    /// Go on from the `next` of an answer
+    /// Continue from the `next` of an earlier answer
     #[arg(long)]
     cursor: Option<String>,
 }

@@ -24,29 +24,29 @@ pub(super) struct Key {
 
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
-    /// Make a key pair for an organisation, or show the one that stands
+    /// Make a key pair for an organisation, or show the existing one
     Generate(Whose),
     /// Register the public half with the exchange, proving possession of the private half
     Register(Whose),
-    /// Let a new key take over: register it with the signatures of both, revoke the old one, keep its file aside
+    /// Replace the key by a new one: register that with the signatures of both, revoke the old one, and set its file aside
     #[command(
         after_help = "The old key's file stays beside the new one, under its key id. Cut off anywhere, the same \
         command goes on where it stopped. If others may have held the old key, revoke it with `corpex key revoke \
         --compromised-at` first: a revoked key cannot vouch for the new one, which is then registered on its own."
     )]
     Rotate(Whose),
-    /// List the keys that an organisation registered
+    /// List the keys that an organisation has registered
     List {
         /// The organisation's handle
         organisation: String,
     },
-    /// Revoke a registered key: from now on nothing signed with it is accepted
+    /// Revoke a registered key: nothing signed with it is accepted from now on
     Revoke {
         /// The organisation's handle
         organisation: String,
         /// The id of the registration (key_…)
         key: String,
-        /// Since when others may have known the private half (RFC 3339): at most 30 days back, but for compliance staff
+        /// Since when others may have had the private half (RFC 3339): at most 30 days back, except for compliance staff
         #[arg(long, value_name = "TIME")]
         compromised_at: Option<String>,
     },
@@ -65,7 +65,7 @@ struct Whose {
 /// Where an organisation's private key lies.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct KeyFile {
-    /// The private key's file; keys/ORGANISATION.key in the configuration directory when absent
+    /// The private key's file; by default keys/ORGANISATION.key in the configuration directory
     #[arg(long, env = "CORPEX_KEY", value_name = "FILE")]
     pub(super) key: Option<PathBuf>,
 }

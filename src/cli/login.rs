@@ -28,11 +28,11 @@ const LONGEST_LINE: u64 = 4096;
 
 #[derive(Debug, Args)]
 pub(super) struct Login {
-    /// The e-mail address to sign in with, whatever CORPEX_TOKEN holds; the password is asked for on a terminal, and elsewhere a
-    /// line of standard input
+    /// The e-mail address to sign in with, whatever CORPEX_TOKEN holds; asks for the password at a terminal, and otherwise
+    /// reads a line of standard input
     #[arg(long, value_name = "EMAIL")]
     email: Option<String>,
-    /// Sign in, as yourself, another program that waits and shows this code
+    /// Sign in another program as yourself: the one that shows this code and waits
     #[arg(long, value_name = "CODE", conflicts_with = "email")]
     approve: Option<String>,
 }

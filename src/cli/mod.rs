@@ -66,11 +66,11 @@ pub struct Cli {
 /// What every client command understands.
 #[derive(Debug, Clone, Args)]
 struct Global {
-    /// The exchange to talk to; the saved login's when absent
+    /// The exchange to talk to; by default that of the saved login
     #[arg(long, global = true, env = "CORPEX_SERVER", value_name = "URL", help_heading = "Client options")]
     server: Option<String>,
-    /// The API token to present, best in the variable: others on this computer see arguments. The saved login's when absent
-    /// and the server is the same
+    /// The API token to present; by default that of the saved login, if the server is the same. Prefer the variable: other
+    /// users of this computer can see arguments
     #[arg(
         long,
         global = true,
@@ -93,14 +93,14 @@ enum Command {
     Worker(serve::Worker),
     /// Bring the database schema up to date, and exit
     Migrate(serve::Migrate),
-    /// Show the whole way on real servers: publish, license, buy, download, verify, trace
+    /// Show a whole trade on a real server: publish, license, buy, download, verify, trace
     Demo(demo::Demo),
-    /// Manage the platform's own accounts, directly on its database
+    /// Manage the accounts of the platform's own staff, directly on its database
     Admin(admin::Admin),
-    /// Remember a server and a credential: the --token given, or one made with an e-mail address and its password
+    /// Remember a server and a credential: the given --token, or one made with an e-mail address and password
     ///
-    /// With a password, the token that was made for the login before is revoked, and every token that it was used to make. Where
-    /// the account may have no more tokens, the oldest that `corpex login` made for it is revoked, too.
+    /// With a password, the token made for the previous login is revoked, and every token made with it. Where the account may
+    /// have no more tokens, the oldest one that `corpex login` made for it is revoked as well.
     Login(login::Login),
     /// Forget the remembered login, and revoke the token that was made for it
     Logout,
@@ -110,21 +110,21 @@ enum Command {
     Publish(publish::Publish),
     /// Find datasets
     Search(search::Search),
-    /// Look into a version before it is bought: its columns, and records that the exchange drew by lot
+    /// Look into a version before buying it: its columns, and records that the exchange drew by lot
     Preview(preview::Preview),
-    /// Take a version's sample to evaluate it before it is bought, where its terms offer that
+    /// Download a version's whole sample to evaluate it before buying, where its terms offer that
     Evaluate(evaluate::Evaluate),
     /// License a version: order, contract, payment
     Buy(buy::Buy),
-    /// Sign and pay an order that stands: a renewal, or what was ordered or negotiated over the API
+    /// Sign and pay an existing order: a renewal, or one that was placed or negotiated over the API
     Pay(pay::Pay),
-    /// Accept what was delivered of an order, or the refund of a part that is offered: the provider is paid
+    /// Accept an order's delivery, or the partial refund that is offered: the provider is paid
     Accept(acceptance::Accept),
-    /// Refuse what was delivered of an order, or the refund of a part that is offered: the provider cures it, or refunds
+    /// Reject an order's delivery, or the partial refund that is offered: the provider cures it, or refunds
     Reject(acceptance::Reject),
-    /// List what your organisations ordered, and what was ordered of them
+    /// List the orders that your organisations placed and received
     Orders(holdings::Holdings),
-    /// List what your organisations may use, their own licences and those of whose affiliates they are
+    /// List the licences that your organisations may use: their own, and those they may use as affiliates
     Licences(holdings::Holdings),
     /// Download a licensed version, every byte checked against its signed manifest
     Download(download::Download),
@@ -134,7 +134,7 @@ enum Command {
     Verify(verify::Verify),
     /// Declare which versions a model was trained on, and list what was declared
     Model(model::Model),
-    /// Watch a log from outside: every new checkpoint continues the last one, or the exit code is 3
+    /// Watch a log from outside; exit code 3 when a new checkpoint does not continue the last one
     Monitor(monitor::Monitor),
     /// Run a witness: cosign the checkpoints of a log for as long as each continues the last one
     Witness(witness::Witness),

@@ -29,34 +29,34 @@ pub(super) struct Model {
 enum ModelCommand {
     /// Declare which versions a model was trained on, in a statement signed by the lab
     Declare(Declare),
-    /// List the models that your organisations declared, and those trained on what they publish
+    /// List the models that your organisations declared, and those trained on what they published
     List(List),
 }
 
 #[derive(Debug, Args)]
 struct Declare {
-    /// What the model is called
+    /// The model's name
     #[arg(long)]
     name: String,
-    /// Which edition of it
+    /// The model's version
     #[arg(long = "version", value_name = "VERSION")]
     edition: String,
-    /// The file of its weights, or its SHA-256; a model card where the weights are many files
+    /// The file of its weights, or that file's SHA-256; a model card if the weights are many files
     #[arg(long, value_name = "FILE | SHA256")]
     weights: String,
-    /// A version that it was trained on, may be repeated
+    /// A version that it was trained on; may be repeated
     #[arg(long = "on", value_name = "ORG/NAME@VERSION", required = true)]
     versions: Vec<DatasetRef>,
-    /// What they were used for: the use that their contracts permit
+    /// The use that was made of them, which their contracts must permit
     #[arg(long = "use", value_name = "KIND", default_value = "pretrain", value_parser = parse_word::<Use>)]
     kind: Use,
-    /// The first day of the work (YYYY-MM-DD)
+    /// The first day of the training (YYYY-MM-DD)
     #[arg(long, value_name = "DATE")]
     from: Option<String>,
-    /// The last day of the work (YYYY-MM-DD)
+    /// The last day of the training (YYYY-MM-DD)
     #[arg(long, value_name = "DATE")]
     to: Option<String>,
-    /// The lab; your organisation when you belong to one only
+    /// The lab; your organisation if you belong to only one
     #[arg(long, value_name = "HANDLE")]
     organisation: Option<String>,
     #[command(flatten)]

@@ -16,29 +16,31 @@ use crate::provenance::monitor::{self, Observation};
 use crate::provenance::note::VerifierKey;
 use crate::types::Digest;
 
-/// Believes signatures and mathematics only: the log's own checkpoints, tiles and entries. Prints what is new. Exit code 3
-/// means that the log shrank, split, or serves what it did not sign; the evidence is kept beside the state.
+/// Trusts nothing but signatures and mathematics: it reads the log's own checkpoints, tiles and entries, and prints what is
+/// new. Exit code 3 means that the log shrank, split, or serves what it did not sign; the evidence is kept beside the
+/// state.
 #[derive(Debug, Args)]
 pub(super) struct Monitor {
-    /// Where the log is served; the policy's URL, or /log of the exchange, when absent
+    /// Where the log is served; by default the policy's URL, or /log of the exchange
     #[arg(value_name = "URL")]
     log: Option<Url>,
-    /// The log's public key (`name+hash+key`); the saved exchange is asked when absent
+    /// The log's public key (`name+hash+key`); by default the saved exchange is asked for it
     #[arg(long, value_name = "KEY")]
     log_key: Option<VerifierKey>,
-    /// Which log, which witnesses (compared where they have a URL) and what quorum: a C2SP tlog-policy file
+    /// A C2SP tlog-policy file: which log, which witnesses (what those with a URL have seen is compared with it) and what
+    /// quorum
     #[arg(long, value_name = "FILE", conflicts_with = "log_key")]
     policy: Option<PathBuf>,
-    /// Where to remember the last checkpoint; a file for each log in the configuration directory when absent
+    /// Where to remember the last checkpoint; by default a file for each log in the configuration directory
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     /// Look once, and exit
     #[arg(long)]
     once: bool,
-    /// Seconds between two looks
+    /// Seconds between looks
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     interval: u64,
-    /// Believe the tiles: do not read the entries under them
+    /// Trust the tiles: do not read the entries under them
     #[arg(long)]
     skip_entries: bool,
 }

@@ -21,11 +21,10 @@ pub(super) struct PassportCommand {
     /// ORG/NAME, or ORG/NAME@VERSION
     #[arg(value_name = "ORG/NAME[@VERSION]")]
     dataset: DatasetRef,
-    /// The licence (entitlement_…). When absent, an active one if there is any, for the newest version, your own rather than an
-    /// affiliate's
+    /// The licence (entitlement_…); by default one for the newest version that you may use, preferably your own
     #[arg(long, value_name = "ID")]
     entitlement: Option<EntitlementId>,
-    /// An evaluation (evaluation_…) of your organisation's, instead of a licence; it may have ended
+    /// An evaluation (evaluation_…) by your organisation instead of a licence; it may have ended
     #[arg(long, value_name = "ID", conflicts_with = "entitlement")]
     evaluation: Option<EvaluationId>,
     /// Where to save it

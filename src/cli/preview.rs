@@ -26,7 +26,7 @@ pub(super) struct Preview {
     /// ORG/NAME, or ORG/NAME@VERSION
     #[arg(value_name = "ORG/NAME[@VERSION]")]
     dataset: DatasetRef,
-    /// A folder with its shards, as `corpex download` makes one: draw the sample again from them, and compare
+    /// Draw the sample again from the shards in this folder, as `corpex download` lays it out, and compare
     #[arg(long, value_name = "DIR")]
     redraw: Option<PathBuf>,
 }

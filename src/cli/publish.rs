@@ -38,31 +38,32 @@ pub(super) struct Publish {
     /// The folder: its files are the shards, its README.md is the dataset card
     #[arg(value_name = "DIR")]
     pub(super) folder: PathBuf,
-    /// The dataset; it is made if it does not exist
+    /// The dataset; it is created if it does not exist
     #[arg(long, value_name = "ORG/NAME")]
     pub(super) dataset: DatasetRef,
     /// The licence terms, as JSON (`document` in schemas/terms.v1.json); they are signed and published too
     #[arg(long, value_name = "FILE")]
     pub(super) terms: PathBuf,
-    /// How the corpus came to be, as JSON (`provenance` in schemas/manifest.v1.json); else `provenance` in the card's front matter
+    /// How the corpus came to be, as JSON (`provenance` in schemas/manifest.v1.json); by default `provenance` in the card's
+    /// front matter
     #[arg(long, value_name = "FILE")]
     pub(super) provenance: Option<PathBuf>,
-    /// A title for a new dataset; else `pretty_name` in the card's front matter
+    /// A title for a new dataset; by default `pretty_name` in the card's front matter
     #[arg(long)]
     pub(super) title: Option<String>,
-    /// text, image, audio, …; else `modality` in the card's front matter
+    /// text, image, audio, …; by default `modality` in the card's front matter
     #[arg(long)]
     pub(super) modality: Option<String>,
-    /// manufacturing, education, finance, …; else `domain` in the card's front matter
+    /// manufacturing, education, finance, …; by default `domain` in the card's front matter
     #[arg(long)]
     pub(super) domain: Option<String>,
-    /// A language of the corpus (BCP 47), may be repeated; else `language` in the card's front matter
+    /// A language of the corpus (BCP 47); may be repeated; by default `language` in the card's front matter
     #[arg(long = "language", value_name = "TAG")]
     pub(super) languages: Vec<String>,
-    /// Shards to send at once
+    /// Shards to upload concurrently
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(super) jobs: u8,
-    /// Send at most so many bytes a second, all shards together: 500k, 20M, 1G
+    /// Limit the rate to this many bytes a second, all shards together: 500k, 20M, 1G
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub(super) limit_rate: Option<NonZeroU32>,
     #[command(flatten)]

@@ -18,37 +18,37 @@ const SHOWN_VALUES: usize = 5;
 pub(super) struct Search {
     /// Words in Chinese or English that must all be found; none finds everything on the board
     words: Vec<String>,
-    /// Only data of this kind (text, image, …); here and below, several values are parted by commas
+    /// Only data of this kind (text, image, …); here and below, separate several values by commas
     #[arg(long)]
     modality: Option<String>,
-    /// Only data in this language, by its BCP 47 tag; zh finds zh-Hans, too
+    /// Only data in this language (BCP 47); zh also finds zh-Hans
     #[arg(long)]
     language: Option<String>,
     /// Only data about this domain
     #[arg(long)]
     domain: Option<String>,
-    /// Only what may be used so: pretrain, finetune, evaluate, retrieve, redistribute, derive
+    /// Only data that may be used for this: pretrain, finetune, evaluate, retrieve, redistribute, derive
     #[arg(long)]
     r#use: Option<String>,
     /// Only shards of this format: jsonl, parquet, …
     #[arg(long)]
     format: Option<String>,
-    /// Only of this provider
+    /// Only data of this provider
     #[arg(long, value_name = "HANDLE")]
     provider: Option<String>,
-    /// Only what costs this many minor units (fen, cents) at most
+    /// Only data that costs at most this many minor units (fen, cents)
     #[arg(long, value_name = "AMOUNT")]
     max_price: Option<u64>,
     /// The currency of --max-price
     #[arg(long, default_value = "CNY", requires = "max_price")]
     currency: String,
-    /// In which order: relevance, newest, size or price
+    /// The order: relevance, newest, size or price
     #[arg(long, default_value = "relevance", value_parser = clap::value_parser!(Sort))]
     sort: Sort,
     /// The most datasets to show
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=100))]
     limit: u16,
-    /// Go on from the `next` of an answer
+    /// Continue from the `next` of an earlier answer
     #[arg(long)]
     cursor: Option<String>,
 }

@@ -13,8 +13,8 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::worker;
 
-/// Without further settings: SQLite and a folder for the objects, in the data directory. With DATABASE_URL and
-/// --s3-bucket the same program is one of a stateless fleet.
+/// Without further settings it uses SQLite and a folder for the objects, in the data directory. With DATABASE_URL and
+/// --s3-bucket it is one instance of a stateless fleet.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     #[command(flatten)]

@@ -14,10 +14,10 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Subset {
-    /// Fetch only files whose paths match: `*` stays within a folder, `**` spans folders. May be given again
+    /// Download only files whose paths match: `*` stays within a folder, `**` spans folders. May be repeated
     #[arg(long, value_name = "PATTERN")]
     include: Vec<String>,
-    /// Leave out files whose paths match. May be given again
+    /// Leave out files whose paths match. May be repeated
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
 }

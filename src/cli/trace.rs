@@ -25,10 +25,10 @@ pub(super) struct Trace {
     /// a certificate (CPX-…), or a log entry (log:INDEX)
     #[arg(value_name = "SUBJECT")]
     pub(super) subject: Option<String>,
-    /// The date at which terms are in force, such as 2026-01-31T08:00:00Z; now when absent
+    /// Show the terms in force at this time, such as 2026-01-31T08:00:00Z; by default now
     #[arg(long, value_name = "TIME")]
     pub(super) at: Option<Instant>,
-    /// Prove every log entry that is named (with --json)
+    /// Include a proof for every log entry that is named (with --json)
     #[arg(long)]
     pub(super) proofs: bool,
     /// List what happened, from this time on
@@ -40,13 +40,13 @@ pub(super) struct Trace {
     /// List events of this kind: manifest, contract, delivery, first-seen, transition, conflict, …
     #[arg(long, help_heading = "Events")]
     pub(super) kind: Option<String>,
-    /// List events that have to do with this organisation, too
+    /// List only events that also concern this organisation
     #[arg(long, value_name = "ORG", help_heading = "Events")]
     pub(super) organisation: Option<String>,
     /// Write every event to a file: csv, jsonl (JSON Lines) or prov (PROV-JSON)
     #[arg(long, value_name = "FORMAT", help_heading = "Events")]
     pub(super) export: Option<ExportFormat>,
-    /// The file to write; standard output when absent
+    /// The file to write; by default standard output
     #[arg(long, value_name = "FILE", requires = "export", help_heading = "Events")]
     pub(super) out: Option<PathBuf>,
 }

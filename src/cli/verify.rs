@@ -25,20 +25,20 @@ pub(super) struct Verify {
     /// A folder made by `corpex download`, or a passport
     #[arg(value_name = "DIR | PASSPORT")]
     target: PathBuf,
-    /// The sample that `corpex evaluate` saved beside the passport: check that it is the one that may be evaluated
+    /// Check that this sample is the one that the passport of `corpex evaluate` is about
     #[arg(long, value_name = "FILE")]
     sample: Option<PathBuf>,
-    /// Ask no server: the passport, the files and the log's key are all that is looked at
+    /// Ask no server: use only the passport, the files and the log's key
     #[arg(long)]
     offline: bool,
-    /// The log's public key (`name+hash+key`), as its operator publishes it; the saved exchange is asked when absent
+    /// The log's public key (`name+hash+key`), as its operator publishes it; by default the saved exchange is asked for it
     #[arg(long, value_name = "KEY")]
     log_key: Option<VerifierKey>,
-    /// Which log, which witnesses, and how many of them must have cosigned every proof: a C2SP tlog-policy file
+    /// A C2SP tlog-policy file: which log, which witnesses, and how many of them must have cosigned every proof
     #[arg(long, value_name = "FILE", conflicts_with = "log_key")]
     policy: Option<PathBuf>,
-    /// A key with which the exchange signs statements (base64), as it publishes it; an older or a newer one will do. May
-    /// be given again
+    /// A key with which the exchange signs statements (base64), as it publishes it; an older or newer one also works. May
+    /// be repeated
     #[arg(long, value_name = "KEY")]
     exchange_key: Vec<PublicKey>,
 }

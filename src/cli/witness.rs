@@ -13,20 +13,20 @@ use crate::provenance::note::VerifierKey;
 use crate::provenance::witness::{self, routes::Serving};
 use crate::types::Clock;
 
-/// Keeps its key and the last checkpoint of the log in --state-dir: back it up, and never run two witnesses on copies of it.
-/// Give the exchange the printed verifier key and this address; it asks from then on.
+/// Keeps its key and the log's last checkpoint in --state-dir: back that up, and never run two witnesses on copies of it.
+/// Give the exchange the printed verifier key and the witness's address; the exchange then asks it for cosignatures.
 #[derive(Debug, Args)]
 pub(super) struct Witness {
     /// The log's name: the first line of its checkpoints
     #[arg(long, value_name = "NAME")]
     origin: String,
-    /// The log's verifier key (name+hash+key); give every one while the log changes keys
+    /// The log's verifier key (name+hash+key); give each of them while the log changes keys
     #[arg(long, value_name = "KEY", required = true)]
     key: Vec<VerifierKey>,
     /// The name under which the witness signs: a URL without its scheme
     #[arg(long, env = "CORPEX_WITNESS_NAME", default_value = "witness.localhost", value_name = "NAME")]
     name: String,
-    /// Where the witness keeps what it must not forget
+    /// Where the witness keeps its key and the log's last checkpoint
     #[arg(long, env = "CORPEX_WITNESS_STATE_DIR", default_value = "./corpex-witness", value_name = "DIR")]
     state_dir: PathBuf,
     /// The address to serve on
