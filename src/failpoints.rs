@@ -1,7 +1,9 @@
-//! Failpoints: places around every write where a test has the exchange fail, or end, as a full disk or a power cut would.
+//! Failpoints: places around every write at which a test can make the exchange fail or end, as a full disk or a power cut
+//! would.
 //!
-//! Only a build with the feature `failpoints` has them, as those of the tests do. The variable `FAILPOINTS` arms them in the words of
-//! the crate `fail`: `db-commit=2*off->1*return` fails the third commit, and `return(abort)` ends the program there.
+//! Only builds with the feature `failpoints` have them, as the tests' builds do. The variable `FAILPOINTS` arms them in the
+//! syntax of the crate `fail`: `db-commit=2*off->1*return` fails the third commit, and `return(abort)` ends the program
+//! there.
 
 use std::io;
 

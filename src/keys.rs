@@ -1,9 +1,9 @@
 //! The exchange's own secrets: the keys with which it signs, and those of its signed URLs, webhooks and quotes.
 //!
-//! They live in one directory, a file each, readable by the owner only. The first instance makes them; a fleet
-//! mounts the same directory everywhere. Back them up: a log whose key is lost cannot be continued. Once the exchange
-//! stands, a key that is missing is made by nobody who was not told to. A key that takes over from another waits as
-//! `<role>-next.key`; which keys sign when is on record ([`crate::provenance::exchange_keys`]).
+//! They live in one directory, a file each, readable by the owner only. The first instance makes them; a fleet mounts the
+//! same directory everywhere. Back them up: a log whose key is lost cannot be continued. Once an exchange exists, a missing
+//! key is made only by an explicit command. A key that is to take over from another is kept as `<role>-next.key`; which
+//! keys sign when is on record ([`crate::provenance::exchange_keys`]).
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};

@@ -1,4 +1,4 @@
-//! Leases: one process at a time extends the log, one tells of what happened; when it is gone, another does.
+//! Leases: one process at a time extends the log, and one dispatches events; when it is gone, another takes over.
 //!
 //! A lease in the database ends at a time by its holder's clock, which may be an hour ahead of everybody else's. So whoever wants it
 //! also takes it when the holder has not renewed it for as long as a lease lasts, by the watcher's own steady clock. What is done

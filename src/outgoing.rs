@@ -1,4 +1,4 @@
-//! HTTP to others: what all that speak it have in common.
+//! Outgoing HTTP: what all code that sends requests to others has in common.
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder};

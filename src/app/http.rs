@@ -1,4 +1,4 @@
-//! What surrounds every handler: the request's span, deadline and headers, and how a body is read.
+//! What surrounds every handler: the request's span, its deadline, the response headers, and how a body is read.
 
 use std::io;
 use std::time::{Duration, Instant as Stopwatch};

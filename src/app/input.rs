@@ -1,4 +1,4 @@
-//! What a request asks for, in its body and its query; what does not fit is refused by the name of the field at fault.
+//! A request's input, in its body and its query; invalid input is refused with the name of the field at fault.
 
 use std::fmt;
 use std::future::{Ready, ready};

@@ -1,12 +1,12 @@
-//! How much one client may ask in a minute: by its credential and its account while those are known to be good, and by its
-//! address otherwise.
+//! Rate limits per minute: by credential and account while these are known to be valid, and by address otherwise.
 //!
-//! A program has a share of its own, so that it is in the way of no other of the same account; and the account has one that all
-//! of them use up, so that nobody gets further with more tokens, or with a session that it refreshes again and again.
+//! Each credential has a limit of its own, so that one program does not hinder another of the same account. The account has
+//! a limit for all of its credentials together, so that nobody gains by more tokens, or by refreshing a session again and
+//! again.
 //!
-//! A client whose credential was not found to be good in the last seconds counts by its address, so made-up credentials get
-//! nobody further. What a client has left stands in the headers of each answer (`RateLimit`, `RateLimit-Policy`:
-//! draft-ietf-httpapi-ratelimit-headers), and when to come back in those of a refusal (`Retry-After`).
+//! A client that has not shown a valid credential in the last seconds is counted by its address, so made-up credentials
+//! gain nothing. The headers of each answer say what a client has left (`RateLimit`, `RateLimit-Policy`:
+//! draft-ietf-httpapi-ratelimit-headers), and those of a refusal when to come back (`Retry-After`).
 //!
 //! Each process counts by itself: a fleet of four lets through up to four times as much.
 

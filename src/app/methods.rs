@@ -1,7 +1,7 @@
-//! Which methods an address answers.
+//! Which methods a path answers.
 //!
-//! Whatever answers GET answers HEAD, with the same head and no body. Other methods are refused with the names of those that
-//! there are. An address that does not exist answers none.
+//! A path that answers GET also answers HEAD, with the same head and no body. Other methods are refused, and the refusal
+//! names those that the path has. A path that does not exist answers none.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;

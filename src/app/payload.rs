@@ -1,6 +1,6 @@
-//! Bodies that come too late, or that nobody reads to their end.
+//! Request bodies that arrive too slowly, or that no handler reads to the end.
 //!
-//! How long a body may take to arrive is bounded: whoever reads it is told when that is over.
+//! The time that a body may take to arrive is bounded: its reader gets an error when it is over.
 //!
 //! Where a handler has answered without reading the whole body, the server reads and drops the rest before the next request. It
 //! bounds how long that may take if the body has a length; for a body in chunks it would wait for ever, and so let anybody hold

@@ -1,4 +1,4 @@
-//! What compliance staff check before a version may be listed, and how an answer decides.
+//! What compliance staff check before a version may be listed, and how the answers decide.
 //!
 //! The items follow what Chinese law asks of training corpora: the Interim Measures for Generative AI Services
 //! (生成式人工智能服务管理暂行办法), the basic security requirements TC260-003, the Personal Information Protection Law,

@@ -1,7 +1,7 @@
-//! Facets: what tells the shards of one version apart, so that a buyer may want some of them: their language, the domain
-//! they are about, and the licence they are under. Beside them stands the count of tokens, by which they may be priced.
+//! Facets: the properties by which the shards of one version differ, so that a buyer can choose some of them: language,
+//! domain, and licence. Beside them stands the count of tokens, by which shards may be priced.
 //!
-//! The provider says all of this by its signature under the manifest. `corpex publish` takes it from the dataset card:
+//! The provider states all of this in the manifest that it signs. `corpex publish` takes it from the dataset card:
 //!
 //! ```yaml
 //! language: zh            # of every shard, as on the Hugging Face Hub

@@ -1,6 +1,6 @@
-//! Patterns of paths, as the Hub's clients read them in the `data_files` of a card: `*` and `?` within a segment, `[…]` for
-//! one of some characters, `**` for any depth. However one is made, matching takes no longer than its length times that
-//! of the path.
+//! Path patterns, as the Hub's clients read them in the `data_files` of a card: `*` and `?` within a segment, `[…]` for one
+//! of some characters, `**` for any depth. Matching takes at most the pattern's length times that of the path, whatever the
+//! pattern.
 
 /// The longest pattern, in bytes; a longer one matches nothing.
 const MAX_PATTERN_BYTES: usize = 4096;

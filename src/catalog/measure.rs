@@ -1,4 +1,4 @@
-//! How much there is of a version: what a price by records, bytes or tokens is counted in.
+//! The size of a version in the units by which it may be priced: records, bytes, tokens.
 
 use super::{ManifestShard, Seal, queries};
 use crate::db::{self, Conn};

@@ -1,4 +1,4 @@
-//! What is offered: datasets, their versions, and the shards these consist of.
+//! The catalogue: datasets, their versions, and the shards that these consist of.
 //!
 //! A dataset belongs to an organisation. A version starts as a draft, whose card and shards may change; sealing it
 //! with the provider's signed manifest ends that for ever. Bytes arrive through [`uploads`] and become shards only

@@ -1,7 +1,7 @@
-//! Which names a shard may have.
+//! Which paths a shard may have.
 //!
-//! A path travels: it is signed in a manifest, put into URLs, and becomes a file on the disks of strangers. So it
-//! must mean the same, and be safe, on all of them.
+//! A path is signed in a manifest, put into URLs, and becomes a file on other people's disks. So it must mean the same, and
+//! be safe, everywhere.
 //!
 //! Invariant: a path that passed [`check_path`] stays below the directory it is joined to.
 

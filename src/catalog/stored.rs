@@ -1,4 +1,4 @@
-//! What is on record of the stored objects, for those who link to them or read them back.
+//! The records of stored objects, for code that links to them or reads them back.
 
 use std::collections::{HashMap, HashSet};
 

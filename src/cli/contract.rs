@@ -1,4 +1,4 @@
-//! What a contract must say before a command signs it, and who agrees to it.
+//! Checks a contract before a command signs it, and asks for agreement to its price.
 
 use std::fmt::Display;
 use std::io::IsTerminal as _;

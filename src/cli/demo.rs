@@ -1,4 +1,4 @@
-//! `corpex demo`: the whole way, once, on real servers and with the real client code over HTTP.
+//! `corpex demo`: a whole trade on a real server, with the real client code over HTTP.
 //!
 //! Nothing here is staged: the server is the one that `corpex serve` runs, the buyer downloads with the code of
 //! `corpex download`, and each claim that a step prints was checked by the step.

@@ -1,4 +1,4 @@
-//! `corpex download`: fetch a licensed version, resume after any cut, and believe nothing unchecked.
+//! `corpex download`: fetches a licensed version, resumes after any interruption, and trusts nothing unchecked.
 //!
 //! A shard is fetched to `.corpex/partial`, by several connections where it is large, hashed as it arrives, and takes its
 //! final name only when its size and digest are those of the provider's signed manifest. At the end the passport is fetched, verified and

@@ -1,4 +1,5 @@
-//! `corpex orders` and `corpex licences`: what the caller's organisations bought and sold, and what they may use; page by page.
+//! `corpex orders` and `corpex licences`: what the caller's organisations bought and sold, and what they may use, page by
+//! page.
 
 use clap::Args;
 use serde_json::Value;

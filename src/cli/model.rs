@@ -1,4 +1,4 @@
-//! `corpex model`: a lab says which versions a model was trained on, and signs it.
+//! `corpex model`: a lab declares which versions a model was trained on, and signs the declaration.
 
 use std::path::Path;
 

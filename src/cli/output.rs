@@ -1,4 +1,4 @@
-//! What a person or a script sees: results, progress and failures.
+//! Output for people and scripts: results, progress and failures.
 //!
 //! Much of it was written by strangers. A terminal would obey control characters in it: there they are spelled out.
 

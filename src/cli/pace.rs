@@ -1,4 +1,4 @@
-//! How fast bytes may go: one rate for everything that a command sends or fetches.
+//! The rate limit for everything that a command sends or fetches.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `corpex search`.
+//! `corpex search`: finds datasets on the board.
 
 use std::io::IsTerminal as _;
 

@@ -1,4 +1,4 @@
-//! A corpus as a folder: which files are its shards, and what each of them is.
+//! A corpus as a folder: which files are its shards, and the properties of each.
 
 use std::collections::HashSet;
 use std::fs::{File, FileType};

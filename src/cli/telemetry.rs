@@ -1,4 +1,4 @@
-//! Logs on standard error, and traces for those who collect them.
+//! Logs on standard error, and traces for a collector.
 //!
 //! `RUST_LOG` says what is logged (`info`). Traces are sent where `OTEL_EXPORTER_OTLP_ENDPOINT` says, or
 //! `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, by OTLP over HTTP (protobuf); the other variables of OpenTelemetry's specification do what

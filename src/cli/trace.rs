@@ -1,4 +1,4 @@
-//! `corpex trace`.
+//! `corpex trace`: where bytes came from and who holds them, for compliance staff.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What commands take from an exchange, and how far they believe it: its keys, and manifests that their providers signed.
+//! What commands accept from an exchange, and how far they trust it: its keys, and manifests that providers signed.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `corpex verify`: check a passport, and the files it speaks of, without trusting the exchange.
+//! `corpex verify`: checks a passport, and the files that it is about, without trusting the exchange.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Recomputing what the records must agree on.
+//! Recomputes what the records must agree on.
 
 use super::reconcile;
 use crate::db::Conn;

@@ -1,6 +1,6 @@
 //! The chain: the life of each version that a subject touches, from its maker to its holders, as one document.
 //!
-//! Every list in it is bounded, and says when it is cut; [`super::events`] tells the same without end.
+//! Every list in it is bounded, and says when it was cut; [`super::events`] gives the same without a bound.
 
 mod evaluations;
 

@@ -1,8 +1,8 @@
 //! Events in the vocabulary of W3C PROV, as PROV-JSON writes it.
 //!
-//! What statements are about are *entities*; recording, delivering and verifying are *activities*; organisations and the
-//! exchange are *agents*. Names are the exchange's identifiers under `urn:corpex:`. A relation may name what lies
-//! outside the export: PROV allows it, and a narrower question has a smaller answer.
+//! The subjects of statements are *entities*; recording, delivering and verifying are *activities*; organisations and the
+//! exchange are *agents*. Names are the exchange's identifiers under `urn:corpex:`. A relation may name something outside
+//! the export: PROV allows it, and a narrower question has a smaller answer.
 //!
 //! PROV-JSON groups records by kind. To write it without holding it, the events are read once for each group.
 

@@ -1,4 +1,5 @@
-//! Looking ahead: what those of a group are about to ask for, one by one, is loaded for all of them before the first one runs.
+//! Looking ahead: what the members of a group are about to ask for one by one is loaded for all of them before the first
+//! one runs.
 //!
 //! Each purchase of a group looks up a buyer, a key and a wallet. It says beforehand which, as far as its request tells, and one
 //! query loads all things of a kind for the whole group. They are only loaded sooner: what was not named beforehand, or was not

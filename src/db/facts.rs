@@ -1,5 +1,5 @@
-//! Facts: what the rows of [`APPEND_ONLY`](super::APPEND_ONLY) tables say, and what sealed versions hold, remembered so that
-//! they are not read again and again.
+//! Facts: rows of [`APPEND_ONLY`](super::APPEND_ONLY) tables and contents of sealed versions, remembered so that they are
+//! not read again and again.
 //!
 //! A [`Db`](super::Db) remembers some of the facts that its reads came across, and gives them to reads and writes alike. What
 //! can change, be it a state, a balance or a revocation, is no fact, and is read in the transaction that decides by it.

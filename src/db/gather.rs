@@ -1,4 +1,4 @@
-//! Gathered writes: what those of one group append goes into the database with one statement for each table.
+//! Gathered writes: the rows that the writes of one group append are inserted with one statement for each table.
 //!
 //! Trades of one moment append to the same tables, and look at the same listing, assessment and keys.
 //! [`Db::write_gathered`](super::Db::write_gathered) is for work that only appends rows, and swaps balances that it compared.

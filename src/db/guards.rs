@@ -1,4 +1,5 @@
-//! Guards: what the database itself refuses, whoever asks: triggers, drawn for every table of a list.
+//! Guards: triggers with which the database itself refuses forbidden changes, whoever makes them; they are created for
+//! every table of a list.
 
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;

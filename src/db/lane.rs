@@ -1,4 +1,4 @@
-//! Lanes: work that waits is worked off in groups, one group after another.
+//! Lanes: queues whose work is done in groups, one group after another.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! The schema: how it is brought up to date, and whether it is.
+//! The schema: bringing it up to date, and checking that it is.
 
 use diesel::backend::Backend;
 use diesel::connection::SimpleConnection as _;

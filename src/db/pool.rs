@@ -1,7 +1,7 @@
-//! Connections: how many there are, what is set on each, and how long one is waited for.
+//! The connection pool: how many connections there are, what is set on each, and how long a caller waits for one.
 //!
-//! While all connections are in use, a caller waits for one for some seconds. While the database cannot be reached, a caller gets
-//! an error soon: waiting would not help, and everything that waited would be done in a rush once the database is back.
+//! A caller that needs one while all are in use waits for a while. While the database cannot be reached, a caller gets an
+//! error soon: waiting would improve nothing, and all that waited would run at once when the database is back.
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Shared reads: those that wait at the same time see one snapshot, and ask it once for what they all need.
+//! Shared reads: reads that wait at the same time share one snapshot, and query it once for what they all need.
 //!
 //! For a read of a few rows, the transaction costs more than the queries. Where many such reads run at the same time, they join
 //! a lane: a snapshot is opened for those that wait, after the last of them was asked for, and each is answered as soon as it is

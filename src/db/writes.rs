@@ -1,4 +1,5 @@
-//! Writes: to its caller each is one serialisable transaction, and those that wait at the same time share one.
+//! Writes: each is one serialisable transaction to its caller, and those that wait at the same time share one in the
+//! database.
 //!
 //! A write joins a queue. A lane takes the next, and whatever else waits by then, and commits all of it at once, so that
 //! the disk is flushed once. Nobody is answered before that commit. Those of a group that only append do so together (see

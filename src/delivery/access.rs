@@ -1,5 +1,5 @@
-//! Who may use a licence, and when: the licensee's members, those of its affiliates where the terms let them, and where the
-//! terms limit the seats, with a seat only.
+//! Who may use a licence: the licensee's members, and those of its affiliates where the terms allow it; where the terms
+//! limit seats, only with a seat.
 //!
 //! A seat belongs to an API token. Somebody who signed in with a password has none, so that a limit of seats means the same
 //! to people and to programs: under such terms, people use a token too.

@@ -1,4 +1,4 @@
-//! Comparing licences with the trades they come from.
+//! Compares licences with the trades from which they come.
 
 use super::queries;
 use crate::db::Conn;

@@ -1,4 +1,4 @@
-//! What a claim about a version does to everybody's licences to it. Each change is a step and a statement of its own.
+//! What a claim about a version does to all licences to it. Each change is a step and a statement of its own.
 //!
 //! A licence of one version stands and falls with it. A subscription covers several, and a claim about one leaves the others.
 //!

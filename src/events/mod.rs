@@ -1,8 +1,8 @@
-//! What each organisation is told of the steps that concern it.
+//! Events: the steps of which each organisation is notified because they concern it.
 //!
-//! Every step of every life lies in the outbox from its own transaction on ([`crate::history`]). One [dispatcher](dispatch)
-//! at a time takes it from there, finds whom it concerns, and numbers it for each of them. A consumer reads on
-//! from the number that it read last, or has them sent to a [webhook](webhooks).
+//! Every step is put into the outbox by its own transaction ([`crate::history`]). One [dispatcher](dispatch) at a time
+//! takes it from there, finds whom it concerns, and numbers it for each of them. A consumer continues reading after the
+//! number that it read last, or has events sent to a [webhook](webhooks).
 //!
 //! Invariant: an organisation's events are numbered 1, 2, 3 … in the order in which they become readable: whoever reads
 //! on from a cursor misses none.

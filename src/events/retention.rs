@@ -1,4 +1,4 @@
-//! Retention: events, and the log of the tries to deliver them, are kept for some time and then removed.
+//! Retention: events, and the log of attempts to deliver them, are kept for some time and then removed.
 //!
 //! The last event of an organisation stays, however old it is: the next one is numbered after it. So does what an enabled
 //! webhook still waits for.

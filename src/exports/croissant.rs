@@ -1,4 +1,4 @@
-//! A version in MLCommons' Croissant 1.1: what tools that load data read of it.
+//! A version as MLCommons' Croissant 1.1, which tools that load data can read.
 //!
 //! Each shard is a FileObject with its digest, at the address where the Hub's clients get it: a licensee sends its token as
 //! the password. Where the columns are known there are records, too: one RecordSet for each file, which tools load from

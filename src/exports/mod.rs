@@ -1,4 +1,4 @@
-//! What the exchange offers, in the vocabularies of others: DCAT for catalogues, Croissant for tools that load data.
+//! The catalogue and versions in published vocabularies: DCAT for catalogues, Croissant for tools that load data.
 //!
 //! Each document is JSON-LD that brings its own context, and links to the licence terms as ODRL ([`crate::terms::odrl`]).
 //! Nothing is said here that the exchange's own API does not say to the same caller.

@@ -1,4 +1,4 @@
-//! Recomputing every state from the steps that led to it.
+//! Recomputes every state from the steps that led to it.
 
 use super::queries;
 use crate::db::{Conn, LIVES};

@@ -1,8 +1,8 @@
-//! Who moved what from which state to which, when and why: kept for ever, for everything that has a life.
+//! History: who moved what from which state to which, when and why. It is kept for ever, for everything that has states.
 //!
-//! The state itself is a column that its domain compares and swaps; this is the record beside it. Each step lies in the
-//! outbox, too, from its own transaction on until the organisations that it concerns are told of it: nobody is told of
-//! what did not happen, and nothing that happened is kept from them.
+//! The state itself is a column that its domain compares and swaps; this is the record beside it. The transaction of a step
+//! also puts it into the outbox, where it stays until the organisations that it concerns are notified. So nobody is
+//! notified of what did not happen, and nothing that happened is missed.
 //!
 //! Invariant: the steps of a life sort as they were taken, whatever the clocks say: what a hold or a suspension found is
 //! where its end leads back to.

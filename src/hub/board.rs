@@ -1,4 +1,4 @@
-//! The repositories that somebody may see, as a list; and those on the board that are searched for.
+//! The list of repositories that a caller may see, and searches among those on the board.
 
 use std::collections::HashSet;
 

@@ -1,7 +1,7 @@
-//! The files that callers were found to be licensed to a moment ago.
+//! A short memory of what callers' licences were found to give them.
 //!
-//! A client asks for the ranges of a file one after the other, and for one file of a commit after the other. What a licence
-//! gives was found for the first of them; the receipt desk looks at the licence itself again for every one.
+//! A client requests the ranges of a file, and the files of a commit, one after the other. What the licence gives is looked
+//! up for the first of them and remembered; the receipt desk still checks the licence itself for every one.
 //!
 //! Invariant: what is remembered is at most [`REMEMBERED`] old, and was found for this very caller.
 

@@ -1,5 +1,5 @@
-//! The read API of the Hugging Face Hub, over what the exchange offers: a lab points `HF_ENDPOINT` here, and the tools it
-//! has find, check and stream the corpora it licensed.
+//! The read API of the Hugging Face Hub over the exchange's catalogue: a lab points `HF_ENDPOINT` here, and its existing
+//! tools find, check and stream the corpora that it licensed.
 //!
 //! A dataset is a repository, and each sealed version of it a commit: `main` is the newest one that the caller may see,
 //! `v3` and `3` are tags, and a commit's name is the first 40 hexadecimal digits of the manifest's digest. The files are

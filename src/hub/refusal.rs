@@ -1,4 +1,4 @@
-//! Why the Hub's clients are refused: each of these becomes one exception of theirs.
+//! Why a request of the Hub's clients is refused: each reason becomes one exception of the clients.
 
 use crate::error::{Error, Kind};
 

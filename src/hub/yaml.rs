@@ -1,7 +1,7 @@
-//! Front matter as every reader of YAML understands it.
+//! Writes front matter that every YAML parser reads in the same way.
 //!
-//! Python's readers keep to YAML 1.1, where a bare `no` is false, `12:30` a number and `2026-01-01` a date. So a text is
-//! written bare only where it cannot be anything else, and else as JSON writes it, which YAML reads as well.
+//! Python's parsers follow YAML 1.1, where an unquoted `no` is false, `12:30` a number and `2026-01-01` a date. So a text
+//! is unquoted only where it cannot be anything else, and otherwise quoted as in JSON, which YAML reads as well.
 
 use yaml_serde::{Mapping, Value};
 

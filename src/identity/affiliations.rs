@@ -1,8 +1,7 @@
-//! Affiliations: organisations declare their affiliates, and what a verified one declares holds for both. Of the others nobody
-//! knows who they are: what they declare counts for nothing, and nobody can declare them.
+//! Affiliations: organisations declare their affiliates, and a declaration by a verified organisation holds for both. The
+//! identity of unverified organisations is unknown: what they declare does not count, and nobody can declare them.
 //!
-//! Invariant: an organisation that is declared is verified, and so keeps its handle: what was declared of one never comes to be
-//! said of another.
+//! Invariant: a declared organisation is verified, and so keeps its handle: a declaration never comes to refer to another.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 

@@ -1,4 +1,4 @@
-//! Who acts: organisations, the people and signing keys that act for them, and the credentials people present.
+//! Identity: organisations, the people and signing keys that act for them, and the credentials that people present.
 //!
 //! - An organisation is *registered* by a person, who becomes its first admin, and *verified* or *rejected* by an operator.
 //! - Others become members by an invitation, which they accept.

@@ -1,7 +1,8 @@
-//! Organisations: who trades. Registered by a person, verified by an operator against its papers, or rejected.
+//! Organisations, the parties that trade: each is registered by a person, and verified by an operator against its papers,
+//! or rejected.
 //!
-//! Anybody can register the names of another. So until an operator has looked, a registration number is a claim that others
-//! may make, too, and a handle can be taken away again.
+//! Anybody can register in the name of another. So until an operator has checked, a registration number is a claim that
+//! others may make, too, and a handle can be taken away again.
 //!
 //! Invariant: a verified organisation stays verified, and a rejected one rejected: nobody acts for it, and no handle leads to it.
 //! Invariant: a handle belongs to one organisation that is not rejected, a registration number to one that is verified.

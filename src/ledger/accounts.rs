@@ -1,4 +1,4 @@
-//! Accounts: whose money it is, and what it is for.
+//! Accounts: whose money it is, and its purpose.
 //!
 //! An organisation's wallet and what it holds for payout keep their balance beside their postings, because it gates
 //! spending; so does the pool of a voucher programme, which only the purchases that it pays for write. A payable does

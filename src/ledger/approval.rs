@@ -1,5 +1,6 @@
-//! Four eyes: alone, an operator moves at most a configured amount between the bank and the exchange in a day (UTC). What is
-//! beyond it takes two: one records it, or takes it up, and another approves it; nothing moves before.
+//! The four-eyes rule: in a day (UTC), an operator alone moves at most a configured amount between the bank and the
+//! exchange. Anything beyond takes two operators: one records it, or takes it up, and another approves it; nothing moves
+//! before.
 
 use super::queries;
 use crate::config::Config;

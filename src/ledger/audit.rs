@@ -1,4 +1,4 @@
-//! Recomputing the books.
+//! Recomputes the books.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The market: what is on the board, and the agreements made over it.
+//! The market: what is listed on the board, and the agreements made about it.
 //!
 //! A listing puts an assessed version on the board under terms that its provider signed, after a public notice in which
 //! others may object; no assessment, no listing. An order declares a use, which the terms must permit; no declared use,

@@ -1,4 +1,4 @@
-//! A listing in the vocabulary of others: an Offer of ODRL, over the version that is listed.
+//! A listing as an ODRL Offer of the version that is listed.
 
 use serde_json::Value;
 

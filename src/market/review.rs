@@ -1,5 +1,5 @@
-//! Reviews: the exchange itself puts a listing on the board when its public notice is over, takes it off while the version may
-//! not be traded, and puts it back.
+//! What the exchange itself does to the board: it lists versions when their public notice is over, takes them off while
+//! they may not be traded, and puts them back.
 //!
 //! A listing is looked at when something about it changed (a claim, an objection, an assessment), and when a date comes
 //! that was written down beside it: the end of its notice, or of its assessment.

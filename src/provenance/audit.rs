@@ -1,4 +1,4 @@
-//! Recomputing the log from its entries, and its entries from the statements, whose signatures are verified again.
+//! Recomputes the log from its entries, and the entries from the statements, and verifies their signatures again.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! The exchange's own signing keys over time: which was good when, and how one takes over from another.
+//! The exchange's own signing keys over time: when each was valid, and how one takes over from another.
 //!
 //! A rotation has two steps. [`activate`] puts a new key beside the present one: from then on both sign whatever the
 //! exchange signs, so that verifiers that know either accept it. [`retire`] ends the overlap: the old key signs no more.

@@ -1,5 +1,5 @@
-//! The passport: one JSON file with which a licensee, or a lab that evaluated a sample, proves offline what it holds and that
-//! it may.
+//! The passport: one JSON file with which a licensee, or a lab that evaluated a sample, proves offline what it holds and by
+//! what right.
 //!
 //! It carries the signed statements with their log entries and proofs, the keys that signed them, and the receipts of
 //! what was delivered. [`verify`] reads nothing else, and can be written again by anybody from the

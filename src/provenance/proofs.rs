@@ -1,4 +1,4 @@
-//! What clients, auditors and mirrors ask of the log: checkpoint, tiles, entries, proofs.
+//! What clients, auditors and mirrors read from the log: checkpoint, tiles, entries, proofs.
 //!
 //! All of it is public, and read in one snapshot: a proof always fits the checkpoint it carries.
 

@@ -1,4 +1,4 @@
-//! URLs that carry their own permission: the local store's counterpart to S3's presigned requests.
+//! Signed URLs: the local store's counterpart to S3's presigned requests.
 //!
 //! The signature is HMAC-SHA-256 over the method, the path and every parameter, decoded and sorted, so that
 //! re-encoding on the way does no harm and no parameter can be added, dropped or changed. The host is not

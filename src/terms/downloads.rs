@@ -1,5 +1,5 @@
-//! How often a licensee is expected to download what it licensed: a provider that pays for delivery, or watches for a leak,
-//! wants to hear of more. Nobody is refused for it.
+//! How often a licensee is expected to download what it licensed: a provider that pays for delivery, or watches for leaks,
+//! wants to know of more. More is not refused.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

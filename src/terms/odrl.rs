@@ -1,4 +1,4 @@
-//! Terms in the vocabulary of others: the W3C's Open Digital Rights Language 2.2, as JSON-LD.
+//! Terms in the W3C's Open Digital Rights Language 2.2, as JSON-LD.
 //!
 //! Terms by themselves are a *Set* of rules over whatever the exchange lists under them; a listing makes an *Offer* of
 //! them, over one version. Where ODRL has no word, those of our own [`profile`] are used: it is served where its terms

@@ -1,4 +1,4 @@
-//! Text that people will read: how long it may be, and that nothing in it is invisible.
+//! Text that people will read: its length is bounded, and no character in it is invisible.
 
 use crate::error::{Error, Result};
 

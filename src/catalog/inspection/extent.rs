@@ -1,7 +1,7 @@
-//! How much memory the pages of a column take when they are decoded, computed before the library decodes them.
+//! How much memory the pages of a column need when they are decoded, computed before the library decodes them.
 //!
-//! The library allocates room for as many values as a page says that it has, for a row of any length, and for each value in full,
-//! however much of it repeats the one before. A few bytes can ask for very much of each.
+//! The library allocates as many values as a page claims to have, rows of any length, and every value in full, even if it
+//! shares most of it with the one before. A few bytes can ask for a great deal of each.
 
 use parquet::basic::{ConvertedType, Encoding, Type as PhysicalType};
 use parquet::column::page::Page;

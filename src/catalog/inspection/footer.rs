@@ -1,5 +1,5 @@
-//! The footer of a Parquet file, looked at before the library does: it follows the schema as deep as that goes, and a few
-//! bytes can go deeper than any stack.
+//! Checks the footer of a Parquet file before the library reads it: the library recurses as deep as the schema goes, and a
+//! few bytes can describe one that is deeper than any stack.
 
 use std::io::Read as _;
 

@@ -1,4 +1,4 @@
-//! Which columns the records of a shard have, and of what type each is: what a loader asks before it reads.
+//! The columns of a shard's records and their types, which a loader needs to know before it reads.
 
 use std::collections::BTreeMap;
 

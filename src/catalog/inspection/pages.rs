@@ -1,7 +1,7 @@
-//! The pages of a Parquet file, unpacked within limits.
+//! The pages of a Parquet file, decompressed within limits.
 //!
-//! The library would unpack a page to whatever size it has, so it is told that pages are not packed, and they are unpacked
-//! here. What all columns hold at a time has a limit, too.
+//! The library would decompress a page to whatever size it has. So it is told that pages are not compressed, and they are
+//! decompressed here. What all columns hold at a time has a limit, too.
 
 use std::io::{Cursor, Read};
 use std::sync::atomic::{AtomicU64, Ordering};

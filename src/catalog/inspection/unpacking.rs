@@ -1,4 +1,4 @@
-//! Unpacking within limits: whoever made a shard chose its bytes, and a few of them can stand for very many.
+//! Decompression within limits: whoever made a shard chose its bytes, and a few of them can stand for very many.
 
 use std::io::{self, BufRead, Read};
 

@@ -1,4 +1,4 @@
-//! Lineage: which versions and which sources elsewhere a version was made from, and what was made from it.
+//! Lineage: which versions and which sources outside the exchange a version was made from, and what was made from it.
 //!
 //! A manifest names the parents; they are checked and recorded when it is sealed, and never change afterwards.
 //!

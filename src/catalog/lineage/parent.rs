@@ -1,4 +1,4 @@
-//! What a version was made from, as its manifest and its card say: versions on this exchange, and sources elsewhere.
+//! What a version was made from, as its manifest and its card state it: versions on this exchange, and sources outside it.
 //!
 //! Both are one JSON object, told apart by its keys: a version by `dataset` and `version`, a source by `url`, `sha256`
 //! or both. A card may leave out the digest of a version's manifest; whoever signs the manifest looks it up first.

@@ -1,4 +1,4 @@
-//! The parts of an upload: which stand, where the others go, and how they become one object.
+//! The parts of an upload: which were received, where to send the others, and how they become one object.
 
 use std::collections::BTreeMap;
 

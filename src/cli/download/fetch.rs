@@ -1,4 +1,4 @@
-//! One shard's way into the folder: its segments come side by side, and are hashed in their order as they stand.
+//! Fetches one shard into the folder: its segments arrive in parallel, and are hashed in order as they are completed.
 //!
 //! `.corpex/partial/NAME` has each segment at its place, and `NAME.done` says which of them arrived whole, so that a later run
 //! goes on with what an earlier one left. Neither is believed: the shard takes its name only when the digest of all of it is

@@ -1,4 +1,4 @@
-//! One download at a time into a folder: what one writes to a partial file, another may just have found to be right.
+//! One download at a time into a folder: otherwise one could write to a partial file that another has just verified.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};

@@ -1,4 +1,4 @@
-//! A part of a shard, over one connection after the other until all of it is there.
+//! A segment of a shard, fetched over one connection after another until it is complete.
 
 use std::collections::VecDeque;
 use std::io::SeekFrom;

@@ -1,4 +1,4 @@
-//! One shard's way into the store: declare, send the parts that are missing, complete, wait for verification.
+//! Uploads one shard: declare it, send the missing parts, complete it, wait for verification.
 
 use std::collections::HashSet;
 use std::os::unix::fs::FileExt as _;

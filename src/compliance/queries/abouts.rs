@@ -1,4 +1,4 @@
-//! What a thing belongs to: from the identifier that a statement or a step names to dataset, version and parties.
+//! From the identifier that a statement or a step names to the dataset, version and parties that it belongs to.
 
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Nullable, Text};

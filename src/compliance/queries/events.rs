@@ -1,4 +1,4 @@
-//! One page of each kind of record that a trace is made of, in the order in which they came to be.
+//! One page of each kind of record that a trace is made of, in the order of their creation.
 //!
 //! An identifier sorts by the moment it was made, so each source is read by its identifiers, from one to another, and
 //! the page after begins where this one ended: no page costs more for what was read before it.

@@ -1,4 +1,4 @@
-//! SQL that is put together: the parts of a trace's queries vary more than a query builder's types can.
+//! SQL assembled from parts: a trace's queries vary more than a query builder's types allow.
 //!
 //! Only constants of this program become text of a query. Whatever comes from outside is bound.
 

@@ -1,4 +1,5 @@
-//! Where a webhook may lead: public addresses only, so that nobody makes the exchange knock at doors inside its own network.
+//! Where a webhook may lead: public addresses only, so that nobody can use the exchange to reach services inside its own
+//! network.
 //!
 //! A name is resolved, every address that it has is checked, and the connection is made to those addresses and no others: a
 //! name that leads elsewhere a moment later leads nowhere.

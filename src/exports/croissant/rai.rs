@@ -1,4 +1,4 @@
-//! What a card says of responsible use, in the vocabulary of that name (<http://mlcommons.org/croissant/RAI/1.0>).
+//! What a card says about responsible use, in the RAI vocabulary (<http://mlcommons.org/croissant/RAI/1.0>).
 
 use serde_json::{Map, Value, json};
 use yaml_serde::Value as Yaml;

@@ -1,4 +1,4 @@
-//! Who the client is, what a repository is, and which revisions it has.
+//! Who the client is, the description of a repository, and its revisions.
 
 use std::sync::Arc;
 

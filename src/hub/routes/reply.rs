@@ -1,4 +1,4 @@
-//! What every route of the Hub shares: who asks, with which parameters, and how a refusal is told.
+//! What all routes of the Hub share: the caller, the parameters, and the form of a refusal.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

@@ -1,4 +1,4 @@
-//! Days: the audit trail is closed day by day, and the log says what it was.
+//! Days: the audit trail is closed day by day, with a statement in the log.
 //!
 //! The digest of a day covers the digest of the closed day before and every record of the day, so the last one covers the whole
 //! trail. A statement in the log carries it: from then on nobody, the exchange included, can take a record away unseen.

@@ -1,4 +1,4 @@
-//! Keys: what the database says of organisations' signing keys is what the statements in the log say of them.
+//! Keys: checks that the database says the same of organisations' signing keys as the statements in the log.
 
 use std::collections::BTreeMap;
 

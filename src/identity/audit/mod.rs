@@ -1,4 +1,4 @@
-//! The audit trail: what the platform's own people looked at, and who was turned away.
+//! The audit trail: what the platform's own staff looked at, and who was turned away.
 //!
 //! Operators and compliance staff see what its owners alone could see otherwise. The request layer records every
 //! read that one of them makes with a credential, before they see it, whatever it turns out to show: which routes show more to

@@ -1,4 +1,4 @@
-//! Registering, signing in and out, and who one is.
+//! Registering, signing in and out, and the caller's own account.
 
 use actix_web::http::header;
 use actix_web::web::Data;

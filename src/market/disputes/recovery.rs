@@ -1,4 +1,4 @@
-//! Disputes after the settlement: what can still be taken back.
+//! Disputes after the settlement: what can still be recovered.
 //!
 //! When such a dispute is opened, what the settlement owes to the provider, to its co-builders and to those who have
 //! royalties leaves their payables for accounts from which nobody is paid out, as far as it is there. Where it is not, payouts that

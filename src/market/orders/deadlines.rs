@@ -1,4 +1,4 @@
-//! What the exchange does when a deadline passes: silence has a meaning in every state that must not last.
+//! What the exchange does when a deadline passes: every state that must not last has one.
 
 use std::time::Duration;
 

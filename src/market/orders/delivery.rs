@@ -1,6 +1,6 @@
-//! What delivery does to an order: the first link begins delivery, a link to every shard completes it. The time to download runs
-//! from the payment on until then; with the completion begins the time in which the buyer accepts or rejects. A link after the
-//! deadline does nothing to an order.
+//! What delivery does to an order: the first link begins delivery, and a link to every shard completes it. Between the two
+//! the time to download runs; on completion the time begins in which the buyer accepts or rejects. A link after the
+//! deadline does not affect the order.
 
 use super::{Order, OrderState, advance, days, order, require_state};
 use crate::db::Conn;

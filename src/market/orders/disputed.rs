@@ -1,4 +1,4 @@
-//! What a dispute does to an order: nothing of it is paid out until the dispute is final. A dispute over what was settled leaves
+//! What a dispute does to an order: nothing is paid out until the dispute is final. A dispute over a settled order leaves
 //! the order as it is until then.
 
 use super::acceptance::DeliveryEvidence;

@@ -1,4 +1,4 @@
-//! The extent of an order: the whole version, or the part that the buyer selects where the terms let it.
+//! The extent of an order: the whole version, or the part that the buyer selects where the terms allow it.
 
 use crate::catalog::{self, Measure, Part, Selection};
 use crate::db::Conn;

@@ -1,4 +1,4 @@
-//! Facets: the properties by which what is on the board can be filtered and counted.
+//! Facets: the properties by which a search can be narrowed down, and results counted.
 //!
 //! A listing has any number of values in each. They are written `facet=value`, and indexed so: one field serves all facets,
 //! to filter by as well as to count.

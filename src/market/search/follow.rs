@@ -1,4 +1,4 @@
-//! Keeping the index of a process true: it follows the changes of the board, and builds anew what is lost.
+//! Keeps the index of a process up to date: it follows the changes of the board, and rebuilds what is lost.
 //!
 //! Each process that answers searches has an index of its own, in its data directory, and one task that writes it. The task
 //! looks for changes several times a second, reads what is on the board now of the datasets that they name, and commits; it

@@ -1,4 +1,5 @@
-//! One pass over all that a search finds: how many, how many of each facet's values, and the first places after a cursor.
+//! One pass over all results of a search: their number, the number for each facet value, and the first results after a
+//! cursor.
 //!
 //! What is found in a segment is a set of its documents, which is counted against the sets of its [`Sheet`]. The first places of
 //! a large set are read off an order of the sheet; those of a small one are found document by document.

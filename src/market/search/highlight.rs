@@ -1,4 +1,4 @@
-//! Highlights: a text in pieces, each of which matches what was searched for or does not.
+//! Highlighting: a text in pieces, each of which matches the search or not.
 
 use std::collections::HashSet;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! The place of a listing in a sorted answer, and the cursor that goes on from there.
+//! A listing's place in sorted results, and the cursor that continues from there.
 //!
 //! A place is made of what a listing is: the value it is sorted by, and its identifier. Neither depends on what else is on
 //! the board: not even the relevance, which counts where the words were found (see [`super::query`]), and not how rare they

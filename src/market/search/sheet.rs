@@ -1,5 +1,5 @@
-//! Sheets: what is kept in memory of each segment, so that a search that finds much need not look at each listing: the orders of
-//! its listings, and for each facet value that many of them have, which ones have it.
+//! What is kept in memory of each segment, so that a search with many results need not look at each of them: the sort
+//! orders of its listings, and which listings have the most common facet values.
 //!
 //! A segment never changes, but that documents are deleted from it; those a search leaves out itself.
 

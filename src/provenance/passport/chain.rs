@@ -1,5 +1,5 @@
-//! How the documents of a passport hang together: each reference leads to a statement of the right kind, what they say of
-//! the same thing is the same, and a contract or an evaluation binds the provider whose data and whose terms it names.
+//! How the documents of a passport are linked: each reference leads to a statement of the right kind, they agree in what
+//! they say of the same thing, and a contract or an evaluation binds the provider whose data and terms it names.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
-//! What the evaluations of a passport cover: a sample that the exchange drew by lot, for as many days as the provider's terms
-//! say; and that what was handed out is that sample, in that time.
+//! What the evaluations of a passport cover: a sample that the exchange drew by lot, for as many days as the provider's
+//! terms say; and that exactly this sample was handed out, within that time.
 
 use serde::{Deserialize, Serialize};
 

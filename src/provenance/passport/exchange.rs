@@ -1,4 +1,4 @@
-//! The exchange's own keys in a passport: those that a trusted key vouches for, and when each was good.
+//! The exchange's own keys in a passport: those for which a trusted key vouches, and when each was valid.
 //!
 //! Where a key took over from another, both signed an `exchange-key` statement; the passport carries them all. Whoever
 //! trusts one of the keys, an old one or a new one, reaches the others over these.

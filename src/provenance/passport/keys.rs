@@ -1,4 +1,4 @@
-//! When the keys in a passport were good: the key table, and the logged statements that back it.
+//! When the keys in a passport were valid: the key table, and the logged statements that support it.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
-//! What the entitlements of a passport license: every shard of the manifests that they name, or a part of them; and that
-//! what was delivered is among it.
+//! What the entitlements of a passport license: every shard of the manifests that they name, or a part of these; and that
+//! everything delivered is among them.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! Who signed a statement: whether every signature is right, and those signed who must for its kind.
+//! Who signed a statement: whether every signature is valid, and the signers are those that its kind requires.
 
 use std::collections::HashSet;
 

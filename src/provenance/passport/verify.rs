@@ -1,4 +1,4 @@
-//! Verification of a passport: pure, offline, and told whom to trust.
+//! Verification of a passport: a pure function, offline, which is given the keys to trust.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;

@@ -1,4 +1,4 @@
-//! File work that is durable: directories are synced as well as files, and what has begun runs to its end.
+//! What durability requires: synced directories, and file operations that run to their end.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};

@@ -1,4 +1,4 @@
-//! The small objects that were delivered lately, at hand: for them, going to the disk would be most of the work.
+//! A cache of small objects that were delivered recently: for these, reading the disk would be most of the work.
 //!
 //! Invariant: only what is delivered is kept here. It was verified, and its file is never written to.
 
