@@ -133,7 +133,7 @@ fn certificate_view(c: &mut Conn, certificate: Certificate, now: Instant) -> Res
     })
 }
 
-/// Lists what is checked before a version may be listed.
+/// Lists the items that are checked before a version may be listed.
 ///
 /// Public.
 #[utoipa::path(tag = "assessment", security(()), responses((status = 200, body = ChecklistView)))]

@@ -179,7 +179,7 @@ pub(crate) async fn get_dataset(
     Ok(Json(dataset.into()))
 }
 
-/// Begins the next version of a dataset, as a draft.
+/// Creates the next version of a dataset, as a draft.
 #[utoipa::path(tag = "catalog", responses(
     (status = 201, body = VersionView),
     (status = 422, body = Problem, description = "The card cannot be read")))]
@@ -220,7 +220,7 @@ pub(crate) async fn get_version(
     Ok(Json(app.db.read(move |c| versions::get(c, caller.0.as_ref(), &which)).await?.into()))
 }
 
-/// Shows the dataset card of a version, byte for byte as the manifest names it.
+/// Shows the dataset card of a version, with exactly the bytes that the manifest names.
 #[utoipa::path(tag = "catalog", responses(
     (status = 200, body = String, content_type = "text/markdown", headers(("ETag" = String, description = "The card's SHA-256, in quotes"))),
     (status = 304, description = "You have it"),
@@ -278,7 +278,7 @@ pub(crate) async fn list_shards(
     Ok(page.map(ShardView::from))
 }
 
-/// Takes a shard out of a draft, and shows it for the last time.
+/// Removes a shard from a draft, and returns it.
 #[utoipa::path(tag = "catalog", responses(
     (status = 200, body = ShardView),
     (status = 404, body = Problem),

@@ -76,7 +76,7 @@ pub(crate) struct ExportParams {
     to: Option<Instant>,
 }
 
-/// Tells where bytes came from, who holds them and under which terms. The question itself is put on record.
+/// Shows where bytes came from, who holds them and under which terms. The query itself is put on record.
 #[utoipa::path(tag = "compliance", security(("bearer" = [])), params(TraceParams),
     responses((status = 200, body = Trace),
         (status = 403, body = Problem, description = "not compliance staff"),
@@ -89,7 +89,7 @@ pub(crate) async fn get_trace(app: Data<App>, caller: Caller, query: Query<Trace
     Ok(Json(app.db.read(move |c| super::trace(c, &caller, &query, now)).await?))
 }
 
-/// Lists everything that happened to a subject, to an organisation or within a time, oldest first.
+/// Lists everything that happened to a subject, to an organisation or within a period, oldest first.
 #[utoipa::path(tag = "compliance", security(("bearer" = [])), params(EventParams),
     responses((status = 200, body = Page<Event>),
         (status = 403, body = Problem, description = "not compliance staff"),
@@ -114,7 +114,7 @@ pub(crate) async fn list_conflicts(app: Data<App>, caller: Caller, page: Query<P
     app.db.read(move |c| super::conflicts(c, &caller, &page)).await
 }
 
-/// Writes everything that happened to a subject, to an organisation or within a time to one file.
+/// Writes everything that happened to a subject, to an organisation or within a period to one file.
 ///
 /// It is sent while it is read. A connection that ends early means that the file is not whole.
 #[utoipa::path(tag = "compliance", security(("bearer" = [])), params(ExportParams),

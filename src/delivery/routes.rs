@@ -144,8 +144,8 @@ pub(crate) async fn pay_order(
     Ok(Json(once(&app, key, pay).await?))
 }
 
-/// Lists the licences of the caller's organisations, and those that they may use as affiliates of the licensees: their own alone
-/// where more than 1,000 verified organisations vouch for them. A page may be short, or empty, and have a next one.
+/// Lists the licences of the caller's organisations, and those that they may use as affiliates of the licensees; only their
+/// own where more than 1,000 verified organisations declare them. A page may be short, or empty, and still have a next one.
 #[utoipa::path(tag = "delivery", security(("bearer" = [])), params(PageQuery), responses((status = 200, body = Page<EntitlementView>)))]
 #[get("/v1/entitlements")]
 pub(crate) async fn list_entitlements(
@@ -160,8 +160,8 @@ pub(crate) async fn list_entitlements(
     app.db.read(list).await
 }
 
-/// Orders the renewal of a licence that ends: the same version, on the same terms and for the same use, at the terms' present
-/// price. Sign the contract that comes back and pay; the term then grows from its present end.
+/// Orders the renewal of a licence: the same version, under the same terms and for the same use, at the terms' present
+/// price. Sign the contract that is returned, and pay; the term then grows from its present end.
 #[utoipa::path(tag = "delivery", security(("bearer" = [])), params(("id" = EntitlementId, Path), ("Idempotency-Key" = String, Header, description = "One key, one effect")),
     responses((status = 201, body = OrderView),
         (status = 403, body = Problem, description = "not your organisation, or your role is too small"),
@@ -327,7 +327,7 @@ pub(crate) struct Link {
     receipt: ReceiptId,
 }
 
-/// Gives links to shards under a licence. A receipt for each is durable before its link leaves the exchange.
+/// Returns links to shards under a licence. The receipt of each is durable before its link leaves the exchange.
 #[utoipa::path(tag = "delivery", security(("bearer" = [])), request_body = LinksWanted,
     responses((status = 200, body = Links),
         (status = 403, body = Problem, description = "the licence ended, or was suspended or revoked"),
@@ -358,7 +358,7 @@ pub(crate) async fn create_links(
     Ok(Json(Links { links, warning }))
 }
 
-/// Gives the licence's passport: every statement it rests on, with proofs, for verification offline.
+/// Returns the licence's passport: every statement that it rests on, with proofs, for offline verification.
 #[utoipa::path(tag = "delivery", security(("bearer" = [])),
     responses((status = 200, description = "the passport (schemas/passport.v1.json)", body = serde_json::Value),
         (status = 404, body = Problem, description = "unknown, or not yours"),

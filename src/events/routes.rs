@@ -37,7 +37,7 @@ pub(crate) struct EventFeed {
     next: Cursor,
 }
 
-/// Replays the events of an organisation from a cursor on, for its members.
+/// Lists the events of an organisation after a cursor, for its members.
 ///
 /// Each is there at least once, with an `id` that never changes, and none ever appears before a cursor that was handed
 /// out: ask again with `next` for what happened since.

@@ -16,7 +16,7 @@ use crate::hub::{self, Refusal};
 use crate::identity::routes::MaybeCaller;
 use crate::types::PageQuery;
 
-/// Lists what is on the board as a catalogue of DCAT 3 with the fields of DCAT-AP, in JSON-LD, newest first.
+/// Lists what is on the board as a DCAT 3 catalogue with the fields of DCAT-AP, in JSON-LD, newest first.
 ///
 /// Public. Each page is the catalogue with a part of its datasets; `Link` and `hydra:next` lead to the next.
 #[utoipa::path(tag = "exports", security(()), params(PageQuery), responses(

@@ -78,7 +78,7 @@ pub(super) fn invitations(c: &mut Conn, caller: &Caller, handle: &str, page: &Pa
     Ok(queries::list_invitations(c, organisation.id, after, limit)?)
 }
 
-/// Takes an invitation back; admins only.
+/// Withdraws an invitation; admins only.
 pub(super) fn withdraw(
     c: &mut Conn,
     caller: &Caller,

@@ -70,7 +70,7 @@ impl From<Posting> for PostingView {
     }
 }
 
-/// Lists what an organisation's accounts hold.
+/// Lists an organisation's accounts and their balances.
 ///
 /// For its members, operators and compliance staff.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), params(("handle" = String, Path, description = "The organisation's handle"), PageQuery), responses(

@@ -79,7 +79,7 @@ fn listing_views(c: &mut Conn, listings: Vec<Listing>) -> Result<Vec<ListingView
     listings.into_iter().map(|listing| listing_view(c, listing)).collect()
 }
 
-/// Announces an assessed version for the board. It can be bought when the public notice is over and no objection stands.
+/// Announces an assessed version for the board. It can be bought when the public notice is over and no objection is open.
 #[utoipa::path(tag = "market", security(("bearer" = [])), request_body = NewListing, responses(
     (status = 201, body = ListingView),
     (status = 403, body = Problem, description = "the version is of another provider, or your role is too small"),
@@ -110,7 +110,7 @@ pub(crate) struct ListingQuery {
     limit: Option<i64>,
 }
 
-/// Lists what is on the board, or was.
+/// Lists what is or was on the board.
 #[utoipa::path(tag = "market", security(()), params(ListingQuery), responses((status = 200, body = Page<ListingView>)))]
 #[get("/v1/listings")]
 pub(crate) async fn list_listings(app: Data<App>, query: Query<ListingQuery>) -> Result<Page<ListingView>> {
@@ -140,7 +140,7 @@ pub(crate) struct ListingDetail {
     successor: Option<ListingId>,
 }
 
-/// Shows a listing; of one that was withdrawn, when, why, and what takes its place.
+/// Shows a listing; if it was withdrawn, also when, why, and what replaces it.
 #[utoipa::path(tag = "market", security(()), responses((status = 200, body = ListingDetail), (status = 404, body = Problem, description = "no such listing")))]
 #[get("/v1/listings/{id}")]
 pub(crate) async fn get_listing(app: Data<App>, id: Path<ListingId>) -> Result<Json<ListingDetail>> {
@@ -154,7 +154,7 @@ pub(crate) async fn get_listing(app: Data<App>, id: Path<ListingId>) -> Result<J
     Ok(Json(app.db.read(show).await?))
 }
 
-/// Shows a listing that is on the board as an Offer of ODRL 2.2, in JSON-LD. The words that are not ODRL's own are those of
+/// Shows a listing that is on the board as an ODRL 2.2 Offer, in JSON-LD. Words that are not ODRL's own are defined in
 /// `/v1/odrl-profile`.
 #[utoipa::path(tag = "market", security(()), responses(
     (status = 200, body = serde_json::Value, content_type = "application/ld+json"),
@@ -170,7 +170,7 @@ pub(crate) async fn get_listing_odrl(app: Data<App>, id: Path<ListingId>) -> Res
     Ok(json_ld(&app.db.read(show).await?))
 }
 
-/// Takes a listing off the board for a while.
+/// Takes a listing off the board temporarily.
 #[utoipa::path(tag = "market", security(("bearer" = [])), responses((status = 200, body = ListingView), (status = 409, body = Problem, description = "not in a state for this")))]
 #[post("/v1/listings/{id}/pause")]
 pub(crate) async fn pause_listing(app: Data<App>, caller: Caller, id: Path<ListingId>) -> Result<Json<ListingView>> {
@@ -184,7 +184,7 @@ pub(crate) async fn resume_listing(app: Data<App>, caller: Caller, id: Path<List
     change(app, caller, *id, ListingState::Listed).await
 }
 
-/// Withdraws a listing for ever. Licences that were bought stay as they are.
+/// Withdraws a listing for ever. Existing licences stay as they are.
 #[utoipa::path(tag = "market", security(("bearer" = [])), request_body = Withdrawal, responses((status = 200, body = ListingView), (status = 422, body = Problem, description = "the successor cannot take its place"), (status = 409, body = Problem, description = "not in a state for this")))]
 #[post("/v1/listings/{id}/withdraw")]
 pub(crate) async fn withdraw_listing(

@@ -154,7 +154,7 @@ pub(crate) struct ModelQuery {
     limit: Option<i64>,
 }
 
-/// Lists the models that your organisations declared, and those that were trained on what they publish.
+/// Lists the models that your organisations declared, and those that were trained on what they published.
 #[utoipa::path(tag = "models", security(("bearer" = [])), params(ModelQuery), responses((status = 200, body = Page<ModelView>)))]
 #[get("/v1/models")]
 pub(crate) async fn list_models(app: Data<App>, caller: Caller, query: Query<ModelQuery>) -> Result<Page<ModelView>> {

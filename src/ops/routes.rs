@@ -39,14 +39,14 @@ pub(crate) struct Readiness {
     dispatcher: String,
 }
 
-/// Tells that the process is alive.
+/// Says that the process is alive.
 #[utoipa::path(tag = "operations", security(()), responses((status = 200, description = "alive", body = String)))]
 #[get("/healthz")]
 pub(crate) async fn get_health() -> &'static str {
     "ok\n"
 }
 
-/// Tells whether this instance can do its work: it reaches the database, is not stopping, and the log can go on.
+/// Says whether this instance is ready: it reaches the database, is not stopping, and the log can continue.
 ///
 /// Whether the object store answers, and whether somebody extends the log and tells of events, is said as well, but plays no
 /// part: no other instance would fare better, and most of what is asked needs neither.
@@ -106,7 +106,7 @@ async fn work(app: &App) -> Result<Work> {
     in_time(app.db.check(look)).await
 }
 
-/// Reports counters and gauges to Prometheus. What is counted in the database stays as it was while that is away
+/// Reports counters and gauges to Prometheus. What is counted in the database stays unchanged while that is unavailable
 /// (`corpex_state{of="database_reached"}` is 0 then).
 #[utoipa::path(tag = "operations", security(()), responses(
     (status = 200, description = "metrics in Prometheus text format", body = String, content_type = "text/plain")))]
@@ -154,7 +154,7 @@ pub fn openapi_yaml() -> Result<String> {
         .map_err(|error| Error::internal("the API description cannot be written").because(error.to_string()))
 }
 
-/// Leads to the documentation page.
+/// Redirects to the documentation page.
 #[utoipa::path(tag = "operations", security(()), responses((status = 307, description = "to /docs/")))]
 #[get("/docs")]
 pub(crate) async fn get_docs() -> HttpResponse {

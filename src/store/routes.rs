@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::app::http::incomplete;
 use crate::error::{Error, Kind, Problem, Result};
 
-/// Takes the bytes of one part of an upload, through a signed link.
+/// Receives one part of an upload, through a signed link.
 ///
 /// The part is durable when this answers; sending it again replaces it. The body must have exactly the size the
 /// link was signed for.
@@ -88,7 +88,7 @@ pub(crate) async fn download_object(
     serve(&app, &path, &request).await
 }
 
-/// Tells what a download would answer, without the bytes.
+/// Returns the headers of a download, without the bytes.
 #[utoipa::path(
     tag = "store",
     params(

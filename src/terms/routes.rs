@@ -102,8 +102,8 @@ pub(crate) async fn get_terms(app: Data<App>, id: Path<TermsId>) -> Result<Json<
     Ok(Json(app.db.read(work).await?))
 }
 
-/// Shows licence terms as a Set of rules of ODRL 2.2, in JSON-LD, over whatever is listed under them. The words that are
-/// not ODRL's own are those of `/v1/odrl-profile`.
+/// Shows licence terms as a Set of ODRL 2.2 rules, in JSON-LD, for everything that is listed under them. Words that are not
+/// ODRL's own are defined in `/v1/odrl-profile`.
 ///
 /// Public.
 #[utoipa::path(tag = "terms", security(()), params(("id" = TermsId, Path, description = "The terms")), responses(
@@ -121,7 +121,7 @@ pub(crate) async fn get_terms_odrl(app: Data<App>, id: Path<TermsId>) -> Result<
     Ok(json_ld(&app.db.read(work).await?))
 }
 
-/// Defines the words of licence terms that ODRL 2.2 does not have: the exchange's profile of it, in JSON-LD.
+/// Defines the words of licence terms that ODRL 2.2 lacks: the exchange's profile of it, in JSON-LD.
 ///
 /// Public.
 #[utoipa::path(tag = "terms", security(()), responses(

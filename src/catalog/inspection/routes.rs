@@ -26,8 +26,8 @@ pub(crate) struct InspectionView {
     entry_id: EntryId,
 }
 
-/// Shows what the exchange found when it read a version: formats, columns and their statistics, and which records its sample
-/// holds. For whoever may see the version.
+/// Shows what the exchange found when it read a version: formats, columns and their statistics, and which records its
+/// sample holds. For anybody who may see the version.
 #[utoipa::path(tag = "catalog", security((), ("bearer" = [])), params(VersionRef), responses(
     (status = 200, body = InspectionView),
     (status = 404, body = Problem, description = "no such version, or it was not inspected yet")))]

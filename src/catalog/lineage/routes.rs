@@ -65,7 +65,7 @@ pub(crate) struct LineageQuery {
     limit: Option<i64>,
 }
 
-/// Lists what a version was made from, in the order of its manifest: versions on this exchange, and sources elsewhere.
+/// Lists what a version was made from, in the order of its manifest: versions on this exchange, and outside sources.
 #[utoipa::path(tag = "catalog", params(VersionRef, PageQuery),
     responses((status = 200, body = Page<Parent>), (status = 404, body = Problem)))]
 #[get("/v1/datasets/{organisation}/{name}/versions/{number}/parents")]
@@ -93,7 +93,7 @@ pub(crate) async fn list_children(
     Ok(page.map(RelativeView::from))
 }
 
-/// Lists the versions that name bytes of this SHA-256 as a source elsewhere, as far as you may see them.
+/// Lists the versions that name bytes with this SHA-256 as an outside source, as far as you may see them.
 #[utoipa::path(tag = "catalog", params(("sha256" = Digest, Path, description = "The digest of the source"), PageQuery),
     responses((status = 200, body = Page<RelativeView>)))]
 #[get("/v1/sources/{sha256}/children")]

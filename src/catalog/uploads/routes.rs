@@ -99,14 +99,14 @@ pub(crate) async fn create_upload(
     Ok(HttpResponse::Created().json(UploadView::from(status)))
 }
 
-/// Shows how far an upload is and which of its parts stand.
+/// Shows the state of an upload, and which of its parts were received.
 #[utoipa::path(tag = "catalog", responses((status = 200, body = UploadView), (status = 404, body = Problem)))]
 #[get("/v1/uploads/{id}")]
 pub(crate) async fn get_upload(app: Data<App>, caller: Caller, id: Path<UploadId>) -> Result<Json<UploadView>> {
     Ok(Json(super::get(&app, &caller, *id).await?.into()))
 }
 
-/// Gives fresh addresses for parts of an open upload.
+/// Returns new URLs for parts of an open upload.
 #[utoipa::path(tag = "catalog", responses(
     (status = 200, body = UploadView),
     (status = 409, body = Problem, description = "The upload is not open"),
@@ -132,7 +132,7 @@ pub(crate) async fn complete_upload(app: Data<App>, caller: Caller, id: Path<Upl
     Ok(Json(super::complete(&app, &caller, *id).await?.into()))
 }
 
-/// Puts a small shard into a draft in one request; it stands when this answers.
+/// Puts a small shard into a draft in one request; it is durable when this is answered.
 #[utoipa::path(tag = "catalog", request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The bytes, at most 32 MiB"),
     params(("Content-Digest" = String, Header, description = "sha-256=:<base64>: (RFC 9530)"), ShardQuery, ShardRef),
     responses((status = 200, body = ShardView),

@@ -168,7 +168,7 @@ fn decision(
     }
 }
 
-/// Takes a claim up.
+/// Takes up a claim for examination.
 #[utoipa::path(tag = "compliance", security(("bearer" = [])), request_body = Decision, responses((status = 200, body = TakedownView), (status = 403, body = Problem, description = "not compliance staff"), (status = 409, body = Problem, description = "not in a state for this")))]
 #[post("/v1/takedowns/{id}/triage")]
 pub(crate) async fn triage_takedown(
@@ -204,7 +204,7 @@ pub(crate) async fn block_takedown(
     decide(app, caller, *id, TakedownState::InterimBlocked, why).await
 }
 
-/// Tells the provider, which then has 14 days to answer.
+/// Notifies the provider, which then has 14 days to answer.
 #[utoipa::path(tag = "compliance", security(("bearer" = [])), request_body = Decision, responses((status = 200, body = TakedownView), (status = 403, body = Problem, description = "not compliance staff"), (status = 409, body = Problem, description = "not in a state for this")))]
 #[post("/v1/takedowns/{id}/notification")]
 pub(crate) async fn notify_provider(
@@ -216,7 +216,7 @@ pub(crate) async fn notify_provider(
     decide(app, caller, *id, TakedownState::ProviderNotified, why).await
 }
 
-/// Decides for the provider: what the case suspended is as it was before.
+/// Decides for the provider: what the case suspended is restored.
 #[utoipa::path(tag = "compliance", security(("bearer" = [])), request_body = Decision, responses((status = 200, body = TakedownView), (status = 403, body = Problem, description = "not compliance staff"), (status = 409, body = Problem, description = "not in a state for this")))]
 #[post("/v1/takedowns/{id}/reinstatement")]
 pub(crate) async fn reinstate_takedown(
@@ -240,7 +240,7 @@ pub(crate) async fn uphold_takedown(
     decide(app, caller, *id, TakedownState::Upheld, why).await
 }
 
-/// Revokes every licence to the version, tells each holder to delete it, and gives back what is in escrow of their prices.
+/// Revokes every licence to the version, tells each holder to delete it, and refunds what is in escrow of their prices.
 #[utoipa::path(tag = "compliance", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")), request_body = Decision, responses((status = 200, body = TakedownView), (status = 403, body = Problem, description = "not compliance staff"), (status = 409, body = Problem, description = "not in a state for this")))]
 #[post("/v1/takedowns/{id}/recall")]
 pub(crate) async fn issue_recall(
@@ -255,7 +255,7 @@ pub(crate) async fn issue_recall(
     Ok(Json(once(&app, key, recall).await?))
 }
 
-/// Closes a case whose licensees all answered, or were late.
+/// Closes a case whose licensees have all answered, or are overdue.
 #[utoipa::path(tag = "compliance", security(("bearer" = [])), request_body = Decision, responses((status = 200, body = TakedownView), (status = 403, body = Problem, description = "not compliance staff"), (status = 409, body = Problem, description = "not in a state for this")))]
 #[post("/v1/takedowns/{id}/closure")]
 pub(crate) async fn close_takedown(
@@ -276,7 +276,7 @@ pub(crate) struct Counter {
     statement: String,
 }
 
-/// Answers a claim against a version of one's own.
+/// Answers a claim against a version as its provider.
 #[utoipa::path(tag = "compliance", security(("bearer" = [])), request_body = Counter, responses((status = 200, body = TakedownView), (status = 404, body = Problem, description = "unknown, or not for you"), (status = 409, body = Problem, description = "it does not wait for an answer")))]
 #[post("/v1/takedowns/{id}/counter")]
 pub(crate) async fn counter_takedown(
@@ -359,7 +359,7 @@ pub(crate) async fn list_recalls(app: Data<App>, caller: Caller, page: Query<Pag
     app.db.read(list).await
 }
 
-/// Says that the licensee knows of a recall.
+/// Acknowledges a recall as the licensee.
 #[utoipa::path(tag = "compliance", security(("bearer" = [])), responses((status = 200, body = RecallView), (status = 404, body = Problem, description = "unknown, or not yours"), (status = 409, body = Problem, description = "acknowledged already")))]
 #[post("/v1/recalls/{id}/acknowledgement")]
 pub(crate) async fn acknowledge_recall(app: Data<App>, caller: Caller, id: Path<RecallId>) -> Result<Json<RecallView>> {

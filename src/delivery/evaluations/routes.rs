@@ -64,7 +64,7 @@ fn views(c: &mut Conn, evaluations: Vec<Evaluation>) -> Result<Vec<EvaluationVie
     evaluations.into_iter().map(|evaluation| view(c, evaluation)).collect()
 }
 
-/// Grants an evaluation of what is on the board, where its terms have `evaluation_days`: for so many days, of the sample alone,
+/// Grants an evaluation of a listed version whose terms have `evaluation_days`: for that many days, of the sample only,
 /// once per organisation and version.
 #[utoipa::path(tag = "delivery", security(("bearer" = [])), request_body = NewEvaluation,
     params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
@@ -121,8 +121,8 @@ pub(crate) async fn get_evaluation(
     Ok(Json(app.db.read(show).await?))
 }
 
-/// Gives the evaluation's passport: every statement it rests on, how its sample was drawn, and that it was taken, with proofs, for
-/// verification offline.
+/// Returns the evaluation's passport: every statement that it rests on, how its sample was drawn, and that it was
+/// downloaded, with proofs, for offline verification.
 #[utoipa::path(tag = "delivery", security(("bearer" = [])),
     responses((status = 200, description = "the passport (schemas/passport.v1.json)", body = serde_json::Value),
         (status = 404, body = Problem, description = "unknown, or not yours"),
@@ -156,7 +156,7 @@ pub(crate) struct SampleLink {
     entry_id: EntryId,
 }
 
-/// Gives a link to the sample under an evaluation. The receipt for it is durable before the link leaves the exchange.
+/// Returns a link to the sample under an evaluation. Its receipt is durable before the link leaves the exchange.
 #[utoipa::path(tag = "delivery", security(("bearer" = [])), responses((status = 200, body = SampleLink),
     (status = 403, body = Problem, description = "it has ended, or your role is too small"),
     (status = 404, body = Problem, description = "unknown, or not yours"),

@@ -32,7 +32,7 @@ pub(crate) struct NewPurchase {
 }
 
 /// Buys at a quote: places the order, signs its contract, pays it into escrow and grants the licence, all or nothing. The
-/// key stands for the order and the voucher: it may be repeated with another quote.
+/// idempotency key covers the order and the voucher: it may be repeated with another quote.
 #[utoipa::path(tag = "delivery", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
     request_body = NewPurchase, responses(
     (status = 201, body = Payment),

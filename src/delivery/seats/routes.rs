@@ -46,7 +46,7 @@ pub(crate) struct SeatPath {
     token: TokenId,
 }
 
-/// Gives an API token a seat; admins of the licensee only. A token that has one keeps it.
+/// Assigns a seat to an API token; admins of the licensee only. A token that already has one keeps it.
 #[utoipa::path(tag = "delivery", security(("bearer" = [])), params(SeatPath), responses((status = 200, body = SeatView),
     (status = 403, body = Problem, description = "not an admin of the licensee"),
     (status = 404, body = Problem, description = "no such licence"),
@@ -62,7 +62,7 @@ pub(crate) async fn assign_seat(app: Data<App>, caller: Caller, path: Path<SeatP
     Ok(Json(app.db.write(assign).await?))
 }
 
-/// Takes a seat from an API token; admins of the licensee only. No link is given to the token from then on.
+/// Removes the seat of an API token; admins of the licensee only. The token is given no link from then on.
 #[utoipa::path(tag = "delivery", security(("bearer" = [])), params(SeatPath), responses((status = 200, body = SeatView),
     (status = 403, body = Problem, description = "not an admin of the licensee"),
     (status = 404, body = Problem, description = "no such licence"),
@@ -77,7 +77,7 @@ pub(crate) async fn free_seat(app: Data<App>, caller: Caller, path: Path<SeatPat
     Ok(Json(app.db.write(free).await?))
 }
 
-/// Lists the seats of a licence that are taken, oldest first.
+/// Lists the assigned seats of a licence, oldest first.
 #[utoipa::path(tag = "delivery", security(("bearer" = [])), params(("id" = EntitlementId, Path), PageQuery), responses(
     (status = 200, body = Page<SeatView>), (status = 404, body = Problem, description = "unknown, or not yours")))]
 #[get("/v1/entitlements/{id}/seats")]

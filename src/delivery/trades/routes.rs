@@ -58,7 +58,7 @@ pub(crate) async fn accept_order(
     effect(app, key, move |c| super::accept(c, &caller, &keys, *id, now)).await
 }
 
-/// Refuses what was delivered; the provider may offer a cure.
+/// Rejects what was delivered; the provider may offer a cure.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
     request_body = OrderReason, responses(
     (status = 200, body = OrderView),
@@ -77,7 +77,7 @@ pub(crate) async fn reject_order(
     effect(app, key, move |c| orders::reject(c, &caller, &keys, *id, &input.reason, now)).await
 }
 
-/// Offers to make good what was rejected: by another delivery, or by a refund. A refund of the whole price is made at once.
+/// Offers a cure for what was rejected: another delivery, or a refund. A refund of the whole price is made at once.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
     request_body = CureOffer, responses(
     (status = 200, body = OrderView),
@@ -125,7 +125,7 @@ pub(crate) async fn redeliver_order(
     effect(app, key, move |c| orders::redeliver(c, &caller, &keys, *id, &input.note, now)).await
 }
 
-/// Accepts the refund of a part, which settles the rest.
+/// Accepts the partial refund, which settles the rest.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 200, body = OrderView),
     (status = 404, body = Problem, description = "unknown, or not yours"),
@@ -142,7 +142,7 @@ pub(crate) async fn accept_cure(
     effect(app, key, move |c| super::accept_cure(c, &caller, &keys, *id, now)).await
 }
 
-/// Does not accept the refund of a part; the provider may offer another cure.
+/// Rejects the partial refund; the provider may offer another cure.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
     request_body = OrderReason, responses(
     (status = 200, body = OrderView),

@@ -112,7 +112,7 @@ pub(crate) struct ResumptionInput {
     cursor: Option<String>,
 }
 
-/// Makes a webhook of a verified organisation, which is sent what happens from now on; admins only.
+/// Creates a webhook for a verified organisation, which receives its events from now on; admins only.
 #[utoipa::path(tag = "events", security(("bearer" = [])), request_body = WebhookInput, responses(
     (status = 201, body = WebhookWithSecret),
     (status = 403, body = Problem, description = "not an admin"),
@@ -152,7 +152,7 @@ pub(crate) async fn delete_webhook(
     Ok(Json(super::remove(&app, &caller, &handle, id).await?.into()))
 }
 
-/// Gives a webhook a new secret; the one before signs beside it for some hours more. Admins only.
+/// Gives a webhook a new secret; for some more hours the previous one signs as well. Admins only.
 #[utoipa::path(tag = "events", security(("bearer" = [])), request_body = RotationInput, responses(
     (status = 200, body = WebhookWithSecret),
     (status = 403, body = Problem, description = "not an admin"), (status = 404, body = Problem, description = "unknown"),
@@ -170,7 +170,7 @@ pub(crate) async fn rotate_webhook_secret(
     Ok(Json(WebhookWithSecret { secret: secret.reveal(), webhook: webhook.into() }))
 }
 
-/// Lets a webhook go on: enables one that was disabled, or sends again what came after a cursor. Admins only.
+/// Resumes a webhook: enables one that was disabled, or sends again what came after a cursor. Admins only.
 #[utoipa::path(tag = "events", security(("bearer" = [])), request_body = ResumptionInput, responses(
     (status = 200, body = WebhookView),
     (status = 403, body = Problem, description = "not an admin"), (status = 404, body = Problem, description = "unknown"),
@@ -188,7 +188,7 @@ pub(crate) async fn resume_webhook(
     Ok(Json(app.db.write(resume).await?.into()))
 }
 
-/// Lists the tries to deliver to a webhook, oldest first, for admins.
+/// Lists the attempts to deliver to a webhook, oldest first, for admins.
 #[utoipa::path(tag = "events", security(("bearer" = [])), params(PageQuery), responses(
     (status = 200, body = Page<AttemptView>),
     (status = 403, body = Problem, description = "not an admin"), (status = 404, body = Problem, description = "unknown")))]

@@ -100,7 +100,7 @@ impl From<Membership> for MembershipView {
     }
 }
 
-/// Tells who the caller is, and for whom the caller acts.
+/// Shows who the caller is, and for whom the caller acts.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), responses(
     (status = 200, body = Me),
     (status = 401, body = Problem, description = "no credential, or one that ended")))]
@@ -190,7 +190,7 @@ fn session_tokens(app: &App, session: &Session, refresh: &TokenText, now: Instan
     })
 }
 
-/// Signs in with e-mail address and password; where a hundred sessions of the account stand, the oldest ends.
+/// Signs in with e-mail address and password; if the account already has a hundred sessions, the oldest ends.
 #[utoipa::path(tag = "identity", security(()), request_body = EmailAndPassword, responses(
     (status = 201, body = SessionTokens),
     (status = 401, body = Problem, description = "no account has this e-mail address and password"),
@@ -224,7 +224,7 @@ pub(crate) struct RefreshInput {
     refresh_token: String,
 }
 
-/// Trades a refresh token for the next pair of tokens.
+/// Exchanges a refresh token for the next pair of tokens.
 ///
 /// Each is good once. One that was used before revokes the session: somebody else may hold it.
 #[utoipa::path(tag = "identity", security(()), request_body = RefreshInput, responses(

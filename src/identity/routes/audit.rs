@@ -45,7 +45,7 @@ pub(crate) async fn list_audit_records(
     app.db.read(move |c| audit::audit_records(c, &caller, outcome, &PageQuery { cursor, limit })).await
 }
 
-/// Lists the days of the audit trail that are closed, oldest first.
+/// Lists the closed days of the audit trail, oldest first.
 ///
 /// The statement `audit-trail` of each is in the log: who recomputes a day's digest from its records knows that none was changed or taken
 /// away since.

@@ -150,7 +150,7 @@ pub(crate) struct DeviceToken {
     scope: &'static str,
 }
 
-/// Tells a program how far its sign-in is, and gives it its token once (RFC 8628, section 3.4).
+/// Polls a program's sign-in, and returns its token once it is approved, a single time (RFC 8628, section 3.4).
 #[utoipa::path(tag = "identity", security(()), request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"), responses(
     (status = 200, body = DeviceToken),
     (status = 400, description = "an OAuth error: authorization_pending, slow_down, access_denied, expired_token, unsupported_grant_type or invalid_request"),
@@ -215,7 +215,7 @@ impl From<DeviceLogin> for DeviceLoginView {
     }
 }
 
-/// Shows the program that asks to be signed in, to whoever was shown its code.
+/// Shows the program that asks to be signed in, to anybody who has its code.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(DevicePath), responses(
     (status = 200, body = DeviceLoginView),
     (status = 404, body = Problem, description = "no program shows this code, or not any more")))]
@@ -230,7 +230,7 @@ pub(crate) async fn get_device_login(
     Ok(Json(app.db.read(move |c| devices::device_login(c, &which.user_code, now)).await?.into()))
 }
 
-/// Signs a program in as the caller: it gets a token that may only read, for 30 days at most.
+/// Signs a program in as the caller: it gets a read-only token, for 30 days at most.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(DevicePath), responses(
     (status = 200, body = DeviceLoginView),
     (status = 404, body = Problem, description = "no program shows this code, or not any more"),

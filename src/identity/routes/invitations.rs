@@ -93,7 +93,7 @@ pub(crate) async fn create_invitation(
     Ok(HttpResponse::Created().json(IssuedInvitation { code: code.reveal().to_string(), about }))
 }
 
-/// Lists the invitations of an organisation that nobody accepted, oldest first, without their codes; admins only.
+/// Lists an organisation's invitations that nobody has accepted, oldest first, without their codes; admins only.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(("handle" = String, Path, description = "The organisation's handle"), PageQuery), responses(
     (status = 200, body = Page<InvitationView>),
     (status = 403, body = Problem, description = "the caller is not an admin"),
@@ -110,7 +110,7 @@ pub(crate) async fn list_invitations(
     Ok(Page::new(rows, limit, |row| row.id.to_string()).map(InvitationView::from))
 }
 
-/// Takes an invitation back; admins only.
+/// Withdraws an invitation; admins only.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(InvitationPath), responses(
     (status = 200, body = InvitationView),
     (status = 403, body = Problem, description = "the caller is not an admin"),

@@ -68,7 +68,7 @@ pub(crate) async fn register_organisation(
     Ok(HttpResponse::Created().json(OrganisationView::from(organisation)))
 }
 
-/// Lists the verified organisations and the caller's own; operators and compliance see all but those that were rejected.
+/// Lists the verified organisations and the caller's own; operators and compliance see all except rejected ones.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(PageQuery), responses((status = 200, body = Page<OrganisationView>)))]
 #[get("/v1/organisations")]
 pub(crate) async fn list_organisations(
@@ -147,7 +147,7 @@ pub(crate) async fn reject_organisation(
     Ok(Json(rejection))
 }
 
-/// Tells those who were members of an organisation of this handle, operators and compliance, why it was rejected.
+/// Shows former members, operators and compliance why an organisation with this handle was rejected.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(("handle" = String, Path, description = "The handle that the organisation had")), responses(
     (status = 200, body = Rejection),
     (status = 404, body = Problem, description = "none was rejected, or not yours")))]

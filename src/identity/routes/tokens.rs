@@ -87,7 +87,7 @@ pub(crate) async fn create_token(app: Data<App>, signed_in: SignedIn, input: Jso
     Ok(HttpResponse::Created().json(IssuedToken { token: text.reveal().to_string(), about: token.into() }))
 }
 
-/// Lists the caller's API tokens, oldest first, without their text.
+/// Lists the caller's API tokens, oldest first, without the tokens themselves.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(PageQuery), responses((status = 200, body = Page<TokenView>)))]
 #[get("/v1/tokens")]
 pub(crate) async fn list_tokens(app: Data<App>, caller: Caller, page: Query<PageQuery>) -> Result<Page<TokenView>> {
@@ -96,7 +96,7 @@ pub(crate) async fn list_tokens(app: Data<App>, caller: Caller, page: Query<Page
     Ok(Page::new(rows, limit, |token| token.id.to_string()).map(TokenView::from))
 }
 
-/// Revokes one of the caller's API tokens, and every one that was asked for with it.
+/// Revokes one of the caller's API tokens, and every token that was requested with it.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(TokenPath), responses(
     (status = 200, body = TokenView),
     (status = 404, body = Problem, description = "unknown, or not yours"),

@@ -146,7 +146,7 @@ pub(crate) async fn refuse_deposit(
     Ok(Json(once(&app, key, refuse).await?))
 }
 
-/// Takes back a deposit that was wrong, by a transaction that is its opposite.
+/// Reverses a wrong deposit by an opposite transaction.
 ///
 /// For operators. Beyond the amount that one operator may move in a day the answer is `reversing`, and a second operator
 /// approves.

@@ -35,7 +35,7 @@ pub(crate) struct StatementParams {
     limit: Option<i64>,
 }
 
-/// Gives the statement of account for a period: opening balance, every line, closing balance.
+/// Returns the statement of account for a period: opening balance, every line, closing balance.
 ///
 /// For the organisation's members, operators and compliance staff. The CSV file is sent while it is read; it ends with
 /// the rows `closing`, so that one that was cut off shows it.

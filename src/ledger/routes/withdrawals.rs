@@ -51,7 +51,7 @@ fn view(c: &mut Conn, withdrawal: Withdrawal) -> Result<WithdrawalView> {
     })
 }
 
-/// Asks for a payout. The amount is held until the bank has paid.
+/// Requests a payout. The amount is held until the bank has paid.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), request_body = NewWithdrawal, params(("handle" = String, Path, description = "The organisation's handle"), ("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 201, body = WithdrawalView),
     (status = 403, body = Problem, description = "Not your organisation, or your role is too small"),
@@ -93,7 +93,7 @@ pub(crate) async fn list_withdrawals(
     app.db.read(list).await
 }
 
-/// Takes a request back, until an operator has taken it up.
+/// Withdraws a request that no operator has taken up.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 200, body = WithdrawalView),
     (status = 403, body = Problem, description = "Not your organisation, or your role is too small"),
@@ -116,7 +116,7 @@ pub(crate) async fn cancel_withdrawal(
     Ok(Json(once(&app, key, cancel).await?))
 }
 
-/// Takes a request up, to have the bank pay it.
+/// Takes up a request, to instruct the bank to pay it.
 ///
 /// For operators. Beyond the amount that one operator may move in a day the answer is `awaiting_approval`, and a second
 /// operator approves. Have the bank pay what is `processing`, and nothing else: its organisation can take it back no more, no dispute
@@ -179,7 +179,7 @@ pub(crate) async fn execute_withdrawal(
     Ok(Json(once(&app, key, execute).await?))
 }
 
-/// Approves that another operator takes a request up, or its reversal.
+/// Approves a request that another operator is taking up, or its reversal.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 200, body = WithdrawalView),
     (status = 403, body = Problem, description = "Not an operator, or the one whose step it is"),

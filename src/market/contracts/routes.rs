@@ -28,7 +28,7 @@ pub(crate) struct RenderingQuery {
     format: RenderingFormat,
 }
 
-/// Gives the contract of an order as people read it, signed or not. The signed document holds the SHA-256 of these bytes.
+/// Returns an order's contract in readable form, signed or not. The signed document holds the SHA-256 of these bytes.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(RenderingQuery), responses(
     (status = 200, body = String, content_type = "text/html", description = "The page, or plain text"),
     (status = 404, body = Problem, description = "unknown, or not yours")))]

@@ -68,8 +68,9 @@ fn view(c: &mut Conn, dispute: Dispute) -> Result<DisputeView> {
     })
 }
 
-/// Asks the exchange to decide what becomes of an order's money: while one side waits for the other, or within some days after
-/// the settlement. Until that is final, nothing of it is paid out but what was taken up before; the licence stays as it is.
+/// Asks the exchange to decide what becomes of an order's money: while one side waits for the other, or within some days
+/// after the settlement. Until the decision is final, only what was taken up before is paid out; the licence stays as it
+/// is.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
     request_body = NewDispute, responses(
     (status = 201, body = DisputeView),

@@ -340,7 +340,7 @@ async fn sign(
     Ok(Json(once(app, key, signed).await?))
 }
 
-/// Ends a negotiation, where the protocol lets the side. The other side is told by an event.
+/// Ends a negotiation, where the protocol allows this side to. The other side is notified by an event.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
     request_body = Termination, responses(
     (status = 200, body = NegotiationView),

@@ -93,7 +93,7 @@ pub(crate) struct SignedOffer {
     envelope: Envelope,
 }
 
-/// Offers what is on the board to one buyer, for some uses, at a price, in a window. Only the two sides see it.
+/// Offers a listed version to one buyer, for given uses, at a price, for a limited time. The two sides and staff see it.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
     request_body = SignedOffer, responses(
     (status = 201, body = OfferView),
@@ -140,7 +140,7 @@ pub(crate) async fn get_offer(app: Data<App>, caller: Caller, id: Path<OfferId>)
     Ok(Json(app.db.read(show).await?))
 }
 
-/// Takes back an offer at which no order was placed.
+/// Withdraws an offer under which no order was placed.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
     request_body = OrderReason, responses(
     (status = 200, body = OfferView),

@@ -105,7 +105,7 @@ fn views(c: &mut Conn, orders: Vec<Order>) -> Result<Vec<OrderView>> {
     orders.into_iter().map(|order| order_view(c, order)).collect()
 }
 
-/// Orders what is on the board, for a declared use. Sign the contract that comes back.
+/// Orders a listed version for a declared use. Sign the contract that is returned.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
     request_body = NewOrder, responses(
     (status = 201, body = OrderView),
@@ -145,8 +145,8 @@ pub(crate) struct QuoteView {
     valid_until: Option<Instant>,
 }
 
-/// Quotes what is on the board, for a declared use: the price and the contract. Nothing is reserved. To buy in one step,
-/// sign the contract and send both to `POST /v1/purchases`.
+/// Quotes a listed version for a declared use: the price and the contract. Nothing is reserved. To buy in one step, sign
+/// the contract and send both to `POST /v1/purchases`.
 #[utoipa::path(tag = "market", security(("bearer" = [])), request_body = NewOrder, responses(
     (status = 200, body = QuoteView),
     (status = 403, body = Problem, description = "not your organisation, or your role is too small"),
@@ -234,7 +234,7 @@ pub(crate) async fn sign_contract(
     Ok(Json(app.db.write(sign).await?))
 }
 
-/// Gives the contract with both signatures.
+/// Returns the contract with both signatures.
 #[utoipa::path(tag = "market", security(("bearer" = [])), responses((status = 200, body = Envelope), (status = 404, body = Problem, description = "unknown, or not yours"), (status = 409, body = Problem, description = "not signed yet")))]
 #[get("/v1/orders/{id}/contract")]
 pub(crate) async fn get_contract(app: Data<App>, caller: Caller, id: Path<OrderId>) -> Result<Json<Envelope>> {
@@ -255,7 +255,7 @@ pub(crate) struct OrderReason {
     pub(crate) reason: String,
 }
 
-/// Takes an order back before it is paid.
+/// Cancels an order before it is paid.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")),
     request_body = OrderReason, responses(
     (status = 200, body = OrderView),
@@ -291,7 +291,7 @@ pub(crate) struct TradeCertificate {
     issued_at: Instant,
 }
 
-/// Gives the trade certificate of a settled order.
+/// Returns the trade certificate of a settled order.
 #[utoipa::path(tag = "market", security(("bearer" = [])), responses((status = 200, body = TradeCertificate), (status = 404, body = Problem, description = "unknown, or not yours"), (status = 409, body = Problem, description = "not settled")))]
 #[get("/v1/orders/{id}/certificate")]
 pub(crate) async fn get_trade_certificate(

@@ -116,8 +116,8 @@ impl From<Hit> for DatasetItem {
     }
 }
 
-/// Searches what is on the board, with `q`, `sort` or any facet. Without them it lists the datasets you may see, newest first,
-/// those that are not on the board yet included.
+/// Searches what is on the board, with `q`, `sort` or any facet. Without these, it lists the datasets that you may see,
+/// newest first, including those that are not on the board yet.
 #[utoipa::path(tag = "market", params(SearchQuery), responses(
     (status = 200, body = DatasetPage),
     (status = 422, body = Problem, description = "A parameter was refused"),

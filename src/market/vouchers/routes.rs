@@ -133,7 +133,7 @@ pub(crate) async fn fund_programme(
     Ok(Json(once(&app, key, fund).await?))
 }
 
-/// Takes back what an ended programme has left, to the funder's wallet.
+/// Returns what an ended programme has left to the funder's wallet.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 200, body = ProgrammeView),
     (status = 403, body = Problem, description = "not the funder, or your role is too small"),
@@ -169,7 +169,7 @@ pub(crate) struct MovementParams {
     limit: Option<i64>,
 }
 
-/// Gives the audit file of a programme: each funding, use, clawback and return, with what was left after it.
+/// Returns the audit file of a programme: each funding, use, clawback and return, with what was left after it.
 ///
 /// For the funder's members and the exchange's staff.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(MovementParams), responses(
