@@ -9,8 +9,8 @@
 //! then shown as it would be alone: a page takes as many statements as there are kinds of things on it, however many rows it has.
 //!
 //! A gathered write does not see the rows that wait. It may look for such a row only by a key that the table holds once: if
-//! two writes of a group cannot both stand (one quote, bought twice), the table refuses the second, and the group begins
-//! anew with nothing gathered, as it does when a write fails.
+//! two writes of a group exclude each other (one quote, bought twice), the table refuses the second, and the group starts
+//! again with nothing gathered, as it does when a write fails.
 //!
 //! Invariant: gathered writes change nothing that they ask for with [`load_once`], unless they [`keep`] what it becomes. Before a write
 //! of another kind runs in the same transaction, what waits is inserted, and what was loaded is forgotten.

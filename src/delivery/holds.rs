@@ -8,7 +8,7 @@
 //! repeated, those of a hold and of its end may run at the same time, and a licence that a hold did not reach before it ended is
 //! left as it is. No licence is sold while the version is held.
 //!
-//! Invariant: of the suspended licences, lifting a hold touches those alone that a hold suspended.
+//! Invariant: lifting a hold restores only the licences that a hold suspended.
 
 use std::fmt::Display;
 

@@ -3,8 +3,8 @@
 //! The last event of an organisation stays, however old it is: the next one is numbered after it. So does what an enabled
 //! webhook still waits for.
 //!
-//! Invariant: the events of an organisation that are kept are its last ones, without gaps; whoever asks for what comes after a
-//! cursor, some of which is no longer kept, is told so.
+//! Invariant: the events of an organisation that are kept are its last ones, without gaps; a reader whose cursor lies so
+//! far back that it would miss removed events is told so.
 
 use super::{queries, webhooks};
 use crate::app::App;

@@ -2,7 +2,7 @@
 //!
 //! A record's rank is the HMAC-SHA256, under the seed that a [lot](crate::provenance::lot) gives, of the SHA-256 of its
 //! shard and its index among the shard's records (from 0, as 8 bytes, the highest first); the lowest ranks are drawn. So a
-//! draw needs memory for what it keeps alone, does not depend on the order of reading, and anybody who has the shards can
+//! draw needs memory only for what it keeps, does not depend on the order of reading, and anybody who has the shards can
 //! repeat it.
 
 use std::collections::BTreeSet;

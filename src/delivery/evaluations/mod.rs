@@ -1,8 +1,8 @@
 //! Evaluations: where its terms say so, a lab may evaluate a version by its sample, free of charge, before it buys.
 //!
-//! An evaluation is a licence of its own: granted at once, for a declared purpose, for so many days as the terms say, of the
-//! sample that the exchange drew and of nothing else. Each link to the sample is a statement in the log, committed before
-//! it leaves.
+//! An evaluation is a licence of its own: granted at once, for a declared purpose, for as many days as the terms say, and
+//! only for the sample that the exchange drew. Each link to the sample is a statement in the log, committed before it
+//! leaves.
 //!
 //! Invariant: an organisation evaluates a version once.
 //! Invariant: no link to a sample without an evaluation that has not ended, and a durable receipt.

@@ -1,10 +1,10 @@
 //! The audit trail: what the platform's own staff looked at, and who was turned away.
 //!
-//! Operators and compliance staff see what its owners alone could see otherwise. The request layer records every
-//! read that one of them makes with a credential, before they see it, whatever it turns out to show: which routes show more to
-//! staff than to others need not be listed anywhere, and a new one cannot be forgotten. Refusals for want of a credential or of a
-//! right are recorded within a second (see [`Denials`]), and so are those that say "not found" of what is there and not for the
-//! caller, and those of callers that ask too often. Callers that are not known are told apart by address.
+//! Operators and compliance staff see what its owners alone could see otherwise. The request layer records every read that
+//! one of them makes with a credential, before they see it, whatever it turns out to show: which routes show more to staff
+//! than to others need not be listed anywhere, and a new one cannot be forgotten. Refusals for want of a credential or of a
+//! right are recorded within a second (see [`Denials`]), and so are those that say "not found" of what exists but the
+//! caller may not see, and those for too many requests. Unknown callers are distinguished by address.
 //!
 //! Nothing of it is ever changed or removed, and the exchange commits itself to each day of it in the public log (see
 //! `days`).

@@ -1,8 +1,8 @@
 //! Quotes: an order as it would be placed now, with its contract, and nothing of it stored.
 //!
-//! A buyer that signs the contract of a quote and sends both back buys in one step. The exchange knows its own quotes
-//! again by their seal, a MAC over the order and the contract. A quote reserves nothing: at the purchase every rule is
-//! applied anew, and the order must come out as it was quoted.
+//! A buyer that signs the contract of a quote and sends both back buys in one step. The exchange knows its own quotes again
+//! by their seal, a MAC over the order and the contract. A quote reserves nothing: at the purchase every rule is applied
+//! again, and the order must come out as it was quoted.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;

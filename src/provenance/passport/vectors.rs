@@ -1,4 +1,4 @@
-//! The test vectors of docs/provenance.md, made from fixed seeds: whoever writes a verifier starts from these files.
+//! The test vectors of docs/provenance.md, made from fixed seeds: they are the starting point for writing a verifier.
 //!
 //! `UPDATE_VECTORS=1 cargo test vectors` writes them anew; without it a difference between file and code is a failure.
 
