@@ -116,7 +116,7 @@ pub(crate) async fn list_conflicts(app: Data<App>, caller: Caller, page: Query<P
 
 /// Writes everything that happened to a subject, to an organisation or within a period to one file.
 ///
-/// It is sent while it is read. A connection that ends early means that the file is not whole.
+/// The file is streamed. If the connection ends early, the file is incomplete.
 #[utoipa::path(tag = "compliance", security(("bearer" = [])), params(ExportParams),
     responses((status = 200, body = String, content_type = "text/csv", description = "The file: CSV, JSON Lines or PROV-JSON"),
         (status = 403, body = Problem, description = "not compliance staff"),

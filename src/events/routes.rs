@@ -39,7 +39,7 @@ pub(crate) struct EventFeed {
 
 /// Lists the events of an organisation after a cursor, for its members.
 ///
-/// Each is there at least once, with an `id` that never changes, and none ever appears before a cursor that was handed
+/// Each event appears at least once, with an `id` that never changes, and none ever appears before a cursor that was handed
 /// out: ask again with `next` for what happened since.
 #[utoipa::path(tag = "events", security(("bearer" = [])), params(EventFeedParams),
     responses((status = 200, body = EventFeed),

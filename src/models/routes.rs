@@ -115,7 +115,7 @@ fn view_with_versions(c: &mut Conn, (model, sight, used): (Model, Sight, Vec<Tra
 
 /// Declares which versions a model was trained on, in the lab's own signed statement.
 ///
-/// For admins and signers of a verified organisation. The same declaration again gives the one that stands.
+/// For admins and signers of a verified organisation. The same declaration sent again returns the existing one.
 #[utoipa::path(tag = "models", security(("bearer" = [])), responses(
     (status = 201, body = ModelWithVersions),
     (status = 200, body = ModelWithVersions, description = "This was declared before"),

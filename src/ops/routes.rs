@@ -48,8 +48,8 @@ pub(crate) async fn get_health() -> &'static str {
 
 /// Says whether this instance is ready: it reaches the database, is not stopping, and the log can continue.
 ///
-/// Whether the object store answers, and whether somebody extends the log and tells of events, is said as well, but plays no
-/// part: no other instance would fare better, and most of what is asked needs neither.
+/// It also says whether the object store answers, and whether the log is extended and events are dispatched. These do not
+/// make it a 503: other instances would have the same problem, and most requests need none of them.
 #[utoipa::path(tag = "operations", security(()), responses(
     (status = 200, body = Readiness),
     (status = 503, body = Readiness, description = "something it needs is missing")))]

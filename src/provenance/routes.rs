@@ -165,8 +165,8 @@ pub(crate) struct ConsistencyQuery {
 
 /// Reads the last checkpoint and the proof that it continues an older one.
 ///
-/// The text that C2SP tlog-witness has logs submit: `old` and the size, the RFC 6962 consistency proof line by line in
-/// base64, an empty line, the checkpoint.
+/// The text that logs submit to witnesses in C2SP tlog-witness: `old` and the size, the RFC 6962 consistency proof line by
+/// line in base64, an empty line, the checkpoint.
 #[utoipa::path(tag = "provenance", params(ConsistencyQuery), responses(
     (status = 200, body = String, content_type = "text/plain", description = "The proof and the checkpoint"),
     (status = 404, body = Problem, description = "The log is not that long")))]

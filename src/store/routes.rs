@@ -20,8 +20,8 @@ use crate::error::{Error, Kind, Problem, Result};
 
 /// Receives one part of an upload, through a signed link.
 ///
-/// The part is durable when this answers; sending it again replaces it. The body must have exactly the size the
-/// link was signed for.
+/// The part is durable when this is answered; sending it again replaces it. The body must have exactly the size for which
+/// the link was signed.
 #[utoipa::path(
     tag = "store",
     params(

@@ -66,7 +66,7 @@ fn signed(c: &mut Conn, terms: Terms) -> Result<SignedTermsView> {
 
 /// Publishes licence terms.
 ///
-/// For admins and signers of a verified organisation. The same document published again gives the same terms.
+/// For admins and signers of a verified organisation. Publishing the same document again returns the same terms.
 #[utoipa::path(tag = "terms", security(("bearer" = [])), responses(
     (status = 201, body = SignedTermsView),
     (status = 200, body = SignedTermsView, description = "This document was published before"),

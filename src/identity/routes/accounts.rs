@@ -226,7 +226,7 @@ pub(crate) struct RefreshInput {
 
 /// Exchanges a refresh token for the next pair of tokens.
 ///
-/// Each is good once. One that was used before revokes the session: somebody else may hold it.
+/// A refresh token is valid once. Using one again revokes the session, because somebody else may hold it.
 #[utoipa::path(tag = "identity", security(()), request_body = RefreshInput, responses(
     (status = 200, body = SessionTokens),
     (status = 401, body = Problem, description = "unknown or used, or its session has ended")))]

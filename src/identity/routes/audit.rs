@@ -29,8 +29,8 @@ pub(crate) struct RecordParams {
 
 /// Lists what operators and compliance staff read, and who was turned away, oldest first.
 ///
-/// Every read that they make with their credential is recorded before it is answered, this one included. Refusals for want of
-/// a credential or of a right are recorded within a second, those that are alike as one.
+/// Every read that staff make with their credential is recorded before it is answered, this one included. Refusals for a
+/// missing credential or right are recorded within a second; equal ones as one record.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(RecordParams), responses(
     (status = 200, body = Page<AuditRecord>),
     (status = 403, body = Problem, description = "not an operator"),
@@ -47,8 +47,8 @@ pub(crate) async fn list_audit_records(
 
 /// Lists the closed days of the audit trail, oldest first.
 ///
-/// The statement `audit-trail` of each is in the log: who recomputes a day's digest from its records knows that none was changed or taken
-/// away since.
+/// The statement `audit-trail` of each day is in the log: recomputing a day's digest from its records shows that none was
+/// changed or removed since.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(PageQuery), responses(
     (status = 200, body = Page<AuditDay>),
     (status = 403, body = Problem, description = "not an operator")))]

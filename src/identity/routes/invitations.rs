@@ -73,7 +73,7 @@ pub(crate) struct InvitationPath {
 
 /// Invites somebody to act for an organisation; admins only.
 ///
-/// Whoever accepts with the code within seven days becomes a member, while the admin is one.
+/// Whoever accepts with the code within seven days becomes a member, provided that the admin still is one.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(("handle" = String, Path, description = "The organisation's handle")), request_body = InvitationInput, responses(
     (status = 201, body = IssuedInvitation),
     (status = 403, body = Problem, description = "the caller is not an admin"),

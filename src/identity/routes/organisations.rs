@@ -125,7 +125,8 @@ pub(crate) struct RejectionInput {
 
 /// Rejects the registration of an organisation that is not who it says it is; operators only.
 ///
-/// That is final: nobody acts for it any more, and its handle is free for another. A verified organisation stays.
+/// This is final: nobody can act for it any more, and its handle is free for another. A verified organisation cannot be
+/// rejected.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(("handle" = String, Path, description = "The organisation's handle")), request_body = RejectionInput, responses(
     (status = 200, body = Rejection),
     (status = 403, body = Problem, description = "the caller is not an operator"),
@@ -198,7 +199,7 @@ pub(crate) struct MemberPath {
 
 /// Changes the role of a member; admins only.
 ///
-/// Somebody who is not a member yet is invited: `POST /v1/organisations/{handle}/invitations`.
+/// To add a member, invite the person: `POST /v1/organisations/{handle}/invitations`.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(("handle" = String, Path, description = "The organisation's handle")), request_body = MemberInput, responses(
     (status = 200, body = MemberView),
     (status = 403, body = Problem, description = "the caller is not an admin"),

@@ -56,9 +56,9 @@ pub(crate) struct KeyInput {
 
 /// Registers a signing key of a verified organisation; admins and signers only.
 ///
-/// The envelope holds an in-toto statement of the type `urn:corpex:predicate:key-registration:v1`, signed by the
-/// very key: the signature is the proof. Where its predicate names the key that it `replaces`, that one signs, too, and
-/// must be active; it stays so until it is revoked. Private keys never leave their owner.
+/// The envelope holds an in-toto statement of the type `urn:corpex:predicate:key-registration:v1`, signed by the key
+/// itself, which proves possession of its private half. If its predicate names a key that it `replaces`, that key must be
+/// active and sign as well; it stays active until it is revoked. Private keys never leave their owner.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(("handle" = String, Path, description = "The organisation's handle")), request_body = KeyInput, responses(
     (status = 201, body = SigningKeyView),
     (status = 403, body = Problem, description = "the caller is neither admin nor signer"),
@@ -119,7 +119,7 @@ pub(crate) struct RevocationInput {
 /// Revokes a key: from now on nothing signed with it is accepted. Admins and signers only.
 ///
 /// A revoked key can still be declared compromised, or compromised since an earlier time. Compliance staff may declare any
-/// organisation's key compromised, and they alone since more than 30 days.
+/// organisation's key compromised; only they can date it more than 30 days back.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), params(KeyPath), request_body = RevocationInput, responses(
     (status = 200, body = SigningKeyView),
     (status = 403, body = Problem, description = "the caller is neither admin nor signer, or the time lies more than 30 days back"),

@@ -69,8 +69,8 @@ pub(crate) struct TokenPath {
 
 /// Issues an API token to the caller.
 ///
-/// One that is asked for with another API token ends no later than that one, and is revoked with it. At most a hundred of an
-/// account may be used at a time.
+/// A token that is requested with another API token ends no later than that one, and is revoked with it. An account can
+/// have at most a hundred usable tokens at a time.
 #[utoipa::path(tag = "identity", security(("bearer" = [])), request_body = TokenInput, responses(
     (status = 201, body = IssuedToken),
     (status = 403, body = Problem, description = "asked for with a token that may only read"),

@@ -58,8 +58,8 @@ pub(crate) struct Because {
 
 /// Records money that arrived at the bank for an organisation.
 ///
-/// For operators. The bank's reference works once, whatever the Idempotency-Key. Beyond the amount that one operator may
-/// move in a day the answer is `awaiting_approval`, and nothing is credited until a second operator approves.
+/// For operators. A bank reference can be used only once, whatever the Idempotency-Key. Beyond the amount that one operator
+/// may move in a day, the state is `awaiting_approval`, and nothing is credited until a second operator approves.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "Your own key for this deposit; the same key gets the same answer")), responses(
     (status = 201, body = DepositView),
     (status = 400, body = Problem, description = "No Idempotency-Key"),
@@ -148,7 +148,7 @@ pub(crate) async fn refuse_deposit(
 
 /// Reverses a wrong deposit by an opposite transaction.
 ///
-/// For operators. Beyond the amount that one operator may move in a day the answer is `reversing`, and a second operator
+/// For operators. Beyond the amount that one operator may move in a day, the state is `reversing` until a second operator
 /// approves.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), request_body = Because, params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 200, body = DepositView),

@@ -37,8 +37,8 @@ pub(crate) struct StatementParams {
 
 /// Returns the statement of account for a period: opening balance, every line, closing balance.
 ///
-/// For the organisation's members, operators and compliance staff. The CSV file is sent while it is read; it ends with
-/// the rows `closing`, so that one that was cut off shows it.
+/// For the organisation's members, operators and compliance staff. The CSV file is streamed; it ends with the rows
+/// `closing`, so that a truncated file can be recognised.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), params(("handle" = String, Path, description = "The organisation's handle"), StatementParams), responses(
     (status = 200, description = "The statement", content((AccountStatement = "application/json"), (String = "text/csv"))),
     (status = 404, body = Problem, description = "No such organisation, or not yours"),

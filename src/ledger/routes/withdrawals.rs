@@ -118,9 +118,9 @@ pub(crate) async fn cancel_withdrawal(
 
 /// Takes up a request, to instruct the bank to pay it.
 ///
-/// For operators. Beyond the amount that one operator may move in a day the answer is `awaiting_approval`, and a second
-/// operator approves. Have the bank pay what is `processing`, and nothing else: its organisation can take it back no more, no dispute
-/// stops it, and no other operator pays it, too.
+/// For operators. Beyond the amount that one operator may move in a day, the state is `awaiting_approval` until a second
+/// operator approves. Instruct the bank to pay only what is `processing`: from then on the organisation cannot withdraw the
+/// request, no dispute stops it, and no other operator pays it as well.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 200, body = WithdrawalView),
     (status = 403, body = Problem, description = "Not an operator"),
@@ -154,7 +154,7 @@ pub(crate) struct BankPayment {
 
 /// Records that the bank has paid.
 ///
-/// For operators. What the bank does not pay is reversed.
+/// For operators. If the bank does not pay, reverse the withdrawal instead.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), request_body = BankPayment, params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 200, body = WithdrawalView),
     (status = 403, body = Problem, description = "Not an operator"),
@@ -229,7 +229,7 @@ pub(crate) async fn refuse_withdrawal(
 
 /// Records that the bank does not pay, or that what it paid came back; the amount returns to where it was taken from.
 ///
-/// For operators. Beyond the amount that one operator may move in a day the answer is `reversing`, and a second operator
+/// For operators. Beyond the amount that one operator may move in a day, the state is `reversing` until a second operator
 /// approves.
 #[utoipa::path(tag = "ledger", security(("bearer" = [])), request_body = Because, params(("Idempotency-Key" = String, Header, description = "One key, one effect")), responses(
     (status = 200, body = WithdrawalView),

@@ -25,7 +25,7 @@ pub(crate) struct PreviewView {
 
 /// Shows the first records of a version's sample, where its terms allow a preview.
 ///
-/// For anyone who is signed in, while the version is on the board under terms with `preview`; for its provider and the
+/// For anybody who is signed in, while the version is on the board under terms with `preview`; for its provider and the
 /// exchange's staff at any time.
 #[utoipa::path(tag = "market", security(("bearer" = [])), params(VersionRef), responses(
     (status = 200, body = PreviewView),
