@@ -8,12 +8,13 @@ use corpex::config::Config;
 use corpex::db::{Conn, Db};
 use corpex::error::Result;
 use corpex::events::retention;
-use corpex::identity::{self, Caller, Membership, PlatformRole, Role, Scope};
+use corpex::identity::{self, Caller, Credential, Membership, PlatformRole, Role, Scope};
 use corpex::jobs::{self, Lane};
 use corpex::ledger::{self, AccountRef, withdrawals};
 use corpex::market::{self, disputes, negotiation, offers, orders};
 use corpex::types::{
-    Currency, DatasetId, Digest, EntitlementId, Instant, Money, OrderId, OrganisationId, PageQuery, UserId, VersionId,
+    Currency, DatasetId, Digest, EntitlementId, Instant, Money, OrderId, OrganisationId, PageQuery, TokenId, UserId,
+    VersionId,
 };
 use corpex::{catalog, delivery, events, history, models};
 use diesel::prelude::*;
@@ -148,7 +149,7 @@ fn officer(now: Instant) -> Caller {
         email: "somebody@exchange.test".into(),
         platform_role: Some(PlatformRole::Compliance),
         scope: Scope::Read,
-        token_id: None,
+        credential: Credential::Token(TokenId::new(now)),
         memberships: Vec::new(),
     }
 }
