@@ -226,8 +226,18 @@ impl Running {
         Ok(Self { app, url, server: handle, stop, no_more_requests, tasks })
     }
 
+    /// Serves until `over` ends or a part of it fails, and stops then. Half of a server would look like a whole one: whatever watches
+    /// over it starts it again when it ends.
+    pub async fn serve_until(mut self, over: impl Future<Output = ()>) -> Result<()> {
+        let ended = tokio::select! {
+            () = over => Ok(()),
+            error = self.failed() => Err(error),
+        };
+        ended.and(self.stop().await)
+    }
+
     /// Waits until a part of it ends, which none does by itself unless it fails; gives why. It is to be stopped then.
-    pub async fn failed(&mut self) -> Error {
+    async fn failed(&mut self) -> Error {
         let ended = self.tasks.join_next().await.map_or(Ok(()), outcome);
         ended.err().unwrap_or_else(|| Error::internal("a part of the exchange ended by itself"))
     }

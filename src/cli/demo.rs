@@ -84,10 +84,9 @@ impl Demo {
         if told.is_ok() && self.keep_serving {
             let signalled = signalled()?;
             say(&format!("serving on {} until interrupted", running.url));
-            signalled.await;
+            return running.serve_until(signalled).await;
         }
-        running.stop().await?;
-        told
+        told.and(running.stop().await)
     }
 
     async fn tell(&self, out: &Out, running: &Running, folder: &Path) -> Result<()> {

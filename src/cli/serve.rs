@@ -36,17 +36,12 @@ pub(super) struct Migrate {
 impl Serve {
     pub(super) async fn run(self) -> Result<()> {
         let telemetry = Telemetry::start(self.config.log_json)?;
-        let mut running = Running::start(self.config).await?;
+        let running = Running::start(self.config).await?;
         let signalled = signalled()?;
         say(&format!("serving on {}", running.url));
-        // Half of a server would look like a whole one: whoever watches over it starts it again when it ends.
-        let ended = tokio::select! {
-            () = signalled => Ok(()),
-            error = running.failed() => Err(error),
-        };
-        let stopped = running.stop().await;
+        let served = running.serve_until(signalled).await;
         telemetry.stop().await;
-        ended.and(stopped)
+        served
     }
 }
 
