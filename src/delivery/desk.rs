@@ -44,7 +44,7 @@ pub struct ReceiptDesk {
 /// A receipt that is ready to be recorded.
 pub(super) struct Written {
     pub(super) receipt: Receipt,
-    /// It as canonical JSON, whose hash is the leaf.
+    /// The receipt as canonical JSON, whose hash is the leaf.
     pub(super) document: String,
     leaf: Digest,
     /// How many records its shard holds.

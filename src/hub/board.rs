@@ -12,11 +12,11 @@ use crate::identity::Caller;
 use crate::market;
 use crate::market::search::{Entry, SearchQuery, search};
 
-/// Datasets looked at in one go.
+/// How many datasets are looked at in one go.
 const STEP: i64 = 100;
 /// The most that one page looks at: where little fits, pages are short, and the list goes on.
 const MOST_LOOKED_AT: usize = 1000;
-/// How often one page searches on.
+/// The most searches for one page.
 const MOST_SEARCHES: usize = 10;
 
 /// Which repositories are wanted.

@@ -2,7 +2,7 @@
 //!
 //! - An organisation is *registered* by a person, who becomes its first admin, and *verified* or *rejected* by an operator.
 //! - Others become members by an invitation, which they accept.
-//! - A person signs in with a password and gets a short access token and a rotating refresh token, or presents
+//! - A person signs in with a password and gets a short-lived access token and a rotating refresh token, or presents
 //!   an API token. Either way a handler receives a [`Caller`]: permissions show in handler signatures.
 //! - A signing key of a verified organisation is registered with a statement that the key itself signed; private halves
 //!   never come here.

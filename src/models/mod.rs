@@ -223,7 +223,7 @@ pub fn declare(
     Ok((model, true))
 }
 
-/// Says of a field of the predicate where it stands in the statement.
+/// Names a field of the predicate by where it stands in the statement.
 fn in_predicate(error: Error) -> Error {
     let pointer = error.field.clone().unwrap_or_default();
     error.field(format!("predicate{pointer}"))
@@ -381,7 +381,7 @@ fn named_dataset(c: &mut Conn, dataset: &str, number: Option<i32>) -> Result<Opt
     }
 }
 
-/// What was found, and nothing where nothing is: a filter does not tell what exists.
+/// What was found, or nothing where there is nothing to be seen: a filter does not tell what exists.
 fn found<T>(outcome: Result<T>) -> Result<Option<T>> {
     match outcome {
         Ok(found) => Ok(Some(found)),

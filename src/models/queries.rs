@@ -14,9 +14,9 @@ appends!(TrainedOn => model_versions);
 /// Which declarations are listed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Wanted {
-    /// Whoever made them and whatever they name.
+    /// All of them, whoever made them and whatever they name.
     pub(super) all: bool,
-    /// Else those of these labs,
+    /// Otherwise those of these labs,
     pub(super) labs: Vec<OrganisationId>,
     /// and those that name a version of these providers.
     pub(super) providers: Vec<OrganisationId>,

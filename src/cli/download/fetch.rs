@@ -89,7 +89,7 @@ impl Fetcher {
         }
         let links = Arc::new(Links::new(self.client.clone(), self.entitlement, self.version, shard.path.clone()));
         if all.is_empty() {
-            // Nothing comes of an empty shard; that it was given is on record all the same.
+            // An empty shard has no segments. That it was delivered is put on record all the same.
             links.other_than(None).await?;
         }
         let mut running = futures_util::stream::iter(missing)
@@ -122,7 +122,7 @@ struct Hashed {
 }
 
 impl Hashed {
-    /// Takes in what has become gapless.
+    /// Hashes the segments up to the first gap that is left.
     async fn advance(&mut self, file: &Path, all: &[Segment], standing: &HashSet<u32>) -> Result<()> {
         let rest = all.iter().skip(self.segments);
         let ready: Vec<Segment> = rest.take_while(|segment| standing.contains(&segment.number)).copied().collect();

@@ -24,7 +24,7 @@ pub(super) fn alone_in(folder: &Path) -> Result<File> {
                 .field("to")
                 .remedy("wait until it is done, or download to another folder"));
         }
-        // Some networks' file systems have no locks: people there look after themselves.
+        // Some network file systems have no locks: there people look after themselves.
         Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }

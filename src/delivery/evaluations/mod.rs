@@ -129,7 +129,7 @@ pub fn grant(
     Ok(evaluation)
 }
 
-/// Who evaluates, and who offers it. Callers authorise.
+/// The organisation that evaluates, and the one that offers it. Callers authorise.
 pub fn sides(c: &mut Conn, id: EvaluationId) -> Result<[OrganisationId; 2]> {
     let found = queries::find_evaluation(c, id)?.ok_or_else(|| Error::not_found(format!("evaluation {id}")))?;
     Ok([found.organisation_id, found.provider_id])

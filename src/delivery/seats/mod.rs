@@ -102,7 +102,7 @@ pub fn seats(c: &mut Conn, caller: &Caller, id: EntitlementId, page: &PageQuery)
     Ok(queries::list_seats(c, id, page.after_id::<kind::Seat>()?, page.limit()?.saturating_add(1))?)
 }
 
-/// Whose licence a seat is of. Callers authorise.
+/// The licensee whose licence a seat is of. Callers authorise.
 pub fn licensee(c: &mut Conn, id: SeatId) -> Result<OrganisationId> {
     let seat = queries::find_seat(c, id)?.ok_or_else(|| Error::not_found(format!("seat {id}")))?;
     Ok(super::entitlement_of(c, seat.entitlement_id)?.organisation_id)
