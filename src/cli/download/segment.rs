@@ -124,7 +124,7 @@ impl Segment {
         if response.status() != StatusCode::PARTIAL_CONTENT && !is_all {
             return Err(Error::new(Kind::Malformed, "the server does not give the range that it was asked for"));
         }
-        file.seek(SeekFrom::Start(from)).await?;
+        file.seek(SeekFrom::Start(from)).await.map_err(unwritable)?;
         let mut pieces = response.bytes_stream();
         let cut_off = loop {
             let piece = match pieces.next().await {
@@ -138,11 +138,11 @@ impl Segment {
                 return Err(Error::new(Kind::DigestMismatch, detail));
             }
             pace.take(length).await;
-            file.write_all(&piece).await?;
+            file.write_all(&piece).await.map_err(unwritable)?;
             *have += length;
             bar.advance(length);
         };
-        file.flush().await?;
+        file.flush().await.map_err(unwritable)?;
         match cut_off {
             Some(error) => Err(broken(error)),
             None if *have == before => {
@@ -151,6 +151,11 @@ impl Segment {
             None => Ok(()),
         }
     }
+}
+
+/// A fault of the disk here, which does not pass as those of a network do.
+fn unwritable(why: std::io::Error) -> Error {
+    Error::new(Kind::Invalid, format!("what arrives cannot be written: {why}"))
 }
 
 fn worth_repeating(error: &Error) -> bool {
@@ -179,6 +184,19 @@ mod tests {
         served.join().unwrap();
         let error = got.unwrap_err();
         assert!(error.detail.contains("nothing of what it was asked for") && worth_repeating(&error), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_not_taken_for_a_network_that_fails() {
+        let (client, served) = serving(["206 Partial Content\r\nContent-Length: 10\r\n\r\n0123456789"]);
+        let link = format!("{}/shard", client.server());
+        let segment = Segment { number: 0, from: 0, length: 10 };
+        let mut full = tokio::fs::OpenOptions::new().write(true).open("/dev/full").await.unwrap();
+        let bar = Out::silent().progress("downloading", 10).file("shard", 10);
+        let got = segment.go_on(&client, &link, &mut 0, &mut full, &Pace::default(), &bar).await;
+        served.join().unwrap();
+        let error = got.unwrap_err();
+        assert!(error.detail.contains("cannot be written") && !worth_repeating(&error), "{error}");
     }
 
     #[test]
