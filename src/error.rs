@@ -217,7 +217,7 @@ pub struct Problem {
     pub r#type: String,
     /// The same for every problem of the type.
     pub title: String,
-    /// The HTTP status again, for when the body travels alone.
+    /// The HTTP status, repeated for when the body is kept without its head.
     pub status: u16,
     /// What was wrong this time.
     pub detail: String,

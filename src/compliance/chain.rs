@@ -68,7 +68,7 @@ pub struct Chain {
     pub certificate: Option<Certified>,
     /// The terms under which it was on the board at the time asked about, or now.
     pub terms: Vec<TermsInForce>,
-    /// Who licensed it, oldest first.
+    /// The licences to it, oldest first.
     pub licences: Vec<Licence>,
     /// Who evaluated its sample, oldest first.
     #[serde(default)]
@@ -216,7 +216,7 @@ pub struct Derived {
 pub struct TrainedModel {
     /// The declaration.
     pub model: ModelId,
-    /// What the model is called.
+    /// The model's name.
     pub name: String,
     /// Which edition of it.
     pub model_version: String,
@@ -239,7 +239,7 @@ pub struct Delivery {
     pub path: String,
     /// The shard's digest.
     pub sha256: Digest,
-    /// Who asked for it.
+    /// The user who requested it.
     pub user: UserId,
     /// When.
     pub issued_at: Instant,

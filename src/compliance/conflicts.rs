@@ -39,7 +39,7 @@ pub struct Conflict {
     pub flagged_at: Instant,
 }
 
-/// A sealed version and whose it is.
+/// A sealed version and its owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SealedPlace {
     /// `org/name`.

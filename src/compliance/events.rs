@@ -43,7 +43,7 @@ pub struct Event {
     /// The digest of the shard's bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Digest>,
-    /// The handle of whose it is: the provider, or the owner of a key.
+    /// The handle of its owner: the provider, or the owner of a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organisation: Option<String>,
     /// The handle of the other side: who licensed it, or who sealed the same bytes before.
@@ -79,7 +79,7 @@ pub struct EventQuery {
     pub subject: Option<String>,
     /// Of what kind they are.
     pub kind: Option<String>,
-    /// The handle of an organisation that they have to do with, too.
+    /// The handle of an organisation that the events must also concern.
     pub organisation: Option<String>,
     /// Since when.
     pub from: Option<Instant>,

@@ -41,7 +41,7 @@ use crate::types::{Instant, Page, PageQuery};
 pub struct TraceQuery {
     /// What to trace, as [`Subject`] reads it.
     pub subject: String,
-    /// The date at which terms are in force; now, when absent.
+    /// The time at which the terms shown are in force; now when absent.
     pub at: Option<Instant>,
     /// Whether to prove every log entry that is named.
     pub proofs: bool,

@@ -22,7 +22,7 @@ pub(crate) struct TraceParams {
     /// `ORG/NAME@VERSION:PATH`, `order_…`, `contract_…`, `entitlement_…`, `listing_…`, `terms_…`, `CPX-…`, `log:INDEX`
     /// or `entry_…`.
     subject: String,
-    /// The date at which terms are in force; now, when absent.
+    /// The time at which the terms shown are in force; now when absent.
     at: Option<Instant>,
     /// Whether to prove every log entry that is named.
     #[serde(default)]
@@ -43,7 +43,7 @@ pub(crate) struct EventParams {
     subject: Option<String>,
     /// A kind of statement (`manifest`, `contract`, …), or `delivery`, `first-seen`, `transition` or `conflict`.
     kind: Option<String>,
-    /// The handle of an organisation that they have to do with, too.
+    /// The handle of an organisation that the events must also concern.
     organisation: Option<String>,
     /// Since when.
     from: Option<Instant>,
@@ -68,7 +68,7 @@ pub(crate) struct ExportParams {
     subject: Option<String>,
     /// A kind of statement (`manifest`, `contract`, …), or `delivery`, `first-seen`, `transition` or `conflict`.
     kind: Option<String>,
-    /// The handle of an organisation that they have to do with, too.
+    /// The handle of an organisation that the events must also concern.
     organisation: Option<String>,
     /// Since when.
     from: Option<Instant>,

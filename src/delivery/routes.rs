@@ -118,7 +118,7 @@ pub(crate) fn payment(c: &mut Conn, order: Order, entitlement: Entitlement) -> R
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PaymentParams {
-    /// The voucher programme that pays its part of the price; the buyer alone pays when absent.
+    /// The voucher programme that pays its part of the price; when absent, the buyer pays all of it.
     voucher: Option<ProgrammeId>,
 }
 
@@ -300,7 +300,7 @@ pub(crate) struct LinksWanted {
     version: Option<i32>,
 }
 
-/// Links to shards, in the order asked for.
+/// Links to shards, in the requested order.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Links {
     /// One per path.

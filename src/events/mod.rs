@@ -55,7 +55,7 @@ pub struct Event {
 pub struct Message {
     /// Stable: whoever has seen it may pass the event over.
     pub id: TransitionId,
-    /// What took the step, and the state it came to: `order.escrowed`, `listing.listed`, `entitlement.revoked`.
+    /// What changed, and its new state: `order.escrowed`, `listing.listed`, `entitlement.revoked`.
     pub r#type: String,
     /// When it happened.
     pub timestamp: Instant,
@@ -66,7 +66,7 @@ pub struct Message {
 /// What an event tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Step {
-    /// The handle of the organisation that is told.
+    /// The handle of the organisation that is notified.
     pub organisation: String,
     /// Which of its events this is, from 1 on, without gaps.
     pub position: i64,

@@ -104,7 +104,7 @@ pub struct Rejection {
     pub rejected_at: Instant,
 }
 
-/// What is told about an organisation when it is registered.
+/// What an organisation states about itself when it is registered.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewOrganisation {

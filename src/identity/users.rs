@@ -23,7 +23,7 @@ pub struct User {
     pub email: String,
     /// What the person may do for the platform, if anything.
     pub platform_role: Option<PlatformRole>,
-    /// Since when the account stands.
+    /// When the account was created.
     pub created_at: Instant,
 }
 

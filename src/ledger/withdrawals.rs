@@ -99,7 +99,7 @@ pub struct Withdrawal {
     pub state: WithdrawalState,
     /// Who asked for it, or the operator who took it up, or who found that the bank has not paid.
     pub proposed_by: UserId,
-    /// When it was asked for.
+    /// When it was requested.
     pub requested_at: Instant,
 }
 

@@ -60,7 +60,7 @@ pub struct Training {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedModel {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// Which edition of it.
     pub version: String,
@@ -92,7 +92,7 @@ pub struct Model {
     pub id: ModelId,
     /// The lab.
     pub organisation_id: OrganisationId,
-    /// What the model is called.
+    /// The model's name.
     pub name: String,
     /// Which edition of it.
     pub model_version: String,

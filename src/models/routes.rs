@@ -32,7 +32,7 @@ pub(crate) struct ModelView {
     id: ModelId,
     /// The lab's handle.
     organisation: String,
-    /// What the model is called.
+    /// The model's name.
     name: String,
     /// Which edition of it.
     #[serde(skip_serializing_if = "Option::is_none")]

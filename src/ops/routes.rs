@@ -24,10 +24,10 @@ const CHECK_LIMIT: Duration = Duration::from_secs(2);
 /// A log that has waited longer than this for its sequencer is stuck; so is an outbox for its dispatcher.
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
-/// Whether each thing the exchange stands on answers.
+/// Whether everything that the exchange depends on answers.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Readiness {
-    /// `ok`, or `stopping`: it answers what is asked for a while, and wants to be asked no more.
+    /// `ok`, or `stopping`: it still answers requests for a while, and should be sent no more.
     instance: String,
     /// `ok`, or what is wrong.
     database: String,
@@ -35,7 +35,7 @@ pub(crate) struct Readiness {
     store: String,
     /// `ok`, or what is wrong.
     sequencer: String,
-    /// `ok`, or what is wrong: whether organisations are told of what happens.
+    /// `ok`, or what is wrong: whether organisations are notified of events.
     dispatcher: String,
 }
 

@@ -45,7 +45,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// Where a key of the exchange stands.
+    /// The state of a key of the exchange.
     pub enum KeyState {
         /// It signs.
         Current = "current",

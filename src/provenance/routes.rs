@@ -39,7 +39,7 @@ pub struct ExchangeKeysView {
 pub struct ExchangeKeyView {
     /// What it signs.
     pub role: KeyRole,
-    /// Where it stands.
+    /// Its state.
     pub state: KeyState,
     /// SHA-256 of the raw key.
     pub key_id: Digest,

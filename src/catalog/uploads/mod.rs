@@ -44,7 +44,7 @@ pub const MAX_URLS: usize = 1000;
 pub const OPEN_FOR: Duration = DAY.saturating_mul(7);
 
 text_enum! {
-    /// How far an upload is.
+    /// The state of an upload.
     pub enum UploadState {
         /// Parts are being sent.
         Open = "open",

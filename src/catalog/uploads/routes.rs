@@ -32,9 +32,9 @@ pub(crate) struct UploadView {
     part_size_bytes: i64,
     /// How many parts there are.
     parts: u32,
-    /// The parts that stand, while it is open: these need not be sent again.
+    /// The parts that were received, while it is open: these need not be sent again.
     parts_standing: Vec<u32>,
-    /// Where to PUT parts that do not stand, at most 1,000; ask for more with `urls`.
+    /// Where to PUT the missing parts, at most 1,000; request more with `urls`.
     urls: Vec<PartUrl>,
     /// When the addresses cease to work.
     #[serde(default, skip_serializing_if = "Option::is_none")]

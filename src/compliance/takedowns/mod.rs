@@ -43,7 +43,7 @@ const MAX_PROSE_CHARS: usize = 5000;
 const MAX_SHARDS: usize = 1000;
 
 text_enum! {
-    /// Where a case stands.
+    /// The state of a case.
     pub enum TakedownState {
         /// Filed.
         Received = "received",
@@ -119,7 +119,7 @@ pub struct NewTakedown {
     /// Who claims: a person or an institution.
     #[schema(max_length = 255)]
     pub claimant: String,
-    /// How compliance reaches the claimant. The provider is not told.
+    /// How compliance reaches the claimant. It is not shown to the provider.
     #[schema(max_length = 255)]
     pub contact: String,
     /// What the claim rests on.
@@ -174,7 +174,7 @@ pub struct Takedown {
     pub claim_sha256: Digest,
     /// The provider's answer.
     pub counter: Option<String>,
-    /// Where it stands.
+    /// Its state.
     pub state: TakedownState,
     /// When it was filed.
     pub filed_at: Instant,

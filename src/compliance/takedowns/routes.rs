@@ -29,9 +29,9 @@ pub(crate) struct TakedownView {
     dataset: String,
     /// The version's number.
     version: i32,
-    /// Where it stands.
+    /// Its state.
     state: TakedownState,
-    /// Why it stands there.
+    /// The reason for that state.
     reason: String,
     /// Who claims.
     claimant: String,

@@ -58,7 +58,7 @@ pub struct Evaluation {
     pub provider_id: OrganisationId,
     /// Under which terms.
     pub terms_id: TermsId,
-    /// Who asked for it.
+    /// The user who requested it.
     pub user_id: UserId,
     /// What for, in the lab's words.
     pub purpose: String,

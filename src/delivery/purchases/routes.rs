@@ -27,7 +27,7 @@ pub(crate) struct NewPurchase {
     quote: String,
     /// The contract's bytes, signed by an active key of the buyer.
     envelope: Envelope,
-    /// The voucher programme that pays its part of the price; the buyer alone pays when absent.
+    /// The voucher programme that pays its part of the price; when absent, the buyer pays all of it.
     voucher: Option<ProgrammeId>,
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct UsageView {
     /// Under which licence; to the licensee.
     #[serde(skip_serializing_if = "Option::is_none")]
     entitlement: Option<EntitlementId>,
-    /// Bought at which listing; to the provider.
+    /// The listing under which it was bought; shown to the provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     listing: Option<ListingId>,
     /// `org/name`.

@@ -55,7 +55,7 @@ pub struct Webhook {
     pub overlap_until: Option<Instant>,
     /// The last of the organisation's events that was delivered.
     pub position: i64,
-    /// How often the next one failed, in a row.
+    /// How often delivery of the next event has failed in a row.
     pub failures: i32,
     /// When a courier comes next; null while nothing waits.
     pub due_at: Option<Instant>,

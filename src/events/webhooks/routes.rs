@@ -36,9 +36,9 @@ pub(crate) struct WebhookView {
     types: Vec<String>,
     /// The position of the last event that was delivered.
     position: i64,
-    /// How often the next one failed, in a row.
+    /// How often delivery of the next event has failed in a row.
     failures: i32,
-    /// Until when the secret before this one signs, too.
+    /// Until when the previous secret also signs.
     overlap_until: Option<Instant>,
     /// Since when nothing is sent any more.
     disabled_at: Option<Instant>,
@@ -99,12 +99,12 @@ impl From<Attempt> for AttemptView {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RotationInput {
-    /// For how many hours the secret before signs, too: 0 to 168; 0 when it leaked.
+    /// For how many hours the previous secret also signs, 0 to 168; give 0 when it leaked.
     #[schema(maximum = 168)]
     overlap_hours: u64,
 }
 
-/// From where a webhook goes on.
+/// From where a webhook resumes.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ResumptionInput {

@@ -39,7 +39,7 @@ pub(crate) struct UserView {
     id: UserId,
     /// The e-mail address.
     email: String,
-    /// Since when the account stands.
+    /// When the account was created.
     created_at: Instant,
 }
 
@@ -115,7 +115,7 @@ pub(crate) async fn get_me(caller: Caller) -> Json<Me> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PasswordChange {
-    /// The password until now.
+    /// The current password.
     #[schema(max_length = 256, format = Password)]
     current_password: String,
     /// 12 to 256 characters.

@@ -118,7 +118,7 @@ pub(crate) async fn verify_organisation(
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RejectionInput {
-    /// 1 to 500 characters; it is told to whoever registered the organisation.
+    /// 1 to 500 characters; it is shown to whoever registered the organisation.
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
 }

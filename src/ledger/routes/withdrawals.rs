@@ -34,7 +34,7 @@ pub(crate) struct WithdrawalView {
     reference: Option<String>,
     /// Where it is in its life.
     state: WithdrawalState,
-    /// When it was asked for.
+    /// When it was requested.
     requested_at: Instant,
 }
 

@@ -90,7 +90,7 @@ pub struct Dispute {
     pub evidence: Json<Vec<Evidence>>,
     /// Where it is in its life.
     pub state: DisputeState,
-    /// For whom it is decided, so far.
+    /// In whose favour it is decided so far.
     pub outcome: Option<Outcome>,
     /// What goes back to the buyer by that decision, in minor units.
     pub refund_minor: Option<i64>,

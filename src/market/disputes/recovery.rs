@@ -26,7 +26,7 @@ use crate::types::{Currency, DisputeId, Instant, Money, OrganisationId, UserId};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
-    /// The handle of who owes it.
+    /// The handle of the organisation that owes it.
     pub organisation: String,
     /// How much.
     pub amount: Money,

@@ -33,13 +33,13 @@ pub(crate) struct DisputeView {
     evidence: Vec<Evidence>,
     /// Where it is in its life.
     state: DisputeState,
-    /// For whom it is decided, so far.
+    /// In whose favour it is decided so far.
     outcome: Option<Outcome>,
     /// What goes back to the buyer by a split.
     refund: Option<Money>,
     /// Of a dispute over what was settled, once it is final: what went back to the buyer.
     recovered: Option<Money>,
-    /// What a final decision gives the buyer beyond that, because it was paid out before, or taken up for that: who owes it what.
+    /// What a final decision awards the buyer beyond that, since it was paid out or taken up before: who owes what.
     claims: Vec<Claim>,
     /// Until when a side may appeal; null while there is nothing to appeal against.
     due_at: Option<Instant>,

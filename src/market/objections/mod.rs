@@ -32,7 +32,7 @@ use crate::types::{
 const MAX_OBJECTION_CHARS: usize = 2000;
 
 text_enum! {
-    /// Where an objection stands.
+    /// The state of an objection.
     pub enum ObjectionState {
         /// Compliance has to decide it; until then no listing of the version leaves its public notice for the board.
         Open = "open",
@@ -95,7 +95,7 @@ pub struct Objection {
     pub document: Json<ObjectionDocument>,
     /// The digest by which statements refer to it.
     pub document_sha256: Digest,
-    /// Where it stands.
+    /// Its state.
     pub state: ObjectionState,
     /// When it was filed.
     pub filed_at: Instant,

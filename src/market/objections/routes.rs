@@ -21,9 +21,9 @@ pub(crate) struct ObjectionView {
     id: ObjectionId,
     /// To what.
     listing_id: ListingId,
-    /// Where it stands.
+    /// Its state.
     state: ObjectionState,
-    /// Why it stands there.
+    /// The reason for that state.
     state_reason: String,
     /// Who objects, why, and on what evidence.
     document: ObjectionDocument,

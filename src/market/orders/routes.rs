@@ -131,7 +131,7 @@ pub(crate) async fn place_order(
 /// An order as it would be placed now.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct QuoteView {
-    /// Send it back, as it is, to buy.
+    /// Send it back unchanged to buy.
     quote: String,
     /// What the buyer pays.
     price: Money,
@@ -141,7 +141,7 @@ pub(crate) struct QuoteView {
     tax: Money,
     /// The contract: the exact bytes that the buyer signs, an in-toto statement in canonical JSON.
     contract_payload: Bytes,
-    /// Until when it can be bought, if nothing that it rests on changes.
+    /// Until when it can be bought, if nothing that it depends on changes.
     valid_until: Option<Instant>,
 }
 

@@ -17,9 +17,9 @@ const SHOWN_BYTES: usize = 300;
 /// A piece of a text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Piece {
-    /// The text as it stands.
+    /// The text.
     pub text: String,
-    /// Whether it was looked for.
+    /// Whether it matches the search.
     pub is_match: bool,
 }
 

@@ -39,7 +39,7 @@ pub struct Programme {
     pub id: ProgrammeId,
     /// Who pays for it.
     pub funder_id: OrganisationId,
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// For prices in this currency.
     pub currency: Currency,
@@ -73,7 +73,7 @@ impl Programme {
 pub struct NewProgramme {
     /// The funder's handle.
     pub organisation: String,
-    /// What it is called, at most 200 characters.
+    /// Its name, at most 200 characters.
     #[schema(min_length = 1, max_length = 200)]
     pub name: String,
     /// What is put in now, from the funder's wallet; above zero. The programme pays in this currency.

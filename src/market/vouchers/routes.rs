@@ -26,7 +26,7 @@ pub(crate) struct ProgrammeView {
     id: ProgrammeId,
     /// The funder's handle.
     funder: String,
-    /// What it is called.
+    /// Its name.
     name: String,
     /// Its part of each price, in basis points.
     rate_basis_points: i64,
