@@ -2,6 +2,7 @@
 //! that what takes many steps is reached.
 
 use corpex::compliance::takedowns::TakedownState;
+use corpex::ledger::WithdrawalState;
 use corpex::market::disputes::Outcome;
 use corpex::market::negotiation::Side;
 use proptest::collection::vec;
@@ -9,7 +10,8 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::LABS;
-use super::rules::PRICE;
+use super::rules::settlement::PAYEES;
+use super::rules::{PRICE, VERSES};
 use super::steps::{Message, Step};
 
 const STEPS: usize = 100;
@@ -22,6 +24,9 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => vec(prop_oneof![3 => everything(), 2 => offers()], STEPS),
         2 => vec(prop_oneof![3 => everything(), 2 => negotiations()], STEPS),
         2 => vec(prop_oneof![1 => everything(), 2 => corpus()], STEPS),
+        1 => vec(prop_oneof![1 => everything(), 1 => notice()], STEPS),
+        1 => vec(prop_oneof![1 => everything(), 3 => payouts()], STEPS),
+        1 => vec(prop_oneof![1 => everything(), 1 => parts()], STEPS),
         1 => vec(everything(), STEPS),
     ]
 }
@@ -34,6 +39,8 @@ fn everything() -> impl Strategy<Value = Step> {
         1 => renewals(),
         1 => offers(),
         2 => negotiations(),
+        1 => payouts(),
+        1 => parts(),
     ]
 }
 
@@ -70,8 +77,8 @@ fn trades() -> impl Strategy<Value = Step> {
         1 => order.clone().prop_map(Step::Reinstate),
         1 => (order.clone(), any::<bool>()).prop_map(|(order, refund)| Step::Revoke { order, refund }),
         2 => order.clone().prop_map(Step::Extend),
-        2 => (0..2 * PRICE).prop_map(|leave| Step::PayOut { leave }),
-        1 => Just(Step::TakeUp),
+        2 => (0..PAYEES, 0..2 * PRICE).prop_map(|(payee, leave)| Step::PayOut { payee, leave }),
+        1 => any::<Index>().prop_map(|payout| Step::Treat { payout, to: WithdrawalState::Processing }),
         3 => order.prop_map(Step::PassDeadline),
         3 => days.prop_map(|days| Step::Wait { days }),
     ]
@@ -103,6 +110,46 @@ fn renewals() -> impl Strategy<Value = Step> {
         1 => order.clone().prop_map(|order| Step::OfferRefund { order, fen: PRICE }),
         8 => order.prop_map(Step::Renew),
         1 => Just(Step::ExpireLicences),
+    ]
+}
+
+/// What earns money and has it paid out, and what takes it back meanwhile.
+fn payouts() -> impl Strategy<Value = Step> {
+    use WithdrawalState::{Cancelled, Executed, Processing, Refused, Reversed};
+    let (lab, order) = (0..LABS, any::<Index>());
+    let to = select(vec![Processing, Processing, Executed, Reversed, Refused, Cancelled]);
+    prop_oneof![
+        3 => (lab.clone(), PRICE..2 * PRICE).prop_map(|(lab, fen)| Step::Deposit { lab, fen }),
+        3 => lab.prop_map(|lab| Step::Buy { lab, days: 0 }),
+        4 => order.clone().prop_map(Step::Begin),
+        4 => order.clone().prop_map(Step::Accept),
+        2 => order.clone().prop_map(Step::Dispute),
+        1 => (order, select(Outcome::ALL), 1..PRICE)
+            .prop_map(|(order, outcome, fen)| Step::Decide { order, outcome, fen }),
+        4 => (0..PAYEES, 0..PRICE).prop_map(|(payee, leave)| Step::PayOut { payee, leave }),
+        4 => (any::<Index>(), to).prop_map(|(payout, to)| Step::Treat { payout, to }),
+    ]
+}
+
+/// What is bought in part, and what is evaluated before it is bought.
+fn parts() -> impl Strategy<Value = Step> {
+    let lab = 0..LABS;
+    prop_oneof![
+        3 => (lab.clone(), prop::option::weighted(0.7, 0..VERSES.len()))
+            .prop_map(|(lab, language)| Step::Select { lab, language }),
+        1 => lab.clone().prop_map(|lab| Step::Evaluate { lab }),
+        2 => lab.prop_map(|lab| Step::Sample { lab }),
+    ]
+}
+
+/// What happens to the corpus before it is on the board.
+fn notice() -> impl Strategy<Value = Step> {
+    let decided = (any::<Index>(), prop::bool::weighted(0.2));
+    prop_oneof![
+        3 => (0..LABS).prop_map(|lab| Step::Object { lab }),
+        3 => decided.prop_map(|(objection, is_upheld)| Step::DecideObjection { objection, is_upheld }),
+        4 => Just(Step::Review),
+        3 => (1..5_i64).prop_map(|days| Step::Wait { days }),
     ]
 }
 
@@ -160,5 +207,6 @@ fn corpus() -> impl Strategy<Value = Step> {
         16 => case.clone().prop_map(Step::Counter),
         10 => case.prop_map(Step::AnswerRecalls),
         4 => Just(Step::MarkOverdue),
+        2 => Just(Step::Wait { days: 15 }),
     ]
 }

@@ -6,12 +6,11 @@ use corpex::delivery::{self, EntitlementState, trades};
 use corpex::error::Result;
 use corpex::identity::{Caller, PlatformRole};
 use corpex::keys::ExchangeKeys;
-use corpex::ledger::withdrawals;
+use corpex::ledger::{WithdrawalState, withdrawals};
 use corpex::market::disputes::{self, Decision, Outcome};
 use corpex::types::{Currency, EntitlementId, Instant, Money, OrderId, WithdrawalId};
-use diesel::prelude::*;
-use diesel::sql_types::Text;
 
+use super::sql::ids;
 use super::steps::Step;
 
 /// Why staff revoke licences.
@@ -19,17 +18,9 @@ pub const REVOKED: &str = "a court ordered it";
 /// Why they suspend and reinstate them.
 const EXAMINED: &str = "the use is examined";
 
-#[derive(Debug, QueryableByName)]
-struct Licence {
-    #[diesel(sql_type = Text)]
-    id: String,
-}
-
 /// The licence that was bought with an order.
 pub fn licence_of(c: &mut Conn, order: OrderId) -> Result<Option<EntitlementId>> {
-    let sql = format!("SELECT id FROM entitlements WHERE order_id = '{order}'");
-    let found: Option<Licence> = diesel::sql_query(sql).get_result(c).optional()?;
-    found.map(|licence| licence.id.parse()).transpose()
+    Ok(ids(c, &format!("SELECT id FROM entitlements WHERE order_id = '{order}'"))?.pop())
 }
 
 /// Two operators: what one decided, the other decides again.
@@ -70,9 +61,22 @@ impl Staff {
         }
     }
 
-    /// Takes up a payout, which no dispute stops then.
-    pub fn take_up(&self, c: &mut Conn, config: &Config, id: WithdrawalId, now: Instant) -> Result<()> {
-        withdrawals::process(c, &self.first, config, id, now).map(drop)
+    /// Has a payout taken up, which no dispute stops then; or paid, refused or reversed.
+    pub fn treat(
+        &self,
+        c: &mut Conn,
+        config: &Config,
+        id: WithdrawalId,
+        to: WithdrawalState,
+        now: Instant,
+    ) -> Result<()> {
+        match to {
+            WithdrawalState::Executed => withdrawals::execute(c, &self.first, id, &format!("ICBC {id}"), now),
+            WithdrawalState::Refused => withdrawals::refuse(c, &self.first, id, "there is no such account", now),
+            WithdrawalState::Reversed => withdrawals::reverse(c, &self.first, config, id, "it came back", now),
+            _ => withdrawals::process(c, &self.first, config, id, now),
+        }
+        .map(drop)
     }
 
     fn change(

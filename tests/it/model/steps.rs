@@ -1,6 +1,7 @@
 //! The steps of a sequence: who does what.
 
 use corpex::compliance::takedowns::TakedownState;
+use corpex::ledger::WithdrawalState;
 use corpex::market::disputes::Outcome;
 use corpex::market::negotiation::Side;
 use proptest::sample::Index;
@@ -18,6 +19,17 @@ pub enum Step {
     Resume,
     /// The provider takes it off for ever.
     Delist,
+    /// A lab objects to what is on public notice.
+    Object {
+        lab: usize,
+    },
+    /// Compliance decides an objection.
+    DecideObjection {
+        objection: Index,
+        is_upheld: bool,
+    },
+    /// The exchange looks at the listings whose public notice is over.
+    Review,
     /// Somebody claims the corpus, and compliance finds that worth examining.
     Claim,
     /// Compliance takes a case there, or else where it goes as a rule.
@@ -48,6 +60,19 @@ pub enum Step {
     ExpireOffers,
     /// The same, of a subscription.
     Subscribe {
+        lab: usize,
+    },
+    /// The same, of the verses: of those in one of their languages, or of all.
+    Select {
+        lab: usize,
+        language: Option<usize>,
+    },
+    /// A lab asks to evaluate the corpus.
+    Evaluate {
+        lab: usize,
+    },
+    /// It asks for the sample.
+    Sample {
         lab: usize,
     },
     /// A side begins to negotiate, with an offer at a price and for some days.
@@ -135,12 +160,16 @@ pub enum Step {
     Extend(Index),
     /// The exchange ends the licences whose term is over.
     ExpireLicences,
-    /// The provider asks to be paid out what it is owed, but so much.
+    /// Somebody who has a part in the price of the corpus asks to be paid out what it is owed, but so much.
     PayOut {
+        payee: usize,
         leave: i64,
     },
-    /// An operator takes up what the provider asked for first.
-    TakeUp,
+    /// An operator has this become of a payout, or who asked for it.
+    Treat {
+        payout: Index,
+        to: WithdrawalState,
+    },
     /// The exchange looks whether a deadline has passed.
     PassDeadline(Index),
     Wait {
@@ -169,50 +198,29 @@ pub enum Message {
 }
 
 impl Step {
+    /// Whether it is about the public notice of the corpus.
+    pub fn is_of_notice(&self) -> bool {
+        matches!(self, Self::Object { .. } | Self::DecideObjection { .. } | Self::Review)
+    }
+
     /// Whether it changes the corpus itself, for all who trade it.
     pub fn is_of_corpus(&self) -> bool {
         let is_of_claim = matches!(
             self,
             Self::Claim | Self::Examine { .. } | Self::Counter(_) | Self::AnswerRecalls(_) | Self::MarkOverdue
         );
-        is_of_claim || matches!(self, Self::Pause | Self::Resume | Self::Delist)
+        is_of_claim || self.is_of_notice() || matches!(self, Self::Pause | Self::Resume | Self::Delist)
     }
 
     /// Which order it is about, if it is about one.
     pub fn order(&self) -> Option<Index> {
         match self {
-            Self::Deposit { .. }
-            | Self::Pause
-            | Self::Resume
-            | Self::Delist
-            | Self::Claim
-            | Self::Examine { .. }
-            | Self::Counter(_)
-            | Self::AnswerRecalls(_)
-            | Self::MarkOverdue
-            | Self::Place { .. }
-            | Self::Offer { .. }
-            | Self::PlaceAt(_)
-            | Self::Withdraw(_)
-            | Self::ExpireOffers
-            | Self::Subscribe { .. }
-            | Self::Negotiate { .. }
-            | Self::Send { .. }
-            | Self::ExpireNegotiations
-            | Self::Buy { .. }
-            | Self::Announce { .. }
-            | Self::Fund { .. }
-            | Self::TakeBack(_)
-            | Self::PayOut { .. }
-            | Self::TakeUp
-            | Self::ExpireLicences
-            | Self::Wait { .. } => None,
             Self::OfferRefund { order, .. }
             | Self::PayWith { order, .. }
             | Self::Decide { order, .. }
             | Self::DecideAppeal { order, .. }
-            | Self::Revoke { order, .. } => Some(*order),
-            Self::Sign(order)
+            | Self::Revoke { order, .. }
+            | Self::Sign(order)
             | Self::Cancel(order)
             | Self::Pay(order)
             | Self::Begin(order)
@@ -230,6 +238,7 @@ impl Step {
             | Self::Renew(order)
             | Self::Extend(order)
             | Self::PassDeadline(order) => Some(*order),
+            _ => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use corpex::error::Kind;
 use corpex::types::TakedownId;
 use proptest::sample::Index;
 
-use super::{Book, IN_ESCROW, Trade};
+use super::{Book, IN_ESCROW};
 use crate::model::steps::Step;
 
 /// How long the provider, and whose licence is recalled, have to answer.
@@ -23,9 +23,9 @@ pub struct Case {
     /// How many licences it recalled.
     recalled: usize,
     /// Whether whose they were said what became of the bytes.
-    is_answered: bool,
+    pub(super) is_answered: bool,
     /// Whether the exchange found that nobody answered in time.
-    is_overdue: bool,
+    pub(super) is_overdue: bool,
 }
 
 impl Case {
@@ -71,23 +71,24 @@ pub struct Listing {
 impl Listing {
     /// On the board.
     pub const LISTED: Self = Self { state: "listed", before: "listed" };
+    /// Announced for it.
+    pub const ON_NOTICE: Self = Self { state: "public_notice", before: "listed" };
+
+    pub(super) fn is_on_notice(&self) -> bool {
+        self.state == "public_notice"
+    }
 
     /// What its provider does with it.
     fn change(&mut self, next: &'static str) -> Result<(), Kind> {
         match (self.state, next) {
-            ("listed", "paused") | ("paused", "listed") | ("listed" | "paused" | "suspended", "delisted") => {
+            ("listed", "paused")
+            | ("paused", "listed")
+            | ("public_notice" | "listed" | "paused" | "suspended", "delisted") => {
                 self.state = next;
                 Ok(())
             }
             _ => Err(Kind::WrongState),
         }
-    }
-}
-
-impl Trade {
-    /// Whether it is about the corpus, and not a subscription.
-    pub(super) fn is_of_corpus(&self) -> bool {
-        self.subscription.is_none() && self.renews.is_none()
     }
 }
 
@@ -170,6 +171,7 @@ impl Book {
                 if self.listing.state == "suspended" {
                     self.listing.state = self.listing.before;
                 }
+                self.review();
                 self.free_licences();
             }
             "upheld" => self.listing.state = "delisted",

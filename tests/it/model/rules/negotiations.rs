@@ -38,6 +38,11 @@ impl Negotiation {
         }
     }
 
+    /// Whether nobody went on in time.
+    pub(super) fn is_idle(&self, day: i64) -> bool {
+        self.due <= day && !matches!(self.state, "FINALIZED" | "TERMINATED")
+    }
+
     /// The state to which a message leads, if it can be sent in this one.
     fn led_by(&self, message: Message) -> Option<&'static str> {
         match (self.state, message) {
@@ -117,11 +122,8 @@ impl Book {
                 known.receive(message, day, is_closed)
             }
             Step::ExpireNegotiations => {
-                for idle in self.negotiations.iter_mut().filter(|known| known.due <= day) {
-                    if !matches!(idle.state, "FINALIZED" | "TERMINATED") {
-                        idle.state = "TERMINATED";
-                    }
-                }
+                let idle = self.negotiations.iter_mut().filter(|known| known.is_idle(day));
+                idle.for_each(|known| known.state = "TERMINATED");
                 Ok(())
             }
             _ => Ok(()),

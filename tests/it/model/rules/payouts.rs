@@ -1,37 +1,87 @@
-//! The rules of payouts: who asks for them, who takes them up, and what a dispute does to those that wait.
+//! The rules of payouts: who asks for them, what operators make of them, and which a dispute stops.
 
 use corpex::error::Kind;
+use corpex::types::WithdrawalId;
+use proptest::sample::Index;
 
 use super::Book;
+use crate::model::steps::Step;
 
-/// How many payouts may wait to be taken up.
+/// How many payouts of a payee may wait to be taken up.
 const MOST_WAITING: usize = 10;
 
+/// What a payee asked to be paid out.
+#[derive(Debug, Clone)]
+pub struct Payout {
+    pub id: WithdrawalId,
+    pub payee: usize,
+    pub state: &'static str,
+    fen: i64,
+}
+
+impl Payout {
+    fn may_become(&self, next: &str) -> bool {
+        matches!(
+            (self.state, next),
+            ("requested", "processing" | "refused" | "cancelled")
+                | ("processing", "executed" | "reversed")
+                | ("executed", "reversed")
+        )
+    }
+}
+
 impl Book {
-    /// The provider asks for all that it is owed, but so much.
-    pub(super) fn pay_out(&mut self, leave: i64) -> Result<(), Kind> {
-        if leave >= self.payable {
+    /// Notes a payout that a payee asked for.
+    pub fn asked(&mut self, id: WithdrawalId, payee: usize, fen: i64) {
+        self.payouts.push(Payout { id, payee, state: "requested", fen });
+    }
+    pub fn payout(&self, payout: Index) -> Option<&Payout> {
+        (!self.payouts.is_empty()).then(|| payout.get(&self.payouts))
+    }
+
+    /// What a step of a payout does, or why it is refused; one that is asked for is added by [`Book::asked`].
+    pub(super) fn step_of_payout(&mut self, step: &Step) -> Result<(), Kind> {
+        match step {
+            Step::PayOut { payee, leave } => self.pay_out(*payee, *leave),
+            Step::Treat { payout, to } if !self.payouts.is_empty() => {
+                let number = payout.index(self.payouts.len());
+                let (payout, next) = (&mut self.payouts[number], to.as_str());
+                if !payout.may_become(next) {
+                    return Err(Kind::WrongState);
+                }
+                payout.state = next;
+                if matches!(next, "refused" | "cancelled" | "reversed") {
+                    self.payees[payout.payee].payable += payout.fen;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A payee asks for all that it is owed, but so much.
+    fn pay_out(&mut self, payee: usize, leave: i64) -> Result<(), Kind> {
+        let payable = &mut self.payees[payee].payable;
+        if leave >= *payable {
             return Err(Kind::Invalid);
         }
-        if self.waiting.len() >= MOST_WAITING {
+        let waiting = self.payouts.iter().filter(|payout| payout.payee == payee && payout.state == "requested");
+        if waiting.count() >= MOST_WAITING {
             return Err(Kind::WrongState);
         }
-        self.waiting.push(self.payable - leave);
-        self.payable = leave;
+        *payable = leave;
         Ok(())
     }
 
-    /// An operator takes up the oldest.
-    pub(super) fn take_up(&mut self) {
-        self.waiting = self.waiting.iter().skip(1).copied().collect();
-    }
-
     /// A dispute stops the newest, until as much is there as it would freeze.
-    pub(super) fn stop_payouts(&mut self, wanted: i64) {
-        while self.payable < wanted
-            && let Some(newest) = self.waiting.pop()
-        {
-            self.payable += newest;
+    pub(super) fn stop_payouts(&mut self, payee: usize, wanted: i64) {
+        let waiting = self.payouts.iter_mut().filter(|payout| payout.payee == payee && payout.state == "requested");
+        for payout in waiting.rev() {
+            if self.payees[payee].payable >= wanted {
+                break;
+            }
+            payout.state = "stopped";
+            self.payees[payee].payable += payout.fen;
         }
     }
 }

@@ -4,7 +4,7 @@
 use corpex::error::Kind;
 use corpex::types::OrderId;
 
-use super::{ACCEPTANCE_DAYS, Book, IN_ESCROW, PAYMENT_DAYS, SUBSCRIPTION_DAYS, Trade};
+use super::{ACCEPTANCE_DAYS, Book, Goods, IN_ESCROW, PAYMENT_DAYS, SUBSCRIPTION_DAYS, Trade};
 
 impl Trade {
     /// Whether its licence can be renewed: it is in use, and has an end that is still to come.
@@ -21,7 +21,7 @@ impl Book {
     /// Notes the order of a renewal of the licence of a trade.
     pub fn renewed(&mut self, id: OrderId, first: &Trade, contract: String) {
         let renewal = Trade::new(id, first.lab, contract, "awaiting_signature", self.day + PAYMENT_DAYS);
-        self.trades.push(Trade { renews: Some(first.id), ..renewal });
+        self.trades.push(Trade { goods: Goods::Essays, renews: Some(first.id), ..renewal });
     }
 
     /// The trade whose licence a trade has or renews.

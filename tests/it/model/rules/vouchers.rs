@@ -4,7 +4,7 @@ use corpex::error::Kind;
 use corpex::types::{BASIS_POINTS, ProgrammeId};
 use proptest::sample::Index;
 
-use super::{Book, Trade, part};
+use super::{Book, CO_BUILDERS_LAB, Trade, part};
 use crate::model::steps::Step;
 
 /// What a programme pays of each price, in basis points, and the most that one buyer gets, in fen.
@@ -70,20 +70,26 @@ impl Book {
         }
     }
 
-    /// What the programme that a payment names, if it names one, pays of the price.
-    pub(super) fn voucher(&self, trade: &Trade, step: &Step) -> Result<Option<Voucher>, Kind> {
+    /// What the programme that a payment names, if it names one, pays of the price; or why it pays nothing.
+    pub(super) fn voucher(&self, trade: &Trade, step: &Step) -> Result<Option<Voucher>, (Kind, &'static str)> {
         let Step::PayWith { programme, .. } = step else { return Ok(None) };
         let Some(Programme { funder, pool, ends, used, .. }) = self.programme(*programme) else { return Ok(None) };
         let left = CAP - used[trade.lab];
         let amount = part(trade.price, RATE_BASIS_POINTS, BASIS_POINTS).min(left);
-        // Nor does anybody get one of its own.
-        if *ends <= self.day || *funder == trade.lab || amount <= 0 {
-            return Err(Kind::Invalid);
+        let is_affiliate_of_payee = trade.is_of_corpus() && trade.lab == CO_BUILDERS_LAB;
+        let refusals = [
+            (*ends <= self.day, Kind::Invalid, "after its time"),
+            // Nobody gets one of its own.
+            (*funder == trade.lab, Kind::Invalid, "to its funder"),
+            (is_affiliate_of_payee, Kind::Invalid, "to an affiliate"),
+            (left <= 0, Kind::Invalid, "beyond its cap"),
+            (amount <= 0, Kind::Invalid, "for less than a fen"),
+            (*pool < amount, Kind::InsufficientFunds, "beyond its pool"),
+        ];
+        match refusals.into_iter().find(|(applies, ..)| *applies) {
+            Some((_, kind, why)) => Err((kind, why)),
+            None => Ok(Some(Voucher { programme: programme.index(self.programmes.len()), amount })),
         }
-        if *pool < amount {
-            return Err(Kind::InsufficientFunds);
-        }
-        Ok(Some(Voucher { programme: programme.index(self.programmes.len()), amount }))
     }
 
     /// Pays for a trade, with its voucher.

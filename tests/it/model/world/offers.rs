@@ -4,10 +4,10 @@ use corpex::catalog;
 use corpex::error::Error;
 use corpex::market::listings;
 use corpex::market::offers::{self, OfferDocument};
-use corpex::market::orders::{self, NewOrder};
+use corpex::market::orders::NewOrder;
 use corpex::signing::Envelope;
 use corpex::terms::{self, Use};
-use corpex::types::{Currency, Digest, Instant, ListingId, Money};
+use corpex::types::{Currency, Digest, Instant, Money};
 
 use super::{Party, World, time};
 use crate::model::rules::Book;
@@ -45,9 +45,8 @@ impl World {
     }
 
     async fn place_at(&self, offer: &PrivateOffer, book: &mut Book, now: Instant) -> Result<(), Error> {
-        let (caller, config) = (self.labs[offer.lab].caller.clone(), self.app.app().config.clone());
         let wanted = NewOrder { offer_id: Some(offer.id), ..self.wanted(offer.lab, &self.offer()) };
-        let order = self.write(move |c| orders::place(c, &caller, &config, &wanted, now)).await?;
+        let order = self.place(offer.lab, &wanted, now).await?;
         book.placed_at(order.id, offer, order.contract_document);
         Ok(())
     }
@@ -61,7 +60,7 @@ impl World {
         answers: Option<Digest>,
         now: Instant,
     ) -> Result<Envelope, Error> {
-        let id: ListingId = self.offer().listing.parse().unwrap();
+        let id = self.listing();
         let listed = self.app.app().db.read(move |c| {
             let listing = listings::listing(c, id)?;
             let manifest_sha256 = catalog::seal_of(c, listing.version_id)?.manifest_sha256;
@@ -83,17 +82,5 @@ impl World {
             salt: Digest::of(uuid::Uuid::now_v7().to_string()),
         };
         offers::statement(&document)?.sign(&side.key)
-    }
-
-    /// Every private offer is where the book says.
-    pub(super) async fn compare_offers(&self, book: &Book) -> Result<(), String> {
-        for PrivateOffer { id, state, .. } in &book.offers {
-            let id = *id;
-            let found = self.app.app().db.read(move |c| offers::offer(c, id)).await.unwrap().state;
-            if found.as_str() != *state {
-                return Err(format!("offer {id} is {found}, not {state}"));
-            }
-        }
-        Ok(())
     }
 }

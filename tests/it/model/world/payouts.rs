@@ -1,43 +1,59 @@
-//! Payouts of what the provider is owed, taken in the real exchange.
+//! Payouts of what the payees are owed, taken in the real exchange.
 
+use corpex::db::Conn;
 use corpex::error::Error;
+use corpex::ledger::WithdrawalState;
 use corpex::ledger::withdrawals::{self, NewWithdrawal, Source};
 use corpex::types::{Currency, Instant, Money, WithdrawalId};
-use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
 
 use super::World;
+use crate::model::rules::Book;
+use crate::model::sql::ids;
 use crate::model::staff::Staff;
-
-/// What the provider asked to be paid out.
-#[derive(Debug, QueryableByName)]
-pub(super) struct Payout {
-    #[diesel(sql_type = Text)]
-    id: String,
-    #[diesel(sql_type = BigInt)]
-    pub(super) amount_minor: i64,
-}
+use crate::model::steps::Step;
 
 impl World {
-    pub(super) async fn pay_out(&self, fen: i64, now: Instant) -> Result<(), Error> {
-        let (caller, handle) = (self.provider.caller.clone(), self.provider.handle.clone());
-        let (amount, pay_to) = (Money::new(fen, Currency::CNY), "ICBC 1".to_string());
-        let wanted = NewWithdrawal { amount, from: Source::Payable, pay_to };
-        self.write(move |c| withdrawals::request(c, &caller, &handle, &wanted, now).map(drop)).await
+    pub(super) async fn take_of_payout(
+        &self,
+        before: &Book,
+        step: &Step,
+        book: &mut Book,
+        now: Instant,
+    ) -> Result<(), Error> {
+        match step {
+            Step::PayOut { payee, leave } => {
+                let fen = before.payees[*payee].payable - leave;
+                let party = self.payee(*payee);
+                let (caller, handle) = (party.caller.clone(), party.handle.clone());
+                let (amount, pay_to) = (Money::new(fen, Currency::CNY), "ICBC 1".to_string());
+                let wanted = NewWithdrawal { amount, from: Source::Payable, pay_to };
+                let asked = self.write(move |c| withdrawals::request(c, &caller, &handle, &wanted, now)).await?;
+                book.asked(asked.id, *payee, fen);
+                Ok(())
+            }
+            Step::Treat { payout, to } => match before.payout(*payout) {
+                Some(payout) => self.treat(payout.id, payout.payee, *to, now).await,
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
     }
 
-    /// An operator takes up what the provider asked for first, if it asked for anything.
-    pub(super) async fn take_up(&self, now: Instant) -> Result<(), Error> {
-        let Some(oldest) = self.waiting().await.into_iter().next() else { return Ok(()) };
-        let id: WithdrawalId = oldest.id.parse()?;
-        let (caller, config) = (&self.provider.caller, self.app.app().config.clone());
-        let staff = Staff::of(caller, caller);
-        self.write(move |c| staff.take_up(c, &config, id, now)).await
+    async fn treat(&self, id: WithdrawalId, payee: usize, to: WithdrawalState, now: Instant) -> Result<(), Error> {
+        let (caller, config) = (self.payee(payee).caller.clone(), self.app.app().config.clone());
+        let staff = Staff::of(&self.provider.caller, &self.provider.caller);
+        self.write(move |c| match to {
+            WithdrawalState::Cancelled => withdrawals::cancel(c, &caller, id, now).map(drop),
+            _ => staff.treat(c, &config, id, to, now),
+        })
+        .await
     }
 
-    /// What the provider asked to be paid out and no operator has taken up, oldest first.
-    pub(super) async fn waiting(&self) -> Vec<Payout> {
-        let sql = "SELECT id, amount_minor FROM withdrawals WHERE state = 'requested' ORDER BY id";
-        self.app.app().db.read(move |c| Ok(diesel::sql_query(sql).load(c)?)).await.unwrap()
+    /// Operators take up what sequences before asked for, so that it is stopped no more.
+    pub(super) async fn take_up_what_waits(&self) {
+        let waiting = |c: &mut Conn| ids::<WithdrawalId>(c, "SELECT id FROM withdrawals WHERE state = 'requested'");
+        for id in self.app.app().db.read(waiting).await.unwrap() {
+            self.treat(id, 0, WithdrawalState::Processing, self.begun_at()).await.unwrap();
+        }
     }
 }
