@@ -153,7 +153,8 @@ impl World {
         }
         self.compare(&book).await?;
         self.check_licences(&book.trades).await?;
-        self.check_books().await
+        self.check_books().await?;
+        self.check_records(&book).await
     }
 
     /// A book of what there is before the first step.
