@@ -17,6 +17,7 @@ pub mod vouchers;
 use std::collections::BTreeMap;
 
 use corpex::error::Kind;
+use proptest::sample::Index;
 
 use super::steps::Step;
 use claims::{Case, Listing};
@@ -56,6 +57,11 @@ fn part(amount: i64, one: i64, whole: i64) -> i64 {
 
 fn allowed(is: bool) -> Result<(), Kind> {
     if is { Ok(()) } else { Err(Kind::WrongState) }
+}
+
+/// The one of these that is meant, if there is any.
+fn meant<T>(these: &[T], index: Index) -> Option<&T> {
+    (!these.is_empty()).then(|| index.get(these))
 }
 
 /// What the model remembers.

@@ -6,7 +6,7 @@ use corpex::error::Kind;
 use corpex::types::TakedownId;
 use proptest::sample::Index;
 
-use super::{Book, IN_ESCROW};
+use super::{Book, IN_ESCROW, meant};
 use crate::model::steps::Step;
 
 /// How long the provider, and whose licence is recalled, have to answer.
@@ -107,7 +107,7 @@ impl Book {
         self.cases.push(Case { id, state: "triaged", since: self.day, recalled: 0, is_answered, is_overdue });
     }
     pub fn case(&self, case: Index) -> Option<&Case> {
-        (!self.cases.is_empty()).then(|| case.get(&self.cases))
+        meant(&self.cases, case)
     }
 
     /// What a step of the listing or of a case does, or why it is refused; a case that is filed is added by [`Book::claimed`].

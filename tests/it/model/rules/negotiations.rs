@@ -5,7 +5,7 @@ use corpex::market::negotiation::{self, Side};
 use corpex::types::{Digest, NegotiationId};
 use proptest::sample::Index;
 
-use super::{Book, PAYMENT_DAYS, Trade};
+use super::{Book, PAYMENT_DAYS, Trade, meant};
 use crate::model::steps::{Message, Step};
 
 const NEGOTIATION_DAYS: i64 = 14;
@@ -96,7 +96,7 @@ impl Book {
         });
     }
     pub fn negotiation(&self, negotiation: Index) -> Option<&Negotiation> {
-        (!self.negotiations.is_empty()).then(|| negotiation.get(&self.negotiations))
+        meant(&self.negotiations, negotiation)
     }
     /// Notes what there is to answer and to sign after a message, and the order that came of the last one.
     pub fn negotiated(&mut self, negotiation: Index, sent: &negotiation::Negotiation) {

@@ -4,7 +4,7 @@ use corpex::error::Kind;
 use corpex::types::ObjectionId;
 use proptest::sample::Index;
 
-use super::Book;
+use super::{Book, meant};
 use crate::model::steps::Step;
 
 /// How long the public notice runs, where one is kept.
@@ -24,7 +24,7 @@ impl Book {
         self.objections.push(Objection { id, state: "open", lab });
     }
     pub fn objection(&self, objection: Index) -> Option<&Objection> {
-        (!self.objections.is_empty()).then(|| objection.get(&self.objections))
+        meant(&self.objections, objection)
     }
 
     /// What a step of the public notice does, or why it is refused; an objection that is filed is added by [`Book::objected`].

@@ -4,7 +4,7 @@ use corpex::error::Kind;
 use corpex::types::{OfferId, OrderId};
 use proptest::sample::Index;
 
-use super::{Book, PAYMENT_DAYS, Trade};
+use super::{Book, PAYMENT_DAYS, Trade, meant};
 use crate::model::steps::Step;
 
 /// What the provider offers to one lab.
@@ -24,7 +24,7 @@ impl Book {
         self.offers.push(PrivateOffer { id, lab, state: "offered", fen, ends: self.day + days });
     }
     pub fn offer(&self, offer: Index) -> Option<&PrivateOffer> {
-        (!self.offers.is_empty()).then(|| offer.get(&self.offers))
+        meant(&self.offers, offer)
     }
     /// Notes the order that was placed at an offer.
     pub fn placed_at(&mut self, id: OrderId, offer: &PrivateOffer, contract: String) {

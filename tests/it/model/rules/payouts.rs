@@ -4,7 +4,7 @@ use corpex::error::Kind;
 use corpex::types::WithdrawalId;
 use proptest::sample::Index;
 
-use super::Book;
+use super::{Book, meant};
 use crate::model::steps::Step;
 
 /// How many payouts of a payee may wait to be taken up.
@@ -36,7 +36,7 @@ impl Book {
         self.payouts.push(Payout { id, payee, state: "requested", fen });
     }
     pub fn payout(&self, payout: Index) -> Option<&Payout> {
-        (!self.payouts.is_empty()).then(|| payout.get(&self.payouts))
+        meant(&self.payouts, payout)
     }
 
     /// What a step of a payout does, or why it is refused; one that is asked for is added by [`Book::asked`].

@@ -6,7 +6,7 @@ use proptest::sample::Index;
 use super::disputes::Dispute;
 use super::settlement::Settlement;
 use super::vouchers::Voucher;
-use super::{ACCEPTANCE_DAYS, Book, DOWNLOAD_DAYS, IN_ESCROW, PAYMENT_DAYS, PRICE, VERSES, VERSES_PRICE, part};
+use super::{ACCEPTANCE_DAYS, Book, DOWNLOAD_DAYS, IN_ESCROW, PAYMENT_DAYS, PRICE, VERSES, VERSES_PRICE, meant, part};
 
 /// What is on the board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,6 +157,6 @@ impl Book {
         self.trades.push(Trade::new(id, lab, contract, "escrowed", self.day + days + i64::from(DOWNLOAD_DAYS)));
     }
     pub fn trade(&self, order: Index) -> Option<Trade> {
-        (!self.trades.is_empty()).then(|| order.get(&self.trades).clone())
+        meant(&self.trades, order).cloned()
     }
 }

@@ -4,7 +4,7 @@ use corpex::error::Kind;
 use corpex::types::{BASIS_POINTS, ProgrammeId};
 use proptest::sample::Index;
 
-use super::{Book, CO_BUILDERS_LAB, Trade, part};
+use super::{Book, CO_BUILDERS_LAB, Trade, meant, part};
 use crate::model::steps::Step;
 
 /// What a programme pays of each price, in basis points, and the most that one buyer gets, in fen.
@@ -37,7 +37,7 @@ impl Book {
         self.programmes.push(Programme { id, funder, pool, ends: self.day + days, used });
     }
     pub fn programme(&self, programme: Index) -> Option<&Programme> {
-        (!self.programmes.is_empty()).then(|| programme.get(&self.programmes))
+        meant(&self.programmes, programme)
     }
 
     /// What a step of a programme does, or why it is refused; one that is announced is added by [`Book::announced`].
