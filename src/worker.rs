@@ -34,7 +34,7 @@ const SWEEP: Duration = Duration::from_secs(10 * 60);
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long the log waits at most after failures that follow each other, twice as long each time: after each it reads again all
 /// that the object store remembers, which fares no better for being asked often.
-const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// Works until `stop`; then hands the jobs in hand back, and returns.
 ///

@@ -337,11 +337,13 @@ pub fn sealed_versions(c: &mut Conn, datasets: &[DatasetId], limit: i64) -> Resu
 }
 
 /// Of each of these datasets the newest sealed version, if there is one, whoever asks.
-///
-/// # Errors
-/// Those of the database.
 pub fn newest_sealed_versions(c: &mut Conn, datasets: &[DatasetId]) -> Result<Vec<VersionId>> {
     Ok(queries::list_newest_sealed(c, datasets)?)
+}
+
+/// The sealed version of a dataset with this number, or else those with a manifest whose digest begins so, whoever asks.
+pub fn sealed_as(c: &mut Conn, dataset: DatasetId, number: Option<i32>, digest: &str) -> Result<Vec<VersionId>> {
+    Ok(queries::list_sealed_as(c, dataset, number, digest)?)
 }
 
 /// Those of these versions that are sealed, by dataset, number and seal, greatest number first, whoever asks.

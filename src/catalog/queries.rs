@@ -208,6 +208,21 @@ pub(super) fn list_newest_sealed(c: &mut Conn, datasets: &[DatasetId]) -> QueryR
     Ok(found.into_iter().flatten().collect())
 }
 
+/// The sealed version of a dataset with this number, or else those whose manifest has a digest that begins so.
+pub(super) fn list_sealed_as(
+    c: &mut Conn,
+    dataset: DatasetId,
+    number: Option<i32>,
+    digest: &str,
+) -> QueryResult<Vec<VersionId>> {
+    let sealed = versions::table.inner_join(seals::table).filter(versions::dataset_id.eq(dataset)).select(versions::id);
+    match number {
+        Some(number) => sealed.filter(versions::number.eq(number)).load(c),
+        // No hexadecimal digit comes after f.
+        None => sealed.filter(seals::manifest_sha256.between(digest, format!("{digest}g"))).load(c),
+    }
+}
+
 /// The seals of those of these versions that have one, those of the greatest numbers first.
 pub(super) fn list_seals_among(c: &mut Conn, ids: &[VersionId]) -> QueryResult<Vec<(DatasetId, i32, Seal)>> {
     let mut found = Vec::new();

@@ -48,12 +48,12 @@ pub(crate) async fn get_croissant(
     let url = app.config.public_url();
     let show = move |c: &mut Conn| {
         let unknown = || Error::not_found(&*which);
-        let repo = hub::repo(c, caller.0.as_ref(), &which.organisation, &which.name);
-        let repo = repo.map_err(|refusal| match refusal {
+        let number = which.number.to_string();
+        let found = hub::repo_at(c, caller.0.as_ref(), (&which.organisation, &which.name), &number);
+        let (repo, revision) = found.map_err(|refusal| match refusal {
             Refusal::Failed(error) => error,
             _ => unknown(),
         })?;
-        let revision = repo.revisions.iter().find(|revision| revision.number == which.number).ok_or_else(unknown)?;
         croissant::croissant(c, (&repo.dataset, revision.number, &revision.seal), &url)
     };
     let description = app.db.read(show).await?;

@@ -164,8 +164,7 @@ impl Repo {
         if let Some(found) = found {
             return Ok(found.clone());
         }
-        let is_commit = name.len() == COMMIT_DIGITS && name.bytes().all(|digit| digit.is_ascii_hexdigit());
-        for revision in self.revisions.iter().filter(|_| is_commit) {
+        for revision in self.revisions.iter().filter(|_| is_commit(name)) {
             if let Some(before) = revision.before(name)? {
                 return Ok(before);
             }
@@ -177,7 +176,8 @@ impl Repo {
 /// The repository of this name, with the versions that `caller` may see: those on the board, those it may use a licence
 /// to, and those of its own organisations.
 pub fn repo(c: &mut Conn, caller: Option<&Caller>, organisation: &str, name: &str) -> Result<Repo, Refusal> {
-    repo_to(c, caller, (organisation, name), Depth::All)
+    let dataset = find_dataset(c, caller, organisation, name)?;
+    repo_to(c, caller, dataset, Depth::All)
 }
 
 /// As [`repo`], and what a client means by a revision; with no more of the versions than it takes to tell.
@@ -187,8 +187,12 @@ pub fn repo_at(
     (organisation, name): (&str, &str),
     revision: &str,
 ) -> Result<(Repo, Revision), Refusal> {
-    let depth = if without_kind(revision) == MAIN { Depth::Newest } else { Depth::All };
-    let repo = repo_to(c, caller, (organisation, name), depth)?;
+    let dataset = find_dataset(c, caller, organisation, name)?;
+    let depth = match without_kind(revision) {
+        MAIN => Depth::Newest,
+        name => Depth::With(named(c, dataset.id, name)?),
+    };
+    let repo = repo_to(c, caller, dataset, depth)?;
     let revision = repo.revision(revision)?;
     Ok((repo, revision))
 }
@@ -198,28 +202,45 @@ fn without_kind(revision: &str) -> &str {
     ["refs/heads/", "refs/tags/"].iter().find_map(|prefix| revision.strip_prefix(prefix)).unwrap_or(revision)
 }
 
-fn repo_to(
-    c: &mut Conn,
-    caller: Option<&Caller>,
-    (organisation, name): (&str, &str),
-    depth: Depth,
-) -> Result<Repo, Refusal> {
-    let unknown = || Refusal::Repo { signed_in: caller.is_some() };
-    let dataset = catalog::find_dataset(c, organisation, name).map_err(|error| match error.kind {
-        Kind::NotFound => unknown(),
+/// Whether it may be the name of a commit.
+fn is_commit(name: &str) -> bool {
+    name.len() == COMMIT_DIGITS && name.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
+/// The sealed versions of a dataset that a tag or a commit of a whole version may name, whoever may see them.
+fn named(c: &mut Conn, dataset: DatasetId, name: &str) -> Result<Vec<VersionId>> {
+    match name.strip_prefix('v').unwrap_or(name).parse::<i32>() {
+        Ok(number) => catalog::sealed_as(c, dataset, Some(number), ""),
+        Err(_) if is_commit(name) => catalog::sealed_as(c, dataset, None, name),
+        Err(_) => Ok(Vec::new()),
+    }
+}
+
+fn find_dataset(c: &mut Conn, caller: Option<&Caller>, organisation: &str, name: &str) -> Result<Dataset, Refusal> {
+    catalog::find_dataset(c, organisation, name).map_err(|error| match error.kind {
+        Kind::NotFound => unknown(caller),
         _ => error.into(),
-    })?;
-    let revisions = visible(c, caller, &[&dataset], depth)?.remove(&dataset.id).ok_or_else(unknown)?;
+    })
+}
+
+fn repo_to(c: &mut Conn, caller: Option<&Caller>, dataset: Dataset, depth: Depth) -> Result<Repo, Refusal> {
+    let revisions = visible(c, caller, &[&dataset], depth)?.remove(&dataset.id).ok_or_else(|| unknown(caller))?;
     Ok(Repo::new(dataset, revisions))
 }
 
+fn unknown(caller: Option<&Caller>) -> Refusal {
+    Refusal::Repo { signed_in: caller.is_some() }
+}
+
 /// How many of a dataset's versions are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Depth {
     /// Every one that the caller may see.
     All,
     /// The newest of them, and those to which the caller has a licence: there may be a thousand of each dataset of a page.
     Newest,
+    /// The same, and as far as the caller may see them these, of the one dataset that is asked for.
+    With(Vec<VersionId>),
 }
 
 /// The versions of each of these datasets that `caller` may see, newest first. A dataset of which it may see none is left out.
@@ -233,17 +254,23 @@ fn visible(
     let most = i64::try_from(ids.len()).unwrap_or(i64::MAX).saturating_mul(MAX_REVISIONS);
     let is_own = |dataset: &&&Dataset| catalog::is_insider(caller, dataset.organisation_id);
     let own: Vec<DatasetId> = datasets.iter().filter(is_own).map(|dataset| dataset.id).collect();
-    let listed: HashSet<VersionId> = match depth {
+    let mut listed: HashSet<VersionId> = match depth {
         Depth::All => market::listed_versions(c, &ids, most)?,
-        Depth::Newest => market::newest_listed_versions(c, &ids)?,
+        Depth::Newest | Depth::With(_) => market::newest_listed_versions(c, &ids)?,
     }
     .into_iter()
     .collect();
+    let named: &[VersionId] = if let Depth::With(named) = &depth { named } else { &[] };
+    let others: Vec<VersionId> = named.iter().filter(|version| !listed.contains(*version)).copied().collect();
+    if !others.is_empty() {
+        listed.extend(market::listed(c, &others)?.into_iter().map(|listing| listing.version_id));
+    }
     let mut shown = listed.clone();
     if !own.is_empty() {
+        shown.extend(named);
         shown.extend(match depth {
             Depth::All => catalog::sealed_versions(c, &own, most)?,
-            Depth::Newest => catalog::newest_sealed_versions(c, &own)?,
+            Depth::Newest | Depth::With(_) => catalog::newest_sealed_versions(c, &own)?,
         });
     }
     let mut licences: HashMap<VersionId, Vec<Entitlement>> = HashMap::new();
