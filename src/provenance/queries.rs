@@ -255,14 +255,17 @@ pub(super) struct LeaseRow {
     pub(super) problem: Option<String>,
 }
 
-pub(super) fn find_lease(c: &mut Conn, name: &str) -> QueryResult<Option<LeaseRow>> {
-    log_lease::table.find(name).select(LeaseRow::as_select()).first(c).optional()
+/// The one row of the leases: that of the sequencer.
+const SEQUENCER: &str = "sequencer";
+
+pub(super) fn find_lease(c: &mut Conn) -> QueryResult<Option<LeaseRow>> {
+    log_lease::table.find(SEQUENCER).select(LeaseRow::as_select()).first(c).optional()
 }
 
-pub(super) fn insert_lease(c: &mut Conn, name: &str, owner: &str, until: Instant) -> QueryResult<usize> {
+pub(super) fn insert_lease(c: &mut Conn, owner: &str, until: Instant) -> QueryResult<usize> {
     diesel::insert_into(log_lease::table)
         .values((
-            log_lease::name.eq(name),
+            log_lease::name.eq(SEQUENCER),
             log_lease::owner.eq(owner),
             log_lease::epoch.eq(1_i64),
             log_lease::leased_until.eq(until),
@@ -271,22 +274,15 @@ pub(super) fn insert_lease(c: &mut Conn, name: &str, owner: &str, until: Instant
 }
 
 /// Takes or renews the lease that stood at `seen`; no row if it has moved since.
-pub(super) fn set_lease(
-    c: &mut Conn,
-    name: &str,
-    seen: i64,
-    owner: &str,
-    epoch: i64,
-    until: Instant,
-) -> QueryResult<usize> {
-    diesel::update(log_lease::table.find(name).filter(log_lease::epoch.eq(seen)))
+pub(super) fn set_lease(c: &mut Conn, seen: i64, owner: &str, epoch: i64, until: Instant) -> QueryResult<usize> {
+    diesel::update(log_lease::table.find(SEQUENCER).filter(log_lease::epoch.eq(seen)))
         .set((log_lease::owner.eq(owner), log_lease::epoch.eq(epoch), log_lease::leased_until.eq(until)))
         .execute(c)
 }
 
 /// Says why the holder of the lease cannot go on, or that it can.
-pub(super) fn set_problem(c: &mut Conn, name: &str, problem: Option<&str>) -> QueryResult<usize> {
-    diesel::update(log_lease::table.find(name)).set(log_lease::problem.eq(problem)).execute(c)
+pub(super) fn set_problem(c: &mut Conn, problem: Option<&str>) -> QueryResult<usize> {
+    diesel::update(log_lease::table.find(SEQUENCER)).set(log_lease::problem.eq(problem)).execute(c)
 }
 
 /// When the entry that has waited longest was recorded.

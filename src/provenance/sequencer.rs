@@ -26,7 +26,6 @@ use crate::types::{EntryId, Instant};
 pub const LEASE: Duration = Duration::from_secs(3);
 /// The most entries one step takes.
 const MAX_BATCH: i64 = 1024;
-const LEASE_NAME: &str = "sequencer";
 /// How the error of a log that can never go on begins, before the reason; and what to do about it.
 const STOPPED: &str = "the log is not signed any further";
 const RESTORE: &str =
@@ -93,7 +92,7 @@ pub(super) fn unpublished(
     owner: &str,
     now: Instant,
 ) -> Result<Option<(Checkpoint, i64)>> {
-    let held = queries::find_lease(c, LEASE_NAME)?.filter(|lease| lease.owner == owner && lease.leased_until > now);
+    let held = queries::find_lease(c)?.filter(|lease| lease.owner == owner && lease.leased_until > now);
     match (held, last_checkpoint(c, keys, origin)?) {
         (Some(lease), Some(last)) if Some(last.tree_size) != published_size(c)? => Ok(Some((last, lease.epoch))),
         _ => Ok(None),
@@ -123,14 +122,14 @@ pub(super) fn publish(c: &mut Conn, claimant: &Claimant, tree_size: u64, note: &
 /// Records why `claimant` cannot go on, or that it can again, for [`check`] to tell. Nothing if another holds the lease.
 pub(super) fn report(c: &mut Conn, claimant: &Claimant, problem: Option<&str>, now: Instant) -> Result<()> {
     if hold_lease(c, claimant, now)? {
-        queries::set_problem(c, LEASE_NAME, problem)?;
+        queries::set_problem(c, problem)?;
     }
     Ok(())
 }
 
 /// Why the log cannot go on, as it was last recorded.
 pub(super) fn problem(c: &mut Conn) -> Result<Option<String>> {
-    Ok(queries::find_lease(c, LEASE_NAME)?.and_then(|lease| lease.problem))
+    Ok(queries::find_lease(c)?.and_then(|lease| lease.problem))
 }
 
 /// Refuses a database in which the log does not continue `shown`, the last checkpoint that left the exchange.
@@ -175,10 +174,10 @@ pub fn check(c: &mut Conn, limit: Duration, now: Instant) -> Result<()> {
 
 /// Gives the lease up at a graceful stop, so that another sequencer, by whatever clock, need not wait for it to lapse.
 pub fn release(c: &mut Conn, owner: &str) -> Result<()> {
-    if let Some(lease) = queries::find_lease(c, LEASE_NAME)?
+    if let Some(lease) = queries::find_lease(c)?
         && lease.owner == owner
     {
-        queries::set_lease(c, LEASE_NAME, lease.epoch, owner, lease.epoch, Instant::from_unix_micros(0))?;
+        queries::set_lease(c, lease.epoch, owner, lease.epoch, Instant::from_unix_micros(0))?;
     }
     Ok(())
 }
@@ -191,20 +190,20 @@ pub fn status(c: &mut Conn) -> Result<LogStatus> {
 
 /// Whether somebody else extends the log now.
 pub(super) fn is_led_by_another(c: &mut Conn, claimant: &Claimant, now: Instant) -> Result<bool> {
-    let lease = queries::find_lease(c, LEASE_NAME)?.map(|lease| (lease.owner, lease.leased_until));
+    let lease = queries::find_lease(c)?.map(|lease| (lease.owner, lease.leased_until));
     Ok(lease.is_some_and(|standing| claimant.look_at(&standing, LEASE, now) == Verdict::Others))
 }
 
 /// The epoch of the lease, if it was `owner` who took it last: nobody else led since.
 pub(super) fn epoch_of(c: &mut Conn, owner: &str) -> Result<Option<i64>> {
-    Ok(queries::find_lease(c, LEASE_NAME)?.filter(|lease| lease.owner == owner).map(|lease| lease.epoch))
+    Ok(queries::find_lease(c)?.filter(|lease| lease.owner == owner).map(|lease| lease.epoch))
 }
 
 /// Takes the lease or keeps it. The epoch grows with each change of owner.
 fn hold_lease(c: &mut Conn, claimant: &Claimant, now: Instant) -> Result<bool> {
     let (owner, until) = (claimant.name(), now.plus(LEASE));
-    let Some(lease) = queries::find_lease(c, LEASE_NAME)? else {
-        return Ok(queries::insert_lease(c, LEASE_NAME, owner, until)? == 1);
+    let Some(lease) = queries::find_lease(c)? else {
+        return Ok(queries::insert_lease(c, owner, until)? == 1);
     };
     let epoch = match claimant.look_at(&(lease.owner, lease.leased_until), LEASE, now) {
         Verdict::Held => return Ok(true), // an idle log is not written to
@@ -212,7 +211,7 @@ fn hold_lease(c: &mut Conn, claimant: &Claimant, now: Instant) -> Result<bool> {
         Verdict::Renew => lease.epoch,
         Verdict::Take => lease.epoch + 1,
     };
-    Ok(queries::set_lease(c, LEASE_NAME, lease.epoch, owner, epoch, until)? == 1)
+    Ok(queries::set_lease(c, lease.epoch, owner, epoch, until)? == 1)
 }
 
 /// The last checkpoint, verified against the key, the origin, its row, and the places given so far.
