@@ -13,7 +13,7 @@ use super::{
 };
 use crate::config::MAX_SHARDS;
 use crate::db::Conn;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::identity::{self, Caller, Role};
 use crate::jobs::{self, Job};
 use crate::keys::ExchangeKeys;
@@ -58,11 +58,8 @@ pub fn seal(
     now: Instant,
 ) -> Result<Described> {
     let (dataset, version) = may_seal(c, caller, which)?;
-    let [signature] = envelope.signatures.as_slice() else {
-        return Err(Error::new(Kind::BadSignature, "a manifest carries exactly one signature: the provider's")
-            .field("signatures"));
-    };
-    let key = identity::signing_key_for(c, dataset.organisation_id, signature.keyid)?.public_key;
+    let signer = envelope.sole_signature()?.keyid;
+    let key = identity::signing_key_for(c, dataset.organisation_id, signer)?.public_key;
     let manifest = Manifest::from_statement(&provenance::parse(envelope, key, StatementKind::Manifest)?)?;
     let most = i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX);
     let verified = queries::list_shards(c, version.id, "", most.saturating_add(1))?;
