@@ -188,11 +188,13 @@ impl Request<'_> {
                 },
                 Err(failed) => failed,
             };
-            let is_worth_another = without_effect || self.repeatable && may_pass(&error);
-            if !is_worth_another {
+            if without_effect || self.repeatable && may_pass(&error) {
+                attempts.wait_after(error).await?;
+            } else if may_pass(&error) && error.remedy.is_none() {
+                return Err(error.remedy("this may have been done: look whether it was before you send it again"));
+            } else {
                 return Err(error);
             }
-            attempts.wait_after(error).await?;
         }
     }
 
@@ -422,6 +424,14 @@ pub(super) mod tests {
         let answer: serde_json::Value = client.get("/v1/me").send().await.unwrap();
         served.join().unwrap();
         assert_eq!(answer["a"], 1);
+    }
+
+    #[tokio::test]
+    async fn who_asked_for_something_once_is_told_that_it_may_have_been_done() {
+        let (client, served) = serving(["200 OK\r\nContent-Length: 100\r\n\r\n{\"a\": 1}"]);
+        let error = client.post("/v1/orders").send::<serde_json::Value>().await.unwrap_err();
+        served.join().unwrap();
+        assert!(error.remedy.as_deref().unwrap().contains("this may have been done"), "{error}");
     }
 
     #[tokio::test]
