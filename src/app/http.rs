@@ -165,17 +165,19 @@ impl<T: Serialize> Responder for Page<T> {
 pub(crate) fn page_response(request: &HttpRequest, next: Option<&Cursor>, page: &impl Serialize) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     if let Some(next) = next {
-        response.insert_header(next_link("", request, &next.0));
+        response.insert_header(next_link(request, &next.0));
     }
     response.json(page)
 }
 
-/// The header that leads to the next page, at the same path of `host`, all parameters included.
-pub(crate) fn next_link(host: &str, request: &HttpRequest, cursor: &str) -> (HeaderName, String) {
+/// The header that leads to the next page, all parameters included. The address is whole: the exchange may lie below a path, and
+/// a relative address ends the Hub's clients.
+pub(crate) fn next_link(request: &HttpRequest, cursor: &str) -> (HeaderName, String) {
+    let front_door = request.app_data::<Data<App>>().map(|app| app.config.public_url()).unwrap_or_default();
     let others = url::form_urlencoded::parse(request.query_string().as_bytes()).filter(|(name, _)| name != "cursor");
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     let query = query.extend_pairs(others).append_pair("cursor", cursor).finish();
-    (header::LINK, format!("<{host}{}?{query}>; rel=\"next\"", request.path()))
+    (header::LINK, format!("<{front_door}{}?{query}>; rel=\"next\"", request.path()))
 }
 
 /// Answers with a document of JSON-LD.

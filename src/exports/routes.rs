@@ -29,7 +29,7 @@ pub(crate) async fn get_catalog(app: Data<App>, query: Query<PageQuery>, request
     let mut response = HttpResponse::Ok();
     response.content_type(JSON_LD);
     if let Some(next) = &page.next {
-        response.insert_header(next_link("", &request, &next.0));
+        response.insert_header(next_link(&request, &next.0));
     }
     Ok(response.streaming(pieces(app, page, dcat::Page::next_piece)))
 }

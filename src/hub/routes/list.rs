@@ -4,8 +4,9 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get};
 
 use super::info::Info;
-use super::reply::{HubCaller, Parameters, next_page, read};
+use super::reply::{HubCaller, Parameters, read};
 use crate::app::App;
+use crate::app::http::next_link;
 use crate::error::Result;
 use crate::hub::{self, BoardQuery, Refusal, Repo};
 
@@ -36,7 +37,7 @@ pub(crate) async fn hub_list_datasets(
     let brief = |repo: &Repo| repo.revisions.first().map(|newest| Info::brief(repo, newest));
     let mut response = HttpResponse::Ok();
     if let Some(cursor) = next {
-        response.insert_header(next_page(&app, &request, &cursor));
+        response.insert_header(next_link(&request, &cursor));
     }
     Ok(response.json(repos.iter().filter_map(brief).collect::<Vec<_>>()))
 }

@@ -12,7 +12,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
 
 use crate::app::App;
-use crate::app::http::{next_link, read_body};
+use crate::app::http::read_body;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::hub::Refusal;
@@ -87,11 +87,6 @@ where
     F: FnOnce(&mut Conn) -> Result<T, Refusal> + Send + 'static,
 {
     app.db.read(move |c| Ok(work(c))).await?
-}
-
-/// The `Link` to the next page: absolute, for a relative one ends the Python clients.
-pub(super) fn next_page(app: &App, request: &HttpRequest, cursor: &str) -> (HeaderName, String) {
-    next_link(&app.config.public_url(), request, cursor)
 }
 
 impl std::fmt::Display for Refusal {

@@ -4,8 +4,9 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use serde::Serialize;
 
-use super::reply::{HubCaller, Parameters, form, next_page, read};
+use super::reply::{HubCaller, Parameters, form, read};
 use crate::app::App;
+use crate::app::http::next_link;
 use crate::app::input::Json;
 use crate::db::Conn;
 use crate::error::{Error, Result};
@@ -92,7 +93,7 @@ async fn tree(
     let (nodes, next) = read(app, list).await?;
     let mut response = HttpResponse::Ok();
     if let Some(next) = next {
-        response.insert_header(next_page(app, request, &next));
+        response.insert_header(next_link(request, &next));
     }
     Ok(response.json(nodes))
 }
