@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use url::Url;
 
 use crate::types::BASIS_POINTS;
 
@@ -18,7 +19,7 @@ pub struct Config {
     #[arg(long, env = "CORPEX_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub listen: SocketAddr,
     /// The URL under which clients reach this server, if a proxy stands in front of it
-    #[arg(long, env = "CORPEX_PUBLIC_URL", value_name = "URL")]
+    #[arg(long, env = "CORPEX_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
     pub public_url: Option<String>,
     /// postgres://… for a fleet; by default an SQLite file in the data directory
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
@@ -121,6 +122,15 @@ pub struct Config {
     pub no_worker: bool,
 }
 
+/// Reads the URL of a server: links to what it has are made from it.
+fn public_url(text: &str) -> Result<String, String> {
+    let is_bare = |url: &Url| url.username().is_empty() && url.query().is_none() && url.fragment().is_none();
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && is_bare(&url) => Ok(text.to_string()),
+        _ => Err("it is not a URL such as https://exchange.example".to_string()),
+    }
+}
+
 /// One million yuan.
 const DEFAULT_APPROVAL_ABOVE: i64 = 100_000_000;
 /// The largest JSON body.
@@ -217,6 +227,23 @@ mod tests {
     use clap::{Command, FromArgMatches as _};
 
     use super::*;
+
+    #[test]
+    fn links_are_made_only_from_what_clients_can_follow() {
+        for good in ["https://exchange.example", "http://127.0.0.1:8080/", "https://example.com/exchange"] {
+            assert_eq!(public_url(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "",
+            "exchange.example",
+            "exchange.example:443",
+            "ftp://a.example",
+            "https://a.example/?b",
+            "https://a@b.example",
+        ] {
+            assert!(public_url(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn what_tests_and_the_demo_start_from_differs_from_the_defaults_where_it_says_so() {
