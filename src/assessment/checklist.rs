@@ -19,7 +19,7 @@ const MAX_NOTE_CHARS: usize = 2000;
 /// One thing to check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ChecklistItem {
-    /// The name that answers use. It never changes its meaning.
+    /// The name by which answers refer to it. Its meaning never changes.
     pub key: &'static str,
     /// The item's title in Chinese.
     pub title_zh: &'static str,
@@ -139,7 +139,7 @@ pub struct Answer {
     pub key: String,
     /// What was found.
     pub finding: Finding,
-    /// What the finding rests on; at most 50 documents.
+    /// The documents on which the finding rests; at most 50.
     pub evidence: Vec<Evidence>,
     /// A remark, at most 2,000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]

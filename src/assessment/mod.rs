@@ -58,7 +58,7 @@ pub struct NewAssessment {
     pub checklist: Vec<Answer>,
     /// `passed` is impossible with a non-compliant finding; `failed` needs one.
     pub decision: Decision,
-    /// For how many days it is good, 1 to 1,095.
+    /// For how many days it is valid, 1 to 1,095.
     pub valid_days: i32,
 }
 

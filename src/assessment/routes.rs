@@ -95,7 +95,7 @@ pub(crate) struct CertificateView {
     provider: String,
     /// When it was issued.
     issued_at: Instant,
-    /// Until when the present assessment is good; absent when there is none that is valid now.
+    /// Until when the current assessment is valid; absent when none is.
     #[serde(skip_serializing_if = "Option::is_none")]
     valid_until: Option<Instant>,
     /// What the exchange signed.

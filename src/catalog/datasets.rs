@@ -95,7 +95,7 @@ text_enum! {
     }
 }
 
-/// What is said of a dataset when it is registered.
+/// What is stated about a dataset when it is registered.
 #[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewDataset {

@@ -190,7 +190,7 @@ pub struct Licence {
     pub price: Money,
     /// Since when.
     pub granted_at: Instant,
-    /// Until when; null for a perpetual licence.
+    /// Until when it is valid; null for a perpetual licence.
     pub expires_at: Option<Instant>,
     /// The contract's statement.
     pub logged: Logged,

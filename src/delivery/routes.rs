@@ -46,7 +46,7 @@ pub(crate) struct EntitlementView {
     state: EntitlementState,
     /// Since when it holds.
     granted_at: Instant,
-    /// Until when; null for a perpetual licence.
+    /// Until when it is valid; null for a perpetual licence.
     expires_at: Option<Instant>,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct CoveredVersionView {
     number: i32,
     /// Since when it is licensed.
     since: Instant,
-    /// Since when it is not any more, because it was recalled; null while it is.
+    /// Since when it is no longer covered, because it was recalled; null while it is.
     withdrawn_at: Option<Instant>,
 }
 

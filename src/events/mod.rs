@@ -53,7 +53,7 @@ pub struct Event {
 /// An event as it is sent, over the feed and to webhooks alike: the payload of Standard Webhooks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Message {
-    /// Stable: whoever has seen it may pass the event over.
+    /// It never changes: an event whose `id` was seen before can be ignored.
     pub id: TransitionId,
     /// What changed, and its new state: `order.escrowed`, `listing.listed`, `entitlement.revoked`.
     pub r#type: String,

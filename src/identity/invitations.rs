@@ -19,7 +19,7 @@ const LIFETIME: Duration = DAY.saturating_mul(7);
 /// How many may stand at once for one organisation.
 const MOST_STANDING: i64 = 100;
 
-/// A place among the members of an organisation that waits for somebody, without its code.
+/// An invitation to become a member of an organisation, without its code.
 #[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
 #[diesel(table_name = crate::schema::invitations, check_for_backend(crate::db::MultiBackend))]
 #[diesel(treat_none_as_default_value = false)]

@@ -111,7 +111,7 @@ pub struct NewOrganisation {
     /// 2 to 40 of a–z, 0–9 and `-`; begins and ends with a letter or digit; no two dashes in a row.
     #[schema(min_length = 2, max_length = 40, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$", example = "shanghai-corpora")]
     pub handle: String,
-    /// The name in law, at most 200 characters.
+    /// The legal name, at most 200 characters.
     #[schema(min_length = 1, max_length = 200)]
     pub legal_name: String,
     /// The number in the country's register (in China the Unified Social Credit Code), at most 64 characters.

@@ -83,7 +83,7 @@ pub struct NewDeposit {
     pub organisation: String,
     /// What arrived; above zero.
     pub amount: Money,
-    /// The bank's reference, 1 to 140 characters. It works once, unless the deposit is refused.
+    /// The bank's reference, 1 to 140 characters. It can be used once, unless the deposit is refused.
     #[schema(min_length = 1, max_length = 140)]
     pub reference: String,
 }

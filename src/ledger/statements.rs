@@ -43,7 +43,7 @@ pub struct Amount {
     pub amount_minor: i64,
     /// ISO 4217 code.
     pub currency: Currency,
-    /// The same in whole units, with as many decimals as the currency has.
+    /// The same amount in whole units, with as many decimals as the currency has.
     #[schema(example = "-12.50")]
     pub decimal: String,
 }

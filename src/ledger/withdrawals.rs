@@ -26,7 +26,7 @@ use crate::types::{Currency, Instant, Money, OrganisationId, PageQuery, UserId, 
 const MOST_WAITING: i64 = 10;
 
 text_enum! {
-    /// Where a withdrawal takes the money from.
+    /// The account from which a withdrawal takes the money.
     pub enum Source {
         /// What was deposited and not spent.
         Wallet = "wallet",

@@ -181,7 +181,7 @@ pub struct Withdrawal {
     #[serde(default)]
     #[schema(max_length = 400)]
     pub reason: Option<String>,
-    /// Another listing of the same provider that takes its place.
+    /// Another listing of the same provider that replaces it.
     #[serde(default)]
     pub successor: Option<ListingId>,
 }

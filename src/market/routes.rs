@@ -124,7 +124,7 @@ pub(crate) async fn list_listings(app: Data<App>, query: Query<ListingQuery>) ->
     app.db.read(list).await
 }
 
-/// A listing, how it came to where it is, and what takes its place.
+/// A listing, its history, and what replaces it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct ListingDetail {
     /// The listing.

@@ -33,7 +33,7 @@ pub struct ExchangeKeysView {
     pub keys: Vec<ExchangeKeyView>,
 }
 
-/// A key of the exchange and when it is good. Each takeover is in the log, signed by both keys.
+/// A key of the exchange and when it is valid. Each takeover is in the log, signed by both keys.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExchangeKeyView {
@@ -51,7 +51,7 @@ pub struct ExchangeKeyView {
     pub replaces: Option<Digest>,
     /// Since when it signs; null when that is since the log began.
     pub activated_at: Option<Instant>,
-    /// Since when it signs no more; null while it does.
+    /// Since when it no longer signs; null while it does.
     pub retired_at: Option<Instant>,
 }
 

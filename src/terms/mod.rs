@@ -77,7 +77,7 @@ pub struct TermsDocument {
     pub duration_days: Option<i32>,
     /// Whether the licensee must name the provider.
     pub attribution: bool,
-    /// Whether the licensee's affiliates may use the corpus too.
+    /// Whether the licensee's affiliates may also use the corpus.
     pub affiliates: bool,
     /// How many of the licensee's API tokens may use the licence at a time, 1 to 1,000; any number when this is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -91,7 +91,7 @@ pub struct Column {
     pub bytes: u64,
     /// How many tokens its text has.
     pub tokens: u64,
-    /// How long its texts are; absent where there are none.
+    /// The lengths of its texts; absent where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lengths: Option<Lengths>,
 }

@@ -112,7 +112,7 @@ pub struct Findings {
     /// Whether there are shards that were not compared.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub further_shards: bool,
-    /// How many shards are not what they say they are.
+    /// How many shards do not match the extension of their path.
     pub unreadable_shards: u64,
     /// The first hundred of them.
     pub unreadable: Vec<UnreadableShard>,

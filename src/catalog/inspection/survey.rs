@@ -55,7 +55,7 @@ impl Format {
 pub struct FormatShare {
     /// How they hold their records.
     pub format: Format,
-    /// How they are packed as a whole; absent where they are not.
+    /// How they are compressed as a whole; absent where they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packing: Option<Packing>,
     /// How many there are.
@@ -69,7 +69,7 @@ pub struct FormatShare {
     pub columns: Vec<NamedType>,
 }
 
-/// A shard that is not what the end of its path says.
+/// A shard that does not match the extension of its path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UnreadableShard {

@@ -39,7 +39,7 @@ pub struct ParentVersion {
     pub manifest_sha256: Digest,
 }
 
-/// A parent that lies elsewhere: named by its address, the digest of its bytes, or both.
+/// A parent outside the exchange, named by its address, the digest of its bytes, or both.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = LineageSource)]
 pub struct Source {

@@ -191,12 +191,12 @@ impl NewUpload {
     }
 }
 
-/// Where one part is to be PUT. It is not printed: the address is a credential.
+/// Where to PUT one part. It is not printed, because the address is a credential.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PartUrl {
     /// The part, counted from 1.
     pub number: u32,
-    /// The address, good until `expires_at` of the answer.
+    /// The address, valid until `expires_at` of the answer.
     pub url: String,
 }
 

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::provenance::{self, StatementKind};
 use crate::types::{EvaluationId, Instant, PageQuery, StatementId, TermsId, VersionId};
 
-/// One evaluation, and the times that its sample was given.
+/// One evaluation, and the links that were given to its sample.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Evaluated {
     /// Who evaluated.

@@ -22,7 +22,7 @@ pub(crate) struct SeatView {
     entitlement_id: EntitlementId,
     /// The token.
     token_id: TokenId,
-    /// The e-mail address of whose token it is.
+    /// The e-mail address of the token's owner.
     user: String,
     /// Since when it has the seat.
     assigned_at: Instant,

@@ -57,7 +57,7 @@ impl From<Webhook> for WebhookView {
     }
 }
 
-/// A webhook with a new secret, which is shown this once and cannot be had again.
+/// A webhook with a new secret, which is shown only this once.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct WebhookWithSecret {
     /// `whsec_…`: what a library of Standard Webhooks verifies with.
@@ -80,7 +80,7 @@ pub(crate) struct AttemptView {
     id: AttemptId,
     /// Which event.
     event_id: TransitionId,
-    /// What the receiver answered; null when it did not.
+    /// The status that the receiver answered; null when it did not answer.
     status: Option<i32>,
     /// Why it does not count as delivered; null when it does.
     failure: Option<String>,

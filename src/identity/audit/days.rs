@@ -25,7 +25,7 @@ const PAGE: i64 = 1000;
 /// What a statement about a day is about.
 const SUBJECT: &str = "audit-trail";
 
-/// A day of the audit trail that is closed.
+/// A closed day of the audit trail.
 #[derive(
     Debug,
     Clone,

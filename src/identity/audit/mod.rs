@@ -59,7 +59,7 @@ pub struct AuditRecord {
     /// Who asked; absent when nobody knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
-    /// From where it was asked, when nobody knows who: an address of IPv4, or a network of IPv6 with 64 bits.
+    /// The caller's address, if the caller is unknown: an IPv4 address, or an IPv6 network of 64 bits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     /// What became of it.
@@ -67,8 +67,7 @@ pub struct AuditRecord {
     /// What was asked for: of a read the method, path and query; of a denial the method and path, and where nobody knows who asked,
     /// the route's pattern.
     pub request: String,
-    /// Why it was denied: the last part of the problem's type; `not-found` where something is there, and whoever asked may not
-    /// know it.
+    /// Why it was denied: the last part of the problem's type; `not-found` for what the caller may not know to exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// How often, within a second.

@@ -172,7 +172,7 @@ pub(crate) struct SessionTokens {
     token_type: &'static str,
     /// When the access token ends.
     expires_at: Instant,
-    /// Good once, for the next pair of tokens.
+    /// Valid once, for the next pair of tokens.
     refresh_token: String,
     /// When the session ends, and a password is needed again.
     session_expires_at: Instant,

@@ -85,7 +85,7 @@ pub(crate) struct DeviceRequest {
 /// The codes of a sign-in (RFC 8628, section 3.2).
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DeviceCodes {
-    /// The program keeps it, and asks with it.
+    /// The program keeps it secret, and polls with it.
     device_code: String,
     /// The program shows it.
     user_code: String,
@@ -93,9 +93,9 @@ pub(crate) struct DeviceCodes {
     verification_uri: String,
     /// The same, with the code in it.
     verification_uri_complete: String,
-    /// How long the codes are good for, in seconds.
+    /// How long the codes are valid, in seconds.
     expires_in: u64,
-    /// How long to wait between two questions, in seconds.
+    /// How long to wait between two polls, in seconds.
     interval: u64,
 }
 
@@ -128,7 +128,7 @@ pub(crate) async fn request_device_code(
     }))
 }
 
-/// A program that asks how far its sign-in is.
+/// A program that polls its sign-in.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct TokenRequest {
     /// `urn:ietf:params:oauth:grant-type:device_code`.
@@ -140,7 +140,7 @@ pub(crate) struct TokenRequest {
 /// The token of a program that was signed in (RFC 6749, section 5.1).
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DeviceToken {
-    /// `cpx_…`: an API token that may only read.
+    /// `cpx_…`: a read-only API token.
     access_token: String,
     /// `Bearer`.
     token_type: &'static str,

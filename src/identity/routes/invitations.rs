@@ -14,7 +14,7 @@ use crate::identity::tokens::TokenText;
 use crate::identity::{Caller, Role};
 use crate::types::{Instant, InvitationId, Page, PageQuery, UserId};
 
-/// What is offered to whoever shows the code.
+/// What the person who presents the code is offered.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct InvitationInput {
@@ -22,7 +22,7 @@ pub(crate) struct InvitationInput {
     role: Role,
 }
 
-/// A place among the members of an organisation that waits for somebody, without its code.
+/// An invitation to become a member of an organisation, without its code.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct InvitationView {
     /// The identifier.
@@ -43,10 +43,10 @@ impl From<Invitation> for InvitationView {
     }
 }
 
-/// A new invitation. Its code is shown this once and cannot be had again.
+/// A new invitation. Its code is shown only this once.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct IssuedInvitation {
-    /// Hand it to whom it is meant for, and to nobody else.
+    /// Give it only to the person for whom it is meant.
     code: String,
     #[serde(flatten)]
     about: InvitationView,

@@ -50,7 +50,7 @@ impl From<ApiToken> for TokenView {
     }
 }
 
-/// A new API token. Its text is shown this once and cannot be had again.
+/// A new API token. The token itself is shown only this once.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct IssuedToken {
     /// `cpx_…`: presented as `Authorization: Bearer cpx_…`.

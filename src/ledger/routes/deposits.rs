@@ -26,7 +26,7 @@ pub(crate) struct DepositView {
     amount: Money,
     /// The bank's reference.
     reference: String,
-    /// Where it is in its life; credited from `posted` until `reversed`.
+    /// Its state; it is credited from `posted` until `reversed`.
     state: DepositState,
     /// The ledger transaction that credited it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

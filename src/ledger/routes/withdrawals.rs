@@ -147,7 +147,7 @@ pub(crate) async fn process_withdrawal(
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BankPayment {
-    /// The bank's reference, 1 to 140 characters. It works once.
+    /// The bank's reference, 1 to 140 characters. It can be used once.
     #[schema(min_length = 1, max_length = 140)]
     reference: String,
 }

@@ -21,7 +21,7 @@ use crate::types::{Instant, Money, OrderId, text};
 /// What happens when the provider has offered nothing in time.
 const TOO_LATE: &str = "the exchange refunds the buyer";
 
-/// How a provider means to make good what was rejected.
+/// How a provider offers to cure what was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CureOffer {

@@ -13,7 +13,7 @@ use crate::catalog::inspection::Findings;
 use crate::error::{Problem, Result};
 use crate::identity::Caller;
 
-/// A look into a version before it is bought.
+/// A preview of a version before it is bought.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PreviewView {
     /// The first records of its sample: ten, or fewer if they are long.

@@ -19,12 +19,12 @@ use crate::identity::routes::MaybeCaller;
 use crate::terms::Use;
 use crate::types::{Cursor, ListingId, Money, Page, TermsId};
 
-/// A dataset, and what a search found of it.
+/// A dataset, and what a search found about it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct DatasetItem {
     #[serde(flatten)]
     dataset: DatasetView,
-    /// What is on the board of it; absent in a list that was not searched.
+    /// Its listing on the board; absent in a list that was not searched.
     #[serde(skip_serializing_if = "Option::is_none")]
     offer: Option<FoundOffer>,
     /// Where the words were found.
