@@ -29,19 +29,16 @@ pub(super) struct LocalShard {
 
 /// The dataset card of a folder, and its shards in the order of their paths.
 ///
-/// Hidden files and folders are passed over; `README.md` at the top is the card. Links are refused: whether they lead into the
-/// corpus or out of it, nobody would see that a version lacks what they lead to, or has it.
+/// Hidden files and folders are passed over; `README.md` at the top is the card. Links are refused, in place of the card, too:
+/// whether they lead into the corpus or out of it, nobody would see that a version lacks what they lead to, or has it.
 pub(super) fn scan(folder: &Path) -> Result<(Option<String>, Vec<LocalShard>)> {
     let mut shards = Vec::new();
     walk(folder, |file, kind| {
+        if !kind.is_file() {
+            let detail = format!("{} is not a file, and links are not followed", file.display());
+            return Err(Error::invalid("DIR", detail).remedy("put the file itself there, or take the link away"));
+        }
         if file != folder.join(CARD) {
-            if !kind.is_file() {
-                return Err(Error::invalid(
-                    "DIR",
-                    format!("{} is not a file, and links are not followed", file.display()),
-                )
-                .remedy("put the file itself there, or take the link away"));
-            }
             shards.push(local_shard(folder, file)?);
         }
         match shards.len() > MAX_SHARDS {
@@ -197,12 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_refused_rather_than_left_out() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("a.jsonl"), "{}").unwrap();
-        std::os::unix::fs::symlink("a.jsonl", folder.path().join("b.jsonl")).unwrap();
-        let error = scan(folder.path()).unwrap_err();
-        assert!(error.detail.contains("b.jsonl is not a file"), "{error}");
+    fn a_link_is_refused_rather_than_left_out_and_so_is_one_in_place_of_the_card() {
+        for link in ["b.jsonl", CARD] {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("a.jsonl"), "{}").unwrap();
+            std::os::unix::fs::symlink("a.jsonl", folder.path().join(link)).unwrap();
+            let error = scan(folder.path()).unwrap_err();
+            assert!(error.detail.contains(&format!("{link} is not a file")), "{error}");
+        }
     }
 
     #[test]
