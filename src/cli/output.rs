@@ -5,6 +5,8 @@
 use std::fmt::{Display, Write as _};
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -87,10 +89,12 @@ impl Out {
         Count { what, plain: !self.json && !on_a_terminal, bar }
     }
 
-    /// Progress over `total_bytes`: bars on a terminal, a line now and then elsewhere, nothing with `--json`.
+    /// Progress over `total_bytes`: bars on a terminal, a line now and then elsewhere; with `--json` no more than a line when
+    /// files wait.
     pub(super) fn progress(&self, what: &'static str, total_bytes: u64) -> Progress {
+        let has_bars = !self.json && std::io::stderr().is_terminal();
         let bars = MultiProgress::new();
-        if self.json || !std::io::stderr().is_terminal() {
+        if !has_bars {
             bars.set_draw_target(ProgressDrawTarget::hidden());
         }
         let style = |template: &str| {
@@ -104,7 +108,8 @@ impl Out {
         total.enable_steady_tick(Duration::from_millis(200));
         Progress {
             what,
-            plain: !self.json && !std::io::stderr().is_terminal(),
+            plain: !self.json && !has_bars,
+            tells_of_waiting: Arc::new(AtomicBool::new(!has_bars && !self.silent)),
             bars,
             total,
             file: style("  {bar:30} {bytes:>10}  {msg}"),
@@ -185,6 +190,8 @@ impl Count {
 pub(super) struct Progress {
     what: &'static str,
     plain: bool,
+    /// Whether a line is to tell of the next file that waits: of the first one, where no bars do.
+    tells_of_waiting: Arc<AtomicBool>,
     bars: MultiProgress,
     total: ProgressBar,
     file: ProgressStyle,
@@ -217,10 +224,10 @@ impl FileProgress {
         self.bar.inc(bytes);
         self.all.total.inc(bytes);
     }
-    /// Tells what the file waits for.
+    /// Tells what the file waits for; where there are no bars, of the first that waits only.
     pub(super) fn waits(&self, what: &str) {
         self.bar.set_message(format!("{} {what}", self.name));
-        if self.all.plain {
+        if self.all.tells_of_waiting.swap(false, Ordering::Relaxed) {
             say(&format!("{}: {} {what}", self.all.what, self.name));
         }
     }

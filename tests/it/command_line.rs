@@ -2,7 +2,7 @@
 //!
 //! `CORPEX_CORPORA` names a folder of corpora to send, one folder each; a small one is made when it is absent.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -395,6 +395,20 @@ async fn a_command_whose_progress_nobody_reads_goes_on() {
     let published = publishing.wait_with_output().unwrap();
     assert!(published.status.success(), "{}", published.status);
     assert!(String::from_utf8(published.stdout).unwrap().starts_with("published poetry-house/poems@1: 20 shards"));
+}
+
+#[tokio::test]
+async fn a_publication_that_waits_for_a_worker_says_so_with_json_too() {
+    let exchange = Exchange::serve_with(&[("CORPEX_NO_WORKER", "true")]).await;
+    let operator = exchange.platform("operator");
+    let provider = organisation(&exchange, &operator, "poetry-house");
+    let work = tempfile::tempdir().unwrap();
+    let poems = Poems::new(work.path(), 2);
+    let mut publishing = provider.begin(&[&poems.publish()[..], &["--json"]].concat());
+    let mut said = BufReader::new(publishing.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.contains("waits to be verified")), "it ended, or nobody was told");
+    publishing.kill().unwrap();
+    publishing.wait().unwrap();
 }
 
 #[tokio::test]
