@@ -21,7 +21,6 @@ use crate::types::{DatasetId, Instant, OrganisationId};
 
 /// How long a dispatcher keeps the outbox without renewing.
 const LEASE: Duration = Duration::from_secs(3);
-const LEASE_NAME: &str = "dispatcher";
 /// The most steps that are numbered at once.
 const MAX_BATCH: i64 = 256;
 
@@ -52,7 +51,7 @@ pub async fn step(app: &App, claimant: &Claimant) -> Result<bool> {
 
 /// Gives the lease up at a graceful stop, so that another dispatcher, by whatever clock, need not wait for it to lapse.
 pub fn release(c: &mut Conn, owner: &str) -> Result<()> {
-    queries::set_lease_end(c, LEASE_NAME, owner, Instant::from_unix_micros(0))?;
+    queries::set_lease_end(c, owner, Instant::from_unix_micros(0))?;
     Ok(())
 }
 
@@ -128,19 +127,19 @@ fn event(step: &Unsent, organisation_id: OrganisationId, position: i64) -> Event
 
 /// Whether another process is the dispatcher now.
 fn is_told_by_another(c: &mut Conn, claimant: &Claimant, now: Instant) -> Result<bool> {
-    let standing = queries::find_lease(c, LEASE_NAME)?;
+    let standing = queries::find_lease(c)?;
     Ok(standing.is_some_and(|standing| claimant.look_at(&standing, LEASE, now) == Verdict::Others))
 }
 
 /// Takes the lease or keeps it.
 fn hold_lease(c: &mut Conn, claimant: &Claimant, now: Instant) -> Result<bool> {
     let (owner, until) = (claimant.name(), now.plus(LEASE));
-    let Some(standing) = queries::find_lease(c, LEASE_NAME)? else {
-        return Ok(queries::insert_lease(c, LEASE_NAME, owner, until)? == 1);
+    let Some(standing) = queries::find_lease(c)? else {
+        return Ok(queries::insert_lease(c, owner, until)? == 1);
     };
     match claimant.look_at(&standing, LEASE, now) {
         Verdict::Held => Ok(true),
         Verdict::Others => Ok(false),
-        Verdict::Renew | Verdict::Take => Ok(queries::set_lease(c, LEASE_NAME, owner, until)? == 1),
+        Verdict::Renew | Verdict::Take => Ok(queries::set_lease(c, owner, until)? == 1),
     }
 }

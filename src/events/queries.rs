@@ -59,24 +59,27 @@ pub(super) fn list_events(
     query.load(c)
 }
 
-pub(super) fn find_lease(c: &mut Conn, name: &str) -> QueryResult<Option<(String, Instant)>> {
-    event_lease::table.find(name).select((event_lease::owner, event_lease::leased_until)).first(c).optional()
+/// The one row of the leases: that of the dispatcher.
+const DISPATCHER: &str = "dispatcher";
+
+pub(super) fn find_lease(c: &mut Conn) -> QueryResult<Option<(String, Instant)>> {
+    event_lease::table.find(DISPATCHER).select((event_lease::owner, event_lease::leased_until)).first(c).optional()
 }
 
-pub(super) fn insert_lease(c: &mut Conn, name: &str, owner: &str, until: Instant) -> QueryResult<usize> {
+pub(super) fn insert_lease(c: &mut Conn, owner: &str, until: Instant) -> QueryResult<usize> {
     diesel::insert_into(event_lease::table)
-        .values((event_lease::name.eq(name), event_lease::owner.eq(owner), event_lease::leased_until.eq(until)))
+        .values((event_lease::name.eq(DISPATCHER), event_lease::owner.eq(owner), event_lease::leased_until.eq(until)))
         .execute(c)
 }
 
-pub(super) fn set_lease(c: &mut Conn, name: &str, owner: &str, until: Instant) -> QueryResult<usize> {
-    diesel::update(event_lease::table.find(name))
+pub(super) fn set_lease(c: &mut Conn, owner: &str, until: Instant) -> QueryResult<usize> {
+    diesel::update(event_lease::table.find(DISPATCHER))
         .set((event_lease::owner.eq(owner), event_lease::leased_until.eq(until)))
         .execute(c)
 }
 
-pub(super) fn set_lease_end(c: &mut Conn, name: &str, owner: &str, until: Instant) -> QueryResult<usize> {
-    diesel::update(event_lease::table.find(name).filter(event_lease::owner.eq(owner)))
+pub(super) fn set_lease_end(c: &mut Conn, owner: &str, until: Instant) -> QueryResult<usize> {
+    diesel::update(event_lease::table.find(DISPATCHER).filter(event_lease::owner.eq(owner)))
         .set(event_lease::leased_until.eq(until))
         .execute(c)
 }
