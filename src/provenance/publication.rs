@@ -5,8 +5,9 @@
 //! second history: the mark, or a witness, knows of more entries than it holds.
 //!
 //! A lease does not stop a write that is on its way to the store: what a sequencer sent before it lost the lease may arrive after
-//! another took over and went on. So the mark has several places. Each change of the sequencer moves on to the next, and each
-//! rotation of the log's key to places under the new key; the mark is the largest checkpoint in any of them.
+//! another took over and went on. So the mark has several places. Each change of the sequencer moves on to the next, as does a
+//! write that failed, and each rotation of the log's key to places under the new key; the mark is the largest checkpoint in any of
+//! them.
 //!
 //! Invariant: no checkpoint that anybody was shown is larger than the mark.
 
@@ -47,6 +48,8 @@ pub struct Publisher {
     witnesses: Witnesses,
     /// The last checkpoint that it showed, and in which epoch of the lease: while that lasts, nobody shows another.
     shown: Option<(i64, Checkpoint)>,
+    /// Whether a checkpoint was sent to the store in this epoch of the lease that may arrive yet, after others.
+    is_astray: bool,
     /// When an idle log was looked at last.
     looked_at: Option<Instant>,
 }
@@ -70,6 +73,7 @@ impl Publisher {
             claimant: Claimant::new(owner),
             witnesses,
             shown: None,
+            is_astray: false,
             looked_at: None,
         })
     }
@@ -118,6 +122,11 @@ impl Publisher {
                 break;
             }
         }
+        if self.is_astray {
+            let claimant = self.claimant.clone();
+            self.db.write(move |c| sequencer::begin_epoch(c, &claimant, now)).await?;
+            self.is_astray = false;
+        }
         let (keys, origin, claimant) = (self.keys.clone(), self.origin.clone(), self.claimant.clone());
         let signed = self.db.read(move |c| sequencer::unpublished(c, &keys, &origin, claimant.name(), now)).await?;
         match signed {
@@ -129,7 +138,9 @@ impl Publisher {
     async fn publish(&mut self, checkpoint: Checkpoint, epoch: i64, now: Instant) -> Result<()> {
         let names = names(&self.db, &self.keys, &self.origin).await?;
         let newest = names.last().ok_or_else(|| Error::internal("the log has a key"))?;
+        self.is_astray = true;
         self.store.put(&place(newest, epoch), Bytes::from(checkpoint.note.clone())).await?;
+        self.is_astray = false;
         self.shown = Some((epoch, checkpoint.clone()));
         let note = self.witnesses.cosign(&self.db, &checkpoint).await?;
         let (claimant, size) = (self.claimant.clone(), checkpoint.tree_size);

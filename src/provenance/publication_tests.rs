@@ -31,6 +31,27 @@ async fn what_a_sequencer_sent_before_it_was_cut_off_does_not_set_the_mark_back(
     }
 }
 
+#[tokio::test]
+async fn after_a_write_that_failed_and_may_arrive_yet_the_mark_has_another_place() {
+    let log = Log::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::embedded(folder.path());
+    let store = Store::open(&config, &Arc::new(log.keys.clone())).await.unwrap();
+    let place = |epoch: i64| publication::place(&log.vkey().to_string(), epoch);
+    let mut one = publisher(&log, &store, "one");
+    published(&log, &mut one).await.unwrap();
+    let file = config.objects_dir().join(place(1).as_str());
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap(); // no file can be moved there
+    log.declare("one").await;
+    published(&log, &mut one).await.unwrap_err();
+    std::fs::remove_dir(&file).unwrap();
+    published(&log, &mut one).await.unwrap();
+    let is_held = async |epoch: i64| store.head(&place(epoch)).await.unwrap().is_some();
+    assert!(!is_held(1).await && is_held(2).await);
+    assert_eq!(log.status().await.tree_size, Some(1));
+}
+
 /// Gives the waiting entries their places and shows the tree, as one instance does.
 async fn published(log: &Log, publisher: &mut Publisher) -> Result<()> {
     publisher.step(log.clock.now()).await

@@ -199,7 +199,17 @@ pub(super) fn epoch_of(c: &mut Conn, owner: &str) -> Result<Option<i64>> {
     Ok(queries::find_lease(c)?.filter(|lease| lease.owner == owner).map(|lease| lease.epoch))
 }
 
-/// Takes the lease or keeps it. The epoch grows with each change of owner.
+/// Begins another epoch of the lease, if `claimant` holds it.
+pub(super) fn begin_epoch(c: &mut Conn, claimant: &Claimant, now: Instant) -> Result<()> {
+    if hold_lease(c, claimant, now)?
+        && let Some(lease) = queries::find_lease(c)?
+    {
+        queries::set_lease(c, lease.epoch, &lease.owner, lease.epoch + 1, lease.leased_until)?;
+    }
+    Ok(())
+}
+
+/// Takes the lease or keeps it. The epoch grows with each change of owner, and when one begins with [`begin_epoch`].
 fn hold_lease(c: &mut Conn, claimant: &Claimant, now: Instant) -> Result<bool> {
     let (owner, until) = (claimant.name(), now.plus(LEASE));
     let Some(lease) = queries::find_lease(c)? else {
