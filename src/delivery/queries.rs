@@ -46,7 +46,8 @@ pub(super) fn list_entitlements(
         .load(c)
 }
 
-/// The licences of these organisations that were bought with versions of these datasets, oldest first.
+/// The licences of these organisations that were bought with versions of these datasets, in no order: SQLite
+/// would read all that the organisations hold, rather than sort.
 pub(super) fn list_entitlements_to(
     c: &mut Conn,
     holders: &[OrganisationId],
@@ -56,7 +57,6 @@ pub(super) fn list_entitlements_to(
     entitlements::table
         .filter(entitlements::organisation_id.among(holders))
         .filter(entitlements::version_id.eq_any(versions))
-        .order(entitlements::id)
         .select(Entitlement::as_select())
         .load(c)
 }

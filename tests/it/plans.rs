@@ -40,7 +40,7 @@ const QUESTIONS: &[(Question, &[&str])] = &[
     (|c, now| negotiation::negotiations(c, &trader(now), &PageQuery::default()).map(drop),
         &["negotiations_by_buyer (buyer_id=? AND id>?)", "negotiations_by_provider (provider_id=? AND id>?)"]),
     (|c, now| delivery::entitlements(c, &trader(now), &PageQuery::default()).map(drop),
-        &["entitlements_by_holder (organisation_id=?)"]),
+        &["entitlements_of_holder (organisation_id=? AND id>?)"]),
     (|c, now| delivery::licences(c, &trader(now), &[DatasetId::new(now)]).map(drop),
         &["entitlements_by_holder (organisation_id=? AND version_id=?)"]),
     (|c, now| delivery::receipts_of(c, EntitlementId::new(now), "", 1).map(drop),

@@ -233,7 +233,7 @@ pub(super) fn load_versions(c: &mut Conn, ids: impl IntoIterator<Item = Entitlem
 }
 
 /// The subscriptions of these organisations that cover versions of these datasets beside the one that they were bought with,
-/// whatever their standing, oldest first; each with that version.
+/// whatever their standing, in no order; each with that version.
 pub(super) fn of(
     c: &mut Conn,
     holders: &[OrganisationId],

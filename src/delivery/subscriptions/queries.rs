@@ -122,7 +122,6 @@ pub(super) fn list_covering(
         .filter(versions::version_id.eq_any(wanted))
         .filter(versions::version_id.ne(entitlements::version_id))
         .filter(versions::withdrawn_at.is_null())
-        .order(versions::entitlement_id)
         .select((versions::version_id, Entitlement::as_select()))
         .load(c)
 }

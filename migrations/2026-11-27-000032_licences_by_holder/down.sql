@@ -1,0 +1,1 @@
+DROP INDEX entitlements_of_holder;
