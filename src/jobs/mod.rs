@@ -21,6 +21,8 @@ use crate::types::{EntitlementId, Instant, JobId, Json, ListingId, TakedownId, U
 
 /// A job that failed this often is set aside for a person to look at.
 const MAX_ATTEMPTS: i32 = 12;
+/// The most attempts that count of those that failed because something was away.
+const MOST_AWAY: i32 = MAX_ATTEMPTS / 2;
 /// So is one that was begun this often, and neither done nor failed: it ends whoever runs it.
 const MOST_BEGUN: i32 = 100;
 /// Behind how many jobs that it does not know a program looks for one that it does.
@@ -127,11 +129,11 @@ impl Leased {
         self.attempts_that_count(error) >= MAX_ATTEMPTS
     }
 
-    /// How many attempts count once this one failed. That something a job needs is away speaks against no job, however long
-    /// it lasts.
+    /// How many attempts count once this one failed. However long something that a job needs is away, there are attempts left for
+    /// what goes wrong when it is back.
     fn attempts_that_count(&self, error: &Error) -> i32 {
         match error.kind {
-            Kind::Unavailable => self.attempts.min(MAX_ATTEMPTS - 1),
+            Kind::Unavailable => self.attempts.min(MOST_AWAY),
             _ => self.attempts,
         }
     }
@@ -191,8 +193,8 @@ pub fn finish(c: &mut Conn, leased: &Leased) -> Result<bool> {
 
 /// Puts a failed job back for later, twice as long each time, or sets it aside when it failed too often.
 pub fn back_off(c: &mut Conn, leased: &Leased, error: &Error, now: Instant) -> Result<()> {
-    let wait = Duration::from_millis(500 << leased.attempts.clamp(0, 12));
     let (attempts, dead) = (leased.attempts_that_count(error), leased.is_set_aside_by(error));
+    let wait = Duration::from_millis(500 << attempts.clamp(0, 12));
     queries::set_failed(c, leased.id, &leased.owner, (attempts, dead), &error.to_string(), now.plus(wait))?;
     Ok(())
 }
@@ -305,6 +307,7 @@ mod tests {
             db.write(fail).await.unwrap()
         };
         let then = fails(Kind::Unavailable, MOST_BEGUN * 2, now).await;
+        let then = fails(Kind::Internal, MAX_ATTEMPTS - MOST_AWAY - 1, then).await;
         assert_eq!(db.read(count).await.unwrap().dead, 0);
         fails(Kind::Internal, 1, then).await;
         assert_eq!(db.read(count).await.unwrap().dead, 1, "it had failed often enough");
