@@ -75,7 +75,7 @@ pub struct Repo {
     pub dataset: Dataset,
     /// Whether it can be seen only because the caller is who it is.
     pub is_private: bool,
-    /// What the caller may see, newest first; never empty.
+    /// Versions that the caller may see, newest first: all of them, or those that were asked for; never empty.
     pub revisions: Vec<Revision>,
 }
 
@@ -180,7 +180,8 @@ pub fn repo(c: &mut Conn, caller: Option<&Caller>, organisation: &str, name: &st
     repo_to(c, caller, dataset, Depth::All)
 }
 
-/// As [`repo`], and what a client means by a revision; with no more of the versions than it takes to tell.
+/// As [`repo`], and what a client means by a revision; of the versions no more than the newest, that one, and those that the
+/// caller has a licence to.
 pub fn repo_at(
     c: &mut Conn,
     caller: Option<&Caller>,
