@@ -2,7 +2,7 @@
 //! they cosign.
 //!
 //! A witness that does not answer costs its cosignature, and a bounded moment. One that has seen a longer log than
-//! this database knows means that the database was set back: then nothing is published.
+//! this database knows, or another one, means that the database was set back: then nothing is published.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -58,8 +58,8 @@ impl Witnesses {
 
     /// Shows a checkpoint to every witness, and gives its note with their cosignatures.
     ///
-    /// Fails as unverified when a witness has seen more than this database holds, and as unavailable when those that
-    /// answered in time are no quorum.
+    /// Fails as unverified when a witness has seen more than this database holds, or something else, and as unavailable when
+    /// those that answered in time are no quorum.
     pub(super) async fn cosign(&self, db: &Db, checkpoint: &Checkpoint) -> Result<String> {
         let mut note: Note = checkpoint.note.parse()?;
         let asked = self.policy.witnesses.iter().filter(|witness| witness.url.is_some());
