@@ -14,6 +14,8 @@ use crate::types::{DatasetId, Digest, Json, ObjectId, OrganisationId, VersionId}
 
 /// How many versions or digests one statement looks up: SQLite binds at most 32,766 values.
 const AT_ONCE: usize = 1000;
+/// The shards of how many versions one statement looks through: each may have a hundred thousand.
+const LOOKED_THROUGH: usize = 16;
 
 diesel::define_sql_function! {
     /// Lower case as the database knows it.
@@ -319,7 +321,7 @@ pub(super) fn list_media(
 ) -> QueryResult<Vec<(VersionId, Vec<Media>)>> {
     type Row = (VersionId, String, i64, i64, Option<String>, Option<Digest>);
     let mut found = Vec::new();
-    for versions in versions.chunks(AT_ONCE) {
+    for versions in versions.chunks(LOOKED_THROUGH) {
         let limit = versions.len().saturating_mul(most);
         let rows: Vec<Row> = shards::table
             .filter(shards::version_id.among(versions))
