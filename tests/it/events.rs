@@ -49,6 +49,7 @@ async fn both_sides_of_a_trade_are_told_of_it_and_nobody_else_is() {
     let entitlement = lab.buy(&offer).await.unwrap();
     let because = json!({ "reason": "the invoice was disputed" });
     app.operator.post(format!("/v1/entitlements/{entitlement}/suspension"), &because).await.unwrap();
+    app.drain().await; // the corpus is inspected
     app.told().await;
 
     let (sold, bought) = (all(&provider).await, all(&lab).await);

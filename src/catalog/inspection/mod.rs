@@ -289,8 +289,8 @@ pub async fn inspect_version(app: &App, version_id: VersionId) -> Result<()> {
         Some(bytes) => Some(keep(app, version_id, bytes).await?),
         None => None,
     };
-    let keys = app.keys.clone();
-    app.db.write(move |c| record(c, &keys, version_id, object.as_ref(), &findings)).await
+    let (keys, now) = (app.keys.clone(), app.clock.now());
+    app.db.write(move |c| record(c, &keys, version_id, object.as_ref(), &findings, now)).await
 }
 
 fn plan(c: &mut Conn, keys: &ExchangeKeys, version_id: VersionId) -> Result<Option<Plan>> {
@@ -393,6 +393,7 @@ fn record(
     version_id: VersionId,
     object: Option<&StoredObject>,
     findings: &Findings,
+    now: Instant,
 ) -> Result<()> {
     if find(c, version_id)?.is_some() {
         return Ok(()); // another worker was faster
@@ -409,8 +410,9 @@ fn record(
     };
     let mut subjects = vec![ResourceDescriptor::new("manifest", findings.manifest_sha256)];
     subjects.extend(findings.sample.as_ref().map(|sample| ResourceDescriptor::new(SAMPLE_PATH, sample.sha256)));
-    let now = findings.inspected_at;
-    let statement = provenance::declare(c, keys, StatementKind::Inspection, version_id, subjects, findings, now)?;
+    let inspected_at = findings.inspected_at;
+    let statement =
+        provenance::declare(c, keys, StatementKind::Inspection, version_id, subjects, findings, inspected_at)?;
     let refusal = findings
         .unreadable
         .first()
@@ -418,10 +420,10 @@ fn record(
     if refusal.is_some() {
         jobs::enqueue(c, Job::ReviewListings { version_id }, now)?;
     }
-    let inspection =
-        Inspection { version_id, statement_id: statement.id, sample_object_id, refusal, inspected_at: now };
+    let inspection = Inspection { version_id, statement_id: statement.id, sample_object_id, refusal, inspected_at };
     queries::insert_inspection(c, &inspection)?;
     let (_, version) = super::version(c, version_id)?;
+    // The version may have gone on since it was read.
     history::record(c, version_id, Some(version.state.as_str()), INSPECTED, "exchange", "the exchange read it", now)
 }
 
