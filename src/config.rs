@@ -224,7 +224,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use clap::{Command, FromArgMatches as _};
+    use clap::{Arg, Command, FromArgMatches as _};
 
     use super::*;
 
@@ -247,7 +247,9 @@ mod tests {
 
     #[test]
     fn what_tests_and_the_demo_start_from_differs_from_the_defaults_where_it_says_so() {
-        let given = Config::augment_args(Command::new("corpex")).get_matches_from(["corpex"]);
+        let without_environment = |arg: Arg| arg.env(None::<&'static str>);
+        let command = Config::augment_args(Command::new("corpex")).mut_args(without_environment);
+        let given = command.get_matches_from(["corpex"]);
         let embedded = Config::embedded(Path::new("/folder"));
         let expected = Config {
             data_dir: PathBuf::from("/folder"),
