@@ -124,11 +124,17 @@ pub struct Config {
 
 /// Reads the URL of a server: links to what it has are made from it.
 fn public_url(text: &str) -> Result<String, String> {
-    let is_bare = |url: &Url| url.username().is_empty() && url.query().is_none() && url.fragment().is_none();
+    // The parser drops white space, which would stand in the links.
+    let is_clean = !text.contains(char::is_whitespace);
     match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && is_bare(&url) => Ok(text.to_string()),
-        _ => Err("it is not a URL such as https://exchange.example".to_string()),
+        Ok(url) if is_clean && matches!(url.scheme(), "http" | "https") && is_bare(&url) => Ok(text.to_string()),
+        _ => Err("give one such as https://exchange.example, with no password and nothing after its path".to_string()),
     }
+}
+
+/// Whether a URL has no user name, no password and nothing after its path: the paths of a server can lie below it.
+pub(crate) fn is_bare(url: &Url) -> bool {
+    url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none()
 }
 
 /// One million yuan.
@@ -240,6 +246,8 @@ mod tests {
             "ftp://a.example",
             "https://a.example/?b",
             "https://a@b.example",
+            "https://:a@b.example",
+            "https://a.example\r",
         ] {
             assert!(public_url(bad).is_err(), "{bad}");
         }

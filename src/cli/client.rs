@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::attempts::{Attempts, may_pass};
 use super::output::Out;
+use crate::config::is_bare;
 use crate::error::{Error, Kind, Problem, Result};
 use crate::outgoing;
 use crate::types::{Cursor, Page};
@@ -57,7 +58,7 @@ impl Client {
             return Err(Error::invalid("server", format!("{server:?} must begin with https:// or http://")));
         }
         // It is shown and remembered: what it holds beside the way to the server may be secret.
-        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        if !is_bare(&url) {
             let detail = "the URL of an exchange has no user name, no password and nothing after its path";
             return Err(Error::invalid("server", detail).remedy("give a token with --token or CORPEX_TOKEN"));
         }
