@@ -135,7 +135,8 @@ impl Buy {
             members.insert("selection".to_string(), json!(selection));
         }
         let once = Digest::of(format!("{wanted}{}", self.again)).to_string();
-        let quoted: Quote = client.post("/v1/quotes").json(&wanted)?.send().await.map_err(by_option)?;
+        let asked = client.post("/v1/quotes").safe_to_repeat().json(&wanted)?;
+        let quoted: Quote = asked.send().await.map_err(by_option)?;
         let ordered = self.ordered(&quoted, &listing, &organisation);
         let contract = ordered.contract(&quoted.contract_payload)?;
         agree([("offer_sha256", text(contract.offer_sha256), text(offer.map(|offer| offer.sha256)))])?;

@@ -80,7 +80,8 @@ struct Taken {
 impl Evaluate {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<()> {
         let evaluation = self.granted(client, out).await?;
-        let link: SampleLink = client.post(format!("/v1/evaluations/{}/links", evaluation.id)).send().await?;
+        let path = format!("/v1/evaluations/{}/links", evaluation.id);
+        let link: SampleLink = client.post(path).safe_to_repeat().send().await?;
         let sha256 = receipted(client, &link.receipt, evaluation.id).await?;
         let sample = client.get(link.url).whole().await?;
         if Digest::of(&sample) != sha256 {

@@ -110,8 +110,8 @@ impl Login {
             }
         };
         let password = password("Password: ")?;
-        let session: Value =
-            client.post("/v1/sessions").json(&json!({ "email": email, "password": password }))?.send().await?;
+        let who = json!({ "email": email, "password": password });
+        let session: Value = client.post("/v1/sessions").safe_to_repeat().json(&who)?.send().await?;
         let signed_in = client.with_token(text_at(&session, "/access_token"));
         match make_token(&signed_in, TOKEN_NAME, TOKEN_DAYS).await {
             Err(full) if full.kind == Kind::WrongState => {
