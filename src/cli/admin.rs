@@ -1,4 +1,4 @@
-//! `corpex admin`: the platform's own accounts, made directly on the database of the exchange.
+//! `corpex admin`: accounts of the exchange's staff, and lost tokens and passwords of anybody, directly on its database.
 
 use clap::{Args, Subcommand};
 use serde_json::json;

@@ -95,7 +95,7 @@ enum Command {
     Migrate(serve::Migrate),
     /// Show a whole trade on a real server: publish, license, buy, download, verify, trace
     Demo(demo::Demo),
-    /// Manage the accounts of the platform's own staff, directly on its database
+    /// Manage accounts directly on the exchange's database: those of its staff, and anybody's lost tokens and passwords
     Admin(admin::Admin),
     /// Remember a server and a credential: the given --token, or one made with an e-mail address and password
     ///
