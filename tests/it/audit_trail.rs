@@ -167,6 +167,23 @@ async fn whoever_asks_too_often_is_on_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_refused_in_the_words_of_oauth_is_on_record_too() {
+    let app = TestApp::start_with(|config| (config.attempts, config.trusted_proxies) = (3, 1)).await;
+    let (path, from) = ("/oauth/device", [("X-Forwarded-For", "203.0.113.9")]);
+    let program = HubClient::new(&app, None);
+    for _ in 0..1000 {
+        let answer = program.send(Method::POST, path, &from, Some("client_id=verse-trainer")).await;
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            let denied = records(&app, "denied", 1).await;
+            let told = ["request", "reason", "address"].map(|name| denied[0][name].as_str().unwrap());
+            assert_eq!(told, ["POST /oauth/device", "rate-limited", "203.0.113.9"]);
+            return;
+        }
+    }
+    panic!("nothing was refused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_loses_no_denial() {
     let mut app = TestApp::start().await;
     let lab = app.lab("verse-lab", 0).await;
