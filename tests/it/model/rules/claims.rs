@@ -46,6 +46,11 @@ impl Case {
         }
     }
 
+    /// Whether somebody whose licence it recalled has not said yet what became of the bytes.
+    fn waits_for_answers(&self) -> bool {
+        self.state == "recall_issued" && self.recalled > 0 && !self.is_answered
+    }
+
     fn may_become(&self, next: &str, day: i64) -> bool {
         match (self.state, next) {
             ("triaged", "rejected" | "interim_blocked")
@@ -54,7 +59,7 @@ impl Case {
             | ("countered", "reinstated" | "upheld")
             | ("upheld", "recall_issued") => true,
             ("provider_notified", "upheld") => self.since + ANSWER_DAYS <= day,
-            ("recall_issued", "closed") => self.is_answered || self.is_overdue || self.recalled == 0,
+            ("recall_issued", "closed") => !self.waits_for_answers() || self.is_overdue,
             _ => false,
         }
     }
@@ -149,8 +154,8 @@ impl Book {
             }
             Step::MarkOverdue => {
                 let day = self.day;
-                let recalled = self.cases.iter_mut().filter(|case| case.state == "recall_issued");
-                recalled.filter(|case| case.since + RECALL_DAYS <= day).for_each(|case| case.is_overdue = true);
+                let waiting = self.cases.iter_mut().filter(|case| case.waits_for_answers());
+                waiting.filter(|case| case.since + RECALL_DAYS <= day).for_each(|case| case.is_overdue = true);
                 Ok(())
             }
             _ => Ok(()),
