@@ -43,8 +43,18 @@ pub enum Step {
     AnswerRecalls(Index),
     /// The exchange looks who did not answer a recall in time.
     MarkOverdue,
+    /// A lab orders the corpus.
     Place {
         lab: usize,
+    },
+    /// It orders the essays, by subscription.
+    Subscribe {
+        lab: usize,
+    },
+    /// It orders the verses: those in one of their languages, or all.
+    Select {
+        lab: usize,
+        language: Option<usize>,
     },
     /// The provider offers the corpus to a lab, at a price and for some days.
     Offer {
@@ -58,15 +68,6 @@ pub enum Step {
     Withdraw(Index),
     /// The exchange ends the private offers whose time is over.
     ExpireOffers,
-    /// The same, of a subscription.
-    Subscribe {
-        lab: usize,
-    },
-    /// The same, of the verses: of those in one of their languages, or of all.
-    Select {
-        lab: usize,
-        language: Option<usize>,
-    },
     /// A lab asks to evaluate the corpus.
     Evaluate {
         lab: usize,
@@ -89,7 +90,7 @@ pub enum Step {
     },
     /// The exchange ends the negotiations in which nobody went on in time.
     ExpireNegotiations,
-    /// The lab signs a quote, and sends it back some days later.
+    /// A lab signs a quote, and sends it back some days later.
     Buy {
         lab: usize,
         days: i64,
