@@ -1,4 +1,4 @@
-//! Which sequences of steps are drawn: some of trades alone, and of the others each with more of one kind than of the rest, so
+//! Which sequences of steps are drawn: some of one kind alone, and of the others each with more of one kind than of the rest, so
 //! that what takes many steps is reached.
 
 use corpex::compliance::takedowns::TakedownState;
@@ -11,7 +11,7 @@ use proptest::sample::{Index, select};
 
 use super::LABS;
 use super::rules::settlement::PAYEES;
-use super::rules::{PRICE, VERSES};
+use super::rules::{PRICE, SUBSCRIPTION_DAYS, VERSES};
 use super::steps::{Message, Step};
 
 const STEPS: usize = 100;
@@ -19,12 +19,16 @@ const STEPS: usize = 100;
 pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop_oneof![
         4 => vec(trades(), STEPS),
-        2 => vec(prop_oneof![1 => everything(), 1 => vouchers()], STEPS),
-        2 => vec(prop_oneof![1 => everything(), 6 => renewals()], STEPS),
+        2 => vec(vouchers(), STEPS),
+        2 => vec(renewals(), STEPS),
+        2 => vec(corpus(), STEPS),
+        1 => vec(disputes(), STEPS),
+        1 => vec(prop_oneof![1 => everything(), 1 => vouchers()], STEPS),
+        1 => vec(prop_oneof![1 => everything(), 6 => renewals()], STEPS),
         1 => vec(prop_oneof![3 => everything(), 2 => offers()], STEPS),
         2 => vec(prop_oneof![3 => everything(), 2 => negotiations()], STEPS),
-        2 => vec(prop_oneof![1 => everything(), 2 => corpus()], STEPS),
-        1 => vec(prop_oneof![1 => everything(), 1 => notice()], STEPS),
+        1 => vec(prop_oneof![1 => everything(), 2 => corpus()], STEPS),
+        1 => vec(prop_oneof![2 => everything(), 2 => notice(), 1 => corpus()], STEPS),
         1 => vec(prop_oneof![1 => everything(), 3 => payouts()], STEPS),
         1 => vec(prop_oneof![1 => everything(), 1 => parts()], STEPS),
         1 => vec(everything(), STEPS),
@@ -41,6 +45,7 @@ fn everything() -> impl Strategy<Value = Step> {
         2 => negotiations(),
         1 => payouts(),
         1 => parts(),
+        1 => disputes(),
     ]
 }
 
@@ -49,7 +54,6 @@ fn trades() -> impl Strategy<Value = Step> {
     let order = any::<Index>();
     // The windows to pay, to accept and to cure, a day less, and some time.
     let days = prop_oneof![Just(7), Just(14), Just(6), Just(13), 1..5_i64];
-    let refund = prop_oneof![1 => Just(PRICE), 3 => 0..=PRICE + 1];
     prop_oneof![
         3 => (lab.clone(), 1..3000_i64).prop_map(|(lab, fen)| Step::Deposit { lab, fen }),
         2 => lab.clone().prop_map(|lab| Step::Place { lab }),
@@ -63,7 +67,7 @@ fn trades() -> impl Strategy<Value = Step> {
         1 => order.clone().prop_map(Step::Accept),
         4 => order.clone().prop_map(Step::Reject),
         3 => order.clone().prop_map(Step::OfferRedelivery),
-        4 => (order.clone(), refund).prop_map(|(order, fen)| Step::OfferRefund { order, fen }),
+        4 => (order.clone(), refunds()).prop_map(|(order, fen)| Step::OfferRefund { order, fen }),
         2 => order.clone().prop_map(Step::Redeliver),
         2 => order.clone().prop_map(Step::AcceptCure),
         2 => order.clone().prop_map(Step::RejectCure),
@@ -84,32 +88,63 @@ fn trades() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// All, a part, or what is neither.
+fn refunds() -> impl Strategy<Value = i64> {
+    prop_oneof![1 => Just(PRICE), 3 => 0..=PRICE + 1]
+}
+
 fn vouchers() -> impl Strategy<Value = Step> {
     let (lab, order, programme) = (0..LABS, any::<Index>(), any::<Index>());
     prop_oneof![
-        5 => (lab.clone(), PRICE..3 * PRICE).prop_map(|(lab, fen)| Step::Deposit { lab, fen }),
+        3 => (lab.clone(), PRICE..3 * PRICE).prop_map(|(lab, fen)| Step::Deposit { lab, fen }),
         2 => lab.clone().prop_map(|lab| Step::Place { lab }),
+        1 => lab.clone().prop_map(|lab| Step::Select { lab, language: None }),
         6 => order.clone().prop_map(Step::Sign),
-        2 => (lab, 1..2 * PRICE, 1..90_i64).prop_map(|(lab, fen, days)| Step::Announce { lab, fen, days }),
+        1 => (lab, 1..2 * PRICE, 1..30_i64).prop_map(|(lab, fen, days)| Step::Announce { lab, fen, days }),
         1 => (programme.clone(), 1..PRICE).prop_map(|(programme, fen)| Step::Fund { programme, fen }),
         1 => programme.clone().prop_map(Step::TakeBack),
-        8 => (order, programme).prop_map(|(order, programme)| Step::PayWith { order, programme }),
+        8 => (order.clone(), programme).prop_map(|(order, programme)| Step::PayWith { order, programme }),
+        3 => order.clone().prop_map(Step::Begin),
+        3 => order.clone().prop_map(Step::Reject),
+        3 => (order.clone(), refunds()).prop_map(|(order, fen)| Step::OfferRefund { order, fen }),
+        2 => order.prop_map(Step::AcceptCure),
+        1 => Just(Step::Wait { days: 6 }),
     ]
 }
 
 fn renewals() -> impl Strategy<Value = Step> {
     let (lab, order) = (0..LABS, any::<Index>());
     prop_oneof![
-        6 => (lab.clone(), PRICE..3 * PRICE).prop_map(|(lab, fen)| Step::Deposit { lab, fen }),
-        1 => lab.prop_map(|lab| Step::Subscribe { lab }),
-        8 => order.clone().prop_map(Step::Sign),
-        8 => order.clone().prop_map(Step::Pay),
-        6 => order.clone().prop_map(Step::Begin),
-        6 => order.clone().prop_map(Step::Accept),
-        1 => order.clone().prop_map(Step::Reject),
-        1 => order.clone().prop_map(|order| Step::OfferRefund { order, fen: PRICE }),
-        8 => order.prop_map(Step::Renew),
+        3 => (lab.clone(), PRICE..3 * PRICE).prop_map(|(lab, fen)| Step::Deposit { lab, fen }),
+        2 => lab.prop_map(|lab| Step::Subscribe { lab }),
+        16 => order.clone().prop_map(Step::Sign),
+        16 => order.clone().prop_map(Step::Pay),
+        8 => order.clone().prop_map(Step::Begin),
+        12 => order.clone().prop_map(Step::Accept),
+        3 => order.clone().prop_map(Step::Reject),
+        6 => order.clone().prop_map(|order| Step::OfferRefund { order, fen: PRICE }),
+        2 => order.clone().prop_map(Step::Dispute),
+        16 => order.prop_map(Step::Renew),
         1 => Just(Step::ExpireLicences),
+        1 => Just(Step::Wait { days: SUBSCRIPTION_DAYS }),
+    ]
+}
+
+/// What is disputed, in escrow and after the settlement, and how that ends.
+fn disputes() -> impl Strategy<Value = Step> {
+    let (lab, order) = (0..LABS, any::<Index>());
+    let decision = (order.clone(), select(Outcome::ALL), 1..PRICE);
+    prop_oneof![
+        3 => (lab.clone(), PRICE..2 * PRICE).prop_map(|(lab, fen)| Step::Deposit { lab, fen }),
+        1 => lab.prop_map(|lab| Step::Buy { lab, days: 0 }),
+        3 => order.clone().prop_map(Step::Begin),
+        3 => order.clone().prop_map(Step::Accept),
+        4 => order.clone().prop_map(Step::Dispute),
+        5 => decision.clone().prop_map(|(order, outcome, fen)| Step::Decide { order, outcome, fen }),
+        3 => order.clone().prop_map(Step::Appeal),
+        4 => decision.prop_map(|(order, outcome, fen)| Step::DecideAppeal { order, outcome, fen }),
+        3 => order.prop_map(Step::PassDeadline),
+        1 => Just(Step::Wait { days: 7 }),
     ]
 }
 
@@ -205,8 +240,8 @@ fn corpus() -> impl Strategy<Value = Step> {
         4 => Just(Step::Claim),
         40 => (case.clone(), to).prop_map(|(case, to)| Step::Examine { case, to }),
         16 => case.clone().prop_map(Step::Counter),
-        10 => case.prop_map(Step::AnswerRecalls),
-        4 => Just(Step::MarkOverdue),
-        2 => Just(Step::Wait { days: 15 }),
+        6 => case.prop_map(Step::AnswerRecalls),
+        8 => Just(Step::MarkOverdue),
+        5 => Just(Step::Wait { days: 15 }),
     ]
 }

@@ -9,7 +9,7 @@ use crate::model::steps::Step;
 
 /// What a programme pays of each price, in basis points, and the most that one buyer gets, in fen.
 pub const RATE_BASIS_POINTS: i64 = 3000;
-pub const CAP: i64 = 700;
+pub const CAP: i64 = 300;
 
 /// A voucher programme of one of the labs.
 #[derive(Debug, Clone)]
