@@ -110,16 +110,18 @@ pub(super) fn list_untold(
     query.load(c)
 }
 
+/// The versions of these datasets that joined subscriptions of these holders. A subscription is found by the version that it was
+/// bought with, which is of the same dataset: a holder may have many licences, and few of them to one dataset.
 pub(super) fn list_covering(
     c: &mut Conn,
     holders: &[OrganisationId],
     datasets: &[DatasetId],
 ) -> QueryResult<Vec<(VersionId, Entitlement)>> {
-    let wanted = catalogue::table.filter(catalogue::dataset_id.among(datasets.to_vec())).select(catalogue::id);
+    let bought = catalogue::table.filter(catalogue::dataset_id.among(datasets.to_vec())).select(catalogue::id);
     versions::table
         .inner_join(entitlements::table)
         .filter(entitlements::organisation_id.among(holders))
-        .filter(versions::version_id.eq_any(wanted))
+        .filter(entitlements::version_id.eq_any(bought))
         .filter(versions::version_id.ne(entitlements::version_id))
         .filter(versions::withdrawn_at.is_null())
         .select((versions::version_id, Entitlement::as_select()))
