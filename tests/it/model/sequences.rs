@@ -20,7 +20,7 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop_oneof![
         4 => vec(trades(), STEPS),
         2 => vec(vouchers(), STEPS),
-        2 => vec(renewals(), STEPS),
+        3 => vec(renewals(), STEPS),
         2 => vec(corpus(), STEPS),
         1 => vec(disputes(), STEPS),
         1 => vec(prop_oneof![1 => everything(), 1 => vouchers()], STEPS),
@@ -105,8 +105,8 @@ fn vouchers() -> impl Strategy<Value = Step> {
         1 => programme.clone().prop_map(Step::TakeBack),
         8 => (order.clone(), programme).prop_map(|(order, programme)| Step::PayWith { order, programme }),
         3 => order.clone().prop_map(Step::Begin),
-        3 => order.clone().prop_map(Step::Reject),
-        3 => (order.clone(), refunds()).prop_map(|(order, fen)| Step::OfferRefund { order, fen }),
+        4 => order.clone().prop_map(Step::Reject),
+        5 => (order.clone(), refunds()).prop_map(|(order, fen)| Step::OfferRefund { order, fen }),
         2 => order.prop_map(Step::AcceptCure),
         1 => Just(Step::Wait { days: 6 }),
     ]
@@ -120,11 +120,11 @@ fn renewals() -> impl Strategy<Value = Step> {
         16 => order.clone().prop_map(Step::Sign),
         16 => order.clone().prop_map(Step::Pay),
         8 => order.clone().prop_map(Step::Begin),
-        12 => order.clone().prop_map(Step::Accept),
-        3 => order.clone().prop_map(Step::Reject),
-        6 => order.clone().prop_map(|order| Step::OfferRefund { order, fen: PRICE }),
+        16 => order.clone().prop_map(Step::Accept),
+        4 => order.clone().prop_map(Step::Reject),
+        12 => order.clone().prop_map(|order| Step::OfferRefund { order, fen: PRICE }),
         2 => order.clone().prop_map(Step::Dispute),
-        16 => order.prop_map(Step::Renew),
+        24 => order.prop_map(Step::Renew),
         1 => Just(Step::ExpireLicences),
         1 => Just(Step::Wait { days: SUBSCRIPTION_DAYS }),
     ]
@@ -240,8 +240,8 @@ fn corpus() -> impl Strategy<Value = Step> {
         4 => Just(Step::Claim),
         40 => (case.clone(), to).prop_map(|(case, to)| Step::Examine { case, to }),
         16 => case.clone().prop_map(Step::Counter),
-        6 => case.prop_map(Step::AnswerRecalls),
-        8 => Just(Step::MarkOverdue),
-        5 => Just(Step::Wait { days: 15 }),
+        3 => case.prop_map(Step::AnswerRecalls),
+        10 => Just(Step::MarkOverdue),
+        7 => Just(Step::Wait { days: 15 }),
     ]
 }
