@@ -114,9 +114,7 @@ impl<T: Weighs> Kept<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Barrier;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-    use std::time::Duration;
 
     use super::*;
     use crate::error::Error;
@@ -150,14 +148,24 @@ mod tests {
         assert!(is_read("a", 1) && is_read("e", 4), "until something else is asked for");
     }
 
+    fn until(done: impl Fn() -> bool) {
+        while !done() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// How many read "a", or wait for it.
+    fn asking(shelf: &Shelf<Weight>) -> usize {
+        shelf.kept().reading.get("a").map_or(0, Weak::strong_count)
+    }
+
     #[test]
     fn two_who_ask_at_once_share_one_reading() {
-        let (shelf, asking, read) = (Shelf::default(), Barrier::new(2), AtomicUsize::new(0));
+        let (shelf, read) = (Shelf::default(), AtomicUsize::new(0));
         let ask = || {
-            asking.wait();
             let read = || {
                 read.fetch_add(1, Ordering::Relaxed);
-                std::thread::sleep(Duration::from_millis(50)); // the other asks meanwhile
+                until(|| asking(&shelf) == 2);
                 Ok(Weight(1))
             };
             shelf.find_or("a", read).unwrap()
@@ -180,28 +188,22 @@ mod tests {
 
     #[test]
     fn after_a_reading_that_failed_one_of_those_who_wait_reads_and_not_two() {
-        fn until(done: impl Fn() -> bool) {
-            while !done() {
-                std::thread::yield_now();
-            }
-        }
-        let shelf: Shelf<Weight> = Shelf::default();
-        let asking = || shelf.kept().reading.get("a").map_or(0, Weak::strong_count);
+        let shelf = Shelf::default();
         let (second_reads, third_reads) = (AtomicBool::new(false), AtomicBool::new(false));
         let (first, second, third) = std::thread::scope(|scope| {
             let first = scope.spawn(|| {
                 let fails = || {
-                    until(|| asking() == 2);
+                    until(|| asking(&shelf) == 2);
                     Err(Error::internal("not now"))
                 };
                 shelf.find_or("a", fails)
             });
-            until(|| asking() == 1);
+            until(|| asking(&shelf) == 1);
             let second = scope.spawn(|| {
                 let read = || {
-                    until(|| asking() == 1);
+                    until(|| asking(&shelf) == 1);
                     second_reads.store(true, Ordering::Relaxed);
-                    until(|| asking() == 2 || third_reads.load(Ordering::Relaxed));
+                    until(|| asking(&shelf) == 2 || third_reads.load(Ordering::Relaxed));
                     Ok(Weight(1))
                 };
                 shelf.find_or("a", read)
