@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::datasets::NewDataset;
+use super::seal::SignedManifest;
 use super::versions::Described;
 use super::{
     Dataset, DatasetRef, Domain, Modality, Seal, Shard, Version, VersionRef, VersionState, datasets, seal, versions,
@@ -302,17 +303,26 @@ pub(crate) async fn seal_version(
     which: Path<VersionRef>,
     mut body: Payload,
 ) -> Result<Json<VersionView>> {
+    let which = which.into_inner();
     let (by, version) = (caller.clone(), which.clone());
     app.db.read(move |c| seal::may_seal(c, &by, &version).map(drop)).await?; // nobody else gets to send so much
     let too_large =
         || Error::new(Kind::TooLarge, format!("a signed manifest is at most {} bytes", seal::MAX_SEAL_BYTES));
     let body = read_body(&mut body, seal::MAX_SEAL_BYTES, too_large).await?;
     let bytes = body.clone(); // the body keeps its room in memory until this is answered
-    let read = tokio::task::spawn_blocking(move || serde_json::from_slice::<SealInput>(&bytes));
-    let SealInput { envelope } = read.await.map_err(|error| Error::internal("reading panicked").because(error))??;
-    let (keys, which, now) = (app.keys.clone(), which.into_inner(), app.clock.now());
-    let write = move |c: &mut crate::db::Conn| seal::seal(c, &keys, &caller, &which, &envelope, now);
+    let SealInput { envelope } = read_apart(move || Ok(serde_json::from_slice::<SealInput>(&bytes)?)).await?;
+    let (by, version, signer) = (caller.clone(), which.clone(), envelope.sole_signature()?.keyid);
+    let (_, _, key) = app.db.read(move |c| seal::may_seal_with(c, &by, &version, signer)).await?;
+    let manifest = read_apart(move || SignedManifest::read(envelope, key)).await?;
+    let (keys, now) = (app.keys.clone(), app.clock.now());
+    let write = move |c: &mut crate::db::Conn| seal::seal(c, &keys, &caller, &which, &manifest, now);
     Ok(Json(app.db.write(write).await?.into()))
+}
+
+/// Reads what may be long on a thread of its own: neither those who write nor other requests wait for it.
+async fn read_apart<T: Send + 'static>(read: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let read = tokio::task::spawn_blocking(read);
+    read.await.map_err(|error| Error::internal("reading panicked").because(error))?
 }
 
 /// Shows the signed manifest of a sealed version.

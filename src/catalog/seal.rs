@@ -17,10 +17,10 @@ use crate::error::Result;
 use crate::identity::{self, Caller, Role};
 use crate::jobs::{self, Job};
 use crate::keys::ExchangeKeys;
-use crate::provenance::{self, StatementKind};
+use crate::provenance::{self, StatementKind, VerifiedEnvelope};
 use crate::shelf::Shelf;
-use crate::signing::Envelope;
-use crate::types::{Instant, VersionId};
+use crate::signing::{Envelope, PublicKey};
+use crate::types::{Digest, Instant, VersionId};
 
 /// The largest signed manifest, in bytes of JSON: 100,000 shards with ordinary paths fit.
 pub const MAX_SEAL_BYTES: usize = 128 * 1024 * 1024;
@@ -30,6 +30,26 @@ const COUNTS_AT_ONCE: usize = 100;
 
 /// The signed manifests that were asked for lately, as JSON.
 pub type Manifests = Shelf<Bytes>;
+
+/// A manifest, and the envelope in which a key signed it. There is no way to have one but to read it.
+#[derive(Debug)]
+pub struct SignedManifest {
+    envelope: VerifiedEnvelope,
+    manifest: Manifest,
+}
+
+impl SignedManifest {
+    /// Reads a manifest that `key` signed. Pure; many shards take their time, and so this is no part of a transaction: others who
+    /// write would wait.
+    ///
+    /// # Errors
+    /// `BadSignature`; `Invalid`, `TooLarge` or `AlreadyExists`, naming the field at fault.
+    pub fn read(envelope: Envelope, key: PublicKey) -> Result<Self> {
+        let (envelope, statement) = VerifiedEnvelope::open(envelope, &[key], StatementKind::Manifest)?;
+        let manifest = Manifest::from_statement(&statement)?;
+        Ok(Self { envelope, manifest })
+    }
+}
 
 /// Checks, before any body is read, that `caller` may seal this draft.
 ///
@@ -43,31 +63,42 @@ pub fn may_seal(c: &mut Conn, caller: &Caller, which: &VersionRef) -> Result<(Da
     Ok((dataset, version))
 }
 
+/// Checks that `caller` may seal this draft with a manifest that the key with the key id `signer` signed; gives that key, too.
+///
+/// # Errors
+/// As [`may_seal`]; `BadSignature` for a foreign, revoked or unknown key.
+pub fn may_seal_with(
+    c: &mut Conn,
+    caller: &Caller,
+    which: &VersionRef,
+    signer: Digest,
+) -> Result<(Dataset, Version, PublicKey)> {
+    let (dataset, version) = may_seal(c, caller, which)?;
+    let key = identity::signing_key_for(c, dataset.organisation_id, signer)?.public_key;
+    Ok((dataset, version, key))
+}
+
 /// Seals a draft with its manifest, signed by an active key of the organisation.
 ///
 /// # Errors
-/// `NotFound`, `Forbidden`, `WrongState`; `BadSignature` for a foreign, revoked or unknown key; `Invalid` or
-/// `DigestMismatch`, naming the first place where the manifest differs from what was verified, or a parent that it may
-/// not name; `NotFound` for a parent that is not there.
+/// As [`may_seal_with`]; `Invalid` or `DigestMismatch`, naming the first place where the manifest differs from what was
+/// verified, or a parent that it may not name; `NotFound` for a parent that is not there.
 pub fn seal(
     c: &mut Conn,
     keys: &ExchangeKeys,
     caller: &Caller,
     which: &VersionRef,
-    envelope: &Envelope,
+    SignedManifest { envelope, manifest }: &SignedManifest,
     now: Instant,
 ) -> Result<Described> {
-    let (dataset, version) = may_seal(c, caller, which)?;
-    let signer = envelope.sole_signature()?.keyid;
-    let key = identity::signing_key_for(c, dataset.organisation_id, signer)?.public_key;
-    let manifest = Manifest::from_statement(&provenance::parse(envelope, key, StatementKind::Manifest)?)?;
+    let (dataset, version, _) = may_seal_with(c, caller, which, envelope.signer())?;
     let most = i64::try_from(MAX_SHARDS).unwrap_or(i64::MAX);
     let verified = queries::list_shards(c, version.id, "", most.saturating_add(1))?;
     let verified: Vec<ManifestShard> = verified.iter().map(ManifestShard::from).collect();
     let card_sha256 = card_sha256(c, &version)?;
     manifest.check_against(&dataset.full_name(), version.number, card_sha256, &verified).map_err(in_predicate)?;
     let parents = lineage::check_parents(c, (&dataset, &version), &manifest.parents).map_err(in_predicate)?;
-    let recorded = provenance::admit(c, keys, StatementKind::Manifest, version.id, envelope, key, now)?;
+    let recorded = provenance::admit(c, keys, version.id, envelope, now)?;
     let measure = Measure::of(manifest.shards.iter()).map_err(in_predicate)?;
     let seal = Seal {
         version_id: version.id,
@@ -126,4 +157,58 @@ pub fn manifest(
     let (_, version) = view_version(c, caller, which)?;
     let id = seal_of(c, version.id)?.statement_id;
     manifests.find_or(&id.to_string(), || Ok(serde_json::to_vec(&provenance::statement(c, id)?.envelope)?.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Origin;
+    use crate::catalog::manifest::{CollectionMethod, PersonalData};
+    use crate::error::Kind;
+    use crate::provenance::Statement;
+    use crate::signing::SecretKey;
+    use serde_json::json;
+
+    fn manifest() -> Manifest {
+        let shard = |path: &str| {
+            ManifestShard::verified(path.into(), 3, Digest::of(path), "application/x-ndjson".into(), Some(1))
+        };
+        let origin = Origin {
+            collection_method: CollectionMethod::Feeds,
+            collected_from: None,
+            collected_to: None,
+            geography: vec!["CN".into()],
+            source_licence: "MIT".into(),
+            consent: "public domain".into(),
+            personal_data: PersonalData::None,
+        };
+        Manifest::new("poetry-house/poems", 1, Digest::of("card"), vec![shard("a.jsonl"), shard("b.jsonl")], origin)
+    }
+
+    fn statement(manifest: &Manifest) -> Statement {
+        Statement::new(StatementKind::Manifest, manifest.subjects(), serde_json::to_value(manifest).unwrap())
+    }
+
+    #[test]
+    fn no_manifest_is_had_of_an_envelope_that_is_refused() {
+        let (key, other) = (SecretKey::generate(), SecretKey::generate());
+        let good = statement(&manifest());
+        let read = SignedManifest::read(good.sign(&key).unwrap(), key.public()).unwrap();
+        assert_eq!((read.manifest, read.envelope.signer()), (manifest(), key.public().key_id()));
+
+        let (mut more, mut swapped, mut backwards) = (good.clone(), good.clone(), manifest());
+        more.predicate["colour"] = json!("red");
+        swapped.subject.swap(0, 1);
+        backwards.provenance.collected_from = Some("2026-02-02".into());
+        backwards.provenance.collected_to = Some("2026-01-01".into());
+        for (envelope, kind, field) in [
+            (good.sign(&other), Kind::BadSignature, "signatures"),
+            (more.sign(&key), Kind::Invalid, "predicate"),
+            (swapped.sign(&key), Kind::Invalid, "subject/0"),
+            (statement(&backwards).sign(&key), Kind::Invalid, "predicate/provenance/collected_to"),
+        ] {
+            let error = SignedManifest::read(envelope.unwrap(), key.public()).unwrap_err();
+            assert_eq!((error.kind, error.field.as_deref()), (kind, Some(field)), "{error}");
+        }
+    }
 }

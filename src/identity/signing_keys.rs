@@ -20,7 +20,7 @@ use crate::error::{Error, Kind, Result};
 use crate::history;
 use crate::keys::ExchangeKeys;
 use crate::provenance::passport::PassportKey;
-use crate::provenance::{self, ResourceDescriptor, StatementKind};
+use crate::provenance::{self, ResourceDescriptor, StatementKind, VerifiedEnvelope};
 use crate::signing::{Envelope, PublicKey};
 use crate::types::{DAY, Digest, Instant, OrganisationId, PageQuery, SigningKeyId, StatementId, kind};
 
@@ -94,7 +94,8 @@ pub fn register_key(
         signers.push(signing_key_for(c, organisation.id, replaced)?.public_key);
     }
     let id = SigningKeyId::new(now);
-    provenance::admit_jointly(c, keys, StatementKind::KeyRegistration, id, envelope, &signers, now)?;
+    let (verified, _) = VerifiedEnvelope::open(envelope.clone(), &signers, StatementKind::KeyRegistration)?;
+    provenance::admit(c, keys, id, &verified, now)?;
     let key = SigningKey {
         id,
         organisation_id: organisation.id,

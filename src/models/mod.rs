@@ -23,7 +23,7 @@ use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, Organisation, Role};
 use crate::keys::ExchangeKeys;
-use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind};
+use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind, VerifiedEnvelope};
 use crate::signing::Envelope;
 use crate::terms::Use;
 use crate::types::{
@@ -186,7 +186,7 @@ pub fn declare(
         return Ok((standing, false));
     }
     let key = identity::signing_key_for(c, organisation.id, envelope.sole_signature()?.keyid)?.public_key;
-    let signed = provenance::parse(envelope, key, StatementKind::ModelTraining)?;
+    let (verified, signed) = VerifiedEnvelope::open(envelope.clone(), &[key], StatementKind::ModelTraining)?;
     let training: Training = serde_json::from_value(signed.predicate.clone())
         .map_err(|error| Error::invalid("predicate", format!("this is not a declaration: {error}")))?;
     training.check().map_err(in_predicate)?;
@@ -205,7 +205,7 @@ pub fn declare(
         let entitlement_id = item.entitlement;
         used.push(TrainedOn { model_id: id, ordinal, version_id, dataset_id, provider_id, entitlement_id });
     }
-    let recorded = provenance::admit(c, keys, StatementKind::ModelTraining, id, envelope, key, now)?;
+    let recorded = provenance::admit(c, keys, id, &verified, now)?;
     let model = Model {
         id,
         organisation_id: organisation.id,

@@ -288,7 +288,7 @@ fn record(
     parse(&envelope, new.public(), kind).map_err(|error| {
         Error::internal("the exchange would sign an exchange-key statement that breaks its own schema").because(error)
     })?;
-    NewEntry { kind, envelope, signer: old.public().key_id(), receipt: None }.record(c, SUBJECT, now)?;
+    NewEntry::of_exchange(kind, envelope, old).record(c, SUBJECT, now)?;
     Ok(())
 }
 

@@ -353,12 +353,12 @@ async fn an_admitted_statement_gets_the_exchanges_receipt() {
     let log = Log::new().await;
     let (key, keys, now, kind) = (SecretKey::generate(), &log.keys, log.clock.now(), StatementKind::Terms);
     let envelope = signed(kind, &key);
-    let entry = admitted(&[&keys.statement], kind, &envelope, &[key.public()], now, &lenient).unwrap();
+    let (verified, statement) = VerifiedEnvelope::open_with(envelope.clone(), &[key.public()], kind, &lenient).unwrap();
+    let entry = admitted(&[&keys.statement], &verified, now).unwrap();
     let receipt = entry.receipt.clone().unwrap();
     let (stored, leaf) = log.record(entry).await;
     assert_eq!((stored.kind, stored.subject.as_str()), (kind, "subject"));
     assert_eq!((&stored.envelope, stored.receipt.as_ref()), (&envelope, Some(&receipt)));
-    let statement = statement::parse_with(&envelope, key.public(), kind, &lenient).unwrap();
     statement::verify_receipt(&receipt, &statement, kind, &envelope, keys.statement.public()).unwrap();
     assert!(leaf.contains(&key.public().key_id().to_string()) && leaf.contains("receipt_pae_sha256"));
 }
@@ -445,8 +445,10 @@ fn a_contract_that_both_sides_sign_takes_the_signature_of_each_and_of_nobody_els
 #[test]
 fn a_statement_signed_by_the_wrong_side_is_refused() {
     let (key, keys, now) = (SecretKey::generate(), ExchangeKeys::generate(), Instant::from_unix_micros(0));
-    let admit =
-        |kind, envelope: &Envelope, key| admitted(&[&keys.statement], kind, envelope, &[key], now, &lenient).map(drop);
+    let admit = |kind, envelope: &Envelope, key| {
+        let (verified, _) = VerifiedEnvelope::open_with(envelope.clone(), &[key], kind, &lenient)?;
+        admitted(&[&keys.statement], &verified, now).map(drop)
+    };
     let terms = signed(StatementKind::Terms, &key);
     let foreign = SecretKey::generate().public();
     assert_eq!(admit(StatementKind::Terms, &terms, foreign).unwrap_err().kind, Kind::BadSignature);

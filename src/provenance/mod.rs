@@ -1,11 +1,11 @@
 //! Signed statements and the public log that commits to them: why the exchange need not be trusted.
 //!
 //! Every claim (who made these bytes, on what terms, who assessed them, who may use them) is a [`Statement`] in a
-//! DSSE envelope. An action of another domain calls [`admit`], [`declare`] or [`countersign`] in its own transaction; that
-//! stores the statement and queues an entry of the log. The [`sequencer`] gives entries their places and signs
-//! checkpoints, and [`publication`] lets them out, cosigned by witnesses; [`proofs`] answers what clients and auditors
-//! ask; a [`passport`] takes it all offline. A [`witness`] and a [`monitor`] keep the log honest from outside, under a
-//! [`policy`] of their own.
+//! DSSE envelope. An action of another domain calls [`admit`] (of a [`VerifiedEnvelope`]), [`declare`] or [`countersign`] in
+//! its own transaction; that stores the statement and queues an entry of the log. The [`sequencer`] gives entries their
+//! places and signs checkpoints, and [`publication`] lets them out, cosigned by witnesses; [`proofs`] answers what clients
+//! and auditors ask; a [`passport`] takes it all offline. A [`witness`] and a [`monitor`] keep the log honest from outside,
+//! under a [`policy`] of their own.
 //!
 //! Invariant: a statement, its log entry and what it is about are committed together or not at all.
 //! Invariant: these actions trust their callers to have authorised; what they publish is public by design.
@@ -27,6 +27,7 @@ pub mod sequencer;
 mod statement;
 pub mod tiles;
 pub mod tree;
+mod verified;
 pub mod witness;
 mod witnesses;
 
@@ -39,6 +40,7 @@ pub use self::statement::{
     BYTES_REHASHED, ENVELOPE_SUBJECT, KEY_ACTIVE, Leaf, ResourceDescriptor, SCHEMA_VALID, STATEMENT_TYPE, SVR_TYPE,
     Sha256Digest, Signers, Statement, StatementKind, VerificationResult, Verifier, parse, verifier_id,
 };
+pub use self::verified::VerifiedEnvelope;
 use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::keys::{ExchangeKeys, KeyRole};
@@ -81,37 +83,19 @@ pub struct StoredStatement {
     pub recorded_at: Instant,
 }
 
-/// Records a statement that an organisation signed with `key`, which the caller found active.
+/// Records a statement that an organisation signed, with keys that the caller found active.
 ///
-/// Checks signature, type, kind and schema, adds the exchange's receipt, and queues the log entry. For a manifest
+/// Adds the exchange's receipt, and queues the log entry, which names the signature of the first signer. For a manifest
 /// the receipt says that the bytes were re-hashed: the caller admits it only when every shard is verified.
-///
-/// Fails as a bad signature, or as invalid with the field at fault.
 pub fn admit(
     c: &mut Conn,
     keys: &ExchangeKeys,
-    kind: StatementKind,
     subject_id: impl Display,
-    envelope: &Envelope,
-    key: PublicKey,
-    now: Instant,
-) -> Result<Recorded> {
-    admit_jointly(c, keys, kind, subject_id, envelope, &[key], now)
-}
-
-/// As [`admit`], for a statement that several keys signed, which the caller found active: every one of `signers` and
-/// no other. The log entry names the signature of the first.
-pub fn admit_jointly(
-    c: &mut Conn,
-    keys: &ExchangeKeys,
-    kind: StatementKind,
-    subject_id: impl Display,
-    envelope: &Envelope,
-    signers: &[PublicKey],
+    signed: &VerifiedEnvelope,
     now: Instant,
 ) -> Result<Recorded> {
     let exchange = exchange_keys::signers(c, keys, KeyRole::Statement)?;
-    admitted(&exchange, kind, envelope, signers, now, &schemas::validate)?.record(c, &subject_id.to_string(), now)
+    admitted(&exchange, signed, now)?.record(c, &subject_id.to_string(), now)
 }
 
 /// Records a statement by the exchange itself: signs it and queues the log entry.
@@ -133,11 +117,7 @@ pub fn declare(
     statement::checked(payload, kind, &schemas::validate).map_err(|error| {
         Error::internal(format!("the exchange would sign a {kind} that breaks its own schema")).because(error)
     })?;
-    NewEntry { kind, envelope, signer: first(&exchange)?.public().key_id(), receipt: None }.record(
-        c,
-        &subject_id.to_string(),
-        now,
-    )
+    NewEntry::of_exchange(kind, envelope, first(&exchange)?).record(c, &subject_id.to_string(), now)
 }
 
 /// Records a document that the exchange signs with others: checks the signatures by `signers`, which the caller found
@@ -246,23 +226,11 @@ fn first<'a>(exchange: &[&'a SecretKey]) -> Result<&'a SecretKey> {
     exchange.first().copied().ok_or_else(|| Error::internal("the exchange has no statement key"))
 }
 
-fn admitted(
-    exchange: &[&SecretKey],
-    kind: StatementKind,
-    envelope: &Envelope,
-    signers: &[PublicKey],
-    now: Instant,
-    validate: &Validate,
-) -> Result<NewEntry> {
+fn admitted(exchange: &[&SecretKey], signed: &VerifiedEnvelope, now: Instant) -> Result<NewEntry> {
+    let (kind, pae_sha256) = (signed.kind(), signed.pae_sha256());
     expect_signers(kind, Signers::Organisation)?;
-    statement::expect_signatures(envelope, signers.len())?;
-    let (first, others) = signers.split_first().ok_or_else(|| Error::internal("somebody signs every statement"))?;
-    let statement = statement::parse_with(envelope, *first, kind, validate)?;
-    for other in others {
-        statement::parse_with(envelope, *other, kind, validate)?;
-    }
-    let receipt = statement::receipt_for(&statement, kind, envelope, exchange, now)?;
-    Ok(NewEntry { kind, envelope: envelope.clone(), signer: first.key_id(), receipt: Some(receipt) })
+    let receipt = Some(statement::receipt_for(signed.subject(), kind, pae_sha256, exchange, now)?);
+    Ok(NewEntry { kind, envelope: signed.envelope().clone(), pae_sha256, signer: signed.signer(), receipt })
 }
 
 fn countersigned(
@@ -284,21 +252,28 @@ fn countersigned(
         return Err(Error::new(Kind::BadSignature, "the exchange cannot be both sides").field("signatures"));
     }
     exchange.iter().for_each(|own| own.add_signature(&mut envelope));
-    Ok(NewEntry { kind, envelope, signer: first(exchange)?.public().key_id(), receipt: None })
+    Ok(NewEntry::of_exchange(kind, envelope, first(exchange)?))
 }
 
 /// A signed statement that nobody has stored yet.
 struct NewEntry {
     kind: StatementKind,
     envelope: Envelope,
+    pae_sha256: Digest,
     signer: Digest,
     receipt: Option<Envelope>,
 }
 
 impl NewEntry {
+    /// A statement that the exchange signed, alone or with others: the log names its key.
+    fn of_exchange(kind: StatementKind, envelope: Envelope, key: &SecretKey) -> Self {
+        let (pae_sha256, signer) = (envelope.pae_sha256(), key.public().key_id());
+        Self { kind, envelope, pae_sha256, signer, receipt: None }
+    }
+
     fn record(self, c: &mut Conn, subject: &str, now: Instant) -> Result<Recorded> {
-        let leaf = Leaf::new(self.kind, &self.envelope, self.signer, self.receipt.as_ref(), now)?;
-        let (id, entry_id, pae_sha256) = (StatementId::new(now), EntryId::new(now), leaf.pae_sha256);
+        let (id, entry_id, pae_sha256) = (StatementId::new(now), EntryId::new(now), self.pae_sha256);
+        let leaf = Leaf::of(self.kind, (&self.envelope, pae_sha256), self.signer, self.receipt.as_ref(), now)?;
         db::append(c, queries::EntryRow { id: entry_id, leaf: leaf.to_json()?, recorded_at: now })?;
         db::append(c, queries::QueuedRow { entry_id })?;
         let row = queries::StatementRow {

@@ -304,17 +304,18 @@ fn properties(kind: StatementKind) -> Vec<String> {
     checked.iter().map(|property| (*property).to_string()).collect()
 }
 
-/// The exchange's receipt for a statement that it checked just now, signed with each of its statement keys.
+/// The exchange's receipt for a statement that it checked just now, by what it is about and the digest of its envelope; signed
+/// with each of the exchange's statement keys.
 pub(super) fn receipt_for(
-    statement: &Statement,
+    subject: &[ResourceDescriptor],
     kind: StatementKind,
-    envelope: &Envelope,
+    pae_sha256: Digest,
     exchange: &[&SecretKey],
     now: Instant,
 ) -> Result<Envelope> {
     let first = super::first(exchange)?;
-    let mut subject = statement.subject.clone();
-    subject.push(ResourceDescriptor::new(ENVELOPE_SUBJECT, envelope.pae_sha256()));
+    let mut subject = subject.to_vec();
+    subject.push(ResourceDescriptor::new(ENVELOPE_SUBJECT, pae_sha256));
     let result = VerificationResult {
         verifier: Verifier { id: verifier_id(first.public()), policies: Vec::new() },
         time_created: now,
@@ -389,6 +390,17 @@ impl Leaf {
         receipt: Option<&Envelope>,
         recorded_at: Instant,
     ) -> Result<Self> {
+        Self::of(kind, (envelope, envelope.pae_sha256()), signer, receipt, recorded_at)
+    }
+
+    /// As [`Leaf::new`], where the envelope's digest is at hand.
+    pub(super) fn of(
+        kind: StatementKind,
+        (envelope, pae_sha256): (&Envelope, Digest),
+        signer: Digest,
+        receipt: Option<&Envelope>,
+        recorded_at: Instant,
+    ) -> Result<Self> {
         let receipt_signature = match receipt.map(|receipt| receipt.signatures.first()) {
             None => None,
             Some(Some(signature)) => Some(Digest::of(&signature.sig.0)),
@@ -397,7 +409,7 @@ impl Leaf {
         Ok(Self {
             v: LEAF_VERSION,
             kind,
-            pae_sha256: envelope.pae_sha256(),
+            pae_sha256,
             signer_key_sha256: signer,
             signature_sha256: Digest::of(&envelope.signature_by(signer)?.sig.0),
             receipt_pae_sha256: receipt.map(Envelope::pae_sha256),

@@ -74,7 +74,8 @@ fn a_statement_that_is_not_what_it_should_be_is_refused_by_field() {
 fn a_receipt_is_an_svr_of_the_same_subjects_and_the_envelope() {
     let (statement, now) = (batch(), Instant::from_unix_micros(1_700_000_000_000_000));
     let envelope = statement.sign(&key()).unwrap();
-    let receipt = receipt_for(&statement, StatementKind::Manifest, &envelope, &[&exchange()], now).unwrap();
+    let receipt =
+        receipt_for(&statement.subject, StatementKind::Manifest, envelope.pae_sha256(), &[&exchange()], now).unwrap();
     insta::assert_snapshot!(String::from_utf8(receipt.payload.0.clone()).unwrap(), @r#"{"_type":"https://in-toto.io/Statement/v1","predicate":{"properties":["bytes-rehashed","key-active","schema-valid"],"timeCreated":"2023-11-14T22:13:20.000000Z","verifier":{"id":"urn:corpex:exchange:6a3803d5f059902a1c6dafbc9ba4729212f7caac08634cc3ae76b27529f03827:v1","policies":[]}},"predicateType":"https://in-toto.io/attestation/svr/v0.2","subject":[{"digest":{"sha256":"4813494d137e1631bba301d5acab6e7bb7aa74ce1185d456565ef51d737677b2"},"name":"batch"},{"digest":{"sha256":"9783f840e76be48c250b4990aac53ca8de2559fcbd1df2c074fdfecf02affb07"},"name":"_envelope_pae"}]}"#);
     let verify =
         |kind, envelope: &Envelope, exchange: PublicKey| verify_receipt(&receipt, &statement, kind, envelope, exchange);
@@ -92,7 +93,8 @@ fn a_receipt_is_an_svr_of_the_same_subjects_and_the_envelope() {
 fn a_log_entry_holds_digests_only() {
     let (statement, now) = (batch(), Instant::from_unix_micros(1_700_000_000_000_000));
     let envelope = statement.sign(&key()).unwrap();
-    let receipt = receipt_for(&statement, StatementKind::Terms, &envelope, &[&exchange()], now).unwrap();
+    let receipt =
+        receipt_for(&statement.subject, StatementKind::Terms, envelope.pae_sha256(), &[&exchange()], now).unwrap();
     let leaf = Leaf::new(StatementKind::Terms, &envelope, key().public().key_id(), Some(&receipt), now).unwrap();
     insta::assert_snapshot!(leaf.to_json().unwrap(), @r#"{"kind":"terms","pae_sha256":"9783f840e76be48c250b4990aac53ca8de2559fcbd1df2c074fdfecf02affb07","receipt_pae_sha256":"cc2cbb67fdcd69866a618bf5894ea32d74ecc03cb80a3fe864943db6c955fa01","receipt_signature_sha256":"3cc36f1631251dd1667e0d936c8fa952bb2d2be61ff18f94ca63fca7a52cb861","recorded_at":"2023-11-14T22:13:20.000000Z","signature_sha256":"17855c8e86e6ba9f533d23eb85937dea2e56d4ffdef083b662a9bb1b420cb898","signer_key_sha256":"34750f98bd59fcfc946da45aaabe933be154a4b5094e1c4abf42866505f3c97e","v":1}"#);
     let stranger = Leaf::new(StatementKind::Terms, &envelope, exchange().public().key_id(), None, now);

@@ -29,7 +29,7 @@ use crate::db::{self, Conn};
 use crate::error::{Error, Kind, Result};
 use crate::identity::{self, Caller, Role, countries};
 use crate::keys::ExchangeKeys;
-use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind};
+use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind, VerifiedEnvelope};
 use crate::signing::{Envelope, canonical_json};
 use crate::text_enum;
 use crate::types::{DAY, Digest, Instant, OrganisationId, Page, PageQuery, StatementId, TermsId, kind};
@@ -272,8 +272,8 @@ pub fn publish(
     if let Some(terms) = queries::find_terms_by_sha256(c, organisation.id, envelope.pae_sha256())? {
         return Ok((terms, false));
     }
-    let key = identity::signing_key_for(c, organisation.id, envelope.sole_signature()?.keyid)?;
-    let signed = provenance::parse(envelope, key.public_key, StatementKind::Terms)?;
+    let key = identity::signing_key_for(c, organisation.id, envelope.sole_signature()?.keyid)?.public_key;
+    let (verified, signed) = VerifiedEnvelope::open(envelope.clone(), &[key], StatementKind::Terms)?;
     let predicate: TermsPredicate = serde_json::from_value(signed.predicate.clone())
         .map_err(|error| Error::invalid("envelope.payload", format!("the predicate is not terms: {error}")))?;
     check(&predicate.document)?;
@@ -283,7 +283,7 @@ pub fn publish(
             .remedy("name it \"terms\", with the SHA-256 of the document's canonical JSON (RFC 8785)"));
     }
     let id = TermsId::new(now);
-    let recorded = provenance::admit(c, keys, StatementKind::Terms, id, envelope, key.public_key, now)?;
+    let recorded = provenance::admit(c, keys, id, &verified, now)?;
     let terms = Terms {
         id,
         organisation_id: organisation.id,

@@ -32,7 +32,9 @@ impl Story {
         signers[1..].iter().for_each(|key| key.add_signature(&mut changed));
         let exchange = &self.keys.statement;
         let receipt = receipt.map(|receipt| match serde_json::from_value::<Statement>(payload) {
-            Ok(statement) => receipt_for(&statement, kind, &changed, &[exchange], leaf.recorded_at).unwrap(),
+            Ok(statement) => {
+                receipt_for(&statement.subject, kind, changed.pae_sha256(), &[exchange], leaf.recorded_at).unwrap()
+            }
             Err(_) => receipt,
         });
         let leaf = Leaf::new(kind, &changed, leaf.signer_key_sha256, receipt.as_ref(), leaf.recorded_at).unwrap();

@@ -108,7 +108,7 @@ impl Story {
             }
             Some(key) => {
                 let envelope = statement.sign(&key).unwrap();
-                let receipt = receipt_for(&statement, kind, &envelope, &exchange, now).unwrap();
+                let receipt = receipt_for(&statement.subject, kind, envelope.pae_sha256(), &exchange, now).unwrap();
                 (envelope, Some(receipt), &key.clone())
             }
         };
