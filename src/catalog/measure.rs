@@ -52,6 +52,8 @@ pub struct Media {
     pub only_file: Option<(String, Digest)>,
 }
 
+/// The shards of how many versions one statement may look through: each may have a hundred thousand.
+pub const LOOKED_THROUGH_AT_ONCE: usize = 16;
 /// The most media types of a version that are told: of more, the first.
 const MOST_MEDIA: usize = 50;
 

@@ -45,7 +45,7 @@ use crate::types::{DatasetId, Digest, Instant, Json, ObjectId, OrganisationId, S
 
 pub use datasets::{Domain, Modality};
 pub use manifest::{Manifest, ManifestShard, Origin};
-pub use measure::{Measure, Media, media_of};
+pub use measure::{LOOKED_THROUGH_AT_ONCE, Measure, Media, media_of};
 pub use paths::check_path;
 pub use selection::{Part, Selection, choose};
 pub use uploads::verification::{sweep_object, sweep_stale_uploads, verify_upload};

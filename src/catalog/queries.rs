@@ -6,7 +6,9 @@ use diesel::dsl::{count_star, exists, max, min, select, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use super::{Dataset, Domain, Media, Seal, Shard, StoredObject, Version, VersionName, VersionState};
+use super::{
+    Dataset, Domain, LOOKED_THROUGH_AT_ONCE, Media, Seal, Shard, StoredObject, Version, VersionName, VersionState,
+};
 use crate::db::{Among as _, Conn};
 use crate::schema::{datasets, objects, organisations, seals, shards, versions};
 use crate::store::StorageKey;
@@ -14,8 +16,6 @@ use crate::types::{DatasetId, Digest, Json, ObjectId, OrganisationId, VersionId}
 
 /// How many versions or digests one statement looks up: SQLite binds at most 32,766 values.
 const AT_ONCE: usize = 1000;
-/// The shards of how many versions one statement looks through: each may have a hundred thousand.
-const LOOKED_THROUGH: usize = 16;
 
 diesel::define_sql_function! {
     /// Lower case as the database knows it.
@@ -321,7 +321,7 @@ pub(super) fn list_media(
 ) -> QueryResult<Vec<(VersionId, Vec<Media>)>> {
     type Row = (VersionId, String, i64, i64, Option<String>, Option<Digest>);
     let mut found = Vec::new();
-    for versions in versions.chunks(LOOKED_THROUGH) {
+    for versions in versions.chunks(LOOKED_THROUGH_AT_ONCE) {
         let limit = versions.len().saturating_mul(most);
         let rows: Vec<Row> = shards::table
             .filter(shards::version_id.among(versions))

@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Text};
 use super::changes::Change;
 use crate::appends;
 use crate::assessment::Answer;
-use crate::catalog::{Dataset, Seal};
+use crate::catalog::{Dataset, LOOKED_THROUGH_AT_ONCE, Seal};
 use crate::db::{Among as _, Conn};
 use crate::market::listings::{Listing, ListingState};
 use crate::schema::{assessments, board_changes, datasets, listings, organisations, seals, shards, terms, versions};
@@ -110,11 +110,16 @@ pub(super) fn list_on_board(c: &mut Conn, ids: &[ListingId]) -> QueryResult<Vec<
 
 /// Every media type among the shards of each version.
 pub(super) fn list_media_types(c: &mut Conn, versions: &[VersionId]) -> QueryResult<Vec<(VersionId, String)>> {
-    shards::table
-        .filter(shards::version_id.among(versions))
-        .select((shards::version_id, shards::media_type))
-        .distinct()
-        .load(c)
+    let mut found = Vec::new();
+    for versions in versions.chunks(LOOKED_THROUGH_AT_ONCE) {
+        let some: Vec<(VersionId, String)> = shards::table
+            .filter(shards::version_id.among(versions))
+            .select((shards::version_id, shards::media_type))
+            .distinct()
+            .load(c)?;
+        found.extend(some);
+    }
+    Ok(found)
 }
 
 /// The checklists that were answered about each version, oldest first.
