@@ -23,6 +23,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use serde::{Deserialize, Serialize};
+use tokio::task::coop::consume_budget;
 use tracing::Instrument as _;
 use url::Url;
 use utoipa::ToSchema;
@@ -177,7 +178,8 @@ impl Store {
         change!(self.begin_multipart(key))
     }
 
-    /// A URL to which one part, of exactly `size_bytes`, can be PUT until `now + ttl`.
+    /// A URL to which one part, of exactly `size_bytes`, can be PUT until `now + ttl`. It is signed on the caller's thread: whoever
+    /// wants many lets others have their turn meanwhile.
     pub async fn part_url(
         &self,
         key: &StorageKey,
@@ -190,6 +192,7 @@ impl Store {
         if number == 0 || number > MAX_PARTS {
             return Err(Error::invalid("number", format!("parts are numbered 1 to {MAX_PARTS}, not {number}")));
         }
+        consume_budget().await;
         match self {
             Self::Local(store) => store.part_url(key, multipart_id, number, size_bytes, ttl, now),
             Self::S3(store) => store.part_url(key, multipart_id, number, size_bytes, ttl, now).await,
@@ -254,7 +257,7 @@ impl Store {
     }
 
     /// A URL from which the object can be downloaded, whole or by ranges, until `now + ttl`, under a media type
-    /// and a file name.
+    /// and a file name. Signed like that of a part.
     pub async fn url(
         &self,
         key: &StorageKey,
@@ -263,6 +266,7 @@ impl Store {
         ttl: Duration,
         now: Instant,
     ) -> Result<Url> {
+        consume_budget().await;
         match self {
             Self::Local(store) => store.url(key, media_type, file_name, ttl, now),
             Self::S3(store) => store.url(key, media_type, file_name, ttl, now).await,

@@ -111,6 +111,7 @@ async fn suite(store: Store) {
     a_download_has_a_type_and_a_name_and_ranges(&store).await;
     links_permit_one_thing_until_they_expire(&store).await;
     a_part_has_the_size_its_link_was_signed_for(&store).await;
+    whoever_has_many_links_signed_lets_others_have_their_turn(&store).await;
 }
 
 async fn parts_come_in_any_order(store: &Store) {
@@ -326,6 +327,22 @@ async fn a_part_has_the_size_its_link_was_signed_for(store: &Store) {
         let error = store.part_url(&key, &upload.id, number, 5, TTL, now()).await.unwrap_err();
         assert_eq!(error.field.as_deref(), Some("number"));
     }
+    store.abort_multipart(&key, &upload.id).await.unwrap();
+}
+
+async fn whoever_has_many_links_signed_lets_others_have_their_turn(store: &Store) {
+    let key = key();
+    let upload = Upload::begin(store, &key).await;
+    let other = tokio::spawn(async {});
+    for number in 1..=1000 {
+        store.part_url(&key, &upload.id, number, 5, TTL, now()).await.unwrap();
+    }
+    assert!(other.is_finished(), "the test has one thread");
+    let other = tokio::spawn(async {});
+    for _ in 1..=1000 {
+        download(store, &key).await;
+    }
+    assert!(other.is_finished());
     store.abort_multipart(&key, &upload.id).await.unwrap();
 }
 
