@@ -97,6 +97,11 @@ impl Log {
         });
         recorded.await.unwrap()
     }
+    /// The differences that an audit finds.
+    async fn audit(&self) -> String {
+        let keys = self.keys.clone();
+        self.db.read(move |c| audit::audit(c, &keys, ORIGIN)).await.unwrap().join("; ")
+    }
     async fn status(&self) -> sequencer::LogStatus {
         self.db.read(sequencer::status).await.unwrap()
     }
@@ -310,18 +315,27 @@ async fn an_audit_finds_a_checkpoint_that_was_shown_and_never_signed() {
     log.integrate().await.unwrap();
     log.declare("one").await;
     log.integrate().await.unwrap();
-    let audit = async || {
-        let keys = log.keys.clone();
-        log.db.read(move |c| audit::audit(c, &keys, ORIGIN)).await.unwrap().join("; ")
-    };
-    assert_eq!(audit().await, "");
+    assert_eq!(log.audit().await, "");
     log.sql("DROP TRIGGER log_publications_refuse_UPDATE", "ALTER TABLE log_publications DISABLE TRIGGER USER").await;
     let other = Checkpoint::sign(ORIGIN, 1, Digest::of("another history"), &log.keys.log).unwrap().note;
     for (note, why) in [(other.as_str(), "is not the one that was signed"), ("nothing", "does not verify")] {
         let update = format!("UPDATE log_publications SET note = '{note}' WHERE tree_size = 1");
         log.sql(&update, &update).await;
-        assert!(audit().await.contains(why), "{}", audit().await);
+        assert!(log.audit().await.contains(why), "{}", log.audit().await);
     }
+}
+
+#[tokio::test]
+async fn an_audit_finds_an_entry_whose_place_is_far_beyond_the_others() {
+    let log = Log::new().await;
+    log.integrate().await.unwrap();
+    log.declare("one").await;
+    log.declare("two").await;
+    log.integrate().await.unwrap();
+    log.sql("DROP TRIGGER log_sequence_refuse_UPDATE", "ALTER TABLE log_sequence DISABLE TRIGGER USER").await;
+    let far = "UPDATE log_sequence SET leaf_index = 1000000000000000 WHERE leaf_index = 1";
+    log.sql(far, far).await;
+    assert_eq!(log.audit().await, "of 1000000000000001 places in the log 2 are taken: some are lost");
 }
 
 #[tokio::test]
