@@ -92,7 +92,8 @@ impl Publisher {
         if problem.is_some() {
             (self.shown, self.looked_at) = (None, None);
         }
-        if problem != self.db.read(sequencer::problem).await? {
+        let (claimant, found) = (self.claimant.clone(), problem.clone());
+        if self.db.read(move |c| sequencer::is_news(c, &claimant, found.as_deref(), now)).await? {
             let claimant = self.claimant.clone();
             self.db.write(move |c| sequencer::report(c, &claimant, problem.as_deref(), now)).await?;
         }

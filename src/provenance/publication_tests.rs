@@ -152,6 +152,24 @@ async fn what_the_object_store_remembers_wrongly_stops_an_idle_log_for_as_long_a
 }
 
 #[tokio::test]
+async fn why_the_log_cannot_go_on_is_written_by_its_leader_alone_and_when_it_changes() {
+    let log = Log::new().await;
+    log.integrate_as("leader").await.unwrap();
+    let now = log.clock.now();
+    let is_news = async |name: &'static str, found: Option<&'static str>| {
+        log.db.read(move |c| sequencer::is_news(c, &Claimant::new(name), found, now)).await.unwrap()
+    };
+    assert!(is_news("leader", Some("the store is away")).await);
+    let report = move |c: &mut Conn| sequencer::report(c, &Claimant::new("leader"), Some("the store is away"), now);
+    log.db.write(report).await.unwrap();
+    assert!(!is_news("leader", Some("the store is away")).await, "it is written already");
+    for (found, why) in [(None, "it is over"), (Some("a witness is away"), "it is another reason")] {
+        assert!(is_news("leader", found).await, "{why}");
+        assert!(!is_news("follower", found).await, "another leads");
+    }
+}
+
+#[tokio::test]
 async fn a_witness_that_has_cosigned_another_tree_of_the_same_size_stops_the_log() {
     let log = Log::new().await;
     let folder = tempfile::tempdir().unwrap();

@@ -127,6 +127,11 @@ pub(super) fn report(c: &mut Conn, claimant: &Claimant, problem: Option<&str>, n
     Ok(())
 }
 
+/// Whether [`report`] would change what is recorded.
+pub(super) fn is_news(c: &mut Conn, claimant: &Claimant, found: Option<&str>, now: Instant) -> Result<bool> {
+    Ok(problem(c)?.as_deref() != found && !is_led_by_another(c, claimant, now)?)
+}
+
 /// Why the log cannot go on, as it was last recorded.
 pub(super) fn problem(c: &mut Conn) -> Result<Option<String>> {
     Ok(queries::find_lease(c)?.and_then(|lease| lease.problem))
