@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
     #[cfg(feature = "failpoints")]
     let _armed = fail::FailScenario::setup();
-    corpex::cli::run(corpex::cli::Cli::parse())
+    corpex::cli::run(corpex::cli::Cli::read())
 }

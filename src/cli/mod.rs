@@ -45,7 +45,9 @@ mod witness;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cli::client::Client;
 use crate::cli::output::Out;
@@ -146,6 +148,21 @@ enum Command {
     Api(api::Api),
     /// Print the API description (OpenAPI 3.1, YAML)
     Openapi,
+}
+
+impl Cli {
+    /// Reads the arguments of this process. Where they are wrong it says so, and ends the process with exit code 2.
+    pub fn read() -> Self {
+        let mut command = Self::command();
+        let given = command.get_matches_mut();
+        let has_email = given.subcommand_matches("login").is_some_and(|login| login.contains_id("email"));
+        // The environment may hold a token for other commands.
+        if has_email && given.value_source("token") == Some(ValueSource::CommandLine) {
+            let why = "a login is with '--email <EMAIL>' and a password, or with '--token <TOKEN>': give one of them";
+            command.error(ErrorKind::ArgumentConflict, why).exit();
+        }
+        Self::from_arg_matches(&given).unwrap_or_else(|error| error.format(&mut command).exit())
+    }
 }
 
 /// Runs a command to its end and tells how it went.

@@ -79,6 +79,9 @@ async fn an_email_address_signs_in_with_its_password_whatever_token_the_environm
     let told = said(exchange.operate_with(&["login", "--server", &url, "--email", EMAIL], PASSWORD), 0);
     assert!(told.contains("as admin@verse-lab.test"), "{told}");
     assert!(remembered(config.path())["made"].is_object(), "the token was made for this login");
+    let both = ["login", "--server", &url, "--email", EMAIL, "--token", "cpx_of_mine"];
+    let why = said(exchange.operate(&both), 2);
+    assert!(why.contains("give one of them") && !why.contains("cpx_of_mine"), "{why}");
 }
 
 #[tokio::test]
