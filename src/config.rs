@@ -1,10 +1,13 @@
 //! Settings: command-line flags with environment fallbacks, and their defaults for a laptop.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Command};
 use url::Url;
 
 use crate::types::BASIS_POINTS;
@@ -19,7 +22,7 @@ pub struct Config {
     #[arg(long, env = "CORPEX_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub listen: SocketAddr,
     /// The URL under which clients reach this server, if a proxy stands in front of it
-    #[arg(long, env = "CORPEX_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    #[arg(long, env = "CORPEX_PUBLIC_URL", value_name = "URL", value_parser = PublicUrl)]
     pub public_url: Option<String>,
     /// postgres://… for a fleet; by default an SQLite file in the data directory
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
@@ -122,7 +125,22 @@ pub struct Config {
     pub no_worker: bool,
 }
 
-/// Reads the URL of a server: links to what it has are made from it.
+/// Reads the URL of a server, and does not show one that it refuses: a password may stand in it.
+#[derive(Clone)]
+struct PublicUrl;
+
+impl TypedValueParser for PublicUrl {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, given: &OsStr) -> Result<String, clap::Error> {
+        public_url(given.to_str().unwrap_or_default()).map_err(|why| {
+            let arg = arg.map(ToString::to_string).unwrap_or_default();
+            command.clone().error(ErrorKind::ValueValidation, format!("invalid value for '{arg}': {why}"))
+        })
+    }
+}
+
+/// The URL of a server, if links to what it has can be made from it.
 fn public_url(text: &str) -> Result<String, String> {
     // The parser drops white space, which would stand in the links.
     let is_clean = !text.contains(char::is_whitespace);
@@ -230,7 +248,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use clap::{Arg, Command, FromArgMatches as _};
+    use clap::FromArgMatches as _;
 
     use super::*;
 
@@ -253,11 +271,24 @@ mod tests {
         }
     }
 
+    /// A command with these settings as its arguments, whatever the environment holds.
+    fn command() -> Command {
+        let without_environment = |arg: Arg| arg.env(None::<&'static str>);
+        Config::augment_args(Command::new("corpex")).mut_args(without_environment)
+    }
+
+    #[test]
+    fn a_password_in_a_public_url_is_refused_and_not_shown() {
+        let given = command().try_get_matches_from(["corpex", "--public-url", "https://me:open-sesame@a.example"]);
+        let refused = given.unwrap_err();
+        let why = refused.to_string();
+        assert_eq!(refused.exit_code(), 2, "{why}");
+        assert!(why.contains("--public-url <URL>") && why.contains("no password") && !why.contains("sesame"), "{why}");
+    }
+
     #[test]
     fn what_tests_and_the_demo_start_from_differs_from_the_defaults_where_it_says_so() {
-        let without_environment = |arg: Arg| arg.env(None::<&'static str>);
-        let command = Config::augment_args(Command::new("corpex")).mut_args(without_environment);
-        let given = command.get_matches_from(["corpex"]);
+        let given = command().get_matches_from(["corpex"]);
         let embedded = Config::embedded(Path::new("/folder"));
         let expected = Config {
             data_dir: PathBuf::from("/folder"),
