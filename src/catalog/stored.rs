@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Shard, StoredObject, no_shard, queries, uploads};
+use super::shards::no_shard;
+use super::{Shard, StoredObject, queries, uploads};
 use crate::db::Conn;
 use crate::error::Result;
 use crate::store::StorageKey;
