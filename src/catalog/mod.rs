@@ -295,9 +295,20 @@ pub fn newest_sealed_versions(c: &mut Conn, datasets: &[DatasetId]) -> Result<Ve
     Ok(queries::list_newest_sealed(c, datasets)?)
 }
 
-/// The sealed version of a dataset with this number, or else those with a manifest whose digest begins so, whoever asks.
-pub fn sealed_as(c: &mut Conn, dataset: DatasetId, number: Option<i32>, digest: &str) -> Result<Vec<VersionId>> {
-    Ok(queries::list_sealed_as(c, dataset, number, digest)?)
+/// The version of a dataset with this number, if it is sealed, whoever asks.
+///
+/// # Errors
+/// Those of the database.
+pub fn sealed_with_number(c: &mut Conn, dataset: DatasetId, number: i32) -> Result<Option<VersionId>> {
+    Ok(queries::find_sealed(c, dataset, number)?)
+}
+
+/// The sealed versions of a dataset with a manifest whose digest begins so, whoever asks.
+///
+/// # Errors
+/// Those of the database.
+pub fn sealed_with_digest(c: &mut Conn, dataset: DatasetId, digest: &str) -> Result<Vec<VersionId>> {
+    Ok(queries::list_sealed_with(c, dataset, digest)?)
 }
 
 /// Those of these versions that are sealed, by dataset, number and seal, greatest number first, whoever asks.

@@ -210,19 +210,24 @@ pub(super) fn list_newest_sealed(c: &mut Conn, datasets: &[DatasetId]) -> QueryR
     Ok(found.into_iter().flatten().collect())
 }
 
-/// The sealed version of a dataset with this number, or else those whose manifest has a digest that begins so.
-pub(super) fn list_sealed_as(
-    c: &mut Conn,
-    dataset: DatasetId,
-    number: Option<i32>,
-    digest: &str,
-) -> QueryResult<Vec<VersionId>> {
-    let sealed = versions::table.inner_join(seals::table).filter(versions::dataset_id.eq(dataset)).select(versions::id);
-    match number {
-        Some(number) => sealed.filter(versions::number.eq(number)).load(c),
-        // No hexadecimal digit comes after f.
-        None => sealed.filter(seals::manifest_sha256.between(digest, format!("{digest}g"))).load(c),
-    }
+/// The version of a dataset with this number, if it is sealed.
+pub(super) fn find_sealed(c: &mut Conn, dataset: DatasetId, number: i32) -> QueryResult<Option<VersionId>> {
+    versions::table
+        .inner_join(seals::table)
+        .filter(versions::dataset_id.eq(dataset).and(versions::number.eq(number)))
+        .select(versions::id)
+        .first(c)
+        .optional()
+}
+
+/// The sealed versions of a dataset whose manifest has a digest that begins so.
+pub(super) fn list_sealed_with(c: &mut Conn, dataset: DatasetId, digest: &str) -> QueryResult<Vec<VersionId>> {
+    versions::table
+        .inner_join(seals::table)
+        .filter(versions::dataset_id.eq(dataset))
+        .filter(seals::manifest_sha256.between(digest, format!("{digest}g"))) // no hexadecimal digit comes after f
+        .select(versions::id)
+        .load(c)
 }
 
 /// The seals of those of these versions that have one, those of the greatest numbers first.

@@ -211,8 +211,8 @@ fn is_commit(name: &str) -> bool {
 /// The sealed versions of a dataset that a tag or a commit of a whole version may name, whoever may see them.
 fn named(c: &mut Conn, dataset: DatasetId, name: &str) -> Result<Vec<VersionId>> {
     match name.strip_prefix('v').unwrap_or(name).parse::<i32>() {
-        Ok(number) => catalog::sealed_as(c, dataset, Some(number), ""),
-        Err(_) if is_commit(name) => catalog::sealed_as(c, dataset, None, name),
+        Ok(number) => Ok(catalog::sealed_with_number(c, dataset, number)?.into_iter().collect()),
+        Err(_) if is_commit(name) => catalog::sealed_with_digest(c, dataset, name),
         Err(_) => Ok(Vec::new()),
     }
 }
