@@ -23,7 +23,7 @@ use corpex::keys::ExchangeKeys;
 use corpex::provenance::note::VerifierKey;
 use corpex::provenance::policy::Policy;
 use corpex::provenance::publication::Publisher;
-use corpex::provenance::{self, ResourceDescriptor, StatementKind, proofs};
+use corpex::provenance::{self, ResourceDescriptor, StatementKind, log};
 use corpex::store::Store;
 use corpex::types::{Clock, Digest, EntryId};
 use diesel::connection::SimpleConnection as _;
@@ -121,7 +121,7 @@ impl Bench {
         for _ in 0..PROOFS {
             let id = self.sample[rand::random_range(0..self.sample.len())];
             let started = Stopwatch::now();
-            self.db.read(move |c: &mut Conn| proofs::proof_of(c, id)).await.unwrap().unwrap();
+            self.db.read(move |c: &mut Conn| log::proof_of(c, id)).await.unwrap().unwrap();
             times.push(started.elapsed());
         }
         times.sort();
@@ -152,7 +152,7 @@ async fn fresh(folder: &std::path::Path) -> (Duration, Duration) {
         });
         let entry = recorded.await.unwrap().entry_id;
         let started = Stopwatch::now();
-        while app.db.read(move |c| proofs::proof_of(c, entry)).await.unwrap().is_none() {
+        while app.db.read(move |c| log::proof_of(c, entry)).await.unwrap().is_none() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         times.push(started.elapsed());

@@ -21,7 +21,7 @@ use crate::delivery::EntitlementState;
 use crate::error::{Error, Result};
 use crate::identity::{self, Organisation};
 use crate::models;
-use crate::provenance::proofs;
+use crate::provenance::log;
 use crate::terms::TermsDocument;
 use crate::types::{
     Cursor, Digest, EntitlementId, EntryId, Instant, ListingId, ModelId, Money, OrderId, PageQuery, ReceiptId,
@@ -465,7 +465,7 @@ impl Facts {
     fn proofs(&self, c: &mut Conn) -> Result<BTreeMap<EntryId, String>> {
         let mut found = BTreeMap::new();
         for logged in self.0.values() {
-            if let Some(proof) = proofs::proof_of(c, logged.entry)? {
+            if let Some(proof) = log::proof_of(c, logged.entry)? {
                 found.insert(logged.entry, proof);
             }
         }

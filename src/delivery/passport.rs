@@ -13,7 +13,7 @@ use crate::identity::{self, Caller};
 use crate::keys::ExchangeKeys;
 use crate::provenance::passport::{Delivery, MAX_PASSPORT_BYTES, Passport, PassportKey, PassportStatement};
 use crate::provenance::policy::Witness;
-use crate::provenance::{self, StatementKind, exchange_keys, proofs, tree};
+use crate::provenance::{self, StatementKind, exchange_keys, log, tree};
 use crate::signing::Bytes;
 use crate::types::{EntitlementId, EvaluationId, Instant, PageQuery, ReceiptBatchId, StatementId, VersionId};
 use crate::{assessment, market, terms};
@@ -36,7 +36,7 @@ struct Statements {
 impl Statements {
     /// Adds a statement with its proof.
     fn add(&mut self, c: &mut Conn, id: StatementId) -> Result<()> {
-        let statement = proofs::logged(c, id)?.ok_or_else(|| {
+        let statement = log::logged(c, id)?.ok_or_else(|| {
             Error::new(Kind::Unavailable, "the log has not taken in the newest statements yet")
                 .remedy("ask again in a second")
         })?;

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::exchange_keys;
+use super::log::{counted, stored};
 use super::note::Checkpoint;
 use super::passport::PassportKey;
 use super::passport::signers::{self, Holder};
-use super::proofs::{counted, stored};
 use super::queries::{self, StatementRow};
 use super::statement::{Leaf, verify_receipt};
 use super::tree::{self, Frontier};

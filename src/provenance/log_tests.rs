@@ -81,10 +81,10 @@ impl Log {
         self.db.write(move |c| Ok(sql(c)?)).await.unwrap();
     }
     async fn proof(&self, entry_id: EntryId) -> Option<TlogProof> {
-        self.db.read(move |c| proofs::proof_of(c, entry_id)).await.unwrap().map(|text| text.parse().unwrap())
+        self.db.read(move |c| log::proof_of(c, entry_id)).await.unwrap().map(|text| text.parse().unwrap())
     }
     async fn leaf(&self, entry_id: EntryId) -> String {
-        self.db.read(move |c| proofs::leaf(c, entry_id)).await.unwrap()
+        self.db.read(move |c| log::leaf(c, entry_id)).await.unwrap()
     }
     /// Records an entry about `subject`, and gives the statement and the leaf.
     async fn record(&self, entry: NewEntry) -> (StoredStatement, String) {
@@ -93,7 +93,7 @@ impl Log {
             let recorded = entry.lock().unwrap().take().unwrap().record(c, "subject", now)?;
             let about = statements_about(c, "subject")?;
             assert_eq!(about.iter().map(|stored| stored.id).collect::<Vec<_>>(), [recorded.id]);
-            Ok((statement(c, recorded.id)?, proofs::leaf(c, recorded.entry_id)?))
+            Ok((statement(c, recorded.id)?, log::leaf(c, recorded.entry_id)?))
         });
         recorded.await.unwrap()
     }
@@ -110,12 +110,12 @@ impl Log {
 #[tokio::test]
 async fn an_empty_log_signs_its_checkpoint_once() {
     let log = Log::new().await;
-    assert_eq!(log.db.read(proofs::checkpoint).await.unwrap_err().kind, Kind::Unavailable);
+    assert_eq!(log.db.read(log::checkpoint).await.unwrap_err().kind, Kind::Unavailable);
     assert_eq!(log.status().await.tree_size, None);
     let first = log.integrate().await.unwrap();
     assert_eq!((first.tree_size, first.root), (0, tree::empty_root()));
     assert_eq!(log.integrate().await, None);
-    let note = log.db.read(proofs::checkpoint).await.unwrap();
+    let note = log.db.read(log::checkpoint).await.unwrap();
     assert_eq!(Checkpoint::open(&note, &log.vkey()).unwrap(), first);
 }
 
@@ -135,7 +135,7 @@ async fn an_entry_waits_then_gets_a_proof_that_anyone_can_check() {
     assert!(leaf.contains(&recorded.pae_sha256.to_string()));
     assert!(!leaf.contains("one"));
     let unknown = EntryId::new(log.clock.now());
-    assert_eq!(log.db.read(move |c| proofs::proof_of(c, unknown)).await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(log.db.read(move |c| log::proof_of(c, unknown)).await.unwrap_err().kind, Kind::NotFound);
 }
 
 #[tokio::test]
@@ -166,10 +166,10 @@ async fn a_thousand_entries_make_tiles_bundles_and_proofs_that_agree() {
     assert_eq!(entries_of(&log, 1300).await, checkpoint.root);
     assert_eq!(tiles_of(&log, 1300).await, checkpoint.root);
     for (level, index, width) in [(0, 5, 21), (0, 6, 1), (1, 0, 6), (2, 0, 1), (0, u64::MAX, 256)] {
-        let missing = log.db.read(move |c| proofs::tile(c, Tile { level, index, width })).await;
+        let missing = log.db.read(move |c| log::tile(c, Tile { level, index, width })).await;
         assert_eq!(missing.unwrap_err().kind, Kind::NotFound);
     }
-    let missing = log.db.read(|c| proofs::entry_bundle(c, Tile { level: 0, index: 5, width: 21 })).await;
+    let missing = log.db.read(|c| log::entry_bundle(c, Tile { level: 0, index: 5, width: 21 })).await;
     assert_eq!(missing.unwrap_err().kind, Kind::NotFound);
 }
 
@@ -183,8 +183,8 @@ async fn nothing_is_served_of_entries_that_no_published_checkpoint_covers() {
     let signed = log.db.write(integrate).await.unwrap().unwrap().checkpoint;
     let first = Tile { level: 0, index: 0, width: 1 };
     let served = async || {
-        let hashes = log.db.read(move |c| proofs::tile(c, first)).await;
-        let entries = log.db.read(move |c| proofs::entry_bundle(c, first)).await;
+        let hashes = log.db.read(move |c| log::tile(c, first)).await;
+        let entries = log.db.read(move |c| log::entry_bundle(c, first)).await;
         [hashes, entries].map(|served| served.map(|bytes| !bytes.is_empty()).map_err(|error| error.kind))
     };
     assert_eq!(served().await, [Err::<bool, _>(Kind::NotFound); 2]);
@@ -199,7 +199,7 @@ async fn entries_of(log: &Log, size: usize) -> Digest {
     for (index, start) in (0..).zip((0..size).step_by(256)) {
         let width = u16::try_from((size - start).min(256)).unwrap();
         let tile = Tile { level: 0, index, width };
-        let bundle = log.db.read(move |c| proofs::entry_bundle(c, tile)).await.unwrap();
+        let bundle = log.db.read(move |c| log::entry_bundle(c, tile)).await.unwrap();
         let mut rest = bundle.as_slice();
         while let Some((length, tail)) = rest.split_first_chunk() {
             let (entry, tail) = tail.split_at(usize::from(u16::from_be_bytes(*length)));
@@ -216,7 +216,7 @@ async fn tiles_of(log: &Log, size: u64) -> Digest {
     struct Served<'a>(&'a mut Conn);
     impl TileReader for Served<'_> {
         fn read(&mut self, tile: Tile) -> Result<Vec<Digest>> {
-            let bytes = proofs::tile(self.0, tile)?;
+            let bytes = log::tile(self.0, tile)?;
             Ok(bytes.as_chunks().0.iter().map(|hash| Digest(*hash)).collect())
         }
     }

@@ -3,7 +3,7 @@
 //! Every claim (who made these bytes, on what terms, who assessed them, who may use them) is a [`Statement`] in a
 //! DSSE envelope. An action of another domain calls [`admit`] (of a [`VerifiedEnvelope`]), [`declare`] or [`countersign`] in
 //! its own transaction; that stores the statement and queues an entry of the log. The [`sequencer`] gives entries their
-//! places and signs checkpoints, and [`publication`] lets them out, cosigned by witnesses; [`proofs`] answers what clients
+//! places and signs checkpoints, and [`publication`] lets them out, cosigned by witnesses; [`log`] answers what clients
 //! and auditors ask; a [`passport`] takes it all offline. A [`witness`] and a [`monitor`] keep the log honest from outside,
 //! under a [`policy`] of their own.
 //!
@@ -13,13 +13,13 @@
 pub mod audit;
 pub mod cosignature;
 pub mod exchange_keys;
+pub mod log;
 pub mod lot;
 pub mod monitor;
 pub mod note;
 pub mod passport;
 pub mod policy;
 pub mod proof;
-pub mod proofs;
 pub mod publication;
 mod queries;
 pub mod routes;
@@ -29,7 +29,7 @@ pub mod tiles;
 pub mod tree;
 mod verified;
 pub mod witness;
-mod witnesses;
+mod witness_client;
 
 use std::fmt::Display;
 

@@ -22,7 +22,7 @@ use super::exchange_keys;
 use super::note::{Checkpoint, VerifierKey};
 use super::policy::Policy;
 use super::sequencer;
-use super::witnesses::Witnesses;
+use super::witness_client::Witnesses;
 use crate::db::Db;
 use crate::error::{Error, Kind, Result};
 use crate::keys::ExchangeKeys;

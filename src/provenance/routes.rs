@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::exchange_keys::{self, ExchangeKey, KeyState};
+use super::log::{self, ProofSubject};
 use super::note::VerifierKey;
-use super::proofs::{self, ProofSubject};
 use super::tiles::Resource;
 use crate::app::App;
 use crate::app::input::{Json, Query};
@@ -111,7 +111,7 @@ fn fresh_text(text: String) -> HttpResponse {
     (status = 503, body = Problem, description = "Nothing is signed yet")))]
 #[get("/log/checkpoint")]
 pub(crate) async fn get_checkpoint(app: Data<App>) -> Result<HttpResponse> {
-    let note = app.db.read(proofs::checkpoint).await?;
+    let note = app.db.read(log::checkpoint).await?;
     Ok(fresh_text(note))
 }
 
@@ -126,8 +126,8 @@ pub(crate) async fn get_checkpoint(app: Data<App>) -> Result<HttpResponse> {
 pub(crate) async fn get_tile(app: Data<App>, path: Path<String>) -> Result<HttpResponse> {
     let resource: Resource = path.parse()?;
     let bytes = match resource {
-        Resource::Hashes(tile) => app.db.read(move |c| proofs::tile(c, tile)).await?,
-        Resource::Entries(tile) => app.db.read(move |c| proofs::entry_bundle(c, tile)).await?,
+        Resource::Hashes(tile) => app.db.read(move |c| log::tile(c, tile)).await?,
+        Resource::Entries(tile) => app.db.read(move |c| log::entry_bundle(c, tile)).await?,
     };
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "application/octet-stream"))
@@ -146,7 +146,7 @@ pub(crate) async fn get_tile(app: Data<App>, path: Path<String>) -> Result<HttpR
 #[get("/v1/log/proofs/{subject}")]
 pub(crate) async fn get_log_proof(app: Data<App>, subject: Path<ProofSubject>) -> Result<HttpResponse> {
     let subject = subject.into_inner();
-    let proof = app.db.read(move |c| proofs::proof_of_subject(c, subject)).await?;
+    let proof = app.db.read(move |c| log::proof_of_subject(c, subject)).await?;
     let proof = proof.ok_or_else(|| {
         Error::new(Kind::NotFound, format!("{subject} has no proof yet"))
             .remedy("the entry is recorded and waits for its place in the log; ask again in a second")
@@ -173,7 +173,7 @@ pub(crate) struct ConsistencyQuery {
 #[get("/v1/log/consistency")]
 pub(crate) async fn get_log_consistency(app: Data<App>, query: Query<ConsistencyQuery>) -> Result<HttpResponse> {
     let old_size = query.old_size;
-    let proven = app.db.read(move |c| proofs::consistency_since(c, old_size)).await?;
+    let proven = app.db.read(move |c| log::consistency_since(c, old_size)).await?;
     Ok(fresh_text(proven.to_string()))
 }
 

@@ -12,8 +12,8 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::exchange_keys;
+use super::log::{self, DatabaseTiles, counted, stored};
 use super::note::Checkpoint;
-use super::proofs::{self, DatabaseTiles, counted, stored};
 use super::queries::{self, CheckpointRow, PlaceRow, PublicationRow};
 use super::tree::{self, Frontier};
 use crate::db::{Append as _, Conn};
@@ -78,7 +78,7 @@ pub fn integrate(
     let mut frontier = verified_frontier(c, &last)?;
     append(c, &mut frontier, &queued)?;
     let next = exchange_keys::sign_checkpoint(c, keys, origin, frontier.size(), frontier.root())?;
-    let proof = proofs::consistency(c, last.tree_size, &next)?;
+    let proof = log::consistency(c, last.tree_size, &next)?;
     tree::verify_consistency(last.tree_size, last.root, next.tree_size, next.root, &proof)?;
     let is_full = queued.len() == usize::try_from(MAX_BATCH).unwrap_or_default();
     Ok(Some(Signed { checkpoint: store_checkpoint(c, next, now)?, is_full }))
@@ -261,7 +261,7 @@ fn continues(c: &mut Conn, last: Option<&Checkpoint>, shown: Option<&Checkpoint>
         return Err(stopped(&detail));
     }
     let proof = match last {
-        Some(last) => proofs::consistency(c, shown.tree_size, last)?,
+        Some(last) => log::consistency(c, shown.tree_size, last)?,
         None => Vec::new(),
     };
     tree::verify_consistency(shown.tree_size, shown.root, size, root, &proof)

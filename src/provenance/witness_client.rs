@@ -15,9 +15,9 @@ use reqwest::header::CONTENT_TYPE;
 use tokio::time::timeout;
 
 use super::cosignature;
+use super::log;
 use super::note::{Checkpoint, Note, NoteSignature};
 use super::policy::{Policy, Witness};
-use super::proofs;
 use super::sequencer;
 use super::witness::Submission;
 use crate::db::Db;
@@ -110,7 +110,7 @@ impl Witnesses {
 
     async fn submit(&self, db: &Db, witness: &Witness, checkpoint: &Checkpoint, old_size: u64) -> Result<Answer> {
         let to = checkpoint.clone();
-        let proof = db.read(move |c| proofs::consistency(c, old_size, &to)).await?;
+        let proof = db.read(move |c| log::consistency(c, old_size, &to)).await?;
         let body = Submission { old_size, proof, checkpoint: checkpoint.note.clone() }.to_string();
         let url = witness.url.as_ref().map(|url| format!("{}/add-checkpoint", url.as_str().trim_end_matches('/')));
         let request = self.http.post(url.unwrap_or_default()).body(body);
