@@ -382,14 +382,14 @@ fn check_media_type(media_type: &str) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn shard(path: &str) -> ManifestShard {
         ManifestShard::verified(path.into(), 3, Digest::of(path), "application/x-ndjson".into(), Some(1))
     }
 
-    fn manifest() -> Manifest {
+    pub(in crate::catalog) fn manifest() -> Manifest {
         let origin = Origin {
             collection_method: CollectionMethod::Feeds,
             collected_from: None,

@@ -162,28 +162,11 @@ pub fn manifest(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::Origin;
-    use crate::catalog::manifest::{CollectionMethod, PersonalData};
+    use crate::catalog::manifest::tests::manifest;
     use crate::error::Kind;
     use crate::provenance::Statement;
     use crate::signing::SecretKey;
     use serde_json::json;
-
-    fn manifest() -> Manifest {
-        let shard = |path: &str| {
-            ManifestShard::verified(path.into(), 3, Digest::of(path), "application/x-ndjson".into(), Some(1))
-        };
-        let origin = Origin {
-            collection_method: CollectionMethod::Feeds,
-            collected_from: None,
-            collected_to: None,
-            geography: vec!["CN".into()],
-            source_licence: "MIT".into(),
-            consent: "public domain".into(),
-            personal_data: PersonalData::None,
-        };
-        Manifest::new("poetry-house/poems", 1, Digest::of("card"), vec![shard("a.jsonl"), shard("b.jsonl")], origin)
-    }
 
     fn statement(manifest: &Manifest) -> Statement {
         Statement::new(StatementKind::Manifest, manifest.subjects(), serde_json::to_value(manifest).unwrap())
