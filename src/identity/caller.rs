@@ -81,10 +81,22 @@ impl Caller {
         whose: impl fmt::Display,
         roles: &[Role],
     ) -> Result<&Membership> {
-        if self.member_of(organisation_id).is_none() {
-            return Err(Error::forbidden(format!("only members of {whose} may do this")));
+        self.may_for_one_of(&[organisation_id], whose, roles)
+    }
+    /// As [`Caller::may_for`], for something of several organisations: for a member of more than one, the first in which its role
+    /// suffices.
+    pub fn may_for_one_of(
+        &self,
+        organisations: &[OrganisationId],
+        whose: impl fmt::Display,
+        roles: &[Role],
+    ) -> Result<&Membership> {
+        let own = organisations.iter().filter_map(|id| self.member_of(*id));
+        // Of equal ones the first: where its role suffices in none, that one says so.
+        match own.min_by_key(|membership| self.may(membership.organisation_id, roles).is_err()) {
+            Some(membership) => self.may(membership.organisation_id, roles),
+            None => Err(Error::forbidden(format!("only members of {whose} may do this"))),
         }
-        self.may(organisation_id, roles)
     }
     /// The caller's membership of `organisation_id`, if there is one.
     pub fn member_of(&self, organisation_id: OrganisationId) -> Option<&Membership> {

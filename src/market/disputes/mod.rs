@@ -351,10 +351,7 @@ pub fn disputed_order(c: &mut Conn, id: DisputeId) -> Result<OrderId> {
 fn side(c: &mut Conn, caller: &Caller, id: OrderId) -> Result<(Order, OrganisationId)> {
     let order = orders::visible_order(c, caller, id)?;
     let sides = [order.buyer_id, order.provider_id];
-    let may = |side: &OrganisationId| caller.may(*side, Role::TRADERS).is_ok();
-    let belongs = |side: &OrganisationId| caller.member_of(*side).is_some();
-    let side = sides.into_iter().find(may).or_else(|| sides.into_iter().find(belongs)).unwrap_or(order.buyer_id);
-    caller.may_for(side, "the two sides of the trade", Role::TRADERS)?;
+    let side = caller.may_for_one_of(&sides, "the two sides of the trade", Role::TRADERS)?.organisation_id;
     Ok((order, side))
 }
 

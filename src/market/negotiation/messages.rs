@@ -154,8 +154,7 @@ pub fn terminate(
     now: Instant,
 ) -> Result<Negotiation> {
     let before = visible_negotiation(c, caller, id)?;
-    let side = side_of(caller, &before);
-    caller.may_for(before.organisation(side), "the two sides of the negotiation", Role::DEALERS)?;
+    let side = side_of(caller, &before)?;
     let code = text::readable("code", code, MAX_CODE_CHARS)?;
     let reason = text::reason(reason)?;
     require_turn(&before, NegotiationState::Terminated, side, now)?;
@@ -164,11 +163,11 @@ pub fn terminate(
 
 /// The side for which a caller ends a negotiation: for a member of both, one for which its role suffices, and of these the one
 /// that may end it.
-fn side_of(caller: &Caller, negotiation: &Negotiation) -> Side {
-    let sides = || negotiation.state.senders(NegotiationState::Terminated).iter().chain(Side::ALL).copied();
-    let may = |side: &Side| caller.may(negotiation.organisation(*side), Role::DEALERS).is_ok();
-    let belongs = |side: &Side| caller.member_of(negotiation.organisation(*side)).is_some();
-    sides().find(may).or_else(|| sides().find(belongs)).unwrap_or(Side::Buyer)
+fn side_of(caller: &Caller, negotiation: &Negotiation) -> Result<Side> {
+    let sides = negotiation.state.senders(NegotiationState::Terminated).iter().chain(Side::ALL);
+    let sides: Vec<_> = sides.map(|side| negotiation.organisation(*side)).collect();
+    let speaks_for = caller.may_for_one_of(&sides, "the two sides of the negotiation", Role::DEALERS)?.organisation_id;
+    Ok(if speaks_for == negotiation.buyer_id { Side::Buyer } else { Side::Provider })
 }
 
 /// Terminates the negotiations in which nobody went on in time.
