@@ -294,22 +294,22 @@ mod tests {
         let (_folder, db, now) = empty().await;
         let job = Job::SweepObject { storage_key: "objects/00/none".to_string() };
         db.write(move |c| enqueue(c, job.clone(), now)).await.unwrap();
-        let fails = async |kind: Kind, times: i32, from: Instant| {
+        let fails = async |kind: Kind, times: i32, apart: Duration, from: Instant| {
             let fail = move |c: &mut Conn| {
                 let mut at = from;
                 for _ in 0..times {
                     let leased = lease(c, "worker", Lane::Any, at)?.ok_or_else(|| Error::internal("none is due"))?;
                     back_off(c, &leased, &Error::new(kind, "it failed"), at)?;
-                    at = at.plus(DAY);
+                    at = at.plus(apart);
                 }
                 Ok(at)
             };
             db.write(fail).await.unwrap()
         };
-        let then = fails(Kind::Unavailable, MOST_BEGUN * 2, now).await;
-        let then = fails(Kind::Internal, MAX_ATTEMPTS - MOST_AWAY - 1, then).await;
+        let then = fails(Kind::Unavailable, MOST_BEGUN * 2, Duration::from_secs(32), now).await;
+        let then = fails(Kind::Internal, MAX_ATTEMPTS - MOST_AWAY - 1, DAY, then).await;
         assert_eq!(db.read(count).await.unwrap().dead, 0);
-        fails(Kind::Internal, 1, then).await;
+        fails(Kind::Internal, 1, DAY, then).await;
         assert_eq!(db.read(count).await.unwrap().dead, 1, "it had failed often enough");
     }
 
