@@ -167,6 +167,30 @@ fn nothing_is_left_unfinished() {
     }
 }
 
+/// What stands last in each row of its tables of threats: files, and after some of them what is in it.
+#[test]
+fn code_and_tests_that_security_md_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    let (_, threats) = text.split_once("## Threats").unwrap();
+    let mut files = 0;
+    for row in threats.lines().filter(|line| line.starts_with('|')) {
+        let last = row.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+        let mut file = root.to_path_buf();
+        for name in last.split('`').skip(1).step_by(2) {
+            if name.contains('/') {
+                file = root.join(name);
+                assert!(file.exists(), "SECURITY.md names {name}, which is not there");
+                files += 1;
+            } else {
+                let has = fs::read_to_string(&file).unwrap().contains(&format!("fn {name}("));
+                assert!(has, "SECURITY.md names {name}, which is not in {}", file.display());
+            }
+        }
+    }
+    assert!(files > 20, "the tables were not found");
+}
+
 /// While a version is rolled out, instances of the one before it go on.
 #[test]
 fn what_the_release_before_uses_is_taken_away_only_by_a_migration_that_says_so() {
