@@ -150,6 +150,7 @@ async fn the_pages_of_the_catalogue_are_the_whole_of_it() {
         let Some(link) = link else { break };
         path = link.strip_prefix('<').unwrap().split_once('>').unwrap().0.to_string();
         assert_eq!(next, Some(path.as_str()), "both lead to the same page");
+        assert!(path.starts_with(app.url.as_str()), "by its whole address: {path}");
     }
     assert_eq!((pages, &json!(found)), (2, &whole["dcat:dataset"]));
     for (query, field) in [("limit=0", "limit"), ("cursor=poems", "cursor")] {

@@ -25,7 +25,7 @@ use crate::support::{TestApp, watch};
 
 type Question = fn(&mut Conn, Instant) -> Result<()>;
 
-/// What is asked in requests and loops, and by what it is found.
+/// What is asked in requests and loops, and by what it is found: each a step of the plan of its own.
 #[rustfmt::skip]
 const QUESTIONS: &[(Question, &[&str])] = &[
     (|c, now| jobs::is_any_due(c, Lane::Any, now).map(drop),
@@ -43,6 +43,7 @@ const QUESTIONS: &[(Question, &[&str])] = &[
         &["entitlements_of_holder (organisation_id=? AND id>?)"]),
     (|c, now| delivery::licences(c, &trader(now), &[DatasetId::new(now)]).map(drop),
         &["entitlements_by_holder (organisation_id=? AND version_id=?)",
+          "entitlements_by_holder (organisation_id=? AND version_id=?)",
           "sqlite_autoindex_subscription_versions_1 (entitlement_id=?)"]),
     (|c, now| delivery::receipts_of(c, EntitlementId::new(now), "", 1).map(drop),
         &["receipts_by_entitlement (entitlement_id=? AND id>?)"]),
@@ -80,9 +81,11 @@ async fn what_is_asked_for_again_and_again_is_found_by_an_index() {
     let db = Db::open(&folder.path().join("db.sqlite3").display().to_string(), 1).unwrap();
     db.migrate().await.unwrap();
     for (number, (question, lookups)) in QUESTIONS.iter().enumerate() {
-        let plan = db.read(move |c| plan(c, *question)).await.unwrap();
+        let mut plan = db.read(move |c| plan(c, *question)).await.unwrap();
         for lookup in *lookups {
-            assert!(plan.iter().any(|step| step.contains(lookup)), "question {number} not by {lookup}: {plan:#?}");
+            let step = plan.iter().position(|step| step.contains(lookup));
+            let step = step.unwrap_or_else(|| panic!("question {number} not by {lookup}: {plan:#?}"));
+            plan.remove(step);
         }
     }
 }

@@ -42,10 +42,12 @@ impl World {
     pub(super) async fn compare_lives(&self, book: &Book) -> Result<(), String> {
         for (life, known) in book.lives() {
             let sql = format!("SELECT id, state FROM {life} WHERE id IN ({})", listed(known.keys()));
-            for Life { id, state } in self.select::<Life>(sql).await {
-                if known[&id] != state {
-                    return Err(format!("{life} {id} is {state}, not {}", known[&id]));
-                }
+            let found = self.select::<Life>(sql).await;
+            let found: BTreeMap<String, String> = found.into_iter().map(|life| (life.id, life.state)).collect();
+            let known: BTreeMap<String, String> =
+                known.into_iter().map(|(id, state)| (id, state.to_string())).collect();
+            if found != known {
+                return Err(format!("{life} are {found:?}, not {known:?}"));
             }
         }
         Ok(())
