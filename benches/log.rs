@@ -16,7 +16,6 @@ mod measure;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Stopwatch};
 
-use corpex::app::Running;
 use corpex::config::Config;
 use corpex::db::{Conn, Db};
 use corpex::keys::ExchangeKeys;
@@ -24,6 +23,7 @@ use corpex::provenance::note::VerifierKey;
 use corpex::provenance::policy::Policy;
 use corpex::provenance::publication::Publisher;
 use corpex::provenance::{self, ResourceDescriptor, StatementKind, log};
+use corpex::server::Running;
 use corpex::store::Store;
 use corpex::types::{Clock, Digest, EntryId};
 use diesel::connection::SimpleConnection as _;

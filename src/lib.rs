@@ -2,7 +2,7 @@
 //!
 //! # Code map
 //!
-//! A request enters at [`app::routes`], which lists every route on one screen. Its handler is in the `routes.rs` of a domain,
+//! A request enters at [`server::routes`], which lists every route on one screen. Its handler is in the `routes.rs` of a domain,
 //! which *speaks* HTTP; the domain's `mod.rs` *decides* (types, pure rules, actions); its `queries.rs` *remembers* (reads and
 //! writes the database). Routes, jobs, server commands and tests call the same actions.
 //!
@@ -23,6 +23,9 @@
 //! | [`exports`] | the catalogue and versions in published vocabularies: DCAT, Croissant |
 //! | [`ops`] | health, readiness, metrics, the API's description |
 //! | [`cli`] | the command line, and the client behind it |
+//!
+//! All of them are handed the [`app`], what a running exchange is made of. The [`server`] starts it, and surrounds the handlers;
+//! what these share in speaking HTTP is in [`http`].
 //!
 //! Below the domains lie [`store`] (objects), [`db`] (rows), [`jobs`] (queued work; [`worker`] runs it),
 //! [`history`] (every change of state), [`idempotency`] (one key, one effect), [`signing`], [`schemas`],
@@ -58,6 +61,7 @@ pub mod events;
 pub mod exports;
 pub mod failpoints;
 pub mod history;
+pub mod http;
 pub mod hub;
 pub mod idempotency;
 pub mod identity;
@@ -72,6 +76,7 @@ pub mod outgoing;
 pub mod provenance;
 pub mod schema;
 pub mod schemas;
+pub mod server;
 pub mod shelf;
 pub mod signing;
 pub mod store;

@@ -12,9 +12,9 @@ use std::net::TcpStream;
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
-use corpex::app::Running;
 use corpex::cli::client::Client;
 use corpex::config::Config;
+use corpex::server::Running;
 use corpex::signing::{Bytes, SecretKey};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;

@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 
 use super::{Answer, Assessment, CHECKLIST, Certificate, ChecklistItem, Decision, Evidence, Finding, NewAssessment};
 use crate::app::App;
-use crate::app::input::{Json, Query};
 use crate::catalog;
 use crate::db::Conn;
 use crate::error::{Kind, Problem, Result};
+use crate::http::input::{Json, Query};
 use crate::identity::{self, Caller};
 use crate::provenance;
 use crate::signing::Envelope;

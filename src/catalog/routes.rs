@@ -15,9 +15,9 @@ use super::{
     view_dataset,
 };
 use crate::app::App;
-use crate::app::http::read_body;
-use crate::app::input::{Json, Query};
 use crate::error::{Error, Kind, Problem, Result};
+use crate::http::body::read_body;
+use crate::http::input::{Json, Query};
 use crate::identity::Caller;
 use crate::identity::routes::MaybeCaller;
 use crate::signing::Envelope;

@@ -18,11 +18,11 @@ use super::output::{Out, counted, say};
 use super::reference::DatasetRef;
 use super::subset::Subset;
 use super::{buy, contract, download, publish, trace, verify};
-use crate::app::{Running, signalled};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::provenance::passport::Trust;
 use crate::provenance::policy::Policy;
+use crate::server::{Running, signalled};
 use crate::types::Currency;
 
 const DATASET: &str = "spring-poems";

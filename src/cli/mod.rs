@@ -208,7 +208,7 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Trace(args) => args.run(&global.client()?, &out).await,
         Command::Audit(args) => args.run(&out).await,
         Command::Api(args) => args.run(&global.any_client()?, &out).await,
-        Command::Openapi => out.text(&crate::ops::routes::openapi_yaml()?),
+        Command::Openapi => out.text(&crate::server::documentation::openapi_yaml()?),
     }
 }
 

@@ -10,10 +10,10 @@ use super::Global;
 use super::login::config_dir;
 use super::output::{Out, counted, say};
 use super::trust::{ExchangeKeys, named_log};
-use crate::app::signalled;
 use crate::error::{Error, Kind, Result};
 use crate::provenance::monitor::{self, Observation};
 use crate::provenance::note::VerifierKey;
+use crate::server::signalled;
 use crate::types::Digest;
 
 /// Trusts nothing but signatures and mathematics: it reads the log's own checkpoints, tiles and entries, and prints what is

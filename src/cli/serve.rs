@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::{Out, say};
 use super::telemetry::Telemetry;
-use crate::app::{App, Running, signalled};
+use crate::app::App;
 use crate::config::Config;
 use crate::error::Result;
+use crate::server::{Running, signalled};
 use crate::worker;
 
 /// Without further settings it uses SQLite and a folder for the objects, in the data directory. With DATABASE_URL and

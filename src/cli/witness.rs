@@ -7,10 +7,10 @@ use clap::Args;
 
 use super::output::say;
 use super::telemetry::Telemetry;
-use crate::app::signalled;
 use crate::error::{Error, Result};
 use crate::provenance::note::VerifierKey;
 use crate::provenance::witness::{self, routes::Serving};
+use crate::server::signalled;
 use crate::types::Clock;
 
 /// Keeps its key and the log's last checkpoint in --state-dir: back that up, and never run two witnesses on copies of it.

@@ -7,9 +7,9 @@ use utoipa::IntoParams;
 
 use super::{Conflict, Event, EventQuery, Export, ExportFormat, Reconciliation, Trace, TraceQuery};
 use crate::app::App;
-use crate::app::http::attachment;
-use crate::app::input::{Json, Query};
 use crate::error::{Problem, Result};
+use crate::http::answers::attachment;
+use crate::http::input::{Json, Query};
 use crate::identity::Caller;
 use crate::types::{Instant, Page, PageQuery};
 

@@ -7,8 +7,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Message;
 use crate::app::App;
-use crate::app::input::{Json, Query};
 use crate::error::{Problem, Result};
+use crate::http::input::{Json, Query};
 use crate::identity::Caller;
 use crate::types::{Cursor, PageQuery};
 

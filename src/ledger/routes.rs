@@ -15,8 +15,8 @@ pub(crate) use withdrawals::*;
 
 use super::{AccountBalance, AccountKind, Posting, TransactionKind};
 use crate::app::App;
-use crate::app::input::Query;
 use crate::error::{Problem, Result};
+use crate::http::input::Query;
 use crate::identity::Caller;
 use crate::types::{AccountId, Instant, Money, Page, PageQuery, PostingId, TransactionId};
 

@@ -7,9 +7,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Model, ModelFilter, Sight, TrainedOn};
 use crate::app::App;
-use crate::app::input::{Json, Query};
 use crate::db::Conn;
 use crate::error::{Problem, Result};
+use crate::http::input::{Json, Query};
 use crate::identity::{self, Caller};
 use crate::signing::Envelope;
 use crate::terms::Use;

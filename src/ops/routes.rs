@@ -1,15 +1,13 @@
-//! `/healthz`, `/readyz`, `/metrics`, `/openapi.yaml` and `/docs`.
+//! `/healthz`, `/readyz` and `/metrics`.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::app::{self, App};
+use crate::app::App;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Problem, Result};
 use crate::events::{dispatch, webhooks};
@@ -132,31 +130,4 @@ pub(crate) async fn get_metrics(app: Data<App>) -> Result<HttpResponse> {
 
 fn gauge(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// Describes the API, as OpenAPI 3.1 in YAML.
-#[utoipa::path(tag = "operations", operation_id = "get_openapi", security(()), responses(
-    (status = 200, description = "this document", body = Object, content_type = "application/yaml"),
-    (status = 500, body = Problem, description = "the exchange failed")))]
-#[get("/openapi.yaml")]
-pub(crate) async fn get_openapi() -> Result<HttpResponse> {
-    static YAML: OnceLock<Option<String>> = OnceLock::new();
-    match YAML.get_or_init(|| openapi_yaml().ok()) {
-        Some(yaml) => Ok(HttpResponse::Ok().content_type("application/yaml").body(yaml.as_str())),
-        None => Err(Error::new(Kind::Internal, "the API description cannot be written")),
-    }
-}
-
-/// The API description as the repository keeps it in `openapi.yaml`.
-pub fn openapi_yaml() -> Result<String> {
-    app::routes::openapi()
-        .to_yaml()
-        .map_err(|error| Error::internal("the API description cannot be written").because(error.to_string()))
-}
-
-/// Redirects to the documentation page.
-#[utoipa::path(tag = "operations", security(()), responses((status = 307, description = "to /docs/")))]
-#[get("/docs")]
-pub(crate) async fn get_docs() -> HttpResponse {
-    HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, "docs/")).finish()
 }

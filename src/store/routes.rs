@@ -15,8 +15,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::local::{Download, wrong_size};
 use super::{ByteStream, LocalStore, Store, content_disposition, range_not_satisfiable, safe_media_type};
 use crate::app::App;
-use crate::app::http::incomplete;
 use crate::error::{Error, Kind, Problem, Result};
+use crate::http::body::incomplete;
 
 /// Receives one part of an upload, through a signed link.
 ///

@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 
 use super::{Terms, TermsDocument, odrl};
 use crate::app::App;
-use crate::app::http::json_ld;
-use crate::app::input::{Json, Query};
 use crate::db::Conn;
 use crate::error::{Problem, Result};
+use crate::http::answers::json_ld;
+use crate::http::input::{Json, Query};
 use crate::identity::routes::MaybeCaller;
 use crate::identity::{self, Caller};
 use crate::provenance;

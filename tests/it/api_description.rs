@@ -12,13 +12,13 @@ use crate::support::TestApp;
 fn openapi_yaml_is_what_the_code_says() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.yaml");
     let kept = std::fs::read_to_string(path).unwrap_or_default();
-    let said = corpex::ops::routes::openapi_yaml().unwrap();
+    let said = corpex::server::documentation::openapi_yaml().unwrap();
     assert!(kept == said, "openapi.yaml is out of date; write it again with `cargo run -- openapi > openapi.yaml`");
 }
 
 #[test]
 fn every_operation_is_described() {
-    let document = serde_json::to_value(corpex::app::routes::openapi()).unwrap();
+    let document = serde_json::to_value(corpex::server::routes::openapi()).unwrap();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             let summary = operation["summary"].as_str().unwrap_or_default();
@@ -42,7 +42,7 @@ fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
 
 #[test]
 fn whatever_is_referred_to_is_described() {
-    let document = serde_json::to_value(corpex::app::routes::openapi()).unwrap();
+    let document = serde_json::to_value(corpex::server::routes::openapi()).unwrap();
     let mut found = Vec::new();
     references(&document, &mut found);
     assert!(found.len() > 100, "the references were not found");
@@ -75,7 +75,7 @@ fn no_two_schemas_share_a_name() {
 
 #[test]
 fn every_operation_says_how_it_is_refused_and_what_its_path_holds() {
-    let document = serde_json::to_value(corpex::app::routes::openapi()).unwrap();
+    let document = serde_json::to_value(corpex::server::routes::openapi()).unwrap();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             let takes_json = operation["requestBody"]["content"]["application/json"].is_object();
@@ -97,7 +97,7 @@ fn every_operation_says_how_it_is_refused_and_what_its_path_holds() {
 async fn an_address_refuses_other_methods_with_those_that_it_answers() {
     let app = TestApp::start().await;
     let anyone = HubClient::new(&app, None);
-    let described = [corpex::app::routes::openapi(), corpex::app::routes::hub_openapi()];
+    let described = [corpex::server::routes::openapi(), corpex::server::routes::hub_openapi()];
     let described = described.map(|api| serde_json::to_value(api).unwrap()["paths"].as_object().unwrap().clone());
     for (pattern, methods) in described.into_iter().flatten().filter(|(pattern, _)| !pattern.starts_with("/api/")) {
         let mut answers: BTreeSet<String> = methods.as_object().unwrap().keys().map(|m| m.to_uppercase()).collect();

@@ -22,7 +22,7 @@ use crate::support::TestApp;
 
 /// Every operation of the description: its method and the pattern of its path.
 pub fn operations() -> BTreeMap<String, (Method, String)> {
-    let found = operations_of(&corpex::app::routes::openapi());
+    let found = operations_of(&corpex::server::routes::openapi());
     assert!(found.len() > 60, "the operations were not found");
     found
 }

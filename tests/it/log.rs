@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use corpex::app::Running;
 use corpex::config::Config;
 use corpex::error::Kind;
 use corpex::provenance::cosignature::cosigned_at;
@@ -16,6 +15,7 @@ use corpex::provenance::proof::TlogProof;
 use corpex::provenance::witness::routes::Serving;
 use corpex::provenance::witness::{Submission, Witness};
 use corpex::provenance::{self, ResourceDescriptor, StatementKind, sequencer, tree};
+use corpex::server::Running;
 use corpex::signing::SecretKey;
 use corpex::types::{Clock, Digest};
 use serde_json::{Value, json};

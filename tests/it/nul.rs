@@ -8,7 +8,7 @@ use crate::support::TestApp;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_nul_in_any_path_query_or_body_is_never_the_exchanges_fault() {
     let app = TestApp::start().await;
-    let document = serde_json::to_value(corpex::app::routes::openapi()).unwrap();
+    let document = serde_json::to_value(corpex::server::routes::openapi()).unwrap();
     let mut faults = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use corpex::app::Running;
 use corpex::catalog::inspection;
 use corpex::cli::client::Client;
 use corpex::error::Kind;
 use corpex::events::dispatch;
 use corpex::leases::Claimant;
 use corpex::provenance::StatementKind;
+use corpex::server::Running;
 use corpex::types::{Digest, VersionId};
 use serde_json::{Value, json};
 

@@ -500,7 +500,7 @@ impl LocalServer {
         let config = Config { listen: listener.local_addr().unwrap(), ..Config::embedded(data_dir.path()) };
         let app = App::open(config).await.unwrap();
         let (store, data) = (app.store.clone(), Data::new(app));
-        let routes = move || HttpApp::new().app_data(data.clone()).configure(corpex::app::routes::own);
+        let routes = move || HttpApp::new().app_data(data.clone()).configure(corpex::server::routes::own);
         let server = HttpServer::new(routes).workers(1).disable_signals().listen(listener).unwrap().run();
         let running = server.handle();
         tokio::spawn(server);

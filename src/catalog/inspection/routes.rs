@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 
 use super::Findings;
 use crate::app::App;
-use crate::app::input::Json;
 use crate::catalog::{self, VersionRef};
 use crate::db::Conn;
 use crate::error::{Problem, Result};
+use crate::http::input::Json;
 use crate::identity::routes::MaybeCaller;
 use crate::signing::Envelope;
 use crate::types::EntryId;

@@ -7,9 +7,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Direction, Parent, Relative};
 use crate::app::App;
-use crate::app::input::{Json, Query};
 use crate::catalog::{VersionRef, VersionState};
 use crate::error::{Problem, Result};
+use crate::http::input::{Json, Query};
 use crate::identity::routes::MaybeCaller;
 use crate::types::{Digest, Page, PageQuery};
 

@@ -8,12 +8,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{NewUpload, PartUrl, UploadState, UploadStatus, small, unknown_media_type};
 use crate::app::App;
-use crate::app::http::read_body;
-use crate::app::input::{Json, Query};
 use crate::catalog::VersionRef;
 use crate::catalog::routes::{ShardRef, ShardView, header};
 use crate::config::MAX_SMALL_SHARD_BYTES;
 use crate::error::{Problem, Result};
+use crate::http::body::read_body;
+use crate::http::input::{Json, Query};
 use crate::identity::Caller;
 use crate::types::{Digest, Instant, UploadId};
 

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::app::Running;
 use crate::cli::admin;
 use crate::cli::client::{Client, items, text_at};
 use crate::cli::key::{self, KeyFile};
 use crate::cli::login::make_token;
 use crate::error::{Error, Kind, Result};
 use crate::identity::PlatformRole;
+use crate::server::Running;
 use crate::types::{Digest, Money};
 
 /// Days that the demonstration's tokens are good for.

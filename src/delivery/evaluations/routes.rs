@@ -7,13 +7,13 @@ use utoipa::ToSchema;
 
 use super::{Evaluation, NewEvaluation};
 use crate::app::App;
-use crate::app::input::{Json, Query};
 use crate::catalog;
 use crate::catalog::inspection::{SAMPLE_MEDIA_TYPE, SAMPLE_PATH};
 use crate::config::SIGNED_URL_TTL;
 use crate::db::Conn;
 use crate::delivery::passport_of_evaluation;
 use crate::error::{Problem, Result};
+use crate::http::input::{Json, Query};
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::{self, Caller};

@@ -6,10 +6,10 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::app::input::Json;
 use crate::db::Conn;
 use crate::delivery::routes::{Payment, payment};
 use crate::error::{Problem, Result};
+use crate::http::input::Json;
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::{KeyHeader, once, once_gathered};
 use crate::identity::Caller;

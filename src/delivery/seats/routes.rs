@@ -7,9 +7,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Seat;
 use crate::app::App;
-use crate::app::input::{Json, Query};
 use crate::db::Conn;
 use crate::error::{Problem, Result};
+use crate::http::input::{Json, Query};
 use crate::identity::{self, Caller};
 use crate::types::{EntitlementId, Instant, Page, PageQuery, SeatId, TokenId};
 

@@ -7,10 +7,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Under, Usage, UsageQuery, UsageSide};
 use crate::app::App;
-use crate::app::input::Query;
 use crate::catalog;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
+use crate::http::input::Query;
 use crate::identity::Caller;
 use crate::types::{EntitlementId, ListingId, Page, PageQuery};
 

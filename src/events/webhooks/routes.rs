@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use super::{Attempt, Webhook};
 use crate::app::App;
-use crate::app::input::{Json, Query};
 use crate::error::{Problem, Result};
+use crate::http::input::{Json, Query};
 use crate::identity::Caller;
 use crate::types::{AttemptId, Instant, Page, PageQuery, TransitionId, WebhookId};
 

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::reply::{HubCaller, Parameters, read};
 use crate::app::App;
-use crate::app::input::Json;
 use crate::error::{Error, Kind, Result};
+use crate::http::input::Json;
 use crate::hub::{self, File, Files, Refusal, Repo, Revision, Shelf};
 use crate::identity::{Caller, Scope};
 use crate::types::Instant;

@@ -6,8 +6,8 @@ use actix_web::{HttpRequest, HttpResponse, get};
 use super::info::Info;
 use super::reply::{HubCaller, Parameters, read};
 use crate::app::App;
-use crate::app::http::next_link;
 use crate::error::Result;
+use crate::http::answers::next_link;
 use crate::hub::{self, BoardQuery, Refusal, Repo};
 
 /// The most repositories of one page.

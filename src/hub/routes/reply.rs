@@ -12,9 +12,9 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
 
 use crate::app::App;
-use crate::app::http::read_body;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
+use crate::http::body::read_body;
 use crate::hub::Refusal;
 use crate::identity::{Caller, MaybeReader};
 

@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::reply::{HubCaller, Parameters, form, read};
 use crate::app::App;
-use crate::app::http::next_link;
-use crate::app::input::Json;
 use crate::db::Conn;
 use crate::error::{Error, Result};
+use crate::http::answers::next_link;
+use crate::http::input::Json;
 use crate::hub::{self, Entry, File, Refusal, Revision, Shelf};
 use crate::types::Instant;
 

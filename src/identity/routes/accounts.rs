@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 
 use super::extractors::AnonymousJson;
 use crate::app::App;
-use crate::app::input::Json;
-use crate::app::limits::client_address;
 use crate::error::{Error, Kind, Problem, Result};
+use crate::http::input::Json;
+use crate::http::limits::client_address;
 use crate::identity::caller::{Credential, SignedIn};
 use crate::identity::sessions::{self, Session};
 use crate::identity::tokens::TokenText;

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::app::App;
-use crate::app::input::Query;
 use crate::error::{Problem, Result};
+use crate::http::input::Query;
 use crate::identity::Caller;
 use crate::identity::audit::{self, AuditDay, AuditOutcome, AuditRecord};
 use crate::types::{Page, PageQuery};

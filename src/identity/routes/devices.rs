@@ -10,9 +10,9 @@ use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
-use crate::app::input::Json;
-use crate::app::limits::client_address;
 use crate::error::{Error, Kind, Problem, Result};
+use crate::http::input::Json;
+use crate::http::limits::client_address;
 use crate::identity::Caller;
 use crate::identity::caller::SignedIn;
 use crate::identity::devices::{self, Codes, DeviceLogin, INTERVAL_SECONDS, LIFETIME, Told};

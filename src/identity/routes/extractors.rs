@@ -9,9 +9,9 @@ use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
 
 use crate::app::App;
-use crate::app::input::{Extracting, read_json};
 use crate::config::MAX_ANONYMOUS_JSON_BYTES;
 use crate::error::{Error, Kind, Result};
+use crate::http::input::{Extracting, read_json};
 use crate::identity::caller::{self, Presented, SignedIn};
 use crate::identity::{Caller, Scope, audit, jwt};
 use crate::types::{Digest, UserId};

@@ -7,8 +7,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::accounts::MembershipView;
 use crate::app::App;
-use crate::app::input::{Json, Query};
 use crate::error::{Problem, Result};
+use crate::http::input::{Json, Query};
 use crate::identity::invitations::{self, Invitation};
 use crate::identity::tokens::TokenText;
 use crate::identity::{Caller, Role};

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
-use crate::app::input::{Json, Query};
 use crate::error::{Problem, Result};
+use crate::http::input::{Json, Query};
 use crate::identity::{self, Caller, Member, NewOrganisation, Organisation, OrganisationState, Rejection, Role};
 use crate::types::{Instant, OrganisationId, Page, PageQuery, UserId};
 

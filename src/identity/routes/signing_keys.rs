@@ -7,8 +7,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::MaybeCaller;
 use crate::app::App;
-use crate::app::input::{Json, Query};
 use crate::error::{Problem, Result};
+use crate::http::input::{Json, Query};
 use crate::identity::{self, Caller, SigningKey};
 use crate::signing::{Envelope, PublicKey};
 use crate::types::{Digest, Instant, Page, PageQuery, SigningKeyId};

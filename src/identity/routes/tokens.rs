@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
-use crate::app::input::{Json, Query};
 use crate::error::{Problem, Result};
+use crate::http::input::{Json, Query};
 use crate::identity::caller::SignedIn;
 use crate::identity::tokens::{self, NewToken, TokenText};
 use crate::identity::{ApiToken, Caller, Scope};

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::app::App;
-use crate::app::http::attachment;
-use crate::app::input::Query;
 use crate::error::{Problem, Result};
+use crate::http::answers::attachment;
+use crate::http::input::Query;
 use crate::identity::Caller;
 use crate::ledger::statements::{self, AccountStatement, StatementFile, StatementQuery};
 use crate::types::csv::{self, ListFormat};

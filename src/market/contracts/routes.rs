@@ -8,9 +8,9 @@ use utoipa::IntoParams;
 
 use super::{Language, RenderingFormat};
 use crate::app::App;
-use crate::app::input::Query;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
+use crate::http::input::Query;
 use crate::identity::Caller;
 use crate::market::orders;
 use crate::types::OrderId;

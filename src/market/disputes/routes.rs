@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 
 use super::{Claim, Decision, Dispute, DisputeState, NewDispute, Outcome};
 use crate::app::App;
-use crate::app::input::Json;
 use crate::assessment::Evidence;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::history::{self, Transition};
+use crate::http::input::Json;
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::{self, Caller};

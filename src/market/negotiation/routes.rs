@@ -7,12 +7,12 @@ use utoipa::ToSchema;
 
 use super::{DeclaredUse, Negotiation, NegotiationState, Side};
 use crate::app::App;
-use crate::app::input::{Json, Query};
 use crate::catalog;
 use crate::config::Config;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::history::{self, Transition};
+use crate::http::input::{Json, Query};
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::Caller;

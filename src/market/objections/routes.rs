@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 
 use super::{NewObjection, Objection, ObjectionDocument, ObjectionState};
 use crate::app::App;
-use crate::app::input::{Json, Query};
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::history;
+use crate::http::input::{Json, Query};
 use crate::identity::Caller;
 use crate::types::{Digest, Instant, ListingId, ObjectionId, Page, PageQuery};
 

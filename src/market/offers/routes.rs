@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 
 use super::{Offer, OfferState};
 use crate::app::App;
-use crate::app::input::{Json, Query};
 use crate::catalog;
 use crate::db::Conn;
 use crate::error::{Problem, Result};
+use crate::http::input::{Json, Query};
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::{self, Caller};

@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 
 use super::{NewOrder, Order, OrderState};
 use crate::app::App;
-use crate::app::input::{Json, Query};
 use crate::catalog::{self, Selection};
 use crate::db::Conn;
 use crate::error::{Problem, Result};
 use crate::history::{self, Transition};
+use crate::http::input::{Json, Query};
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::{KeyHeader, once};
 use crate::identity::{self, Caller};

@@ -7,10 +7,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::app::input::Json;
 use crate::catalog::VersionRef;
 use crate::catalog::inspection::Findings;
 use crate::error::{Problem, Result};
+use crate::http::input::Json;
 use crate::identity::Caller;
 
 /// A preview of a version before it is bought.

@@ -10,11 +10,11 @@ use utoipa::ToSchema;
 
 use super::{Counted, Found, Hit, Piece, SearchQuery, search};
 use crate::app::App;
-use crate::app::http::page_response;
-use crate::app::input::Query;
 use crate::catalog::datasets::{self, DatasetQuery};
 use crate::catalog::routes::DatasetView;
 use crate::error::{Problem, Result};
+use crate::http::answers::page_response;
+use crate::http::input::Query;
 use crate::identity::routes::MaybeCaller;
 use crate::terms::Use;
 use crate::types::{Cursor, ListingId, Money, Page, TermsId};

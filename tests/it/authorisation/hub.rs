@@ -63,7 +63,11 @@ const TABLE: &[Case] = &[
 #[test]
 fn every_operation_of_the_hub_has_a_line_in_the_table() {
     let decided = TABLE.iter().map(|case| case.operation).collect();
-    assert_covers(operations_of(&corpex::app::routes::hub_openapi()).keys(), decided, "tests/it/authorisation/hub.rs");
+    assert_covers(
+        operations_of(&corpex::server::routes::hub_openapi()).keys(),
+        decided,
+        "tests/it/authorisation/hub.rs",
+    );
 }
 
 /// The `X-Error-Code` by which a person is refused; nothing for who is let through.
@@ -95,7 +99,7 @@ async fn send(client: &HubClient, method: &Method, path: &str) -> Answer {
 #[tokio::test(flavor = "multi_thread")]
 async fn everybody_reads_the_repositories_that_they_may_see_and_no_others() {
     let fixture = Fixture::build().await;
-    let operations: BTreeMap<String, (Method, String)> = operations_of(&corpex::app::routes::hub_openapi());
+    let operations: BTreeMap<String, (Method, String)> = operations_of(&corpex::server::routes::hub_openapi());
     let mut faults = Vec::new();
     for case in TABLE {
         let method = &operations[case.operation].0;
@@ -132,7 +136,7 @@ async fn everybody_reads_the_repositories_that_they_may_see_and_no_others() {
 
 /// Has a licensee read everything.
 pub async fn read_everything(fixture: &Fixture) {
-    let operations: BTreeMap<String, (Method, String)> = operations_of(&corpex::app::routes::hub_openapi());
+    let operations: BTreeMap<String, (Method, String)> = operations_of(&corpex::server::routes::hub_openapi());
     let licensee = fixture.people.iter().find(|person| person.role_in(Side::Lab).is_some()).unwrap();
     let client = HubClient::new(&fixture.app, licensee.token());
     for case in TABLE {

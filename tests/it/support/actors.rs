@@ -5,11 +5,11 @@ mod lab;
 mod provider;
 
 use base64::Engine as _;
-use corpex::app::Running;
 use corpex::cli::client::{Client, Request};
 use corpex::error::Result;
 use corpex::identity::{Caller, Credential, Membership, Scope};
 use corpex::provenance::{ResourceDescriptor, Statement, StatementKind};
+use corpex::server::Running;
 use corpex::signing::{Envelope, IN_TOTO_PAYLOAD_TYPE, SecretKey};
 use corpex::types::{DAY, Digest};
 use serde_json::{Value, json};

@@ -16,21 +16,15 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use actix_web::body::{EitherBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use actix_web::middleware::Next;
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::{NoOpMiddleware, StateInformationMiddleware};
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 
-use super::App;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::identity;
 use crate::types::{Digest, UserId};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -38,9 +32,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 const CREDENTIALS_OF_AN_ACCOUNT: u32 = 10;
 /// After so many requests, those who have all of their share again are forgotten.
 const TIDY_EVERY: u32 = 4096;
-/// The beginnings of paths that are not counted. Questions whether the process is well are always answered; the address of an
-/// object is a credential of its own, whose issue was counted.
-const UNCOUNTED: &[&str] = &["/healthz", "/readyz", "/metrics", "/objects/"];
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
@@ -55,7 +46,7 @@ pub struct Limits {
 
 /// What a client has left of its share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Share {
+pub(crate) struct Share {
     policy: &'static str,
     /// Requests in a minute.
     quota: u32,
@@ -75,7 +66,7 @@ struct Limit<K: Hash + Eq + Clone, C: Clock = DefaultClock> {
 
 impl Limits {
     /// The limits that are set; one of zero is none.
-    pub(super) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let per_account = config.requests_per_token.saturating_mul(CREDENTIALS_OF_AN_ACCOUNT);
         Self {
             tokens: Limit::new("token", config.requests_per_token, DefaultClock::default()),
@@ -85,6 +76,18 @@ impl Limits {
         }
     }
 
+    /// Counts a request of somebody who showed a valid credential a moment ago; nothing where that has no limit. The error says
+    /// that none was left.
+    pub(crate) fn request_of(&self, credential: &Digest, user_id: &UserId) -> Option<Result<Share, Share>> {
+        let (tokens, accounts) = (self.tokens.as_ref()?, self.accounts.as_ref()?);
+        Some(tokens.take(credential).and_then(|own| Ok(own.scarcer(accounts.take(user_id)?))))
+    }
+
+    /// The same for a request of anybody else, by its address.
+    pub(crate) fn request_from(&self, address: IpAddr) -> Option<Result<Share, Share>> {
+        self.addresses.as_ref().map(|limit| limit.take(&address))
+    }
+
     /// Counts an attempt that is allowed a few times only, such as to guess the password of the account `whose`, which
     /// has one spelling.
     ///
@@ -92,7 +95,7 @@ impl Limits {
     /// `RateLimited`, when there were too many in the last minute.
     pub fn attempt(&self, what: &str, whose: &str) -> Result<()> {
         let Some(attempts) = &self.attempts else { return Ok(()) };
-        let refused = |share: Share| share.refusal(&format!("attempts {what}"));
+        let refused = |share: Share| share.refused(&format!("attempts {what}"));
         attempts.take(&Digest::of(format!("{what} {whose}"))).map(drop).map_err(refused)
     }
 }
@@ -137,13 +140,19 @@ impl Share {
         if other.left < self.left { other } else { self }
     }
 
-    fn refusal(&self, what: &str) -> Error {
+    /// Refuses a request when nothing was left.
+    pub(crate) fn refusal(&self) -> Error {
+        self.refused(&format!("requests of one {}", self.policy))
+    }
+
+    fn refused(&self, what: &str) -> Error {
         Error::new(Kind::RateLimited, format!("more than {} {what} in a minute", self.quota))
             .remedy(format!("wait {} s", self.seconds))
             .retry_after(self.seconds)
     }
 
-    fn tell(&self, headers: &mut HeaderMap) {
+    /// Writes into the head of an answer what is left.
+    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
         let Self { policy, quota, left, seconds } = self;
         for (name, text) in [
             (RATE_LIMIT_POLICY, format!("\"{policy}\";q={quota};w={}", MINUTE.as_secs())),
@@ -152,47 +161,6 @@ impl Share {
             if let Ok(value) = HeaderValue::from_str(&text) {
                 headers.insert(name, value);
             }
-        }
-    }
-}
-
-/// Lets a request pass while its sender has some of its share left.
-pub(super) async fn admit<B: MessageBody + 'static>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
-    let share = match request.app_data::<Data<App>>() {
-        Some(app) => share_of(app, request.request()),
-        None => None,
-    };
-    match share {
-        None => Ok(next.call(request).await?.map_into_left_body()),
-        Some(Ok(share)) => {
-            let mut response = next.call(request).await?.map_into_left_body();
-            share.tell(response.headers_mut());
-            Ok(response)
-        }
-        Some(Err(share)) => {
-            let refused = share.refusal(&format!("requests of one {}", share.policy));
-            let mut response = request.into_response(HttpResponse::from_error(refused)).map_into_right_body();
-            share.tell(response.headers_mut());
-            Ok(response)
-        }
-    }
-}
-
-fn share_of(app: &App, request: &HttpRequest) -> Option<Result<Share, Share>> {
-    if is_uncounted(request.path()) {
-        return None;
-    }
-    match identity::lately_known(app, request) {
-        Some((credential, user_id)) => {
-            let (tokens, accounts) = (app.limits.tokens.as_ref()?, app.limits.accounts.as_ref()?);
-            Some(tokens.take(&credential).and_then(|own| Ok(own.scarcer(accounts.take(&user_id)?))))
-        }
-        None => {
-            let address = client_address(request, app.config.trusted_proxies);
-            app.limits.addresses.as_ref().map(|limit| limit.take(&address))
         }
     }
 }
@@ -208,11 +176,6 @@ pub(crate) fn client_address(request: &HttpRequest, proxies: u8) -> IpAddr {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
         address => address,
     }
-}
-
-/// Whether requests of this path are not counted.
-pub(super) fn is_uncounted(path: &str) -> bool {
-    UNCOUNTED.iter().any(|uncounted| path.starts_with(uncounted))
 }
 
 #[cfg(test)]

@@ -1,13 +1,17 @@
-//! What the API's description says of every operation alike: the parameters of its path, and the answers that it gives whatever it
-//! does.
+//! What the API's description says beside its operations, and of all of them alike: the parameters of their paths, and the answers
+//! that they give whatever they do.
 
 use std::collections::HashSet;
 
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::{Content, ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder, Schema};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{
+    Components, Content, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required,
+    Response, ResponseBuilder, Schema,
+};
 
-use super::limits;
+use super::admission;
 use crate::error::PROBLEM_JSON;
 
 /// A refusal that operations share.
@@ -24,7 +28,7 @@ const REFUSALS: [Refusal; 4] = [
         name: "RateLimited",
         status: "429",
         why: "too many requests in the last minute: `Retry-After` says when to come back, `RateLimit` what is left",
-        concerns: |path, _| !limits::is_uncounted(path),
+        concerns: |path, _| !admission::is_uncounted(path),
     },
     Refusal {
         name: "Refused",
@@ -45,6 +49,34 @@ const REFUSALS: [Refusal; 4] = [
         concerns: |_, _| true,
     },
 ];
+
+/// What a description says beside its operations.
+pub(super) fn head() -> OpenApi {
+    let mut head = OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title("Corpus Exchange")
+                .version("1")
+                .description(Some(
+                    "Where AI training corpora are listed, licensed, delivered and accounted for. Errors are RFC 9457 \
+                     problems naming the field and the remedy. Lists are paged by `cursor`; `Link` leads to the next page. Requests that move money \
+                     or make agreements carry an `Idempotency-Key`.",
+                ))
+                .license(Some(
+                    LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build(),
+                ))
+                .build(),
+        )
+        .build();
+    let mut components = Components::new();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("An access token from `POST /v1/sessions`, or an API token (`cpx_…`)"))
+        .build();
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    head.components = Some(components);
+    head
+}
 
 /// Completes a description whose operations say what is their own.
 pub(super) fn complete(api: &mut OpenApi) {

@@ -9,7 +9,7 @@ use actix_web::web;
 use utoipa::openapi::OpenApi;
 use utoipa_actix_web::{AppExt as _, OpenApiFactory, service_config};
 
-use super::{description, http};
+use super::{description, documentation};
 use crate::{
     assessment, catalog, compliance, delivery, events, exports, hub, identity, ledger, market, models, ops, provenance,
     store, terms,
@@ -250,8 +250,8 @@ pub fn own(to: &mut impl Routes) {
         .service(ops::routes::get_health)
         .service(ops::routes::get_readiness)
         .service(ops::routes::get_metrics)
-        .service(ops::routes::get_openapi)
-        .service(ops::routes::get_docs);
+        .service(documentation::get_openapi)
+        .service(documentation::get_docs);
 }
 
 /// The routes that the Hugging Face Hub's clients ask for. The API is the Hub's, and so is its description: it is no part of ours.
@@ -283,7 +283,7 @@ pub(super) fn rest_of_hub(to: &mut web::ServiceConfig) {
 
 /// The description of every route of our own, as OpenAPI 3.1.
 pub fn openapi() -> OpenApi {
-    let app = HttpApp::new().into_utoipa_app().openapi(http::openapi_head()).configure(|to| own(to));
+    let app = HttpApp::new().into_utoipa_app().openapi(description::head()).configure(|to| own(to));
     let mut described = app.split_for_parts().1;
     description::complete(&mut described);
     described

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
-use super::http::read_body;
+use super::body::read_body;
 use crate::config::MAX_JSON_BYTES;
 use crate::error::{Error, Kind, Result};
 
