@@ -9,12 +9,12 @@ use serde_json::json;
 
 use super::client::Client;
 use super::contract::{Buyer, Ordered, agree, text};
+use super::listing::{Listing, open_listing};
 use super::output::Out;
 use super::parse_word;
 use super::reference::DatasetRef;
 use crate::catalog::{Domain, Selection};
 use crate::error::{Error, Kind, Result};
-use crate::market::ListingState;
 use crate::signing::{Bytes, IN_TOTO_PAYLOAD_TYPE};
 use crate::terms::Use;
 use crate::types::{Digest, EntitlementId, ListingId, Money, OfferId, OrderId, ProgrammeId};
@@ -63,15 +63,6 @@ pub(super) struct Bought {
     pub(super) order: OrderId,
     pub(super) entitlement: EntitlementId,
     pub(super) price: Money,
-}
-
-/// A listing, as far as a purchase or an evaluation needs it.
-#[derive(Deserialize)]
-pub(super) struct Listing {
-    pub(super) id: ListingId,
-    terms_id: String,
-    version: i32,
-    state: ListingState,
 }
 
 #[derive(Deserialize)]
@@ -203,35 +194,5 @@ fn by_voucher(error: Error) -> Error {
                 .remedy("--again TEXT buys it once more")
         }
         _ => error,
-    }
-}
-
-/// The only listing of the newest version on the board under these terms, or the one named.
-pub(super) async fn open_listing(
-    client: &Client,
-    dataset: &DatasetRef,
-    terms: Option<&str>,
-    named: Option<ListingId>,
-) -> Result<Listing> {
-    let listings: Vec<Listing> = client.get_all(&format!("/v1/listings?dataset={}", dataset.full_name())).await?;
-    let mut open: Vec<Listing> = listings
-        .into_iter()
-        .filter(|l| l.state == ListingState::Listed)
-        .filter(|l| dataset.version.is_none_or(|wanted| wanted == l.version))
-        .filter(|l| named.is_none_or(|named| named == l.id))
-        .filter(|l| terms.is_none_or(|wanted| wanted == l.terms_id))
-        .collect();
-    open.sort_by_key(|l| std::cmp::Reverse(l.version));
-    let newest = open.first().map(|l| l.version);
-    open.retain(|l| Some(l.version) == newest);
-    match (open.pop(), open.is_empty()) {
-        (Some(listing), true) => Ok(listing),
-        (None, _) => {
-            let under = terms.map(|terms| format!(" under {terms}")).unwrap_or_default();
-            Err(Error::not_found(format!("an open listing of {dataset}{under}"))
-                .remedy("`corpex search` finds what is on the board"))
-        }
-        (Some(_), false) => Err(Error::invalid("terms", format!("{dataset} is offered under several terms"))
-            .remedy("choose one with --terms; `corpex api GET '/v1/listings?dataset=…'` shows them")),
     }
 }

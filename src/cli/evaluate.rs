@@ -10,8 +10,8 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::buy::open_listing;
 use super::client::Client;
+use super::listing::open_listing;
 use super::organisation::own_organisation;
 use super::output::{Out, counted};
 use super::passport::{self, require_sample};

@@ -19,6 +19,7 @@ mod holdings;
 mod hub_cache;
 mod key;
 mod licence;
+mod listing;
 pub mod login;
 mod logout;
 mod model;
@@ -110,6 +111,8 @@ enum Command {
     Key(key::Key),
     /// Hash, upload, sign and seal a folder as a new version of a dataset
     Publish(publish::Publish),
+    /// Put versions on the board, take them off, and list what is or was there of a dataset
+    Listing(listing::ListingArgs),
     /// Find datasets
     Search(search::Search),
     /// Look into a version before buying it: its columns, and records that the exchange drew by lot
@@ -190,6 +193,7 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Logout => logout::run(&out).await,
         Command::Key(args) => args.run(&global, &out).await,
         Command::Publish(args) => args.run(&global.client()?, &out).await.map(drop),
+        Command::Listing(args) => args.run(&global.client()?, &out).await,
         Command::Search(args) => args.run(&global.any_client()?, &out).await,
         Command::Preview(args) => args.run(&global.client()?, &out).await,
         Command::Evaluate(args) => args.run(&global.client()?, &out).await,

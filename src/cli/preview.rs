@@ -12,6 +12,7 @@ use super::output::{Out, counted};
 use super::reference::DatasetRef;
 use super::shards;
 use super::trust::{ExchangeKeys, signed_by_exchange, signed_manifest};
+use crate::catalog::VersionState;
 use crate::catalog::inspection::{Findings, Limits, SampledRecord, ShardFile, Source, Survey};
 use crate::error::{Error, Kind, Result};
 use crate::provenance::{StatementKind, lot};
@@ -60,7 +61,7 @@ impl Preview {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<()> {
         let version = match self.dataset.version {
             Some(version) => version,
-            None => newest(client, &self.dataset).await?,
+            None => newest_sealed(client, &self.dataset).await?,
         };
         if let Some(folder) = &self.redraw {
             let redrawn = redraw(client, &self.dataset, version, folder).await?;
@@ -71,15 +72,17 @@ impl Preview {
     }
 }
 
-/// The newest version that the caller may see.
-async fn newest(client: &Client, dataset: &DatasetRef) -> Result<i32> {
+/// The newest sealed version that the caller may see.
+pub(super) async fn newest_sealed(client: &Client, dataset: &DatasetRef) -> Result<i32> {
     #[derive(Deserialize)]
     struct Version {
         number: i32,
+        state: VersionState,
     }
     let versions: Vec<Version> = client.get_all(&format!("{}/versions", dataset.path())).await?;
-    let newest = versions.into_iter().map(|version| version.number).max();
-    newest.ok_or_else(|| Error::not_found(format_args!("a version of {dataset}")))
+    let sealed = versions.into_iter().filter(|version| version.state != VersionState::Draft);
+    let newest = sealed.map(|version| version.number).max();
+    newest.ok_or_else(|| Error::not_found(format_args!("a sealed version of {dataset}")))
 }
 
 /// Draws a version's sample from its shards, and compares it with what the exchange signed.

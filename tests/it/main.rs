@@ -53,6 +53,7 @@ mod revocations;
 mod search;
 mod seats;
 mod selection;
+mod selling;
 mod settlement;
 mod statements;
 mod store;

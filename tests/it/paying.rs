@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::command_line::{Poems, assess, deposit};
 use crate::support::process::{Exchange, Person, organisation};
 
-const DATASET: &str = "poetry-house/poems";
-const PRICE: i64 = 50_000;
+pub const DATASET: &str = "poetry-house/poems";
+pub const PRICE: i64 = 50_000;
 /// What the voucher pays of it.
 const SUBSIDY: i64 = 15_000;
 
@@ -19,8 +19,7 @@ fn put_on_the_board(provider: &Person, compliance: &Person, work: &Path, documen
     std::fs::write(&poems.terms, document.to_string()).unwrap();
     let published = provider.json(&[&poems.publish()[..], &["--domain", "education"]].concat());
     assess(compliance, DATASET, &published["version"]);
-    let listing = json!({ "dataset": DATASET, "version": 1, "terms_id": published["terms_id"] });
-    provider.api("POST", "/v1/listings", &listing);
+    provider.done(&["listing", "open", DATASET, "--terms", published["terms_id"].as_str().unwrap()]);
 }
 
 #[tokio::test]
