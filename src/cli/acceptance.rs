@@ -1,17 +1,18 @@
 //! `corpex accept` and `corpex reject`: the buyer's answer to what was delivered, or to the refund of a part that the provider
-//! offers after a rejection.
+//! offers after a rejection. `corpex cure` and `corpex redeliver`: the provider's answer to a rejection.
 //!
 //! They can be repeated: what was answered before is told, and nothing is done twice.
 
 use clap::Args;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::Client;
 use super::output::Out;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::history::Transition;
 use crate::market::OrderState;
+use crate::market::orders::{CureOffer, Remedy};
 use crate::types::{Instant, Money, OrderId};
 
 #[derive(Debug, Args)]
@@ -29,6 +30,30 @@ pub(super) struct Reject {
     /// The reason, in 1 to 500 characters: both sides see it, and it becomes part of the exchange's statement
     #[arg(long, value_name = "TEXT")]
     reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Cure {
+    /// The order (order_…)
+    #[arg(value_name = "ORDER")]
+    order: OrderId,
+    /// Instead of delivering again, refund this many minor units (fen, cents): the whole price at once, or a part of it if the
+    /// buyer agrees
+    #[arg(long, value_name = "AMOUNT", value_parser = clap::value_parser!(i64).range(1..))]
+    refund: Option<i64>,
+    /// What you offer, in 1 to 500 characters: both sides see it, and it becomes part of the exchange's statement
+    #[arg(long, value_name = "TEXT")]
+    note: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Redeliver {
+    /// The order (order_…)
+    #[arg(value_name = "ORDER")]
+    order: OrderId,
+    /// What you have done, in 1 to 500 characters: both sides see it, and it becomes part of the exchange's statement
+    #[arg(long, value_name = "TEXT")]
+    note: String,
 }
 
 /// An order that was answered.
@@ -50,7 +75,7 @@ struct Answered {
 struct Standing {
     #[serde(flatten)]
     order: Answered,
-    history: Vec<IgnoredAny>,
+    history: Vec<Transition>,
 }
 
 impl Accept {
@@ -82,15 +107,68 @@ impl Reject {
         }
         let order = standing.answer(client, "rejection", Some(&self.reason)).await?;
         out.result(&order, || {
-            let until = order.due_at.map(|due| format!("until {due} ")).unwrap_or_default();
             format!(
-                "rejected {}: {}, the provider has {until}to offer a cure, or {} comes back",
+                "rejected {}: {}, the provider has {}to offer a cure, or {} comes back",
                 order.what(),
                 order.id,
+                order.until(),
                 order.price
             )
         })
     }
+}
+
+impl Cure {
+    pub(super) async fn run(self, client: &Client, out: &Out) -> Result<()> {
+        let standing = Standing::read(client, self.order).await?;
+        let price = standing.order.price;
+        let refund = self.refund.map(|amount| Money::new(amount, price.currency));
+        let cured = if refund == Some(price) { OrderState::Refunded } else { OrderState::Curing };
+        if (standing.order.state, standing.order.refund) == (cured, refund) {
+            return standing.tell(out, "cured so");
+        }
+        let remedy = refund.map_or(Remedy::Redelivery {}, |amount| Remedy::Refund { amount });
+        let offer = json!(CureOffer { remedy, note: self.note });
+        let order = standing.take(client, "cure", Some(offer)).await.map_err(by_option)?;
+        out.result(&order, || {
+            let (what, until, Answered { id, .. }) = (order.what(), order.until(), &order);
+            match refund {
+                None => format!(
+                    "offered to deliver {what} again: {id}, you have {until}to do so and say so with `corpex redeliver`, or \
+                     {price} goes back"
+                ),
+                Some(refund) if refund == price => format!("refunded {what}: {id}, {price} went back"),
+                Some(refund) => format!(
+                    "offered to refund a part of {what}: {id}, the buyer has {until}to reject that, or {refund} of {price} \
+                     goes back"
+                ),
+            }
+        })
+    }
+}
+
+impl Redeliver {
+    pub(super) async fn run(self, client: &Client, out: &Out) -> Result<()> {
+        let standing = Standing::read(client, self.order).await?;
+        if standing.is_redelivered() {
+            return standing.tell(out, "delivered again");
+        }
+        let order = standing.take(client, "redelivery", Some(json!({ "note": self.note }))).await?;
+        out.result(&order, || {
+            format!(
+                "delivered {} again: {}, the buyer has {}to accept or reject it",
+                order.what(),
+                order.id,
+                order.until()
+            )
+        })
+    }
+}
+
+/// An error that names a field of the offer, by the option that gave it.
+fn by_option(error: Error) -> Error {
+    let is_of_refund = error.field.as_deref().is_some_and(|field| field.starts_with("remedy."));
+    if is_of_refund { error.field("--refund") } else { error }
 }
 
 impl Standing {
@@ -106,15 +184,27 @@ impl Standing {
         })
     }
 
-    /// Sends an answer to the delivery, or to the refund of a part while one is offered. An order may be rejected again after a
-    /// cure: the key is of this answer at this point of its life.
+    /// Whether what was rejected was delivered again, and is for the buyer to answer.
+    fn is_redelivered(&self) -> bool {
+        use OrderState::{Curing, Delivered, Delivering};
+        let was_cured = self.history.iter().any(|step| step.to_state == Curing.as_str());
+        was_cured && matches!(self.order.state, Delivering | Delivered)
+    }
+
+    /// Sends the buyer's answer to the delivery, or to the refund of a part while one is offered.
     async fn answer(&self, client: &Client, answer: &str, reason: Option<&str>) -> Result<Answered> {
-        let Answered { id, state, refund, .. } = &self.order;
-        let of = if *state == OrderState::Curing && refund.is_some() { "cure/" } else { "" };
-        let once = format!("{answer}-{id}-{}", self.history.len());
-        let request = client.post(format!("/v1/orders/{id}/{of}{answer}")).idempotent(once);
-        match reason {
-            Some(reason) => request.json(&json!({ "reason": reason }))?.send().await,
+        let is_offered = self.order.state == OrderState::Curing && self.order.refund.is_some();
+        let of = if is_offered { "cure/" } else { "" };
+        self.take(client, &format!("{of}{answer}"), reason.map(|reason| json!({ "reason": reason }))).await
+    }
+
+    /// Takes a step of the order's life. It may come again later: the key is of this step at this point of that life.
+    async fn take(&self, client: &Client, step: &str, input: Option<Value>) -> Result<Answered> {
+        let id = self.order.id;
+        let once = format!("{step}-{id}-{}", self.history.len());
+        let request = client.post(format!("/v1/orders/{id}/{step}")).idempotent(once);
+        match input {
+            Some(input) => request.json(&input)?.send().await,
             None => request.send().await,
         }
     }
@@ -123,5 +213,10 @@ impl Standing {
 impl Answered {
     fn what(&self) -> String {
         format!("{}@{}", self.dataset, self.version)
+    }
+
+    /// Until when somebody is to act, before what they may do.
+    fn until(&self) -> String {
+        self.due_at.map(|due| format!("until {due} ")).unwrap_or_default()
     }
 }

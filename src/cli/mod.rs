@@ -127,6 +127,10 @@ enum Command {
     Accept(acceptance::Accept),
     /// Reject an order's delivery, or the partial refund that is offered: the provider cures it, or refunds
     Reject(acceptance::Reject),
+    /// Offer the buyer of a rejected delivery to deliver again, or a refund
+    Cure(acceptance::Cure),
+    /// Say that a rejected delivery was delivered again: the buyer accepts or rejects it anew
+    Redeliver(acceptance::Redeliver),
     /// List the orders that your organisations placed and received
     Orders(holdings::Holdings),
     /// List the licences that your organisations may use: their own, and those they may use as affiliates
@@ -201,6 +205,8 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Pay(args) => args.run(&global.client()?, &out).await,
         Command::Accept(args) => args.run(&global.client()?, &out).await,
         Command::Reject(args) => args.run(&global.client()?, &out).await,
+        Command::Cure(args) => args.run(&global.client()?, &out).await,
+        Command::Redeliver(args) => args.run(&global.client()?, &out).await,
         Command::Orders(args) => args.orders(&global.client()?, &out).await,
         Command::Licences(args) => args.licences(&global.client()?, &out).await,
         Command::Download(args) => args.run(&global.client()?, &out).await.map(drop),

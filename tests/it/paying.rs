@@ -14,7 +14,7 @@ pub const PRICE: i64 = 50_000;
 const SUBSIDY: i64 = 15_000;
 
 /// Publishes a corpus of one file and puts it on the board, on these terms.
-fn put_on_the_board(provider: &Person, compliance: &Person, work: &Path, document: &Value) {
+pub fn put_on_the_board(provider: &Person, compliance: &Person, work: &Path, document: &Value) {
     let poems = Poems::new(work, 1);
     std::fs::write(&poems.terms, document.to_string()).unwrap();
     let published = provider.json(&[&poems.publish()[..], &["--domain", "education"]].concat());
@@ -138,9 +138,11 @@ async fn what_was_delivered_is_refused_and_accepted_by_commands_once() {
     let said = lab.done(&reject);
     assert!(said.contains("was rejected before") && said.contains("nothing was done now"), "{said}");
     let refund = json!({ "amount_minor": PRICE / 5, "currency": "CNY" });
-    let cure = json!({ "remedy": { "kind": "refund", "amount": refund }, "note": "a part of the price" });
+    let cure = ["cure", first, "--refund", "10000", "--note", "a part of the price"];
     for answered in ["rejected", "certificated"] {
-        provider.api("POST", &format!("/v1/orders/{first}/cure"), &cure);
+        let offered = provider.json(&cure);
+        assert_eq!((&offered["state"], &offered["refund"]), (&json!("curing"), &refund), "{offered}");
+        assert_eq!(provider.json(&cure), offered, "offering again is the same offer");
         let answer = if answered == "rejected" { lab.json(&reject) } else { lab.json(&["accept", first]) };
         assert_eq!(answer["state"], answered, "{answer}");
         assert_eq!(answer["refund"], if answered == "rejected" { Value::Null } else { refund.clone() });

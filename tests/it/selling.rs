@@ -1,9 +1,9 @@
-//! What a provider does by commands: it puts versions on the board, and takes them off.
+//! What a provider does by commands: it puts versions on the board and takes them off, and cures what was rejected.
 
 use serde_json::{Value, json};
 
-use crate::command_line::{Poems, assess};
-use crate::paying::{DATASET, PRICE};
+use crate::command_line::{Poems, assess, deposit};
+use crate::paying::{DATASET, PRICE, put_on_the_board};
 use crate::support::process::{Exchange, organisation};
 
 #[tokio::test]
@@ -64,6 +64,51 @@ async fn a_listing_is_opened_paused_resumed_and_withdrawn_by_commands_once() {
     provider.done(&["listing", "withdraw", DATASET]);
     let said = provider.refused(&["listing", "resume", DATASET]);
     assert!(said.contains("a listing of poetry-house/poems that was not withdrawn does not exist"), "{said}");
+    exchange.stop();
+    exchange.audit();
+}
+
+#[tokio::test]
+async fn what_was_rejected_is_delivered_again_and_refunded_by_commands_once() {
+    let mut exchange = Exchange::serve().await;
+    let (operator, compliance) = (exchange.platform("operator"), exchange.platform("compliance"));
+    let provider = organisation(&exchange, &operator, "poetry-house");
+    let lab = organisation(&exchange, &operator, "verse-lab");
+    deposit(&operator, "verse-lab", PRICE);
+    let work = tempfile::tempdir().unwrap();
+    put_on_the_board(&provider, &compliance, work.path(), &crate::support::terms(PRICE));
+    let bought = lab.json(&["buy", DATASET, "--use", "pretraining of a small language model"]);
+    let order = bought["order"].as_str().unwrap();
+    lab.json(&["download", DATASET, "--to", &work.path().join("target").display().to_string()]);
+    let reject = ["reject", order, "--reason", "half of the poems are missing"];
+    let cure = ["cure", order, "--note", "the other half follows"];
+    let redeliver = ["redeliver", order, "--note", "the other half is there"];
+    let refund = [&cure[..], &["--refund", "50000"]].concat();
+
+    let said = provider.refused(&cure);
+    assert!(said.contains("is delivered, and this can be done when it is rejected"), "{said}");
+    lab.json(&reject);
+    let said = lab.refused(&cure);
+    assert!(said.contains("only members of the provider may do this"), "{said}");
+    let said = provider.refused(&redeliver);
+    assert!(said.contains("is rejected, and this can be done when it is curing"), "{said}");
+    let said = provider.refused(&[&cure[..], &["--refund", "50001"]].concat());
+    assert!(said.contains("--refund: CNY 500.01 cannot be refunded of CNY 500.00"), "{said}");
+    let usage = provider.run(&cure[..2]);
+    assert_eq!(usage.status.code(), Some(2), "what it offers is for the provider to say");
+    let answered_once = |command: &[&str], state: &str| {
+        let answered = provider.json(command);
+        assert_eq!((&answered["order"], &answered["state"]), (&json!(order), &json!(state)), "{answered}");
+        assert_eq!(provider.json(command), answered, "answering again is the same answer");
+        let said = provider.done(command);
+        assert!(said.contains(&format!("is {state}; nothing was done now")), "{said}");
+    };
+    answered_once(&cure, "curing");
+    answered_once(&redeliver, "delivering");
+    lab.json(&reject);
+    answered_once(&refund, "refunded");
+    let said = lab.done(&["licences"]);
+    assert!(said.contains(&format!("  {order}  revoked")), "{said}");
     exchange.stop();
     exchange.audit();
 }
