@@ -17,7 +17,7 @@ use crate::catalog::{Domain, Selection};
 use crate::error::{Error, Kind, Result};
 use crate::signing::{Bytes, IN_TOTO_PAYLOAD_TYPE};
 use crate::terms::Use;
-use crate::types::{Digest, EntitlementId, ListingId, Money, OfferId, OrderId, ProgrammeId};
+use crate::types::{Digest, EntitlementId, ListingId, Money, OfferId, OrderId};
 
 #[derive(Debug, Args)]
 pub(super) struct Buy {
@@ -45,9 +45,6 @@ pub(super) struct Buy {
     /// Buy at the price of this private offer (offer_…)
     #[arg(long, value_name = "ID")]
     pub(super) offer: Option<OfferId>,
-    /// A voucher programme (programme_…) that pays its part of the price
-    #[arg(long, value_name = "ID")]
-    pub(super) voucher: Option<ProgrammeId>,
     /// Buy again what was bought before: give a text that is new for each such purchase
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(super) again: String,
@@ -133,7 +130,8 @@ impl Buy {
         agree([("offer_sha256", text(contract.offer_sha256), text(offer.map(|offer| offer.sha256)))])?;
         self.buyer.agree_to(&ordered, &organisation, out)?;
         let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, quoted.contract_payload.0);
-        let purchase = json!({ "order": wanted, "quote": quoted.quote, "envelope": envelope, "voucher": self.voucher });
+        let purchase =
+            json!({ "order": wanted, "quote": quoted.quote, "envelope": envelope, "voucher": self.buyer.voucher });
         let sent = client.post("/v1/purchases").idempotent(format!("buy-{once}")).json(&purchase)?.send().await;
         let paid: Paid = sent.map_err(by_voucher)?;
         let bought = paid.into_bought(ordered.dataset, ordered.version);

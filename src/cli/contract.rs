@@ -17,9 +17,9 @@ use crate::market::contracts::{self, ContractDocument};
 use crate::provenance::Statement;
 use crate::signing::Bytes;
 use crate::terms::Use;
-use crate::types::{Currency, ListingId, Money, OrderId};
+use crate::types::{Currency, ListingId, Money, OrderId, ProgrammeId};
 
-/// Who buys, and at what price.
+/// Who buys, and how the price is paid.
 #[derive(Debug, Args)]
 pub(super) struct Buyer {
     /// The buying organisation; yours if you belong to only one
@@ -31,6 +31,9 @@ pub(super) struct Buyer {
     /// The currency of --max-price
     #[arg(long, value_name = "CODE", default_value = "CNY", value_parser = parse_word::<Currency>, requires = "max_price")]
     pub(super) currency: Currency,
+    /// A voucher programme (programme_…) that pays its part of the price
+    #[arg(long, value_name = "ID")]
+    pub(super) voucher: Option<ProgrammeId>,
     #[command(flatten)]
     pub(super) key: KeyFile,
 }

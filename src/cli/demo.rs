@@ -163,12 +163,12 @@ impl Demo {
             domains: Vec::new(),
             licences: Vec::new(),
             offer: None,
-            voucher: None,
             again: String::new(),
             buyer: contract::Buyer {
                 organisation: Some(people.lab.handle.clone()),
                 max_price: Some(corpus::PRICE_FEN),
                 currency: Currency::CNY,
+                voucher: None,
                 key: people.lab.key_file(),
             },
         };

@@ -121,8 +121,10 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     /// License a version: order, contract, payment
     Buy(buy::Buy),
-    /// Sign and pay an existing order: a renewal, or one that was placed or negotiated over the API
+    /// Sign and pay an existing order, which was placed or negotiated over the API
     Pay(pay::Pay),
+    /// Renew a licence before it ends: order, contract, payment
+    Renew(pay::Renew),
     /// Accept an order's delivery, or the partial refund that is offered: the provider is paid
     Accept(acceptance::Accept),
     /// Reject an order's delivery, or the partial refund that is offered: the provider cures it, or refunds
@@ -203,6 +205,7 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Evaluate(args) => args.run(&global.client()?, &out).await,
         Command::Buy(args) => args.run(&global.client()?, &out).await.map(drop),
         Command::Pay(args) => args.run(&global.client()?, &out).await,
+        Command::Renew(args) => args.run(&global.client()?, &out).await,
         Command::Accept(args) => args.run(&global.client()?, &out).await,
         Command::Reject(args) => args.run(&global.client()?, &out).await,
         Command::Cure(args) => args.run(&global.client()?, &out).await,

@@ -1,5 +1,5 @@
-//! Orders that a command signs and pays, with a voucher, and a renewal that was ordered over the API; and what commands answer to
-//! what was delivered.
+//! Orders that a command signs and pays: with a voucher, renewals, and those that were placed over the API; and what commands answer
+//! to what was delivered.
 
 use std::path::Path;
 
@@ -98,6 +98,47 @@ async fn a_purchase_with_a_voucher_and_its_renewal_are_paid_by_commands_once() {
     let said = String::from_utf8(lab.run(&["pay", entitlement]).stderr).unwrap();
     assert!(said.contains("is not an identifier of the form order_"), "{said}");
     assert_eq!(wallet(), SUBSIDY);
+    exchange.stop();
+    exchange.audit();
+}
+
+#[tokio::test]
+async fn a_licence_is_renewed_by_a_command_once() {
+    let mut exchange = Exchange::serve().await;
+    let (operator, compliance) = (exchange.platform("operator"), exchange.platform("compliance"));
+    let provider = organisation(&exchange, &operator, "poetry-house");
+    let lab = organisation(&exchange, &operator, "verse-lab");
+    deposit(&operator, "verse-lab", 2 * PRICE);
+    let work = tempfile::tempdir().unwrap();
+    let mut document = crate::support::terms(PRICE);
+    document["duration_days"] = json!(30);
+    put_on_the_board(&provider, &compliance, work.path(), &document);
+    let bought = lab.json(&["buy", DATASET, "--use", "pretraining of a small language model"]);
+    lab.json(&["download", DATASET, "--to", &work.path().join("target").display().to_string()]);
+
+    let renew = ["renew", bought["entitlement"].as_str().unwrap()];
+    let said = lab.refused(&renew);
+    assert!(said.contains("accept what was delivered first"), "{said}");
+    lab.json(&["accept", bought["order"].as_str().unwrap()]);
+    let said = lab.refused(&[&renew[..], &["--max-price", "49999"]].concat());
+    assert!(said.contains("--max-price: poetry-house/poems@1 costs CNY 500.00"), "{said}");
+    let said = provider.refused(&renew);
+    assert!(said.contains("does not exist, or you may not see it"), "{said}");
+    let renewed = lab.json(&[&renew[..], &["--max-price", "50000"]].concat());
+    let mut other = bought.clone();
+    other["order"] = renewed["order"].clone();
+    assert!(renewed["order"] != bought["order"] && renewed == other, "the same licence, by another order: {renewed}");
+    assert_eq!(lab.json(&renew), renewed, "renewing again is the same renewal");
+    let said = lab.done(&renew);
+    assert!(said.contains("nothing was paid now (--again TEXT renews it once more)"), "{said}");
+
+    let once_more = [&renew[..], &["--again", "the second year"]].concat();
+    lab.refused(&[&once_more[..], &["--max-price", "0"]].concat());
+    let orders = lab.json(&["orders"]);
+    let unpaid = orders["items"].as_array().unwrap().last().unwrap()["id"].as_str().unwrap();
+    lab.api("POST", &format!("/v1/orders/{unpaid}/cancellation"), &json!({ "reason": "too dear" }));
+    let said = lab.refused(&once_more);
+    assert!(said.contains("is cancelled") && said.contains("--again TEXT orders another renewal"), "{said}");
     exchange.stop();
     exchange.audit();
 }
