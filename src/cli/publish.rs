@@ -9,11 +9,13 @@ mod upload;
 use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use self::upload::upload;
 use super::client::{Client, in_path, text_at};
@@ -180,15 +182,17 @@ impl Publish {
         let total = local.iter().map(|shard| shard.size_bytes).sum();
         let progress = out.progress("uploading", total);
         let base = self.dataset.version_path(version);
-        let pace = Pace::new(self.limit_rate);
+        let jobs = usize::from(self.jobs);
+        let (turns, pace) = (Arc::new(Semaphore::new(jobs)), Pace::new(self.limit_rate));
         let pairs: Vec<_> = local.iter().cloned().zip(manifest.shards.iter().cloned()).collect();
         let mut sending = futures_util::stream::iter(pairs)
             .map(|(file, shard)| {
-                let (client, base, pace) = (client.clone(), base.clone(), pace.clone());
+                let (client, base, turns, pace) = (client.clone(), base.clone(), turns.clone(), pace.clone());
                 let bar = progress.file(&shard.path, file.size_bytes);
-                async move { upload(&client, &base, (&file, &shard), &pace, &bar).await }
+                async move { upload(&client, &base, (&file, &shard), (&turns, &pace), &bar).await }
             })
-            .buffer_unordered(usize::from(self.jobs));
+            // While so many are sent, as many wait to be verified.
+            .buffer_unordered(2 * jobs);
         while let Some(sent) = sending.next().await {
             sent?;
         }

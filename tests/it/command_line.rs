@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use corpex::cli::client::Client;
 use corpex::types::Digest;
 use serde_json::{Value, json};
 
@@ -407,6 +408,25 @@ async fn a_publication_that_waits_for_a_worker_says_so_with_json_too() {
     let mut publishing = provider.begin(&[&poems.publish()[..], &["--json"]].concat());
     let mut said = BufReader::new(publishing.stderr.take().unwrap()).lines().map_while(Result::ok);
     assert!(said.any(|line| line.contains("waits to be verified")), "it ended, or nobody was told");
+    publishing.kill().unwrap();
+    publishing.wait().unwrap();
+}
+
+#[tokio::test]
+async fn the_next_shard_is_sent_while_one_waits_to_be_verified() {
+    let exchange = Exchange::serve_with(&[("CORPEX_NO_WORKER", "true")]).await;
+    let operator = exchange.platform("operator");
+    let provider = organisation(&exchange, &operator, "poetry-house");
+    let work = tempfile::tempdir().unwrap();
+    let poems = Poems::new(work.path(), 2);
+    let mut publishing = provider.begin(&[&poems.publish()[..], &["--jobs", "1"]].concat());
+    let anyone = Client::new(&exchange.url, None).unwrap();
+    let both_wait = async {
+        while !anyone.get("/metrics").text().await.unwrap().contains("corpex_state{of=\"jobs_live\"} 2\n") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), both_wait).await.expect("the second is not sent");
     publishing.kill().unwrap();
     publishing.wait().unwrap();
 }
