@@ -15,13 +15,14 @@ mod measure;
 use std::path::Path;
 use std::time::{Duration, Instant as Stopwatch};
 
-use corpex::app::{App, Running};
+use corpex::app::App;
 use corpex::catalog::{Dataset, Domain, Modality};
 use corpex::cli::client::Client;
 use corpex::config::Config;
 use corpex::db::Db;
 use corpex::market::search::{self, BoardIndex, Entry, Reach, SearchQuery, Sort};
 use corpex::market::{Listing, ListingState};
+use corpex::server::Running;
 use corpex::terms::Use;
 use corpex::types::{
     AssessmentId, Clock, Currency, DatasetId, Instant, ListingId, Money, OrganisationId, TermsId, VersionId,

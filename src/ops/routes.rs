@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::db::Conn;
-use crate::error::{Error, Kind, Problem, Result};
+use crate::error::{Error, Kind, Result};
 use crate::events::{dispatch, webhooks};
 use crate::jobs::{self, sweep};
 use crate::provenance::sequencer::{self, LogStatus};

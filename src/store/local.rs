@@ -1,7 +1,8 @@
 //! The object store in a directory of this machine.
 //!
 //! ```text
-//! objects/ab/<32 hex>                       an object, under its key
+//! objects/ab/<32 hex>                       an object, under its key: a file, or the directory of its parts
+//! objects/ab/<32 hex>/<number>.<count>      a part of it
 //! uploads/<32 hex>/<number>.<sha256>        a part of an open upload; the directory is the multipart id
 //! temporary/                                whatever is being written
 //! ```
@@ -17,24 +18,25 @@
 
 mod disk;
 mod listing;
+mod objects;
 mod parts;
 mod reading;
 mod small;
 
-use std::fs::{self, File, Metadata};
+use std::fs;
 use std::io::{self, ErrorKind, Write as _};
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 use url::Url;
 
-use disk::{ensure_directory, finished, parent, stands, sync_directory, sync_file};
+use disk::{ensure_directory, finished, parent, sync_directory, sync_file};
+use objects::stands;
 pub(super) use parts::wrong_size;
 use parts::{Incoming, no_upload, standing_parts, stored_part};
 pub(super) use reading::OpenObject;
@@ -211,12 +213,7 @@ impl LocalStore {
 
     pub(super) async fn head(&self, key: &StorageKey) -> Result<Option<ObjectInfo>> {
         let object = self.object_path(key);
-        self.blocking(move |_| match fs::metadata(&object) {
-            Ok(metadata) => Ok(Some(info(&metadata))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        })
-        .await
+        self.blocking(move |_| Ok(objects::find(&object)?)).await
     }
 
     pub(super) async fn read(&self, key: &StorageKey, range: Option<Range<u64>>) -> Result<ByteStream> {
@@ -225,16 +222,13 @@ impl LocalStore {
         object.read(range)
     }
 
-    /// Opens an object, so that what is told of it and what is read from it are the same bytes.
     async fn open_object(&self, key: &StorageKey) -> Result<OpenObject> {
         let (key, path) = (key.clone(), self.object_path(key));
         self.blocking(move |_| {
-            let file = File::open(&path).map_err(|error| match error.kind() {
+            objects::open(&path).map_err(|error| match error.kind() {
                 ErrorKind::NotFound => Error::not_found(format!("the object {key}")),
                 _ => error.into(),
-            })?;
-            let info = info(&file.metadata()?);
-            OpenObject::new(file, info)
+            })
         })
         .await
     }
@@ -259,9 +253,10 @@ impl LocalStore {
     pub(super) async fn delete(&self, key: &StorageKey) -> Result<()> {
         self.small.forget(key);
         let object = self.object_path(key);
-        self.blocking(move |_| match fs::remove_file(&object) {
+        self.blocking(move |store| match fs::remove_file(&object) {
             Ok(()) => Ok(sync_directory(parent(&object))?),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(_) if object.is_dir() => store.forget(&object),
             Err(error) => Err(error.into()),
         })
         .await
@@ -312,6 +307,10 @@ impl LocalStore {
         self.prepare()?;
         Ok(NamedTempFile::new_in(self.temporary())?)
     }
+    fn temporary_directory(&self) -> io::Result<TempDir> {
+        self.prepare()?;
+        tempfile::tempdir_in(self.temporary())
+    }
 
     /// Makes the object out of its parts, durably but for the sync of its directory.
     fn assemble(&self, object: &Path, uploaded: &Path, parts: &[Part]) -> Result<()> {
@@ -320,31 +319,33 @@ impl LocalStore {
         }
         let files = parts.iter().map(|part| stored_part(uploaded, part)).collect::<Result<Vec<_>>>()?;
         ensure_directory(parent(object))?;
-        if let [only] = files.as_slice() {
-            return Ok(fs::hard_link(only, object)?);
+        match files.as_slice() {
+            [] => {
+                let empty = self.temporary_file()?;
+                sync_file(empty.as_file())?;
+                empty.persist_noclobber(object).map_err(|error| error.error)?;
+            }
+            [only] => fs::hard_link(only, object)?,
+            several => {
+                let joined = self.temporary_directory()?;
+                objects::join(several, joined.path())?;
+                fs::rename(joined.path(), object)?;
+                drop(joined.keep());
+            }
         }
-        let mut whole = self.temporary_file()?;
-        for path in &files {
-            io::copy(&mut File::open(path)?, whole.as_file_mut())?;
-        }
-        if whole.as_file().metadata()?.len() != total_bytes(parts) {
-            return Err(Error::internal(format!("the parts of {} do not add up", object.display())));
-        }
-        sync_file(whole.as_file())?;
-        whole.persist_noclobber(object).map_err(|error| error.error)?;
         Ok(())
     }
 
-    /// Makes an upload disappear in one step, so that a late part finds no place, then removes its files.
-    fn forget(&self, uploaded: &Path) -> Result<()> {
-        self.prepare()?;
-        let grave = tempfile::tempdir_in(self.temporary())?;
-        match fs::rename(uploaded, grave.path().join("upload")) {
+    /// Makes a directory disappear in one step, so that a late part finds no place and nobody half an object, then removes its
+    /// files.
+    fn forget(&self, directory: &Path) -> Result<()> {
+        let grave = self.temporary_directory()?;
+        match fs::rename(directory, grave.path().join("forgotten")) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        sync_directory(&self.uploads())?;
+        sync_directory(parent(directory))?;
         Ok(grave.close()?)
     }
 
@@ -370,12 +371,6 @@ impl LocalStore {
 /// The path of a part in its signed link, and in the route.
 fn part_path(multipart_id: &str, number: u32) -> String {
     format!("/objects/parts/{multipart_id}/{number}")
-}
-
-fn info(metadata: &Metadata) -> ObjectInfo {
-    // Without the inode, so that a directory restored from a backup keeps its marks.
-    let etag = format!("{:x}-{:x}-{:x}", metadata.len(), metadata.mtime(), metadata.mtime_nsec());
-    ObjectInfo { size_bytes: metadata.len(), etag }
 }
 
 fn belongs(key: &StorageKey, multipart_id: &str) -> Result<()> {

@@ -1,5 +1,9 @@
 //! Directories that are made when they are needed, and what crashes leave of uploads.
 
+use std::fs::File;
+
+use futures_util::TryStreamExt as _;
+
 use super::*;
 
 struct Crashed {
@@ -37,13 +41,23 @@ impl Crashed {
     fn uploaded(&self) -> PathBuf {
         self.store.upload_directory(&self.id).unwrap()
     }
+    /// Completes the upload.
+    async fn complete(&self) -> ObjectInfo {
+        self.store.complete_multipart(&self.key, &self.id, self.parts().await).await.unwrap();
+        self.store.head(&self.key).await.unwrap().unwrap()
+    }
     /// Opens the store anew, completes, and finds everything done.
     async fn complete_after_restart(&self, parts: Vec<Part>) {
         let store = LocalStore::open(&self.config, &self.keys).await.unwrap();
         store.complete_multipart(&self.key, &self.id, parts).await.unwrap();
-        assert_eq!(fs::read_to_string(store.object_path(&self.key)).unwrap(), "one two three");
+        assert_eq!(text(&store, &self.key, 0..13).await, "one two three");
         assert!(!self.uploaded().exists());
     }
+}
+
+async fn text(store: &LocalStore, key: &StorageKey, range: Range<u64>) -> String {
+    let pieces: Vec<Bytes> = store.read(key, Some(range)).await.unwrap().try_collect().await.unwrap();
+    String::from_utf8(pieces.concat()).unwrap()
 }
 
 #[tokio::test]
@@ -62,7 +76,9 @@ async fn a_store_leaves_nothing_where_nothing_was_kept() {
 #[tokio::test]
 async fn a_crash_while_the_parts_are_joined_loses_none() {
     let crashed = Crashed::before_completion().await;
-    fs::write(crashed.store.temporary().join("half"), "one t").unwrap();
+    let half = crashed.store.temporary().join("half");
+    fs::create_dir(&half).unwrap();
+    objects::join(&[stored_part(&crashed.uploaded(), &crashed.parts().await[0]).unwrap()], &half).unwrap();
     crashed.complete_after_restart(crashed.parts().await).await;
 }
 
@@ -79,6 +95,32 @@ async fn a_crash_after_the_object_stands_is_finished_by_the_next_call() {
         }
         crashed.complete_after_restart(parts).await;
     }
+}
+
+#[tokio::test]
+async fn a_range_is_read_from_the_parts_that_it_touches() {
+    let upload = Crashed::before_completion().await;
+    assert_eq!(upload.complete().await.size_bytes, 13);
+    for (range, expected) in [(0..13, "one two three"), (2..9, "e two t"), (4..8, "two "), (8..8, ""), (12..13, "e")] {
+        assert_eq!(text(&upload.store, &upload.key, range.clone()).await, expected, "{range:?}");
+    }
+    let beyond = upload.store.read(&upload.key, Some(12..14)).await.err().unwrap();
+    assert_eq!(beyond.kind, Kind::RangeNotSatisfiable);
+}
+
+#[tokio::test]
+async fn an_object_of_which_a_part_was_lost_is_not_there() {
+    let upload = Crashed::before_completion().await;
+    let told = upload.complete().await;
+    let object = upload.store.object_path(&upload.key);
+    let (last, aside) = (object.join("3.3"), upload.store.temporary().join("aside"));
+    fs::rename(&last, &aside).unwrap();
+    assert_eq!(upload.store.head(&upload.key).await.unwrap(), None);
+    assert_eq!(upload.store.read(&upload.key, None).await.err().unwrap().kind, Kind::NotFound);
+    fs::rename(&aside, &last).unwrap();
+    assert_eq!(upload.store.head(&upload.key).await.unwrap().unwrap().size_bytes, told.size_bytes);
+    upload.store.delete(&upload.key).await.unwrap();
+    assert!(!object.exists());
 }
 
 #[tokio::test]

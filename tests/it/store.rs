@@ -126,7 +126,17 @@ async fn parts_come_in_any_order(store: &Store) {
     store.complete_multipart(&key, &upload.id, &reversed).await.unwrap();
     assert_eq!(store.head(&key).await.unwrap().unwrap().size_bytes, 2 * PART + 77);
     assert!(read(store, &key, None).await == bytes, "the object is its parts in their order");
-    store.delete(&key).await.unwrap();
+    for range in [PART - 1..PART + 1, 7..2 * PART + 7, PART..2 * PART, 2 * PART + 76..2 * PART + 77, PART..PART] {
+        assert!(read(store, &key, Some(range.clone())).await == slice(&bytes, range.clone()), "{range:?}");
+    }
+    let beyond = store.read(&key, Some(2 * PART..2 * PART + 78)).await.err().unwrap();
+    assert_eq!(beyond.kind, Kind::RangeNotSatisfiable);
+    let answer = http().get(download(store, &key).await).send().await.unwrap();
+    assert!(answer.bytes().await.unwrap() == bytes);
+    for _ in ["once", "and again"] {
+        store.delete(&key).await.unwrap();
+        assert_eq!(store.head(&key).await.unwrap(), None);
+    }
 }
 
 async fn an_upload_can_be_resumed_and_a_part_replaced(store: &Store) {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tokio::task::JoinHandle;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::failpoints::{self, Site};
 
 pub(super) async fn finished<T>(work: JoinHandle<Result<T>>) -> Result<T> {
@@ -17,7 +17,7 @@ pub(super) fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
 }
 
-/// Syncs a file that is about to be moved to its place.
+/// Syncs a file or a directory that is about to be moved to its place.
 pub(super) fn sync_file(file: &File) -> io::Result<()> {
     file.sync_all()?;
     failpoints::pass(Site::DiskMove)
@@ -45,18 +45,5 @@ pub(super) fn ensure_directory(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(above) if !above.as_os_str().is_empty() => sync_directory(above),
         _ => Ok(()),
-    }
-}
-
-/// Whether the object is there, with the size it must have.
-pub(super) fn stands(object: &Path, size_bytes: u64) -> Result<bool> {
-    match fs::metadata(object) {
-        Ok(metadata) if metadata.len() == size_bytes => Ok(true),
-        Ok(metadata) => Err(Error::new(
-            Kind::WrongState,
-            format!("the upload was completed before, with {} bytes instead of {size_bytes}", metadata.len()),
-        )),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error.into()),
     }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
-use corpex::app::{App, Running};
+use corpex::app::App;
 use corpex::cli::client::Client;
 use corpex::config::Config;
 use corpex::db::Conn;
@@ -27,6 +27,7 @@ use corpex::error::{Error, Kind, Result};
 use corpex::events::dispatch;
 use corpex::identity::{self, PlatformRole, Scope};
 use corpex::provenance::sequencer;
+use corpex::server::Running;
 use corpex::types::{Clock, DAY};
 use corpex::{compliance, jobs};
 use serde_json::Value;
