@@ -84,8 +84,7 @@ async fn send_missing_parts(
     pace: &Pace,
     bar: &FileProgress,
 ) -> Result<()> {
-    let current: Upload = client.get(format!("/v1/uploads/{}", upload.id)).send().await?;
-    let stored: HashSet<u32> = current.parts_standing.into_iter().collect();
+    let stored: HashSet<u32> = upload.parts_standing.iter().copied().collect();
     for part in &stored {
         bar.advance(part_length(upload, file, *part));
     }
