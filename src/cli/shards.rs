@@ -141,6 +141,7 @@ pub(super) fn media_type(path: &str) -> &'static str {
 
 /// Reads a shard once: its digest, and its number of records where a record is a line.
 pub(super) fn hash(shard: &LocalShard, mut advance: impl FnMut(u64)) -> Result<(Digest, Option<i64>)> {
+    let has_lines = matches!(Format::of(&shard.path), (Format::JsonLines, None));
     let mut reader = BufReader::with_capacity(BUFFER_BYTES, File::open(&shard.file)?);
     let mut hasher = Hasher::default();
     let (mut lines, mut last) = (0_i64, b'\n');
@@ -149,14 +150,14 @@ pub(super) fn hash(shard: &LocalShard, mut advance: impl FnMut(u64)) -> Result<(
         let Some(end) = piece.last() else { break };
         last = *end;
         hasher.update(piece);
-        lines += i64::try_from(piece.iter().filter(|byte| **byte == b'\n').count()).unwrap_or(0);
+        if has_lines {
+            lines += i64::try_from(piece.iter().filter(|byte| **byte == b'\n').count()).unwrap_or(0);
+        }
         let length = piece.len();
         advance(u64::try_from(length).unwrap_or(0));
         reader.consume(length);
     }
-    let records =
-        matches!(Format::of(&shard.path), (Format::JsonLines, None)).then_some(lines + i64::from(last != b'\n'));
-    Ok((hasher.finish(), records))
+    Ok((hasher.finish(), has_lines.then_some(lines + i64::from(last != b'\n'))))
 }
 
 /// The digest of a file on disk, and its size; `advance` is told of each piece.
