@@ -18,6 +18,8 @@
 )]
 #![allow(dead_code, unreachable_pub, unused_imports)] // of what the stories share, this takes a part
 
+#[path = "measure/floor.rs"]
+mod floor;
 #[path = "load/market.rs"]
 mod market;
 mod measure;

@@ -31,7 +31,6 @@ use corpex::identity::Caller;
 use corpex::market::orders::{NewOrder, Purchase, quotes};
 use corpex::signing::{IN_TOTO_PAYLOAD_TYPE, SecretKey};
 use corpex::terms::Use;
-use diesel::RunQueryDsl as _;
 use rand::seq::IndexedRandom as _;
 
 use measure::Figure;
@@ -65,7 +64,7 @@ fn main() {
 async fn run() {
     let app = TestApp::start_with(|config| config.database_connections = CLIENTS + 4).await;
     let shop = Arc::new(Shop::open(&app).await);
-    while count_orders(&app).await < FEW {
+    while measure::count(&app.app().db, "orders").await < FEW {
         buy_for(&app, &shop, Duration::from_secs(1)).await;
     }
     let young = best_of(&app, &shop).await;
@@ -106,12 +105,6 @@ async fn best_of(app: &TestApp, shop: &Arc<Shop>) -> f64 {
         best = best.max(purchases);
     }
     best
-}
-
-async fn count_orders(app: &TestApp) -> usize {
-    let sql = "SELECT COUNT(*) AS count FROM orders";
-    let count = app.app().db.read(move |c| Ok(diesel::sql_query(sql).get_result::<history::Count>(c)?.count)).await;
-    usize::try_from(count.unwrap()).unwrap()
 }
 
 /// What is bought, and by whom.

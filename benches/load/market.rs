@@ -2,22 +2,23 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use corpex::cli::client::Client;
 use corpex::types::Digest;
 use rand::RngExt as _;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::floor::{self, Floor};
 use crate::measure;
 use crate::support::process::Exchange;
-use crate::support::{Actor, Offer, token_wish};
+use crate::support::{Actor, Offer};
 
 const CORPORA: usize = 60;
 const SHARD_BYTES: usize = 64 * 1024;
 const WORDS: [&str; 8] = ["poems", "songs", "letters", "essays", "novels", "plays", "diaries", "speeches"];
 const PRICE_FEN: i64 = 1;
+const DEPOSIT_FEN: i64 = 90_000_000;
 
 /// What is asked, and how often among a hundred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,12 +60,11 @@ impl Asked {
 
 pub struct Market {
     exchange: Mutex<Exchange>,
-    url: String,
     server: u32,
+    nobody: Client,
     http: reqwest::Client,
     lab: Actor,
-    lab_token: String,
-    officer_token: String,
+    officer: Actor,
     offers: Vec<Offer>,
     /// A file that the lab holds a licence for, and its digest.
     held: (String, Digest),
@@ -74,52 +74,30 @@ pub struct Market {
 
 impl Market {
     pub async fn open() -> Self {
-        let exchange = Exchange::serve_with(&measure::UNLIMITED).await;
-        let (operator, compliance) = (exchange.platform("operator"), exchange.platform("compliance"));
-        let officer = exchange.operate(&["admin", "issue-token", "--email", "compliance@exchange.test"]).stdout;
-        let nobody = Client::new(&exchange.url, None).unwrap();
-        let mut sides = Vec::new();
-        for handle in ["poetry-house", "verse-lab"] {
-            let side = Actor::register(&nobody, handle).await;
-            operator.api("POST", &format!("/v1/organisations/{handle}/verification"), &Value::Null);
-            side.register_key().await;
-            sides.push(side);
-        }
-        let [provider, lab] = sides.try_into().ok().unwrap();
-        let funds = json!({ "amount_minor": 90_000_000, "currency": "CNY" });
-        operator.api(
-            "POST",
-            "/v1/deposits",
-            &json!({ "organisation": "verse-lab", "amount": funds, "reference": "bank" }),
-        );
-        let items = compliance.api("GET", "/v1/checklist", &Value::Null);
-        let answer = |item: &Value| json!({ "key": item["key"], "finding": "compliant", "evidence": [] });
-        let checklist: Vec<Value> = items["items"].as_array().unwrap().iter().map(answer).collect();
-        let assessment = json!({ "checklist": checklist, "decision": "passed", "valid_days": 365 });
+        let floor = Floor::open(Exchange::serve_with(&measure::UNLIMITED).await);
+        let provider = floor.organisation("poetry-house").await;
+        let lab = floor.lab("verse-lab", DEPOSIT_FEN).await;
         let terms = provider.publish_terms(PRICE_FEN).await;
         let (mut offers, mut held) = (Vec::new(), None);
         for number in 0..CORPORA {
             let bytes = format!("{{\"text\": \"{number:08}\"}}\n").repeat(SHARD_BYTES / 21).into_bytes();
             let name = format!("{}-{number}", WORDS[number % WORDS.len()]);
-            let published = provider.publish(&name, &[("data/a.jsonl", &bytes)]).await;
-            compliance.api("POST", &format!("{}/assessments", published.path()), &assessment);
-            let offer = provider.list(&published, &terms).await;
+            let (_, offer) = floor.listed(&provider, &name, &bytes, &terms).await;
             if held.is_none() {
                 lab.buy(&offer).await.unwrap();
-                let path = format!("/datasets/{}/resolve/main/data/a.jsonl", published.dataset);
+                let path = format!("/datasets/{}/resolve/main/data/a.jsonl", offer.dataset);
                 held = Some((path, Digest::of(&bytes)));
             }
             offers.push(offer);
         }
-        let issued = lab.post("/v1/tokens", &token_wish("write", 30)).await.unwrap();
+        let Floor { exchange, nobody, compliance: officer, .. } = floor;
         let market = Self {
-            url: exchange.url.clone(),
             server: exchange.server_id(),
             exchange: Mutex::new(exchange),
+            nobody,
             http: reqwest::Client::builder().pool_max_idle_per_host(256).build().unwrap(),
             lab,
-            lab_token: issued["token"].as_str().unwrap().to_string(),
-            officer_token: String::from_utf8(officer).unwrap().trim().to_string(),
+            officer,
             offers,
             held: held.unwrap(),
             spoilt: Arc::default(),
@@ -142,15 +120,7 @@ impl Market {
 
     /// Waits until the exchange has nothing left to do.
     pub async fn rest(&self) {
-        for _ in 0..1200 {
-            let told = self.http.get(format!("{}/metrics", self.url)).send().await.unwrap().text().await.unwrap();
-            let is_idle = |of: &str| told.lines().any(|line| line == format!(r#"corpex_state{{of="{of}"}} 0"#));
-            if is_idle("jobs_live") && is_idle("log_queued") {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("the exchange does not come to rest");
+        floor::rest(&self.nobody).await;
     }
 
     /// Asks once, and tells whether it was answered as it must be.
@@ -162,12 +132,9 @@ impl Market {
                 let path = format!("/v1/datasets?q={}", WORDS[draw % WORDS.len()]);
                 self.send(Method::GET, &path, None, &Value::Null).await.is_some()
             }
-            Asked::Resolve => {
-                self.send(Method::HEAD, &self.held.0, Some(&self.lab_token), &Value::Null).await.is_some()
-            }
+            Asked::Resolve => self.send(Method::HEAD, &self.held.0, Some(&self.lab), &Value::Null).await.is_some(),
             Asked::Download => {
-                let Some(answer) = self.send(Method::GET, &self.held.0, Some(&self.lab_token), &Value::Null).await
-                else {
+                let Some(answer) = self.send(Method::GET, &self.held.0, Some(&self.lab), &Value::Null).await else {
                     return false;
                 };
                 let (expected, spoilt) = (self.held.1, self.spoilt.clone());
@@ -181,30 +148,22 @@ impl Market {
             Asked::Buy => self.buy(&self.offers[draw % self.offers.len()]).await,
             Asked::Trace => {
                 let path = format!("/v1/trace?subject={}", self.held.1);
-                self.send(Method::GET, &path, Some(&self.officer_token), &Value::Null).await.is_some()
+                self.send(Method::GET, &path, Some(&self.officer), &Value::Null).await.is_some()
             }
         }
     }
 
     async fn buy(&self, offer: &Offer) -> bool {
-        let wanted = self.lab.wanted(offer);
-        let token = Some(self.lab_token.as_str());
-        let Some(quote) = self.send(Method::POST, "/v1/quotes", token, &wanted).await else { return false };
+        let (lab, wanted) = (Some(&self.lab), self.lab.wanted(offer));
+        let Some(quote) = self.send(Method::POST, "/v1/quotes", lab, &wanted).await else { return false };
         let quote: Value = quote.json().await.unwrap();
-        let envelope = self.lab.sign_payload(&quote["contract_payload"]);
-        let purchase = json!({ "order": wanted, "quote": quote["quote"], "envelope": envelope });
-        self.send(Method::POST, "/v1/purchases", token, &purchase).await.is_some()
+        let purchase = self.lab.purchase(&wanted, &quote);
+        self.send(Method::POST, "/v1/purchases", lab, &purchase).await.is_some()
     }
 
-    async fn send(&self, method: Method, path: &str, token: Option<&str>, body: &Value) -> Option<reqwest::Response> {
-        let mut request = self.http.request(method, format!("{}{path}", self.url));
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        if !body.is_null() {
-            request = request.header("Idempotency-Key", uuid::Uuid::now_v7().to_string()).json(body);
-        }
-        let answer = request.send().await.ok()?;
+    async fn send(&self, method: Method, path: &str, who: Option<&Actor>, body: &Value) -> Option<reqwest::Response> {
+        let url = format!("{}{path}", self.nobody.server());
+        let answer = floor::request(&self.http, method, url, who, body).send().await.ok()?;
         answer.status().is_success().then_some(answer)
     }
 }

@@ -4,6 +4,10 @@
 
 use std::io::Write as _;
 
+use corpex::db::Db;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
 /// Where figures are written down as well, a line of Markdown each; `scripts/figures` puts them together.
 const KEPT_IN: &str = "CORPEX_FIGURES";
 
@@ -45,7 +49,21 @@ pub fn require(figures: &[Figure]) {
 }
 
 /// The settings of a server of which is measured how much it can answer, not how much it would let one client ask.
-pub const UNLIMITED: [(&str, &str); 2] = [("CORPEX_REQUESTS_PER_TOKEN", "0"), ("CORPEX_REQUESTS_PER_ADDRESS", "0")];
+pub const UNLIMITED: [(&str, &str); 3] =
+    [("CORPEX_REQUESTS_PER_TOKEN", "0"), ("CORPEX_REQUESTS_PER_ADDRESS", "0"), ("CORPEX_ATTEMPTS", "0")];
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+/// How many rows a table has.
+pub async fn count(db: &Db, table: &str) -> usize {
+    let sql = format!("SELECT COUNT(*) AS count FROM {table}");
+    let count = db.read(move |c| Ok(diesel::sql_query(sql).get_result::<Count>(c)?.count)).await;
+    usize::try_from(count.unwrap()).unwrap()
+}
 
 /// What a process holds in memory now, in KiB; `self` is this one.
 pub fn resident_kib(process: &str) -> u64 {

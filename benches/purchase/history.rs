@@ -8,13 +8,7 @@ use corpex::db::Conn;
 use corpex::error::Result;
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
-
-#[derive(QueryableByName)]
-pub struct Count {
-    #[diesel(sql_type = BigInt)]
-    pub count: i64,
-}
+use diesel::sql_types::Text;
 
 #[derive(QueryableByName)]
 struct Column {

@@ -17,7 +17,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_corpex");
 pub struct Exchange {
     pub url: String,
     pub folder: tempfile::TempDir,
-    database: TestDatabase,
+    database: Arc<TestDatabase>,
     server: Option<Child>,
     settings: Vec<(&'static str, String)>,
     said: Said,
@@ -46,8 +46,12 @@ impl Exchange {
 
     /// The same, with settings of its own.
     pub async fn serve_with(settings: &[(&'static str, &str)]) -> Self {
+        Self::serve_on(Arc::new(TestDatabase::create().await), settings)
+    }
+
+    /// The same, on a database that other instances may share.
+    pub fn serve_on(database: Arc<TestDatabase>, settings: &[(&'static str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let database = TestDatabase::create().await;
         let settings = settings.iter().map(|(name, value)| (*name, value.to_string())).collect();
         let mut exchange = Self { url: String::new(), folder, database, server: None, settings, said: Said::default() };
         exchange.start();
@@ -163,12 +167,18 @@ impl Exchange {
 
     /// An operator or compliance officer, made with `corpex admin`.
     pub fn platform(&self, role: &str) -> Person {
+        let (email, token) = self.appoint(role);
+        self.person(&email, &token)
+    }
+
+    /// The same by e-mail address and API token.
+    pub fn appoint(&self, role: &str) -> (String, String) {
         let email = format!("{role}@exchange.test");
         let made = self.command().args(["admin", "create-user", "--email", &email, "--role", role]).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let issued = self.command().args(["admin", "issue-token", "--email", &email]).output().unwrap();
         assert!(issued.status.success(), "{}", String::from_utf8_lossy(&issued.stderr));
-        self.person(&email, String::from_utf8(issued.stdout).unwrap().trim())
+        (email, String::from_utf8(issued.stdout).unwrap().trim().to_string())
     }
 
     /// Somebody with a token, logged in at a command line of their own.

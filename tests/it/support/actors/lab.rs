@@ -51,8 +51,13 @@ impl Actor {
     /// The same, for what is wanted otherwise.
     pub async fn quoted_for(&self, wanted: &Value) -> Result<Value> {
         let quote = self.post("/v1/quotes", wanted).await?;
+        Ok(self.purchase(wanted, &quote))
+    }
+
+    /// A purchase of what is wanted at a quote, whose contract this signs.
+    pub fn purchase(&self, wanted: &Value, quote: &Value) -> Value {
         let envelope = self.sign_payload(&quote["contract_payload"]);
-        Ok(json!({ "order": wanted, "quote": quote["quote"], "envelope": envelope }))
+        json!({ "order": wanted, "quote": quote["quote"], "envelope": envelope })
     }
 
     /// Buys in one step.
