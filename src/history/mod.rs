@@ -92,9 +92,7 @@ pub fn unsent(c: &mut Conn, limit: i64) -> Result<Vec<Unsent>> {
 
 /// Takes steps out of the outbox, in the transaction that tells of them; gives those that were still there.
 pub fn take(c: &mut Conn, ids: &[TransitionId]) -> Result<HashSet<TransitionId>> {
-    let taken: HashSet<_> = queries::list_waiting(c, ids)?.into_iter().collect();
-    queries::delete_unsent(c, ids)?;
-    Ok(taken)
+    Ok(queries::delete_unsent(c, ids)?.into_iter().collect())
 }
 
 /// The last step of `subject`.

@@ -44,13 +44,10 @@ pub(super) fn list_unsent(c: &mut Conn, limit: i64) -> QueryResult<Vec<Unsent>> 
         .load(c)
 }
 
-/// Which of these steps are in the outbox.
-pub(super) fn list_waiting(c: &mut Conn, ids: &[TransitionId]) -> QueryResult<Vec<TransitionId>> {
-    outbox::table.filter(outbox::transition_id.among(ids)).select(outbox::transition_id).load(c)
-}
-
-pub(super) fn delete_unsent(c: &mut Conn, ids: &[TransitionId]) -> QueryResult<usize> {
-    diesel::delete(outbox::table.filter(outbox::transition_id.among(ids))).execute(c)
+/// Deletes these steps from the outbox; gives those that were there.
+pub(super) fn delete_unsent(c: &mut Conn, ids: &[TransitionId]) -> QueryResult<Vec<TransitionId>> {
+    let waiting = outbox::table.filter(outbox::transition_id.among(ids));
+    diesel::delete(waiting).returning(outbox::transition_id).load(c)
 }
 
 /// The steps of each of these subjects, oldest first.
