@@ -7,7 +7,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde_json::{Value, json};
+use serde::Deserialize;
 use sha2::Sha256;
 
 use super::contract::contract_document;
@@ -18,7 +18,7 @@ use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::identity::Caller;
 use crate::keys::ExchangeKeys;
-use crate::types::{Instant, OrderId, length};
+use crate::types::{Digest, Instant, OrderId, length};
 
 /// The field of a purchase that holds the quote.
 const FIELD: &str = "quote";
@@ -73,6 +73,17 @@ pub(super) fn used(order: &Order) -> Error {
     Error::new(Kind::AlreadyExists, detail).field(FIELD).remedy(AGAIN)
 }
 
+/// What a quoted contract names that its order does not hold.
+#[derive(Deserialize)]
+struct Quoted {
+    predicate: QuotedOffer,
+}
+
+#[derive(Deserialize)]
+struct QuotedOffer {
+    offer_sha256: Option<Digest>,
+}
+
 /// The order that a purchase was quoted, if it would come out the same now. The insertion of the order shows whether the quote was
 /// used before.
 pub(super) fn redeem(
@@ -90,10 +101,8 @@ pub(super) fn redeem(
     }
     let (order, grounds) = draft(c, &buyer, config, &purchase.wanted, (quoted.id, quoted.created_at), now)?;
     let contract_document = quoted.contract_document.clone();
-    let named: Value = serde_json::from_str(&contract_document)?;
-    let same_offer =
-        named.pointer("/predicate/offer_sha256") == grounds.offer_sha256.map(|sha256| json!(sha256)).as_ref();
-    match same_offer && (Order { contract_document, ..order }) == quoted {
+    let Quoted { predicate } = serde_json::from_str(&contract_document)?;
+    match predicate.offer_sha256 == grounds.offer_sha256 && (Order { contract_document, ..order }) == quoted {
         true => Ok(quoted),
         false => Err(Error::new(Kind::WrongState, "the order would come out otherwise than it was quoted")
             .field(FIELD)
