@@ -37,7 +37,7 @@ pub trait Append: Sized + Send + 'static {
 /// Says into which table the rows of a type are appended.
 ///
 /// A statement for a certain number of rows is prepared once by each connection, and kept; one for any number would be parsed
-/// and planned each time. So rows go in by sixteens, by fours, and the rest alone.
+/// and planned each time. So there are statements for powers of two: a few of them make up any number.
 #[macro_export]
 macro_rules! appends {
     ($($row:ty => $table:ident),+ $(,)?) => {$(
@@ -46,28 +46,26 @@ macro_rules! appends {
                 std::any::type_name::<$table::table>()
             }
             fn insert(rows: &[Self], c: &mut $crate::db::Conn) -> diesel::QueryResult<usize> {
-                let (sixteens, rest) = rows.as_chunks::<16>();
-                let (fours, rest) = rest.as_chunks::<4>();
-                let mut inserted = 0;
-                for rows in sixteens {
-                    inserted += $crate::appends!(@together $table, rows, c)?;
-                }
-                for rows in fours {
-                    inserted += $crate::appends!(@together $table, rows, c)?;
-                }
-                for row in rest {
-                    inserted += diesel::insert_into($table::table).values(row).execute(c)?;
-                }
-                Ok(inserted)
+                $crate::appends!(@by 32, 16, 8, 4, 2; $table, rows, c)
             }
         }
     )+};
-    (@together $table:ident, $rows:ident, $c:ident) => {{
-        let insert = diesel::insert_into($table::table).values($rows);
-        match $c {
-            $crate::db::Conn::Pg(pg) => insert.execute(pg),
-            $crate::db::Conn::Sqlite(sqlite) => insert.execute(sqlite),
+    (@by $($together:literal),+; $table:ident, $rows:ident, $c:ident) => {{
+        let (mut inserted, rest) = (0, $rows);
+        $(
+            let (chunks, rest) = rest.as_chunks::<$together>();
+            for rows in chunks {
+                let insert = diesel::insert_into($table::table).values(rows);
+                inserted += match $c {
+                    $crate::db::Conn::Pg(pg) => insert.execute(pg),
+                    $crate::db::Conn::Sqlite(sqlite) => insert.execute(sqlite),
+                }?;
+            }
+        )+
+        for row in rest {
+            inserted += diesel::insert_into($table::table).values(row).execute($c)?;
         }
+        Ok(inserted)
     }};
 }
 
