@@ -126,6 +126,10 @@ const POSTGRES_BYTE_ORDER: &str = r#"
         LOOP EXECUTE change; END LOOP;
     END $$;"#;
 
+/// Lets a signed document of up to half a page stay in its row. Every trade writes some, which hardly get smaller: to compress them,
+/// and to put them into a table beside this one, takes as long as the rest of the row.
+const POSTGRES_DOCUMENTS_IN_ROWS: &str = "ALTER TABLE statements SET (toast_tuple_target = 4096);";
+
 fn postgres() -> String {
     let refuse = "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ \
                   BEGIN RAISE EXCEPTION '% is append-only: correct it with another row', TG_TABLE_NAME; END $$;";
@@ -149,6 +153,6 @@ fn postgres() -> String {
              FOR EACH ROW EXECUTE FUNCTION refuse_edge();"
         )
     };
-    let functions = [POSTGRES_BYTE_ORDER, refuse, refuse_edge].map(str::to_string);
+    let functions = [POSTGRES_BYTE_ORDER, POSTGRES_DOCUMENTS_IN_ROWS, refuse, refuse_edge].map(str::to_string);
     functions.into_iter().chain(unchanging).chain(kept).chain(LIVES.iter().map(edge)).collect()
 }
