@@ -89,7 +89,11 @@ fn next_in_process() -> u32 {
 
 impl<T: Noun> fmt::Display for Id<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&TypeSafeId::<T>::from_uuid(self.0).to_string())
+        let id = TypeSafeId::<T>::from_uuid(self.0);
+        match f.width().or(f.precision()) {
+            None => fmt::Display::fmt(&id, f),
+            Some(_) => f.pad(&id.to_string()),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDateTime, NaiveTime, SecondsFormat, Timelike as _, Utc};
 use diesel::deserialize::{FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
 use diesel::pg::Pg;
@@ -73,6 +73,13 @@ impl Instant {
     pub fn day_began(self) -> Self {
         Self(self.0.date().and_time(NaiveTime::MIN))
     }
+    /// As SQLite keeps it: six decimals always, so that the text sorts as the time does.
+    fn sqlite_text(self) -> String {
+        // chrono would read a pattern for it anew each time.
+        let (date, time) = (self.0.date(), self.0.time());
+        let (hour, minute, second, micros) = (time.hour(), time.minute(), time.second(), time.nanosecond() / 1000);
+        format!("{date} {hour:02}:{minute:02}:{second:02}.{micros:06}")
+    }
     /// The calendar year, in UTC.
     pub fn year(self) -> i32 {
         chrono::Datelike::year(&self.0)
@@ -131,8 +138,7 @@ impl ToSql<Timestamp, Pg> for Instant {
 }
 impl ToSql<Timestamp, Sqlite> for Instant {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> diesel::serialize::Result {
-        // Six decimals always, so that the text sorts as the time does.
-        out.set_value(self.0.format("%Y-%m-%d %H:%M:%S%.6f").to_string());
+        out.set_value(self.sqlite_text());
         Ok(IsNull::No)
     }
 }
@@ -179,6 +185,14 @@ mod tests {
     fn instants_keep_microseconds_and_print_as_rfc3339() {
         let at: Instant = "2026-01-31T08:00:00.000001+08:00".parse().unwrap();
         assert_eq!(at.to_string(), "2026-01-31T00:00:00.000001Z");
+    }
+
+    #[test]
+    fn instants_are_kept_with_six_decimals_whatever_their_year() {
+        for micros in [*WRITABLE.start(), -1, 0, 1, 1_700_000_000_000_000, 1_700_000_000_120_000, *WRITABLE.end()] {
+            let at = Instant::from_unix_micros(micros);
+            assert_eq!(at.sqlite_text(), at.0.format("%Y-%m-%d %H:%M:%S%.6f").to_string());
+        }
     }
 
     #[test]
