@@ -54,8 +54,7 @@ pub(super) struct Written {
 impl Written {
     fn new(planned: &Planned) -> Result<Self> {
         let (receipt, records) = (planned.receipt.clone(), planned.shard.records);
-        let document = String::from_utf8(crate::signing::canonical_json(&receipt)?)
-            .map_err(|error| Error::internal("JSON is UTF-8").because(error))?;
+        let document = receipt.document()?;
         let leaf = tree::leaf_hash(&document);
         Ok(Self { receipt, document, leaf, records })
     }

@@ -99,36 +99,45 @@ pub struct Entitlement {
     pub expires_at: Option<Instant>,
 }
 
-/// The record of one link: the document whose hash is a leaf of its batch.
+/// The record of one link: the document whose hash is a leaf of its batch. Its members stand in the order of canonical JSON: see
+/// [`Receipt::document`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
-    /// The version of this format: 1.
-    pub v: u8,
-    /// Its identifier.
-    pub receipt: ReceiptId,
-    /// Under which entitlement.
-    pub entitlement: EntitlementId,
-    /// Who asked.
-    pub user: UserId,
     /// The handle of the licensee's affiliate for which it was asked; absent when it was for the licensee itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affiliate: Option<String>,
+    /// `org/name`.
+    pub dataset: String,
+    /// Under which entitlement.
+    pub entitlement: EntitlementId,
+    /// When the link was given.
+    pub issued_at: Instant,
+    /// The shard.
+    pub path: String,
+    /// Its identifier.
+    pub receipt: ReceiptId,
     /// The API token whose seat was used; absent where the terms do not limit the seats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seat: Option<TokenId>,
-    /// `org/name`.
-    pub dataset: String,
+    /// The shard's digest.
+    pub sha256: Digest,
+    /// The shard's size.
+    pub size_bytes: i64,
+    /// Who asked.
+    pub user: UserId,
+    /// The version of this format: 1.
+    pub v: u8,
     /// The version's number.
     pub version: i32,
-    /// The shard.
-    pub path: String,
-    /// Its digest.
-    pub sha256: Digest,
-    /// Its size.
-    pub size_bytes: i64,
-    /// When the link was given.
-    pub issued_at: Instant,
+}
+
+impl Receipt {
+    /// The receipt as canonical JSON (RFC 8785). Plain JSON of it is that: its members are in order, and of its numbers, which
+    /// are small, none has a fraction.
+    pub fn document(&self) -> Result<String> {
+        Ok(serde_json::to_string(self)?)
+    }
 }
 
 /// One shard that is to be delivered, with the receipt for it.
@@ -310,18 +319,18 @@ pub fn plan(
     let planned = |(shard, storage_key): (Shard, StorageKey)| {
         require_covered(&entitlement, &shard)?;
         let receipt = Receipt {
-            v: 1,
-            receipt: ReceiptId::new(now),
-            entitlement: id,
-            user: caller.user_id,
             affiliate: affiliate.clone(),
-            seat,
             dataset: dataset.clone(),
-            version: version.number,
+            entitlement: id,
+            issued_at: now.max(entitlement.granted_at), // another instance may have granted it, whose clock is ahead
             path: shard.path.clone(),
+            receipt: ReceiptId::new(now),
+            seat,
             sha256: shard.sha256,
             size_bytes: shard.size_bytes,
-            issued_at: now.max(entitlement.granted_at), // another instance may have granted it, whose clock is ahead
+            user: caller.user_id,
+            v: 1,
+            version: version.number,
         };
         Ok(Planned { receipt, shard, storage_key, warning: None })
     };
@@ -369,4 +378,32 @@ fn require_covered(entitlement: &Entitlement, shard: &Shard) -> Result<()> {
 pub async fn link(store: &Store, key: &StorageKey, shard: &Shard, now: Instant) -> Result<url::Url> {
     let file_name = shard.path.rsplit('/').next().unwrap_or("shard");
     store.url(key, &shard.media_type, file_name, SIGNED_URL_TTL, now).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signing::canonical_json;
+
+    #[test]
+    fn a_receipt_is_written_as_canonical_json() {
+        let now = Instant::from_unix_micros(1_700_000_000_000_000);
+        for (affiliate, seat) in [(None, None), (Some("verse-lab".to_string()), Some(TokenId::new(now)))] {
+            let receipt = Receipt {
+                affiliate,
+                dataset: "poetry-house/tang".to_string(),
+                entitlement: EntitlementId::new(now),
+                issued_at: now,
+                path: "诗/\"a\\b\" \u{1f600}\u{7f}\u{0}\u{8}\t\n\u{b}\u{c}\r\u{1f}\u{2028}.jsonl".to_string(),
+                receipt: ReceiptId::new(now),
+                seat,
+                sha256: Digest::of("shard"),
+                size_bytes: 5 * 1024 * 1024 * 1024,
+                user: UserId::new(now),
+                v: 1,
+                version: i32::MAX,
+            };
+            assert_eq!(receipt.document().unwrap().into_bytes(), canonical_json(&receipt).unwrap());
+        }
+    }
 }
