@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Found, Wanted};
@@ -16,13 +17,13 @@ use crate::types::{Instant, UserId};
 const REMEMBERED: Duration = Duration::from_secs(4);
 const MOST_REMEMBERED: usize = 4096;
 
-/// The files that one thread of the server has found lately.
+/// The files that one thread of the server has found lately for each user.
 #[derive(Default)]
-pub struct Lately(RefCell<HashMap<(UserId, Wanted), Remembered>>);
+pub struct Lately(RefCell<HashMap<UserId, HashMap<Wanted, Remembered>>>);
 
 struct Remembered {
     caller: Caller,
-    found: Found,
+    found: Rc<Found>,
     since: Instant,
 }
 
@@ -34,28 +35,34 @@ impl Remembered {
 
 impl Lately {
     /// The file, if it was found for this caller a moment ago.
-    pub fn recall(&self, caller: &Caller, wanted: &Wanted, now: Instant) -> Option<Found> {
+    pub fn recall(&self, caller: &Caller, wanted: &Wanted, now: Instant) -> Option<Rc<Found>> {
         let all = self.0.borrow();
-        let known = all.get(&(caller.user_id, wanted.clone()))?;
+        let known = all.get(&caller.user_id)?.get(wanted)?;
         (known.holds(now) && known.caller == *caller).then(|| known.found.clone())
     }
 
     /// Remembers a file that was found at `since`.
-    pub fn remember(&self, caller: Caller, wanted: Wanted, found: Found, since: Instant) {
+    pub fn remember(&self, caller: Caller, wanted: Wanted, found: Rc<Found>, since: Instant) {
         let mut all = self.0.borrow_mut();
-        if all.len() >= MOST_REMEMBERED {
-            all.retain(|_, known| known.holds(since));
+        let is_full = |all: &HashMap<UserId, HashMap<Wanted, Remembered>>| {
+            all.values().map(HashMap::len).sum::<usize>() >= MOST_REMEMBERED
+        };
+        if is_full(&all) {
+            all.values_mut().for_each(|files| files.retain(|_, known| known.holds(since)));
+            all.retain(|_, files| !files.is_empty());
         }
-        if all.len() >= MOST_REMEMBERED {
+        if is_full(&all) {
             all.clear();
         }
-        all.insert((caller.user_id, wanted), Remembered { caller, found, since });
+        all.entry(caller.user_id).or_default().insert(wanted, Remembered { caller, found, since });
     }
 
     /// Forgets a file: it is not as it was remembered.
     pub fn forget(&self, caller: Option<&Caller>, wanted: &Wanted) {
-        if let Some(caller) = caller {
-            self.0.borrow_mut().remove(&(caller.user_id, wanted.clone()));
+        if let Some(caller) = caller
+            && let Some(files) = self.0.borrow_mut().get_mut(&caller.user_id)
+        {
+            files.remove(wanted);
         }
     }
 }

@@ -6,6 +6,7 @@
 //! record before a byte or a link leaves.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
@@ -64,37 +65,37 @@ async fn resolve(
     let now = app.clock.now();
     let wanted = Wanted { organisation, name, revision, path };
     if let Some(known) = caller.as_ref().and_then(|caller| lately.recall(caller, &wanted, now)) {
-        match give(app, known, &wanted, request, now).await {
+        match give(app, &known, &wanted, request, now).await {
             // Another licence may give it.
             Err(Refusal::Gated { .. }) => lately.forget(caller.as_ref(), &wanted),
             answered => return answered,
         }
     }
     let (shelf, config, asked, who) = (shelf.clone(), app.config.clone(), wanted.clone(), caller.clone());
-    let found = read(app, move |c| find(c, who.as_ref(), &asked, (&shelf, &config), now)).await?;
+    let found = Rc::new(read(app, move |c| find(c, who.as_ref(), &asked, (&shelf, &config), now)).await?);
     // What a name stands for is looked up each time; what a commit holds stays.
     if let (Some(caller), Content::Shard(_), true) = (caller, &found.content, wanted.revision == found.commit) {
         lately.remember(caller, wanted.clone(), found.clone(), now);
     }
-    give(app, found, &wanted, request, now).await
+    give(app, &found, &wanted, request, now).await
 }
 
 async fn give(
     app: &App,
-    found: Found,
+    found: &Found,
     wanted: &Wanted,
     request: &HttpRequest,
     now: Instant,
 ) -> Result<HttpResponse, Refusal> {
     let Found { dataset, commit, warnings, content } = found;
-    let mut response = if wanted.revision == commit {
+    let mut response = if wanted.revision == *commit {
         answer(app, content, request, now).await?
     } else {
-        pinned(app, &dataset, &commit, &wanted.path)?
+        pinned(app, dataset, commit, &wanted.path)?
     };
-    set(&mut response, X_REPO_COMMIT, &commit)?;
+    set(&mut response, X_REPO_COMMIT, commit)?;
     for warning in warnings {
-        response.headers_mut().append(X_HF_WARNING, written(&warning)?);
+        response.headers_mut().append(X_HF_WARNING, written(warning)?);
     }
     Ok(response)
 }
@@ -109,27 +110,27 @@ fn pinned(app: &App, dataset: &str, commit: &str, path: &str) -> Result<HttpResp
     Ok(HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, location)).finish())
 }
 
-async fn answer(app: &App, content: Content, request: &HttpRequest, now: Instant) -> Result<HttpResponse, Refusal> {
+async fn answer(app: &App, content: &Content, request: &HttpRequest, now: Instant) -> Result<HttpResponse, Refusal> {
     let planned = match content {
-        Content::Shard(planned) => planned.again(now),
-        Content::Readme(files) => return Ok(card(&files, request).await?),
+        Content::Shard(planned) => planned,
+        Content::Readme(files) => return Ok(card(files, request).await?),
     };
     let (etag, size_bytes) = (planned.shard.sha256.to_string(), planned.shard.size_bytes.to_string());
     let mut response = match &app.store {
         Store::S3(_) if request.method() != Method::HEAD || follows_the_bucket(request) => {
-            let delivered = deliver(app, planned).await?;
+            let delivered = deliver(app, planned.again(now)).await?;
             let url = delivery::link(&app.store, &delivered.storage_key, &delivered.shard, now).await?;
             HttpResponse::Found().insert_header((header::LOCATION, url.as_str())).finish()
         }
         store => {
             let read = async |range: Range<u64>| -> Result<ByteStream, Refusal> {
-                let delivered = deliver(app, planned.clone()).await?;
+                let delivered = deliver(app, planned.again(now)).await?;
                 Ok(store.read_sealed(&delivered.storage_key, range).await?)
             };
-            let presented = present(&shown(&planned, &etag), request, read).await?;
+            let presented = present(&shown(planned, &etag), request, read).await?;
             // A client that is told that a file is empty has all of it, and asks no further.
             if request.method() == Method::HEAD && planned.shard.size_bytes == 0 && presented.status().is_success() {
-                deliver(app, planned).await?;
+                deliver(app, planned.again(now)).await?;
             }
             presented
         }
