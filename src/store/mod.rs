@@ -241,7 +241,7 @@ impl Store {
     pub async fn read_sealed(&self, key: &StorageKey, range: Range<u64>) -> Result<ByteStream> {
         match self {
             Self::Local(store) => store.open_sealed(key).await?.read(range),
-            Self::S3(store) => store.read(key, Some(range)).await,
+            Self::S3(store) => Box::pin(store.read(key, Some(range))).await, // as in `url`
         }
     }
 
@@ -269,7 +269,8 @@ impl Store {
         consume_budget().await;
         match self {
             Self::Local(store) => store.url(key, media_type, file_name, ttl, now),
-            Self::S3(store) => store.url(key, media_type, file_name, ttl, now).await,
+            // The SDK's future takes ten thousand bytes, which every answer over either store would have to find room for.
+            Self::S3(store) => Box::pin(store.url(key, media_type, file_name, ttl, now)).await,
         }
     }
 
