@@ -41,8 +41,7 @@ struct Asked {
     app: Result<Data<App>>,
     presented: Result<Option<Presented>>,
     changes: bool,
-    /// The method, path and query, as the record of a privileged read keeps them.
-    request: String,
+    request: HttpRequest,
 }
 
 impl Asked {
@@ -52,7 +51,7 @@ impl Asked {
             app: app.ok_or_else(|| Error::internal("the server was started without its App")),
             presented: presented(request),
             changes: ![Method::GET, Method::HEAD].contains(request.method()),
-            request: format!("{} {}", request.method(), request.uri()),
+            request: request.clone(),
         }
     }
 
@@ -64,7 +63,7 @@ impl Asked {
             return Err(Error::forbidden("this API token may only read").remedy("use a token with the scope write"));
         }
         if !changes && signed_in.caller.is_staff() {
-            record(&app, &signed_in.caller, self.request).await?;
+            record(&app, &signed_in.caller, &self.request).await?;
         }
         Ok(Some(signed_in))
     }
@@ -104,9 +103,10 @@ async fn authenticate(app: &App, presented: Presented) -> Result<Arc<SignedIn>> 
     Ok(signed_in)
 }
 
-/// Puts a privileged read on record; durable when this returns.
-async fn record(app: &App, caller: &Caller, request: String) -> Result<()> {
+/// Puts a privileged read on record, with its method, path and query; durable when this returns.
+async fn record(app: &App, caller: &Caller, request: &HttpRequest) -> Result<()> {
     let (caller, now) = (caller.clone(), app.clock.now());
+    let request = format!("{} {}", request.method(), request.uri());
     app.db.write(move |c| audit::record_read(c, &caller, &request, now)).await
 }
 
