@@ -34,6 +34,7 @@ use crate::failpoints::{self, Site};
 
 mod ahead;
 mod among;
+mod checkpoints;
 mod conn;
 mod facts;
 mod gather;
@@ -46,6 +47,7 @@ mod writes;
 
 pub use ahead::Ahead;
 pub use among::{Among, IsAmong};
+use checkpoints::Checkpoints;
 pub use conn::{Conn, MultiBackend};
 pub use facts::fact;
 use facts::{AtHand, Facts, Memory};
@@ -112,7 +114,8 @@ impl Db {
             .map_err(|error| Error::internal("a database is opened in a runtime of Tokio").because(error))?;
         let facts = Arc::<Facts>::default();
         let reader = Arc::new(Reader::new(readers.clone(), facts.clone()));
-        let writer = Arc::new(Writer::new(writers, is_shared, facts.clone()));
+        let checkpoints = (!is_shared).then(|| Arc::new(Checkpoints::new(readers.clone())));
+        let writer = Arc::new(Writer::new(writers, checkpoints, facts.clone()));
         let (checks, background) = (readers.aside()?, writer.beside());
         Ok(Self { checks, readers, home, catalogue: None, reader, writer, background, facts })
     }

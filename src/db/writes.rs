@@ -28,6 +28,7 @@ use diesel::r2d2::PoolError;
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
 use tokio::sync::oneshot;
 
+use super::checkpoints::Checkpoints;
 use super::facts::{AtHand, Facts, Memory};
 use super::gather::Gathered;
 use super::lane::{self, Lane, MOST_WAITING};
@@ -50,8 +51,8 @@ const MOST_WAIT: Duration = Duration::from_secs(10);
 pub(super) struct Writer {
     pool: ConnPool,
     lane: Lane<dyn Write>,
-    /// Whether other processes may write at the same moment.
-    is_shared: bool,
+    /// Of a database to which no other process writes.
+    checkpoints: Option<Arc<Checkpoints>>,
     facts: Arc<Facts>,
     retries: AtomicU64,
 }
@@ -115,14 +116,15 @@ impl<T: Send, F: Fn(&mut Conn) -> Result<T> + Send> Write for Queued<T, F> {
 }
 
 impl Writer {
-    pub(super) fn new(pool: ConnPool, is_shared: bool, facts: Arc<Facts>) -> Self {
-        Self { pool, lane: Lane::default(), is_shared, facts, retries: AtomicU64::default() }
+    /// `checkpoints` are those of a database to which no other process writes.
+    pub(super) fn new(pool: ConnPool, checkpoints: Option<Arc<Checkpoints>>, facts: Arc<Facts>) -> Self {
+        Self { pool, lane: Lane::default(), checkpoints, facts, retries: AtomicU64::default() }
     }
 
     /// A writer with a queue of its own, where the database takes more than one; this one where it does not.
     pub(super) fn beside(self: &Arc<Self>) -> Arc<Self> {
-        match self.is_shared {
-            true => Arc::new(Self::new(self.pool.clone(), true, self.facts.clone())),
+        match self.is_shared() {
+            true => Arc::new(Self::new(self.pool.clone(), None, self.facts.clone())),
             false => self.clone(),
         }
     }
@@ -133,7 +135,7 @@ impl Writer {
 
     /// Whether other processes may write at the same moment.
     pub(super) fn is_shared(&self) -> bool {
-        self.is_shared
+        self.checkpoints.is_none()
     }
 
     /// How many writes were repeated because of a conflict, since the start.
@@ -179,6 +181,9 @@ impl Writer {
             let outcome = if is_reached { self.run_alone(&mut *write) } else { Err(away()) };
             is_reached &= !outcome.as_ref().is_err_and(has_no_connection);
             write.answer(outcome);
+        }
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.note_commit();
         }
         if !is_reached {
             self.lane.take_all().into_iter().filter(|write| write.begin()).for_each(|write| write.answer(Err(away())));
@@ -307,7 +312,7 @@ impl Writer {
         match error.cause() {
             Some(error) if is_conflict(error) => WRITE_ATTEMPTS,
             // Where nobody else writes, what is taken was taken before.
-            Some(Diesel::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) if self.is_shared => TAKEN_ATTEMPTS,
+            Some(Diesel::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) if self.is_shared() => TAKEN_ATTEMPTS,
             _ => 1,
         }
     }
