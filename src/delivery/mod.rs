@@ -33,6 +33,7 @@ pub use renewals::{announce_ends, renew};
 pub use standing::{change_standing, expire_ended, revoke};
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use access::Access;
@@ -146,7 +147,7 @@ pub struct Planned {
     /// The receipt that will be recorded.
     pub receipt: Receipt,
     /// What the link will lead to.
-    pub shard: Shard,
+    pub shard: Arc<Shard>,
     /// Where its bytes lie.
     pub storage_key: StorageKey,
     /// A warning that more is downloaded than the terms expect, if that is so.
@@ -332,7 +333,7 @@ pub fn plan(
             v: 1,
             version: version.number,
         };
-        Ok(Planned { receipt, shard, storage_key, warning: None })
+        Ok(Planned { receipt, shard: Arc::new(shard), storage_key, warning: None })
     };
     let stored = catalog::stored::stored_shards(c, version.id, paths)?;
     let mut planned: Vec<Planned> = stored.into_iter().map(planned).collect::<Result<_>>()?;

@@ -347,7 +347,7 @@ pub(crate) async fn create_links(
     for one in delivered {
         let url = super::link(&app.store, &one.storage_key, &one.shard, now).await?;
         links.push(Link {
-            path: one.shard.path,
+            path: one.shard.path.clone(),
             sha256: one.shard.sha256,
             size_bytes: one.shard.size_bytes,
             url: url.to_string(),
