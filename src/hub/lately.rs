@@ -5,7 +5,7 @@
 //!
 //! Invariant: what is remembered is at most [`REMEMBERED`] old, and was found for this very caller.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,6 +15,8 @@ use crate::identity::Caller;
 use crate::types::{Instant, UserId};
 
 const REMEMBERED: Duration = Duration::from_secs(4);
+/// After how long one request looks a file up again, so that not all of them do when it is remembered no longer.
+const RENEWED_AFTER: Duration = Duration::from_secs(3);
 const MOST_REMEMBERED: usize = 4096;
 
 /// The files that one thread of the server has found lately for each user.
@@ -25,11 +27,18 @@ struct Remembered {
     caller: Caller,
     found: Rc<Found>,
     since: Instant,
+    /// Whether somebody was told to look it up again.
+    is_renewed: Cell<bool>,
 }
 
 impl Remembered {
     fn holds(&self, now: Instant) -> bool {
         self.since <= now && now < self.since.plus(REMEMBERED)
+    }
+
+    /// Whether it is time to look it up again: true once, for whoever asks first.
+    fn is_due(&self, now: Instant) -> bool {
+        self.since.plus(RENEWED_AFTER) <= now && !self.is_renewed.replace(true)
     }
 }
 
@@ -38,7 +47,7 @@ impl Lately {
     pub fn recall(&self, caller: &Caller, wanted: &Wanted, now: Instant) -> Option<Rc<Found>> {
         let all = self.0.borrow();
         let known = all.get(&caller.user_id)?.get(wanted)?;
-        (known.holds(now) && known.caller == *caller).then(|| known.found.clone())
+        (known.holds(now) && known.caller == *caller && !known.is_due(now)).then(|| known.found.clone())
     }
 
     /// Remembers a file that was found at `since`.
@@ -54,7 +63,9 @@ impl Lately {
         if is_full(&all) {
             all.clear();
         }
-        all.entry(caller.user_id).or_default().insert(wanted, Remembered { caller, found, since });
+        all.entry(caller.user_id)
+            .or_default()
+            .insert(wanted, Remembered { caller, found, since, is_renewed: Cell::default() });
     }
 
     /// Forgets a file: it is not as it was remembered.

@@ -24,6 +24,8 @@ use crate::types::{Digest, Instant, OrganisationId, SessionId, TokenId, UserId};
 const LONGEST_HEADER: usize = 4096;
 /// For how long a credential is believed without asking the database again.
 const REMEMBERED: Duration = Duration::from_secs(4);
+/// After how long one request that shows it asks the database, so that not all of them do when it is believed no longer.
+const RENEWED_AFTER: Duration = Duration::from_secs(3);
 const MOST_REMEMBERED: usize = 10_000;
 
 /// An organisation for which a user acts, and as what.
@@ -317,6 +319,8 @@ pub struct CallerCache {
 struct Remembered {
     signed_in: Arc<SignedIn>,
     since: Instant,
+    /// Whether somebody was told to ask again.
+    is_renewed: bool,
 }
 
 impl Remembered {
@@ -330,6 +334,16 @@ impl CallerCache {
     pub(super) fn find(&self, sha256: Digest, now: Instant) -> Option<Arc<SignedIn>> {
         self.lock().get(&sha256).filter(|entry| entry.holds(now)).map(|entry| entry.signed_in.clone())
     }
+    /// As [`CallerCache::find`]; but after some seconds nothing, once: whoever asks then is to check the credential again.
+    pub(super) fn find_or_renew(&self, sha256: Digest, now: Instant) -> Option<Arc<SignedIn>> {
+        let mut remembered = self.lock();
+        let entry = remembered.get_mut(&sha256).filter(|entry| entry.holds(now))?;
+        let is_due = entry.since.plus(RENEWED_AFTER) <= now;
+        if is_due && !std::mem::replace(&mut entry.is_renewed, true) {
+            return None;
+        }
+        Some(entry.signed_in.clone())
+    }
     /// Remembers a credential that was checked at `since`.
     pub(super) fn remember(&self, sha256: Digest, signed_in: Arc<SignedIn>, since: Instant) {
         let mut remembered = self.lock();
@@ -339,7 +353,7 @@ impl CallerCache {
         if remembered.len() >= MOST_REMEMBERED {
             remembered.clear();
         }
-        remembered.insert(sha256, Remembered { signed_in, since });
+        remembered.insert(sha256, Remembered { signed_in, since, is_renewed: false });
     }
     /// Forgets a user, whose credentials or memberships changed. Other instances follow within seconds.
     pub fn forget_user(&self, user_id: UserId) {

@@ -128,6 +128,17 @@ fn a_caller_is_remembered_for_seconds_and_never_past_the_credential() {
 }
 
 #[test]
+fn one_request_looks_a_caller_up_again_before_the_others_would_have_to() {
+    let (cache, digest) = (CallerCache::default(), Digest::of("one"));
+    cache.remember(digest, signed_in(after(60)), now());
+    let is_found = |seconds| cache.find_or_renew(digest, after(seconds)).is_some();
+    assert_eq!([2, 3, 3, 4].map(is_found), [true, false, true, false]);
+    assert!(cache.find(digest, after(3)).is_some(), "whoever only asks who it is looks nobody up");
+    cache.remember(digest, signed_in(after(60)), after(3));
+    assert_eq!([5, 6, 6].map(is_found), [true, false, true]);
+}
+
+#[test]
 fn a_forgotten_user_is_looked_up_again() {
     let cache = CallerCache::default();
     let (one, other) = (signed_in(after(600)), signed_in(after(600)));

@@ -88,7 +88,7 @@ pub(crate) fn lately_known(app: &App, request: &HttpRequest) -> Option<(Digest, 
 
 async fn authenticate(app: &App, presented: Presented) -> Result<Arc<SignedIn>> {
     let (now, sha256) = (app.clock.now(), presented.sha256());
-    if let Some(signed_in) = app.caller_cache.find(sha256, now) {
+    if let Some(signed_in) = app.caller_cache.find_or_renew(sha256, now) {
         return Ok(signed_in);
     }
     let signed_in = match presented {
