@@ -55,17 +55,21 @@ macro_rules! appends {
         $(
             let (chunks, rest) = rest.as_chunks::<$together>();
             for rows in chunks {
-                let insert = diesel::insert_into($table::table).values(rows);
-                inserted += match $c {
-                    $crate::db::Conn::Pg(pg) => insert.execute(pg),
-                    $crate::db::Conn::Sqlite(sqlite) => insert.execute(sqlite),
-                }?;
+                inserted += $crate::appends!(@insert $table, rows, $c)?;
             }
         )+
         for row in rest {
-            inserted += diesel::insert_into($table::table).values(row).execute($c)?;
+            inserted += $crate::appends!(@insert $table, row, $c)?;
         }
         Ok(inserted)
+    }};
+    // By the connection itself: one over both writes the statement's text each time, to see that it has it.
+    (@insert $table:ident, $values:ident, $c:ident) => {{
+        let insert = diesel::insert_into($table::table).values($values);
+        match $c {
+            $crate::db::Conn::Pg(pg) => insert.execute(pg),
+            $crate::db::Conn::Sqlite(sqlite) => insert.execute(sqlite),
+        }
     }};
 }
 
