@@ -362,6 +362,10 @@ fn signed(kind: StatementKind, key: &SecretKey) -> Envelope {
     Statement::new(kind, subjects, json!({"party": "lab"})).sign(key).unwrap()
 }
 
+fn opened(kind: StatementKind, envelope: &Envelope, signers: &[PublicKey]) -> Result<VerifiedEnvelope> {
+    Ok(VerifiedEnvelope::open_with(envelope.clone(), signers, kind, &lenient)?.0)
+}
+
 #[tokio::test]
 async fn an_admitted_statement_gets_the_exchanges_receipt() {
     let log = Log::new().await;
@@ -381,7 +385,8 @@ async fn an_admitted_statement_gets_the_exchanges_receipt() {
 async fn the_entry_of_a_contract_does_not_name_the_trading_party() {
     let log = Log::new().await;
     let (key, keys, kind) = (SecretKey::generate(), &log.keys, StatementKind::Contract);
-    let entry = countersigned(&[&keys.statement], kind, signed(kind, &key), &[key.public()], &lenient).unwrap();
+    let contract = opened(kind, &signed(kind, &key), &[key.public()]).unwrap();
+    let entry = countersigned(&[&keys.statement], &contract).unwrap();
     let (stored, leaf) = log.record(entry).await;
     let (party, exchange) = (key.public(), keys.statement.public());
     assert!(!leaf.contains(&party.key_id().to_string()));
@@ -397,8 +402,8 @@ async fn an_audit_finds_a_signature_that_was_taken_from_a_contract_or_is_another
     let log = Log::new().await;
     let (buyer, stranger, keys) = (SecretKey::generate(), SecretKey::generate(), log.keys.clone());
     let kind = StatementKind::Contract;
-    let envelope = signed(kind, &buyer);
-    let entry = countersigned(&[&keys.statement], kind, envelope, &[buyer.public()], &lenient).unwrap();
+    let contract = opened(kind, &signed(kind, &buyer), &[buyer.public()]).unwrap();
+    let entry = countersigned(&[&keys.statement], &contract).unwrap();
     let (stored, _) = log.record(entry).await;
     let holder = passport::PassportKey {
         organisation: "lab".to_string(),
@@ -443,7 +448,7 @@ async fn an_audit_finds_a_signature_that_was_taken_from_a_contract_or_is_another
 fn a_contract_that_both_sides_sign_takes_the_signature_of_each_and_of_nobody_else() {
     let (seller, buyer, keys) = (SecretKey::generate(), SecretKey::generate(), ExchangeKeys::generate());
     let sign = |envelope: &Envelope, signers: &[PublicKey]| {
-        countersigned(&[&keys.statement], StatementKind::Contract, envelope.clone(), signers, &lenient)
+        countersigned(&[&keys.statement], &opened(StatementKind::Contract, envelope, signers)?)
     };
     let one = signed(StatementKind::Contract, &seller);
     let mut two = one.clone();
@@ -459,10 +464,8 @@ fn a_contract_that_both_sides_sign_takes_the_signature_of_each_and_of_nobody_els
 #[test]
 fn a_statement_signed_by_the_wrong_side_is_refused() {
     let (key, keys, now) = (SecretKey::generate(), ExchangeKeys::generate(), Instant::from_unix_micros(0));
-    let admit = |kind, envelope: &Envelope, key| {
-        let (verified, _) = VerifiedEnvelope::open_with(envelope.clone(), &[key], kind, &lenient)?;
-        admitted(&[&keys.statement], &verified, now).map(drop)
-    };
+    let admit =
+        |kind, envelope: &Envelope, key| admitted(&[&keys.statement], &opened(kind, envelope, &[key])?, now).map(drop);
     let terms = signed(StatementKind::Terms, &key);
     let foreign = SecretKey::generate().public();
     assert_eq!(admit(StatementKind::Terms, &terms, foreign).unwrap_err().kind, Kind::BadSignature);
@@ -472,13 +475,11 @@ fn a_statement_signed_by_the_wrong_side_is_refused() {
     let assessment = signed(StatementKind::Assessment, &key);
     assert_eq!(admit(StatementKind::Assessment, &assessment, key.public()).unwrap_err().kind, Kind::Internal);
 
-    let exchange = keys.statement.public();
-    let own = signed(StatementKind::Contract, &keys.statement);
-    let both = countersigned(&[&keys.statement], StatementKind::Contract, own, &[exchange], &lenient).map(drop);
-    assert_eq!(both.unwrap_err().kind, Kind::BadSignature);
-    let listing = signed(StatementKind::Listing, &key);
-    let both = countersigned(&[&keys.statement], StatementKind::Listing, listing, &[key.public()], &lenient).map(drop);
-    assert_eq!(both.unwrap_err().kind, Kind::Internal);
+    let countersign = |kind, by: &SecretKey| {
+        countersigned(&[&keys.statement], &opened(kind, &signed(kind, by), &[by.public()])?).map(drop)
+    };
+    assert_eq!(countersign(StatementKind::Contract, &keys.statement).unwrap_err().kind, Kind::BadSignature);
+    assert_eq!(countersign(StatementKind::Listing, &key).unwrap_err().kind, Kind::Internal);
 }
 
 #[tokio::test]

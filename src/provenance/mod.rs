@@ -1,7 +1,7 @@
 //! Signed statements and the public log that commits to them: why the exchange need not be trusted.
 //!
 //! Every claim (who made these bytes, on what terms, who assessed them, who may use them) is a [`Statement`] in a
-//! DSSE envelope. An action of another domain calls [`admit`] (of a [`VerifiedEnvelope`]), [`declare`] or [`countersign`] in
+//! DSSE envelope. An action of another domain calls [`admit`] or [`countersign`] (of a [`VerifiedEnvelope`]) or [`declare`] in
 //! its own transaction; that stores the statement and queues an entry of the log. The [`sequencer`] gives entries their
 //! places and signs checkpoints, and [`publication`] lets them out, cosigned by witnesses; [`log`] answers what clients
 //! and auditors ask; a [`passport`] takes it all offline. A [`witness`] and a [`monitor`] keep the log honest from outside,
@@ -35,7 +35,6 @@ use std::fmt::Display;
 
 use serde::Serialize;
 
-use self::statement::Validate;
 pub use self::statement::{
     BYTES_REHASHED, ENVELOPE_SUBJECT, KEY_ACTIVE, Leaf, ResourceDescriptor, SCHEMA_VALID, STATEMENT_TYPE, SVR_TYPE,
     Sha256Digest, Signers, Statement, StatementKind, VerificationResult, Verifier, parse, verifier_id,
@@ -120,21 +119,19 @@ pub fn declare(
     NewEntry::of_exchange(kind, envelope, first(&exchange)?).record(c, &subject_id.to_string(), now)
 }
 
-/// Records a document that the exchange signs with others: checks the signatures by `signers`, which the caller found
-/// active, every one and no other; adds the exchange's, and queues a log entry that names the exchange's signature only.
+/// Records a document that the exchange signs with others, whose keys the caller found active: adds the exchange's signature,
+/// and queues a log entry that names that one only.
 ///
-/// Fails as a bad signature, or as invalid with the field at fault.
+/// Fails as a bad signature when the exchange is one of the others.
 pub fn countersign(
     c: &mut Conn,
     keys: &ExchangeKeys,
-    kind: StatementKind,
     subject_id: impl Display,
-    envelope: Envelope,
-    signers: &[PublicKey],
+    signed: &VerifiedEnvelope,
     now: Instant,
 ) -> Result<Recorded> {
     let exchange = exchange_keys::signers(c, keys, KeyRole::Statement)?;
-    countersigned(&exchange, kind, envelope, signers, &schemas::validate)?.record(c, &subject_id.to_string(), now)
+    countersigned(&exchange, signed)?.record(c, &subject_id.to_string(), now)
 }
 
 /// Signs a document that is not a statement, in an envelope of another payload type; gives it and the key that signed.
@@ -233,26 +230,15 @@ fn admitted(exchange: &[&SecretKey], signed: &VerifiedEnvelope, now: Instant) ->
     Ok(NewEntry { kind, envelope: signed.envelope().clone(), pae_sha256, signer: signed.signer(), receipt })
 }
 
-fn countersigned(
-    exchange: &[&SecretKey],
-    kind: StatementKind,
-    mut envelope: Envelope,
-    signers: &[PublicKey],
-    validate: &Validate,
-) -> Result<NewEntry> {
+fn countersigned(exchange: &[&SecretKey], signed: &VerifiedEnvelope) -> Result<NewEntry> {
+    let (kind, pae_sha256) = (signed.kind(), signed.pae_sha256());
     expect_signers(kind, Signers::Both)?;
-    statement::expect_signatures(&envelope, signers.len())?;
-    if signers.is_empty() {
-        return Err(Error::internal("the exchange signs with somebody"));
-    }
-    for key in signers {
-        statement::parse_with(&envelope, *key, kind, validate)?;
-    }
-    if exchange.iter().any(|own| signers.contains(&own.public())) {
+    let mut envelope = signed.envelope().clone();
+    if exchange.iter().any(|own| envelope.signature_by(own.public().key_id()).is_ok()) {
         return Err(Error::new(Kind::BadSignature, "the exchange cannot be both sides").field("signatures"));
     }
     exchange.iter().for_each(|own| own.add_signature(&mut envelope));
-    Ok(NewEntry::of_exchange(kind, envelope, first(exchange)?))
+    Ok(NewEntry { kind, envelope, pae_sha256, signer: first(exchange)?.public().key_id(), receipt: None })
 }
 
 /// A signed statement that nobody has stored yet.
@@ -265,7 +251,7 @@ struct NewEntry {
 }
 
 impl NewEntry {
-    /// A statement that the exchange signed, alone or with others: the log names its key.
+    /// A statement that the exchange signed alone: the log names its key.
     fn of_exchange(kind: StatementKind, envelope: Envelope, key: &SecretKey) -> Self {
         let (pae_sha256, signer) = (envelope.pae_sha256(), key.public().key_id());
         Self { kind, envelope, pae_sha256, signer, receipt: None }

@@ -25,7 +25,7 @@ use crate::history;
 use crate::identity::{self, Caller, Role};
 use crate::jobs::{self, Job, sweep};
 use crate::keys::ExchangeKeys;
-use crate::provenance::{self, ResourceDescriptor, StatementKind};
+use crate::provenance::{self, ResourceDescriptor, StatementKind, VerifiedEnvelope};
 use crate::signing::Envelope;
 use crate::text_enum;
 use crate::types::{
@@ -175,11 +175,9 @@ pub fn attest_deletion(
     let recall = recall(c, caller, id)?;
     caller.may_for(recall.organisation_id, "the licensee", Role::SIGNERS)?;
     let key = identity::signing_key_for(c, recall.organisation_id, envelope.sole_signature()?.keyid)?.public_key;
-    let statement = provenance::parse(envelope, key, StatementKind::DeletionAttestation)?;
-    let subject = statement.subject;
-    check_attestation(c, &recall, serde_json::from_value(statement.predicate)?, &subject, now)?;
-    let kind = StatementKind::DeletionAttestation;
-    let recorded = provenance::countersign(c, keys, kind, id, envelope.clone(), &[key], now)?;
+    let (signed, statement) = VerifiedEnvelope::open(envelope.clone(), &[key], StatementKind::DeletionAttestation)?;
+    check_attestation(c, &recall, serde_json::from_value(statement.predicate)?, signed.subject(), now)?;
+    let recorded = provenance::countersign(c, keys, id, &signed, now)?;
     queries::set_attestation(c, id, recorded.id)?;
     let recall = Recall { attestation_id: Some(recorded.id), ..recall };
     advance(c, keys, recall, RecallState::DeletionAttested, caller.user_id, "deletion attested by the licensee", now)

@@ -10,7 +10,7 @@ use crate::identity::{self, Caller, Role, SigningKey};
 use crate::keys::ExchangeKeys;
 use crate::market::orders;
 use crate::market::{Listing, offers};
-use crate::provenance::{self, StatementKind};
+use crate::provenance::{self, StatementKind, VerifiedEnvelope};
 use crate::signing::Envelope;
 use crate::terms;
 use crate::types::{Instant, Json, NegotiationId};
@@ -78,9 +78,10 @@ pub fn finalize(
     for (side, signature) in [Side::Provider, Side::Buyer].into_iter().zip(&signed.signatures) {
         signers.push(identity::signing_key_for(c, before.organisation(side), signature.keyid)?.public_key);
     }
+    let (signed, statement) = VerifiedEnvelope::open(signed, &signers, StatementKind::Contract)?;
     let royalties = before.royalties.clone().unwrap_or_default();
-    let order =
-        orders::conclude(c, (config, keys), (&listing, before.buyer_id), royalties, (signed, &signers), caller, now)?;
+    let (between, contract) = ((&listing, before.buyer_id), (&signed, statement));
+    let order = orders::conclude(c, (config, keys), between, royalties, contract, caller, now)?;
     let from = before.state;
     let finalized = Negotiation { order_id: Some(order.id), ..before };
     let reason = "the exchange countersigned the contract";

@@ -16,7 +16,7 @@ use crate::jobs::sweep;
 use crate::keys::ExchangeKeys;
 use crate::market::offers::{self, Checked};
 use crate::market::orders::{self, Deal, Grounds};
-use crate::provenance::{self, StatementKind};
+use crate::provenance;
 use crate::signing::Envelope;
 use crate::terms::Use;
 use crate::types::{Instant, Json, NegotiationId, text};
@@ -47,16 +47,15 @@ pub fn begin(
     (envelope, declared): (Envelope, Option<&DeclaredUse>),
     now: Instant,
 ) -> Result<Negotiation> {
-    let checked = offers::check(c, caller, &envelope, now)?;
+    let checked = offers::check(c, caller, envelope, now)?;
     require_made_by(&checked, side)?;
     if checked.document.replies_to_sha256.is_some() {
         return Err(Error::invalid("replies_to_sha256", "the first offer of a negotiation answers no other")
             .remedy("leave it out, or send the offer in the negotiation that it belongs to"));
     }
-    offers::require_new(c, &envelope)?;
+    offers::require_new(c, &checked.signed)?;
     let id = NegotiationId::new(now);
-    let key = checked.key.public_key;
-    let recorded = provenance::countersign(c, keys, StatementKind::Offer, id, envelope, &[key], now)?;
+    let recorded = provenance::countersign(c, keys, id, &checked.signed, now)?;
     let begun = Negotiation {
         id,
         listing_id: checked.listing.id,
@@ -99,7 +98,7 @@ pub fn reply(
     let before = visible_negotiation(c, caller, id)?;
     caller.may_for(before.organisation(side), format!("the {side}"), Role::SIGNERS)?;
     require_turn(&before, side.proposes(), side, now)?;
-    let checked = offers::check(c, caller, &envelope, now)?;
+    let checked = offers::check(c, caller, envelope, now)?;
     require_made_by(&checked, side)?;
     for (member, same) in [
         ("listing", checked.listing.id == before.listing_id),
@@ -111,8 +110,7 @@ pub fn reply(
             return Err(Error::invalid(member, detail).remedy("sign an offer that does"));
         }
     }
-    let key = checked.key.public_key;
-    let recorded = provenance::countersign(c, keys, StatementKind::Offer, id, envelope, &[key], now)?;
+    let recorded = provenance::countersign(c, keys, id, &checked.signed, now)?;
     let replied = Negotiation {
         offer_document: Json(checked.document),
         offer_sha256: recorded.pae_sha256,

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::{self, Measure};
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::identity::{self, Caller, Organisation, Role, SigningKey};
+use crate::identity::{self, Caller, Organisation, Role};
 use crate::market::{Listing, orders};
-use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind};
+use crate::provenance::{self, ResourceDescriptor, Statement, StatementKind, VerifiedEnvelope};
 use crate::signing::Envelope;
 use crate::terms::{self, Terms, Use};
 use crate::types::{Digest, Instant, ListingId, Money};
@@ -53,8 +53,8 @@ pub(in crate::market) struct Checked {
     pub(in crate::market) provider: Organisation,
     /// Who would buy.
     pub(in crate::market) buyer: Organisation,
-    /// The key that signed.
-    pub(in crate::market) key: SigningKey,
+    /// The envelope in which it was signed.
+    pub(in crate::market) signed: VerifiedEnvelope,
 }
 
 /// The statement that the offering side signs. Its subjects are the manifest and the terms.
@@ -75,19 +75,19 @@ pub fn statement(document: &OfferDocument) -> Result<Statement> {
 /// # Errors
 /// `NotFound` or `Forbidden` unless the caller is an admin or signer of the organisation; `BadSignature`; otherwise the
 /// refusal names the member of the document.
-pub(in crate::market) fn check(c: &mut Conn, caller: &Caller, envelope: &Envelope, now: Instant) -> Result<Checked> {
-    let organisation = identity::for_member(c, caller, &provenance::claimed_organisation(envelope)?, Role::SIGNERS)?;
+pub(in crate::market) fn check(c: &mut Conn, caller: &Caller, envelope: Envelope, now: Instant) -> Result<Checked> {
+    let organisation = identity::for_member(c, caller, &provenance::claimed_organisation(&envelope)?, Role::SIGNERS)?;
     identity::require_verified(&organisation)?;
     let key = identity::signing_key_for(c, organisation.id, envelope.sole_signature()?.keyid)?;
-    let signed = provenance::parse(envelope, key.public_key, StatementKind::Offer)?;
-    let document: OfferDocument = serde_json::from_value(signed.predicate.clone())
+    let (signed, said) = VerifiedEnvelope::open(envelope, &[key.public_key], StatementKind::Offer)?;
+    let document: OfferDocument = serde_json::from_value(said.predicate.clone())
         .map_err(|error| Error::invalid("envelope.payload", format!("the predicate is not an offer: {error}")))?;
     let expected = statement(&document)?;
-    if signed.predicate != expected.predicate {
+    if said.predicate != expected.predicate {
         return Err(Error::invalid("predicate", "the offer is not spelled as it must be")
             .remedy("write instants in UTC with six decimals, as 2026-01-31T08:00:00.000000Z"));
     }
-    if signed.subject != expected.subject {
+    if said.subject != expected.subject {
         return Err(Error::invalid("subject", "the statement must have two subjects: the manifest and the terms")
             .remedy("name them \"manifest\" and \"terms\", with the digests that the offer names"));
     }
@@ -110,7 +110,7 @@ pub(in crate::market) fn check(c: &mut Conn, caller: &Caller, envelope: &Envelop
     }
     check_wish(&document, &terms, &seal.measure())?;
     check_window(&document, now)?;
-    Ok(Checked { document, listing, provider, buyer, key })
+    Ok(Checked { document, listing, provider, buyer, signed })
 }
 
 /// The two sides, as the document names them and the listing allows.
@@ -162,8 +162,8 @@ fn check_window(document: &OfferDocument, now: Instant) -> Result<()> {
 }
 
 /// Refuses a document that was offered before, here or in a negotiation.
-pub(in crate::market) fn require_new(c: &mut Conn, envelope: &Envelope) -> Result<()> {
-    match provenance::is_recorded(c, envelope.pae_sha256())? {
+pub(in crate::market) fn require_new(c: &mut Conn, signed: &VerifiedEnvelope) -> Result<()> {
+    match provenance::is_recorded(c, signed.pae_sha256())? {
         false => Ok(()),
         true => Err(Error::new(Kind::AlreadyExists, "this document was offered before")
             .remedy("sign another one, with another salt")),

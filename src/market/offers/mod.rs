@@ -106,7 +106,7 @@ impl Offer {
 /// `Forbidden` for who may not sign for the provider; `BadSignature`; `Invalid`, naming the member of the document that does not
 /// fit the listing, its terms or its own window; `AlreadyExists` for a document that was offered before.
 pub fn make(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, envelope: Envelope, now: Instant) -> Result<Offer> {
-    let Checked { document, listing, provider, buyer, key } = check(c, caller, &envelope, now)?;
+    let Checked { document, listing, provider, buyer, signed } = check(c, caller, envelope, now)?;
     if document.organisation != provider.handle {
         let detail = format!("{} is the buyer, and a private offer is the provider's", document.organisation);
         return Err(Error::invalid("organisation", detail).remedy("ask for a price in a negotiation"));
@@ -115,9 +115,9 @@ pub fn make(c: &mut Conn, caller: &Caller, keys: &ExchangeKeys, envelope: Envelo
         return Err(Error::invalid("replies_to_sha256", "a private offer answers no other")
             .remedy("leave it out, or send the offer in the negotiation that it belongs to"));
     }
-    require_new(c, &envelope)?;
+    require_new(c, &signed)?;
     let id = OfferId::new(now);
-    let recorded = provenance::countersign(c, keys, StatementKind::Offer, id, envelope, &[key.public_key], now)?;
+    let recorded = provenance::countersign(c, keys, id, &signed, now)?;
     let offer = Offer {
         id,
         listing_id: listing.id,

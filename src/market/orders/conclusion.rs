@@ -12,8 +12,7 @@ use crate::identity::Caller;
 use crate::keys::ExchangeKeys;
 use crate::market::Listing;
 use crate::market::contracts;
-use crate::provenance::Statement;
-use crate::signing::{Envelope, PublicKey};
+use crate::provenance::{Statement, VerifiedEnvelope};
 use crate::types::{BASIS_POINTS, Instant, Json, OrderId, OrganisationId};
 
 /// The contract that a negotiation would end with: the exact bytes that both sides sign, and the royalties that its order would
@@ -29,18 +28,17 @@ pub(in crate::market) fn negotiated_contract(
     Ok((contract_document(c, &order, deal.buyer, grounds)?, order.royalties))
 }
 
-/// Stores the order of a contract that both sides signed, with `signers`; the exchange countersigns, and the order waits
+/// Stores the order of a contract that both sides signed with active keys; the exchange countersigns, and the order waits
 /// for payment. Callers authorise, and have checked what is agreed on.
 pub(in crate::market) fn conclude(
     c: &mut Conn,
     (config, keys): (&Config, &ExchangeKeys),
     (listing, buyer_id): (&Listing, OrganisationId),
     royalties: Json<Vec<Royalty>>,
-    (envelope, signers): (Envelope, &[PublicKey]),
+    (signed, statement): (&VerifiedEnvelope, Statement),
     caller: &Caller,
     now: Instant,
 ) -> Result<Order> {
-    let statement: Statement = serde_json::from_slice(&envelope.payload.0)?;
     let document = contracts::check(statement.predicate)?;
     let order = Order {
         id: document.order,
@@ -58,7 +56,7 @@ pub(in crate::market) fn conclude(
         tax_minor: document.fee.part(config.tax_basis_points, BASIS_POINTS)?.amount_minor,
         currency: document.price.currency,
         royalties,
-        contract_document: String::from_utf8_lossy(&envelope.payload.0).into_owned(),
+        contract_document: String::from_utf8_lossy(&signed.envelope().payload.0).into_owned(),
         state: OrderState::AwaitingSignature,
         download_days: document.delivery_days.or(document.download_days).unwrap_or(config.download_window_days),
         acceptance_days: document.acceptance_days,
@@ -72,7 +70,7 @@ pub(in crate::market) fn conclude(
     };
     db::append(c, order.clone())?;
     history::record(c, order.id, None, order.state.as_str(), caller.user_id, "negotiated", now)?;
-    record_contract(c, keys, &order, (envelope, signers), now)?;
+    record_contract(c, keys, &order, signed, now)?;
     let due = order.due_at;
     advance(c, order, OrderState::AwaitingPayment, due, caller.user_id, "the contract was signed by both sides", now)
 }

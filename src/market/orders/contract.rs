@@ -9,8 +9,8 @@ use crate::identity::{self, Caller, Organisation, Role};
 use crate::keys::ExchangeKeys;
 use crate::market::contracts::{self, ContractDocument, Language, Licence, Party, PricedBy, RenderingFormat};
 use crate::market::offers;
-use crate::provenance::{self, Statement, StatementKind};
-use crate::signing::{Envelope, PublicKey};
+use crate::provenance::{self, Statement, StatementKind, VerifiedEnvelope};
+use crate::signing::Envelope;
 use crate::types::{ContractId, Digest, Instant, OrderId, StatementId};
 use crate::{assessment, catalog, terms};
 
@@ -124,18 +124,19 @@ pub(super) fn agree(
             .remedy("sign the bytes of `contract_payload` exactly as the order gives them"));
     }
     let key = identity::signing_key_for(c, order.buyer_id, signer)?;
-    record_contract(c, keys, order, (envelope, &[key.public_key]), now)
+    let (signed, _) = VerifiedEnvelope::open(envelope, &[key.public_key], StatementKind::Contract)?;
+    record_contract(c, keys, order, &signed, now)
 }
 
-/// Countersigns what the others signed with `signers`, and keeps it.
+/// Countersigns the contract that the others signed with active keys, and keeps it.
 pub(super) fn record_contract(
     c: &mut Conn,
     keys: &ExchangeKeys,
     order: &Order,
-    (envelope, signers): (Envelope, &[PublicKey]),
+    signed: &VerifiedEnvelope,
     now: Instant,
 ) -> Result<Contract> {
-    let recorded = provenance::countersign(c, keys, StatementKind::Contract, order.id, envelope, signers, now)?;
+    let recorded = provenance::countersign(c, keys, order.id, signed, now)?;
     let contract = Contract {
         id: ContractId::new(now),
         order_id: order.id,
