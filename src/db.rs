@@ -9,7 +9,7 @@
 //! - A read sees one snapshot and cannot write. Small reads that run at the same time share a snapshot ([`Db::read_shared`]).
 //!   What nothing is decided by may be read from a copy that lags behind ([`Db::read_catalogue`]). A health check waits for no
 //!   connection that other work uses ([`Db::check`]).
-//! - What never changes is remembered ([`fact`]).
+//! - What never changes is remembered ([`fact`], [`Db::fact`]).
 //! - Writes that only append do it together ([`append`], [`Db::write_gathered`]).
 //! - Statements are kept by each connection, those that look for one of many values too ([`Among`]).
 //! - Text compares by its bytes on both, whatever collation a PostgreSQL was set up with.
@@ -21,6 +21,7 @@
 //! Invariant: the rows of the [`LIVES`] move along the edges in `state_edges` and no others; triggers refuse it.
 
 use std::cell::Cell;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Stopwatch};
 
@@ -165,6 +166,24 @@ impl Db {
         F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     {
         self.reader.read(ahead, work).await
+    }
+
+    /// The fact of type `T` that goes by `key` (see `db/facts.rs`): where it is not remembered, `load` finds it in a read.
+    ///
+    /// # Errors
+    /// Those of the read, and of `load`.
+    pub async fn fact<T, F>(&self, key: impl Display, load: F) -> Result<T>
+    where
+        T: Clone + Send + Sync + 'static,
+        F: FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    {
+        let key = key.to_string();
+        if let Some(known) = self.facts.recall(&key) {
+            return Ok(known);
+        }
+        let found = self.read(load).await?;
+        self.facts.learn(&key, found.clone());
+        Ok(found)
     }
 
     /// As [`Db::read`], for health checks: it waits for no connection and no thread that other work uses, so that a busy database

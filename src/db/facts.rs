@@ -1,5 +1,5 @@
-//! Facts: rows of [`APPEND_ONLY`](super::APPEND_ONLY) tables and contents of sealed versions, remembered so that they are
-//! not read again and again.
+//! Facts: rows of [`APPEND_ONLY`](super::APPEND_ONLY) tables, contents of sealed versions and the public keys of key ids,
+//! remembered so that they are not read again and again.
 //!
 //! A [`Db`](super::Db) remembers some of the facts that its reads came across, and gives them to reads and writes alike. What
 //! can change, be it a state, a balance or a revocation, is no fact, and is read in the transaction that decides by it.
@@ -47,6 +47,16 @@ impl Facts {
         };
         self.keep(key.clone(), known.clone());
         Some(known)
+    }
+
+    /// The fact of type `T` that goes by `key`, if it is remembered.
+    pub(super) fn recall<T: Clone + 'static>(&self, key: &str) -> Option<T> {
+        self.find(&(TypeId::of::<T>(), key.to_string()))?.downcast_ref().cloned()
+    }
+
+    /// Remembers a fact that a read found.
+    pub(super) fn learn<T: Send + Sync + 'static>(&self, key: &str, fact: T) {
+        self.keep((TypeId::of::<T>(), key.to_string()), Arc::new(fact));
     }
 
     fn keep(&self, key: Key, fact: Fact) {
@@ -150,6 +160,17 @@ mod tests {
             None,
             "another database"
         );
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_takes_no_read_and_what_was_not_found_takes_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = database(&folder, "a").await;
+        let nothing = |_: &mut Conn| Err::<u8, _>(Error::internal("it was not there"));
+        db.fact("seal", nothing).await.unwrap_err();
+        assert_eq!(db.fact("seal", |_| Ok(1_u8)).await.unwrap(), 1);
+        assert_eq!(db.fact("seal", nothing).await.unwrap(), 1);
+        assert_eq!(db.write(|c| ask(c, "seal", None)).await.unwrap(), Some(1), "a write is told, too");
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use corpex::error::Kind;
-use corpex::signing::Envelope;
+use corpex::signing::{Envelope, SecretKey};
 use corpex::types::DAY;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -100,6 +100,58 @@ async fn a_quote_that_was_touched_is_no_quote() {
     refused(rival.effect("/v1/purchases", &good).await, Kind::Forbidden, Some("organisation"));
     has_nothing(&lab, PRICE).await;
     lab.effect("/v1/purchases", &good).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purchase_takes_the_signature_of_one_key_of_the_buyer_and_no_other() {
+    let (app, _, offer, lab) = market(PRICE).await;
+    let (rival, stranger) = (app.lab("other-lab", PRICE).await, SecretKey::generate());
+    rival.buy_at_a_quote(&offer).await.unwrap();
+    let quoted = lab.quoted(&offer).await.unwrap();
+    let signed_by = |keys: &[&SecretKey]| {
+        let mut envelope: Envelope = serde_json::from_value(quoted["envelope"].clone()).unwrap();
+        envelope.signatures.clear();
+        keys.iter().for_each(|key| key.add_signature(&mut envelope));
+        let mut purchase = quoted.clone();
+        purchase["envelope"] = json!(envelope);
+        purchase
+    };
+    for foreign in [&rival.key, &stranger] {
+        let refusal = lab.effect("/v1/purchases", &signed_by(&[foreign])).await;
+        let refusal = refused(refusal, Kind::BadSignature, Some("signatures"));
+        assert!(refusal.detail.contains("is not registered by verse-lab"), "{refusal}");
+    }
+    for keys in [vec![], vec![&lab.key, &rival.key]] {
+        refused(lab.effect("/v1/purchases", &signed_by(&keys)).await, Kind::BadSignature, Some("signatures"));
+    }
+    has_nothing(&lab, PRICE).await;
+    lab.effect("/v1/purchases", &signed_by(&[&lab.key])).await.unwrap();
+}
+
+/// The other instance first sees the key when it is revoked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purchase_repeated_after_its_key_was_revoked_is_answered_and_another_is_refused() {
+    let (app, _, offer, lab) = market(2 * PRICE).await;
+    let other = app.another().await;
+    let (purchase, later) = (lab.quoted(&offer).await.unwrap(), lab.quoted(&offer).await.unwrap());
+    let mut unsigned = purchase.clone();
+    unsigned["envelope"]["signatures"] = json!([]);
+    let buy =
+        async |at: &Actor, key: &str, purchase: &Value| at.keyed(key, "/v1/purchases", purchase).send::<Value>().await;
+    let bought = buy(&lab, "once", &purchase).await.unwrap();
+    let keys = format!("/v1/organisations/{}/keys", lab.handle);
+    let id = lab.get(&keys).await.unwrap()["items"][0]["id"].as_str().unwrap().to_string();
+    lab.post(format!("{keys}/{id}/revocation"), &json!({ "compromised_at": null })).await.unwrap();
+
+    for at in [&lab, &lab.at(&other)] {
+        for repeated in [&purchase, &unsigned] {
+            assert_eq!(buy(at, "once", repeated).await.unwrap(), bought);
+        }
+        let refusal = refused(buy(at, "another", &later).await, Kind::BadSignature, Some("signatures"));
+        assert!(refusal.detail.contains("was revoked at"), "{refusal}");
+    }
+    assert_eq!(lab.balance("wallet").await, PRICE);
+    other.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -110,13 +110,7 @@ pub fn sign_contract(
 }
 
 /// Countersigns the contract of an order that may be agreed to now. Callers authorise.
-pub(super) fn agree(
-    c: &mut Conn,
-    keys: &ExchangeKeys,
-    order: &Order,
-    envelope: Envelope,
-    now: Instant,
-) -> Result<Contract> {
+fn agree(c: &mut Conn, keys: &ExchangeKeys, order: &Order, envelope: Envelope, now: Instant) -> Result<Contract> {
     let signer = envelope.sole_signature()?.keyid;
     if envelope.payload.0 != order.contract_document.as_bytes() {
         return Err(Error::new(Kind::BadSignature, "the signed document is not this order's contract")

@@ -16,8 +16,9 @@ use super::{Order, Purchase};
 use crate::config::Config;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
-use crate::identity::Caller;
+use crate::identity::{Caller, Organisation};
 use crate::keys::ExchangeKeys;
+use crate::provenance::VerifiedEnvelope;
 use crate::types::{Digest, Instant, OrderId, length};
 
 /// The field of a purchase that holds the quote.
@@ -84,22 +85,21 @@ struct QuotedOffer {
     offer_sha256: Option<Digest>,
 }
 
-/// The order that a purchase was quoted, if it would come out the same now. The insertion of the order shows whether the quote was
-/// used before.
+/// The order that a purchase was quoted with the contract that its buyer signed, if it would come out the same now. The insertion
+/// of the order shows whether the quote was used before.
 pub(super) fn redeem(
     c: &mut Conn,
-    caller: &Caller,
+    buyer: &Organisation,
     keys: &ExchangeKeys,
     config: &Config,
-    purchase: &Purchase,
+    (purchase, signed): (&Purchase, &VerifiedEnvelope),
     now: Instant,
 ) -> Result<Order> {
-    let buyer = buyer(c, caller, &purchase.wanted)?;
-    let quoted = open(keys, &purchase.quote, &purchase.envelope.payload.0)?;
+    let quoted = open(keys, &purchase.quote, &signed.envelope().payload.0)?;
     if let Some(end) = quoted.due_at.filter(|_| quoted.is_overdue(now)) {
         return Err(Error::new(Kind::WrongState, format!("the quote ended at {end}")).field(FIELD).remedy(AGAIN));
     }
-    let (order, grounds) = draft(c, &buyer, config, &purchase.wanted, (quoted.id, quoted.created_at), now)?;
+    let (order, grounds) = draft(c, buyer, config, &purchase.wanted, (quoted.id, quoted.created_at), now)?;
     let contract_document = quoted.contract_document.clone();
     let Quoted { predicate } = serde_json::from_str(&contract_document)?;
     match predicate.offer_sha256 == grounds.offer_sha256 && (Order { contract_document, ..order }) == quoted {

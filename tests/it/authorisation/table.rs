@@ -212,7 +212,7 @@ pub const TABLE: &[Case] = &[
     row("list_listing_statements", Anyone,                      |t| at(format!("/v1/listings/{}/statements", t.listing))),
     row("create_quote",        Of(Lab, TRADERS, Public),        |t| with("/v1/quotes", order(LAB, t))),
     row("create_quote",        Of(Attic, TRADERS, Inside),      |t| with("/v1/quotes", order(&t.attic, t))),
-    row("buy",                 Of(Lab, TRADERS, Public),        |t| with("/v1/purchases", purchase(LAB, t))),
+    row("buy",                 Of(Lab, ADMINS, Public),         |t| with("/v1/purchases", purchase(LAB, t))),
     row("make_offer",          Of(House, SIGNERS, Public),      |_| with("/v1/offers", unsigned(HOUSE))),
     row("make_offer",          Of(Attic, SIGNERS, Inside),      |t| with("/v1/offers", unsigned(&t.attic))),
     row("list_offers",         SignedIn,                        |_| at("/v1/offers")),

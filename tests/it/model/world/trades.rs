@@ -103,6 +103,7 @@ impl World {
         let quoted = self.write(move |c| quotes::quote(c, &who, &with, &asked, quoted_at)).await?;
         let contract = quoted.contract_document.clone().into_bytes();
         let envelope = self.labs[lab].key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, contract);
+        let envelope = orders::open_envelope(&self.app.app().db, &caller, &wanted, envelope).await;
         let purchase = Purchase { wanted, quote: quotes::seal(&keys, &quoted)?, envelope, voucher: None };
         self.write(move |c| purchases::buy(c, &caller, &keys, &config, &purchase, now).map(|(order, _)| order)).await
     }
