@@ -2,14 +2,15 @@
 //! cursor.
 //!
 //! What is found in a segment is a set of its documents, which is counted against the sets of its [`Sheet`]. The first places of
-//! a large set are read off an order of the sheet; those of a small one are found document by document.
+//! a large set are read off an order of the sheet; those of a small one are found document by document. Where each of several
+//! conditions has a large set, these are met bit by bit; where one has a small set, its documents are looked for in the others.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use tantivy::query::{EnableScoring, Weight};
+use tantivy::query::{EnableScoring, Scorer, Weight, intersect_scorers};
 use tantivy::schema::IndexRecordOption;
-use tantivy::{DocId, DocSet as _, Searcher, SegmentReader, TERMINATED, Term};
+use tantivy::{COLLECT_BLOCK_BUFFER_LEN, DocId, DocSet as _, Searcher, SegmentReader, Term};
 
 use super::index::Reading;
 use super::place::{Place, Sort};
@@ -20,8 +21,12 @@ use super::values::Counts;
 /// A set is large if it holds at least one in so many documents of its segment.
 const LARGE: u64 = 32;
 
+fn is_large(set: u64, documents: u32) -> bool {
+    set.saturating_mul(LARGE) >= u64::from(documents)
+}
+
 /// What a search gathers of the listings that it finds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gathered {
     /// How many were found, wherever they stand.
     pub(super) total: u64,
@@ -34,18 +39,20 @@ pub(super) struct Gathered {
 /// Gathers what a search finds: of the places, as many as `places`.
 pub(super) fn gather(reading: &Reading, search: &Search, places: usize) -> tantivy::Result<Gathered> {
     let searcher: Searcher = reading.searcher();
-    let weight = search.query(&reading.fields).weight(EnableScoring::disabled_from_searcher(&searcher))?;
+    let scoring = EnableScoring::disabled_from_searcher(&searcher);
+    let weights = search.queries(&reading.fields).into_iter().map(|query| query.weight(scoring));
+    let weights = weights.collect::<tantivy::Result<Vec<_>>>()?;
     let bonuses = search.bonuses(&reading.fields);
-    let mut all = Gathered::default();
-    for segment in searcher.segment_readers() {
-        let sheet = reading.sheets.of(segment)?;
-        let found = found(weight.as_ref(), segment)?;
+    let sheets = searcher.segment_readers().iter().map(|segment| reading.sheets.of(segment));
+    let sheets = sheets.collect::<tantivy::Result<Vec<_>>>()?;
+    let mut all = Gathered { total: 0, counts: reading.sheets.values.zero(), places: Vec::new() };
+    for (segment, sheet) in searcher.segment_readers().iter().zip(&sheets) {
+        let found = found(&weights, segment)?;
         let total = found.count();
         if total == 0 {
             continue;
         }
-        let is_large = total.saturating_mul(LARGE) >= u64::from(segment.max_doc());
-        let part = Part { segment, sheet: &sheet, found, is_large };
+        let part = Part { segment, sheet, found, total };
         all.total = all.total.saturating_add(total);
         part.count(&mut all.counts);
         all.places.extend(match search.sort {
@@ -58,15 +65,35 @@ pub(super) fn gather(reading: &Reading, search: &Search, places: usize) -> tanti
     Ok(all)
 }
 
-/// The documents of a segment that are found and not deleted.
-fn found(weight: &dyn Weight, segment: &SegmentReader) -> tantivy::Result<Docs> {
-    let mut found = Docs::none_of(segment.max_doc());
-    let alive = segment.alive_bitset();
-    weight.for_each_no_score(segment, &mut |docs: &[DocId]| {
-        let left = docs.iter().filter(|doc| alive.is_none_or(|alive| alive.is_alive(**doc)));
-        left.for_each(|doc| found.insert(*doc));
-    })?;
+/// The documents of a segment that all of these find, and that are not deleted.
+fn found(weights: &[Box<dyn Weight>], segment: &SegmentReader) -> tantivy::Result<Docs> {
+    let documents = segment.max_doc();
+    let scorers = weights.iter().map(|weight| weight.scorer(segment, 1.0));
+    let mut scorers = scorers.collect::<tantivy::Result<Vec<_>>>()?;
+    let fewest = scorers.iter().map(|scorer| scorer.cost()).min().unwrap_or(0);
+    if !is_large(fewest, documents) {
+        scorers = vec![intersect_scorers(scorers, documents)];
+    }
+    let mut sets = scorers.into_iter().map(|scorer| alive(scorer, segment));
+    let mut found = sets.next().unwrap_or_else(|| Docs::none_of(documents));
+    sets.for_each(|docs| found.keep(&docs));
     Ok(found)
+}
+
+/// The documents that one finds, without those that are deleted.
+fn alive(mut scorer: Box<dyn Scorer>, segment: &SegmentReader) -> Docs {
+    let mut docs = Docs::none_of(segment.max_doc());
+    let alive = segment.alive_bitset();
+    let mut buffer = [0; COLLECT_BLOCK_BUFFER_LEN];
+    loop {
+        let filled = scorer.fill_buffer(&mut buffer);
+        let found = buffer.get(..filled).unwrap_or_default().iter();
+        let left = found.filter(|doc| alive.is_none_or(|alive| alive.is_alive(**doc)));
+        left.for_each(|doc| docs.insert(*doc));
+        if filled < buffer.len() {
+            return docs;
+        }
+    }
 }
 
 /// What is found in one segment.
@@ -74,21 +101,31 @@ struct Part<'a> {
     segment: &'a SegmentReader,
     sheet: &'a Sheet,
     found: Docs,
-    is_large: bool,
+    /// How many these are.
+    total: u64,
 }
 
 impl Part<'_> {
-    /// Counts the values of every facet.
+    /// Counts the values of every facet. Of the rarer ones, those of the documents that are not found are taken from all where
+    /// these documents are fewer.
     fn count(&self, counts: &mut Counts) {
-        self.sheet.common.iter().for_each(|(number, docs)| counts.add(*number, self.found.count_common(docs)));
-        self.found.iter().flat_map(|doc| self.sheet.rare(doc)).for_each(|number| counts.add(*number, 1));
+        let Sheet { common, rare, .. } = self.sheet;
+        common.iter().for_each(|(number, docs)| counts.add(*number, self.found.count_common(docs)));
+        let documents = self.segment.max_doc();
+        if self.total.saturating_mul(2) <= u64::from(documents) {
+            self.found.iter().flat_map(|doc| rare.of(doc)).for_each(|number| counts.add(*number, 1));
+        } else {
+            rare.totals.iter().for_each(|(number, all)| counts.add(*number, *all));
+            let others = self.found.others(documents);
+            others.iter().flat_map(|doc| rare.of(doc)).for_each(|number| counts.take_one(*number));
+        }
     }
 
     /// The first places in an order, of the documents that `also` wants.
     fn first(&self, sort: Sort, after: Option<Place>, most: usize, also: impl Fn(DocId) -> bool) -> Vec<Place> {
         let place = |doc: &DocId| self.sheet.columns.place(sort, *doc);
         let follows = |place: &Place| after.is_none_or(|after| *place < after);
-        if self.is_large {
+        if is_large(self.total, self.segment.max_doc()) {
             let order = self.sheet.order(sort);
             let start = order.partition_point(|doc| !follows(&place(doc)));
             let rest = order.get(start..).unwrap_or_default().iter();
@@ -111,7 +148,11 @@ impl Part<'_> {
         let limit = search.after.zip(at.and_then(|at| u32::try_from(at).ok())).map(|(after, at)| (after.value, at));
         let mut first = First::new(most);
         for doc in told {
-            let (value, rank) = (base.saturating_add(u64::from(bonus(doc))), self.sheet.rank(doc));
+            let value = base.saturating_add(u64::from(bonus(doc)));
+            if first.last().is_some_and(|(last, _)| value < *last) {
+                continue;
+            }
+            let rank = self.sheet.rank(doc);
             if limit.is_none_or(|(last, at)| value < last || value == last && rank >= at) {
                 first.add((value, Reverse(rank)));
             }
@@ -137,18 +178,16 @@ impl Part<'_> {
         let mut told = Vec::new();
         for (term, weight) in bonuses {
             let index = self.segment.inverted_index(term.field())?;
-            let Some(mut postings) = index.read_postings(term, IndexRecordOption::Basic)? else { continue };
-            let mut doc = postings.doc();
-            while doc != TERMINATED {
-                if self.found.contains(doc)
-                    && let Some(extra) = extra.get_mut(usize::try_from(doc).unwrap_or(usize::MAX))
-                {
+            let Some(mut block) = index.read_block_postings(term, IndexRecordOption::Basic)? else { continue };
+            while !block.docs().is_empty() {
+                for doc in block.docs().iter().filter(|doc| self.found.contains(**doc)) {
+                    let Some(extra) = extra.get_mut(usize::try_from(*doc).unwrap_or(usize::MAX)) else { continue };
                     if *extra == 0 {
-                        told.push(doc);
+                        told.push(*doc);
                     }
                     *extra = extra.saturating_add(*weight);
                 }
-                doc = postings.advance();
+                block.advance();
             }
         }
         Ok((extra, told))
@@ -166,8 +205,12 @@ impl<T: Ord> First<T> {
     fn new(most: usize) -> Self {
         Self { most, kept: BinaryHeap::with_capacity(most.saturating_add(1)) }
     }
+    /// The smallest that is kept, once there are as many as wanted.
+    fn last(&self) -> Option<&T> {
+        self.kept.peek().filter(|_| self.kept.len() >= self.most).map(|Reverse(last)| last)
+    }
     fn add(&mut self, one: T) {
-        if self.kept.len() >= self.most && self.kept.peek().is_some_and(|Reverse(last)| one <= *last) {
+        if self.last().is_some_and(|last| one <= *last) {
             return;
         }
         self.kept.push(Reverse(one));

@@ -7,7 +7,7 @@ use std::ops::Bound;
 
 use serde::Deserialize;
 use tantivy::Term;
-use tantivy::query::{AllQuery, BooleanQuery, EmptyQuery, Occur, Query, RangeQuery, TermQuery};
+use tantivy::query::{AllQuery, BooleanQuery, EmptyQuery, Query, RangeQuery, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
 use utoipa::IntoParams;
 
@@ -174,28 +174,28 @@ impl Search {
         self.words.iter().flatten().flat_map(of_word).collect()
     }
 
-    /// The query of the index that finds the listings, whatever their relevance.
-    pub(super) fn query(&self, fields: &Fields) -> Box<dyn Query> {
+    /// The queries of the index that find the listings, whatever their relevance: each must find a listing.
+    pub(super) fn queries(&self, fields: &Fields) -> Vec<Box<dyn Query>> {
         if self.words.as_ref().is_some_and(Vec::is_empty) {
-            return Box::new(EmptyQuery);
+            return vec![Box::new(EmptyQuery)];
         }
-        let mut parts: Vec<(Occur, Box<dyn Query>)> = Vec::new();
+        let mut parts: Vec<Box<dyn Query>> = Vec::new();
         for word in self.words.iter().flatten() {
-            parts.push((Occur::Must, anywhere(fields.words, word)));
+            parts.push(anywhere(fields.words, word));
         }
         for (facet, values) in &self.filters {
-            parts.push(filter(values.iter().map(|value| term(fields.facets, &facet.term(value))).collect()));
+            parts.push(any(values.iter().map(|value| term(fields.facets, &facet.term(value))).collect()));
         }
         if let Some((price, currency)) = self.max_price {
             let upper = Bound::Included(Term::from_field_u64(fields.price, price));
-            parts.push(filter(vec![Box::new(RangeQuery::new(Bound::Unbounded, upper))]));
+            parts.push(Box::new(RangeQuery::new(Bound::Unbounded, upper)));
             let flags = [Flag::Currency(currency), Flag::Free];
-            parts.push(filter(flags.iter().map(|flag| term(fields.flags, &flag.term())).collect()));
+            parts.push(any(flags.iter().map(|flag| term(fields.flags, &flag.term())).collect()));
         }
-        match parts.is_empty() {
-            true => Box::new(AllQuery),
-            false => Box::new(BooleanQuery::new(parts)),
+        if parts.is_empty() {
+            parts.push(Box::new(AllQuery));
         }
+        parts
     }
 }
 
@@ -204,8 +204,8 @@ fn term(field: Field, text: &str) -> Box<dyn Query> {
 }
 
 /// One of these must fit.
-fn filter(any: Vec<Box<dyn Query>>) -> (Occur, Box<dyn Query>) {
-    (Occur::Must, Box::new(BooleanQuery::union(any)))
+fn any(queries: Vec<Box<dyn Query>>) -> Box<dyn Query> {
+    Box::new(BooleanQuery::union(queries))
 }
 
 /// The word, or all the shorter ones inside it.
@@ -214,7 +214,7 @@ fn anywhere(field: Field, word: &Sought) -> Box<dyn Query> {
         return term(field, &word.whole);
     }
     let parts = BooleanQuery::intersection(word.parts.iter().map(|part| term(field, part)).collect());
-    Box::new(BooleanQuery::union(vec![term(field, &word.whole), Box::new(parts)]))
+    any(vec![term(field, &word.whole), Box::new(parts)])
 }
 
 #[cfg(test)]

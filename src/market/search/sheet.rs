@@ -15,7 +15,7 @@ use super::place::{Place, Sort};
 use super::values::Values;
 
 /// A value that at least one in so many documents has is counted by its set; a rarer one document by document.
-const COMMON: usize = 64;
+const COMMON: u64 = 64;
 
 /// A set of a segment's documents.
 #[derive(Debug, Clone)]
@@ -29,6 +29,19 @@ impl Docs {
         if let Some(word) = self.0.get_mut(index(doc / 64)) {
             *word |= 1 << (doc % 64);
         }
+    }
+    /// Leaves only those that are in the other, too.
+    pub(super) fn keep(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word &= other);
+    }
+    /// Those of so many documents that are not in it.
+    pub(super) fn others(&self, documents: u32) -> Self {
+        let mut others: Vec<u64> = self.0.iter().map(|word| !word).collect();
+        let rest = documents % 64;
+        if let Some(last) = others.last_mut().filter(|_| rest > 0) {
+            *last &= (1_u64 << rest) - 1;
+        }
+        Self(others)
     }
     pub(super) fn contains(&self, doc: DocId) -> bool {
         self.0.get(index(doc / 64)).is_some_and(|word| (word >> (doc % 64)) & 1 == 1)
@@ -69,9 +82,29 @@ pub(super) struct Sheet {
     pub(super) columns: Columns,
     /// The sets of the values that many have, by the number of the value.
     pub(super) common: Vec<(u32, Docs)>,
-    /// The numbers of the other values of each document: those from the first to the second offset.
+    /// The other values.
+    pub(super) rare: Rare,
+}
+
+/// The values that few have, by their numbers.
+#[derive(Default)]
+pub(super) struct Rare {
+    /// How many documents have each.
+    pub(super) totals: Vec<(u32, u64)>,
+    /// The values of each document: those from the first to the second offset.
     offsets: Vec<u32>,
-    rare: Vec<u32>,
+    numbers: Vec<u32>,
+}
+
+impl Rare {
+    /// The values of a document.
+    pub(super) fn of(&self, doc: DocId) -> &[u32] {
+        let at = index(doc);
+        match (self.offsets.get(at), self.offsets.get(at.saturating_add(1))) {
+            (Some(from), Some(to)) => self.numbers.get(index(*from)..index(*to)).unwrap_or_default(),
+            _ => &[],
+        }
+    }
 }
 
 /// The columns by which documents are placed.
@@ -120,9 +153,9 @@ impl Sheet {
                 *rank = at;
             }
         }
-        let (common, offsets, rare) = facets(segment, values)?;
+        let (common, rare) = facets(segment, values)?;
         let (largest, cheapest) = (order(Sort::Size), order(Sort::Price));
-        Ok(Self { newest, rank, largest, cheapest, columns, common, offsets, rare })
+        Ok(Self { newest, rank, largest, cheapest, columns, common, rare })
     }
 
     /// The documents in an order; by relevance, the newest first.
@@ -138,49 +171,46 @@ impl Sheet {
     pub(super) fn rank(&self, doc: DocId) -> u32 {
         self.rank.get(index(doc)).copied().unwrap_or(u32::MAX)
     }
-
-    /// The numbers of the rarer facet values of a document.
-    pub(super) fn rare(&self, doc: DocId) -> &[u32] {
-        let at = index(doc);
-        match (self.offsets.get(at), self.offsets.get(at.saturating_add(1))) {
-            (Some(from), Some(to)) => self.rare.get(index(*from)..index(*to)).unwrap_or_default(),
-            _ => &[],
-        }
-    }
 }
 
-type Facets = (Vec<(u32, Docs)>, Vec<u32>, Vec<u32>);
-
-fn facets(segment: &SegmentReader, values: &Values) -> tantivy::Result<Facets> {
+/// The sets of the values that many have, and the other values.
+fn facets(segment: &SegmentReader, values: &Values) -> tantivy::Result<(Vec<(u32, Docs)>, Rare)> {
     let documents = segment.max_doc();
-    let Some(column) = segment.fast_fields().str("facets")? else { return Ok(Facets::default()) };
+    let Some(column) = segment.fast_fields().str("facets")? else { return Ok(Default::default()) };
     let ordinals: Vec<u64> = (0..).take(column.num_terms()).collect();
     let mut numbers = Vec::with_capacity(ordinals.len());
     column.dictionary().sorted_ords_to_term_cb(&ordinals, |term| {
         numbers.push(std::str::from_utf8(term).ok().and_then(|term| values.number(term)));
     })?;
     let at = |ordinal: u64| usize::try_from(ordinal).unwrap_or(usize::MAX);
-    let mut frequency = vec![0_usize; numbers.len()];
+    let mut frequency = vec![0_u64; numbers.len()];
     for ordinal in (0..documents).flat_map(|doc| column.term_ords(doc)) {
         if let Some(count) = frequency.get_mut(at(ordinal)) {
             *count += 1;
         }
     }
-    let is_common = |count: usize| count.saturating_mul(COMMON) >= index(documents);
+    let is_common = |count: u64| count.saturating_mul(COMMON) >= u64::from(documents);
     let mut sets: Vec<Option<Docs>> =
         frequency.iter().map(|count| is_common(*count).then(|| Docs::none_of(documents))).collect();
-    let (mut offsets, mut rare) = (vec![0], Vec::new());
+    let mut rare = Rare { offsets: vec![0], ..Rare::default() };
     for doc in 0..documents {
         for ordinal in column.term_ords(doc).map(at) {
             match sets.get_mut(ordinal).and_then(Option::as_mut) {
                 Some(set) => set.insert(doc),
-                None => rare.extend(numbers.get(ordinal).copied().flatten()),
+                None => rare.numbers.extend(numbers.get(ordinal).copied().flatten()),
             }
         }
-        offsets.push(u32::try_from(rare.len()).unwrap_or(u32::MAX));
+        rare.offsets.push(u32::try_from(rare.numbers.len()).unwrap_or(u32::MAX));
     }
-    let common = numbers.into_iter().zip(sets).filter_map(|(number, set)| number.zip(set)).collect();
-    Ok((common, offsets, rare))
+    let mut common = Vec::new();
+    for ((number, set), count) in numbers.into_iter().zip(sets).zip(frequency) {
+        match (number, set) {
+            (Some(number), Some(set)) => common.push((number, set)),
+            (Some(number), None) => rare.totals.push((number, count)),
+            (None, _) => {}
+        }
+    }
+    Ok((common, rare))
 }
 
 /// The sheets of the segments that are searched.
