@@ -140,13 +140,15 @@ impl Columns {
 impl Sheet {
     fn of(segment: &SegmentReader, values: &Values) -> tantivy::Result<Self> {
         let columns = Columns::of(segment)?;
+        let mut newest: Vec<DocId> = (0..segment.max_doc()).collect();
+        newest.sort_by_cached_key(|doc| Reverse(columns.listing(*doc)));
+        // The newest stay first among equals: this sorting is stable.
         let order = |sort: Sort| {
-            let mut placed: Vec<(Place, DocId)> =
-                (0..segment.max_doc()).map(|doc| (columns.place(sort, doc), doc)).collect();
-            placed.sort_unstable_by_key(|(place, _)| Reverse(*place));
-            placed.into_iter().map(|(_, doc)| doc).collect::<Vec<_>>()
+            let mut docs = newest.clone();
+            docs.sort_by_cached_key(|doc| Reverse(columns.value(sort, *doc)));
+            docs
         };
-        let newest = order(Sort::Newest);
+        let (largest, cheapest) = (order(Sort::Size), order(Sort::Price));
         let mut rank = vec![0; newest.len()];
         for (at, doc) in (0..).zip(&newest) {
             if let Some(rank) = rank.get_mut(index(*doc)) {
@@ -154,7 +156,6 @@ impl Sheet {
             }
         }
         let (common, rare) = facets(segment, values)?;
-        let (largest, cheapest) = (order(Sort::Size), order(Sort::Price));
         Ok(Self { newest, rank, largest, cheapest, columns, common, rare })
     }
 
