@@ -35,7 +35,7 @@ static BOARD: LazyLock<Reading> = LazyLock::new(|| {
     let folder = std::env::temp_dir().join("corpex-fuzz-search");
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("a folder for the index");
-    let mut index = BoardIndex::create(&folder, 1).expect("an index");
+    let mut index = BoardIndex::create(&folder).expect("an index");
     let entries: Vec<Entry> = (0..60).map(entry).collect();
     index.add(&entries).expect("it is added");
     index.commit(Reach(None)).expect("it is there");

@@ -9,14 +9,14 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
+use super::builder::Builder;
 use super::entry::{self, Entry};
 use super::index::{BoardIndex, Reach};
 use super::queries;
@@ -33,8 +33,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 const MOST_CHANGES: i64 = 1000;
 /// Datasets that are read at a time to build an index.
 const PAGE: i64 = 500;
-/// How many batches are read ahead of what is indexed.
-const AHEAD: usize = 2;
 /// After so many looks without a change, the memory for writing is given back.
 const IDLE_TICKS: u32 = 20;
 /// The most processes that may share a data directory.
@@ -157,20 +155,12 @@ fn knows(c: &mut Conn, reach: Reach) -> Result<bool> {
 async fn build(db: &Db, slot: &Slot, reach: Reach) -> Result<BoardIndex> {
     let (folder, next) = (slot.index(), slot.next());
     remove(&next)?;
+    let index = BoardIndex::create(&next)?;
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(4));
-    let mut index = BoardIndex::create(&next, threads)?;
-    let (read, mut waiting) = mpsc::channel(AHEAD);
-    let reader = AbortOnDropHandle::new(tokio::spawn(read_board(db.clone(), threads, read)));
-    while let Some(entries) = waiting.recv().await {
-        index = in_background(index, move |index| index.add(&entries)).await?;
-    }
-    reader.await.map_err(|error| Error::internal("reading the board panicked").because(error))??;
-    let finish = move |index: &mut BoardIndex| {
-        index.commit(reach)?;
-        index.rest()
-    };
-    drop(in_background(index, finish).await?);
+    // One more: it goes on while another waits for the disk or the database.
+    let builders = fill(db, index.builders(threads.saturating_add(1))).await?;
     let put = move || {
+        index.assemble(builders, reach)?;
         remove(&folder)?;
         std::fs::rename(&next, &folder)?;
         BoardIndex::open(&folder).ok_or_else(|| Error::internal("the search index that was just built cannot be used"))
@@ -179,16 +169,24 @@ async fn build(db: &Db, slot: &Slot, reach: Reach) -> Result<BoardIndex> {
     put.map_err(|error| Error::internal("opening the search index panicked").because(error))?
 }
 
-/// Reads what is on the board, `at_once` batches at a time, while what was read before is indexed.
-async fn read_board(db: Db, at_once: usize, read: mpsc::Sender<Vec<Entry>>) -> Result<()> {
+/// Reads what is on the board, as many batches at a time as there are builders, and has them indexed.
+async fn fill(db: &Db, builders: Vec<Builder>) -> Result<Vec<Builder>> {
+    let at_once = builders.len();
+    let idle = Mutex::new(builders);
     let pages = stream::try_unfold(String::new(), |after| page(db.clone(), after));
-    let batches = pages.map_ok(|batches| stream::iter(batches).map(Ok)).try_flatten();
-    let mut entries = pin!(batches.map_ok(|listings| read_batch(db.clone(), listings)).try_buffer_unordered(at_once));
-    while let Some(entries) = entries.try_next().await? {
-        if read.send(entries).await.is_err() {
-            return Ok(()); // nobody builds any more
-        }
-    }
+    let batches = pages.map_ok(|batches| stream::iter(batches).map(Ok::<_, Error>)).try_flatten();
+    batches.try_for_each_concurrent(at_once, |listings| take_in(db, &idle, listings)).await?;
+    let begun = idle.into_inner().unwrap_or_else(PoisonError::into_inner);
+    try_join_all(begun.into_iter().map(|builder| in_background(builder, Builder::end))).await
+}
+
+/// Reads a batch, and has it indexed by a builder that has nothing to do.
+async fn take_in(db: &Db, idle: &Mutex<Vec<Builder>>, listings: Vec<ListingId>) -> Result<()> {
+    let entries = read_batch(db.clone(), listings).await?;
+    let builder = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let builder = builder.ok_or_else(|| Error::internal("more batches are read at a time than there are builders"))?;
+    let builder = in_background(builder, move |builder| builder.add(&entries)).await?;
+    idle.lock().unwrap_or_else(PoisonError::into_inner).push(builder);
     Ok(())
 }
 

@@ -89,15 +89,20 @@ fn counted(found: &[(u64, ListingId, &Entry)], value: impl Fn(&Entry) -> String)
     counted
 }
 
-/// Three segments, from one of which listings were removed again.
+/// Three segments, of which two were built side by side, and from which listings were removed again.
 fn board(folder: &std::path::Path) -> (BoardIndex, Vec<(usize, Entry)>) {
     let mut entries: Vec<(usize, Entry)> = (0..LISTINGS).map(|n| (n, entry(n))).collect();
-    let mut index = BoardIndex::create(folder, 1).unwrap();
-    for part in entries.chunks(300) {
-        let part: Vec<Entry> = part.iter().map(|(_, entry)| entry.clone()).collect();
-        index.add(&part).unwrap();
-        index.commit(Reach(None)).unwrap();
+    let mut parts = entries.chunks(300).map(|part| part.iter().map(|(_, e)| e.clone()).collect::<Vec<Entry>>());
+    let index = BoardIndex::create(folder).unwrap();
+    let mut builders = index.builders(2);
+    for builder in &mut builders {
+        builder.add(&parts.next().unwrap()).unwrap();
+        builder.end().unwrap();
     }
+    index.assemble(builders, Reach(None)).unwrap();
+    let mut index = BoardIndex::open(folder).unwrap();
+    index.add(&parts.next().unwrap()).unwrap();
+    index.commit(Reach(None)).unwrap();
     let gone: Vec<DatasetId> = entries.iter().filter(|(n, _)| n % 10 == 4).map(|(_, e)| e.dataset.id).collect();
     index.remove(&gone).unwrap();
     index.commit(Reach(None)).unwrap();

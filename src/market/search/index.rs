@@ -8,10 +8,11 @@
 
 use std::path::Path;
 
-use tantivy::indexer::LogMergePolicy;
+use tantivy::indexer::{LogMergePolicy, NoMergePolicy};
 use tantivy::schema::{FAST, Field, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, Term};
 
+use super::builder::Builder;
 use super::changes::Change;
 use super::directory::Folder;
 use super::entry::Entry;
@@ -22,8 +23,10 @@ use crate::types::{DatasetId, TransitionId};
 
 /// The format of an index; raised when words or facets are made in another way, so that every index is built anew.
 const FORMAT: u32 = 4;
-/// The memory in which one thread gathers a segment.
-const BYTES_PER_THREAD: usize = 20_000_000;
+/// The memory in which changes are gathered.
+const BYTES_TO_FOLLOW: usize = 20_000_000;
+/// The memory in which all builders of a new index together gather segments.
+const BYTES_TO_BUILD: usize = 192_000_000;
 /// Segments above this are left as they are.
 const LARGEST_MERGE: usize = 250_000;
 const WORDS: &str = "words";
@@ -94,7 +97,7 @@ fn schema() -> (Schema, Fields) {
 }
 
 impl Fields {
-    fn document(&self, entry: &Entry) -> TantivyDocument {
+    pub(super) fn document(&self, entry: &Entry) -> TantivyDocument {
         let mut document = TantivyDocument::new();
         let (tags, text) = entry.tags_and_text();
         let own = [&entry.dataset.name, &entry.dataset.handle, &entry.provider];
@@ -176,19 +179,18 @@ pub struct BoardIndex {
     index: Index,
     reading: Reading,
     writer: Option<IndexWriter>,
-    threads: usize,
     reach: Reach,
 }
 
 impl BoardIndex {
-    /// Makes an empty index in a folder that has none, to be filled by so many threads.
+    /// Makes an empty index in a folder that has none.
     ///
     /// # Errors
     /// `Internal`, when the folder cannot be written.
-    pub fn create(folder: &Path, threads: usize) -> Result<Self> {
+    pub fn create(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
         let index = Index::create(Folder::open(folder).map_err(broken)?, schema().0, Default::default());
-        Self::over(index.map_err(broken)?, Reach(None), threads)
+        Self::over(index.map_err(broken)?, Reach(None))
     }
 
     /// Opens the index in a folder; none where it is missing, damaged, or was made in another format.
@@ -200,7 +202,7 @@ impl BoardIndex {
             let index = Index::open(Folder::open(folder)?)?;
             let reach = index.load_metas()?.payload.as_deref().and_then(Reach::read);
             let fits = index.schema() == schema().0 && index.validate_checksum()?.is_empty();
-            Ok(reach.filter(|_| fits).and_then(|reach| Self::over(index, reach, 1).ok()))
+            Ok(reach.filter(|_| fits).and_then(|reach| Self::over(index, reach).ok()))
         };
         opened().unwrap_or_else(|error| {
             tracing::info!(%error, "the search index that was kept cannot be used, and another is built");
@@ -208,12 +210,12 @@ impl BoardIndex {
         })
     }
 
-    fn over(index: Index, reach: Reach, threads: usize) -> Result<Self> {
+    fn over(index: Index, reach: Reach) -> Result<Self> {
         index.tokenizers().register(WORDS, words::analyzer());
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().map_err(broken)?;
         let reading = Reading { reader, fields: schema().1, sheets: Sheets::default() };
         reading.reload()?;
-        Ok(Self { index, reading, writer: None, threads, reach })
+        Ok(Self { index, reading, writer: None, reach })
     }
 
     /// For those who search.
@@ -229,6 +231,22 @@ impl BoardIndex {
     /// True while its files are where they were.
     pub fn stands(&self) -> bool {
         self.index.load_metas().is_ok()
+    }
+
+    /// So many builders, which fill this index side by side while nobody else writes or reads it.
+    pub(super) fn builders(&self, number: usize) -> Vec<Builder> {
+        let bytes = BYTES_TO_BUILD / number.max(1);
+        (0..number).map(|_| Builder::new(self.index.clone(), self.reading.fields, bytes)).collect()
+    }
+
+    /// Makes what builders built durable, and notes up to which change it goes; the index is to be opened then.
+    pub(super) fn assemble(mut self, builders: Vec<Builder>, reach: Reach) -> Result<()> {
+        let writer = self.writer()?;
+        writer.set_merge_policy(Box::new(NoMergePolicy));
+        for segment in builders.into_iter().flat_map(Builder::built) {
+            writer.add_segment(segment).map_err(broken)?;
+        }
+        self.write(reach)
     }
 
     /// Adds listings of datasets that it holds nothing of.
@@ -259,12 +277,16 @@ impl BoardIndex {
     /// # Errors
     /// `Internal`, when it cannot be written.
     pub fn commit(&mut self, reach: Reach) -> Result<()> {
-        let mut commit = self.writer()?.prepare_commit().map_err(broken)?;
-        commit.set_payload(&reach.write());
-        commit.commit().map_err(broken)?;
+        self.write(reach)?;
         self.reading.reload()?;
         self.reach = reach;
         Ok(())
+    }
+
+    fn write(&mut self, reach: Reach) -> Result<()> {
+        let mut commit = self.writer()?.prepare_commit().map_err(broken)?;
+        commit.set_payload(&reach.write());
+        commit.commit().map(drop).map_err(broken)
     }
 
     /// Waits for what is merged in the background, and gives the memory for writing back.
@@ -281,8 +303,7 @@ impl BoardIndex {
         let writer = match self.writer.take() {
             Some(writer) => writer,
             None => {
-                let bytes = BYTES_PER_THREAD.saturating_mul(self.threads);
-                let writer = self.index.writer_with_num_threads(self.threads, bytes).map_err(broken)?;
+                let writer = self.index.writer_with_num_threads(1, BYTES_TO_FOLLOW).map_err(broken)?;
                 let mut merges = LogMergePolicy::default();
                 merges.set_max_docs_before_merge(LARGEST_MERGE);
                 writer.set_merge_policy(Box::new(merges));

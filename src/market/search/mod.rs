@@ -8,6 +8,7 @@
 //! Invariant: an answer holds only listings that were on the board when it was made, or at the moment that the copy shows.
 //! Invariant: the numbers of an answer are exact for the index as of one commit.
 
+mod builder;
 mod changes;
 mod directory;
 mod entry;
