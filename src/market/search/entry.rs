@@ -54,20 +54,18 @@ pub struct Entry {
 impl Entry {
     /// Every value of every facet, as it is indexed.
     pub(super) fn facet_terms(&self) -> Vec<String> {
-        let one = |facet: Facet, value: &str| vec![facet.term(value)];
-        let all = |facet: Facet, values: &[String]| values.iter().map(|value| facet.term(value)).collect::<Vec<_>>();
-        [
-            one(Facet::Modality, self.dataset.modality.as_str()),
-            all(Facet::Language, &facets::languages(&self.dataset.languages)),
-            one(Facet::Domain, self.dataset.domain.as_str()),
-            self.uses.iter().map(|wanted| Facet::Use.term(wanted.as_str())).collect(),
-            one(Facet::Price, facets::price_band(self.price)),
-            one(Facet::Size, facets::size_band(self.size_bytes)),
-            all(Facet::Format, &self.formats),
-            one(Facet::Provider, &self.dataset.handle),
-            all(Facet::Assessment, &self.not_applicable),
-        ]
-        .concat()
+        let mut terms = vec![
+            Facet::Modality.term(self.dataset.modality.as_str()),
+            Facet::Domain.term(self.dataset.domain.as_str()),
+            Facet::Price.term(facets::price_band(self.price)),
+            Facet::Size.term(facets::size_band(self.size_bytes)),
+            Facet::Provider.term(&self.dataset.handle),
+        ];
+        terms.extend(facets::languages(&self.dataset.languages).iter().map(|tag| Facet::Language.term(tag)));
+        terms.extend(self.uses.iter().map(|wanted| Facet::Use.term(wanted.as_str())));
+        terms.extend(self.formats.iter().map(|format| Facet::Format.term(format)));
+        terms.extend(self.not_applicable.iter().map(|item| Facet::Assessment.term(item)));
+        terms
     }
 
     /// The tags in the card's front matter, and the Markdown after it. A card that cannot be read is all Markdown.

@@ -41,7 +41,7 @@ text_enum! {
 impl Facet {
     /// How a value of this facet is indexed.
     pub(super) fn term(self, value: &str) -> String {
-        format!("{self}={value}")
+        [self.as_str(), "=", value].concat()
     }
 
     /// The facet and the value of a term.

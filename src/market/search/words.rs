@@ -6,7 +6,9 @@
 //! compatibility form and lower case, without accents, and cut back to their stem as in English.
 
 use std::collections::HashMap;
+use std::iter::Peekable;
 use std::ops::Range;
+use std::str::CharIndices;
 use std::sync::LazyLock;
 
 use jieba_rs::{Jieba, TokenizeMode};
@@ -87,17 +89,18 @@ impl Segmenter {
         Self { of_letters: of_letters.build(), known: HashMap::new() }
     }
 
-    /// The word that a run of letters is.
-    fn word<'a>(&'a mut self, run: &'a str) -> &'a str {
-        if !self.known.contains_key(run) {
-            if self.known.len() >= MOST_KNOWN {
-                self.known.clear();
-            }
-            let mut word = String::new();
-            self.of_letters.token_stream(&plain(run)).process(&mut |token| word.push_str(&token.text));
-            self.known.insert(run.to_string(), word);
+    /// Writes the word that a run of letters is.
+    fn write(&mut self, run: &str, into: &mut String) {
+        if let Some(word) = self.known.get(run) {
+            return into.push_str(word);
         }
-        self.known.get(run).map_or(run, String::as_str)
+        if self.known.len() >= MOST_KNOWN {
+            self.known.clear();
+        }
+        let mut word = String::new();
+        self.of_letters.token_stream(&plain(run)).process(&mut |token| word.push_str(&token.text));
+        into.push_str(&word);
+        self.known.insert(run.to_string(), word);
     }
 }
 
@@ -107,7 +110,8 @@ impl Tokenizer for Segmenter {
         Tokens {
             segmenter: self,
             text,
-            runs: runs(text).into_iter(),
+            runs: runs(text),
+            start: 0,
             inside: Vec::new().into_iter(),
             token: Token::default(),
         }
@@ -126,36 +130,37 @@ fn plain(piece: &str) -> String {
 struct Tokens<'a> {
     segmenter: &'a mut Segmenter,
     text: &'a str,
-    runs: std::vec::IntoIter<(Range<usize>, bool)>,
-    /// The words inside the run of Han characters that comes last.
-    inside: std::vec::IntoIter<(&'a str, Range<usize>)>,
+    runs: Runs<'a>,
+    /// Where the run of Han characters that came last begins, and the words inside it.
+    start: usize,
+    inside: std::vec::IntoIter<jieba_rs::Token<'a>>,
     token: Token,
 }
 
 impl Tokens<'_> {
-    fn set(token: &mut Token, word: &str, at: &Range<usize>) {
-        token.text.clear();
-        token.text.push_str(word);
-        (token.offset_from, token.offset_to) = (at.start, at.end);
-        token.position = token.position.wrapping_add(1);
+    fn place(&mut self, at: Range<usize>) {
+        (self.token.offset_from, self.token.offset_to) = (at.start, at.end);
+        self.token.position = self.token.position.wrapping_add(1);
     }
 }
 
 impl TokenStream for Tokens<'_> {
     fn advance(&mut self) -> bool {
         loop {
-            if let Some((word, at)) = self.inside.next() {
-                Self::set(&mut self.token, word, &at);
+            self.token.text.clear();
+            if let Some(word) = self.inside.next() {
+                self.token.text.push_str(word.word);
+                self.place(self.start + word.byte_start..self.start + word.byte_end);
                 return true;
             }
             let Some((run, is_han)) = self.runs.next() else { return false };
             let piece = self.text.get(run.clone()).unwrap_or_default();
             if is_han {
-                let placed = |token: jieba_rs::Token<'_>| (run.start + token.byte_start)..(run.start + token.byte_end);
-                let inside = JIEBA.tokenize(piece, TokenizeMode::Search, GUESS).into_iter();
-                self.inside = inside.map(|token| (token.word, placed(token))).collect::<Vec<_>>().into_iter();
+                self.start = run.start;
+                self.inside = JIEBA.tokenize(piece, TokenizeMode::Search, GUESS).into_iter();
             } else if piece.len() <= LONGEST_BYTES {
-                Self::set(&mut self.token, self.segmenter.word(piece), &run);
+                self.segmenter.write(piece, &mut self.token.text);
+                self.place(run);
                 return true;
             }
         }
@@ -169,20 +174,28 @@ impl TokenStream for Tokens<'_> {
 }
 
 /// The runs of Han characters (true) and of other letters and digits (false) in a text.
-fn runs(text: &str) -> Vec<(Range<usize>, bool)> {
-    let mut found: Vec<(Range<usize>, bool)> = Vec::new();
-    for (at, c) in text.char_indices() {
-        let is_han = is_han(c);
-        if !is_han && !c.is_alphanumeric() && !is_combining_mark(c) {
-            continue;
+fn runs(text: &str) -> Runs<'_> {
+    Runs(text.char_indices().peekable())
+}
+
+struct Runs<'a>(Peekable<CharIndices<'a>>);
+
+impl Iterator for Runs<'_> {
+    type Item = (Range<usize>, bool);
+    fn next(&mut self) -> Option<Self::Item> {
+        let (start, c, of_han) = self.0.find_map(|(at, c)| Some((at, c, kind(c)?)))?;
+        let mut end = start + c.len_utf8();
+        while let Some((at, c)) = self.0.next_if(|(_, c)| kind(*c) == Some(of_han)) {
+            end = at + c.len_utf8();
         }
-        let end = at + c.len_utf8();
-        match found.last_mut() {
-            Some((run, of_han)) if run.end == at && *of_han == is_han => run.end = end,
-            _ => found.push((at..end, is_han)),
-        }
+        Some((start..end, of_han))
     }
-    found
+}
+
+/// Whether a character is Han, or another letter or digit; none for what parts words.
+fn kind(c: char) -> Option<bool> {
+    let is_han = is_han(c);
+    (is_han || c.is_alphanumeric() || is_combining_mark(c)).then_some(is_han)
 }
 
 fn is_han(c: char) -> bool {
