@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use tantivy::indexer::{LogMergePolicy, NoMergePolicy};
-use tantivy::schema::{FAST, Field, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
+use tantivy::schema::{BytesOptions, FAST, Field, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, Term};
 
 use super::builder::Builder;
@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::types::{DatasetId, TransitionId};
 
 /// The format of an index; raised when words or facets are made in another way, so that every index is built anew.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// The memory in which changes are gathered.
 const BYTES_TO_FOLLOW: usize = 20_000_000;
 /// The memory in which all builders of a new index together gather segments.
@@ -87,7 +87,7 @@ fn schema() -> (Schema, Fields) {
         names: schema.add_text_field("names", indexed(WORDS)),
         facets: schema.add_text_field("facets", indexed("raw").set_fast("raw")),
         flags: schema.add_text_field("flags", indexed("raw")),
-        dataset: schema.add_text_field("dataset", indexed("raw")),
+        dataset: schema.add_bytes_field("dataset", BytesOptions::default().set_indexed()),
         upper: schema.add_u64_field("upper", FAST),
         lower: schema.add_u64_field("lower", FAST),
         size: schema.add_u64_field("size", FAST),
@@ -112,7 +112,7 @@ impl Fields {
         let mut flags = vec![Flag::Currency(entry.price.currency)];
         flags.extend((entry.price.amount_minor == 0).then_some(Flag::Free));
         flags.iter().for_each(|flag| document.add_text(self.flags, flag.term()));
-        document.add_text(self.dataset, entry.dataset.id.to_string());
+        document.add_bytes(self.dataset, &entry.dataset.id.as_u128().to_be_bytes());
         let id = entry.listing.id.as_u128();
         document.add_u64(self.upper, u64::try_from(id >> 64).unwrap_or_default());
         document.add_u64(self.lower, u64::try_from(id & u128::from(u64::MAX)).unwrap_or_default());
@@ -267,7 +267,7 @@ impl BoardIndex {
         let field = self.reading.fields.dataset;
         let writer = self.writer()?;
         for dataset in datasets {
-            writer.delete_term(Term::from_field_text(field, &dataset.to_string()));
+            writer.delete_term(Term::from_field_bytes(field, &dataset.as_u128().to_be_bytes()));
         }
         Ok(())
     }
