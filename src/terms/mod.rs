@@ -134,13 +134,18 @@ pub struct Terms {
     pub published_at: Instant,
 }
 
-/// Whether a document permits a use.
+/// Whether a document permits a use: it mentions the use, and does not prohibit it.
+pub fn is_permitted(document: &TermsDocument, wanted: Use) -> bool {
+    document.permitted_uses.contains(&wanted) && !document.prohibited_uses.contains(&wanted)
+}
+
+/// Checks that a document permits a use.
 ///
 /// # Errors
 /// `UseNotPermitted`, with the field `use`, when the use is prohibited or not mentioned.
 pub fn permits(document: &TermsDocument, wanted: Use) -> Result<()> {
     let refused = |why: &str| {
-        let permitted = document.permitted_uses.iter().filter(|u| !document.prohibited_uses.contains(u));
+        let permitted = document.permitted_uses.iter().filter(|u| is_permitted(document, **u));
         let permitted: Vec<&str> = permitted.map(|u| u.as_str()).collect();
         let remedy = match permitted.is_empty() {
             true => "look for an offer with other terms".to_string(),

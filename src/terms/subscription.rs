@@ -4,7 +4,7 @@
 //! those terms allow less than the subscriber's contract does. What it lists on other terms only is sold by itself. The
 //! subscriber holds what joined on the terms of its own contract.
 
-use super::{EVERYWHERE, Price, TermsDocument, Use, permits};
+use super::{EVERYWHERE, Price, TermsDocument, Use, is_permitted};
 
 /// Whether a licence on these terms grows with its dataset.
 pub fn is_subscription(document: &TermsDocument) -> bool {
@@ -24,7 +24,7 @@ pub fn joins(own: &TermsDocument, wanted: Use, offered: &TermsDocument) -> bool 
     };
     is_subscription(own)
         && is_subscription(offered)
-        && permits(offered, wanted).is_ok()
+        && is_permitted(offered, wanted)
         && places
         && seats
         && (offered.affiliates || !own.affiliates)

@@ -64,7 +64,7 @@ pub(in crate::market) fn require_derivable(c: &mut Conn, dataset: &Dataset, vers
         let offers = queries::list_listings_of(c, parent.version_id, "", MAX_OFFERS)?;
         let mut forbidden = !offers.is_empty();
         for offer in offers {
-            forbidden &= terms::permits(&terms::terms(c, offer.terms_id)?.document, Use::Derive).is_err();
+            forbidden &= !terms::is_permitted(&terms::terms(c, offer.terms_id)?.document, Use::Derive);
         }
         if forbidden {
             let detail = format!(

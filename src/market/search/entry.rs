@@ -190,7 +190,7 @@ fn entries(c: &mut Conn, found: Vec<OnBoard>, formats: &HashMap<VersionId, Forma
 }
 
 fn permitted(document: &TermsDocument) -> Vec<Use> {
-    Use::ALL.iter().copied().filter(|wanted| terms::permits(document, *wanted).is_ok()).collect()
+    Use::ALL.iter().copied().filter(|wanted| terms::is_permitted(document, *wanted)).collect()
 }
 
 #[cfg(test)]
