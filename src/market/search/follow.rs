@@ -33,8 +33,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 const MOST_CHANGES: i64 = 1000;
 /// Datasets that are read at a time to build an index.
 const PAGE: i64 = 500;
-/// After so many looks without a change, the memory for writing is given back.
-const IDLE_TICKS: u32 = 20;
+/// After so many looks without a change, the memory for writing is given back: what is merged in the background is done by then,
+/// and no change waits for it.
+const IDLE_TICKS: u32 = 200;
 /// The most processes that may share a data directory.
 const MOST_SLOTS: u32 = 16;
 
