@@ -91,6 +91,9 @@ impl Segmenter {
 
     /// Writes the word that a run of letters is.
     fn write(&mut self, run: &str, into: &mut String) {
+        if run.bytes().all(|byte| byte.is_ascii_digit()) {
+            return into.push_str(run); // a number is its own word, and there are too many to remember
+        }
         if let Some(word) = self.known.get(run) {
             return into.push_str(word);
         }
