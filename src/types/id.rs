@@ -106,10 +106,8 @@ impl<T: Noun> fmt::Debug for Id<T> {
 impl<T: Noun> FromStr for Id<T> {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self, Error> {
-        match TypeSafeId::<T>::from_str(text) {
-            Ok(id) if id.to_string() == text => Ok(Self(id.uuid(), PhantomData)),
-            _ => Err(Error::invalid("", format!("{text:?} is not an identifier of the form {}_…", T::TYPE))),
-        }
+        let read = TypeSafeId::<T>::from_str(text).map(|id| Self(id.uuid(), PhantomData));
+        read.map_err(|_| Error::invalid("", format!("{text:?} is not an identifier of the form {}_…", T::TYPE)))
     }
 }
 
@@ -303,6 +301,24 @@ mod tests {
         let id = OrganisationId::new(Instant::from_unix_micros(1_700_000_000_000_000));
         assert!(id.to_string().starts_with("org_"));
         assert_eq!(id.to_string().parse::<OrganisationId>().unwrap(), id);
+    }
+
+    #[test]
+    fn an_identifier_has_one_spelling() {
+        let id = OrganisationId::new(Instant::from_unix_micros(1_700_000_000_000_000)).to_string();
+        let digits = id.strip_prefix("org_").unwrap();
+        for other in [
+            format!("org_{}", digits.to_uppercase()),
+            format!("org_8{}", &digits[1..]),
+            format!("org_{}o", &digits[..25]),
+            format!("org_{digits}0"),
+            format!("org__{digits}"),
+            format!("ORG_{digits}"),
+            format!("{id} "),
+            digits.to_string(),
+        ] {
+            assert!(other.parse::<OrganisationId>().is_err(), "{other}");
+        }
     }
 
     #[test]
