@@ -251,3 +251,21 @@ impl Sheets {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_and_the_others_have_nothing_in_common_and_leave_no_document_out() {
+        for documents in [1, 63, 64, 65, 128, 200] {
+            let mut odd = Docs::none_of(documents);
+            (0..documents).filter(|doc| doc % 2 == 1).for_each(|doc| odd.insert(doc));
+            let others = odd.others(documents);
+            let even: Vec<DocId> = (0..documents).filter(|doc| doc % 2 == 0).collect();
+            assert_eq!(others.iter().collect::<Vec<_>>(), even, "of {documents}");
+            odd.keep(&others);
+            assert_eq!(odd.count(), 0);
+        }
+    }
+}
