@@ -21,12 +21,9 @@ use corpex::cli::client::Client;
 use corpex::config::Config;
 use corpex::db::Db;
 use corpex::market::search::{self, BoardIndex, Entry, Reach, SearchQuery, Sort};
-use corpex::market::{Listing, ListingState};
 use corpex::server::Running;
 use corpex::terms::Use;
-use corpex::types::{
-    AssessmentId, Clock, Currency, DatasetId, Instant, ListingId, Money, OrganisationId, TermsId, VersionId,
-};
+use corpex::types::{Clock, Currency, DatasetId, Instant, ListingId, Money, OrganisationId, TermsId, VersionId};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -199,23 +196,10 @@ impl Maker {
         let (title, card) = self.title_and_card();
         let mut random = StdRng::from_rng(&mut self.random);
         let provider = random.random_range(0..PROVIDERS);
-        let organisation_id = self.providers[provider];
         let now = self.now;
-        let listing = Listing {
-            id: ListingId::new(now),
-            version_id: VersionId::new(now),
-            terms_id: TermsId::new(now),
-            assessment_id: AssessmentId::new(now),
-            provider_id: organisation_id,
-            state: ListingState::Listed,
-            notice_ends_at: now,
-            review_at: None,
-            successor_id: None,
-            created_at: now,
-        };
         let dataset = Dataset {
             id: DatasetId::new(now),
-            organisation_id,
+            organisation_id: self.providers[provider],
             handle: format!("provider-{provider}"),
             name: format!("corpus-{}", random.random_range(0..1_000_000)),
             title,
@@ -227,7 +211,9 @@ impl Maker {
         let uses: Vec<Use> = Use::ALL.iter().copied().filter(|_| random.random_bool(0.5)).collect();
         Entry {
             card,
-            listing,
+            listing: ListingId::new(now),
+            version_id: VersionId::new(now),
+            terms_id: TermsId::new(now),
             dataset,
             version: 1,
             provider: format!("Provider {provider} Ltd"),

@@ -8,12 +8,9 @@ use std::sync::LazyLock;
 
 use corpex::catalog::{Dataset, Domain, Modality};
 use corpex::error::Kind;
-use corpex::market::listings::{Listing, ListingState};
 use corpex::market::search::{BoardIndex, Entry, LookedUp, Reach, Reading, SearchQuery, Sort};
 use corpex::terms::Use;
-use corpex::types::{
-    AssessmentId, Currency, Cursor, DatasetId, Instant, ListingId, Money, OrganisationId, TermsId, VersionId,
-};
+use corpex::types::{Currency, Cursor, DatasetId, Instant, ListingId, Money, OrganisationId, TermsId, VersionId};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
@@ -98,22 +95,9 @@ fn look_up(query: &SearchQuery) -> Option<LookedUp> {
 fn entry(n: u8) -> Entry {
     let now = Instant::from_unix_micros(1_700_000_000_000_000 + i64::from(n) / 2);
     let one = |many: usize| usize::from(n) % many;
-    let organisation_id = OrganisationId::first_at(now);
-    let listing = Listing {
-        id: ListingId::from_u128((0x0190_u128 << 112 | 7 << 76 | 2 << 62) + u128::from(n)),
-        version_id: VersionId::first_at(now),
-        terms_id: TermsId::first_at(now),
-        assessment_id: AssessmentId::first_at(now),
-        provider_id: organisation_id,
-        state: ListingState::Listed,
-        notice_ends_at: now,
-        review_at: None,
-        successor_id: None,
-        created_at: now,
-    };
     let dataset = Dataset {
         id: DatasetId::from_u128((0x0190_u128 << 112 | 7 << 76 | 2 << 62) + u128::from(n)),
-        organisation_id,
+        organisation_id: OrganisationId::first_at(now),
         handle: format!("provider-{}", one(3)),
         name: format!("corpus-{n}"),
         title: TITLES[one(TITLES.len())].to_string(),
@@ -124,7 +108,9 @@ fn entry(n: u8) -> Entry {
     };
     Entry {
         card: format!("---\ntags: [{}]\n---\n{} spring 春\n", TITLES[one(5)].replace(':', ""), TITLES[one(4)]),
-        listing,
+        listing: ListingId::from_u128((0x0190_u128 << 112 | 7 << 76 | 2 << 62) + u128::from(n)),
+        version_id: VersionId::first_at(now),
+        terms_id: TermsId::first_at(now),
         dataset,
         version: 1,
         provider: format!("Provider {} Ltd", one(3)),

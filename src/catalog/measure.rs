@@ -1,20 +1,26 @@
 //! The size of a version in the units by which it may be priced: records, bytes, tokens.
 
 use super::{ManifestShard, Seal, queries};
-use crate::db::{self, Conn};
+use crate::db::{self, Conn, MultiBackend};
 use crate::error::{Error, Kind, Result};
+use crate::schema::seals;
 use crate::types::{Digest, VersionId};
 
 /// How much some shards hold together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, diesel::Queryable, diesel::Selectable)]
+#[diesel(table_name = seals, check_for_backend(MultiBackend))]
 pub struct Measure {
     /// How many shards there are.
+    #[diesel(column_name = shard_count)]
     pub shards: i64,
     /// The sum of their sizes.
+    #[diesel(column_name = total_bytes)]
     pub bytes: i64,
     /// The sum of their records; absent unless each says how many it holds.
+    #[diesel(column_name = total_records)]
     pub records: Option<i64>,
     /// The sum of their tokens; absent unless each says how many it holds.
+    #[diesel(column_name = total_tokens)]
     pub tokens: Option<i64>,
 }
 

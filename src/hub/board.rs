@@ -107,12 +107,12 @@ pub async fn find_on_board(
 
 /// The repositories of what was found. A version that is listed on several terms is one repository, by its first listing.
 fn repos(c: &mut Conn, caller: Option<&Caller>, entries: Vec<Entry>) -> Result<Vec<Repo>> {
-    let versions: Vec<_> = entries.iter().map(|entry| entry.listing.version_id).collect();
+    let versions: Vec<_> = entries.iter().map(|entry| entry.version_id).collect();
     let mut listed = market::listed(c, &versions)?;
     listed.sort_by_key(|listing| listing.id);
     let mut seen = HashSet::new();
     listed.retain(|listing| seen.insert(listing.version_id));
-    let is_first = |entry: &Entry| listed.iter().any(|listing| listing.id == entry.listing.id);
+    let is_first = |entry: &Entry| listed.iter().any(|listing| listing.id == entry.listing);
     let entries: Vec<Entry> = entries.into_iter().filter(is_first).collect();
     let datasets: Vec<&Dataset> = entries.iter().map(|entry| &entry.dataset).collect();
     let visible = visible(c, caller, &datasets, Depth::Newest)?;

@@ -8,9 +8,8 @@ use crate::catalog::card::Card;
 use crate::catalog::{Dataset, inspection};
 use crate::db::{self, Conn};
 use crate::error::{Error, Result};
-use crate::market::listings::Listing;
 use crate::terms::{self, TermsDocument, Use};
-use crate::types::{DatasetId, ListingId, Money, VersionId};
+use crate::types::{DatasetId, ListingId, Money, TermsId, VersionId};
 
 /// The keys of a card's front matter whose values are tags.
 const TAGS: &[&str] = &["tags", "keywords", "task_categories", "license", "pretty_name"];
@@ -28,8 +27,12 @@ const MOST_FORMATS: usize = 50;
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// The listing.
-    pub listing: Listing,
+    pub listing: ListingId,
     /// What it offers.
+    pub version_id: VersionId,
+    /// On which terms.
+    pub terms_id: TermsId,
+    /// The dataset of which that is a version.
     pub dataset: Dataset,
     /// The number of the version.
     pub version: i32,
@@ -140,13 +143,13 @@ pub(super) fn to_index(c: &mut Conn, listings: &[ListingId]) -> Result<Vec<Entry
     let mut entries = entries(c, found, &formats)?;
     let columns = inspection::column_names(c, &versions)?;
     for entry in &mut entries {
-        entry.columns = columns.get(&entry.listing.version_id).cloned().unwrap_or_default();
+        entry.columns = columns.get(&entry.version_id).cloned().unwrap_or_default();
     }
     Ok(entries)
 }
 
 fn versions(found: &[OnBoard]) -> Vec<VersionId> {
-    let mut versions: Vec<VersionId> = found.iter().map(|row| row.listing.version_id).collect();
+    let mut versions: Vec<VersionId> = found.iter().map(|row| row.version_id).collect();
     versions.sort_unstable();
     versions.dedup();
     versions
@@ -169,16 +172,17 @@ fn entries(c: &mut Conn, found: Vec<OnBoard>, formats: &HashMap<VersionId, Forma
     let latest: HashMap<VersionId, Vec<String>> =
         checklists.map(|(version, answers)| (version, facets::not_applicable(&answers.0))).collect();
     let entry = |row: OnBoard| {
-        let version = row.listing.version_id;
         // Terms whose price cannot be counted for this version are listed by nobody.
-        let price = terms::price(&row.terms.0, &row.seal.measure()).ok()?;
+        let price = terms::price(&row.terms.0, &row.measure).ok()?;
         Some(Entry {
-            formats: formats.get(&version).map(|formats| formats.0.clone()).unwrap_or_default(),
-            not_applicable: latest.get(&version).cloned().unwrap_or_default(),
-            size_bytes: u64::try_from(row.seal.total_bytes).unwrap_or(0),
+            formats: formats.get(&row.version_id).map(|formats| formats.0.clone()).unwrap_or_default(),
+            not_applicable: latest.get(&row.version_id).cloned().unwrap_or_default(),
+            size_bytes: u64::try_from(row.measure.bytes).unwrap_or(0),
             price,
             uses: permitted(&row.terms.0),
             listing: row.listing,
+            version_id: row.version_id,
+            terms_id: row.terms_id,
             dataset: row.dataset,
             version: row.version,
             card: row.card,

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::catalog::{Dataset, Domain, Modality};
 use crate::market::search::{BoardIndex, Counted, Entry, Facet, Reach, SearchQuery};
-use crate::market::{Listing, ListingState};
 use crate::terms::Use;
-use crate::types::{AssessmentId, Currency, DatasetId, Instant, ListingId, Money, OrganisationId, TermsId, VersionId};
+use crate::types::{Currency, DatasetId, Instant, ListingId, Money, OrganisationId, TermsId, VersionId};
 
 const LISTINGS: usize = 700;
 
@@ -22,24 +21,11 @@ fn has(n: usize, word: &str, place: usize) -> bool {
 
 fn entry(n: usize) -> Entry {
     let now = Instant::from_unix_micros(1_800_000_000_000_000);
-    let provider_id = OrganisationId::new(now);
-    let listing = Listing {
-        id: ListingId::new(now),
-        version_id: VersionId::new(now),
-        terms_id: TermsId::new(now),
-        assessment_id: AssessmentId::new(now),
-        provider_id,
-        state: ListingState::Listed,
-        notice_ends_at: now,
-        review_at: None,
-        successor_id: None,
-        created_at: now,
-    };
     let said = |place: usize| WORDS.map(|(word, _)| if has(n, word, place) { word } else { "x" }).join(" ");
     let tags = said(1).split(' ').map(|tag| format!("\"{tag}\"")).collect::<Vec<_>>().join(", ");
     let dataset = Dataset {
         id: DatasetId::new(now),
-        organisation_id: provider_id,
+        organisation_id: OrganisationId::new(now),
         handle: format!("provider-{}", n % 90),
         name: format!("corpus-{n}"),
         title: said(0),
@@ -49,7 +35,9 @@ fn entry(n: usize) -> Entry {
         created_at: now,
     };
     Entry {
-        listing,
+        listing: ListingId::new(now),
+        version_id: VersionId::new(now),
+        terms_id: TermsId::new(now),
         dataset,
         version: 1,
         card: format!("---\ntags: [{tags}]\n---\n{}", said(2)),
@@ -116,7 +104,7 @@ fn every_page_is_what_looking_at_each_listing_gives() {
     let (index, entries) = board(folder.path());
     for words in ["", "spring", "autumn", "rarely", "spring autumn", "rarely spring", "nowhere"] {
         for sort in Sort::ALL.iter().copied() {
-            let valued = entries.iter().filter_map(|(n, e)| Some((value(*n, e, words, sort)?, e.listing.id, e)));
+            let valued = entries.iter().filter_map(|(n, e)| Some((value(*n, e, words, sort)?, e.listing, e)));
             let mut expected: Vec<_> = valued.collect();
             expected.sort_by_key(|(value, listing, _)| Reverse((*value, *listing)));
             let mut query =

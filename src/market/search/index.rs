@@ -113,7 +113,7 @@ impl Fields {
         flags.extend((entry.price.amount_minor == 0).then_some(Flag::Free));
         flags.iter().for_each(|flag| document.add_text(self.flags, flag.term()));
         document.add_bytes(self.dataset, &entry.dataset.id.as_u128().to_be_bytes());
-        let id = entry.listing.id.as_u128();
+        let id = entry.listing.as_u128();
         document.add_u64(self.upper, u64::try_from(id >> 64).unwrap_or_default());
         document.add_u64(self.lower, u64::try_from(id & u128::from(u64::MAX)).unwrap_or_default());
         document.add_u64(self.size, entry.size_bytes);

@@ -165,7 +165,7 @@ fn look_up(reading: &Reading, search: &Search) -> Result<LookedUp> {
 /// The listings in the order in which they were found, with their matches.
 fn hits(entries: Vec<Entry>, order: &[ListingId], search: &Search) -> Vec<Hit> {
     let sought: HashSet<&str> = search.all_words().into_iter().collect();
-    let mut entries: HashMap<ListingId, Entry> = entries.into_iter().map(|entry| (entry.listing.id, entry)).collect();
+    let mut entries: HashMap<ListingId, Entry> = entries.into_iter().map(|entry| (entry.listing, entry)).collect();
     let hit = |entry: Entry| {
         let title = highlight::whole(&entry.dataset.title, &sought);
         let card = highlight::around(entry.tags_and_text().1, &sought);

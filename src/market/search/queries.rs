@@ -7,12 +7,12 @@ use diesel::sql_types::{BigInt, Text};
 use super::changes::Change;
 use crate::appends;
 use crate::assessment::Answer;
-use crate::catalog::{Dataset, LOOKED_THROUGH_AT_ONCE, Seal};
+use crate::catalog::{Dataset, LOOKED_THROUGH_AT_ONCE, Measure};
 use crate::db::{Among as _, Conn};
-use crate::market::listings::{Listing, ListingState};
+use crate::market::listings::ListingState;
 use crate::schema::{assessments, board_changes, datasets, listings, organisations, seals, shards, terms, versions};
 use crate::terms::TermsDocument;
-use crate::types::{DatasetId, Json, ListingId, VersionId};
+use crate::types::{DatasetId, Json, ListingId, TermsId, VersionId};
 
 appends!(Change => board_changes);
 
@@ -78,12 +78,14 @@ pub(super) fn list_sizes(c: &mut Conn, datasets: &[DatasetId]) -> QueryResult<Ve
 /// A listing on the board, with what its version, its dataset, its provider and its terms say; of its card, the beginning.
 #[derive(Queryable)]
 pub(super) struct OnBoard {
-    pub(super) listing: Listing,
+    pub(super) listing: ListingId,
+    pub(super) version_id: VersionId,
+    pub(super) terms_id: TermsId,
     pub(super) dataset: Dataset,
     pub(super) version: i32,
     pub(super) card: String,
     pub(super) provider: String,
-    pub(super) seal: Seal,
+    pub(super) measure: Measure,
     pub(super) terms: Json<TermsDocument>,
 }
 
@@ -97,12 +99,14 @@ pub(super) fn list_on_board(c: &mut Conn, ids: &[ListingId]) -> QueryResult<Vec<
         .filter(listings::id.among(ids))
         .order(listings::id)
         .select((
-            Listing::as_select(),
+            listings::id,
+            listings::version_id,
+            listings::terms_id,
             Dataset::as_select(),
             versions::number,
             sql::<Text>("SUBSTR(versions.card, 1, 65536)"),
             organisations::legal_name,
-            Seal::as_select(),
+            Measure::as_select(),
             terms::document,
         ))
         .load(c)

@@ -103,9 +103,9 @@ impl From<Found> for DatasetPage {
 impl From<Hit> for DatasetItem {
     fn from(Hit { entry, title, card }: Hit) -> Self {
         let offer = FoundOffer {
-            listing: entry.listing.id,
+            listing: entry.listing,
             version: entry.version,
-            terms_id: entry.listing.terms_id,
+            terms_id: entry.terms_id,
             price: entry.price,
             permitted_uses: entry.uses,
             size_bytes: entry.size_bytes,
