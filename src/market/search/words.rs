@@ -80,29 +80,31 @@ struct Segmenter {
     of_letters: TextAnalyzer,
     /// The words that runs of letters are: the same ones come again and again.
     known: HashMap<String, String>,
+    /// The token of the text that is being cut.
+    token: Token,
 }
 
 impl Segmenter {
     fn new() -> Self {
         let of_letters = TextAnalyzer::builder(RawTokenizer::default());
         let of_letters = of_letters.filter(AsciiFoldingFilter).filter(Stemmer::new(Language::English));
-        Self { of_letters: of_letters.build(), known: HashMap::new() }
+        Self { of_letters: of_letters.build(), known: HashMap::new(), token: Token::default() }
     }
 
-    /// Writes the word that a run of letters is.
-    fn write(&mut self, run: &str, into: &mut String) {
+    /// Writes the word that a run of letters is to the token.
+    fn write(&mut self, run: &str) {
         if run.bytes().all(|byte| byte.is_ascii_digit()) {
-            return into.push_str(run); // a number is its own word, and there are too many to remember
+            return self.token.text.push_str(run); // a number is its own word, and there are too many to remember
         }
         if let Some(word) = self.known.get(run) {
-            return into.push_str(word);
+            return self.token.text.push_str(word);
         }
         if self.known.len() >= MOST_KNOWN {
             self.known.clear();
         }
         let mut word = String::new();
         self.of_letters.token_stream(&plain(run)).process(&mut |token| word.push_str(&token.text));
-        into.push_str(&word);
+        self.token.text.push_str(&word);
         self.known.insert(run.to_string(), word);
     }
 }
@@ -110,14 +112,8 @@ impl Segmenter {
 impl Tokenizer for Segmenter {
     type TokenStream<'a> = Tokens<'a>;
     fn token_stream<'a>(&'a mut self, text: &'a str) -> Tokens<'a> {
-        Tokens {
-            segmenter: self,
-            text,
-            runs: runs(text),
-            start: 0,
-            inside: Vec::new().into_iter(),
-            token: Token::default(),
-        }
+        self.token.reset();
+        Tokens { segmenter: self, text, runs: runs(text), start: 0, inside: Vec::new().into_iter() }
     }
 }
 
@@ -137,22 +133,22 @@ struct Tokens<'a> {
     /// Where the run of Han characters that came last begins, and the words inside it.
     start: usize,
     inside: std::vec::IntoIter<jieba_rs::Token<'a>>,
-    token: Token,
 }
 
 impl Tokens<'_> {
     fn place(&mut self, at: Range<usize>) {
-        (self.token.offset_from, self.token.offset_to) = (at.start, at.end);
-        self.token.position = self.token.position.wrapping_add(1);
+        let token = &mut self.segmenter.token;
+        (token.offset_from, token.offset_to) = (at.start, at.end);
+        token.position = token.position.wrapping_add(1);
     }
 }
 
 impl TokenStream for Tokens<'_> {
     fn advance(&mut self) -> bool {
         loop {
-            self.token.text.clear();
+            self.segmenter.token.text.clear();
             if let Some(word) = self.inside.next() {
-                self.token.text.push_str(word.word);
+                self.segmenter.token.text.push_str(word.word);
                 self.place(self.start + word.byte_start..self.start + word.byte_end);
                 return true;
             }
@@ -162,17 +158,17 @@ impl TokenStream for Tokens<'_> {
                 self.start = run.start;
                 self.inside = JIEBA.tokenize(piece, TokenizeMode::Search, GUESS).into_iter();
             } else if piece.len() <= LONGEST_BYTES {
-                self.segmenter.write(piece, &mut self.token.text);
+                self.segmenter.write(piece);
                 self.place(run);
                 return true;
             }
         }
     }
     fn token(&self) -> &Token {
-        &self.token
+        &self.segmenter.token
     }
     fn token_mut(&mut self) -> &mut Token {
-        &mut self.token
+        &mut self.segmenter.token
     }
 }
 
