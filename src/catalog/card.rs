@@ -53,6 +53,11 @@ impl<'a> Card<'a> {
         }
     }
 
+    /// The Markdown of a card whose front matter is of no interest; where that does not end, all of the card.
+    pub fn body_of(text: &str) -> &str {
+        split(text).ok().flatten().map_or(text, |(_, body)| body)
+    }
+
     /// What the front matter's `provenance` key says about the origin of the data, in the words of the manifest.
     ///
     /// # Errors
@@ -195,7 +200,7 @@ mod tests {
         ] {
             let card = Card::parse(text).unwrap();
             assert_eq!(card.front_matter.get("license").and_then(|value| value.as_str()), Some("mit"), "{text:?}");
-            assert_eq!(card.body, "# Tang\n");
+            assert_eq!((card.body, Card::body_of(text)), ("# Tang\n", "# Tang\n"));
         }
     }
 
@@ -204,8 +209,9 @@ mod tests {
         for text in ["", "# Tang\n---\nx", "----\n"] {
             let card = Card::parse(text).unwrap();
             assert!(card.front_matter.is_empty());
-            assert_eq!(card.body, text);
+            assert_eq!((card.body, Card::body_of(text)), (text, text));
         }
+        assert_eq!(Card::body_of("---\nlicense: mit\n"), "---\nlicense: mit\n");
         assert!(Card::parse("---\n---\n").unwrap().front_matter.is_empty());
     }
 

@@ -161,7 +161,7 @@ fn dataset(c: &mut Conn, public_url: &str, id: DatasetId) -> Result<Vec<Value>> 
     let (dataset, _) = catalog::version(c, newest.seal.version_id)?;
     let card = catalog::card_of(c, newest.seal.version_id)?;
     let provider = identity::organisation(c, dataset.organisation_id)?;
-    let description = summary(Card::parse(&card)?.body).unwrap_or_else(|| dataset.title.clone());
+    let description = summary(Card::body_of(&card)).unwrap_or_else(|| dataset.title.clone());
     let writer = Writer { public_url, dataset: &dataset, provider: &provider, description };
     let media = catalog::media_of(c, &listed.iter().map(|version| version.seal.version_id).collect::<Vec<_>>())?;
     terms::load_terms(c, listings.iter().map(|listing| listing.terms_id))?;

@@ -71,21 +71,22 @@ impl Entry {
         terms
     }
 
-    /// The tags in the card's front matter, and the Markdown after it. A card that cannot be read is all Markdown.
-    pub(super) fn tags_and_text(&self) -> (Vec<String>, &str) {
-        let Ok(card) = Card::parse(&self.card) else { return (Vec::new(), start_of(&self.card)) };
+    /// The tags in the card's front matter; none where that cannot be read.
+    pub(super) fn tags(&self) -> Vec<String> {
+        let Ok(card) = Card::parse(&self.card) else { return Vec::new() };
         let values = TAGS.iter().filter_map(|key| card.front_matter.get(*key));
         let texts = values.flat_map(|value| match value.as_sequence() {
             Some(list) => list.iter().filter_map(|item| item.as_str()).collect::<Vec<_>>(),
             None => value.as_str().into_iter().collect(),
         });
-        (texts.take(MOST_TAGS).map(str::to_string).collect(), start_of(card.body))
+        texts.take(MOST_TAGS).map(str::to_string).collect()
     }
-}
 
-/// The part of a text that is searched.
-fn start_of(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(CARD_BYTES)).unwrap_or(text)
+    /// The part of the card's Markdown that is searched.
+    pub(super) fn text(&self) -> &str {
+        let text = Card::body_of(&self.card);
+        text.get(..text.floor_char_boundary(CARD_BYTES)).unwrap_or(text)
+    }
 }
 
 /// The listings of these datasets that are searched, which are those of the newest version on the board: in batches whose cards

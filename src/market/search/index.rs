@@ -99,7 +99,7 @@ fn schema() -> (Schema, Fields) {
 impl Fields {
     pub(super) fn document(&self, entry: &Entry) -> TantivyDocument {
         let mut document = TantivyDocument::new();
-        let (tags, text) = entry.tags_and_text();
+        let (tags, text) = (entry.tags(), entry.text());
         let own = [&entry.dataset.name, &entry.dataset.handle, &entry.provider];
         let names: Vec<&str> = own.into_iter().chain(&entry.columns).map(String::as_str).collect();
         document.add_text(self.title, &entry.dataset.title);

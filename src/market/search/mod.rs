@@ -168,7 +168,7 @@ fn hits(entries: Vec<Entry>, order: &[ListingId], search: &Search) -> Vec<Hit> {
     let mut entries: HashMap<ListingId, Entry> = entries.into_iter().map(|entry| (entry.listing, entry)).collect();
     let hit = |entry: Entry| {
         let title = highlight::whole(&entry.dataset.title, &sought);
-        let card = highlight::around(entry.tags_and_text().1, &sought);
+        let card = highlight::around(entry.text(), &sought);
         Hit { entry, title, card }
     };
     order.iter().filter_map(|listing| entries.remove(listing)).map(hit).collect()
