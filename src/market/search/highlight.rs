@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use tantivy::tokenizer::{TextAnalyzer, TokenStream as _};
 use utoipa::ToSchema;
 
 use super::words;
@@ -23,39 +24,58 @@ pub struct Piece {
     pub is_match: bool,
 }
 
-/// A whole text in pieces; none when nothing in it was looked for.
-pub(super) fn whole(text: &str, sought: &HashSet<&str>) -> Option<Vec<Piece>> {
-    let matches = matches(text, sought);
-    (!matches.is_empty()).then(|| pieces(text, 0..text.len(), &matches))
+/// Marks in texts the words that were looked for.
+pub(super) struct Marker<'a> {
+    analyzer: TextAnalyzer,
+    sought: HashSet<&'a str>,
 }
 
-/// The part of a longer text around its first match, on one line.
-pub(super) fn around(text: &str, sought: &HashSet<&str>) -> Option<Vec<Piece>> {
-    let text = text.get(..text.floor_char_boundary(SCANNED_BYTES)).unwrap_or(text);
-    let matches = matches(text, sought);
-    let first = matches.first()?;
-    let start = text.ceil_char_boundary(first.start.saturating_sub(BEFORE_BYTES));
-    let end = text.floor_char_boundary(start.saturating_add(SHOWN_BYTES).max(first.end));
-    let mut pieces = pieces(text, start..end, &matches);
-    for piece in &mut pieces {
-        piece.text = piece.text.replace(char::is_control, " ");
+impl<'a> Marker<'a> {
+    pub(super) fn new(sought: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { analyzer: words::analyzer(), sought: sought.into_iter().collect() }
     }
-    Some(pieces)
-}
 
-/// Where words that were looked for stand, without overlaps.
-fn matches(text: &str, sought: &HashSet<&str>) -> Vec<Range<usize>> {
-    let found = words::words(text).into_iter().filter(|(word, _)| sought.contains(word.as_str()));
-    let mut ranges: Vec<Range<usize>> = found.map(|(_, at)| at).collect();
-    ranges.sort_unstable_by_key(|range| (range.start, range.end));
-    let mut merged: Vec<Range<usize>> = Vec::new();
-    for range in ranges {
-        match merged.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => merged.push(range),
+    /// A whole text in pieces; none when nothing in it was looked for.
+    pub(super) fn whole(&mut self, text: &str) -> Option<Vec<Piece>> {
+        let matches = self.matches(text, usize::MAX);
+        (!matches.is_empty()).then(|| pieces(text, 0..text.len(), &matches))
+    }
+
+    /// The part of a longer text around its first match, on one line.
+    pub(super) fn around(&mut self, text: &str) -> Option<Vec<Piece>> {
+        let text = text.get(..text.floor_char_boundary(SCANNED_BYTES)).unwrap_or(text);
+        let matches = self.matches(text, SHOWN_BYTES);
+        let first = matches.first()?;
+        let start = text.ceil_char_boundary(first.start.saturating_sub(BEFORE_BYTES));
+        let end = text.floor_char_boundary(start.saturating_add(SHOWN_BYTES).max(first.end));
+        let mut pieces = pieces(text, start..end, &matches);
+        for piece in &mut pieces {
+            piece.text = piece.text.replace(char::is_control, " ");
         }
+        Some(pieces)
     }
-    merged
+
+    /// Where words that were looked for stand, without overlaps: the first, and what begins within so many bytes of it.
+    fn matches(&mut self, text: &str, within: usize) -> Vec<Range<usize>> {
+        let (mut ranges, mut end) = (Vec::new(), usize::MAX);
+        let mut stream = self.analyzer.token_stream(text);
+        while stream.advance() && stream.token().offset_from < end {
+            let token = stream.token();
+            if self.sought.contains(token.text.as_str()) {
+                end = end.min(token.offset_from.saturating_add(within));
+                ranges.push(token.offset_from..token.offset_to);
+            }
+        }
+        ranges.sort_unstable_by_key(|range: &Range<usize>| (range.start, range.end));
+        let mut merged: Vec<Range<usize>> = Vec::new();
+        for range in ranges {
+            match merged.last_mut() {
+                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                _ => merged.push(range),
+            }
+        }
+        merged
+    }
 }
 
 fn pieces(text: &str, shown: Range<usize>, matches: &[Range<usize>]) -> Vec<Piece> {
@@ -86,19 +106,15 @@ mod tests {
 
     #[test]
     fn what_was_looked_for_is_marked_in_whatever_form_it_stands() {
-        let sought = HashSet::from(["poem", "语料", "语料库", "spring"]);
-        assert_eq!(
-            shown(whole("Poems of many Springs: 中文语料库", &sought)),
-            "[Poems] of many [Springs]: 中文[语料库]"
-        );
-        assert_eq!(whole("Prose", &sought), None);
+        let mut marker = Marker::new(["poem", "语料", "语料库", "spring"]);
+        assert_eq!(shown(marker.whole("Poems of many Springs: 中文语料库")), "[Poems] of many [Springs]: 中文[语料库]");
+        assert_eq!(marker.whole("Prose"), None);
     }
 
     #[test]
     fn of_a_long_text_the_part_around_the_first_match_is_shown() {
         let text = format!("{}春天 a poem\nof spring {}", "很久以前。".repeat(50), "x ".repeat(500));
-        let pieces = around(&text, &HashSet::from(["poem", "spring"]));
-        let text = shown(pieces);
+        let text = shown(Marker::new(["poem", "spring"]).around(&text));
         assert!(text.contains("春天 a [poem] of [spring] x") && text.len() < 400, "{text}");
     }
 }

@@ -25,7 +25,7 @@ mod sheet;
 mod values;
 mod words;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,7 @@ pub use index::{BoardIndex, Reach, Reading};
 pub use place::Sort;
 pub use query::SearchQuery;
 
+use highlight::Marker;
 use place::Mark;
 use query::Search;
 
@@ -164,11 +165,11 @@ fn look_up(reading: &Reading, search: &Search) -> Result<LookedUp> {
 
 /// The listings in the order in which they were found, with their matches.
 fn hits(entries: Vec<Entry>, order: &[ListingId], search: &Search) -> Vec<Hit> {
-    let sought: HashSet<&str> = search.all_words().into_iter().collect();
+    let mut marker = Marker::new(search.all_words());
     let mut entries: HashMap<ListingId, Entry> = entries.into_iter().map(|entry| (entry.listing, entry)).collect();
     let hit = |entry: Entry| {
-        let title = highlight::whole(&entry.dataset.title, &sought);
-        let card = highlight::around(entry.text(), &sought);
+        let title = marker.whole(&entry.dataset.title);
+        let card = marker.around(entry.text());
         Hit { entry, title, card }
     };
     order.iter().filter_map(|listing| entries.remove(listing)).map(hit).collect()
