@@ -2,15 +2,16 @@
 //! cursor.
 //!
 //! What is found in a segment is a set of its documents, which is counted against the sets of its [`Sheet`]. The first places of
-//! a large set are read off an order of the sheet; those of a small one are found document by document. Where each of several
-//! conditions has a large set, these are met bit by bit; where one has a small set, its documents are looked for in the others.
+//! a large set are read off an order of the sheet; those of a small one are found document by document. Of several
+//! conditions, the one that fewest documents meet comes first: a large set meets the next one bit by bit, the documents of a
+//! small one are looked for there.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use tantivy::query::{EnableScoring, Scorer, Weight, intersect_scorers};
+use tantivy::query::{EnableScoring, Weight};
 use tantivy::schema::IndexRecordOption;
-use tantivy::{COLLECT_BLOCK_BUFFER_LEN, DocId, DocSet as _, Searcher, SegmentReader, Term};
+use tantivy::{COLLECT_BLOCK_BUFFER_LEN, DocId, DocSet, Searcher, SegmentReader, Term};
 
 use super::index::Reading;
 use super::place::{Place, Sort};
@@ -67,31 +68,48 @@ pub(super) fn gather(reading: &Reading, search: &Search, places: usize) -> tanti
 
 /// The documents of a segment that all of these find, and that are not deleted.
 fn found(weights: &[Box<dyn Weight>], segment: &SegmentReader) -> tantivy::Result<Docs> {
-    let documents = segment.max_doc();
+    let (documents, alive) = (segment.max_doc(), segment.alive_bitset());
     let scorers = weights.iter().map(|weight| weight.scorer(segment, 1.0));
     let mut scorers = scorers.collect::<tantivy::Result<Vec<_>>>()?;
-    let fewest = scorers.iter().map(|scorer| scorer.cost()).min().unwrap_or(0);
-    if !is_large(fewest, documents) {
-        scorers = vec![intersect_scorers(scorers, documents)];
+    scorers.sort_by_key(|scorer| scorer.cost());
+    let mut scorers = scorers.into_iter();
+    let mut found = Docs::none_of(documents);
+    if let Some(fewest) = scorers.next() {
+        for_each(fewest, |doc| {
+            if alive.is_none_or(|alive| alive.is_alive(doc)) {
+                found.insert(doc);
+            }
+        });
     }
-    let mut sets = scorers.into_iter().map(|scorer| alive(scorer, segment));
-    let mut found = sets.next().unwrap_or_else(|| Docs::none_of(documents));
-    sets.for_each(|docs| found.keep(&docs));
-    Ok(found)
+    Ok(scorers.fold(found, |found, scorer| common(&found, scorer, documents)))
 }
 
-/// The documents that one finds, without those that are deleted.
-fn alive(mut scorer: Box<dyn Scorer>, segment: &SegmentReader) -> Docs {
-    let mut docs = Docs::none_of(segment.max_doc());
-    let alive = segment.alive_bitset();
+/// The documents of a set, of so many, that are in another one, too. If they are few, they are looked for there one by one.
+fn common(docs: &Docs, mut other: impl DocSet, documents: u32) -> Docs {
+    let mut common = Docs::none_of(documents);
+    if is_large(docs.count(), documents) {
+        for_each(other, |doc| common.insert(doc));
+        common.keep(docs);
+        return common;
+    }
+    for doc in docs.iter() {
+        if other.doc() < doc {
+            other.seek(doc);
+        }
+        if other.doc() == doc {
+            common.insert(doc);
+        }
+    }
+    common
+}
+
+fn for_each(mut docs: impl DocSet, mut each: impl FnMut(DocId)) {
     let mut buffer = [0; COLLECT_BLOCK_BUFFER_LEN];
     loop {
-        let filled = scorer.fill_buffer(&mut buffer);
-        let found = buffer.get(..filled).unwrap_or_default().iter();
-        let left = found.filter(|doc| alive.is_none_or(|alive| alive.is_alive(**doc)));
-        left.for_each(|doc| docs.insert(*doc));
+        let filled = docs.fill_buffer(&mut buffer);
+        buffer.iter().take(filled).for_each(|doc| each(*doc));
         if filled < buffer.len() {
-            return docs;
+            return;
         }
     }
 }
@@ -178,16 +196,13 @@ impl Part<'_> {
         let mut told = Vec::new();
         for (term, weight) in bonuses {
             let index = self.segment.inverted_index(term.field())?;
-            let Some(mut block) = index.read_block_postings(term, IndexRecordOption::Basic)? else { continue };
-            while !block.docs().is_empty() {
-                for doc in block.docs().iter().filter(|doc| self.found.contains(**doc)) {
-                    let Some(extra) = extra.get_mut(usize::try_from(*doc).unwrap_or(usize::MAX)) else { continue };
-                    if *extra == 0 {
-                        told.push(*doc);
-                    }
-                    *extra = extra.saturating_add(*weight);
+            let Some(postings) = index.read_postings(term, IndexRecordOption::Basic)? else { continue };
+            for doc in common(&self.found, postings, self.segment.max_doc()).iter() {
+                let Some(extra) = extra.get_mut(usize::try_from(doc).unwrap_or(usize::MAX)) else { continue };
+                if *extra == 0 {
+                    told.push(doc);
                 }
-                block.advance();
+                *extra = extra.saturating_add(*weight);
             }
         }
         Ok((extra, told))
