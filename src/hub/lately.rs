@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -70,10 +71,12 @@ impl Lately {
 
     /// Forgets a file: it is not as it was remembered.
     pub fn forget(&self, caller: Option<&Caller>, wanted: &Wanted) {
-        if let Some(caller) = caller
-            && let Some(files) = self.0.borrow_mut().get_mut(&caller.user_id)
-        {
-            files.remove(wanted);
+        let Some(caller) = caller else { return };
+        if let Entry::Occupied(mut files) = self.0.borrow_mut().entry(caller.user_id) {
+            files.get_mut().remove(wanted);
+            if files.get().is_empty() {
+                files.remove();
+            }
         }
     }
 }
