@@ -15,6 +15,16 @@ const LISTINGS: usize = 700;
 const WORDS: [(&str, [usize; 3]); 4] =
     [("spring", [2, 5, 1]), ("autumn", [7, 3, 2]), ("rarely", [400, 350, 150]), ("nowhere", [usize::MAX; 3])];
 
+/// What else is asked for, and which listings that leaves.
+const FILTERS: [(fn(&mut SearchQuery), fn(&Entry) -> bool); 3] = [
+    (|_| {}, |_| true),
+    (|query| query.max_price = Some(9), |entry| entry.price.amount_minor <= 9),
+    (
+        |query| query.modality = Some(format!("{},{}", Modality::ALL[0], Modality::ALL[1])),
+        |entry| entry.dataset.modality != Modality::ALL[2],
+    ),
+];
+
 fn has(n: usize, word: &str, place: usize) -> bool {
     WORDS.iter().any(|(known, every)| *known == word && n % every[place] == 1 % every[place])
 }
@@ -104,12 +114,14 @@ fn every_page_is_what_looking_at_each_listing_gives() {
     let (index, entries) = board(folder.path());
     for words in ["", "spring", "autumn", "rarely", "spring autumn", "rarely spring", "spring rarely autumn", "nowhere"]
     {
-        for sort in Sort::ALL.iter().copied() {
-            let valued = entries.iter().filter_map(|(n, e)| Some((value(*n, e, words, sort)?, e.listing, e)));
+        for (sort, (narrow, fits)) in Sort::ALL.iter().flat_map(|sort| FILTERS.map(|filter| (*sort, filter))) {
+            let fitting = entries.iter().filter(|(_, e)| fits(e));
+            let valued = fitting.filter_map(|(n, e)| Some((value(*n, e, words, sort)?, e.listing, e)));
             let mut expected: Vec<_> = valued.collect();
             expected.sort_by_key(|(value, listing, _)| Reverse((*value, *listing)));
             let mut query =
                 SearchQuery { q: Some(words.to_string()), sort: Some(sort), limit: Some(37), ..SearchQuery::default() };
+            narrow(&mut query);
             let (mut found, mut pages) = (Vec::new(), 0);
             loop {
                 let answer = index.reading().look_up(&query).unwrap();
