@@ -4,7 +4,7 @@
 //! objects/ab/<32 hex>                       an object, under its key: a file, or the directory of its parts
 //! objects/ab/<32 hex>/<number>.<count>      a part of it
 //! uploads/<32 hex>/<number>.<sha256>        a part of an open upload; the directory is the multipart id
-//! temporary/                                whatever is being written
+//! temporary/                                whatever is being written or removed
 //! ```
 //!
 //! Everything is written below `temporary/`, synced, moved to its place in one step, and the place's directory
@@ -253,13 +253,7 @@ impl LocalStore {
     pub(super) async fn delete(&self, key: &StorageKey) -> Result<()> {
         self.small.forget(key);
         let object = self.object_path(key);
-        self.blocking(move |store| match fs::remove_file(&object) {
-            Ok(()) => Ok(sync_directory(parent(&object))?),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(_) if object.is_dir() => store.forget(&object),
-            Err(error) => Err(error.into()),
-        })
-        .await
+        self.blocking(move |store| store.forget(&object)).await
     }
 
     pub(super) async fn check(&self) -> Result<()> {
@@ -336,16 +330,16 @@ impl LocalStore {
         Ok(())
     }
 
-    /// Makes a directory disappear in one step, so that a late part finds no place and nobody half an object, then removes its
-    /// files.
-    fn forget(&self, directory: &Path) -> Result<()> {
+    /// Makes an upload or an object disappear in one step, so that a late part finds no place and nobody half an object, then
+    /// removes its files. Nothing is to be done where it is gone.
+    fn forget(&self, path: &Path) -> Result<()> {
         let grave = self.temporary_directory()?;
-        match fs::rename(directory, grave.path().join("forgotten")) {
+        match fs::rename(path, grave.path().join("forgotten")) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        sync_directory(parent(directory))?;
+        sync_directory(parent(path))?;
         Ok(grave.close()?)
     }
 

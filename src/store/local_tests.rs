@@ -1,4 +1,4 @@
-//! Directories that are made when they are needed, and what crashes leave of uploads.
+//! Directories that are made when they are needed, what crashes leave of uploads, and objects in parts.
 
 use std::fs::File;
 
