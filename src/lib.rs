@@ -21,11 +21,11 @@
 //! | [`events`] | the steps of which each organisation is notified, in order and by webhook |
 //! | [`hub`] | the read API of the Hugging Face Hub, for the tools that labs already have |
 //! | [`exports`] | the catalogue and versions in published vocabularies: DCAT, Croissant |
-//! | [`ops`] | health, readiness, metrics, the API's description |
+//! | [`ops`] | health, readiness, metrics |
 //! | [`cli`] | the command line, and the client behind it |
 //!
-//! All of them are handed the [`app`], what a running exchange is made of. The [`server`] starts it, and surrounds the handlers;
-//! what these share in speaking HTTP is in [`http`].
+//! All of them are handed the [`app`], what a running exchange is made of. The [`server`] starts it, surrounds the handlers and
+//! describes the API; what handlers share in speaking HTTP is in [`http`].
 //!
 //! Below the domains lie [`store`] (objects), [`db`] (rows), [`jobs`] (queued work; [`worker`] runs it),
 //! [`history`] (every change of state), [`idempotency`] (one key, one effect), [`signing`], [`schemas`],

@@ -1,4 +1,4 @@
-//! What handlers share when they speak HTTP: how they read a request, and how they write an answer.
+//! What handlers share when they speak HTTP: how they read a request, how they write an answer, and how much one client may ask.
 
 pub(crate) mod answers;
 pub(crate) mod body;
