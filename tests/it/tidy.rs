@@ -50,9 +50,7 @@ fn is_routes(name: &str) -> bool {
 #[test]
 fn only_routes_and_the_server_speak_http() {
     only_in("actix_web", |name| {
-        is_routes(name)
-            || name == "error.rs"
-            || ["http/", "server/", "console/"].iter().any(|room| name.starts_with(room))
+        is_routes(name) || name == "error.rs" || ["http/", "server/"].iter().any(|room| name.starts_with(room))
     });
 }
 
@@ -100,7 +98,7 @@ fn only_the_s3_store_knows_the_aws_sdk() {
 const STOREYS: &[&[&str]] = &[
     &["cli"],
     &["server"],
-    &["console", "exports", "hub", "worker", "app", "ops"],
+    &["exports", "hub", "worker", "app", "ops"],
     &["events"],
     &["compliance"],
     &["models"],
