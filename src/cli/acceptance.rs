@@ -125,7 +125,7 @@ impl Cure {
         let refund = self.refund.map(|amount| Money::new(amount, price.currency));
         let cured = if refund == Some(price) { OrderState::Refunded } else { OrderState::Curing };
         if (standing.order.state, standing.order.refund) == (cured, refund) {
-            return standing.tell(out, "cured so");
+            return standing.tell(out, "answered so");
         }
         let remedy = refund.map_or(Remedy::Redelivery {}, |amount| Remedy::Refund { amount });
         let offer = json!(CureOffer { remedy, note: self.note });
