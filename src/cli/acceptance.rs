@@ -129,7 +129,7 @@ impl Cure {
         }
         let remedy = refund.map_or(Remedy::Redelivery {}, |amount| Remedy::Refund { amount });
         let offer = json!(CureOffer { remedy, note: self.note });
-        let order = standing.take(client, "cure", Some(offer)).await.map_err(by_option)?;
+        let order = standing.take(client, "cure", Some(offer)).await?;
         out.result(&order, || {
             let (what, until, Answered { id, .. }) = (order.what(), order.until(), &order);
             match refund {
@@ -165,10 +165,14 @@ impl Redeliver {
     }
 }
 
-/// An error that names a field of the offer, by the option that gave it.
+/// An error that names a field of the request, by the option that gave it.
 fn by_option(error: Error) -> Error {
-    let is_of_refund = error.field.as_deref().is_some_and(|field| field.starts_with("remedy."));
-    if is_of_refund { error.field("--refund") } else { error }
+    match error.field.as_deref() {
+        Some("note") => error.field("--note"),
+        Some("reason") => error.field("--reason"),
+        Some(field) if field.starts_with("remedy.") => error.field("--refund"),
+        _ => error,
+    }
 }
 
 impl Standing {
@@ -203,10 +207,11 @@ impl Standing {
         let id = self.order.id;
         let once = format!("{step}-{id}-{}", self.history.len());
         let request = client.post(format!("/v1/orders/{id}/{step}")).idempotent(once);
-        match input {
+        let sent = match input {
             Some(input) => request.json(&input)?.send().await,
             None => request.send().await,
-        }
+        };
+        sent.map_err(by_option)
     }
 }
 

@@ -94,6 +94,8 @@ async fn what_was_rejected_is_delivered_again_and_refunded_by_commands_once() {
     assert!(said.contains("is rejected, and this can be done when it is curing"), "{said}");
     let said = provider.refused(&[&cure[..], &["--refund", "50001"]].concat());
     assert!(said.contains("--refund: CNY 500.01 cannot be refunded of CNY 500.00"), "{said}");
+    let said = provider.refused(&["cure", order, "--note", " "]);
+    assert!(said.contains("--note: this is 0 characters long"), "{said}");
     let usage = provider.run(&cure[..2]);
     assert_eq!(usage.status.code(), Some(2), "what it offers is for the provider to say");
     let answered_once = |command: &[&str], state: &str| {
