@@ -28,7 +28,7 @@ use std::time::{Duration, Instant as Stopwatch};
 
 use corpex::delivery::purchases;
 use corpex::identity::Caller;
-use corpex::market::orders::{self, NewOrder, Purchase, quotes};
+use corpex::market::orders::{NewOrder, Purchase, SignedQuote, quotes};
 use corpex::signing::{IN_TOTO_PAYLOAD_TYPE, SecretKey};
 use corpex::terms::Use;
 use rand::seq::IndexedRandom as _;
@@ -163,8 +163,8 @@ async fn buy(app: &corpex::app::App, offer: &Offer, caller: &Caller, handle: &st
         app.db.read_shared(asked.ahead(caller), move |c| quotes::quote(c, &who, &config, &asked, now)).await.unwrap();
     let envelope = key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, quoted.contract_document.clone().into_bytes());
     let quote = quotes::seal(&app.keys, &quoted).unwrap();
-    let envelope = orders::open_envelope(&app.db, caller, &wanted, envelope).await;
-    let purchase = Purchase { wanted, quote, envelope, voucher: None };
+    let signed = SignedQuote::open(&app.db, &app.keys, caller, &wanted, &quote, envelope).await;
+    let purchase = Purchase { wanted, signed, voucher: None };
     let (who, keys, config, now) = (caller.clone(), app.keys.clone(), app.config.clone(), app.clock.now());
     let ahead = purchase.ahead(&who);
     app.db

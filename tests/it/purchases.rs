@@ -87,8 +87,12 @@ async fn a_quote_that_was_touched_is_no_quote() {
         let refusal = lab.effect("/v1/purchases", &with("quote", &json!(quote))).await;
         refused(refusal, Kind::Invalid, Some("quote"));
     }
-    let swapped = lab.effect("/v1/purchases", &with("envelope", &other["envelope"])).await;
-    refused(swapped, Kind::Invalid, Some("quote"));
+    let mut nobodys = other["envelope"].clone();
+    nobodys["signatures"] = json!([]);
+    for swapped in [&other["envelope"], &nobodys] {
+        let refusal = lab.effect("/v1/purchases", &with("envelope", swapped)).await;
+        refused(refusal, Kind::Invalid, Some("quote"));
+    }
     let mut wanted = good["order"].clone();
     wanted["purpose"] = json!("something else than what was quoted");
     refused(lab.effect("/v1/purchases", &with("order", &wanted)).await, Kind::WrongState, Some("quote"));

@@ -13,7 +13,7 @@ use crate::http::input::Json;
 use crate::idempotency::IdempotencyKey;
 use crate::idempotency::routes::{KeyHeader, once, once_gathered};
 use crate::identity::Caller;
-use crate::market::orders::{self, NewOrder, Purchase};
+use crate::market::orders::{NewOrder, Purchase, SignedQuote};
 use crate::signing::Envelope;
 use crate::types::ProgrammeId;
 
@@ -48,8 +48,8 @@ pub(crate) async fn buy(
 ) -> Result<HttpResponse> {
     let NewPurchase { order: wanted, quote, envelope, voucher } = input.into_inner();
     let key = IdempotencyKey::new(caller.user_id, key.value(), "buy", &(&wanted, voucher))?;
-    let envelope = orders::open_envelope(&app.db, &caller, &wanted, envelope).await;
-    let purchase = Purchase { wanted, quote, envelope, voucher };
+    let signed = SignedQuote::open(&app.db, &app.keys, &caller, &wanted, &quote, envelope).await;
+    let purchase = Purchase { wanted, signed, voucher };
     let (keys, config, now) = (app.keys.clone(), app.config.clone(), app.clock.now());
     let (only_appends, ahead) = (purchase.only_appends(), purchase.ahead(&caller));
     let buy = move |c: &mut Conn| {

@@ -45,7 +45,7 @@ pub(super) use disputed::{dispute, note_recovery, require_disputable, settle_dis
 pub use payment::pay;
 pub(super) use place::{Deal, Grounds};
 pub use place::{NewOrder, check_purpose, open_listing, place};
-pub use purchase::{Purchase, open_envelope, purchase};
+pub use purchase::{Purchase, SignedQuote, purchase};
 pub(super) use rejection::refund_all;
 pub use rejection::{CureOffer, Remedy, accept_cure, offer_cure, redeliver, refund_escrowed, reject, reject_cure};
 pub use renewal::{paid_renewals, renew};

@@ -6,8 +6,7 @@
 use super::contract::record_contract;
 use super::payment::{download_due, into_escrow};
 use super::place::{self, take_offer};
-use super::quotes::{redeem, used};
-use super::{Contract, NewOrder, Order, OrderState};
+use super::{Contract, NewOrder, Order, OrderState, quotes};
 use crate::config::Config;
 use crate::db::{self, Ahead, Conn, Db};
 use crate::error::{Error, Result};
@@ -23,11 +22,9 @@ use crate::{history, ledger};
 pub struct Purchase {
     /// What it asked to be quoted.
     pub wanted: NewOrder,
-    /// The quote, as it came ([`super::quotes::seal`]).
-    pub quote: String,
-    /// The quoted contract, signed; or why its envelope was not opened ([`open_envelope`]). A purchase is refused for that, but
-    /// one that was made, and is repeated, is answered all the same.
-    pub envelope: Result<VerifiedEnvelope>,
+    /// The quote, with its contract signed; or why it was not opened. A purchase is refused for that, but one that was made, and
+    /// is repeated, is answered all the same.
+    pub signed: Result<SignedQuote>,
     /// The voucher programme that pays its part of the price.
     pub voucher: Option<ProgrammeId>,
 }
@@ -41,33 +38,48 @@ impl Purchase {
     /// What [`purchase`] loads: the buyer, its key and its wallets.
     pub fn ahead(&self, caller: &Caller) -> Vec<Ahead> {
         let mut ahead = self.wanted.ahead(caller);
-        let signed = self.envelope.as_ref().ok();
-        ahead.extend(signed.map(|signed| identity::ahead_of_signing_key(signed.signer())));
+        let signed = self.signed.as_ref().ok();
+        ahead.extend(signed.map(|signed| identity::ahead_of_signing_key(signed.contract.signer())));
         let buyer = caller.member_of_handle(&self.wanted.organisation);
         ahead.extend(buyer.map(|buyer| ledger::ahead_of_wallets(buyer.organisation_id)));
         ahead
     }
 }
 
-/// Opens the envelope of the buyer of what is `wanted`, ahead of the transaction: within it, all others who write would wait for
-/// that. The key of a key id never changes, and is remembered; whether it is active, and the buyer's, is for [`purchase`] to say.
-///
-/// # Errors
-/// `BadSignature`, or `Invalid` with the field at fault; where the key is yet to be read, those of who may not buy.
-pub async fn open_envelope(
-    db: &Db,
-    caller: &Caller,
-    wanted: &NewOrder,
-    envelope: Envelope,
-) -> Result<VerifiedEnvelope> {
-    let signer = envelope.sole_signature()?.keyid;
-    let (caller, wanted) = (caller.clone(), wanted.clone());
-    let find = move |c: &mut Conn| {
-        let buyer = buyer(c, &caller, &wanted)?;
-        Ok(identity::signing_key_for(c, buyer.id, signer)?.public_key)
-    };
-    let key = db.fact(signer, find).await?;
-    Ok(VerifiedEnvelope::open(envelope, &[key], StatementKind::Contract)?.0)
+/// A quote of this exchange, with its contract as somebody signed it. There is no way to have one but to open it.
+#[derive(Debug)]
+pub struct SignedQuote {
+    order: Order,
+    contract: VerifiedEnvelope,
+}
+
+impl SignedQuote {
+    /// Opens a quote, as it came ([`quotes::seal`]), and the envelope of its contract, for the buyer of what is `wanted`. That is
+    /// done ahead of the transaction: within it, all others who write would wait. The key of a key id never changes, and is
+    /// remembered; whether it is active, and the buyer's, is for [`purchase`] to say.
+    ///
+    /// # Errors
+    /// `Invalid`, when this exchange did not quote this contract; `BadSignature`; where the key is yet to be read, those of who
+    /// may not buy.
+    pub async fn open(
+        db: &Db,
+        keys: &ExchangeKeys,
+        caller: &Caller,
+        wanted: &NewOrder,
+        quote: &str,
+        envelope: Envelope,
+    ) -> Result<Self> {
+        let order = quotes::open(keys, quote, &envelope.payload.0)?;
+        let signer = envelope.sole_signature()?.keyid;
+        let (caller, wanted) = (caller.clone(), wanted.clone());
+        let find = move |c: &mut Conn| {
+            let buyer = buyer(c, &caller, &wanted)?;
+            Ok(identity::signing_key_for(c, buyer.id, signer)?.public_key)
+        };
+        let key = db.fact(signer, find).await?;
+        let (contract, _) = VerifiedEnvelope::open(envelope, &[key], StatementKind::Contract)?;
+        Ok(Self { order, contract })
+    }
 }
 
 /// The organisation that is to buy, if the caller may place its order, sign its contract and pay.
@@ -87,14 +99,14 @@ pub fn purchase(
     now: Instant,
 ) -> Result<(Order, Contract)> {
     let buyer = buyer(c, caller, &purchase.wanted)?;
-    let signed = purchase.envelope.as_ref().map_err(Error::for_another)?;
-    identity::signing_key_for(c, buyer.id, signed.signer())?;
-    let quoted = redeem(c, &buyer, keys, config, (purchase, signed), now)?;
-    let due = download_due(&quoted, now);
-    let order = Order { state: OrderState::Escrowed, due_at: Some(due), ..quoted };
-    db::append(c, order.clone()).map_err(|error| db::or_taken(error, || used(&order)))?;
+    let SignedQuote { order: quoted, contract } = purchase.signed.as_ref().map_err(Error::for_another)?;
+    identity::signing_key_for(c, buyer.id, contract.signer())?;
+    quotes::require_kept(c, &buyer, config, &purchase.wanted, quoted, now)?;
+    let due = download_due(quoted, now);
+    let order = Order { state: OrderState::Escrowed, due_at: Some(due), ..quoted.clone() };
+    db::append(c, order.clone()).map_err(|error| db::or_taken(error, || quotes::used(&order)))?;
     take_offer(c, caller, &purchase.wanted, order.id, now)?;
-    let contract = record_contract(c, keys, &order, signed, now)?;
+    let contract = record_contract(c, keys, &order, contract, now)?;
     into_escrow(c, &order, purchase.voucher, now)?;
     history::record(c, order.id, None, order.state.as_str(), caller.user_id, "bought at a quote", now)?;
     Ok((order, contract))

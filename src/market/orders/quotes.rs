@@ -10,15 +10,14 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Deserialize;
 use sha2::Sha256;
 
+use super::Order;
 use super::contract::contract_document;
 use super::place::{NewOrder, buyer, draft};
-use super::{Order, Purchase};
 use crate::config::Config;
 use crate::db::Conn;
 use crate::error::{Error, Kind, Result};
 use crate::identity::{Caller, Organisation};
 use crate::keys::ExchangeKeys;
-use crate::provenance::VerifiedEnvelope;
 use crate::types::{Digest, Instant, OrderId, length};
 
 /// The field of a purchase that holds the quote.
@@ -45,7 +44,7 @@ pub fn seal(keys: &ExchangeKeys, order: &Order) -> Result<String> {
 ///
 /// # Errors
 /// `Invalid`, when this exchange did not seal the two together.
-fn open(keys: &ExchangeKeys, sealed: &str, contract: &[u8]) -> Result<Order> {
+pub(super) fn open(keys: &ExchangeKeys, sealed: &str, contract: &[u8]) -> Result<Order> {
     let foreign = || {
         Error::invalid(FIELD, "this is not a quote of this exchange for the signed contract")
             .remedy("send back a quote as it came, with the very contract it came with, signed")
@@ -85,25 +84,24 @@ struct QuotedOffer {
     offer_sha256: Option<Digest>,
 }
 
-/// The order that a purchase was quoted with the contract that its buyer signed, if it would come out the same now. The insertion
-/// of the order shows whether the quote was used before.
-pub(super) fn redeem(
+/// Refuses an order that was quoted too long ago, or would come out otherwise now. Its insertion shows whether the quote was used
+/// before.
+pub(super) fn require_kept(
     c: &mut Conn,
     buyer: &Organisation,
-    keys: &ExchangeKeys,
     config: &Config,
-    (purchase, signed): (&Purchase, &VerifiedEnvelope),
+    wanted: &NewOrder,
+    quoted: &Order,
     now: Instant,
-) -> Result<Order> {
-    let quoted = open(keys, &purchase.quote, &signed.envelope().payload.0)?;
+) -> Result<()> {
     if let Some(end) = quoted.due_at.filter(|_| quoted.is_overdue(now)) {
         return Err(Error::new(Kind::WrongState, format!("the quote ended at {end}")).field(FIELD).remedy(AGAIN));
     }
-    let (order, grounds) = draft(c, buyer, config, &purchase.wanted, (quoted.id, quoted.created_at), now)?;
+    let (order, grounds) = draft(c, buyer, config, wanted, (quoted.id, quoted.created_at), now)?;
     let contract_document = quoted.contract_document.clone();
     let Quoted { predicate } = serde_json::from_str(&contract_document)?;
-    match predicate.offer_sha256 == grounds.offer_sha256 && (Order { contract_document, ..order }) == quoted {
-        true => Ok(quoted),
+    match predicate.offer_sha256 == grounds.offer_sha256 && (Order { contract_document, ..order }) == *quoted {
+        true => Ok(()),
         false => Err(Error::new(Kind::WrongState, "the order would come out otherwise than it was quoted")
             .field(FIELD)
             .remedy(AGAIN)),

@@ -5,7 +5,7 @@ use corpex::db::Conn;
 use corpex::delivery::{self, purchases, trades};
 use corpex::error::Error;
 use corpex::market::disputes::{self, NewDispute};
-use corpex::market::orders::{self, CureOffer, NewOrder, Purchase, Remedy, quotes};
+use corpex::market::orders::{self, CureOffer, NewOrder, Purchase, Remedy, SignedQuote, quotes};
 use corpex::market::{self, Order};
 use corpex::signing::IN_TOTO_PAYLOAD_TYPE;
 use corpex::terms::Use;
@@ -103,8 +103,9 @@ impl World {
         let quoted = self.write(move |c| quotes::quote(c, &who, &with, &asked, quoted_at)).await?;
         let contract = quoted.contract_document.clone().into_bytes();
         let envelope = self.labs[lab].key.sign_envelope(IN_TOTO_PAYLOAD_TYPE, contract);
-        let envelope = orders::open_envelope(&self.app.app().db, &caller, &wanted, envelope).await;
-        let purchase = Purchase { wanted, quote: quotes::seal(&keys, &quoted)?, envelope, voucher: None };
+        let quote = quotes::seal(&keys, &quoted)?;
+        let signed = SignedQuote::open(&self.app.app().db, &keys, &caller, &wanted, &quote, envelope).await;
+        let purchase = Purchase { wanted, signed, voucher: None };
         self.write(move |c| purchases::buy(c, &caller, &keys, &config, &purchase, now).map(|(order, _)| order)).await
     }
 
