@@ -168,7 +168,9 @@ def single_files_are_downloaded():
 
 
 def datasets_are_loaded():
-    for name, repo in facts["repos"].items():
+    # datasets has no loader of MDS.
+    repos = {name: repo for name, repo in facts["repos"].items() if name != "mds"}
+    for name, repo in repos.items():
         wanted = in_order(records(repo))
         for streaming in (False, True):
             # From 1.x on, a streamed file that the collector finds closes its connection there and then. If that happens
@@ -180,7 +182,7 @@ def datasets_are_loaded():
             rows = [{key: row[key] for key in row if not key.startswith("__")} for row in loaded]
             gc.enable()
             assert in_order(rows) == wanted, f"{name} ({streaming=}): {rows[:1]} instead of {wanted[:1]}"
-    ok(f"load_dataset, streaming and not: {', '.join(facts['repos'])}")
+    ok(f"load_dataset, streaming and not: {', '.join(repos)}")
 
 
 def file_systems_read_ranges():

@@ -1,8 +1,8 @@
 """Fills a running exchange with corpora that a lab licensed, one that it did not, and one that it may not know of.
 
 usage: prepare.py PROGRAM SERVER FOLDER. PROGRAM is a corpex with the settings of the exchange at SERVER in its
-environment. What the clients need to know is written to FOLDER/facts.json. CORPEX_CORPORA names a folder of corpora to
-send, one folder each, beside those that are made here.
+environment. FOLDER/corpora/mds is a corpus that mds.py wrote. What the clients need to know is written to
+FOLDER/facts.json. CORPEX_CORPORA names a folder of corpora to send, one folder each, beside those that are made here.
 """
 
 import datetime
@@ -70,7 +70,7 @@ def organisation(handle, operator):
 
 
 def make_corpora():
-    """Corpora of forms that those at hand do not have: nested and unusual paths, compression, tar files, an empty file, an odd card."""
+    """Corpora of forms that those at hand do not have: nested and unusual paths, compression, tar files, an empty file, an odd card, MDS."""
     line = lambda number: json.dumps({"id": number, "text": f"第{number}句"}, ensure_ascii=False) + "\n"
     odd = folder / "corpora" / "odd-paths"
     (odd / "数据 一" / "deep").mkdir(parents=True)
@@ -91,7 +91,7 @@ def make_corpora():
     large = folder / "corpora" / "large"
     large.mkdir()
     (large / "train.txt").write_text("".join(f"{number:040}\n" for number in range(600_000)))
-    return [odd, samples, large]
+    return [odd, samples, large, folder / "corpora" / "mds"]
 
 
 def publish(source, name):
