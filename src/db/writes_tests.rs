@@ -140,6 +140,23 @@ async fn one_that_fails_takes_no_other_with_it() {
     assert_eq!(count(&db).await, 2);
 }
 
+/// SQLite keeps what pages held before it, first in memory and then in a file.
+#[tokio::test]
+async fn one_that_changed_many_pages_is_undone() {
+    let (_folder, db) = numbers().await;
+    let fill = "CREATE TABLE pages (bytes BLOB); WITH RECURSIVE page (number) AS \
+                (VALUES (1) UNION ALL SELECT number + 1 FROM page WHERE number < 200) \
+                INSERT INTO pages SELECT zeroblob(4000) FROM page";
+    db.write(move |c| Ok(c.batch_execute(fill)?)).await.unwrap();
+    let undo = "SAVEPOINT many; UPDATE pages SET bytes = randomblob(4000); DELETE FROM pages WHERE rowid % 2 = 0; \
+                ROLLBACK TO many; RELEASE many";
+    db.write(move |c| Ok(c.batch_execute(undo)?)).await.unwrap();
+    let whole = "INSERT INTO numbers SELECT count(*) FROM pages WHERE bytes = zeroblob(4000)";
+    db.write(move |c| Ok(c.batch_execute(whole)?)).await.unwrap();
+    let found = db.read(|c| Ok(numbers::table.select(numbers::number).first::<i32>(c)?)).await.unwrap();
+    assert_eq!(found, 200);
+}
+
 #[tokio::test]
 async fn one_that_panics_takes_no_other_with_it() {
     let (_folder, db) = numbers().await;
