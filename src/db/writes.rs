@@ -15,15 +15,16 @@
 //! The requests of a process have one lane. SQLite takes one writer at a time anyway; on PostgreSQL, transactions that append to the
 //! same tables side by side are in each other's way in serialisable isolation (its locks cover whole pages of an index), and
 //! one lane that commits groups is faster than several that repeat their work. The background of a process (the sequencer, the
-//! dispatcher, jobs) has a second lane there, as it has in a worker: it writes to other tables for the most part. A group that
-//! meets a conflict, with that lane or with another instance, is repeated with jitter before it falls apart.
+//! dispatcher, jobs) has a second lane there, as it has in a worker: it writes to other tables for the most part. What meets a
+//! conflict, with that lane or with another instance, is repeated alone ([`Turn`]), and so is what follows for a while begun:
+//! beside others it would mostly meet another.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use diesel::connection::TransactionManager;
+use diesel::connection::{SimpleConnection as _, TransactionManager};
 use diesel::r2d2::PoolError;
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
 use tokio::sync::oneshot;
@@ -44,6 +45,8 @@ const GROUP_ATTEMPTS: u32 = 3;
 /// How often one is repeated when a key is taken that it had not seen: another instance was faster by a moment, and
 /// on the next attempt the rule that looks for the key says so in its own words.
 const TAKEN_ATTEMPTS: u32 = 3;
+/// How many transactions that follow a conflict have their turn alone from the start.
+const WARY: u32 = 32;
 /// How long a write waits at most.
 const MOST_WAIT: Duration = Duration::from_secs(10);
 
@@ -55,6 +58,8 @@ pub(super) struct Writer {
     checkpoints: Option<Arc<Checkpoints>>,
     facts: Arc<Facts>,
     retries: AtomicU64,
+    /// How many of the next transactions have their turn alone.
+    wary: AtomicU32,
 }
 
 /// A write that waits for its turn.
@@ -118,7 +123,14 @@ impl<T: Send, F: Fn(&mut Conn) -> Result<T> + Send> Write for Queued<T, F> {
 impl Writer {
     /// `checkpoints` are those of a database to which no other process writes.
     pub(super) fn new(pool: ConnPool, checkpoints: Option<Arc<Checkpoints>>, facts: Arc<Facts>) -> Self {
-        Self { pool, lane: Lane::default(), checkpoints, facts, retries: AtomicU64::default() }
+        Self {
+            pool,
+            lane: Lane::default(),
+            checkpoints,
+            facts,
+            retries: AtomicU64::default(),
+            wary: AtomicU32::default(),
+        }
     }
 
     /// A writer with a queue of its own, where the database takes more than one; this one where it does not.
@@ -194,7 +206,7 @@ impl Writer {
     fn run_together(&self, mut group: Vec<Box<dyn Write>>, is_reached: &mut bool) -> Vec<Box<dyn Write>> {
         let (mut again, mut attempt) = (Vec::new(), 1);
         let tried = loop {
-            match self.try_together(&mut group, &mut again) {
+            match self.try_together(&mut group, &mut again, self.turn(attempt)) {
                 Err(error) if attempt < GROUP_ATTEMPTS && error.cause().is_some_and(is_conflict) => {
                     self.rest_before(&mut attempt);
                 }
@@ -230,21 +242,22 @@ impl Writer {
         &self,
         group: &mut Vec<Box<dyn Write>>,
         alone: &mut Vec<Box<dyn Write>>,
+        turn: Turn,
     ) -> Result<Vec<Result<()>>> {
-        let mut tried = self.all_succeed(group)?;
+        let mut tried = self.all_succeed(group, turn)?;
         if let Tried::FailedAt(failed) = tried {
             alone.push(group.remove(failed));
-            tried = self.all_succeed(group)?;
+            tried = self.all_succeed(group, turn)?;
         }
         match tried {
             Tried::Committed => Ok(group.iter().map(|_| Ok(())).collect()),
-            Tried::FailedAt(_) | Tried::Failed => self.try_apart(group),
+            Tried::FailedAt(_) | Tried::Failed => self.try_apart(group, turn),
         }
     }
 
     /// Runs the group in one transaction. If one of it fails, nothing is committed.
-    fn all_succeed(&self, group: &mut [Box<dyn Write>]) -> Result<Tried> {
-        let mut conn = self.pool.begin(begin_write)?;
+    fn all_succeed(&self, group: &mut [Box<dyn Write>], turn: Turn) -> Result<Tried> {
+        let mut conn = self.pool.begin(|conn| begin_write(conn, turn))?;
         let mut done = 0;
         match run_gathering(&mut conn, group, &mut done) {
             Ok(()) => commit(&mut conn).map(|()| Tried::Committed),
@@ -261,8 +274,8 @@ impl Writer {
 
     /// The outcome of each write of the group, once the transaction is committed: each has a savepoint to which it is rolled
     /// back if it fails.
-    fn try_apart(&self, group: &mut [Box<dyn Write>]) -> Result<Vec<Result<()>>> {
-        let mut conn = self.pool.begin(begin_write)?;
+    fn try_apart(&self, group: &mut [Box<dyn Write>], turn: Turn) -> Result<Vec<Result<()>>> {
+        let mut conn = self.pool.begin(|conn| begin_write(conn, turn))?;
         let mut outcomes = Vec::new();
         for write in group {
             match run_in_savepoint(&mut conn, &mut **write) {
@@ -281,7 +294,7 @@ impl Writer {
     fn run_alone(&self, write: &mut dyn Write) -> Result<()> {
         let mut attempt = 1;
         loop {
-            match self.try_alone(write) {
+            match self.try_alone(write, self.turn(attempt)) {
                 Err(error) if attempt < self.attempts(&error) => self.rest_before(&mut attempt),
                 outcome => return outcome,
             }
@@ -291,13 +304,20 @@ impl Writer {
     /// Rests before the next attempt, the longer the more there were, so that those that were in each other's way come apart.
     fn rest_before(&self, attempt: &mut u32) {
         self.retries.fetch_add(1, Ordering::Relaxed);
+        self.wary.store(WARY, Ordering::Relaxed);
         let most = 1_u64 << (*attempt).min(7);
         std::thread::sleep(Duration::from_millis(rand::random_range(0..=most)));
         *attempt += 1;
     }
 
-    fn try_alone(&self, write: &mut dyn Write) -> Result<()> {
-        let mut conn = self.pool.begin(begin_write)?;
+    /// What turn an attempt has.
+    fn turn(&self, attempt: u32) -> Turn {
+        let is_wary = self.wary.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+        if attempt > 1 || is_wary { Turn::Alone } else { Turn::Beside }
+    }
+
+    fn try_alone(&self, write: &mut dyn Write, turn: Turn) -> Result<()> {
+        let mut conn = self.pool.begin(|conn| begin_write(conn, turn))?;
         match run(&mut conn, write) {
             Ok(()) => commit(&mut conn),
             Err(error) => {
@@ -328,8 +348,30 @@ enum Tried {
     Failed,
 }
 
-fn begin_write(conn: &mut Conn) -> Result<()> {
-    begin(conn, "BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN IMMEDIATE")
+/// How a transaction that writes comes by its turn on PostgreSQL, where others may write at the same moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Beside others.
+    Beside,
+    /// When those that were begun have ended, and before any other begins: nobody is in its way.
+    Alone,
+}
+
+impl Turn {
+    /// Takes the turn: to be done before the first query, with which the transaction's snapshot is taken. It ends with the
+    /// transaction. The table stands for the whole database; nothing that serves writes to it.
+    fn take(self, conn: &mut Conn) -> Result<()> {
+        match (conn, self) {
+            (Conn::Sqlite(_), _) => Ok(()),
+            (Conn::Pg(pg), Self::Beside) => Ok(pg.batch_execute("LOCK TABLE state_edges IN ROW SHARE MODE")?),
+            (Conn::Pg(pg), Self::Alone) => Ok(pg.batch_execute("LOCK TABLE state_edges IN EXCLUSIVE MODE")?),
+        }
+    }
+}
+
+fn begin_write(conn: &mut Conn, turn: Turn) -> Result<()> {
+    begin(conn, "BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN IMMEDIATE")?;
+    turn.take(conn).inspect_err(|_| roll_back(conn))
 }
 
 #[allow(clippy::disallowed_methods)] // as in `begin`

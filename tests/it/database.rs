@@ -1,16 +1,17 @@
 //! One migration set on both databases, and tables that never change.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use corpex::app::App;
 use corpex::config::Config;
-use corpex::db::{APPEND_ONLY, KEPT_A_WHILE};
+use corpex::db::{APPEND_ONLY, Conn, Db, KEPT_A_WHILE};
 use corpex::error::Kind;
 use corpex::jobs::{self, Job};
 use corpex::types::DAY;
 use diesel::connection::SimpleConnection as _;
-use diesel::{Connection as _, PgConnection};
+use diesel::result::{DatabaseErrorKind, Error as Diesel};
+use diesel::{Connection as _, PgConnection, RunQueryDsl as _};
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -174,6 +175,34 @@ async fn what_may_have_been_committed_when_the_connection_broke_is_not_done_agai
     }
     assert_eq!(runs.load(Ordering::SeqCst), 3, "each ran once");
     db.write(|c| Ok(c.batch_execute("DROP TABLE fatal")?)).await.unwrap();
+}
+
+/// On PostgreSQL; SQLite never has two who write.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_met_a_conflict_is_repeated_while_nobody_else_writes_and_so_is_what_follows_begun() {
+    #[derive(diesel::QueryableByName)]
+    struct Lock {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        mode: String,
+    }
+    let database = TestDatabase::create().await;
+    let Some(url) = &database.url else { return };
+    let db = Db::open(url, 1).unwrap();
+    db.migrate().await.unwrap();
+    let turns = Arc::new(Mutex::new(Vec::new()));
+    let told = turns.clone();
+    let write = move |c: &mut Conn| {
+        let own = "SELECT mode FROM pg_locks WHERE relation = 'state_edges'::regclass AND pid = pg_backend_pid()";
+        let mut turns = told.lock().unwrap();
+        turns.extend(diesel::sql_query(own).load::<Lock>(c)?.into_iter().map(|lock| lock.mode));
+        match turns.len() {
+            1 => Err(Diesel::DatabaseError(DatabaseErrorKind::SerializationFailure, Box::new(String::new())).into()),
+            _ => Ok(()),
+        }
+    };
+    db.write(write.clone()).await.unwrap();
+    db.write(write).await.unwrap();
+    assert_eq!(*turns.lock().unwrap(), ["RowShareLock", "ExclusiveLock", "ExclusiveLock"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
