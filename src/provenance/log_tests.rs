@@ -1,6 +1,7 @@
 //! The log in a database, step by step.
 
 use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, PgConnection};
 use serde_json::json;
 
 use super::note::{Checkpoint, VerifierKey};
@@ -19,10 +20,9 @@ mod publication_tests;
 const ORIGIN: &str = "corpex.example/log";
 
 /// A PostgreSQL database is shared by all tests: each takes a schema of its own.
-async fn own_schema(url: &str) -> String {
+fn own_schema(url: &str) -> String {
     let name = format!("log_{:016x}", rand::random::<u64>());
-    let create = format!("CREATE SCHEMA {name}");
-    Db::open(url, 1).unwrap().write(move |c| Ok(c.batch_execute(&create)?)).await.unwrap();
+    PgConnection::establish(url).unwrap().batch_execute(&format!("CREATE SCHEMA {name}")).unwrap();
     format!("{url}{}options=-csearch_path%3D{name}", if url.contains('?') { '&' } else { '?' })
 }
 
@@ -37,7 +37,7 @@ impl Log {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let url = match std::env::var("TEST_DATABASE_URL") {
-            Ok(url) => own_schema(&url).await,
+            Ok(url) => own_schema(&url),
             Err(_) => dir.path().join("corpex.sqlite3").to_str().unwrap().to_string(),
         };
         let db = Db::open(&url, 2).unwrap();
