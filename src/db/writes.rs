@@ -16,8 +16,8 @@
 //! same tables side by side are in each other's way in serialisable isolation (its locks cover whole pages of an index), and
 //! one lane that commits groups is faster than several that repeat their work. The background of a process (the sequencer, the
 //! dispatcher, jobs) has a second lane there, as it has in a worker: it writes to other tables for the most part. What meets a
-//! conflict, with that lane or with another instance, is repeated alone ([`Turn`]), and so is what follows for a while begun:
-//! beside others it would mostly meet another.
+//! conflict, with that lane or with another instance, is repeated while nobody else writes ([`Turn`]), and what follows for a while
+//! begins so, too: beside others it would mostly meet the next conflict.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -359,7 +359,8 @@ enum Turn {
 
 impl Turn {
     /// Takes the turn: to be done before the first query, with which the transaction's snapshot is taken. It ends with the
-    /// transaction. The table stands for the whole database; nothing that serves writes to it.
+    /// transaction. The table stands for the whole database: nothing that serves writes to it, so that only a migration that does
+    /// comes between.
     fn take(self, conn: &mut Conn) -> Result<()> {
         match (conn, self) {
             (Conn::Sqlite(_), _) => Ok(()),
