@@ -30,8 +30,10 @@ const AWAY_WAIT: Duration = Duration::from_millis(1500);
 /// How long a copy that did not answer is left alone.
 const LEFT_ALONE: Duration = Duration::from_secs(5);
 /// What libpq is told, unless the URL says otherwise, for the case that a network swallows what is sent: for how many seconds it
-/// tries to connect, and after how many milliseconds without an acknowledgement it gives a connection up.
-const ON_A_BROKEN_NETWORK: [(&str, u32); 2] = [("connect_timeout", 2), ("tcp_user_timeout", 1500)];
+/// tries to connect, after how many milliseconds without an acknowledgement it gives a connection up, and how many seconds it waits
+/// for an answer until it asks for one. Without the latter who waits for an answer that was lost would wait for hours.
+const ON_A_BROKEN_NETWORK: [(&str, u32); 4] =
+    [("connect_timeout", 2), ("tcp_user_timeout", 1500), ("keepalives_idle", 1), ("keepalives_interval", 1)];
 
 /// The connections of one process to a database, for one purpose.
 #[derive(Clone)]
@@ -224,8 +226,11 @@ impl Source {
     fn settings(&self) -> &'static str {
         match self {
             Source::Postgres(_) => {
-                // A client that vanished or froze in the middle of a transaction keeps its locks: others must not wait for long.
-                "SET TIME ZONE 'UTC'; SET lock_timeout = '10s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '5s'"
+                // A client that vanished or froze in the middle of a transaction keeps its locks: others must not wait for long. A
+                // vanished one is given up as it gives up PostgreSQL: see `ON_A_BROKEN_NETWORK`.
+                "SET TIME ZONE 'UTC'; SET lock_timeout = '10s'; SET statement_timeout = '60s'; \
+                 SET idle_in_transaction_session_timeout = '5s'; \
+                 SET tcp_keepalives_idle = '1s'; SET tcp_keepalives_interval = '1s'; SET tcp_user_timeout = '1500ms'"
             }
             Source::SqliteWriter(_) => {
                 // The pages of a reader are of use until the next change; those of the writer stay, and it keeps more of them (in KiB).
