@@ -16,7 +16,9 @@ const WORDS: [(&str, [usize; 3]); 4] =
     [("spring", [2, 5, 1]), ("autumn", [7, 3, 2]), ("rarely", [400, 350, 150]), ("nowhere", [usize::MAX; 3])];
 
 /// What else is asked for, and which listings that leaves.
-const FILTERS: [(fn(&mut SearchQuery), fn(&Entry) -> bool); 3] = [
+type Filter = (fn(&mut SearchQuery), fn(&Entry) -> bool);
+
+const FILTERS: [Filter; 3] = [
     (|_| {}, |_| true),
     (|query| query.max_price = Some(9), |entry| entry.price.amount_minor <= 9),
     (
