@@ -52,15 +52,15 @@ impl Client {
     /// A client of the exchange at `server`, with the credential to present, if any.
     pub fn new(server: &str, token: Option<String>) -> Result<Self> {
         let url = base(server).map_err(|error| {
-            Error::invalid("server", format!("{server:?} is not a URL such as https://exchange.example: {error}"))
+            Error::invalid("--server", format!("{server:?} is not a URL such as https://exchange.example: {error}"))
         })?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(Error::invalid("server", format!("{server:?} must begin with https:// or http://")));
+            return Err(Error::invalid("--server", format!("{server:?} must begin with https:// or http://")));
         }
         // It is shown and remembered: what it holds beside the way to the server may be secret.
         if !is_bare(&url) {
             let detail = "the URL of an exchange has no user name, no password and nothing after its path";
-            return Err(Error::invalid("server", detail).remedy("give a token with --token or CORPEX_TOKEN"));
+            return Err(Error::invalid("--server", detail).remedy("give a token with --token or CORPEX_TOKEN"));
         }
         let http = outgoing::client(|client| client.connect_timeout(CONNECT_LIMIT).read_timeout(READ_LIMIT))?;
         let sending = outgoing::client(|client| client.connect_timeout(CONNECT_LIMIT))?;
@@ -382,7 +382,7 @@ pub(super) mod tests {
             ["https://li:secret@exchange.example", "https://exchange.example/cx?key=secret", "https://a.example#secret"]
         {
             let error = Client::new(secret, None).map(drop).unwrap_err();
-            assert_eq!(error.field.as_deref(), Some("server"));
+            assert_eq!(error.field.as_deref(), Some("--server"));
             assert!(!error.to_string().contains("secret"), "{error}");
         }
     }

@@ -74,7 +74,7 @@ impl Demo {
         let temporary = tempfile::tempdir()?;
         let folder = self.data_dir.clone().unwrap_or_else(|| temporary.path().to_path_buf());
         if folder.join("corpex.sqlite3").exists() {
-            return Err(Error::invalid("data-dir", format!("{} holds an exchange already", folder.display()))
+            return Err(Error::invalid("--data-dir", format!("{} holds an exchange already", folder.display()))
                 .remedy("give the demo a folder of its own"));
         }
         let mut config = Config::embedded(&folder);

@@ -88,10 +88,9 @@ impl Download {
         }
         wanted.retain(|shard| self.subset.wants(&shard.path));
         if wanted.is_empty() {
-            return Err(Error::invalid("include", "no shard that you license matches these patterns").remedy(format!(
-                "`corpex api GET {}/shards` lists them",
-                self.dataset.version_path(entitlement.version)
-            )));
+            return Err(Error::invalid("--include", "no shard that you license matches these patterns").remedy(
+                format!("`corpex api GET {}/shards` lists them", self.dataset.version_path(entitlement.version)),
+            ));
         }
         let _lock = lock::alone_in(&self.to)?;
         self.subset.keep(&self.to)?;

@@ -83,7 +83,7 @@ impl KeyFile {
     pub(super) fn read(&self, organisation: &str) -> Result<SecretKey> {
         let path = self.path(organisation)?;
         if !path.exists() {
-            return Err(Error::invalid("key", format!("there is no key at {}", path.display()))
+            return Err(Error::invalid("--key", format!("there is no key at {}", path.display()))
                 .remedy(format!("make one with `corpex key generate {organisation}` and register it")));
         }
         keys::load_or_create(&path)
@@ -179,7 +179,7 @@ async fn rotate(client: &Client, Whose { organisation, file }: &Whose) -> Result
     };
     let old_id = old.public().key_id();
     let registered = registration(&old).ok_or_else(|| {
-        Error::invalid("key", format!("the key {old_id} in {} is not registered", current.display()))
+        Error::invalid("--key", format!("the key {old_id} in {} is not registered", current.display()))
             .remedy(format!("register it with `corpex key register {organisation}`"))
     })?;
     let active = text_at(registered, "/revoked_at").is_empty();

@@ -258,7 +258,7 @@ pub(super) async fn open_listing(
             Err(Error::not_found(format!("an open listing of {dataset}{under}"))
                 .remedy("`corpex search` finds what is on the board"))
         }
-        (Some(_), false) => Err(Error::invalid("terms", format!("{dataset} is offered under several terms"))
+        (Some(_), false) => Err(Error::invalid("--terms", format!("{dataset} is offered under several terms"))
             .remedy(format!("choose one with --terms; `corpex listing list {dataset}` shows them"))),
     }
 }

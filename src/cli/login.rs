@@ -67,7 +67,7 @@ impl Login {
         let before = saved().unwrap_or_default();
         let server = global.server.clone().or_else(|| before.as_ref().map(|before| before.server.clone()));
         let server = server.ok_or_else(|| {
-            Error::invalid("server", "nothing says which exchange to sign in to").remedy("give --server URL")
+            Error::invalid("--server", "nothing says which exchange to sign in to").remedy("give --server URL")
         })?;
         let (token, made) = match &global.token {
             Some(token) if self.email.is_none() => (token.clone(), None),
@@ -105,7 +105,7 @@ impl Login {
             Some(email) => email.clone(),
             None if std::io::stdin().is_terminal() => ask("E-mail: ")?,
             None => {
-                return Err(Error::invalid("email", "there is no terminal to ask for an e-mail address")
+                return Err(Error::invalid("--email", "there is no terminal to ask for an e-mail address")
                     .remedy("give --email, and the password as a line of standard input; or give --token"));
             }
         };

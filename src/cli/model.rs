@@ -124,7 +124,7 @@ fn digest(weights: &str) -> Result<Digest> {
     if path.is_file() {
         return Ok(shards::digest_of(path, |_| {})?.0);
     }
-    weights.parse().map_err(|_| Error::invalid("weights", format!("{weights:?} is neither a file nor a SHA-256")))
+    weights.parse().map_err(|_| Error::invalid("--weights", format!("{weights:?} is neither a file nor a SHA-256")))
 }
 
 /// A version with the digest of its manifest, and the lab's newest licence that permits the use.
@@ -136,7 +136,7 @@ async fn item(
     kind: Use,
 ) -> Result<TrainingItem> {
     let number = dataset.version.ok_or_else(|| {
-        Error::invalid("on", format!("{dataset} is not one version")).remedy(format!("name it, as in {dataset}@1"))
+        Error::invalid("--on", format!("{dataset} is not one version")).remedy(format!("name it, as in {dataset}@1"))
     })?;
     let mut entitlement = None;
     if dataset.organisation != lab {
@@ -148,12 +148,12 @@ async fn item(
         }
         if entitlement.is_none() {
             return Err(Error::new(Kind::NotEntitled, format!("{lab} has no licence of {dataset} to {kind}"))
-                .field("on")
+                .field("--on")
                 .remedy(format!("buy one: corpex buy {dataset} --kind {kind} --use \"what you will do with it\"")));
         }
     }
     let shown = manifest_sha256(client, &dataset.full_name(), number).await;
-    let manifest_sha256 = shown.map_err(|error| error.field("on"))?;
+    let manifest_sha256 = shown.map_err(|error| error.field("--on"))?;
     Ok(TrainingItem { dataset: dataset.full_name(), version: number, manifest_sha256, entitlement })
 }
 

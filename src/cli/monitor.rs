@@ -52,12 +52,12 @@ impl Monitor {
             None => ExchangeKeys::fetch(&global.any_client()?).await?.log_policy(),
         };
         let log = policy.logs.first().ok_or_else(|| {
-            Error::invalid("policy", "the policy names no log").remedy("add a line 'log VKEY [URL]' to it")
+            Error::invalid("--policy", "the policy names no log").remedy("add a line 'log VKEY [URL]' to it")
         })?;
         let url = match self.log.or_else(|| log.url.clone()) {
             Some(url) => url,
             None => Url::parse(&format!("{}/log", global.any_client()?.server()))
-                .map_err(|error| Error::invalid("server", "this is not a URL").because(error))?,
+                .map_err(|error| Error::invalid("--server", "this is not a URL").because(error))?,
         };
         let state = match self.state {
             Some(state) => state,

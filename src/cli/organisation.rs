@@ -12,8 +12,8 @@ pub(super) async fn own_organisation(client: &Client, named: Option<&str>) -> Re
     }
     match own_organisations(client).await?.as_slice() {
         [only] => Ok(only.clone()),
-        [] => Err(Error::invalid("organisation", "you belong to no organisation").remedy("register one first")),
-        several => Err(Error::invalid("organisation", format!("you belong to {}", several.join(", ")))
+        [] => Err(Error::invalid("--organisation", "you belong to no organisation").remedy("register one first")),
+        several => Err(Error::invalid("--organisation", format!("you belong to {}", several.join(", ")))
             .remedy("choose one with --organisation")),
     }
 }

@@ -93,7 +93,7 @@ impl Publish {
     pub(super) async fn run(self, client: &Client, out: &Out) -> Result<Published> {
         if let Some(version) = self.dataset.version {
             return Err(Error::invalid(
-                "dataset",
+                "--dataset",
                 format!("the exchange numbers versions itself; leave out @{version}"),
             ));
         }
@@ -240,12 +240,12 @@ impl Publish {
 
     async fn publish_terms(&self, client: &Client, key: &SecretKey) -> Result<TermsId> {
         let text = std::fs::read_to_string(&self.terms)
-            .map_err(|error| Error::invalid("terms", format!("{} cannot be read: {error}", self.terms.display())))?;
+            .map_err(|error| Error::invalid("--terms", format!("{} cannot be read: {error}", self.terms.display())))?;
         let document: Value = serde_json::from_str(&text)
-            .map_err(|error| Error::invalid("terms", format!("{} is not JSON: {error}", self.terms.display())))?;
+            .map_err(|error| Error::invalid("--terms", format!("{} is not JSON: {error}", self.terms.display())))?;
         // Canonical JSON writes 1280.00 as 1280: CNY 12.80 would be signed, and nobody would see what was meant.
         serde_json::from_str::<TermsDocument>(&text).map_err(|error| {
-            Error::invalid("terms", format!("{} does not hold licence terms: {error}", self.terms.display())).remedy(
+            Error::invalid("--terms", format!("{} does not hold licence terms: {error}", self.terms.display())).remedy(
                 "follow `document` in schemas/terms.v1.json; amounts are whole minor units: CNY 1280.00 is 128000 fen",
             )
         })?;
@@ -304,7 +304,7 @@ impl Publish {
             let no_card = !self.folder.join("README.md").exists();
             return card.origin().map_err(|error| match no_card {
                 true => Error::invalid(
-                    "provenance",
+                    "--provenance",
                     format!(
                         "there is no README.md in {}, whose front matter could say how the corpus came to be",
                         self.folder.display()
@@ -315,9 +315,9 @@ impl Publish {
             });
         };
         let text = std::fs::read_to_string(file)
-            .map_err(|error| Error::invalid("provenance", format!("{} cannot be read: {error}", file.display())))?;
+            .map_err(|error| Error::invalid("--provenance", format!("{} cannot be read: {error}", file.display())))?;
         serde_json::from_str(&text)
-            .map_err(|error| Error::invalid("provenance", format!("{}: {error}", file.display())))
+            .map_err(|error| Error::invalid("--provenance", format!("{}: {error}", file.display())))
     }
 }
 

@@ -42,7 +42,7 @@ impl Witness {
         let telemetry = Telemetry::start(self.log_json)?;
         if let Some(other) = self.key.iter().find(|key| key.name != self.origin) {
             return Err(Error::invalid(
-                "key",
+                "--key",
                 format!("this key is of the log {:?}, not of {:?}", other.name, self.origin),
             ));
         }

@@ -12,7 +12,7 @@ pub(super) fn alone_in(folder: &Path) -> Result<File> {
     let opened = std::fs::create_dir_all(&own)
         .and_then(|()| OpenOptions::new().read(true).write(true).create(true).truncate(false).open(own.join("lock")));
     let mut lock = opened.map_err(|error| {
-        Error::invalid("to", format!("nothing can be written to {}: {error}", folder.display()))
+        Error::invalid("--to", format!("nothing can be written to {}: {error}", folder.display()))
             .remedy("name a folder that you may write to; it is made where there is none")
     })?;
     match lock.try_lock() {
@@ -21,7 +21,7 @@ pub(super) fn alone_in(folder: &Path) -> Result<File> {
             let process = std::io::read_to_string(&lock).unwrap_or_default();
             let detail = format!("process {process} is downloading into {} already", folder.display());
             return Err(Error::new(Kind::WrongState, detail)
-                .field("to")
+                .field("--to")
                 .remedy("wait until it is done, or download to another folder"));
         }
         // Some network file systems have no locks: there people look after themselves.

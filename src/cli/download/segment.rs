@@ -155,7 +155,7 @@ impl Segment {
 
 /// A fault of the disk here, which does not pass as those of a network do.
 fn unwritable(why: std::io::Error) -> Error {
-    Error::invalid("to", format!("what arrives cannot be written: {why}"))
+    Error::invalid("--to", format!("what arrives cannot be written: {why}"))
         .remedy("see that the folder has room, and run the command again: it continues where it stopped")
 }
 
