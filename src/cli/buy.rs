@@ -175,10 +175,13 @@ impl Buy {
 }
 
 /// An error that names a field of an order, by the option that gave it.
-fn by_option(error: Error) -> Error {
+pub(super) fn by_option(error: Error) -> Error {
     match error.field.as_deref() {
+        Some("organisation") => error.field("--organisation"),
         Some("purpose") => error.field("--use"),
         Some("use") => error.field("--kind"),
+        Some("offer_id") => error.field("--offer"),
+        Some("voucher") => error.field("--voucher"),
         _ => error,
     }
 }
@@ -191,6 +194,6 @@ fn by_voucher(error: Error) -> Error {
                 .field("--voucher")
                 .remedy("--again TEXT buys it once more")
         }
-        _ => error,
+        _ => by_option(error),
     }
 }

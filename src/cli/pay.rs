@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::buy::{Bought, Paid};
+use super::buy::{Bought, Paid, by_option};
 use super::client::Client;
 use super::contract::{Buyer, Ordered, agree};
 use super::output::Out;
@@ -84,7 +84,8 @@ async fn pay(client: &Client, out: &Out, order: OrderId, buyer: &Buyer, again: &
     }
     let voucher = buyer.voucher.map(|programme| format!("?voucher={programme}")).unwrap_or_default();
     let once = format!("pay-{order}{voucher}");
-    let paid: Paid = client.post(format!("{path}/payment{voucher}")).idempotent(once).send().await?;
+    let sent = client.post(format!("{path}/payment{voucher}")).idempotent(once).send().await;
+    let paid: Paid = sent.map_err(by_option)?;
     let bought = paid.into_bought(ordered.dataset, ordered.version);
     out.result(&bought, || {
         let Bought { dataset, version, order, entitlement, price } = &bought;

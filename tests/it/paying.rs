@@ -56,6 +56,9 @@ async fn a_purchase_with_a_voucher_and_its_renewal_are_paid_by_commands_once() {
     );
     let usage = lab.run(&[&buy[..], &["--currency", "USD"]].concat());
     assert_eq!(usage.status.code(), Some(2), "a currency alone bounds no price");
+    let unknown = "programme_01m8fqq2ske01rr0h7j91xejy1";
+    let said = lab.refused(&[&buy[..buy.len() - 1], &[unknown]].concat());
+    assert!(said.contains(&format!("--voucher: programme {unknown} does not exist")), "{said}");
     assert_eq!(wallet(), 2 * PRICE);
     let bought = lab.json(&[&buy[..], &["--max-price", "50000"]].concat());
     assert_eq!(lab.json(&buy), bought, "buying the same again is the same purchase");
