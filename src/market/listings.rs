@@ -109,7 +109,7 @@ pub fn open(
     if let Some(standing) = queries::find_listing_of(c, version.id, terms_id)? {
         return Err(Error::new(
             Kind::AlreadyExists,
-            format!("this version is listed under these terms as {}", standing.id),
+            format!("this version was listed under these terms as {}, which is {}", standing.id, standing.state),
         )
         .remedy("resume that listing if it is paused, or list under other terms"));
     }

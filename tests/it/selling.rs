@@ -51,7 +51,8 @@ async fn a_listing_is_opened_paused_resumed_and_withdrawn_by_commands_once() {
     let shown = lab.api("GET", &format!("/v1/listings/{id}"), &Value::Null);
     assert_eq!((&shown["state_reason"], &shown["successor"]), (&json!(reason), &json!(another)), "{shown}");
     let said = provider.refused(&open);
-    assert!(said.contains("this version is listed under these terms as"), "{said}");
+    let why = format!("this version was listed under these terms as {id}, which is delisted; resume that listing if");
+    assert!(said.contains(&why), "{said}");
 
     let said = lab.done(&["listing", "list", DATASET]);
     let lines = [
