@@ -48,14 +48,16 @@ impl Holdings {
 
 fn order(order: &Value) -> String {
     let text = |name: &str| text_at(order, &format!("/{name}"));
-    let price = serde_json::from_value::<Money>(order["price"].clone()).map(|price| price.to_string());
+    let money = |name: &str| serde_json::from_value::<Money>(order[name].clone()).ok();
+    let refund = money("refund").map(|refund| format!("  refund {refund}"));
     format!(
-        "{}  {}@{}  {}  {}  {}{}",
+        "{}  {}@{}  {}  {}{}  {}{}",
         text("id"),
         text("dataset"),
         order["version"],
         text("buyer"),
-        price.unwrap_or_default(),
+        money("price").map(|price| price.to_string()).unwrap_or_default(),
+        refund.unwrap_or_default(),
         text("state"),
         until(text("due_at"))
     )

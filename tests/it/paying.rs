@@ -187,6 +187,8 @@ async fn what_was_delivered_is_refused_and_accepted_by_commands_once() {
         let offered = provider.json(&cure);
         assert_eq!((&offered["state"], &offered["refund"]), (&json!("curing"), &refund), "{offered}");
         assert_eq!(provider.json(&cure), offered, "offering again is the same offer");
+        let said = lab.done(&["orders"]);
+        assert!(said.contains("CNY 500.00  refund CNY 100.00  curing until "), "{said}");
         let answer = if answered == "rejected" { lab.json(&reject) } else { lab.json(&["accept", first]) };
         assert_eq!(answer["state"], answered, "{answer}");
         assert_eq!(answer["refund"], if answered == "rejected" { Value::Null } else { refund.clone() });
