@@ -132,7 +132,7 @@ pub(super) fn folder(folder: &Path, trust: &Trust, out: &Out) -> Result<Verified
 fn passport(file: &Path, manifest: Option<Digest>, trust: &Trust) -> Result<Verified> {
     let bytes = std::fs::read(file).map_err(|error| {
         Error::invalid("PASSPORT", format!("{} cannot be read: {error}", file.display()))
-            .remedy("name a folder that `corpex download` made, or a passport")
+            .remedy("name a folder that `corpex download` completed, or a passport")
     })?;
     let mut report = verify(&bytes, trust)?;
     let mut rendered = 0;
