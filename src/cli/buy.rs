@@ -17,7 +17,7 @@ use crate::catalog::{Domain, Selection};
 use crate::error::{Error, Kind, Result};
 use crate::signing::{Bytes, IN_TOTO_PAYLOAD_TYPE};
 use crate::terms::Use;
-use crate::types::{Digest, EntitlementId, ListingId, Money, OfferId, OrderId};
+use crate::types::{Digest, EntitlementId, ListingId, Money, OfferId, OrderId, TermsId};
 
 #[derive(Debug, Args)]
 pub(super) struct Buy {
@@ -26,7 +26,7 @@ pub(super) struct Buy {
     pub(super) dataset: DatasetRef,
     /// The terms to buy under (terms_…), as the listing shows them; may be left out when there is only one choice
     #[arg(long, value_name = "ID")]
-    pub(super) terms: Option<String>,
+    pub(super) terms: Option<TermsId>,
     /// The use you declare, in words: it becomes part of the contract
     #[arg(long = "use", value_name = "DECLARED USE")]
     pub(super) purpose: String,
@@ -114,7 +114,7 @@ impl Buy {
             None => None,
         };
         let at = offer.as_ref().map(|offer| offer.listing_id);
-        let listing = open_listing(client, &self.dataset, self.terms.as_deref(), at).await?;
+        let listing = open_listing(client, &self.dataset, self.terms, at).await?;
         let mut wanted = json!({ "listing_id": listing.id, "organisation": organisation, "use": self.kind, "purpose": self.purpose });
         if let (Some(offer), Some(members)) = (&offer, wanted.as_object_mut()) {
             members.extend([("offer_id".to_string(), json!(offer.id)), ("price".to_string(), json!(offer.price))]);
@@ -165,7 +165,7 @@ impl Buy {
             dataset: self.dataset.full_name(),
             version: listing.version,
             selection: self.selection(),
-            terms_id: listing.terms_id.clone(),
+            terms_id: listing.terms_id.to_string(),
             r#use: self.kind,
             purpose: self.purpose.clone(),
             price: quoted.price,

@@ -156,7 +156,7 @@ impl Demo {
     async fn buy(&self, story: &mut Story<'_>, people: &People, published: &publish::Published) -> Result<buy::Bought> {
         let purchase = |kind: crate::terms::Use| buy::Buy {
             dataset: dataset(&people.provider.handle),
-            terms: Some(published.terms_id.to_string()),
+            terms: Some(published.terms_id),
             purpose: "pretraining of a small model of classical verse".to_string(),
             kind,
             languages: Vec::new(),

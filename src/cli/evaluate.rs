@@ -22,7 +22,7 @@ use crate::error::{Error, Kind, Result};
 use crate::provenance::StatementKind;
 use crate::provenance::passport::Report;
 use crate::signing::Envelope;
-use crate::types::{Clock, Digest, EntryId, EvaluationId, Instant};
+use crate::types::{Clock, Digest, EntryId, EvaluationId, Instant, TermsId};
 
 #[derive(Debug, Args)]
 pub(super) struct Evaluate {
@@ -37,7 +37,7 @@ pub(super) struct Evaluate {
     out: PathBuf,
     /// The terms (terms_…) that offer the evaluation; may be left out when there is only one choice
     #[arg(long, value_name = "ID")]
-    terms: Option<String>,
+    terms: Option<TermsId>,
     /// The organisation that evaluates; yours if you belong to only one
     #[arg(long, value_name = "HANDLE")]
     organisation: Option<String>,
@@ -49,7 +49,7 @@ struct Evaluation {
     dataset: String,
     version: i32,
     organisation: String,
-    terms_id: String,
+    terms_id: TermsId,
     purpose: String,
     expires_at: Instant,
 }
@@ -117,12 +117,12 @@ impl Evaluate {
             |one: &Evaluation| one.is_of(&self.dataset) && one.organisation == organisation && now < one.expires_at;
         if let Some(holding) = before.into_iter().filter(holds).max_by_key(|one| one.version) {
             let Evaluation { id, terms_id, purpose, .. } = &holding;
-            if self.purpose != *purpose || self.terms.as_ref().is_some_and(|terms| terms != terms_id) {
+            if self.purpose != *purpose || self.terms.is_some_and(|terms| terms != *terms_id) {
                 out.note(format!("{id} holds already: it is under {terms_id}, and its purpose is {purpose:?}"));
             }
             return Ok(holding);
         }
-        let listing = open_listing(client, &self.dataset, self.terms.as_deref(), None).await?;
+        let listing = open_listing(client, &self.dataset, self.terms, None).await?;
         let wanted = json!({ "listing_id": listing.id, "organisation": organisation, "purpose": self.purpose });
         let once = Digest::of(wanted.to_string());
         client.post("/v1/evaluations").idempotent(format!("evaluate-{once}")).json(&wanted)?.send().await

@@ -16,7 +16,7 @@ use super::reference::DatasetRef;
 use crate::error::{Error, Result};
 use crate::market::ListingState;
 use crate::market::listings::Withdrawal;
-use crate::types::{Instant, ListingId, Money};
+use crate::types::{Instant, ListingId, Money, TermsId};
 
 #[derive(Debug, Args)]
 pub(super) struct ListingArgs {
@@ -47,7 +47,7 @@ struct Open {
     dataset: DatasetRef,
     /// The terms (terms_…), as `corpex publish` prints them
     #[arg(long, value_name = "ID")]
-    terms: String,
+    terms: TermsId,
 }
 
 #[derive(Debug, Args)]
@@ -89,7 +89,7 @@ pub(super) struct Listing {
     pub(super) id: ListingId,
     dataset: String,
     pub(super) version: i32,
-    pub(super) terms_id: String,
+    pub(super) terms_id: TermsId,
     price: Money,
     permitted_uses: Vec<String>,
     state: ListingState,
@@ -240,7 +240,7 @@ async fn listings_of(client: &Client, dataset: &DatasetRef) -> Result<Vec<Listin
 pub(super) async fn open_listing(
     client: &Client,
     dataset: &DatasetRef,
-    terms: Option<&str>,
+    terms: Option<TermsId>,
     named: Option<ListingId>,
 ) -> Result<Listing> {
     let mut open = listings_of(client, dataset).await?;

@@ -23,6 +23,8 @@ async fn a_listing_is_opened_paused_resumed_and_withdrawn_by_commands_once() {
     assess(&compliance, DATASET, &published["version"]);
     let said = provider.refused(&[&open[..4], &["terms_01jd0000000000000000000000"]].concat());
     assert!(said.contains("--terms: terms terms_01jd0000000000000000000000 does not exist"), "{said}");
+    let usage = provider.run(&[&open[..4], &["terms_…"]].concat());
+    assert_eq!(usage.status.code(), Some(2), "that is the identifier of no terms");
     let opened = provider.json(&open);
     assert_eq!(opened["state"], "listed", "{opened}");
     assert_eq!(provider.json(&open), opened, "opening again is the same listing");
