@@ -7,7 +7,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,9 +19,9 @@ const REMEMBERED: Duration = Duration::from_secs(4);
 const RENEWED_AFTER: Duration = Duration::from_secs(3);
 const MOST_REMEMBERED: usize = 4096;
 
-/// The files that one thread of the server has found lately for each user.
+/// The files that one thread of the server has found lately.
 #[derive(Default)]
-pub struct Lately(RefCell<HashMap<UserId, HashMap<Wanted, Remembered>>>);
+pub struct Lately(RefCell<HashMap<(UserId, Wanted), Remembered>>);
 
 struct Remembered {
     caller: Caller,
@@ -47,36 +46,27 @@ impl Lately {
     /// The file, if it was found for this caller a moment ago.
     pub fn recall(&self, caller: &Caller, wanted: &Wanted, now: Instant) -> Option<Rc<Found>> {
         let all = self.0.borrow();
-        let known = all.get(&caller.user_id)?.get(wanted)?;
+        let known = all.get(&(caller.user_id, wanted.clone()))?;
         (known.holds(now) && known.caller == *caller && !known.is_due(now)).then(|| known.found.clone())
     }
 
     /// Remembers a file that was found at `since`.
     pub fn remember(&self, caller: Caller, wanted: Wanted, found: Rc<Found>, since: Instant) {
         let mut all = self.0.borrow_mut();
-        let is_full = |all: &HashMap<UserId, HashMap<Wanted, Remembered>>| {
-            all.values().map(HashMap::len).sum::<usize>() >= MOST_REMEMBERED
-        };
-        if is_full(&all) {
-            all.values_mut().for_each(|files| files.retain(|_, known| known.holds(since)));
-            all.retain(|_, files| !files.is_empty());
+        if all.len() >= MOST_REMEMBERED {
+            all.retain(|_, known| known.holds(since));
         }
-        if is_full(&all) {
+        if all.len() >= MOST_REMEMBERED {
             all.clear();
         }
-        all.entry(caller.user_id)
-            .or_default()
-            .insert(wanted, Remembered { caller, found, since, is_renewed: Cell::default() });
+        let remembered = Remembered { caller, found, since, is_renewed: Cell::default() };
+        all.insert((remembered.caller.user_id, wanted), remembered);
     }
 
     /// Forgets a file: it is not as it was remembered.
     pub fn forget(&self, caller: Option<&Caller>, wanted: &Wanted) {
-        let Some(caller) = caller else { return };
-        if let Entry::Occupied(mut files) = self.0.borrow_mut().entry(caller.user_id) {
-            files.get_mut().remove(wanted);
-            if files.get().is_empty() {
-                files.remove();
-            }
+        if let Some(caller) = caller {
+            self.0.borrow_mut().remove(&(caller.user_id, wanted.clone()));
         }
     }
 }
